@@ -1,0 +1,1 @@
+"""What `make bench` measures: ratios to a peer, in one run, with output and exit code checked each time."""

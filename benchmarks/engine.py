@@ -1,0 +1,204 @@
+"""The engine `docker` beside dockerd, each in a sandbox of its own, driven by the same docker command."""
+
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from benchmarks.measure import Row
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = 21
+READ_RUN = 45 / 244
+"""The figures that the targets were read from: ours beside dockerd's on one machine."""
+READ_EXEC = 35 / 88
+READ_START = 0.4 / 1.25
+READ_IDLE = 60 / 130
+READ_CONTAINER = 0.25 / 4.9
+READ_MANY = 0.1
+LINES = 1_000_000
+
+# Runs commands inside a sandbox and says how long each took, so that entering it isn't timed.
+_WORKER = """
+import json, subprocess, sys, time
+for line in sys.stdin:
+    asked = json.loads(line)
+    began = time.perf_counter()
+    done = subprocess.run(asked["command"], capture_output=True, text=True, errors="replace")
+    took = time.perf_counter() - began
+    good = done.returncode == asked["code"] and asked["output"] in done.stdout
+    told = "" if good else f"exit {done.returncode}: {done.stdout[-500:]} {done.stderr[-500:]}"
+    print(json.dumps([took, len(done.stdout), told]), flush=True)
+"""
+
+
+class _Worker:
+    """Times commands inside one sandbox."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self._process = subprocess.Popen(
+            engine.sandbox.argv(sys.executable, "-IS", "-c", _WORKER),
+            env=engine.sandbox.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def seconds(self, *command: str, code: int = 0, output: str = "") -> float:
+        """Run a command and return its wall time; a wrong exit code or output ends the benchmark."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"command": command, "code": code, "output": output}) + "\n")
+        self._process.stdin.flush()
+        took, _, told = json.loads(self._process.stdout.readline())
+        if told:
+            raise SystemExit(f"{self.engine.name}: {' '.join(command)}: {told}")
+        return float(took)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+
+@frozen
+class _Pair:
+    ours: _Worker
+    dockerd: _Worker
+
+    def row(self, what: str, *command: str, target: float, note: str = "", runs: int = RUNS, output: str = "") -> Row:
+        """Time a command on both, in turn."""
+        taken: tuple[list[float], list[float]] = ([], [])
+        for number in range(runs + 1):
+            for worker, times in zip((self.ours, self.dockerd), taken, strict=True):
+                seconds = worker.seconds(*command, output=output)
+                if number:
+                    times.append(seconds)
+        ours, theirs = (statistics.median(each) * 1000 for each in taken)
+        return Row(what, ours, "dockerd", theirs, target, note)
+
+    def each(self, what: str, figure: Callable[[_Worker], float], *, target: float, note: str = "") -> Row:
+        """Take one figure of both."""
+        return Row(what, figure(self.ours), "dockerd", figure(self.dockerd), target, note)
+
+
+@contextlib.contextmanager
+def _workers() -> Iterator[_Pair]:
+    sys.path.insert(0, str(ROOT / "tests"))
+    from clients.engine import opened_docker, opened_moby  # type: ignore[import-not-found]
+    from peers.images import archive  # type: ignore[import-not-found]
+
+    from moby import distribution
+
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        distribution.assemble("docker", folder / "dist")
+        image = archive(folder / "image.tar", folder / "rootfs")
+        ours = stack.enter_context(opened_moby(folder / "moby", image, folder / "dist" / "docker" / "docker.pyz"))
+        theirs = stack.enter_context(opened_docker(folder / "dockerd", image))
+        pair = _Pair(_Worker(ours), _Worker(theirs))
+        stack.callback(pair.ours.close)
+        stack.callback(pair.dockerd.close)
+        yield pair
+
+
+def rows() -> Iterator[Row]:
+    """Measure the engine; needs root, and what `tools/peers docker` unpacks."""
+    with _workers() as pair:
+        yield from _speed(pair)
+        yield from _memory(pair)
+        yield from _logs(pair)
+        yield _many(pair)
+        yield _start(pair)
+
+
+def _speed(pair: _Pair) -> Iterator[Row]:
+    from peers.images import NAME
+
+    floor = statistics.median(pair.ours.seconds("docker", "--version") for _ in range(RUNS)) * 1000
+    run = ("docker", "run", "--rm", "--network", "none", NAME)
+    yield pair.row(
+        "docker run --rm true", *run, "echo", "done", output="done\n", target=READ_RUN,
+        note=f"`docker --version` alone {floor:.0f} ms",
+    )  # fmt: skip
+    for worker in (pair.ours, pair.dockerd):
+        worker.seconds("docker", "run", "-d", "--network", "none", "--name", "stays", NAME, "sleep", "10000")
+    yield pair.row("docker exec true", "docker", "exec", "stays", "true", target=READ_EXEC)
+    yield pair.row("docker ps", "docker", "ps", output="stays", target=1.0)
+
+
+def _memory(pair: _Pair) -> Iterator[Row]:
+    from peers.images import NAME
+
+    before = {id(each): _pss_mib(each) for each in (pair.ours, pair.dockerd)}
+    yield Row("memory idle, all processes, MiB", before[id(pair.ours)], "dockerd", before[id(pair.dockerd)], READ_IDLE)
+    count = 20
+    for worker in (pair.ours, pair.dockerd):
+        for _ in range(count):
+            worker.seconds("docker", "run", "-d", "--network", "none", NAME, "sleep", "10000")
+    taken = [(_pss_mib(each) - before[id(each)]) / count for each in (pair.ours, pair.dockerd)]
+    yield Row("memory of an idle container's supervision, MiB", taken[0], "dockerd", taken[1], READ_CONTAINER)
+
+
+def _pss_mib(worker: _Worker) -> float:
+    """The engine's own processes: all inside but containers' and the worker itself."""
+    sandbox, total = worker.engine.sandbox, 0
+    for pid, words in sandbox.processes().items():
+        if words.startswith("sleep") or "-IS -c" in words:
+            continue
+        with contextlib.suppress(OSError):
+            for line in (sandbox.seen("/proc") / str(pid) / "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+    return total / 1024
+
+
+def _logs(pair: _Pair) -> Iterator[Row]:
+    from peers.images import NAME
+
+    script = f"yes {'x' * 79} | head -n {LINES}"
+    names = iter(range(100))
+
+    def write(worker: _Worker) -> float:
+        name = f"logs{next(names)}"
+        command = ("docker", "run", "--network", "none", "--name", name, "-d", NAME, "sh", "-c", script)
+        began = time.perf_counter()
+        worker.seconds(*command)
+        worker.seconds("docker", "wait", name, output="0\n")
+        return (time.perf_counter() - began) * 1000
+
+    def read(worker: _Worker) -> float:
+        name = worker.engine.out("ps", "-a", "--filter", "name=logs", "--format", "{{.Names}}").split()[0]
+        return worker.seconds("sh", "-c", f"docker logs {name} | wc -l", output=f"{LINES}\n") * 1000
+
+    yield pair.each(f"{LINES} lines of 80 bytes logged", write, target=0.3)
+    yield pair.each(f"docker logs of {LINES} lines", read, target=0.4)
+
+
+def _many(pair: _Pair) -> Row:
+    from peers.images import NAME
+
+    def start(worker: _Worker) -> float:
+        count = 100 if worker is pair.ours else 20
+        line = f"seq {count} | xargs -P 16 -I N docker run -d --network none --name manyN {NAME} sleep 10000 | wc -l"
+        took = worker.seconds("sh", "-c", line, output=f"{count}\n")
+        worker.seconds("sh", "-c", f"seq {count} | xargs -P 16 -I N docker rm -f manyN | wc -l", output=f"{count}\n")
+        return took * 1000 / count
+
+    return pair.each("a container of 100 that 16 clients start at once", start, target=READ_MANY)
+
+
+def _start(pair: _Pair) -> Row:
+    def again(worker: _Worker) -> float:
+        taken = []
+        for _ in range(5):
+            worker.engine.again()
+            taken.append(float(worker.engine.started_s))
+        return statistics.median(taken) * 1000
+
+    return pair.each("start until _ping answers", again, target=READ_START)

@@ -1,0 +1,1 @@
+"""Docker's everyday verbs, for machines that have no docker command."""

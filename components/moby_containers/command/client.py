@@ -1,0 +1,157 @@
+"""A client of the engine's own API: requests over its Unix socket, and connections that become streams."""
+
+import http.client
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
+
+__all__ = ["Client", "query"]
+
+_VERSION = "v1.47"
+_PATIENCE_S = 20.0
+_KINDS: Mapping[int, type[MobyError]] = {
+    400: Invalid, 401: Denied, 403: Denied, 404: NotFound, 409: Conflict, 501: Unsupported, 503: Unavailable,
+}  # fmt: skip
+
+
+def query(**parameters: Any) -> str:
+    """Return the query of a request; what is None or empty is left out, truth is `1`, the rest is JSON or text."""
+    given = {
+        key.rstrip("_"): "1" if value is True else json.dumps(value) if isinstance(value, dict) else value
+        for key, value in parameters.items()
+        if value not in (None, False, "", {})
+    }
+    return f"?{urlencode(given)}" if given else ""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect, also where the path is longer than an address of a socket may be (unix(7))."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
+        except BaseException:
+            self.sock.close()
+            raise
+        finally:
+            os.close(folder)
+
+
+class Client:
+    """Calls of the API; errors are the engine's own words."""
+
+    def __init__(self, path: Path, patience_s: float = _PATIENCE_S) -> None:
+        self._path = path
+        self._patience_s = patience_s
+
+    def get(self, path: str) -> Any:
+        """Return what a GET answers, as JSON."""
+        return self.call("GET", path)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """Return what a POST answers, as JSON; None where it answers nothing."""
+        return self.call("POST", path, body)
+
+    def delete(self, path: str) -> Any:
+        """Return what a DELETE answers."""
+        return self.call("DELETE", path)
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Make a call to its end."""
+        answer = self.open(method, path, None if body is None else json.dumps(body).encode())
+        with answer:
+            text = answer.read()
+        kind = answer.headers.get_content_type()
+        return json.loads(text) if text.strip() and kind == "application/json" else None
+
+    def open(
+        self, method: str, path: str, body: Any = None, kind: str = "application/json"
+    ) -> http.client.HTTPResponse:
+        """Begin a call, and return its answer to be read and closed; an error of the engine's is raised."""
+        connection = self._connected()
+        headers = {"Content-Type": kind} if body is not None else {}
+        try:
+            connection.request(method, f"/{_VERSION}{path}", body, headers)
+            answer = connection.getresponse()
+        except (http.client.HTTPException, OSError) as error:
+            connection.close()
+            raise Unavailable(f"the engine didn't answer: {error}", hint="see its log, and do it again") from error
+        if connection.sock is not None:
+            connection.sock.close()  # for good once the answer is closed, which reads by it
+        if answer.status >= 400:
+            with answer:
+                raise _failed(answer.status, answer.read())
+        return answer
+
+    def lines(self, path: str) -> Iterator[Any]:
+        """Yield the JSON values of an answer that goes on, as they come."""
+        with self.open("GET", path) as answer:
+            for line in answer:
+                if line.strip():
+                    yield json.loads(line)
+
+    def hijack(self, path: str, body: Any = None) -> tuple[socket.socket, bytes]:
+        """Make a connection a stream (attach); return it, and what had come of it already."""
+        connection = self._connected()
+        data = b"" if body is None else json.dumps(body).encode()
+        # What follows a request without a length is the stream's already.
+        more = f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n" if body is not None else ""
+        head = (
+            f"POST /{_VERSION}{path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n{more}\r\n"
+        )
+        sock: socket.socket = connection.sock
+        sock.sendall(head.encode() + data)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            chunk = sock.recv(65536)
+            if not chunk:
+                sock.close()
+                raise Unavailable("the engine closed the connection", hint="see its log, and do it again")
+            received += chunk
+        top, _, rest = received.partition(b"\r\n\r\n")
+        status = int(top.split(b" ", 2)[1])
+        if status not in (101, 200):
+            with sock, sock.makefile("rb") as remaining:
+                length = next((int(line[15:]) for line in top.split(b"\r\n") if line.lower()[:15] == _LENGTH), 0)
+                raise _failed(status, rest + remaining.read(max(0, length - len(rest))))
+        return sock, rest
+
+    def _connected(self) -> _Connection:
+        """Connect; an engine that has just begun may take a while until it listens."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            connection = _Connection(self._path)
+            try:
+                connection.connect()
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                if time.monotonic() > deadline:
+                    hint = "see its log; or end it and do it again"
+                    raise Unavailable(f"the engine doesn't answer at {self._path}", hint=hint) from error
+                time.sleep(0.02)
+            except OSError as error:
+                raise Denied(f"can't connect to {self._path}: {error.strerror}", hint="do it as its owner") from error
+            else:
+                return connection
+
+
+_LENGTH = b"content-length:"
+
+
+def _failed(status: int, body: bytes) -> MobyError:
+    try:
+        text = str(json.loads(body)["message"])
+    except (ValueError, LookupError, TypeError):
+        text = body.decode(errors="replace").strip() or f"status {status}"
+    return _KINDS.get(status, MobyError)(f"Error response from daemon: {text}")

@@ -1,0 +1,1 @@
+"""The service behind an engine's API: containers from their creation to their removal."""

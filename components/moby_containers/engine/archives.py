@@ -1,0 +1,226 @@
+"""Files copied out of and into containers, running or not (docker cp)."""
+
+import os
+import posixpath
+import queue
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, TypeVar
+
+from moby.contracts.containers import FileStat, Status
+from moby.errors import Conflict, Denied, Invalid, NotFound
+from moby.host.mounts import open_in_root
+from moby.host.tree import mount_id
+from moby.oci import layer
+from moby_containers.engine import tars
+from moby_containers.engine.entries import Entry
+from moby_containers.engine.parts import Parts
+from moby_containers.engine.starting import user_of
+from moby_containers.engine.views import View, within
+
+__all__ = ["Archives"]
+
+T = TypeVar("T")
+_CHUNK_BYTES = 256 << 10
+_QUEUED = 8
+_MOST_LINKS = 40
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Archives:
+    """Reads and writes what is at a path of a container's root, through its volumes too."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def stat(self, entry: Entry, path: str) -> FileStat:
+        """Return what is at a path."""
+        self._expect(entry)
+
+        def look(view: View) -> FileStat:
+            with _Found(view, entry, path) as found:
+                status = found.status
+                target = _link_target(view, found) if stat.S_ISLNK(status.st_mode) else ""
+                return FileStat(found.base, status.st_size, status.st_mode, status.st_mtime_ns, target)
+
+        return self._call(entry, look)
+
+    def read(self, entry: Entry, path: str) -> Iterator[bytes]:
+        """Yield an archive of what is at a path; errors come before the first chunk."""
+        self._expect(entry)
+        chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUED)
+        gone = threading.Event()
+
+        def put(item: "bytes | BaseException | None") -> bool:
+            while not gone.is_set():
+                try:
+                    chunks.put(item, timeout=0.5)
+                except queue.Full:
+                    continue
+                return True
+            return False
+
+        def work(view: View) -> None:
+            with _Found(view, entry, path) as found:
+                put(b"")
+                source = layer.write(found.entries())
+                while (chunk := source.read(_CHUNK_BYTES)) and put(chunk):
+                    pass
+
+        def guarded(view: View) -> None:
+            try:
+                work(view)
+                put(None)
+            except BaseException as error:
+                put(error)
+
+        self._start(entry, guarded, put)
+        first = chunks.get()
+        if isinstance(first, BaseException):
+            raise first
+        self._parts.tell(entry.container, "archive-path")
+        return _drained(chunks, gone)
+
+    def write(self, entry: Entry, path: str, archive: BinaryIO, *, keep_types: bool, keep_owners: bool) -> None:
+        """Unpack an archive into a folder."""
+        self._expect(entry)
+
+        def work(view: View) -> None:
+            folder = _folder(view, entry, path)
+            try:
+                here = mount_id(folder)
+                if here in view.read_only:
+                    raise Denied("mounted volume is marked read-only")
+                if entry.container.config.read_only_root and here == mount_id(view.root_fd):
+                    raise Denied("container rootfs is marked read-only")
+            finally:
+                os.close(folder)
+            owner = None
+            if keep_owners:
+                user, _ = user_of(self._parts.rootfs(entry.id), entry.container.config.user, ())
+                owner = (user.uid, user.gid)
+            tars.unpack(archive, view.root_fd, path, tars.Unpacked(keep_types, owner))
+
+        self._call(entry, work)
+        self._parts.tell(entry.container, "extract-to-dir")
+
+    def _expect(self, entry: Entry) -> None:
+        if entry.removing or entry.status in (Status.REMOVING, Status.DEAD):
+            raise Conflict(f"container {entry.id} is being removed")
+
+    def _call(self, entry: Entry, action: Callable[[View], T]) -> T:
+        """Call an action with a view and return what it returns."""
+        results: list[Any] = []
+        errors: list[BaseException] = []
+
+        def guarded(view: View) -> None:
+            try:
+                results.append(action(view))
+            except BaseException as error:
+                errors.append(error)
+
+        def failed(error: "bytes | BaseException | None") -> bool:
+            if isinstance(error, BaseException):
+                errors.append(error)
+            return True
+
+        thread = self._start(entry, guarded, failed)
+        thread.join()
+        if errors:
+            raise errors[0]
+        result: T = results[0]
+        return result
+
+    def _start(
+        self, entry: Entry, action: Callable[[View], None], fail: Callable[["bytes | BaseException | None"], bool]
+    ) -> threading.Thread:
+        thread = within(self._parts, entry, action, fail)
+        thread.start()
+        return thread
+
+
+class _Found:
+    """What a path means: its folder, open, and the name in it, which isn't followed unless the path says so."""
+
+    def __init__(self, view: View, entry: Entry, path: str) -> None:
+        if not path:
+            raise Invalid("path cannot be empty")
+        self._missing = NotFound(f"Could not find the file {path} in container {entry.container.name}")
+        clean = posixpath.normpath("/" + path)
+        self.clean = "/" + clean.lstrip("/")
+        self.follows = path.endswith(("/", "/.")) or self.clean == "/"
+        self.base = "." if path.endswith("/.") else posixpath.basename(self.clean) or "/"
+        self._view = view
+
+    def __enter__(self) -> "_Found":
+        above, _, self.name = self.clean.rpartition("/")
+        try:
+            if self.follows:
+                self.parent = -1
+                self.fd = open_in_root(self._view.root_fd, self.clean, _FOLDER)
+                self.status = os.fstat(self.fd)
+                return self
+            self.fd = -1
+            self.parent = open_in_root(self._view.root_fd, above or "/", _FOLDER)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise self._missing from error
+        except OSError as error:
+            raise Invalid(f"{self.clean}: {(error.strerror or '').lower()}") from error
+        try:
+            self.status = os.lstat(self.name, dir_fd=self.parent)
+        except FileNotFoundError as error:
+            os.close(self.parent)
+            raise self._missing from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd if self.parent < 0 else self.parent)
+
+    def entries(self) -> tars.Pieces:
+        """Yield the entries of its archive."""
+        base = "" if self.base in ("/", ".") else self.base
+        if self.follows:
+            return tars.renamed(self.fd, base)
+        # A volume may be mounted here: the path is walked again, through it.
+        return tars.packed(self.parent, self.name, base)
+
+
+def _link_target(view: View, found: _Found) -> str:
+    """Return where a link leads in the end, inside the root, as far as there is something."""
+    path = found.clean
+    for _ in range(_MOST_LINKS):
+        above, _, name = path.rpartition("/")
+        try:
+            parent = open_in_root(view.root_fd, above or "/")
+        except OSError:
+            return path
+        try:
+            target = os.readlink(name, dir_fd=parent)
+        except OSError:
+            return path
+        finally:
+            os.close(parent)
+        path = "/" + posixpath.normpath(posixpath.join(above or "/", target)).lstrip("/")
+    return path
+
+
+def _folder(view: View, entry: Entry, path: str) -> int:
+    try:
+        return open_in_root(view.root_fd, path, _FOLDER)
+    except NotADirectoryError as error:
+        raise Invalid("extraction point is not a directory") from error
+    except FileNotFoundError as error:
+        raise NotFound(f"Could not find the file {path} in container {entry.container.name}") from error
+    except OSError as error:
+        raise Invalid(f"{path}: {(error.strerror or '').lower()}") from error
+
+
+def _drained(chunks: "queue.Queue[bytes | BaseException | None]", gone: threading.Event) -> Iterator[bytes]:
+    try:
+        while (item := chunks.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        gone.set()

@@ -1,0 +1,152 @@
+"""What changes about a container: its name, its limits, and what an image of it is."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from attrs import evolve, fields
+
+from moby.contracts.containers import ContainerConfig, ContainerUpdate, Resources, Status
+from moby.contracts.images import ImageConfig
+from moby.errors import Conflict, Invalid
+from moby.oci.reference import familiar, parse
+from moby_containers.engine.checks import check_resources, check_restart
+from moby_containers.engine.codec import encode
+from moby_containers.engine.creating import config_text
+from moby_containers.engine.entries import Entry, Phase
+from moby_containers.engine.life import Life
+from moby_containers.engine.limits import limits_of
+from moby_containers.engine.parts import Parts
+from moby_containers.engine.warnings import warnings_of
+
+__all__ = ["Changing"]
+
+_NAMES = frozenset(each.name for each in fields(Resources))
+
+
+class Changing:
+    """Renames, updates and commits."""
+
+    def __init__(self, parts: Parts, life: Life) -> None:
+        self._parts = parts
+        self._life = life
+
+    def rename(self, entry: Entry, name: str) -> None:
+        """Give it another name."""
+        bare = name.removeprefix("/")
+        if not bare:
+            raise Invalid("Neither old nor new names may be empty")
+        with entry.lock:
+            old = entry.container.name
+            if bare == old:
+                raise Invalid("Renaming a container with the same name as its current name")
+            if entry.removing or entry.status is Status.DEAD:
+                raise Conflict(f"container {entry.id} is being removed")
+            self._parts.shelf.rename(entry, bare)
+            self._parts.tell(entry.container, "rename", oldName=f"/{old}")
+
+    def update(self, entry: Entry, change: ContainerUpdate) -> tuple[str, ...]:
+        """Change limits and the restart policy."""
+        unknown = sorted(set(change.resources) - _NAMES)
+        if unknown:
+            raise Invalid(f"there is no limit {unknown[0]!r}")
+        with entry.lock:
+            if entry.removing or entry.status is Status.DEAD:
+                raise Conflict("container is marked for removal and cannot be updated")
+            config = entry.container.config
+            resources, warnings = self._resources(config, change)
+            restart = change.restart or config.restart
+            check_restart(restart, auto_remove=config.auto_remove)
+            if change.resources and entry.phase in (Phase.CREATED, Phase.STARTED):
+                self._parts.supervisor.update(entry.id, limits_of(resources))
+            config = evolve(config, resources=resources, restart=restart)
+            entry.show(config=config)
+            entry.config_text = config_text(config)
+            if change.restart is not None:
+                entry.no_restart = False if entry.alive else entry.no_restart
+            self._parts.shelf.save(entry)
+            self._parts.tell(entry.container, "update")
+        return warnings
+
+    def _resources(self, config: ContainerConfig, change: ContainerUpdate) -> tuple[Resources, tuple[str, ...]]:
+        old, asked = config.resources, dict(change.resources)
+        if asked.get("nano_cpus") and (old.cpu_period_us or old.cpu_quota_us):
+            which = "Period" if old.cpu_period_us else "Quota"
+            raise Invalid(f"Conflicting options: Nano CPUs cannot be updated as CPU {which} has already been set")
+        if (asked.get("cpu_period_us") or asked.get("cpu_quota_us")) and old.nano_cpus:
+            raise Invalid("Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set")
+        memory = asked.get("memory_bytes", 0)
+        if memory and not asked.get("memory_swap_bytes") and 0 < old.memory_swap_bytes < memory:
+            raise Invalid(
+                "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the "
+                "same time"
+            )
+        new = evolve(old, **asked)
+        check_resources(new)
+        return warnings_of(new, self._parts.support)
+
+    def commit(
+        self,
+        entry: Entry,
+        reference: str,
+        *,
+        message: str,
+        author: str,
+        changes: Sequence[str],
+        pause: bool,
+        config: Mapping[str, Any] | None,
+    ) -> str:
+        """Make an image of it."""
+        name = parse(reference) if reference else None
+        held = entry.container.config
+        if entry.removing or entry.status is Status.DEAD:
+            raise Conflict(f"You cannot commit container {entry.id} which is being removed")
+        froze = False
+        if pause and entry.status is Status.RUNNING:
+            with suppress(Conflict):
+                self._life.pause(entry)
+                froze = True
+        try:
+            image = self._parts.images.commit(
+                entry.id,
+                name,
+                config=image_config(held, config or {}),
+                changes=changes,
+                author=author,
+                message=message,
+                created_by=" ".join((entry.container.path, *entry.container.arguments)),
+            )
+        finally:
+            if froze:
+                with suppress(Conflict):
+                    self._life.unpause(entry)
+        self._parts.tell(
+            entry.container, "commit", comment=message, imageID=image.id, imageRef=familiar(name) if name else ""
+        )
+        return str(image.id)
+
+
+def image_config(config: ContainerConfig, over: Mapping[str, Any]) -> ImageConfig:
+    """Return how an image of a container wants to be run: as that was, under what `over` says of ImageConfig."""
+    health = config.health
+    times = {
+        "Interval": health.interval_ns,
+        "Timeout": health.timeout_ns,
+        "StartPeriod": health.start_period_ns,
+        "StartInterval": health.start_interval_ns,
+        "Retries": health.retries,
+    } if health else {}  # fmt: skip
+    found = ImageConfig(
+        entrypoint=config.entrypoint or (),
+        command=config.command or (),
+        environment=config.environment,
+        user=config.user,
+        working_directory=config.working_directory,
+        stop_signal=config.stop_signal,
+        labels=config.labels,
+        exposed_ports=tuple(sorted(config.exposed_ports)),
+        volumes=tuple(sorted(config.volumes)),
+        healthcheck={"Test": encode(health.test), **{k: v for k, v in times.items() if v}} if health else {},
+        shell=config.shell,
+    )
+    return evolve(found, **over)

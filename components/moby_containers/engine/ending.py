@@ -1,0 +1,242 @@
+"""How containers end: what their ends mean for them, by their restart policies, and how they are removed."""
+
+from typing import TYPE_CHECKING
+
+from moby.contracts.containers import Condition, Container, Status
+from moby.contracts.supervisor import HealthStatus
+from moby.contracts.types import Exit
+from moby.errors import Conflict, MobyError, NotFound, Unavailable
+from moby_containers.engine import points
+from moby_containers.engine.entries import Entry, Phase
+from moby_containers.engine.later import Later
+from moby_containers.engine.parts import Parts, rfc3339
+from moby_containers.engine.starting import Starting
+from moby_containers.engine.states import Act, after
+from moby_containers.engine.waiters import Waiting, tell_ended, tell_removed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Ending", "wants_restart"]
+
+_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 60.0
+_LONG_RUN_NS = 10 * 10**9
+_KILL_PATIENCE_S = 10.0
+_KILL = 9
+
+
+def wants_restart(container: Container, *, restarts: int, manually: bool) -> bool:
+    """Whether its policy asks for another start after an end."""
+    policy, code = container.config.restart, container.state.exit_code
+    if policy.name == "always":
+        return True
+    if policy.name == "unless-stopped":
+        return not manually
+    if policy.name == "on-failure":
+        return code != 0 and (not policy.maximum_retries or restarts < policy.maximum_retries)
+    return False
+
+
+class Ending:
+    """Takes what the supervisor tells of ends."""
+
+    def __init__(self, parts: Parts, starting: Starting, later: Later) -> None:
+        self._parts = parts
+        self._starting = starting
+        self._later = later
+        self.restart = _nothing
+        """Starts a container again whose turn has come; the service sets it."""
+        self.clear_execs: Callable[[Entry], None] = _leave
+        """Removes what there is of a container's execs; the service sets it."""
+
+    def ended(self, entry: Entry, exit: Exit, *, position: int = 0) -> None:
+        """Take a container's end."""
+        with entry.lock:
+            if not entry.alive or self._is_older(entry, exit):
+                self._parts.shelf.reach(position)
+                return
+            ran_ns = max(0, exit.time_ns - entry.keeping.started_ns)
+            entry.set_state(exit_code=exit.code)
+            again = not entry.no_restart and wants_restart(
+                entry.container, restarts=entry.restarts, manually=entry.keeping.manually_stopped
+            )
+            entry.set_state(
+                status=after(entry.status, Act.END_TO_RESTART if again else Act.END),
+                pid=0,
+                finished=rfc3339(exit.time_ns),
+                oom_killed=entry.state.oom_killed or exit.oom_killed,
+            )
+            entry.keep(finished_ns=exit.time_ns)
+            entry.phase = Phase.ENDED
+            entry.show(sandbox="", rootfs=None)
+            if again:
+                self._count(entry, ran_ns)
+            self._parts.shelf.save(entry, position=position)
+            code = "unknown" if exit.code is None else str(exit.code)
+            self._parts.tell(entry.container, "die", execDuration=str(ran_ns // 10**9), exitCode=code)
+            tell_ended(entry, for_good=not again)
+            self._go_on(entry, again=again)
+
+    def _is_older(self, entry: Entry, exit: Exit) -> bool:
+        """Whether this was another task of that container: one that failed to start, say."""
+        if exit.time_ns >= entry.begun_ns > 0:
+            return False
+        try:
+            return self._parts.supervisor.state(entry.id).exit is None
+        except NotFound:
+            return False
+
+    def _count(self, entry: Entry, ran_ns: int) -> None:
+        entry.restarts += 1
+        entry.show(restart_count=entry.restarts)
+        long = ran_ns >= _LONG_RUN_NS
+        entry.backoff_s = (
+            _FIRST_BACKOFF_S if long or not entry.backoff_s else min(entry.backoff_s * 2, _LONGEST_BACKOFF_S)
+        )
+
+    def _go_on(self, entry: Entry, *, again: bool) -> None:
+        turn = entry.turn
+        if again:
+            self._later.soon(lambda: self._clear(entry))
+            self._later.after(entry.backoff_s, lambda: self.restart(entry, turn))
+        elif entry.container.config.auto_remove and not entry.keeps:
+            self._later.soon(lambda: self._remove_ended(entry))
+        else:
+            self._later.soon(lambda: self._clear(entry))
+
+    def _clear(self, entry: Entry) -> None:
+        with entry.lock:
+            if entry.phase == Phase.ENDED and not entry.alive and not entry.removing:
+                self._starting.clear(entry)
+
+    def remove_later(self, entry: Entry) -> None:
+        """Remove one that is to go after its end."""
+        self._later.soon(lambda: self._remove_ended(entry))
+
+    def _remove_ended(self, entry: Entry) -> None:
+        try:
+            self.remove(entry, force=True, volumes=True)
+        except Conflict:
+            if not entry.removing:
+                raise
+
+    def oom(self, entry: Entry, *, position: int = 0) -> None:
+        """Take that the kernel has killed something for want of memory."""
+        with entry.lock:
+            entry.set_state(oom_killed=True)
+            self._parts.shelf.save(entry, position=position)
+            self._parts.tell(entry.container, "oom")
+
+    def health(self, entry: Entry, status: HealthStatus, *, position: int = 0) -> None:
+        """Take that a container is well, or no more."""
+        with entry.lock:
+            if entry.alive:
+                self.look(entry)
+                self._parts.shelf.save(entry, position=position)
+                self._parts.tell(entry.container, f"health_status: {status}")
+            else:
+                self._parts.shelf.reach(position)
+
+    def look(self, entry: Entry) -> None:
+        """Show how well it is now."""
+        try:
+            found = self._parts.supervisor.state(entry.id).health
+        except MobyError:
+            return
+        entry.set_state(health=found)
+
+    def remove(self, entry: Entry, *, force: bool, volumes: bool) -> None:
+        """Remove a container; see the contract."""
+        with entry.lock:
+            self._refuse(entry, force=force)
+            entry.removing = True
+            entry.turn += 1
+            entry.no_restart = True
+            waiting = self._waiting(entry)
+        try:
+            if waiting is not None:
+                self._kill(entry, waiting)
+            with entry.lock:
+                self._take_apart(entry, volumes=volumes)
+        except BaseException as error:
+            with entry.lock:
+                entry.removing = False
+                if entry.status is Status.REMOVING:
+                    entry.set_state(status=after(entry.status, Act.REMOVAL_FAILS), dead=True, error=str(error))
+                    self._parts.shelf.save(entry)
+                tell_removed(entry, str(error))
+            raise
+
+    def _refuse(self, entry: Entry, *, force: bool) -> None:
+        name = entry.container.name
+        if entry.removing:
+            raise Conflict(f"removal of container {name} is already in progress")
+        if force or not (entry.alive or entry.status is Status.RESTARTING):
+            return
+        states = {
+            Status.PAUSED: "container is paused and must be unpaused first",
+            Status.RUNNING: "container is running: stop the container before removing or force remove",
+            Status.RESTARTING: "container is restarting: stop the container before removing or force remove",
+        }
+        raise Conflict(f'cannot remove container "{name}": {states[entry.status]}')
+
+    def _waiting(self, entry: Entry) -> Waiting | None:
+        if not entry.alive:
+            return None
+        waiting = Waiting(Condition.NOT_RUNNING)
+        entry.waiters.append(waiting)
+        return waiting
+
+    def _kill(self, entry: Entry, waiting: Waiting) -> None:
+        try:
+            try:
+                self._parts.supervisor.kill(entry.id, _KILL)
+                self._parts.tell(entry.container, "kill", signal=str(_KILL))
+                if entry.status is Status.PAUSED:
+                    self._parts.supervisor.resume(entry.id)
+            except (Conflict, NotFound):
+                pass  # it has ended meanwhile
+            if not waiting.wait(_KILL_PATIENCE_S):
+                self._end_by_force(entry)
+            if not waiting.wait(0):
+                raise Unavailable(
+                    f"cannot remove container {entry.container.name}: tried to kill container, but did not receive an "
+                    "exit event"
+                )
+        finally:
+            waiting.close()
+
+    def _end_by_force(self, entry: Entry) -> None:
+        """Have the supervisor end what a signal doesn't, such as one that something has frozen."""
+        try:
+            how = self._parts.supervisor.delete(entry.id, force=True)
+        except NotFound:
+            how = None
+        self.ended(entry, how or Exit(None, self._parts.clock.now_ns()))
+
+    def _take_apart(self, entry: Entry, *, volumes: bool) -> None:
+        """Remove all there is of a container. Once it is off the disk, what is left goes at the next start at last."""
+        parts = self._parts
+        entry.set_state(status=after(entry.status, Act.REMOVE))
+        if any(each.volume for each in entry.keeping.points):
+            entry.keep(with_volumes=volumes)
+            parts.shelf.save(entry)
+        self.clear_execs(entry)
+        self._starting.clear(entry)
+        failed = points.release(entry.keeping.points, entry.id, parts.volumes, with_anonymous=volumes)
+        if failed:
+            raise failed[0]
+        parts.shelf.strike(entry)
+        parts.images.release(entry.id)
+        parts.remove_folders(entry.id)
+        parts.shelf.drop(entry)
+        parts.tell(entry.container, "destroy")
+        tell_removed(entry)
+
+
+def _leave(entry: Entry) -> None:
+    """Do nothing."""
+
+
+def _nothing(entry: Entry, turn: int) -> None:
+    """Do nothing."""

@@ -1,0 +1,127 @@
+"""What the service knows of each container: what is shown of it, what is remembered besides, and what goes on now."""
+
+import threading
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from moby.contracts.containers import Container, ExecConfig, MountRequest, State, Status
+
+__all__ = ["Entry", "Keeping", "Phase", "Point", "Session"]
+
+
+@frozen
+class Point:
+    """One mount of a container's, as it was settled at its creation."""
+
+    request: MountRequest
+    """Of a volume with the name that it has, in `source`."""
+    volume: str = ""
+    anonymous: bool = False
+
+
+@frozen
+class Keeping:
+    """What is remembered of a container besides what is shown."""
+
+    points: tuple[Point, ...] = ()
+    manually_stopped: bool = False
+    started_ns: int = 0
+    finished_ns: int = 0
+    with_volumes: bool = False
+    """Of one whose removal has begun: whether its anonymous volumes go too."""
+
+
+class Phase:
+    """How far the supervisor is with a container's task."""
+
+    NONE = "none"
+    CREATED = "created"
+    STARTED = "started"
+    ENDED = "ended"
+    """It has ended and is still there."""
+
+
+@define(eq=False)
+class Session:
+    """One exec."""
+
+    id: str
+    container_id: str
+    config: ExecConfig
+    created_ns: int
+    running: bool = False
+    started: bool = False
+    ended: bool = False
+    held: bool = False
+    """Whether somebody is about to attach to it."""
+    exit_code: int | None = None
+    pid: int = 0
+    exit_fds: list[int] = field(factory=list)
+    """Our ends of descriptors that tell somebody of the end by being closed."""
+
+
+@define(eq=False)
+class Entry:
+    """One container. What changes it holds its lock; what reads `container` need not."""
+
+    container: Container
+    keeping: Keeping
+    config_text: str
+    """Its config as JSON, which changes seldom."""
+    lock: Any = field(factory=threading.RLock)
+    phase: str = Phase.NONE
+    mounted: bool = False
+    """Whether its root, its networks and its volumes are held for a task."""
+    pid: int = 0
+    """Of the task, before it is started too."""
+    begun_ns: int = 0
+    """When the task was begun to be made; what ended before was another one."""
+    keeps: bool = False
+    """Whether it stays after its end, though it is to be removed then: it is being restarted."""
+    doubtful: bool = False
+    """Whether an engine that was killed may have asked for a task that wasn't there yet when this one looked."""
+    removing: bool = False
+    waiters: list[Any] = field(factory=list)
+    sessions: dict[str, Session] = field(factory=dict)
+    early: list[int] = field(factory=list)
+    """Descriptors that those hold on to who attached before a start that then failed."""
+    backoff_s: float = 0.0
+    restarts: int = 0
+    """How often its policy has restarted it since somebody started it."""
+    turn: int = 0
+    """Raised to call off a restart that waits."""
+    no_restart: bool = False
+    """Whether its next end is its last, whatever its policy: somebody stops it."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.container.id
+
+    @property
+    def state(self) -> State:
+        """How it is."""
+        return self.container.state
+
+    @property
+    def status(self) -> Status:
+        """Its status."""
+        return self.container.state.status
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has processes."""
+        return self.status in (Status.RUNNING, Status.PAUSED)
+
+    def show(self, **changes: Any) -> None:
+        """Change what is shown."""
+        self.container = evolve(self.container, **changes)
+
+    def set_state(self, **changes: Any) -> None:
+        """Change how it is."""
+        self.container = evolve(self.container, state=evolve(self.container.state, **changes))
+
+    def keep(self, **changes: Any) -> None:
+        """Change what is remembered."""
+        self.keeping = evolve(self.keeping, **changes)

@@ -1,0 +1,301 @@
+"""A container's life while it is there: started, attached to, stopped, killed, paused, and started again."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from moby.contracts.containers import Condition, Status
+from moby.contracts.supervisor import Health, HealthStatus, Streams
+from moby.contracts.types import TaskStatus, Window
+from moby.errors import Conflict, MobyError, NotFound, Unavailable
+from moby_containers.engine import bundle
+from moby_containers.engine.checks import signal_number
+from moby_containers.engine.ending import Ending
+from moby_containers.engine.entries import Entry, Phase
+from moby_containers.engine.failures import exit_code, telling
+from moby_containers.engine.merge import effective_health
+from moby_containers.engine.parts import Parts, rfc3339
+from moby_containers.engine.starting import Starting
+from moby_containers.engine.states import Act, after
+from moby_containers.engine.waiters import Waiting, tell_ended
+
+__all__ = ["Life"]
+
+_STOP_S = 10
+_KILL_PATIENCE_S = 30.0
+_FOREVER_S = 10.0 * 365 * 86400
+
+
+class Life:
+    """The verbs that begin and end what a container runs."""
+
+    def __init__(self, parts: Parts, starting: Starting, ending: Ending, watch: "Watch") -> None:
+        self._parts = parts
+        self._starting = starting
+        self._ending = ending
+        self._watch = watch
+        ending.restart = self.restart_by_policy
+
+    def follow(self, watch: "Watch") -> None:
+        """Have somebody else told of tasks."""
+        self._watch = watch
+
+    def start(self, entry: Entry, window: Window | None = None) -> bool:
+        """Run it; see the contract."""
+        with entry.lock:
+            if entry.removing or entry.status is Status.REMOVING:
+                raise Conflict("container is marked for removal and cannot be started")
+            if entry.status is Status.DEAD:
+                raise Conflict("container is dead and cannot be started")
+            if entry.status is Status.PAUSED:
+                raise Conflict("cannot start a paused container, try unpause instead")
+            if entry.alive:
+                return False
+            entry.restarts, entry.backoff_s = 0, 0.0
+            entry.show(restart_count=0)
+            entry.keep(manually_stopped=False)
+            self._start(entry, window)
+        return True
+
+    def restart_by_policy(self, entry: Entry, turn: int) -> None:
+        """Start a container that waits for it, unless somebody called that off."""
+        with entry.lock:
+            if entry.turn != turn or entry.status is not Status.RESTARTING or entry.removing:
+                return
+            try:
+                self._start(entry, None)
+            except (MobyError, OSError) as error:
+                self._parts.log.warning("a container can't be started again", container=entry.id, error=str(error))
+
+    def _start(self, entry: Entry, window: Window | None) -> None:
+        parts = self._parts
+        entry.turn += 1
+        entry.no_restart = False
+        try:
+            if entry.phase == Phase.ENDED:
+                self._starting.clear(entry)
+            if entry.phase == Phase.NONE:
+                self._starting.prepare(entry, window)
+            with telling(bundle.program(entry.container.config)[0]):
+                parts.supervisor.start(entry.id)
+        except BaseException as error:
+            self._failed(entry, error)
+            raise
+        now = parts.clock.now_ns()
+        entry.phase = Phase.STARTED
+        watched = effective_health(entry.container.config.health) is not None
+        entry.set_state(
+            status=after(entry.status, Act.START),
+            pid=entry.pid,
+            exit_code=0,
+            error="",
+            oom_killed=False,
+            started=rfc3339(now),
+            health=Health(HealthStatus.STARTING) if watched else None,
+        )
+        entry.show(sandbox=f"/proc/{entry.pid}/ns/net")
+        entry.keep(started_ns=now)
+        parts.shelf.save(entry)
+        parts.tell(entry.container, "start")
+        self._watch.watch(entry.id)
+
+    def _failed(self, entry: Entry, error: BaseException) -> None:
+        """Note that a start failed, and why."""
+        with suppress(MobyError, OSError):
+            self._starting.clear(entry)
+        for each in entry.early:
+            with suppress(OSError):
+                os.close(each)
+        entry.early.clear()
+        text = error.message if isinstance(error, MobyError) else str(error)
+        waited = entry.status is Status.RESTARTING
+        entry.set_state(status=after(entry.status, Act.FAIL), error=text, exit_code=exit_code(error))
+        self._parts.shelf.save(entry)
+        if waited:
+            tell_ended(entry, for_good=True)
+        if entry.container.config.auto_remove:
+            self._ending.remove_later(entry)
+
+    def attach(self, entry: Entry) -> Streams:
+        """Return its streams; see the contract."""
+        parts = self._parts
+        with entry.lock:
+            name = entry.container.name
+            if entry.status is Status.PAUSED:
+                raise Conflict(f"container {name} is paused, unpause the container before attach")
+            if entry.status is Status.RESTARTING:
+                raise Conflict(f"container {name} is restarting, wait until the container is running")
+            if entry.removing or entry.status in (Status.REMOVING, Status.DEAD):
+                raise Conflict(f"container {name} is being removed")
+            streams = self._streams(entry)
+        parts.tell(entry.container, "attach")
+        return streams
+
+    def _streams(self, entry: Entry) -> Streams:
+        if entry.phase == Phase.ENDED:
+            self._starting.clear(entry)
+        if entry.phase == Phase.NONE:
+            try:
+                self._starting.prepare(entry)
+            except (MobyError, OSError):
+                # Its start will say why; who attaches before waits for that.
+                return _early_streams(entry)
+        return self._parts.supervisor.attach(entry.id)
+
+    def stop(self, entry: Entry, timeout_s: int | None, signal_name: str, *, manually: bool = True) -> bool:
+        """End it; see the contract."""
+        config = entry.container.config
+        number = signal_number(signal_name or config.stop_signal or "TERM")
+        if timeout_s is None:
+            timeout_s = config.stop_timeout_s if config.stop_timeout_s is not None else _STOP_S
+        with self._waiting(entry) as waiting:
+            with entry.lock:
+                if entry.status is Status.RESTARTING:
+                    self._give_up(entry)
+                    return True
+                if not entry.alive:
+                    return False
+                entry.no_restart = True
+                if manually:
+                    entry.keep(manually_stopped=True)
+                    self._parts.shelf.save(entry)
+            self._signal(entry, number)
+            if not waiting.wait(_FOREVER_S if timeout_s < 0 else timeout_s):
+                self._signal(entry, int(signal.SIGKILL))
+                self._wait_killed(entry, waiting)
+        self._parts.tell(entry.container, "stop")
+        return True
+
+    def _wait_killed(self, entry: Entry, waiting: Waiting) -> None:
+        if not waiting.wait(_KILL_PATIENCE_S):
+            raise Unavailable(
+                f"cannot stop container: {entry.container.name}: tried to kill container, but did not receive an "
+                "exit event"
+            )
+
+    def _give_up(self, entry: Entry) -> None:
+        """Call off the restart that it waits for."""
+        entry.turn += 1
+        entry.keep(manually_stopped=True)
+        entry.set_state(status=after(entry.status, Act.GIVE_UP))
+        self._parts.shelf.save(entry)
+        tell_ended(entry, for_good=True)
+        self._parts.tell(entry.container, "stop")
+
+    @contextmanager
+    def _waiting(self, entry: Entry) -> Iterator[Waiting]:
+        waiting = Waiting(Condition.NOT_RUNNING)
+        with entry.lock:
+            if entry.alive:
+                entry.waiters.append(waiting)
+        try:
+            yield waiting
+        finally:
+            with entry.lock, suppress(ValueError):
+                entry.waiters.remove(waiting)
+            waiting.close()
+
+    def _signal(self, entry: Entry, number: int) -> None:
+        """Send a signal, which a paused one gets too; one that has ended meanwhile is fine."""
+        with suppress(Conflict, NotFound):
+            self._parts.supervisor.kill(entry.id, number)
+            self._parts.tell(entry.container, "kill", signal=str(number))
+        with entry.lock:
+            if entry.status is Status.PAUSED:
+                self._unpause(entry)
+
+    def restart(self, entry: Entry, timeout_s: int | None, signal_name: str) -> None:
+        """Stop and start it."""
+        with entry.lock:
+            if entry.removing:
+                raise Conflict("container is marked for removal and cannot be started")
+            entry.keeps = True
+        try:
+            self.stop(entry, timeout_s, signal_name, manually=False)
+            self.start(entry)
+        finally:
+            entry.keeps = False
+        self._parts.tell(entry.container, "restart")
+
+    def kill(self, entry: Entry, name: str) -> None:
+        """Send a signal; see the contract."""
+        number = signal_number(name or "KILL")
+        config = entry.container.config
+        with entry.lock:
+            if not entry.alive:
+                raise Conflict(f"cannot kill container: {entry.container.name}: container {entry.id} is not running")
+            last = number == signal.SIGKILL or not config.stop_signal or number == signal_number(config.stop_signal)
+            if last:
+                entry.no_restart = True
+            if not entry.keeping.manually_stopped:
+                entry.keep(manually_stopped=True)
+                self._parts.shelf.save(entry)
+            paused = entry.status is Status.PAUSED
+        try:
+            self._parts.supervisor.kill(entry.id, number)
+        except (Conflict, NotFound) as error:
+            raise Conflict(
+                f"cannot kill container: {entry.container.name}: container {entry.id} is not running"
+            ) from error
+        self._parts.tell(entry.container, "kill", signal=str(number))
+        if paused and last:
+            with entry.lock:
+                if entry.status is Status.PAUSED:
+                    self._unpause(entry)
+
+    def pause(self, entry: Entry) -> None:
+        """Freeze it."""
+        with entry.lock:
+            if entry.status is Status.PAUSED:
+                raise Conflict(f"container {entry.id} is already paused")
+            if entry.status is Status.RESTARTING:
+                raise Conflict(f"container {entry.id} is restarting, wait until the container is running")
+            if not entry.alive:
+                raise Conflict(f"container {entry.id} is not running")
+            self._parts.supervisor.pause(entry.id)
+            entry.set_state(status=after(entry.status, Act.PAUSE))
+            self._parts.shelf.save(entry)
+            self._parts.tell(entry.container, "pause")
+
+    def unpause(self, entry: Entry) -> None:
+        """Thaw it."""
+        with entry.lock:
+            if entry.status is not Status.PAUSED:
+                raise Conflict(f"container {entry.id} is not paused")
+            self._unpause(entry)
+
+    def _unpause(self, entry: Entry) -> None:
+        try:
+            self._parts.supervisor.resume(entry.id)
+        except (Conflict, NotFound):
+            if self._is_frozen(entry):
+                raise  # else it has ended
+        entry.set_state(status=after(entry.status, Act.UNPAUSE))
+        self._parts.shelf.save(entry)
+        self._parts.tell(entry.container, "unpause")
+
+    def _is_frozen(self, entry: Entry) -> bool:
+        try:
+            return self._parts.supervisor.state(entry.id).status is TaskStatus.PAUSED
+        except NotFound:
+            return False
+
+
+class Watch:
+    """Is told which tasks were started, where nobody keeps a journal."""
+
+    def watch(self, task_id: str) -> None:
+        """Note a task."""
+
+
+def _early_streams(entry: Entry) -> Streams:
+    """Return streams that stay silent, and end when a start fails."""
+    read, stdin = os.pipe()
+    stdout, write = os.pipe()
+    entry.early += [read, write]
+    if entry.container.config.terminal:
+        return Streams(stdin, stdout, -1)
+    stderr, other = os.pipe()
+    entry.early.append(other)
+    return Streams(stdin, stdout, stderr)

@@ -1,0 +1,263 @@
+"""How a container becomes a task: its root, its networks and its mounts, a bundle, and back."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from moby.contracts.containers import Container, ContainerConfig
+from moby.contracts.log_driver import LogConfig
+from moby.contracts.networks import Sandbox
+from moby.contracts.runtime import RuntimeFeature
+from moby.contracts.supervisor import TaskConfig
+from moby.contracts.types import Mount, Window
+from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound
+from moby.host import mounts as kernel
+from moby.host.overlay import mount_root
+from moby.oci.user import User, resolve_groups, resolve_user
+from moby_containers.engine import bundle, etc, placing
+from moby_containers.engine.entries import Entry, Phase
+from moby_containers.engine.failures import telling
+from moby_containers.engine.merge import effective_health
+from moby_containers.engine.parts import Parts
+from moby_containers.engine.views import make_folders
+
+__all__ = ["Starting", "log_config"]
+
+_INITS = ("tini-static", "catatonit", "docker-init")
+_SHM_FLAGS = ("nosuid", "noexec", "nodev")
+
+
+def log_config(parts: Parts, container: Container) -> LogConfig:
+    """Return where a container's output goes."""
+    config = container.config
+    return LogConfig(
+        container.id, parts.folder(container.id), config.log.driver, config.log.options, container.name, config.image,
+        container.image_id, bundle.program(config), container.created, config.labels, config.environment,
+        config.terminal,
+    )  # fmt: skip
+
+
+class Starting:
+    """Makes tasks of containers, and gives back what they held. Every call wants the entry's lock held."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def prepare(self, entry: Entry, window: Window | None = None) -> None:
+        """Make the task, up to the user's program; an error leaves nothing."""
+        if entry.doubtful:
+            self.clear(entry)
+        entry.mounted = True
+        entry.begun_ns = self._parts.clock.now_ns()
+        try:
+            config = entry.container.config
+            self._write_bundle(entry)
+            task = TaskConfig(
+                entry.id,
+                self._parts.bundle(entry.id),
+                config.runtime,
+                config.terminal,
+                config.open_stdin,
+                stdin_once=config.stdin_once,
+                window=window or config.window,
+                log=log_config(self._parts, entry.container) if self._parts.logged else None,
+                health=effective_health(config.health),
+            )
+            with telling(bundle.program(config)[0]):
+                state = self._parts.supervisor.create(task)
+        except BaseException:
+            self.give_back(entry)
+            raise
+        entry.phase = Phase.CREATED
+        entry.pid = state.pid
+
+    def clear(self, entry: Entry) -> None:
+        """Remove a task that isn't to run any more, and give back what it held; repeating is fine."""
+        if entry.phase != Phase.NONE or entry.doubtful:
+            with suppress(NotFound):
+                self._parts.supervisor.delete(entry.id, force=True)
+            entry.phase, entry.pid, entry.doubtful = Phase.NONE, 0, False
+        if entry.mounted:
+            self.give_back(entry)
+
+    def give_back(self, entry: Entry) -> None:
+        """Undo what `prepare` did but for the task, as far as it came; what fails is logged, since all else goes."""
+        parts = self._parts
+        folder = parts.bundle(entry.id)
+        failed = placing.unplace(entry.keeping.points, entry.id, parts.volumes, folder)
+        if _joins_networks(entry.container.config):
+            try:
+                parts.networks.leave(entry.id)
+            except (MobyError, OSError) as error:
+                failed.append(error)
+        for name in ("shm", "rootfs"):
+            _unmount_all(folder / name)
+        if not os.path.ismount(folder / "rootfs"):
+            shutil.rmtree(folder, ignore_errors=True)
+        entry.mounted = False
+        for each in failed:
+            parts.log.warning("what a container held can't be given back", container=entry.id, error=str(each))
+
+    def _write_bundle(self, entry: Entry) -> None:
+        parts, config = self._parts, entry.container.config
+        folder, rootfs, lasting = parts.bundle(entry.id), parts.rootfs(entry.id), parts.folder(entry.id)
+        for each in (folder, rootfs, lasting):
+            each.mkdir(mode=0o700, exist_ok=True)
+        _unmount_all(rootfs)  # which an engine that was killed has left
+        mount_root(parts.images.mounts(entry.id), str(rootfs))
+        if config.working_directory:
+            _make_working_folder(rootfs, config.working_directory)
+        sandbox, files = self._sandbox(entry)
+        hostname = etc.host_name(config, entry.id, sandbox)
+        if files == lasting:
+            etc.write(files, config, hostname, sandbox)
+        placed = placing.place(entry.keeping.points, entry.id, parts.volumes, folder)
+        taken = [each.destination for each in placed]
+        user, groups = _user(rootfs, config)
+        init = self._init(config)
+        settled = bundle.Settled(
+            rootfs=rootfs,
+            user=user,
+            groups=groups,
+            hostname=hostname,
+            mounts=(*placed, *etc.mounts(files, read_only=config.read_only_root, taken=taken), *_init_mount(init)),
+            namespaces=self._namespaces(config, sandbox),
+            cgroup=f"{config.resources.cgroup_parent.rstrip('/')}/{entry.id}" if config.resources.cgroup_parent else "",
+            init=init,
+            shm=self._shm(entry),
+            filters=RuntimeFeature.SECCOMP in parts.features(config.runtime),
+            propagation=placing.propagation_of(entry.keeping.points),
+        )
+        spec = bundle.spec_of(entry.container, settled)
+        with open(folder / "config.json", "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(json.dumps(spec, separators=(",", ":")))
+        entry.show(
+            endpoints=sandbox.endpoints,
+            resolv_conf_path=str(files / "resolv.conf"),
+            hostname_path=str(files / "hostname"),
+            hosts_path=str(files / "hosts"),
+            rootfs=rootfs,
+        )
+
+    def _sandbox(self, entry: Entry) -> tuple[Sandbox, Path]:
+        """Return a container's place on its networks, and the folder of the files that go with it."""
+        parts, config = self._parts, entry.container.config
+        lasting = parts.folder(entry.id)
+        if config.network.startswith("container:"):
+            other = self._running(config.network, "network")
+            if config.hostname:
+                raise Invalid("conflicting options: hostname and the network mode")
+            return Sandbox(f"/proc/{other.state.pid}/ns/net"), parts.folder(other.id)
+        if config.network_disabled:
+            return Sandbox(""), lasting
+        name = config.network if config.network not in ("", "default") else parts.networks.default()
+        return parts.networks.join(entry.id, name, config.endpoints), lasting
+
+    def _running(self, mode: str, kind: str) -> Entry:
+        name = mode.partition(":")[2]
+        other = self._parts.shelf.get(name)
+        if not other.alive:
+            raise Conflict(f"cannot join {kind} namespace of a non running container: {other.id}")
+        return other
+
+    def _namespaces(self, config: ContainerConfig, sandbox: Sandbox) -> Mapping[str, str]:
+        found = {}
+        for kind, proc, mode in (("pid", "pid", config.pid_mode), ("ipc", "ipc", config.ipc_mode)):
+            if mode.startswith("container:"):
+                found[kind] = f"/proc/{self._running(mode, kind.upper()).state.pid}/ns/{proc}"
+            elif mode != "host":
+                found[kind] = ""
+        if config.uts_mode != "host":
+            found["uts"] = ""
+        if sandbox.namespace != "host":
+            found["network"] = sandbox.namespace
+        if config.cgroupns_mode != "host":
+            found["cgroup"] = ""
+        return found
+
+    def _shm(self, entry: Entry) -> Mount | None:
+        config = entry.container.config
+        mode = config.ipc_mode
+        binding = ("rbind", *_SHM_FLAGS)
+        if mode == "none":
+            return None
+        if mode == "host":
+            return Mount("/dev/shm", "/dev/shm", "bind", binding)  # noqa: S108
+        if mode.startswith("container:"):
+            other = self._running(mode, "IPC")
+            theirs = self._parts.bundle(other.id) / "shm"
+            if other.container.config.ipc_mode != "shareable":
+                raise Invalid(
+                    f"cannot join IPC namespace of container {other.id}: non-shareable IPC (hint: use "
+                    "IpcMode:shareable for the donor container)"
+                )
+            return Mount("/dev/shm", str(theirs), "bind", binding)  # noqa: S108
+        own = bundle.shm_mount(config)
+        if mode != "shareable":
+            return own
+        path = self._parts.bundle(entry.id) / "shm"
+        path.mkdir(mode=0o700, exist_ok=True)
+        flags = sum(kernel.FLAGS[each] for each in _SHM_FLAGS)
+        kernel.mount("shm", str(path), "tmpfs", flags, ",".join(each for each in own.options if "=" in each))
+        return Mount("/dev/shm", str(path), "bind", binding)  # noqa: S108
+
+    def _init(self, config: ContainerConfig) -> str:
+        if not config.init:
+            return ""
+        for each in _INITS:
+            found = shutil.which(each, path="/usr/bin:/usr/sbin:/bin:/sbin:/usr/local/bin:/usr/libexec/podman")
+            if found:
+                return found
+        raise HostUnfit(
+            "--init wants a program that can be process 1, and this host has none of " + ", ".join(_INITS),
+            hint="install the package tini or catatonit",
+        )
+
+
+def _make_working_folder(rootfs: Path, path: str) -> None:
+    root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.close(make_folders(root, path))
+    except OSError as error:
+        raise Invalid(f"Cannot mkdir: {path}: {(error.strerror or '').lower()}") from error
+    finally:
+        os.close(root)
+
+
+def _init_mount(path: str) -> tuple[Mount, ...]:
+    return (Mount(bundle.INIT, path, "bind", ("bind", "ro")),) if path else ()
+
+
+def _joins_networks(config: ContainerConfig) -> bool:
+    return not config.network_disabled and not config.network.startswith("container:")
+
+
+def _user(rootfs: Path, config: ContainerConfig) -> tuple[User, tuple[int, ...]]:
+    return user_of(rootfs, config.user, config.group_add)
+
+
+def user_of(rootfs: Path, user: str, groups: tuple[str, ...]) -> tuple[User, tuple[int, ...]]:
+    """Return a user and further groups, by a container's own files; Invalid in docker's words."""
+    try:
+        found = resolve_user(rootfs, user)
+    except NotFound as error:
+        name, _, group = user.partition(":")
+        if "group" in error.message.split("'")[0]:
+            raise Invalid(f"unable to find group {group}: no matching entries in group file") from error
+        raise Invalid(f"unable to find user {name}: no matching entries in passwd file") from error
+    try:
+        return found, resolve_groups(rootfs, groups)
+    except NotFound as error:
+        raise Invalid(f"Unable to find group {', '.join(groups)}: no matching entries in group file") from error
+
+
+def _unmount_all(path: Path) -> None:
+    """Unmount all that is mounted at a place."""
+    for _ in range(64):
+        try:
+            kernel.unmount(str(path), detach=True)
+        except OSError:
+            return

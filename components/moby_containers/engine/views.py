@@ -1,0 +1,148 @@
+"""A container's root with all that is mounted in it, as a program inside would see it, whether it runs or not.
+
+It is put together in a mount namespace of a thread's own, and is gone with that thread: nobody else sees it, and
+nothing has to be taken back.
+"""
+
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from moby.contracts.types import Mount
+from moby.host import mounts as kernel
+from moby.host.mounts import open_in_root
+from moby.host.namespaces import FLAGS, unshare
+from moby.host.overlay import mount_root
+from moby.host.tree import mount_id
+from moby_containers.engine.entries import Entry, Point
+from moby_containers.engine.parts import Parts
+
+__all__ = ["View", "make_folders", "within"]
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class View:
+    """What an action gets: the root, and which of its mounts are read-only."""
+
+    def __init__(self, root_fd: int) -> None:
+        self.root_fd = root_fd
+        self.read_only: set[int] = set()
+        """Ids of mounts of volumes and folders that the container may not write to."""
+
+
+def within(
+    parts: Parts, entry: Entry, action: Callable[[View], Any], fail: Callable[[BaseException], Any]
+) -> threading.Thread:
+    """Return a thread that calls `action` with a view, or `fail` where there is none."""
+
+    def work() -> None:
+        with ExitStack() as stack:
+            try:
+                view = _assembled(parts, entry, stack)
+            except BaseException as error:
+                fail(error)
+                return
+            action(view)
+
+    return threading.Thread(target=work, name="containers-view", daemon=True)
+
+
+def _assembled(parts: Parts, entry: Entry, stack: ExitStack) -> View:
+    unshare(FLAGS["mount"])
+    kernel.set_propagation("/", "rprivate")
+    rootfs = parts.rootfs(entry.id)
+    if not rootfs.is_dir():
+        rootfs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.path.ismount(rootfs):
+        mount_root(parts.images.mounts(entry.id), str(rootfs))
+    view = View(os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    stack.callback(os.close, view.root_fd)
+    user = f"view-{secrets.token_hex(8)}"
+    for each in sorted(entry.keeping.points, key=lambda point: point.request.target.count("/")):
+        source = _source(parts, each, user, stack)
+        if source is not None:
+            _bind(view, Mount(each.request.target, str(source)), each)
+    return view
+
+
+def _source(parts: Parts, point: Point, user: str, stack: ExitStack) -> Path | None:
+    if point.request.type == "tmpfs":
+        return None
+    if not point.volume:
+        return Path(point.request.source) if os.path.exists(point.request.source) else None  # noqa: PTH110
+    folder = parts.volumes.mount(point.volume, user)
+    stack.callback(parts.volumes.unmount, point.volume, user)
+    if point.request.subpath:
+        root = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        stack.callback(os.close, root)
+        inside = open_in_root(root, point.request.subpath)
+        stack.callback(os.close, inside)
+        return Path(f"/proc/self/fd/{inside}")
+    return folder
+
+
+def _bind(view: View, mount: Mount, point: Point) -> None:
+    tree = kernel.clone_tree(mount.source, recursive=True)
+    try:
+        folder = stat.S_ISDIR(os.fstat(tree).st_mode)
+        place = _place(view.root_fd, mount.destination, folder=folder)
+        try:
+            kernel.attach(tree, place)
+        finally:
+            os.close(place)
+    finally:
+        os.close(tree)
+    if point.request.read_only:
+        here = open_in_root(view.root_fd, mount.destination)
+        try:
+            view.read_only.add(mount_id(here))
+        finally:
+            os.close(here)
+
+
+def _place(root_fd: int, path: str, *, folder: bool) -> int:
+    """Return a descriptor of where something is to be mounted, which is made where it is missing."""
+    with suppress(FileNotFoundError):
+        return open_in_root(root_fd, path)
+    above, _, name = path.rpartition("/")
+    parent = make_folders(root_fd, path if folder else above)
+    if folder:
+        return parent
+    try:
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent))
+        return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def make_folders(root_fd: int, path: str) -> int:
+    """Return a descriptor of a folder inside a root; it and those above it are made where they are missing.
+
+    Links are followed inside the root. OSError as open(2) has it, where something else is in the way.
+    """
+    with suppress(FileNotFoundError):
+        return open_in_root(root_fd, path, _FOLDER)
+    reached = ""
+    fd = open_in_root(root_fd, "/", _FOLDER)
+    try:
+        for name in path.split("/"):
+            if name in ("", "."):
+                continue
+            reached = f"{reached}/{name}"
+            try:
+                inner = open_in_root(root_fd, reached, _FOLDER)
+            except FileNotFoundError:
+                os.mkdir(name, 0o755, dir_fd=fd)
+                inner = open_in_root(root_fd, reached, _FOLDER)
+            os.close(fd)
+            fd = inner
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

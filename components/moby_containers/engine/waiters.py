@@ -1,0 +1,76 @@
+"""Those who wait for a container: each has a descriptor that becomes readable once there is a result."""
+
+import os
+import threading
+
+from moby.contracts.containers import Condition, Ended
+from moby.errors import Conflict
+from moby.host.processes import readable
+from moby_containers.engine.entries import Entry
+
+__all__ = ["Waiting", "tell_ended", "tell_removed"]
+
+_LONG_S = 86400.0
+
+
+class Waiting:
+    """One who waits. Thread-safe."""
+
+    def __init__(self, condition: Condition) -> None:
+        self.condition = condition
+        self._lock = threading.Lock()
+        self._result: Ended | None = None
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
+    def settle(self, result: Ended) -> None:
+        """Say what it came to; only the first counts."""
+        with self._lock:
+            if self._result is None:
+                self._result = result
+                if self._fd >= 0:
+                    os.eventfd_write(self._fd, 1)
+
+    def result(self) -> Ended:
+        """Wait for what it comes to, and return that."""
+        while not self.wait(_LONG_S):
+            pass
+        assert self._result is not None
+        return self._result
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a while; whether there is a result."""
+        if self._result is None:
+            if self._fd < 0:
+                raise Conflict("this waiter is closed")
+            readable(self._fd, timeout_s)
+        return self._result is not None
+
+    def close(self) -> None:
+        """Let go."""
+        with self._lock:
+            fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def tell_ended(entry: Entry, *, for_good: bool) -> None:
+    """Settle those who wait for this end: all of them where it is for good, but for those who wait for the removal."""
+    result = Ended(entry.state.exit_code, entry.state.error)
+    left = []
+    for each in entry.waiters:
+        if each.condition is Condition.NEXT_EXIT or (for_good and each.condition is Condition.NOT_RUNNING):
+            each.settle(result)
+        else:
+            left.append(each)
+    entry.waiters = left
+
+
+def tell_removed(entry: Entry, error: str = "") -> None:
+    """Settle everybody: there is nothing left to wait for."""
+    for each in entry.waiters:
+        each.settle(Ended(entry.state.exit_code, error))
+    entry.waiters = []

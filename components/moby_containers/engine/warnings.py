@@ -1,0 +1,98 @@
+"""Limits that this kernel doesn't know: taken away with a warning, in docker's words."""
+
+from typing import Any
+
+from attrs import evolve, frozen
+
+from moby.contracts.containers import Resources
+from moby.host.cgroup_support import Support
+
+__all__ = ["warnings_of"]
+
+_UNSET = Resources()
+_OR_NOT_MOUNTED = "or the cgroup is not mounted"
+
+
+@frozen
+class _Row:
+    """Fields that need something of the kernel's, and what is said where that isn't there."""
+
+    needs: str
+    fields: tuple[str, ...]
+    what: str
+    goes: str
+
+    @property
+    def text(self) -> str:
+        """The warning."""
+        return f"Your kernel does not support {self.what}. {self.goes}"
+
+
+def _row(needs: str, fields: str, what: str, goes: str) -> _Row:
+    return _Row(needs, tuple(fields.split()), what, goes)
+
+
+_ROWS = (
+    _row("memory", "memory_bytes", f"memory limit capabilities {_OR_NOT_MOUNTED}", "Limitation discarded."),
+    _row(
+        "swap",
+        "memory_swap_bytes",
+        f"swap limit capabilities {_OR_NOT_MOUNTED}",
+        "Memory limited without swap.",
+    ),
+    _row(
+        "swappiness",
+        "memory_swappiness",
+        f"memory swappiness capabilities {_OR_NOT_MOUNTED}",
+        "Memory swappiness discarded.",
+    ),
+    _row(
+        "memory",
+        "memory_reservation_bytes",
+        f"memory soft limit capabilities {_OR_NOT_MOUNTED}",
+        "Limitation discarded.",
+    ),
+    _row(
+        "kernel_tcp",
+        "kernel_memory_tcp_bytes",
+        f"kernel memory TCP limit capabilities {_OR_NOT_MOUNTED}",
+        "Limitation discarded.",
+    ),
+    _row("oom_control", "oom_kill_disable", "OomKillDisable", "OomKillDisable discarded."),
+    _row("pids", "pids_limit", f"PIDs limit capabilities {_OR_NOT_MOUNTED}", "PIDs limit discarded."),
+    _row("cpu", "cpu_shares", f"CPU shares {_OR_NOT_MOUNTED}", "Shares discarded."),
+    _row(
+        "cpu_quota",
+        "cpu_period_us cpu_quota_us nano_cpus",
+        "CPU CFS scheduler",
+        "CPU period/quota discarded.",
+    ),
+    _row(
+        "realtime",
+        "cpu_realtime_period_us cpu_realtime_runtime_us",
+        "CPU real-time scheduler",
+        "Real-time period and runtime discarded.",
+    ),
+    _row("cpuset", "cpuset_cpus cpuset_mems", f"cpuset {_OR_NOT_MOUNTED}", "Cpuset discarded."),
+    _row("io_weight", "blkio_weight", f"Block I/O weight {_OR_NOT_MOUNTED}", "Weight discarded."),
+    _row("io_weight_device", "blkio_weight_devices", "Block I/O weight_device", "Weight-device discarded."),
+    _row("io_limits", "blkio_read_bps", f"BPS Block I/O read limit {_OR_NOT_MOUNTED}", "Limit discarded."),
+    _row("io_limits", "blkio_write_bps", f"BPS Block I/O write limit {_OR_NOT_MOUNTED}", "Limit discarded."),
+    _row("io_limits", "blkio_read_iops", f"IOPS Block I/O read limit {_OR_NOT_MOUNTED}", "Limit discarded."),
+    _row("io_limits", "blkio_write_iops", f"IOPS Block I/O write limit {_OR_NOT_MOUNTED}", "Limit discarded."),
+)
+
+
+def warnings_of(asked: Resources, support: Support) -> tuple[Resources, tuple[str, ...]]:
+    """Return the limits without those that this kernel doesn't know, and a warning for each that went."""
+    found, told = asked, []
+    for row in _ROWS:
+        if not getattr(support, row.needs) and any(_asked(name, getattr(asked, name)) for name in row.fields):
+            found = evolve(found, **{name: getattr(_UNSET, name) for name in row.fields})
+            told.append(row.text)
+    return found, tuple(told)
+
+
+def _asked(name: str, value: Any) -> bool:
+    """Whether a limit was really asked for: -1 is none, of swap and of swappiness."""
+    return bool(value) and not (value == -1 and name in ("memory_swap_bytes", "memory_swappiness", "pids_limit"))

@@ -1,0 +1,1 @@
+"""Parts that tell what happens."""

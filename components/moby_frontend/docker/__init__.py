@@ -1,0 +1,1 @@
+"""The Docker Engine API, spoken to clients over HTTP; behind it are contracts alone."""

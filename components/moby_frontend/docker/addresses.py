@@ -1,0 +1,192 @@
+"""Where a front end listens: addresses in, listening sockets out."""
+
+import fcntl
+import grp
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from moby.errors import Conflict, HostUnfit, Invalid, Unsupported
+
+__all__ = ["Listener", "listening"]
+
+_BACKLOG = 1024
+_FIRST_PASSED = 3
+_LONGEST_PATH = 107
+"""Of a Unix socket's, without the NUL at its end (unix(7))."""
+
+
+@frozen
+class Listener:
+    """A listening socket; `path` is its file, to be removed at the end, `tls` whether clients have to speak it."""
+
+    sock: socket.socket
+    address: str
+    path: Path | None = None
+    inode: int = 0
+    tls: bool = False
+
+    def close(self) -> None:
+        """Stop listening, and remove the file if it is still this one's."""
+        self.sock.close()
+        if self.path is not None:
+            with suppress(OSError):
+                if self.path.lstat().st_ino == self.inode:
+                    self.path.unlink()
+
+
+def listening(address: str, *, group: str, tls: bool) -> list[Listener]:
+    """Listen at an address; see the contract `Frontend.listen` for its forms and errors."""
+    scheme, separator, rest = address.partition("://")
+    if separator and scheme == "unix":
+        return [_unix(rest, address, group)]
+    if separator and scheme == "tcp":
+        return [_tcp(address, tls)]
+    if separator and scheme == "fd":
+        return [_passed(number, tls) for number in _numbers(rest, address)]
+    raise Invalid(
+        f"can't listen at {address!r}", hint="an address is unix:///PATH, tcp://HOST:PORT, or fd://NUMBER"
+    )  # fmt: skip
+
+
+def _unix(path: str, address: str, group: str) -> Listener:
+    where = Path(path)
+    if not where.is_absolute():
+        raise Invalid(f"{address!r} names no absolute path", hint="write unix:///PATH")
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise Invalid(f"{path} is longer than a Unix socket's path may be, {_LONGEST_PATH} bytes")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _alone(where):
+            _replace(where, address)
+            old = os.umask(0o177)  # so that nobody gets in before its mode is set
+            try:
+                sock.bind(path)
+            finally:
+                os.umask(old)
+            inode = where.lstat().st_ino
+            _permit(where, group)
+            sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise HostUnfit(f"can't listen at {address}: {error.strerror}") from error
+    except BaseException:
+        sock.close()
+        raise
+    return Listener(sock, address, where, inode)
+
+
+class _alone:  # noqa: N801 - used as a function
+    """Keep others from replacing the same socket meanwhile, by a lock on its folder."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
+def _replace(path: Path, address: str) -> None:
+    """Remove a socket that nobody listens at; Conflict where somebody does, or where it is no socket."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise Conflict(f"{path} is there and is no socket", hint="remove it, or listen elsewhere")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+        except OSError:
+            pass  # somebody has it, and is busy
+    raise Conflict(f"somebody listens at {address} already", hint="end that one, or listen elsewhere")
+
+
+def _permit(path: Path, group: str) -> None:
+    """Give the socket to its group, where there is one, which may use it then."""
+    try:
+        gid = grp.getgrnam(group).gr_gid if group and not group.isdigit() else int(group or 0)
+    except KeyError:
+        if group != "docker":
+            raise Invalid(f"no group {group!r}, which is to own {path}", hint="make it with groupadd(8)") from None
+        path.chmod(0o660)  # as dockerd does where the group isn't there: root's own
+        return
+    if os.geteuid() == 0:
+        os.chown(path, 0, gid, follow_symlinks=False)
+    path.chmod(0o660)
+
+
+def _tcp(address: str, tls: bool) -> Listener:
+    _refuse_plain(address, tls)
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise Invalid(f"can't listen at {address!r}: {error}") from None
+    if port is None or parts.path not in {"", "/"} or not host:
+        raise Invalid(f"can't listen at {address!r}", hint="write tcp://HOST:PORT, with port 0 for any free one")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        kind = Conflict if isinstance(error, OSError) and error.errno == 98 else HostUnfit
+        raise kind(f"can't listen at {address}: {error.strerror}") from error
+    shown = f"[{host}]" if family == socket.AF_INET6 else host
+    return Listener(sock, f"tcp://{shown}:{sock.getsockname()[1]}", tls=True)
+
+
+def _refuse_plain(address: str, tls: bool) -> None:
+    if not tls:
+        raise Unsupported(
+            f"{address} without TLS would give this host to everybody who reaches the port",
+            hint="set tls_certificate, tls_key and tls_authority, so that clients need a certificate; or use unix://",
+        )
+
+
+def _numbers(text: str, address: str) -> list[int]:
+    """Return the descriptors that are meant: one, or without a number all that systemd passed (sd_listen_fds(3))."""
+    if text.isascii() and text.isdigit():
+        return [int(text)]
+    if text in {"", "*"}:
+        count = os.environ.get("LISTEN_FDS", "0")
+        if os.environ.get("LISTEN_PID") == str(os.getpid()) and count.isdigit() and int(count):
+            return list(range(_FIRST_PASSED, _FIRST_PASSED + int(count)))
+        raise Invalid(f"{address}: no sockets were passed to this process", hint="start it by a systemd socket unit")
+    raise Invalid(f"{address!r} names no descriptor", hint="write fd://NUMBER")
+
+
+def _passed(number: int, tls: bool) -> Listener:
+    address = f"fd://{number}"
+    try:
+        sock = socket.socket(fileno=number)
+    except OSError as error:
+        raise Invalid(f"{address} is no socket: {error.strerror}") from error
+    os.set_inheritable(number, False)
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        sock.detach()
+        raise Invalid(f"{address} is no listening socket")
+    if sock.family == socket.AF_UNIX:
+        return Listener(sock, address)
+    try:
+        _refuse_plain(address, tls)
+    except Unsupported:
+        sock.detach()
+        raise
+    return Listener(sock, address, tls=True)

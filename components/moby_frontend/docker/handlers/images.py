@@ -1,0 +1,300 @@
+"""Images: listed, shown, named, removed; archives in and out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from moby.contracts.containers import Status
+from moby.contracts.images import Image, Progress
+from moby.contracts.types import Platform
+from moby.errors import Invalid, MobyError
+from moby.oci.reference import familiar, parse
+from moby_frontend.docker.call import Call, Reply, Version, empty, encode, reply_json, stream
+from moby_frontend.docker.failures import message
+from moby_frontend.docker.filters import Filters
+from moby_frontend.docker.handlers.lifecycle import reference_of
+from moby_frontend.docker.parts import Parts
+from moby_frontend.docker.times import ZERO, parsed_ns, rfc3339
+
+__all__ = [
+    "create", "history", "inspect", "listed", "load", "prune", "remove", "save", "show_image", "show_summary", "tag",
+]  # fmt: skip
+
+_LIST = frozenset({"dangling", "label", "before", "since", "reference", "until"})
+_PRUNE = frozenset({"dangling", "label", "label!", "until"})
+_UNKNOWN = -1
+
+
+def listed(parts: Parts, call: Call) -> Reply:
+    """List images, the newest first."""
+    query = call.query
+    filters = Filters(query.text("filters"), _LIST)
+    if "dangling" in filters:
+        filters.flag("dangling", default=False)
+    wanted = dict(filters.as_mapping())
+    if call.version < (1, 25) and query.text("filter"):
+        wanted.setdefault("reference", (query.text("filter"),))
+    found = parts.images.list(wanted, all=query.flag("all"))
+    counts = _counts(parts) if call.version >= (1, 51) else None
+    shared = query.flag("shared-size") and call.version >= (1, 42)
+    usage = {each.image.id: each.shared_bytes for each in parts.images.usage()} if shared else {}
+    shown = [
+        show_summary(
+            each,
+            call.version,
+            containers=_UNKNOWN if counts is None else counts.get(str(each.id), 0),
+            shared=usage.get(each.id, _UNKNOWN),
+        )
+        for each in found
+    ]
+    shown.sort(key=lambda each: -each["Created"])
+    return reply_json(shown)
+
+
+def _counts(parts: Parts) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for _, image in parts.containers.used_images():
+        found[image] = found.get(image, 0) + 1
+    return found
+
+
+def show_summary(image: Image, version: Version, *, containers: int, shared: int) -> dict[str, Any]:
+    """Return an image as a list shows it."""
+    tags = [familiar(each) for each in image.references]
+    digests = [familiar(each) for each in image.digests]
+    if version < (1, 43) and not tags:
+        tags, digests = ["<none>:<none>"], digests or ["<none>@<none>"]
+    shown: dict[str, Any] = {
+        "Containers": containers,
+        "Created": parsed_ns(image.created) // 10**9,
+        "Id": str(image.id),
+        "Labels": dict(image.config.labels) or None,
+        "ParentId": str(image.parent or ""),
+        "RepoDigests": digests,
+        "RepoTags": tags,
+        "SharedSize": shared,
+        "Size": image.size_bytes,
+    }
+    return shown | ({"VirtualSize": image.size_bytes} if version < (1, 44) else {})
+
+
+def inspect(parts: Parts, call: Call) -> Reply:
+    """Show an image."""
+    return reply_json(show_image(parts.images.get(call.names["name"]), call.version))
+
+
+def show_image(image: Image, version: Version) -> dict[str, Any]:
+    """Return all that inspect shows."""
+    shown: dict[str, Any] = {
+        "Id": str(image.id),
+        "RepoTags": [familiar(each) for each in image.references],
+        "RepoDigests": [familiar(each) for each in image.digests],
+        "Parent": str(image.parent or ""),
+        "Comment": image.comment,
+        **({"Created": image.created or ZERO} if image.created or version < (1, 44) else {}),
+        "DockerVersion": image.docker_version,
+        "Author": image.author,
+        "Config": _config(image, version),
+        "Architecture": image.platform.architecture,
+        **({"Variant": image.platform.variant} if image.platform.variant else {}),
+        "Os": image.platform.os,
+        **({"OsVersion": image.raw_config["os.version"]} if image.raw_config.get("os.version") else {}),
+        "Size": image.size_bytes,
+        "GraphDriver": {"Data": {}, "Name": "overlay2"},
+        "RootFS": {"Type": "layers", "Layers": [str(each) for each in image.layers]},
+        "Metadata": {"LastTagTime": rfc3339(image.tagged_ns)},
+    }
+    if version < (1, 44):
+        shown["VirtualSize"] = image.size_bytes
+    if version < (1, 45):
+        shown["Container"] = image.raw_config.get("container", "")
+        shown["ContainerConfig"] = image.raw_config.get("container_config")
+    return shown
+
+
+def _config(image: Image, version: Version) -> dict[str, Any]:
+    """Return an image's config; the fields of containers alone were in it before API 1.50."""
+    config = image.config
+    shown: dict[str, Any] = {
+        "User": config.user,
+        **({"ExposedPorts": {each: {} for each in config.exposed_ports}} if config.exposed_ports else {}),
+        "Env": list(config.environment) or None,
+        "Cmd": list(config.command) or None,
+        **({"Healthcheck": dict(config.healthcheck)} if config.healthcheck else {}),
+        **({"ArgsEscaped": True} if config.args_escaped else {}),
+        "Volumes": {each: {} for each in config.volumes} or None,
+        "WorkingDir": config.working_directory,
+        "Entrypoint": list(config.entrypoint) or None,
+        "OnBuild": list(config.on_build) or None,
+        "Labels": dict(config.labels) or None,
+        **({"StopSignal": config.stop_signal} if config.stop_signal else {}),
+        **({"Shell": list(config.shell)} if config.shell else {}),
+    }
+    if version < (1, 50):
+        raw = image.raw_config.get("config") or {}
+        for name in ("Hostname", "Domainname", "Image"):
+            shown[name] = str(raw.get(name, "")) if isinstance(raw, dict) else ""
+        for name in ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce"):
+            shown[name] = bool(raw.get(name)) if isinstance(raw, dict) else False
+    return shown
+
+
+def history(parts: Parts, call: Call) -> Reply:
+    """Show the steps that an image was made by."""
+    return reply_json([
+        {
+            "Id": str(each.id) if each.id else "<missing>",
+            "Created": parsed_ns(each.created) // 10**9,
+            "CreatedBy": each.created_by,
+            "Tags": [familiar(name) for name in each.references] or None,
+            "Size": each.size_bytes,
+            "Comment": each.comment,
+        }
+        for each in parts.images.history(call.names["name"])
+    ])  # fmt: skip
+
+
+def tag(parts: Parts, call: Call) -> Reply:
+    """Give an image one more name."""
+    reference = reference_of(call.query.text("repo"), call.query.text("tag"))
+    if not reference:
+        raise Invalid("invalid reference format")
+    name = call.names["name"]
+    found = parse(reference)
+    if found.digest:
+        raise Invalid("refusing to create a tag with a digest reference")
+    parts.images.tag(name, found)
+    return empty(201)
+
+
+def remove(parts: Parts, call: Call) -> Reply:
+    """Take a name away, and with the last the image."""
+    query = call.query
+    running = [
+        each.id for each in parts.containers.list() if each.state.status in {Status.RUNNING, Status.PAUSED}
+    ]  # fmt: skip
+    name = call.names["name"]
+    removals = parts.images.remove(
+        name, force=query.flag("force"), prune=not query.flag("noprune"), running=running
+    )  # fmt: skip
+    return reply_json([{"Deleted" if each.deleted else "Untagged": each.name} for each in removals])
+
+
+def prune(parts: Parts, call: Call) -> Reply:
+    """Remove images that nobody uses."""
+    filters = Filters(call.query.text("filters"), _PRUNE)
+    if "dangling" in filters:
+        filters.flag("dangling", default=True)
+    filters.time_ns("until", parts.clock.now_ns())
+    done = parts.images.prune(filters.as_mapping())
+    shown = [{"Deleted" if each.deleted else "Untagged": each.name} for each in done.removals]
+    return reply_json({"ImagesDeleted": shown or None, "SpaceReclaimed": done.reclaimed_bytes})
+
+
+# Archives -----------------------------------------------------------------------------------------------------------
+
+
+def save(parts: Parts, call: Call) -> Reply:
+    """Return an archive of images."""
+    names = (call.names["name"],) if "name" in call.names else call.query.texts("names")
+    if not names:
+        raise Invalid("no images are named")
+    _platform(call)
+    return Reply(200, parts.images.save(names), (("Content-Type", "application/x-tar"),))
+
+
+def _platform(call: Call) -> Platform | None:
+    """Return the platform that is asked for, as JSON (since 1.48) or as text; None for none."""
+    text = call.query.text("platform")
+    if not text:
+        return None
+    if text.startswith("{"):
+        import json
+
+        try:
+            value = json.loads(text)
+            system, architecture = str(value["os"]), str(value["architecture"])
+            return Platform(system, architecture, str(value.get("variant", "")))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise Invalid(f"invalid platform: {text[:200]}") from None
+    words = text.split("/")
+    if len(words) == 1:
+        words = ["linux", *words] if words[0] != "linux" else ["linux", Platform.host().architecture]
+    if not 2 <= len(words) <= 3 or not all(words):
+        raise Invalid(f'"{text[:200]}" is an invalid platform: write OS/ARCHITECTURE')
+    return Platform(*words)
+
+
+def load(parts: Parts, call: Call) -> Reply:
+    """Store the images of an archive; what goes wrong is told in the stream."""
+    platform = _platform(call)
+    quiet = call.query.flag("quiet")
+
+    def answer() -> Iterator[bytes]:
+        try:
+            for each in parts.images.load(call.stream(), platform=platform):
+                if each.text or not quiet:
+                    yield line(shown_progress(each))
+        except (MobyError, OSError) as error:
+            yield line(shown_error(error))
+
+    return stream(answer(), "application/json")
+
+
+def create(parts: Parts, call: Call) -> Reply:
+    """Import an image of a tar; pulling one is what this engine doesn't do."""
+    query = call.query
+    if query.text("fromImage"):
+        from moby_frontend.docker.handlers.absent import pull
+
+        return pull(parts, call)
+    if query.text("fromSrc") != "-":
+        raise Invalid("an image is imported of the body alone: fromSrc must be -")
+    reference = reference_of(query.text("repo"), query.text("tag"))
+    image = parts.images.import_(
+        call.stream(),
+        parse(reference) if reference else None,
+        changes=query.texts("changes"),
+        message=query.text("message") or "Imported from -",
+        platform=_platform(call),
+    )
+    return stream(iter([line({"status": str(image.id)})]), "application/json")
+
+
+def line(value: Any) -> bytes:
+    """Return one message of a progress stream."""
+    return encode(value) + b"\r\n"
+
+
+def shown_progress(progress: Progress) -> dict[str, Any]:
+    """Return a message of progress."""
+    if progress.text:
+        return {"stream": f"{progress.text}\n"}
+    detail: dict[str, Any] = {"current": progress.current} if progress.current else {}
+    detail |= {"total": progress.total} if progress.total else {}
+    shown: dict[str, Any] = {"status": progress.status, "progressDetail": detail}
+    if detail:
+        shown["progress"] = _bar(progress.current, progress.total)
+    return shown | ({"id": progress.id} if progress.id else {})
+
+
+def _bar(current: int, total: int) -> str:
+    """Return what old clients print (pkg/jsonmessage)."""
+    if not total:
+        return _human(current).rjust(8)
+    done = min(50, 50 * current // total)
+    bar = "=" * done + (">" if done < 50 else "") + " " * (49 - done)
+    return f"[{bar}] {_human(current).rjust(8)}/{_human(total)}"
+
+
+def _human(size: float) -> str:
+    """Return a size with four digits (go-units, HumanSize)."""
+    units = iter(("B", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while size >= 1000 and (more := next(units, "")):
+        size, unit = size / 1000, more
+    return f"{size:.4g}{unit}"
+
+
+def shown_error(error: Exception) -> dict[str, Any]:
+    """Return a message of failure."""
+    return {"errorDetail": {"message": message(error)}, "error": message(error)}

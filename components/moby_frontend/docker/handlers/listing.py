@@ -1,0 +1,228 @@
+"""A list of containers, and what it is cut down to."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moby.contracts.containers import Container, State, Status
+from moby.contracts.supervisor import HealthStatus
+from moby.errors import Invalid, NotFound
+from moby_frontend.docker.call import Call, Reply, Version, reply_json
+from moby_frontend.docker.failures import Status as Failure
+from moby_frontend.docker.filters import Filters
+from moby_frontend.docker.parts import Parts
+from moby_frontend.docker.times import elapsed, parsed_ns
+from moby_frontend.docker.translate.mounts import show_mounted
+from moby_frontend.docker.translate.network import show_networks, show_ports
+
+__all__ = ["containers", "show_summary"]
+
+_KNOWN = frozenset({
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
+    "publish", "since", "status", "volume",
+})  # fmt: skip
+_STATES = frozenset(each.value for each in Status)
+_HEALTHS = frozenset(each.value for each in HealthStatus)
+_UP = frozenset({Status.RUNNING, Status.PAUSED, Status.RESTARTING})
+Test = Callable[[Container], bool]
+
+
+def containers(parts: Parts, call: Call) -> Reply:
+    """List containers."""
+    query = call.query
+    filters = Filters(query.text("filters"), _KNOWN)
+    limit = query.number("limit")
+    every = [parts.placed(each) for each in parts.containers.list()]
+    tests = _tests(parts, filters, every)
+    if not (query.flag("all") or limit > 0 or filters.get("status")):
+        tests.insert(0, lambda each: each.state.status in _UP)
+    found = [each for each in every if all(test(each) for test in tests)]
+    sizes = query.flag("size")
+    now = parts.clock.now_ns()
+    shown = [_sized(parts, each, call.version, now, sizes) for each in (found[:limit] if limit > 0 else found)]
+    return reply_json(shown)
+
+
+def _sized(parts: Parts, container: Container, version: Version, now: int, sizes: bool) -> dict[str, Any]:
+    shown = show_summary(container, version, now)
+    if sizes:
+        found = parts.containers.sizes(container.id)
+        shown |= {"SizeRw": found.own_bytes} if found.own_bytes else {}
+        shown |= {"SizeRootFs": found.root_bytes} if found.root_bytes else {}
+    return shown
+
+
+def show_summary(container: Container, version: Version, now_ns: int) -> dict[str, Any]:
+    """Return a container as a list shows it."""
+    host: dict[str, Any] = {"NetworkMode": container.config.network or "default"}
+    if version >= (1, 46) and container.config.annotations:
+        host["Annotations"] = dict(container.config.annotations)
+    return {
+        "Id": container.id,
+        "Names": [f"/{container.name}"],
+        "Image": container.config.image,
+        "ImageID": container.image_id,
+        "Command": _command(container),
+        "Created": parsed_ns(container.created) // 10**9,
+        "Ports": show_ports(container),
+        "Labels": dict(container.config.labels),
+        "State": container.state.status.value,
+        "Status": _status(container.state, now_ns),
+        "HostConfig": host,
+        "NetworkSettings": {"Networks": show_networks(container, version)},
+        "Mounts": show_mounted(container.mounts),
+    }
+
+
+def _command(container: Container) -> str:
+    words = [container.path, *(f"'{each}'" if " " in each else each for each in container.arguments)]
+    return " ".join(words) if container.arguments else container.path
+
+
+def _status(state: State, now_ns: int) -> str:
+    """Return docker's words for how a container is."""
+    since = elapsed((now_ns - parsed_ns(state.started)) / 10**9)
+    ago = elapsed((now_ns - parsed_ns(state.finished)) / 10**9)
+    code = "unknown" if state.exit_code is None else state.exit_code
+    match state.status:
+        case Status.RESTARTING:
+            return f"Restarting ({code}) {ago} ago"
+        case Status.PAUSED:
+            return f"Up {since} (Paused)"
+        case Status.RUNNING:
+            return f"Up {since}{_health(state)}"
+        case Status.REMOVING:
+            return "Removal In Progress"
+        case Status.DEAD:
+            return "Dead"
+    return "Created" if not state.finished else f"Exited ({code}) {ago} ago"
+
+
+def _health(state: State) -> str:
+    if state.health is None or state.health.status is HealthStatus.NONE:
+        return ""
+    starting = state.health.status is HealthStatus.STARTING
+    return " (health: starting)" if starting else f" ({state.health.status.value})"
+
+
+# Filters ------------------------------------------------------------------------------------------------------------
+
+
+def _tests(parts: Parts, filters: Filters, every: Iterable[Container]) -> list[Test]:
+    """Return what a container must be; Invalid and NotFound in docker's words."""
+    exited = {_exit_code(each) for each in filters.get("exited")}
+    for each in filters.get("status"):
+        if each not in _STATES:
+            raise Invalid(f"invalid filter 'status={each}'")
+    for each in filters.get("health"):
+        if each not in _HEALTHS:
+            raise Invalid(f"unrecognized filter value for health: {each}")
+    tests: list[Test] = []
+    if "is-task" in filters and filters.flag("is-task", default=False):
+        tests.append(lambda _: False)
+    if exited:
+        tests.append(
+            lambda each: each.state.status not in _UP and bool(each.state.started) and each.state.exit_code in exited
+        )
+    if "isolation" in filters:
+        tests.append(lambda _: filters.matches("isolation", "default"))
+    tests += [
+        lambda each: filters.matches("name", f"/{each.name}") or filters.matches("name", each.name),
+        lambda each: filters.matches("id", each.id),
+        lambda each: filters.matches("status", each.state.status.value),
+        lambda each: filters.exact("health", _health_word(each)),
+        lambda each: filters.labels(each.config.labels),
+    ]
+    return tests + _placed(parts, filters) + _aged(parts, filters, list(every))
+
+
+def _health_word(container: Container) -> str:
+    return container.state.health.status.value if container.state.health else HealthStatus.NONE.value
+
+
+def _exit_code(text: str) -> int:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
+        raise Invalid(f"invalid filter 'exited={text}': strconv.Atoi: parsing \"{text}\": invalid syntax")
+    return int(text)
+
+
+def _placed(parts: Parts, filters: Filters) -> list[Test]:
+    """Return what is asked of images, volumes, networks and ports."""
+    tests: list[Test] = []
+    if "ancestor" in filters:
+        ids = _ancestors(parts, filters.get("ancestor"))
+        tests.append(lambda each: each.image_id in ids or each.config.image in filters.get("ancestor"))
+    if volumes := set(filters.get("volume")):
+        tests.append(
+            lambda each: any({mount.name or mount.source, mount.destination} & volumes for mount in each.mounts)
+        )
+    if networks := filters.get("network"):
+        tests.append(lambda each: any(_is_on(each, name) for name in networks))
+    if "publish" in filters:
+        public = _ports("publish", filters)
+        tests.append(lambda each: any((port.get("PublicPort"), port["Type"]) in public for port in show_ports(each)))
+    if "expose" in filters:
+        private = _ports("expose", filters)
+        tests.append(lambda each: any(_spelled(port) in private for port in each.config.exposed_ports))
+    return tests
+
+
+def _is_on(container: Container, network: str) -> bool:
+    return any(each.network == network or each.network_id.startswith(network) for each in container.endpoints)
+
+
+def _ancestors(parts: Parts, names: Iterable[str]) -> set[str]:
+    """Return the ids of images, and of those that were made on them, as docker's `ancestor`."""
+    found = set()
+    for name in names:
+        try:
+            found.add(str(parts.images.get(name).id))
+        except (NotFound, Invalid):
+            continue
+    children: dict[str, list[str]] = {}
+    for image in parts.images.list(all=True) if found else ():
+        if image.parent:
+            children.setdefault(str(image.parent), []).append(str(image.id))
+    waiting = list(found)
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child not in found:
+                found.add(child)
+                waiting.append(child)
+    return found
+
+
+def _ports(key: str, filters: Filters) -> set[tuple[int, str]]:
+    found: set[tuple[int, str]] = set()
+    for text in filters.get(key):
+        if ":" in text:
+            raise Failure(500, f"filter for '{key}' should not contain ':': {text}")
+        numbers, _, protocol = text.partition("/")
+        first, _, last = numbers.partition("-")
+        last = last or first
+        for each in (first, last):
+            if not (each.isascii() and each.isdigit() and int(each) < 65536):
+                raise Failure(
+                    500, f'error while looking up for {key} {text}: strconv.ParseUint: parsing "{each}": invalid syntax'
+                )
+        found |= {(number, protocol or "tcp") for number in range(int(first), int(last) + 1)}
+    return found
+
+
+def _spelled(port: str) -> tuple[int, str]:
+    number, _, protocol = port.partition("/")
+    return (int(number) if number.isdigit() else -1, protocol)
+
+
+def _aged(parts: Parts, filters: Filters, every: list[Container]) -> list[Test]:
+    """Return what is asked of when containers were made: before or since another."""
+    places = {each.id: index for index, each in enumerate(every)}  # newest first
+    tests: list[Test] = []
+    for key in ("before", "since"):
+        for name in filters.get(key):
+            place = places.get(parts.containers.get(name).id, len(every))
+            if key == "before":
+                tests.append(lambda each, place=place: places[each.id] > place)  # type: ignore[misc]
+            else:
+                tests.append(lambda each, place=place: places[each.id] < place)  # type: ignore[misc]
+    return tests

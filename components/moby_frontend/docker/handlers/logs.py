@@ -1,0 +1,65 @@
+"""A container's log, as its driver frames it."""
+
+import os
+from collections.abc import Iterator
+
+from moby.contracts.log_driver import LogQuery
+from moby.errors import Invalid
+from moby_frontend.docker.call import Call, Ending, Reply, stream
+from moby_frontend.docker.parts import Parts
+from moby_frontend.docker.times import unix_ns
+
+__all__ = ["logs"]
+
+_CHUNK = 256 << 10
+_ALL = -1
+
+
+def logs(parts: Parts, call: Call) -> Reply:
+    """Show a container's log."""
+    query = call.query
+    if not (query.flag("stdout") or query.flag("stderr")):
+        raise Invalid("Bad parameters: you must choose at least one stream")
+    container = parts.containers.get(call.names["name"])
+    framed = not container.config.terminal
+    wanted = LogQuery(
+        stdout=query.flag("stdout"),
+        stderr=query.flag("stderr"),
+        since_ns=max(0, unix_ns(query.text("since"))),
+        until_ns=_until(query.text("until")),
+        tail=_tail(query.text("tail")),
+        follow=query.flag("follow"),
+        timestamps=query.flag("timestamps"),
+        details=query.flag("details"),
+        framed=framed,
+    )
+    fd = parts.containers.logs(container.id, wanted)
+    multiplexed = framed and call.version >= (1, 42)
+    kind = "multiplexed-stream" if multiplexed else "raw-stream"
+    return stream(passed_on(call, fd), f"application/vnd.docker.{kind}")
+
+
+def _until(text: str) -> int:
+    return max(0, unix_ns(text)) if text and text != "0" else 0
+
+
+def _tail(text: str) -> int:
+    """Return how many records; what is no number is all of them, as with docker."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else _ALL
+
+
+def passed_on(call: Call, fd: int) -> Iterator[bytes]:
+    """Yield what is in a descriptor as it comes, to its end, and close it."""
+    try:
+        yield b""
+        while True:
+            try:
+                call.link.watch(fd)
+            except Ending:
+                return
+            data = os.read(fd, _CHUNK)
+            if not data:
+                return
+            yield data
+    finally:
+        os.close(fd)

@@ -1,0 +1,241 @@
+"""The engine itself: ping, version, info."""
+
+import os
+import platform
+import sys
+from typing import Any
+
+from moby.contracts.containers import Status
+from moby.contracts.types import Platform
+from moby.errors import MobyError, Unsupported
+from moby_frontend.docker.call import Call, Reply, Version, reply_json
+from moby_frontend.docker.parts import RELEASE, Parts, spelled
+from moby_frontend.docker.times import rfc3339
+
+__all__ = ["auth", "info", "ping", "version"]
+
+_PING = Reply(
+    200,
+    b"OK",
+    (
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Builder-Version", "1"),
+        ("Swarm", "inactive"),
+        ("Cache-Control", "no-cache, no-store, must-revalidate"),
+        ("Pragma", "no-cache"),
+    ),
+)
+
+
+def ping(parts: Parts, call: Call) -> Reply:
+    """Say that the engine is there."""
+    return _PING
+
+
+def version(parts: Parts, call: Call) -> Reply:
+    """Say what the engine is."""
+    details = {
+        "ApiVersion": spelled(parts.highest),
+        "Arch": Platform.host().architecture,
+        "BuildTime": "",
+        "Experimental": "false",
+        "GitCommit": "",
+        "GoVersion": _python(),
+        "KernelVersion": platform.release(),
+        "MinAPIVersion": spelled(parts.lowest),
+        "Os": "linux",
+    }
+    return reply_json({
+        "Platform": {"Name": f"Moby framework, distribution {parts.place.engine or 'moby'}"},
+        "Components": [{"Name": "Engine", "Version": RELEASE, "Details": details}],
+        "Version": RELEASE,
+        "ApiVersion": details["ApiVersion"],
+        "MinAPIVersion": details["MinAPIVersion"],
+        "GitCommit": "",
+        "GoVersion": details["GoVersion"],
+        "Os": "linux",
+        "Arch": details["Arch"],
+        "KernelVersion": details["KernelVersion"],
+        "BuildTime": "",
+    })  # fmt: skip
+
+
+def _python() -> str:
+    """Return what clients print as the version of Go, which this is none of."""
+    return "python" + ".".join(map(str, sys.version_info[:3]))
+
+
+def auth(parts: Parts, call: Call) -> Reply:
+    """Refuse to log in."""
+    raise Unsupported(
+        "this engine has no image registry's client, so there is nothing to log in to; assemble one that has an "
+        "image-registry part"
+    )
+
+
+def info(parts: Parts, call: Call) -> Reply:
+    """Say how the engine is."""
+    shown = _counted(parts) | _parts(parts) | _host(parts) | _fixed(parts) | _legacy(call.version)
+    if call.version < (1, 47):
+        old = dict.fromkeys(("AllowNondistributableArtifactsCIDRs", "AllowNondistributableArtifactsHostnames"))
+        shown["RegistryConfig"] = old | shown["RegistryConfig"]
+    return reply_json(shown)
+
+
+def _counted(parts: Parts) -> dict[str, Any]:
+    states = [each.state.status for each in parts.containers.list()]
+    running = sum(each in {Status.RUNNING, Status.RESTARTING} for each in states)
+    paused = states.count(Status.PAUSED)
+    return {
+        "ID": _identity(parts),
+        "Containers": len(states),
+        "ContainersRunning": running,
+        "ContainersPaused": paused,
+        "ContainersStopped": len(states) - running - paused,
+        "Images": len(parts.images.list(all=True)),
+        "NEventsListener": 0,
+        "NFd": len(os.listdir("/proc/self/fd")),  # noqa: PTH208
+        "NGoroutines": _threads(),
+        "SystemTime": rfc3339(parts.clock.now_ns()),
+    }
+
+
+def _threads() -> int:
+    import threading
+
+    return threading.active_count()
+
+
+def _identity(parts: Parts) -> str:
+    """Return what tells this engine root from others, for as long as it lasts."""
+    import uuid
+
+    path = parts.place.state / "id"
+    try:
+        return str(uuid.UUID(path.read_text().strip()))
+    except (OSError, ValueError):
+        found = str(uuid.uuid4())
+        fresh = path.with_suffix(f".{os.getpid()}.new")
+        fresh.write_text(f"{found}\n")
+        fresh.replace(path)
+        return found
+
+
+def _parts(parts: Parts) -> dict[str, Any]:
+    """Return the names of what the engine is made of."""
+    runtimes: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+    if parts.supervisor is not None:
+        try:
+            runtimes, logs = parts.supervisor.runtimes(), parts.supervisor.log_drivers()
+        except MobyError as error:
+            parts.log.warning("the supervisor doesn't say what it has", error=str(error))
+    return {
+        "Driver": "overlay2",
+        "DriverStatus": [],
+        "Plugins": {
+            "Volume": sorted(parts.volumes.drivers()),
+            "Network": sorted(parts.networks.drivers()),
+            "Authorization": None,
+            "Log": sorted(logs),
+        },
+        "LoggingDriver": logs[0] if logs else "",
+        "Runtimes": {each: {"path": each} for each in runtimes},
+        "DefaultRuntime": runtimes[0] if runtimes else "",
+    }
+
+
+def _host(parts: Parts) -> dict[str, Any]:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    one = _has_v1()
+    system = _os_release()
+    return {
+        "MemoryLimit": True,
+        "SwapLimit": _swap(one),
+        "KernelMemoryTCP": one,
+        "CpuCfsPeriod": True,
+        "CpuCfsQuota": True,
+        "CPUShares": True,
+        "CPUSet": True,
+        "PidsLimit": True,
+        "OomKillDisable": one,
+        "IPv4Forwarding": _setting("/proc/sys/net/ipv4/ip_forward") == "1",
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": "1" if one else "2",
+        "KernelVersion": platform.release(),
+        "OperatingSystem": system.get("PRETTY_NAME", "Linux"),
+        "OSVersion": system.get("VERSION_ID", ""),
+        "OSType": "linux",
+        "Architecture": platform.machine(),
+        "NCPU": len(os.sched_getaffinity(0)),
+        "MemTotal": memory,
+        "Name": os.uname().nodename,
+        "DockerRootDir": str(parts.place.state.parent.parent),
+    }
+
+
+def _has_v1() -> bool:
+    return os.path.isdir("/sys/fs/cgroup/memory")  # noqa: PTH112
+
+
+def _swap(one: bool) -> bool:
+    return not one or os.path.exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")  # noqa: PTH110
+
+
+def _setting(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:  # noqa: PTH123
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def _fixed(parts: Parts) -> dict[str, Any]:
+    nothing = {"ID": ""}
+    return {
+        "Debug": False,
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": {
+            "InsecureRegistryCIDRs": ["127.0.0.0/8"],
+            "IndexConfigs": {"docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}},
+            "Mirrors": None,
+        },
+        "GenericResources": None,
+        "HttpProxy": "",
+        "HttpsProxy": "",
+        "NoProxy": "",
+        "Labels": [],
+        "ExperimentalBuild": False,
+        "ServerVersion": RELEASE,
+        "Swarm": {
+            "NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": False, "Error": "",
+            "RemoteManagers": None,
+        },
+        "LiveRestoreEnabled": True,
+        "Isolation": "",
+        "InitBinary": "docker-init",
+        "ContainerdCommit": dict(nothing),
+        "RuncCommit": dict(nothing),
+        "InitCommit": dict(nothing),
+        "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "CDISpecDirs": [],
+        "Warnings": None,
+    }  # fmt: skip
+
+
+def _legacy(version: Version) -> dict[str, Any]:
+    """Return fields that older versions of the API have."""
+    found: dict[str, Any] = {}
+    if version < (1, 50):
+        found |= {"BridgeNfIptables": False, "BridgeNfIp6tables": False}
+    if version < (1, 49):
+        empty = {"ID": "", "Expected": ""}
+        found |= {each: dict(empty) for each in ("ContainerdCommit", "RuncCommit", "InitCommit")}
+    return found

@@ -1,0 +1,52 @@
+"""What the handlers share: the engine's other parts, and what this front end says of itself."""
+
+from attrs import evolve, frozen
+
+from moby.contracts.ambient import Clock, Log, Place
+from moby.contracts.containers import Container, Containers
+from moby.contracts.events import Events
+from moby.contracts.images import Images
+from moby.contracts.networks import Endpoint, EndpointConfig, Networks
+from moby.contracts.supervisor import Supervisor
+from moby.contracts.volumes import Volumes
+from moby_frontend.docker.call import Version
+
+__all__ = ["HIGHEST", "LOWEST", "RELEASE", "Parts", "spelled"]
+
+LOWEST: Version = (1, 24)
+HIGHEST: Version = (1, 51)
+RELEASE = "0.1.0"
+"""What clients are told as the engine's version."""
+
+
+def spelled(version: Version) -> str:
+    """Return a version as it is in paths."""
+    return f"{version[0]}.{version[1]}"
+
+
+@frozen
+class Parts:
+    """The rest of the engine, as handlers see it."""
+
+    containers: Containers
+    images: Images
+    volumes: Volumes
+    networks: Networks
+    events: Events
+    supervisor: Supervisor | None
+    """Asked for the names of runtimes and log drivers alone."""
+    place: Place
+    clock: Clock
+    log: Log
+    lowest: Version = LOWEST
+    highest: Version = HIGHEST
+
+    def placed(self, container: Container) -> Container:
+        """Return a container with the networks that it is to be on, where it has never been on any."""
+        config = container.config
+        if container.endpoints or config.network.startswith("container:") or config.network_disabled:
+            return container
+        names = [config.network or self.networks.default()]
+        names += [each for each in config.endpoints if each not in {*names, "default"}]
+        places = tuple(Endpoint("", each, config=config.endpoints.get(each) or EndpointConfig()) for each in names)
+        return evolve(container, endpoints=places)

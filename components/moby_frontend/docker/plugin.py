@@ -1,0 +1,89 @@
+"""The component `frontend/docker`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from attrs import field, frozen
+from attrs.validators import ge
+
+from moby.component import Component
+from moby.contracts.ambient import Clock, Log, Place
+from moby.contracts.containers import Containers
+from moby.contracts.events import Events
+from moby.contracts.frontend import Frontend
+from moby.contracts.images import Images
+from moby.contracts.networks import Networks
+from moby.contracts.supervisor import Supervisor
+from moby.contracts.volumes import Volumes
+from moby.hookspecs import hookimpl
+
+__all__ = ["Config", "make", "moby_components"]
+
+
+@frozen
+class Config:
+    """Options of `frontend/docker`."""
+
+    addresses: tuple[str, ...] = field(
+        default=(), metadata={"help": "Where to listen: unix:///PATH, tcp://HOST:PORT (with TLS alone), fd://."}
+    )
+    socket: str = field(default="", metadata={"help": "The path of a Unix socket to listen at, besides addresses."})
+    group: str = field(default="docker", metadata={"help": "The group that may use Unix sockets, where there is it."})
+    allow: Literal["all", "read", "none"] = field(
+        default="all",
+        metadata={"help": "What clients may do: everything, only what changes nothing, or nothing but ping."},
+    )
+    rules: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "What is decided before `allow`, by the first that fits: `deny POST /containers/*/exec`, "
+            '`allow GET,HEAD /images/* uid=1000`, `deny POST /containers/create body="Privileged": *true`.'
+        },
+    )
+    tls_certificate: str = field(default="", metadata={"help": "PEM file of the server's certificate."})
+    tls_key: str = field(default="", metadata={"help": "PEM file of its key."})
+    tls_authority: str = field(default="", metadata={"help": "PEM file of who signs the clients' certificates."})
+    lowest_api: str = field(default="1.24", metadata={"help": "The oldest version of the API that is answered."})
+    highest_api: str = field(default="1.51", metadata={"help": "The newest version of the API that is answered."})
+    connections: int = field(
+        default=4096, validator=ge(1), metadata={"help": "Refuse clients while so many are connected."}
+    )
+
+
+def make(
+    config: Config,
+    *,
+    containers: Containers,
+    images: Images,
+    volumes: Volumes,
+    networks: Networks,
+    events: Events,
+    supervisor: Supervisor | None,
+    place: Place,
+    clock: Clock,
+    log: Log,
+) -> Frontend:
+    """Speaks the Docker Engine API, so that docker's own clients work."""
+    from moby_frontend.docker.access import access
+    from moby_frontend.docker.bounds import bounds
+    from moby_frontend.docker.frontend import DockerFrontend, Tls
+    from moby_frontend.docker.parts import Parts
+
+    lowest, highest = bounds(config.lowest_api, config.highest_api)
+    parts = Parts(containers, images, volumes, networks, events, supervisor, place, clock, log, lowest, highest)
+    files = (config.tls_certificate, config.tls_key, config.tls_authority)
+    return DockerFrontend(
+        parts,
+        access((*config.rules, config.allow)),
+        addresses=(*((f"unix://{config.socket}",) if config.socket else ()), *config.addresses),
+        group=config.group,
+        tls=Tls(*map(Path, files)) if any(files) else None,
+        limit=config.connections,
+    )
+
+
+@hookimpl
+def moby_components() -> Iterable[Component]:
+    """Return this module's components."""
+    return [Component(name="docker", factory=make, preferred=True, brings=("h11",))]

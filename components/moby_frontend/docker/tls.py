@@ -1,0 +1,121 @@
+"""Mutual TLS for TCP: the context of a listener, and a hijacked connection as a plain socket."""
+
+import select
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from moby.errors import HostUnfit, Invalid
+
+__all__ = ["bridged", "context", "subject"]
+
+_CHUNK = 64 << 10
+
+
+def context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
+    """Return the context of a server whose clients have a certificate of the authority's; HostUnfit names the file."""
+    for each in (certificate, key, authority):
+        if not each.is_file():
+            raise HostUnfit(f"TLS: no file {each}", hint="set tls_certificate, tls_key and tls_authority to PEM files")
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    found.minimum_version = ssl.TLSVersion.TLSv1_2
+    found.verify_mode = ssl.CERT_REQUIRED
+    try:
+        found.load_cert_chain(certificate, key)
+        found.load_verify_locations(authority)
+    except (OSError, ssl.SSLError) as error:
+        raise Invalid(f"TLS: {certificate}, {key} and {authority} don't go together: {error}") from error
+    return found
+
+
+def subject(sock: ssl.SSLSocket) -> str:
+    """Return the common name of a client's certificate."""
+    certificate: dict[str, Any] = sock.getpeercert() or {}
+    names = [value for part in certificate.get("subject", ()) for name, value in part if name == "commonName"]
+    return str(names[0]) if names else ""
+
+
+def bridged(sock: ssl.SSLSocket) -> socket.socket:
+    """Return a plain socket whose bytes, and ends of bytes, go to a TLS connection and back, by a thread of its own.
+
+    TLS is not for two threads at once, as both directions of an attached stream need.
+    """
+    ours, theirs = socket.socketpair()
+    threading.Thread(target=_carry, args=(sock, ours), name="tls", daemon=True).start()
+    return theirs
+
+
+def _carry(outer: ssl.SSLSocket, inner: socket.socket) -> None:
+    """Carry bytes both ways until both have ended, or one is gone."""
+    with outer, inner, suppress(OSError):
+        outer.setblocking(False)
+        inner.setblocking(False)
+        to_inner, to_outer = _Way(), _Way()
+        while not (to_inner.done and to_outer.done):
+            _from_outer(outer, inner, to_inner)
+            _from_inner(outer, inner, to_outer)
+            _rest(outer, inner, to_inner, to_outer)
+
+
+class _Way:
+    """One direction: bytes that wait, whether there come more, whether the end was passed on."""
+
+    def __init__(self) -> None:
+        self.waiting = b""
+        self.ended = False
+        self.done = False
+
+
+def _from_outer(outer: ssl.SSLSocket, inner: socket.socket, way: _Way) -> None:
+    if not way.waiting and not way.ended:
+        try:
+            way.waiting = outer.recv(_CHUNK)
+            way.ended = not way.waiting
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except ssl.SSLEOFError:
+            way.ended = True
+    if way.waiting:
+        with suppress(BlockingIOError):
+            way.waiting = way.waiting[inner.send(way.waiting) :]
+    elif way.ended and not way.done:
+        way.done = True
+        inner.shutdown(socket.SHUT_WR)
+
+
+def _from_inner(outer: ssl.SSLSocket, inner: socket.socket, way: _Way) -> None:
+    if not way.waiting and not way.ended:
+        try:
+            way.waiting = inner.recv(_CHUNK)
+            way.ended = not way.waiting
+        except BlockingIOError:
+            return
+    if way.waiting:
+        with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            way.waiting = way.waiting[outer.send(way.waiting) :]
+    elif way.ended:
+        # The other half of a stream is over once its output is: nothing more is read either.
+        with suppress(ssl.SSLError, OSError):
+            outer.unwrap()
+        raise OSError("ended")
+
+
+def _rest(outer: ssl.SSLSocket, inner: socket.socket, to_inner: _Way, to_outer: _Way) -> None:
+    """Wait until one of them can go on."""
+    if outer.pending() and not to_inner.waiting:
+        return
+    poll = select.poll()
+    poll.register(outer, (0 if to_inner.waiting or to_inner.ended else select.POLLIN) | _out(to_outer))
+    poll.register(inner, (0 if to_outer.waiting or to_outer.ended else select.POLLIN) | _out(to_inner))
+    for _, event in poll.poll():
+        if event & (select.POLLERR | select.POLLNVAL):
+            raise OSError("gone")
+        if event & select.POLLHUP and not event & select.POLLIN:
+            raise OSError("gone")
+
+
+def _out(way: _Way) -> int:
+    return select.POLLOUT if way.waiting else 0

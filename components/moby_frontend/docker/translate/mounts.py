@@ -1,0 +1,187 @@
+"""What is mounted in a container: HostConfig's Binds, Tmpfs and Mounts."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from moby.contracts.containers import MountedVolume, MountRequest
+from moby.errors import Invalid
+from moby_frontend.docker.translate.forms import (
+    FLAG,
+    NUMBER,
+    TEXT,
+    TEXT_MAP,
+    TEXTS,
+    Field,
+    Form,
+    items,
+    object_of,
+    read,
+    show,
+)
+
+__all__ = ["read_mounts", "show_mounted", "show_mounts"]
+
+_NO_OPTIONS = ","
+"""How a tmpfs without options in the short form is kept, so that it isn't taken for one in the long form."""
+_PROPAGATION = frozenset({"rprivate", "private", "rshared", "shared", "rslave", "slave"})
+_MODES = frozenset({"ro", "rw", "z", "Z", "copy", "nocopy", "consistent", "cached", "delegated", "rro"})
+_TYPES = frozenset({"bind", "volume", "tmpfs"})
+
+
+def read_mounts(host: Mapping[str, Any]) -> tuple[MountRequest, ...]:
+    """Return all mounts that a HostConfig (names in lower case) asks for."""
+    binds = [_bind(text) for text in TEXTS.read(host.get("binds") or [], "HostConfig.Binds")]
+    tmpfs = TEXT_MAP.read(host.get("tmpfs") or {}, "HostConfig.Tmpfs")
+    asked = [_long(object_of(each, "HostConfig.Mounts")) for each in items(host.get("mounts"), "HostConfig.Mounts")]
+    return (*binds, *(_tmpfs(target, text) for target, text in tmpfs.items()), *asked)
+
+
+def show_mounts(mounts: Iterable[MountRequest]) -> dict[str, Any]:
+    """Return Binds, Tmpfs and Mounts; the latter two only where there are any, as dockerd."""
+    mounts = tuple(mounts)
+    binds = [each.spelled for each in mounts if each.spelled and each.type != "tmpfs"]
+    tmpfs = {each.target: each.spelled.removeprefix(_NO_OPTIONS) for each in mounts if _is_short_tmpfs(each)}
+    asked = [_shown(each) for each in mounts if not each.spelled]
+    return {"Binds": binds or None} | ({"Tmpfs": tmpfs} if tmpfs else {}) | ({"Mounts": asked} if asked else {})
+
+
+def _is_short_tmpfs(mount: MountRequest) -> bool:
+    return mount.type == "tmpfs" and bool(mount.spelled)
+
+
+# The short forms ----------------------------------------------------------------------------------------------------
+
+
+def _bind(text: str) -> MountRequest:
+    """Read `SOURCE:TARGET[:MODE]`, or the target alone."""
+    parts = text.split(":")
+    if not 1 <= len(parts) <= 3 or not all(parts):
+        raise Invalid(f"invalid volume specification: '{text}'")
+    source, target = ("", parts[0]) if len(parts) == 1 else (parts[0], parts[1])
+    if len(parts) == 2 and not target.startswith("/"):
+        if target.split(",")[0] not in _MODES | _PROPAGATION:
+            raise Invalid(f"invalid volume specification: '{text}': invalid mount config for type: mount path must be"
+                          " absolute")  # fmt: skip
+        source, target, parts = "", source, ["", source, target]
+    if not target.startswith("/"):
+        raise Invalid(
+            f"invalid volume specification: '{text}': invalid mount path: '{target}' mount path must be absolute"
+        )
+    if target.rstrip("/") == "":
+        raise Invalid(f"invalid volume specification: '{text}': invalid specification: destination can't be '/'")
+    modes = parts[2].split(",") if len(parts) == 3 else []
+    bind = source.startswith("/")
+    _check_modes(modes, text, bind)
+    return MountRequest(
+        type="bind" if bind else "volume",
+        target=target,
+        source=source,
+        read_only="ro" in modes or "rro" in modes,
+        propagation=next((each for each in modes if each in _PROPAGATION), ""),
+        create_source=bind,
+        read_only_force_recursive="rro" in modes,
+        relabel=next((each for each in modes if each in {"z", "Z"}), ""),
+        no_copy="nocopy" in modes,
+        spelled=text,
+    )
+
+
+def _check_modes(modes: list[str], text: str, bind: bool) -> None:
+    unknown = [each for each in modes if each not in _MODES | _PROPAGATION]
+    twice = len(modes) != len(set(modes)) or {"ro", "rw"} <= set(modes) or {"z", "Z"} <= set(modes)
+    wrong = (_PROPAGATION if not bind else frozenset({"copy", "nocopy"})) & set(modes)
+    if unknown or twice or wrong:
+        raise Invalid(f"invalid volume specification: '{text}': invalid mode: {','.join(modes)}")
+
+
+def _tmpfs(target: str, text: str) -> MountRequest:
+    if not target.startswith("/"):
+        raise Invalid(f"invalid mount path: '{target}' mount path must be absolute")
+    options = tuple(each for each in text.split(",") if each)
+    return MountRequest(
+        "tmpfs", target, read_only="ro" in options, options=options, spelled=text or _NO_OPTIONS
+    )  # fmt: skip
+
+
+# The long form ------------------------------------------------------------------------------------------------------
+
+
+def _read_options(value: Any, where: str) -> tuple[str, ...]:
+    found = []
+    for each in items(value, where):
+        words = TEXTS.read(each, where)
+        if not 1 <= len(words) <= 2:
+            raise Invalid(f"{where}: an option is a name, or a name and a value, not {len(words)} texts")
+        found.append("=".join(words))
+    return tuple(found)
+
+
+_MAIN = (
+    Field("Type", "type", TEXT),
+    Field("Source", "source", TEXT, omit=True),
+    Field("Target", "target", TEXT, omit=True),
+    Field("ReadOnly", "read_only", FLAG, omit=True),
+)
+_BIND = (
+    Field("Propagation", "propagation", TEXT, omit=True),
+    Field("NonRecursive", "non_recursive", FLAG, omit=True),
+    Field("CreateMountpoint", "create_source", FLAG, omit=True),
+    Field("ReadOnlyNonRecursive", "read_only_non_recursive", FLAG, omit=True),
+    Field("ReadOnlyForceRecursive", "read_only_force_recursive", FLAG, omit=True),
+)
+_VOLUME = (
+    Field("NoCopy", "no_copy", FLAG, omit=True),
+    Field("Labels", "labels", TEXT_MAP, omit=True),
+    Field("Subpath", "subpath", TEXT, omit=True),
+)
+_DRIVER = (Field("Name", "driver", TEXT, omit=True), Field("Options", "driver_options", TEXT_MAP, omit=True))
+_TMPFS = (
+    Field("SizeBytes", "size_bytes", NUMBER, omit=True),
+    Field("Mode", "mode", NUMBER, omit=True),
+    Field("Options", "options", Form(_read_options, lambda value: [each.split("=", 1) for each in value]), omit=True),
+)
+_OPTIONS = {"bind": ("BindOptions", _BIND), "volume": ("VolumeOptions", _VOLUME), "tmpfs": ("TmpfsOptions", _TMPFS)}
+
+
+def _long(value: Mapping[str, Any]) -> MountRequest:
+    found = read(_MAIN, value, "HostConfig.Mounts")
+    kind = found.get("type", "")
+    if kind not in _TYPES:
+        raise Invalid(f'invalid mount config for type "{kind}": mount type unknown')
+    if not found.get("target"):
+        raise Invalid(f'invalid mount config for type "{kind}": field Target must not be empty')
+    lower = {key.lower(): each for key, each in value.items()}
+    for other, (name, _) in _OPTIONS.items():
+        if other != kind and lower.get(name.lower()):
+            raise Invalid(f'invalid mount config for type "{kind}": field {name} must not be specified')
+    name, fields = _OPTIONS[kind]
+    where = f"HostConfig.Mounts.{name}"
+    options = object_of(lower.get(name.lower()), where)
+    found |= read(fields, options, where)
+    if kind == "volume":
+        driver = {key.lower(): each for key, each in options.items()}.get("driverconfig")
+        found |= read(_DRIVER, object_of(driver, f"{where}.DriverConfig"), f"{where}.DriverConfig")
+    return MountRequest(**found)
+
+
+def _shown(mount: MountRequest) -> dict[str, Any]:
+    name, fields = _OPTIONS[mount.type]
+    options = show(fields, mount)
+    if mount.type == "volume" and (driver := show(_DRIVER, mount)):
+        options["DriverConfig"] = driver
+    return show(_MAIN, mount) | ({name: options} if options else {})
+
+
+def show_mounted(mounts: Iterable[MountedVolume]) -> list[dict[str, Any]]:
+    """Return what is mounted, as inspect and list show it (MountPoint)."""
+    found = []
+    for each in mounts:
+        volume = {"Driver": each.driver} if each.driver else {}
+        found.append(
+            {"Type": each.type}
+            | ({"Name": each.name} if each.name else {})
+            | {"Source": each.source, "Destination": each.destination}
+            | volume
+            | {"Mode": each.mode, "RW": each.read_write, "Propagation": each.propagation}
+        )
+    return found

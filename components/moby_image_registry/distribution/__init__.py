@@ -1,0 +1,1 @@
+"""The image-registry `distribution`: the OCI distribution API, and Docker Hub."""

@@ -1,0 +1,208 @@
+"""Requests to one host or another, each tried again where that may help, and never over plain HTTP unasked."""
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, Protocol, cast
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from attrs import field, frozen
+
+from moby.errors import HostUnfit, Unavailable
+from moby_image_registry.distribution.settings import Service, Settings
+
+__all__ = ["LONGEST_TEXT", "Answer", "Asked", "Connections", "Wait"]
+
+LONGEST_TEXT = 4 << 20
+"""Of what is kept in memory: manifests, tokens, lists."""
+_CONNECT_S = 15.0
+_REDIRECTS = 5
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_LONGEST_WAIT_S = 30.0
+_FIRST_WAIT_S = 0.2
+
+# Whose certificate isn't looked at an administrator has said by name.
+urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+Answer = urllib3.BaseHTTPResponse
+Wait = Callable[[float], object]
+"""Waits so many seconds."""
+
+
+class Body(Protocol):
+    """What a request sends."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to so many bytes, none at the end."""
+        ...
+
+    def close(self) -> None:
+        """Let go."""
+        ...
+
+
+@frozen
+class Asked:
+    """One request, the same for each service that it is made of."""
+
+    method: str
+    path: str
+    """From `/v2/` on, or a whole URL."""
+    headers: Mapping[str, str] = field(factory=dict)
+    body: Callable[[], Body] | None = None
+    size_bytes: int = 0
+    again: bool = True
+    """Whether it may be made again after it failed."""
+
+
+class Connections:
+    """Keeps connections to hosts. Thread-safe."""
+
+    def __init__(self, settings: Settings, wait: Wait) -> None:
+        self._settings = settings
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._pools: dict[tuple[str, str], urllib3.HTTPConnectionPool] = {}
+        self._works: dict[str, str] = {}
+
+    @contextmanager
+    def answer(self, service: Service, asked: Asked, secret: str = "") -> Iterator[Answer]:
+        """Lend the answer to a request: of any status but of those that may get better, of which these are tried again.
+
+        `secret` is the Authorization header, which is shown to the service's own host alone. Unavailable where no
+        answer comes.
+        """
+        last: Exception | None = None
+        for number in range(self._settings.attempts if asked.again else 1):
+            if number:
+                self._wait(min(_FIRST_WAIT_S * 4 ** (number - 1), _LONGEST_WAIT_S))
+            try:
+                response = self._once(service, asked, secret)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                last = error
+                continue
+            with _closing(response):
+                if response.status not in _BUSY:
+                    yield response
+                    return
+                last = None
+                self._rest(response)
+                if number + 1 == self._settings.attempts or not asked.again:
+                    yield response
+                    return
+        raise self._unreachable(service, last)
+
+    def _rest(self, response: Answer) -> None:
+        """Wait as long as the service asks for (RFC 9110, 10.2.3), within reason."""
+        asked = response.headers.get("Retry-After", "")
+        if asked.isascii() and asked.isdigit():
+            self._wait(min(float(asked), _LONGEST_WAIT_S))
+
+    def _once(self, service: Service, asked: Asked, secret: str) -> Answer:
+        known = self._works.get(service.host)
+        error: Exception | None = None
+        for scheme in (known,) if known else service.schemes:
+            url = urljoin(f"{scheme}://{service.host}", _path(service, asked.path))
+            try:
+                response = self._follow(service, url, asked, secret)
+            except urllib3.exceptions.HTTPError as failure:
+                error = failure
+                continue
+            self._works[service.host] = scheme
+            return response
+        assert error is not None, "a service has a scheme"
+        raise error
+
+    def _follow(self, service: Service, url: str, asked: Asked, secret: str) -> Answer:
+        """Make a request, and go where the answer sends it."""
+        for _ in range(_REDIRECTS + 1):
+            response = self._send(url, asked, secret if urlsplit(url).netloc == service.host else "")
+            target = response.headers.get("Location")
+            if response.status not in _MOVED or not target or asked.method not in ("GET", "HEAD"):
+                return response
+            _drop(response)
+            url = self._allowed(urljoin(url, target), url)
+        raise urllib3.exceptions.ResponseError(f"{service.host} redirects more than {_REDIRECTS} times")
+
+    def _allowed(self, target: str, source: str) -> str:
+        """Return where a redirection leads, unless that is somewhere that may not be asked."""
+        parts = urlsplit(target)
+        if parts.scheme == "https" or (parts.scheme == "http" and self._settings.may_be_plain(parts.netloc)):
+            return target
+        raise urllib3.exceptions.ResponseError(
+            f"{urlsplit(source).netloc} redirects to {parts.scheme}://{parts.netloc}"
+        )
+
+    def _send(self, url: str, asked: Asked, secret: str) -> Answer:
+        parts = urlsplit(url)
+        headers = {**asked.headers, **({"Authorization": secret} if secret else {})}
+        body = asked.body() if asked.body else None
+        if body is not None or asked.method in ("POST", "PUT", "PATCH"):
+            headers["Content-Length"] = str(asked.size_bytes)
+        try:
+            return self._pool(parts.scheme, parts.netloc).urlopen(
+                asked.method, parts._replace(scheme="", netloc="", fragment="").geturl() or "/",
+                body=cast("IO[Any]", body), headers=headers, redirect=False, retries=False, preload_content=False,
+                decode_content=False, assert_same_host=False,
+                timeout=urllib3.Timeout(connect=_CONNECT_S, read=self._settings.stall_s),
+            )  # fmt: skip
+        finally:
+            if body is not None:
+                body.close()
+
+    def _pool(self, scheme: str, host: str) -> urllib3.HTTPConnectionPool:
+        with self._lock:
+            found = self._pools.get((scheme, host))
+            if found is None:
+                options: dict[str, Any] = {"maxsize": 8, "block": False}
+                if scheme == "https":
+                    options["ssl_context"] = self._tls(host)
+                found = self._pools[scheme, host] = urllib3.connection_from_url(f"{scheme}://{host}", **options)
+        return found
+
+    def _tls(self, host: str) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        if self._settings.may_be_plain(host):
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        trusted, shown = self._settings.certificate_files(host)
+        try:
+            for each in trusted:
+                context.load_verify_locations(cafile=each)
+            for certificate, key in shown:
+                context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError) as error:
+            where = f"{self._settings.certificates}/{host}"
+            raise HostUnfit(f"a certificate in {where} can't be read: {error}", hint="mend or remove it") from error
+        return context
+
+    def _unreachable(self, service: Service, error: Exception | None) -> Unavailable:
+        text = str(error)
+        hint = "check its name, and the network between"
+        if isinstance(error, urllib3.exceptions.SSLError):
+            hint = f"put its authority's certificate into {self._settings.certificates}/{service.host}/ca.crt"
+        return Unavailable(f"the image registry {service.host} gives no answer: {text}", hint=hint)
+
+
+def _path(service: Service, path: str) -> str:
+    return path if "://" in path else service.prefix + path
+
+
+def _drop(response: Answer) -> None:
+    """Let go of an answer that isn't read; its connection is used again only where little is left."""
+    response.drain_conn() if int(response.headers.get("Content-Length") or 1 << 30) < 4096 else response.close()
+    response.release_conn()
+
+
+@contextmanager
+def _closing(response: Answer) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        response.close()
+        raise
+    finally:
+        _drop(response)

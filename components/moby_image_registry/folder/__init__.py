@@ -1,0 +1,1 @@
+"""The image-registry `folder`: image layouts on a disk, for hosts without a network."""

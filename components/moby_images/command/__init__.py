@@ -1,0 +1,1 @@
+"""The verb `image` of a distribution's command line."""

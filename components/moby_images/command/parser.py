@@ -1,0 +1,105 @@
+"""The arguments of `image` and of the verbs that Docker has beside it."""
+
+import argparse
+
+__all__ = ["DEFAULT_NAME", "VERBS", "parser"]
+
+DEFAULT_NAME = "host:latest"
+VERBS = {
+    "images": "ls", "load": "load", "save": "save", "rmi": "rm", "tag": "tag", "history": "history",
+    "import": "import",
+}  # fmt: skip
+"""Docker's verbs beside `image`, and what each is of it."""
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    """Return the parser of `image`."""
+    found = argparse.ArgumentParser(prog=program, description="Manage images.", allow_abbrev=False)
+    verbs = found.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    for add in (_from_host, _ls, _inspect, _history, _tag, _rm, _prune, _load, _save, _import):
+        add(verbs)
+    return found
+
+
+def _from_host(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    made = verbs.add_parser("from-host", help="make an image out of this host's own programs", allow_abbrev=False)
+    made.description = (
+        "Make an image out of this host's own programs and the libraries that they load; "
+        "without names, out of a shell and the usual small tools. The same files give the same image."
+    )
+    made.add_argument("-t", "--tag", default=DEFAULT_NAME, metavar="NAME[:TAG]", help=f"its name ({DEFAULT_NAME})")
+    made.add_argument(
+        "--add", action="append", default=[], metavar="PATH[:DEST]",
+        help="add a file or folder as it is, without what it loads; DEST is absolute",
+    )  # fmt: skip
+    made.add_argument("--json", action="store_true", help="print what was made as JSON")
+    made.add_argument("binary", nargs="*", metavar="BINARY", help="a program on PATH, or the path of one")
+
+
+def _ls(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    listed = verbs.add_parser("ls", help="list images", allow_abbrev=False)
+    listed.add_argument("-a", "--all", action="store_true", help="list also nameless ones that others were made on")
+    listed.add_argument("-f", "--filter", action="append", default=[], metavar="KEY=VALUE", help="list those that fit")
+    listed.add_argument("-q", "--quiet", action="store_true", help="print ids only")
+    listed.add_argument("--no-trunc", action="store_true", help="print ids whole")
+    listed.add_argument("--digests", action="store_true", help="print digests too")
+    listed.add_argument("--json", action="store_true", help="print JSON")
+    listed.add_argument("repository", nargs="?", metavar="REPOSITORY[:TAG]")
+
+
+def _inspect(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    inspected = verbs.add_parser("inspect", help="show all about images, as JSON", allow_abbrev=False)
+    inspected.add_argument("--json", action="store_true", help="print JSON, which it always does")
+    inspected.add_argument("image", nargs="+", metavar="IMAGE")
+
+
+def _history(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    history = verbs.add_parser("history", help="show the steps that an image was made by", allow_abbrev=False)
+    history.add_argument("-q", "--quiet", action="store_true", help="print ids only")
+    history.add_argument("--no-trunc", action="store_true", help="print all whole")
+    history.add_argument("--json", action="store_true", help="print JSON")
+    history.add_argument("image", metavar="IMAGE")
+
+
+def _tag(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    tagged = verbs.add_parser("tag", help="give an image one more name", allow_abbrev=False)
+    tagged.add_argument("source", metavar="SOURCE_IMAGE[:TAG]")
+    tagged.add_argument("target", metavar="TARGET_IMAGE[:TAG]")
+
+
+def _rm(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    removed = verbs.add_parser("rm", help="remove images", allow_abbrev=False)
+    removed.add_argument("-f", "--force", action="store_true", help="remove also what stopped containers use")
+    removed.add_argument("--no-prune", action="store_true", help="keep nameless images that it was made on")
+    removed.add_argument("image", nargs="+", metavar="IMAGE")
+
+
+def _prune(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    pruned = verbs.add_parser("prune", help="remove images that nothing uses", allow_abbrev=False)
+    pruned.add_argument("-a", "--all", action="store_true", help="those with a name too")
+    pruned.add_argument("-f", "--force", action="store_true", help="don't ask")
+    pruned.add_argument("--filter", action="append", default=[], metavar="KEY=VALUE", help="until, label, label!")
+
+
+def _load(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    loaded = verbs.add_parser("load", help="load images from an archive", allow_abbrev=False)
+    loaded.add_argument("-i", "--input", metavar="FILE", help="read it from a file, instead of standard input")
+    loaded.add_argument("-q", "--quiet", action="store_true", help="print no progress")
+    loaded.add_argument(
+        "--platform", metavar="OS/ARCH[/VARIANT]", help="of an image for several, take that of this one"
+    )
+
+
+def _save(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    saved = verbs.add_parser("save", help="write images to an archive", allow_abbrev=False)
+    saved.add_argument("-o", "--output", metavar="FILE", help="write it to a file, instead of standard output")
+    saved.add_argument("image", nargs="+", metavar="IMAGE")
+
+
+def _import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    imported = verbs.add_parser("import", help="make an image of a file system in a tar", allow_abbrev=False)
+    imported.add_argument("-c", "--change", action="append", default=[], metavar="LINE", help="a Dockerfile's line")
+    imported.add_argument("-m", "--message", default="", metavar="TEXT", help="a word about it")
+    imported.add_argument("--platform", metavar="OS/ARCH[/VARIANT]", help="what it is for")
+    imported.add_argument("file", metavar="FILE", help="the tar; - is standard input")
+    imported.add_argument("repository", nargs="?", metavar="REPOSITORY[:TAG]")

@@ -1,0 +1,1 @@
+"""What image stores share: folders that are lent."""

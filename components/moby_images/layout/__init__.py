@@ -1,0 +1,1 @@
+"""Images in a folder in the OCI image layout."""

@@ -1,0 +1,161 @@
+"""Layers: blobs turned into committed snapshots by chain id, once each, whoever asks at the same time."""
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from attrs import frozen
+
+from moby.contracts.content import Content
+from moby.contracts.snapshotter import SnapshotKind, Snapshotter
+from moby.contracts.types import Digest
+from moby.errors import Corrupt, Invalid, NotFound
+from moby.oci import compression
+from moby.oci.compression import ReadAhead
+from moby.oci.digest import CHUNK_BYTES, Verified
+from moby.oci.image import Descriptor
+from moby_images.store.catalog import chain_ids
+
+__all__ = ["EXTRACT", "Layer", "Layers", "locked"]
+
+EXTRACT = "extract/"
+"""Before the chain id, the key of a snapshot that is being unpacked."""
+
+
+_MOST_CHUNKS = 1024
+
+
+@contextmanager
+def locked(path: Path, *, exclusive: bool = True, wait: bool = True) -> Iterator[bool]:
+    """Hold a file's lock, against threads and other processes alike; whether it was got, if it isn't waited for."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(fd)
+
+
+@frozen
+class Layer:
+    """A blob, and what it must hold."""
+
+    blob: Descriptor
+    diff_id: Digest
+
+
+class Layers:
+    """Snapshots of layers; `run` is where their locks are."""
+
+    def __init__(self, content: Content, snapshotter: Snapshotter, run: Path) -> None:
+        self._content = content
+        self._snapshotter = snapshotter
+        self._locks = run / "layers"
+
+    def ensure(self, layers: Sequence[Layer]) -> Iterator[Layer]:
+        """Unpack layers that aren't yet, lowest first; yield each once its snapshot is there.
+
+        Corrupt for a wrong digest, Invalid for a hostile layer; both name it.
+        """
+        parent = ""
+        for layer, chain in zip(layers, chain_ids(each.diff_id for each in layers), strict=True):
+            if not self.has(str(chain)):
+                self._unpack(layer, str(chain), parent)
+            parent = str(chain)
+            yield layer
+
+    def has(self, chain: str) -> bool:
+        """Whether a chain's snapshot is there."""
+        with suppress(NotFound):
+            return self._snapshotter.stat(chain).kind is SnapshotKind.COMMITTED
+        return False
+
+    def size_bytes(self, diff_ids: Sequence[Digest]) -> int:
+        """Return what layers unpack to, together."""
+        return sum(self.sizes(diff_ids))
+
+    def sizes(self, diff_ids: Sequence[Digest]) -> list[int]:
+        """Return what each layer unpacks to."""
+        return [self._snapshotter.usage(str(chain)).size_bytes for chain in chain_ids(diff_ids)]
+
+    def open(self, layer: Layer) -> BinaryIO:
+        """Open a layer's uncompressed tar; both the blob and what it holds are verified at their ends."""
+        blob = self._content.open(layer.blob.digest, size_bytes=layer.blob.size_bytes)
+        if layer.blob.digest == layer.diff_id:
+            return blob
+        return _Opened(blob, layer.diff_id)  # type: ignore[return-value]
+
+    def drop(self, chain: str) -> None:
+        """Remove a chain's snapshot; none there is fine. Conflict where something is on it."""
+        with suppress(NotFound):
+            self._snapshotter.remove(chain)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half unpacked."""
+        for each in self._snapshotter.list():
+            if each.key.startswith(EXTRACT):
+                with self.lock(each.key.removeprefix(EXTRACT), wait=False) as got:
+                    if got:
+                        self.drop(each.key)
+
+    def _unpack(self, layer: Layer, chain: str, parent: str) -> None:
+        key = EXTRACT + chain
+        with self.lock(chain):
+            if self.has(chain):
+                return
+            self.drop(key)  # a killed process's
+            self._snapshotter.prepare(key, parent)
+            try:
+                with ReadAhead(self.open(layer)) as reader:
+                    _apply(self._snapshotter, key, reader)  # type: ignore[arg-type]
+                self._snapshotter.commit(chain, key)
+            except (Corrupt, Invalid) as error:
+                self.drop(key)
+                raise type(error)(f"layer {layer.blob.digest}: {error.message}", hint=error.hint) from error
+            except BaseException:
+                self.drop(key)
+                raise
+
+    @contextmanager
+    def lock(self, chain: str, *, wait: bool = True) -> Iterator[bool]:
+        """Hold the lock of what is made into a snapshot of this name."""
+        self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(self._locks / chain.replace(":", "-").replace("/", "-"), wait=wait) as got:
+            yield got
+
+
+def _apply(snapshotter: Snapshotter, key: str, layer: BinaryIO) -> None:
+    """Unpack a layer; one that is no tar for being damaged is said to be damaged."""
+    try:
+        snapshotter.apply(key, layer)
+    except Invalid:
+        for _ in range(_MOST_CHUNKS):  # to its end, where it is verified, unless that never comes
+            if not layer.read(CHUNK_BYTES):
+                break
+        raise
+
+
+class _Opened(Verified):
+    """What a compressed blob holds, verified; its end is also the blob's, which is verified too."""
+
+    def __init__(self, blob: BinaryIO, diff_id: Digest) -> None:
+        super().__init__(compression.plain(blob), diff_id, what=f"layer {diff_id}")
+        self._blob = blob
+
+    def read(self, size: int = -1) -> bytes:
+        data = super().read(size)
+        if not data:
+            while self._blob.read(CHUNK_BYTES):
+                pass
+        return data
+
+    def close(self) -> None:
+        super().close()
+        self._blob.close()

@@ -1,0 +1,136 @@
+"""What the store of images is made of."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+from moby.contracts.ambient import Clock, Place
+from moby.contracts.content import Content
+from moby.contracts.events import Event, Events
+from moby.contracts.images import Image
+from moby.contracts.metadata import Metadata
+from moby.contracts.snapshotter import SnapshotKind, Snapshotter
+from moby.contracts.types import Digest
+from moby.errors import Conflict, Corrupt, Invalid
+from moby.oci.unpack import Limits
+from moby_images.store.catalog import Catalog, chain_ids
+from moby_images.store.layers import Layers, locked
+
+__all__ = ["INGEST", "SKELETON", "Parts", "Shared", "rfc3339"]
+
+
+@frozen
+class Parts:
+    """Other components, and the instance's place."""
+
+    content: Content
+    snapshotter: Snapshotter
+    metadata: Metadata
+    events: Events
+    clock: Clock
+    place: Place
+    limits: Limits = Limits()  # noqa: RUF009  # frozen
+
+
+def rfc3339(time_ns: int) -> str:
+    """Return a time as Docker writes it."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{rest:09}".rstrip("0").rstrip(".") + "Z"
+
+
+INGEST = "images-"
+"""What the names of ingests begin with, none of which is gone on with."""
+
+SKELETON = "init/"
+"""What the keys of skeletons begin with, before the chain id that they are on."""
+
+
+class Shared:
+    """What all that the store does goes through: the catalog, the layers, and the collection of what nobody needs.
+
+    Whoever stores shares a lock that a collection takes alone. One that can't get it leaves a mark, and whoever
+    stored last collects.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.catalog = Catalog(parts.metadata)
+        self.layers = Layers(parts.content, parts.snapshotter, parts.place.run)
+        self._lock = parts.place.run / "images.lock"
+        self._wanted = parts.place.run / "collection-wanted"
+
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Keep all layers for as long as something is stored."""
+        self.parts.place.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with locked(self._lock, exclusive=False):
+                yield
+        finally:
+            if self._wanted.exists():
+                self.collect()
+
+    def collect(self) -> int:
+        """Remove blobs and layers that no image needs; return the bytes, or 0 where somebody stores meanwhile."""
+        self.parts.place.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._wanted.touch()
+        with locked(self._lock, wait=False) as got:
+            if not got:
+                return 0
+            self._wanted.unlink(missing_ok=True)
+            self.layers.sweep()
+            self._drop_ingests()
+            freed = self._drop_layers()
+        self.parts.content.collect(self.roots)
+        return freed
+
+    def _drop_ingests(self) -> None:
+        """Remove what killed processes had begun to store; nobody stores now."""
+        content = self.parts.content
+        with content.lease() as lease:
+            for each in content.ingests():
+                if each.ref.startswith(INGEST):
+                    with suppress(Conflict), content.writer(each.ref, lease) as writer:
+                        writer.abort()
+
+    def _drop_layers(self) -> int:
+        """Remove committed snapshots that aren't used, the topmost first; one that something is on stays."""
+        try:
+            records = self.catalog.records().values()
+            chains = [chain_ids(self.catalog.config(each).diff_ids) for each in records]
+            used = {str(chain) for found in chains for chain in found}
+            whole = {str(found[-1]) if found else "" for found in chains}
+        except (Corrupt, Invalid):
+            return 0  # what a damaged image uses can't be told
+        committed = {
+            each.key: each.parent
+            for each in self.parts.snapshotter.list()
+            if each.kind is SnapshotKind.COMMITTED
+            and (
+                (each.key.startswith("sha256:") and each.key not in used)
+                or (each.key.startswith(SKELETON) and each.parent not in whole)
+            )
+        }
+        freed = 0
+        while committed:
+            leaves = [key for key in committed if key not in committed.values()]
+            for key in leaves:
+                del committed[key]
+                with suppress(Conflict):
+                    size = self.parts.snapshotter.usage(key).size_bytes
+                    self.layers.drop(key)
+                    freed += size
+        return freed
+
+    def roots(self) -> list[Digest]:
+        """Return the digests of all blobs that images are made of."""
+        return [digest for record in self.catalog.records().values() for digest in record.blobs()]
+
+    def tell(self, action: str, image: Image | Digest, name: str = "") -> None:
+        """Publish what happened to an image."""
+        identity = image if isinstance(image, Digest) else image.id
+        labels = {} if isinstance(image, Digest) else dict(image.config.labels)
+        self.parts.events.publish(Event("image", action, str(identity), {**labels, "name": name or str(identity)}))

@@ -1,0 +1,1 @@
+"""Components of the kind `log-driver`, and what they share."""

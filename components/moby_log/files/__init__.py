@@ -1,0 +1,1 @@
+"""What log drivers that write files share: rotation, compression, reading back, following."""

@@ -1,0 +1,129 @@
+"""Compresses rotated files in a process of its own, which the writer never waits for and need not outlive.
+
+Its header is docker's: the extra field holds, as JSON, `lastTime`, by which a reader passes over a file that ended
+before what it wants; and `inode` of what was compressed, by which one who follows knows where it was.
+"""
+
+import contextlib
+import json
+import os
+import select
+import time
+import zlib
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from moby.host import processes
+from moby_log.records.times import nano
+
+__all__ = ["Compression", "compress"]
+
+_BLOCK = 1 << 18
+_MAGIC, _EXTRA_FIELD = b"\x1f\x8b\x08", 4
+
+
+class Compression:
+    """At most one process at a time that compresses what is rotated of a log and isn't compressed, the oldest first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._running = -1
+        """Readable once the process has ended."""
+
+    def clear(self) -> None:
+        """Remove what a killed process left unfinished."""
+        name = self._path.name
+        for each in self._path.parent.iterdir():
+            if each.name.startswith(f"{name}.") and each.name.endswith(".gz.part"):
+                each.unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Compress what there is, unless that goes on already; where no process can be made, it stays as it is."""
+        if self._running >= 0:
+            if not select.select([self._running], [], [], 0)[0]:
+                return
+            self.close()
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+
+        def compressor() -> NoReturn:
+            _detached(self._path, theirs)
+
+        try:
+            pid, pidfd = processes.fork(compressor)
+        except OSError:
+            os.close(ours)
+            os.close(theirs)
+            return
+        os.close(theirs)
+        # It only forks; its child belongs to whoever reaps orphans.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        os.close(pidfd)
+        self._running = ours
+
+    def close(self) -> None:
+        """Forget the process, which goes on to its end."""
+        if self._running >= 0:
+            os.close(self._running)
+            self._running = -1
+
+
+def _detached(path: Path, mark: int) -> NoReturn:
+    # The writer's own descriptors would stay open here: pipes of containers, sockets of clients.
+    processes.close_other_descriptors([mark])
+    if os.fork():
+        os._exit(0)
+    with contextlib.suppress(OSError):
+        os.nice(10)
+    os.chdir("/")
+    with contextlib.suppress(OSError):
+        compress(path)
+    os._exit(0)
+
+
+def compress(path: Path) -> None:
+    """Compress all rotated files of a log that aren't; OSError where the disk is full, and then the file stays."""
+    from moby_log.files.rotation import rotated
+
+    while True:
+        plain = next((each for each in rotated(path) if not each.compressed), None)
+        if plain is None:
+            return
+        part = path.with_name(f"{path.name}.{os.getpid()}.gz.part")
+        try:
+            with plain.path.open("rb") as source, part.open("xb") as target:
+                os.fchmod(target.fileno(), 0o640)
+                _copy(source, target)
+                _replace(path, source, part)
+        except FileNotFoundError:
+            continue  # rotated away meanwhile
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _replace(path: Path, source: BinaryIO, part: Path) -> None:
+    """Put the compressed file in the place that its source has by now, if that is still there."""
+    from moby_log.files.rotation import folder_locked, rotated
+
+    inode = os.fstat(source.fileno()).st_ino
+    with folder_locked(path.parent):
+        for each in rotated(path):
+            if not each.compressed and each.path.stat().st_ino == inode:
+                part.rename(each.path.with_name(f"{each.path.name}.gz"))
+                each.path.unlink()
+
+
+def _copy(source: BinaryIO, target: BinaryIO) -> None:
+    """Write what RFC 1952 calls a member: header, deflated data, checksum, length."""
+    state = os.fstat(source.fileno())
+    extra = json.dumps({"lastTime": nano(state.st_mtime_ns), "inode": state.st_ino}, separators=(",", ":")).encode()
+    target.write(_MAGIC + bytes((_EXTRA_FIELD,)) + int(time.time()).to_bytes(4, "little") + b"\0\xff")
+    target.write(len(extra).to_bytes(2, "little") + extra)
+    deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    checksum = length = 0
+    while block := source.read(_BLOCK):
+        checksum, length = zlib.crc32(block, checksum), length + len(block)
+        target.write(deflate.compress(block))
+    target.write(deflate.flush())
+    target.write(checksum.to_bytes(4, "little") + (length & 0xFFFFFFFF).to_bytes(4, "little"))
+    target.flush()

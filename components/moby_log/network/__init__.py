@@ -1,0 +1,1 @@
+"""What log drivers that send to another process or host share: addresses and connections."""

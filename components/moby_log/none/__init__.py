@@ -1,0 +1,1 @@
+"""The log driver `none`: nothing is kept."""

@@ -1,0 +1,55 @@
+"""Options that most drivers have, and what they choose of a container: labels and variables."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+
+from moby.contracts.log_driver import LogConfig
+from moby.errors import Invalid
+
+__all__ = ["COMMON", "attributes", "check_common", "own", "refuse_unknown"]
+
+COMMON = frozenset({"env", "env-regex", "labels", "labels-regex", "tag"})
+_SUPERVISORS = frozenset({"mode", "max-buffer-size"})
+
+
+def own(options: Mapping[str, str]) -> dict[str, str]:
+    """Return the options that are the driver's and not the supervisor's."""
+    return {name: value for name, value in options.items() if name not in _SUPERVISORS}
+
+
+def refuse_unknown(options: Mapping[str, str], known: Collection[str], ending: str) -> None:
+    """Raise Invalid, as docker words it, for the first option that is not known."""
+    for name in own(options):
+        if name not in known:
+            raise Invalid(f"unknown log opt '{name}' for {ending}", hint=f"there are: {', '.join(sorted(known))}")
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Invalid(f"error parsing regexp: {error}: `{text}`") from None
+
+
+def check_common(options: Mapping[str, str]) -> None:
+    """Refuse values of the common options that can't be used; Invalid."""
+    from moby_log.records.tags import check
+
+    for name in ("labels-regex", "env-regex"):
+        if options.get(name):
+            _pattern(options[name])
+    check(options.get("tag", ""))
+
+
+def attributes(config: LogConfig, rename: Callable[[str], str] = str) -> dict[str, str]:
+    """Return the labels and variables that the options choose, by their names as `rename` gives them."""
+    variables = dict(each.split("=", 1) for each in config.environment if "=" in each)
+    found: dict[str, str] = {}
+    for values, names, pattern in ((config.labels, "labels", "labels-regex"), (variables, "env", "env-regex")):
+        for name in config.options.get(names, "").split(","):
+            if name in values:
+                found[rename(name)] = values[name]
+        if config.options.get(pattern):
+            chosen = _pattern(config.options[pattern])
+            found.update((rename(name), value) for name, value in values.items() if chosen.search(name))
+    return found

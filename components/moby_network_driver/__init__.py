@@ -1,0 +1,1 @@
+"""Parts that make networks of one sort."""

@@ -1,0 +1,1 @@
+"""Networks in the metadata, and who is on them."""

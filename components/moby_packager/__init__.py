@@ -1,0 +1,1 @@
+"""Packagers: turn an engine's files into an artifact of one format."""

@@ -1,0 +1,1 @@
+"""What runtimes share of control groups; no component itself."""

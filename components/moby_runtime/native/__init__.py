@@ -1,0 +1,1 @@
+"""The runtime that makes containers by system calls from Python, with no other program."""

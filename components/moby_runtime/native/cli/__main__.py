@@ -1,0 +1,5 @@
+"""`python -m moby_runtime.native.cli`."""
+
+from moby_runtime.native.cli.main import command
+
+command()

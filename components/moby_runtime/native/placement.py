@@ -1,0 +1,181 @@
+"""Where a container's control group is, and what becomes of limits where there can't be one."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from binascii import crc32
+
+from moby.errors import HostUnfit, Invalid
+from moby.host.cgroups import Group, Hierarchy, hierarchies
+from moby.host.files import read_text
+from moby.values import frozen
+from moby_runtime.native import device_rules
+from moby_runtime.native.failures import Failure, doing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from moby.host.blocks import Undo
+    from moby_runtime.native.values import Spec
+
+__all__ = [
+    "DELEGATION",
+    "Planned",
+    "change",
+    "is_root_of_host",
+    "limit",
+    "make",
+    "path_of",
+    "plan",
+    "rule",
+    "tell_without_effect",
+]
+
+DELEGATION = (
+    "run as root, or have a control group delegated to your user: on a host with systemd and cgroup version 2, "
+    "`systemctl set-property user-$UID.slice Delegate=yes` as root"
+)
+
+
+@frozen
+class Planned:
+    """The trees that a group is to be made in, and its path there; no trees, no group."""
+
+    trees: tuple[Hierarchy, ...]
+    name: str
+    limited: bool = False
+    """Whether a limit is asked for."""
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Return the folders that will be made."""
+        return tuple([tree.folder(self.name) for tree in self.trees])
+
+
+def path_of(run: str, engine: str, container_id: str, spec: Spec) -> str:
+    """Return the path of a container's group: as the bundle says, else one that no other engine root has.
+
+    No `..` leads out of where that is, as with other runtimes; Invalid where nothing is left of it.
+    """
+    wanted = spec.cgroups_path
+    cleaned = posixpath.normpath(f"/{wanted.lstrip('/')}")
+    if wanted and cleaned == "/":
+        raise Invalid(f"config.json: linux.cgroupsPath is {wanted!r}, which is the group of all", hint="name one below")
+    if wanted.startswith("/"):
+        return cleaned
+    # No hash of hashlib, whose import takes as long as a third of a container's start.
+    root = crc32(os.fsencode(os.path.abspath(run)))
+    above = f"/moby-{engine or 'engine'}-{root:08x}"
+    return f"{above}{cleaned}" if wanted else f"{above}/{container_id}"
+
+
+def plan(path: str, spec: Spec) -> Planned:
+    """Choose the trees; HostUnfit where a limit is asked for and no tree can be written."""
+    trees = hierarchies()
+    if is_root_of_host():
+        writable = tuple(tree for tree in trees if tree.writable)
+        name = path
+    else:
+        writable, name = _delegated(trees, path)
+    asked = _asked(spec.resources)
+    if not writable and (asked or spec.cgroups_path):
+        verb = "limit anything" if asked else "make the control group"
+        fields = ", ".join(asked or ("linux.cgroupsPath",))
+        raise HostUnfit(f"cannot {verb} (config.json: {fields}): no control group can be made here", hint=DELEGATION)
+    return Planned(writable, name, bool(asked))
+
+
+def _asked(resources: Mapping[str, Any]) -> tuple[str, ...]:
+    if not resources.keys() - {"devices"}:
+        return ()
+    from moby_runtime.native import limits
+
+    return limits.asked(resources)
+
+
+def is_root_of_host() -> bool:
+    """Whether this process is root, and not just in a user namespace."""
+    if os.geteuid():
+        return False
+    return read_text("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
+
+
+def _delegated(trees: tuple[Hierarchy, ...], path: str) -> tuple[tuple[Hierarchy, ...], str]:
+    """Find a folder of version 2 that was given to this user: beside its own group, or below it."""
+    for tree in trees:
+        if tree.version != 2 or not tree.writable:
+            continue
+        own = tree.folder(tree.own)
+        for folder in (os.path.dirname(own), own):
+            inside = folder == tree.mount or folder.startswith(f"{tree.mount}/")
+            if inside and os.access(folder, os.W_OK) and os.access(f"{folder}/cgroup.procs", os.W_OK):
+                return (tree,), f"{folder.removeprefix(tree.mount)}/{path.strip('/')}"
+    return (), path
+
+
+def make(planned: Planned, undo: Undo) -> Group:
+    """Make the group; `undo` removes it."""
+    with doing("make the control group", "linux.cgroupsPath"):
+        group = Group.create(planned.trees, planned.name, move_aside=planned.limited)
+    undo.callback(group.remove)
+    return group
+
+
+def limit(group: Group, spec: Spec) -> None:
+    """Set the limits but for those on devices, and give the group to a user who may manage it from inside."""
+    _apply(group, spec.resources)
+    if spec.new("cgroup") and os.geteuid() == 0 and (owner := _owner(spec)):
+        with doing("give the control group to its user", "linux.cgroupsPath"):
+            group.give(owner)
+
+
+def _apply(group: Group, resources: Mapping[str, Any]) -> None:
+    if resources.keys() - {"devices"}:
+        from moby_runtime.native import limits
+
+        limits.apply(group, resources)
+
+
+def _owner(spec: Spec) -> int:
+    """Return the host's id of the container's user where that sees its group writable; else 0 (config-linux.md)."""
+    shown = (point for point in spec.mounts if point.source == "cgroup" and point.destination == "/sys/fs/cgroup")
+    if all("ro" in point.options for point in shown):
+        return 0
+    uid = spec.process.uid
+    if not spec.user_namespace:
+        return uid
+    inside = (each for each in spec.uid_mappings if each.inside <= uid < each.inside + each.size)
+    return next((each.outside + uid - each.inside for each in inside), 0)
+
+
+def rule(group: Group, spec: Spec) -> None:
+    """Say which devices may be used, once the nodes are made: without rules in the bundle its own and the default."""
+    if not group.folders or not is_root_of_host():
+        return  # who makes no device nodes has nothing to rule
+    rules = spec.resources.get("devices")
+    if rules:
+        device_rules.set_devices(group, rules)
+    elif group.unified or group.file("devices.allow"):
+        own = [{"allow": True, "type": each.type, "major": each.major, "minor": each.minor} for each in spec.devices]
+        nodes = [{**each, "type": "c" if each["type"] == "u" else each["type"]} for each in own if each["type"] != "p"]
+        device_rules.set_devices(group, [{"allow": False}, *nodes])
+
+
+def tell_without_effect(resources: Mapping[str, Any], warn: Callable[[Failure], None]) -> None:
+    """Tell what of the limits no kernel has any more."""
+    if "memory" in resources:
+        from moby_runtime.native import limits
+
+        for each in limits.without_effect(resources):
+            warn(each)
+
+
+def change(group: Group, resources: Mapping[str, Any], warn: Callable[[Failure], None]) -> None:
+    """Change the limits of a container that is there; rules for devices replace all before."""
+    tell_without_effect(resources, warn)
+    _apply(group, resources)
+    if (rules := resources.get("devices")) and is_root_of_host():
+        device_rules.set_devices(group, rules, live=True)

@@ -1,0 +1,132 @@
+"""The last steps of a process before its user's program: who it is, what it may, and what it has open."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+import stat
+import struct
+import termios
+
+from moby.host import capabilities, mounts, processes
+from moby.host.blocks import suppress
+from moby.host.syscalls import current_folder
+from moby_runtime.native.failures import doing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from moby.contracts.streams import Stdio
+    from moby_runtime.native.values import ProcessSpec
+
+__all__ = ["above", "become_user", "is_above", "set_limit", "take_stdio", "take_terminal"]
+
+_UNLIMITED = 2**63 - 1
+
+
+def above(fd: int, first: int) -> int:
+    """Return the descriptor, or a copy of it, whose number isn't below `first`."""
+    return fd if fd >= first else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, first)
+
+
+def take_stdio(stdio: Stdio) -> range:
+    """Make the caller's descriptors 0, 1, 2 and so on, whatever their numbers are; return those from 3."""
+    given = (stdio.stdin, stdio.stdout, stdio.stderr, *stdio.extra)
+    with doing("take over the standard streams"):
+        copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(given)) for fd in given]
+        for number, fd in enumerate(copies):
+            os.dup2(fd, number)
+            os.close(fd)
+    return range(3, len(given))
+
+
+def take_terminal(process: ProcessSpec) -> None:
+    """Start a session, and make the terminal that 0 is its controlling one."""
+    with doing("start a session"):
+        os.setsid()
+    if not process.terminal:
+        return
+    with doing("take the controlling terminal", "process.terminal"):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if process.window:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", *process.window, 0, 0))
+
+
+def is_above(value: int, other: int) -> bool:
+    """Whether a limit of the specification's lets more than one of this process's, where -1 lets all."""
+    return other != resource.RLIM_INFINITY and (value >= _UNLIMITED or value > other)
+
+
+def set_limit(pid: int, number: int, soft: int, hard: int) -> None:
+    """Set one limit of a process (0: this one), in the specification's unsigned numbers."""
+    wanted = tuple(-1 if value >= _UNLIMITED else value for value in (soft, hard))
+    with doing("set a limit", "process.rlimits"):
+        try:
+            resource.prlimit(pid, number, (wanted[0], wanted[1]))
+        except (ValueError, OverflowError) as error:
+            raise OSError(errno.EINVAL, str(error)) from error
+
+
+def become_user(process: ProcessSpec, *, may_set_groups: bool = True, kept: frozenset[int] = frozenset()) -> None:
+    """Take on the process's user, groups, capabilities and working folder; those of `kept` stay permitted."""
+    if process.traits is not None:
+        process.traits.apply()
+    sets = process.capabilities
+    bounding = sets.get("bounding", frozenset())
+    with doing("set no_new_privs", "process.noNewPrivileges"):
+        if process.no_new_privileges:
+            processes.set_no_new_privileges()
+    with doing("limit the bounding set", "process.capabilities.bounding"):
+        capabilities.drop_bounding(bounding)
+    _own_stdio(process)
+    for limit in process.rlimits:
+        set_limit(0, *limit)
+    with doing("change user and groups", "process.user"):
+        processes.set_keep_capabilities(True)
+        if may_set_groups:
+            os.setgroups(process.groups)
+        elif process.groups:
+            raise OSError(errno.EPERM, "a namespace of one user has no other groups", "additionalGids")
+        os.setresgid(process.gid, process.gid, process.gid)
+        os.setresuid(process.uid, process.uid, process.uid)
+        processes.set_keep_capabilities(False)
+    if process.umask is not None:
+        os.umask(process.umask)
+    with doing(f"change to the folder {process.cwd}", "process.cwd"):
+        _enter(process)
+    with doing("set capabilities", "process.capabilities"):
+        # What can't be granted is left out, as the specification asks.
+        granted = capabilities.permitted()
+        permitted = sets.get("permitted", frozenset()) & granted
+        inheritable = sets.get("inheritable", frozenset()) & granted
+        effective = sets.get("effective", frozenset()) & permitted
+        capabilities.apply(effective=effective, permitted=permitted | kept & granted, inheritable=inheritable)
+        capabilities.set_ambient(sets.get("ambient", frozenset()) & permitted & inheritable)
+
+
+def _enter(process: ProcessSpec) -> None:
+    """Change the folder, by no link of /proc, and see that it is inside the root (CVE-2024-21626)."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        folder = mounts.open_in_root(root, process.cwd, os.O_PATH | os.O_DIRECTORY)
+    finally:
+        os.close(root)
+    try:
+        os.fchdir(folder)
+    finally:
+        os.close(folder)
+    if not current_folder().startswith("/"):
+        raise OSError(errno.ENOENT, "the working folder is outside the root", process.cwd)
+
+
+def _own_stdio(process: ProcessSpec) -> None:
+    """Give the user the streams, so that it can open them again by /dev/stdout."""
+    if process.uid == 0:
+        return
+    for fd in range(3):
+        found = os.fstat(fd)
+        if found.st_uid == process.uid or (stat.S_ISCHR(found.st_mode) and found.st_rdev == os.makedev(1, 3)):
+            continue
+        with suppress(OSError):  # a host's file that isn't ours to give
+            os.fchown(fd, process.uid, -1)

@@ -1,0 +1,198 @@
+"""The bundle: read and checked where the command would say nothing or leave no name, and written as it gets it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from moby.contracts.ambient import Place
+from moby.contracts.types import Stdio
+from moby.errors import Invalid, NotFound, Unsupported
+from moby.host import namespaces
+from moby_runtime.oci_command.tool import NEVER, Binary, Tool
+
+__all__ = ["OURS", "Bundle", "check_process", "check_resources", "check_terminal", "read", "set_fields"]
+
+OURS = ("poststart", "poststop")
+"""The hooks that this side runs: both belong to the runtime's own namespaces, and versions differ in when."""
+_NUMBERS = {
+    "memory": ("limit", "reservation", "swap", "kernel", "kernelTCP", "swappiness"),
+    "cpu": ("shares", "quota", "period", "burst", "realtimeRuntime", "realtimePeriod", "idle"),
+    "pids": ("limit",),
+    "blockIO": ("weight", "leafWeight"),
+}
+_EMPTY: tuple[Any, ...] = (None, "", [], {}, False)
+
+
+@frozen
+class Bundle:
+    """A bundle that was read."""
+
+    path: Path
+    data: Mapping[str, Any]
+
+    @property
+    def process(self) -> Mapping[str, Any]:
+        """The first process."""
+        return dict(self.data["process"])
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Those of the configuration."""
+        return dict(self.data.get("annotations") or {})
+
+    @property
+    def hooks(self) -> Mapping[str, Any]:
+        """All hooks, by name."""
+        return dict(self.data.get("hooks") or {})
+
+    def group(self, place: Place, container_id: str) -> str:
+        """Return the path of its control group: its own, else one that no other engine root has.
+
+        Empty is none: an ordinary user's command does without, unless the bundle says where.
+        """
+        path = str((self.data.get("linux") or {}).get("cgroupsPath") or "")
+        if os.geteuid() or path.startswith("/"):
+            return path
+        root = hashlib.sha256(os.fsencode(place.run.absolute())).hexdigest()[:12]
+        return f"/moby-{place.engine or 'engine'}-{root}/{path or container_id}"
+
+    def write(self, folder: Path, group: str) -> None:
+        """Write it as the command gets it: with all paths absolute, and with its control group."""
+        data = json.loads(json.dumps(self.data))
+        data["root"]["path"] = os.path.realpath(self.path / data["root"]["path"])
+        for each in data.get("mounts") or ():
+            if _is_bind(each) and not str(each.get("source", "")).startswith("/"):
+                each["source"] = str(self.path / each.get("source", ""))
+        if group:
+            data.setdefault("linux", {})["cgroupsPath"] = group
+        hooks = {name: each for name, each in self.hooks.items() if name not in OURS}
+        data.pop("hooks", None)
+        if hooks:
+            data["hooks"] = hooks
+        folder.mkdir(mode=0o700)
+        (folder / "config.json").write_text(json.dumps(data), encoding="utf-8")
+
+
+def _is_bind(mount: Mapping[str, Any]) -> bool:
+    return mount.get("type") == "bind" or bool({"bind", "rbind"} & set(mount.get("options") or ()))
+
+
+def read(path: Path, tool: Tool, binary: Binary) -> Bundle:
+    """Read a bundle; errors as Runtime.create."""
+    path = path.absolute()
+    try:
+        data = json.loads((path / "config.json").read_bytes())
+    except FileNotFoundError:
+        what = "config.json in it" if path.is_dir() else "bundle"
+        raise NotFound(f"there is no {what}: {path}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise Invalid(f"config.json can't be read: {error}") from error
+    if not isinstance(data, dict):
+        raise Invalid("config.json must be an object")
+    _check(data)
+    _refuse_lacking(data, tool, binary)
+    root = data["root"]["path"]
+    if not (path / root).is_dir():
+        raise NotFound(f"there is no root file system at {path / root} (config.json: root.path)")
+    for index, each in enumerate(data.get("mounts") or ()):
+        if _is_bind(each) and not (path / each.get("source", "")).exists():
+            raise Invalid(f"config.json: mounts[{index}].source: there is no {each.get('source')!r}")
+    for index, each in enumerate((data.get("linux") or {}).get("namespaces") or ()):
+        if each.get("path"):
+            _check_namespace(each["type"], str(each["path"]), f"linux.namespaces[{index}].path")
+    return Bundle(path, data)
+
+
+def _check_namespace(kind: str, path: str, where: str) -> None:
+    """See that a path is a namespace of a kind, of which a command says little."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise Invalid(f"config.json: {where}: cannot open {path!r}: {error.strerror}") from error
+    try:
+        right = namespaces.type_of(fd) == namespaces.FLAGS[kind]
+    except OSError:
+        right = False
+    finally:
+        os.close(fd)
+    if not right:
+        raise Invalid(f"config.json: {where}: {path!r} is no namespace of the type {kind}")
+
+
+def _check(data: Mapping[str, Any]) -> None:
+    for name, kind in (("process", dict), ("root", dict), ("linux", dict), ("mounts", list), ("hooks", dict)):
+        if not isinstance(data.get(name) or kind(), kind):
+            raise Invalid(f"config.json: {name} must be {'an object' if kind is dict else 'an array'}")
+    if not isinstance((data.get("root") or {}).get("path"), str):
+        raise Invalid("config.json: root.path must be a string")
+    check_process(data.get("process") or {})
+    linux = data.get("linux") or {}
+    check_resources(linux.get("resources") or {})
+    for index, each in enumerate(linux.get("namespaces") or ()):
+        wanted = each.get("type") if isinstance(each, dict) else None
+        if wanted not in namespaces.FLAGS:
+            raise Invalid(f"config.json: linux.namespaces[{index}].type: there is no namespace {wanted!r}")
+    for index, each in enumerate(data.get("mounts") or ()):
+        destination = each.get("destination") if isinstance(each, dict) else None
+        if not isinstance(destination, str) or not destination.startswith("/"):
+            raise Invalid(f"config.json: mounts[{index}].destination must be an absolute path")
+
+
+def check_process(process: Mapping[str, Any]) -> None:
+    """See that a process has a program and a folder; Invalid names the field."""
+    args = process.get("args")
+    if not isinstance(args, list) or not args or not all(isinstance(each, str) for each in args) or not args[0]:
+        raise Invalid("config.json: process.args must be an array of strings, with a program first")
+    cwd = process.get("cwd")
+    if not isinstance(cwd, str) or not cwd.startswith("/"):
+        raise Invalid("config.json: process.cwd must be an absolute path")
+
+
+def check_resources(resources: Mapping[str, Any]) -> None:
+    """See that limits are numbers, which the commands don't all do; Invalid names the field."""
+    for part, names in _NUMBERS.items():
+        inner = resources.get(part) or {}
+        for name in names:
+            value = inner.get(name) if isinstance(inner, Mapping) else inner
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+                raise Invalid(f"config.json: linux.resources.{part}.{name} must be an integer, not {value!r}")
+
+
+def check_terminal(process: Mapping[str, Any], stdio: Stdio) -> None:
+    """See that both sides speak of the same streams."""
+    if bool(process.get("terminal")) != stdio.terminal:
+        raise Invalid("config.json: process.terminal must be as the streams are: a terminal, or none")
+
+
+def _refuse_lacking(data: Mapping[str, Any], tool: Tool, binary: Binary) -> None:
+    for field, since in tool.since:
+        if binary.version < since:
+            for path in set_fields(data, field):
+                raise Unsupported(
+                    f"{tool.name} {'.'.join(map(str, binary.version))} passes over {path} (config.json)",
+                    hint=f"leave it out, or choose a runtime that has it{_newer(tool, since)}",
+                )
+
+
+def _newer(tool: Tool, since: tuple[int, int]) -> str:
+    return f", as {tool.name} {since[0]}.{since[1]} does" if since != NEVER else ""
+
+
+def set_fields(data: Any, field: str, path: str = "") -> Iterator[str]:
+    """Yield the paths of what is set at a field such as `mounts[].uidMappings`."""
+    head, _, rest = field.partition(".")
+    name = head.removesuffix("[]")
+    value = data.get(name) if isinstance(data, Mapping) else None
+    at = f"{path}.{name}" if path else name
+    items = enumerate(value) if head.endswith("[]") and isinstance(value, list) else [(-1, value)]
+    for index, each in items:
+        where = f"{at}[{index}]" if index >= 0 else at
+        if rest:
+            yield from set_fields(each, rest, where)
+        elif each not in _EMPTY:
+            yield where

@@ -1,0 +1,118 @@
+"""The folders of containers' records, under the run folder of one instance of a runtime."""
+
+from __future__ import annotations
+
+import os
+
+from moby.errors import Conflict, Corrupt, Invalid, NotFound
+from moby.host.blocks import suppress
+from moby.host.files import read_bytes
+from moby_runtime.records.json_text import decoded, encoded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, TypeVar
+
+    R = TypeVar("R")
+
+__all__ = ["Folders"]
+
+FORMAT = 1
+_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_MARKS = frozenset("_.+-")
+_LONGEST = 255
+
+
+def _may_be(container_id: str) -> bool:
+    """Whether this can name a container."""
+    return (
+        0 < len(container_id) <= _LONGEST
+        and container_id[0] in _LETTERS
+        and not set(container_id) - _LETTERS - _MARKS
+    )  # fmt: skip
+
+
+_OTHERS = ("start.sock",)
+"""What else there is in most folders."""
+
+
+class Folders:
+    """A folder a container, with its record in a file of one name."""
+
+    def __init__(self, root: str | os.PathLike[str], name: str) -> None:
+        self.root = os.fspath(root)
+        self._name = name
+
+    def path(self, container_id: str) -> str:
+        """Return the folder of a container; Invalid for an id that can't name one."""
+        if not _may_be(container_id):
+            raise Invalid(
+                f"{container_id!r} can't be the id of a container", hint="letters, digits, and any of _ . + - after one"
+            )
+        return f"{self.root}/{container_id}"
+
+    def make(self, container_id: str) -> None:
+        """Make the folder of a new container; Conflict where the id is taken."""
+        path = self.path(container_id)
+        try:
+            try:
+                os.mkdir(path, 0o700)
+            except FileNotFoundError:
+                os.makedirs(self.root, exist_ok=True)
+                os.mkdir(path, 0o700)
+        except FileExistsError:
+            raise Conflict(
+                f"there is a container {container_id!r} already", hint="delete it, or take another id"
+            ) from None
+
+    def put(self, container_id: str, values: Mapping[str, Any]) -> None:
+        """Replace a record in one step."""
+        path = f"{self.path(container_id)}/{self._name}"
+        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            data = encoded({"format": FORMAT, **values}).encode()
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+        os.replace(f"{path}.new", path)
+
+    def get(self, container_id: str, make: Callable[..., R]) -> R:
+        """Return what `make` makes of a record's values; NotFound where there is none, Corrupt."""
+        path = f"{self.path(container_id)}/{self._name}"
+        try:
+            data = decoded(read_bytes(path).decode())
+            if data.pop("format") != FORMAT:
+                raise Corrupt(f"{path} is of another version", hint="use the version that made this container")
+            return make(**{**data, "cgroups": tuple(data["cgroups"])})
+        except FileNotFoundError:
+            raise NotFound(f"there is no container {container_id!r}") from None
+        except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise Corrupt(f"{path} can't be read: {error}", hint=f"remove {os.path.dirname(path)}") from error
+
+    def ids(self) -> tuple[str, ...]:
+        """Return all ids, sorted."""
+        try:
+            return tuple(sorted(filter(_may_be, os.listdir(self.root))))
+        except FileNotFoundError:
+            return ()
+
+    def remove(self, container_id: str) -> None:
+        """Remove a folder with all that is in it; removing twice is fine."""
+        path = self.path(container_id)
+        # Without a descriptor first, since there may be none left: what it has by its names.
+        for each in (self._name, f"{self._name}.new", *_OTHERS):
+            with suppress(OSError):
+                os.unlink(f"{path}/{each}")
+        with suppress(OSError):
+            os.rmdir(path)
+            return
+        with suppress(OSError):
+            for each in os.listdir(path):
+                os.unlink(f"{path}/{each}")
+            os.rmdir(path)
+            return
+        import shutil  # which costs more than the rest of a command, and is for what has folders
+
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Snapshots that are whole copies."""

@@ -1,0 +1,1 @@
+"""What snapshotters in folders share: records, and a folder for each snapshot."""

@@ -1,0 +1,197 @@
+"""A shelf: a folder for each snapshot, and a record of each in the engine's metadata.
+
+A folder is made before its record and removed after it, so that one without a record is what a killed process left;
+`sweep` removes those, under a lock that who makes one shares.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from moby.contracts.metadata import Metadata
+from moby.contracts.snapshotter import Snapshot, SnapshotKind, Usage
+from moby.errors import Conflict, HostUnfit, NotFound
+from moby.host import tree
+
+__all__ = ["Record", "Shelf", "host_errors"]
+
+_HINTS = {
+    errno.ENOSPC: "make room on that disk, or use another --root",
+    errno.EDQUOT: "make room in your quota, or use another --root",
+    errno.EACCES: "use a --root that this user may write, or run as its owner",
+    errno.EROFS: "use a --root on a disk that can be written",
+    errno.EOPNOTSUPP: "the file system of the --root lacks extended attributes; use another one",
+}
+
+
+@contextmanager
+def host_errors(what: str) -> Iterator[None]:
+    """Say what was tried where the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        at = f" at {error.filename}" if error.filename else ""
+        hint = _HINTS.get(error.errno or 0, "")
+        raise HostUnfit(f"can't {what}{at}: {error.strerror or error}", hint=hint) from error
+
+
+@frozen
+class Record:
+    """A snapshot as it is written down."""
+
+    folder: str
+    kind: SnapshotKind
+    parent: str = ""
+    below: tuple[str, ...] = ()
+    """Folders of those below, the topmost first."""
+    created_ns: int = 0
+    usage: Usage = field(default=Usage(0, 0))
+    """Of a committed one, and of what was unpacked into an active one."""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "folder": self.folder, "kind": self.kind.value, "parent": self.parent, "below": list(self.below),
+            "created_ns": self.created_ns, "size_bytes": self.usage.size_bytes, "inodes": self.usage.inodes,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, document: Any) -> "Record":
+        """Read it from JSON."""
+        return cls(
+            document["folder"], SnapshotKind(document["kind"]), document["parent"], tuple(document["below"]),
+            document["created_ns"], Usage(document["size_bytes"], document["inodes"]),
+        )  # fmt: skip
+
+
+class Shelf:
+    """Snapshots by key; `bucket` is where their records are."""
+
+    def __init__(self, state: Path, metadata: Metadata, bucket: str) -> None:
+        self._state = state
+        self._metadata = metadata
+        self._bucket = metadata.bucket(bucket)
+
+    def path(self, folder: str) -> Path:
+        """Return a snapshot's folder."""
+        return self._state / folder
+
+    def record(self, key: str, *kinds: SnapshotKind) -> Record:
+        """Return a record; NotFound where there is none of these kinds."""
+        document = self._bucket.get(key)
+        found = Record.of(document) if document is not None else None
+        if found is None or (kinds and found.kind not in kinds):
+            what = " or ".join(kinds) if found is not None else ""
+            raise NotFound(f"no {what + ' ' if what else ''}snapshot {key!r} is here")
+        return found
+
+    def records(self) -> dict[str, Record]:
+        """Return all records by key, sorted."""
+        return {key: Record.of(document) for key, document in self._bucket.items()}
+
+    def begin(self, key: str, kind: SnapshotKind, parent: str, fill: Callable[[Record, Path], None]) -> Record:
+        """Make a snapshot: its folder, filled by `fill`, and its record."""
+        with host_errors("make a snapshot"), self._lock(exclusive=False):
+            if self._bucket.text(key) is not None:
+                raise Conflict(f"a snapshot {key!r} is here already")
+            below = self._below(parent)
+            record = Record(self._make(), kind, parent, below, time.time_ns())
+            try:
+                fill(record, self.path(record.folder))
+                with self._metadata.transaction():
+                    if self._below(parent) != below:
+                        raise NotFound(f"the snapshot {parent!r} was replaced meanwhile")
+                    self._bucket.insert(key, record.document())
+            except BaseException:
+                self._drop(record.folder)
+                raise
+            return record
+
+    def note(self, key: str, usage: Usage) -> None:
+        """Write down what an active snapshot takes."""
+        with self._metadata.transaction():
+            self._bucket.put(key, evolve(self.record(key, SnapshotKind.ACTIVE), usage=usage).document())
+
+    def commit(self, name: str, key: str, usage: Callable[[Record], Usage]) -> None:
+        """Make an active snapshot a committed one."""
+        record = self.record(key, SnapshotKind.ACTIVE)
+        found = usage(record)
+        with self._metadata.transaction():
+            record = self.record(key, SnapshotKind.ACTIVE)
+            self._bucket.insert(name, evolve(record, kind=SnapshotKind.COMMITTED, usage=found).document())
+            self._bucket.delete(key)
+
+    def remove(self, key: str) -> None:
+        """Remove a snapshot that has none on it."""
+        with host_errors("remove a snapshot"), self._lock(exclusive=False):
+            with self._metadata.transaction():
+                record = self.record(key)
+                on_it = [name for name, each in self.records().items() if each.parent == key]
+                if on_it and record.kind is SnapshotKind.COMMITTED:
+                    raise Conflict(
+                        f"snapshot {key!r} has others on it: {', '.join(on_it[:3])}", hint="remove those first"
+                    )
+                self._bucket.delete(key)
+            self._drop(record.folder)
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """Return all as the contract has them."""
+        return tuple(self.snapshot(key, record) for key, record in self.records().items())
+
+    def snapshot(self, key: str, record: Record) -> Snapshot:
+        """Return one as the contract has it."""
+        return Snapshot(key, record.kind, record.parent, record.created_ns)
+
+    def sweep(self, *, wait: bool = True) -> None:
+        """Remove the folders that killed processes left; later, where one is being made and `wait` is false."""
+        with host_errors("sweep snapshots"), self._lock(exclusive=True, wait=wait) as got:
+            if not got:
+                return
+            known = {each.folder for each in self.records().values()}
+            for path in tuple(self._state.iterdir()):
+                if path.is_dir() and not path.is_symlink() and path.name not in known:
+                    self._drop(path.name)
+
+    def _below(self, parent: str) -> tuple[str, ...]:
+        if not parent:
+            return ()
+        found = self.record(parent, SnapshotKind.COMMITTED)
+        return (found.folder, *found.below)
+
+    def _make(self) -> str:
+        while True:
+            name = secrets.token_hex(4)  # short, since an overlay's options name one for each layer
+            try:
+                self.path(name).mkdir(mode=0o700)
+            except FileExistsError:
+                continue
+            return name
+
+    def _drop(self, folder: str) -> None:
+        fd = os.open(self._state, tree.DIRECTORY_FLAGS)
+        try:
+            tree.remove(fd, folder)
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _lock(self, *, exclusive: bool, wait: bool = True) -> Iterator[bool]:
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+        finally:
+            os.close(fd)

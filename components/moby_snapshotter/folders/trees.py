@@ -1,0 +1,109 @@
+"""Trees of files: whose they may be, how much they take, and what is other in one than in another."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from attrs import frozen
+
+from moby.contracts.snapshotter import Usage
+from moby.host import tree
+from moby.oci.pack import is_whiteout
+
+__all__ = ["Seen", "keeps_owners", "opened", "seen", "usage_of", "walk"]
+
+_WHOLE_MAP = ["0", "0", "4294967295"]
+
+
+def keeps_owners() -> bool:
+    """Say whether files can be given to any user: root's right, in a user namespace that maps everybody."""
+    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _WHOLE_MAP
+
+
+@contextmanager
+def opened(*paths: Path) -> Iterator[list[int]]:
+    """Lend descriptors of folders."""
+    with ExitStack() as held:
+        found = []
+        for path in paths:
+            found.append(os.open(path, tree.DIRECTORY_FLAGS))
+            held.callback(os.close, found[-1])
+        yield found
+
+
+@frozen
+class Seen:
+    """A file, as far as a difference in it counts."""
+
+    path: str
+    stat: os.stat_result
+    capability: bytes = b""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return stat.S_ISDIR(self.stat.st_mode)
+
+    def differs(self, other: "Seen") -> bool:
+        """Say whether it is another than before: by what a change leaves a trace in."""
+        mine, theirs = self.stat, other.stat
+        same = ("st_mode", "st_uid", "st_gid", "st_rdev")
+        if any(getattr(mine, each) != getattr(theirs, each) for each in same) or self.capability != other.capability:
+            return True
+        return not self.is_folder and (mine.st_mtime_ns, mine.st_size) != (theirs.st_mtime_ns, theirs.st_size)
+
+
+def seen(fd: int, name: str, path: str) -> Seen | None:
+    """Look at a file; None where it went meanwhile."""
+    try:
+        found = os.lstat(name, dir_fd=fd)
+        capability = b""
+        if stat.S_ISREG(found.st_mode) and found.st_mode & 0o111:
+            with suppress(OSError):
+                inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=fd)
+                try:
+                    capability = os.getxattr(inner, "security.capability")
+                finally:
+                    os.close(inner)
+    except FileNotFoundError:
+        return None
+    return Seen(path, found, capability)
+
+
+def walk(root_fd: int) -> Iterator[tuple[int, str, Seen]]:
+    """Yield every file below a root, folders before what is in them, sorted; with its folder's descriptor and name."""
+    yield from _walk(os.open(".", tree.DIRECTORY_FLAGS, dir_fd=root_fd), "")
+
+
+def _walk(fd: int, path: str) -> Iterator[tuple[int, str, Seen]]:
+    try:
+        with os.scandir(fd) as entries:
+            names = sorted(each.name for each in entries)
+        for name in names:
+            found = seen(fd, name, f"{path}/{name}")
+            if found is None:
+                continue
+            yield fd, name, found
+            if found.is_folder:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    yield from _walk(os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd), found.path)
+    finally:
+        os.close(fd)
+
+
+def usage_of(root_fd: int) -> Usage:
+    """Return what a tree takes: sizes of its files, one of several names once, and how many there are."""
+    size, known = 0, set[tuple[int, int]]()
+    inodes = 0
+    for _, _, found in walk(root_fd):
+        identity = (found.stat.st_dev, found.stat.st_ino)
+        if found.stat.st_nlink > 1 and not found.is_folder:
+            if identity in known:
+                continue
+            known.add(identity)
+        inodes += 1
+        if not found.is_folder and not is_whiteout(found.stat):
+            size += found.stat.st_size
+    return Usage(size, inodes)

@@ -1,0 +1,1 @@
+"""Layers that the kernel's overlayfs shows as one."""

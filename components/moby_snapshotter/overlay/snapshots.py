@@ -1,0 +1,220 @@
+"""Snapshots as the kernel's overlayfs shows them; see the contract."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from moby.contracts.metadata import Metadata
+from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, SnapshotKind, Usage
+from moby.contracts.types import Mount
+from moby.host.overlay import escape
+from moby.oci import layer
+from moby.oci.digest import CHUNK_BYTES
+from moby.oci.merged import MergedPacking
+from moby.oci.pack import Packing, is_whiteout
+from moby.oci.unpack import Limits
+from moby.oci.upper import UpperUnpacking
+from moby_snapshotter.folders.shelf import Record, Shelf, host_errors
+from moby_snapshotter.folders.trees import Seen, keeps_owners, opened, seen, usage_of, walk
+
+__all__ = ["Overlay"]
+
+_PARAMETERS = Path("/sys/module/overlay/parameters")
+_UNWANTED = ("index", "redirect_dir", "metacopy")
+"""What a kernel may have on by default, and what a layer that others unpack can't carry."""
+
+
+class Overlay:
+    """Snapshots by key."""
+
+    def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
+        self._shelf = Shelf(state, metadata, "snapshots/overlay")
+        self._limits = limits or Limits()
+
+    def __enter__(self) -> "Overlay":
+        self._shelf.sweep(wait=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave all as it is."""
+
+    def reclaim(self) -> None:
+        """Remove what killed processes left."""
+        self._shelf.sweep()
+
+    def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
+        """Begin a writable snapshot."""
+        return self._mounts(self._shelf.begin(key, SnapshotKind.ACTIVE, parent, self._fill))
+
+    def view(self, key: str, parent: str) -> tuple[Mount, ...]:
+        """Begin a snapshot that can't be written."""
+        self._shelf.record(parent, SnapshotKind.COMMITTED)
+        return self._mounts(self._shelf.begin(key, SnapshotKind.VIEW, parent, lambda record, path: None))
+
+    def mounts(self, key: str) -> tuple[Mount, ...]:
+        """Return what to mount."""
+        return self._mounts(self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.VIEW))
+
+    def apply(self, key: str, layer: BinaryIO) -> Usage:
+        """Unpack a layer into an active snapshot."""
+        record = self._shelf.record(key, SnapshotKind.ACTIVE)
+        owners = keeps_owners()
+        with host_errors("unpack a layer"), opened(*self._trees(record)) as (own, *lowers):
+            unpacking = UpperUnpacking(own, owners, self._limits, lowers=tuple(lowers), user_attributes=not owners)
+            unpacking.apply(layer)
+            unpacking.finish()
+            usage = Usage(unpacking.size_bytes, unpacking.entries)
+        self._shelf.note(key, usage)
+        return usage
+
+    def commit(self, name: str, key: str) -> None:
+        """Make an active snapshot a committed one."""
+        with host_errors("commit a snapshot"):
+            self._shelf.commit(name, key, self._usage)
+
+    def stat(self, key: str) -> Snapshot:
+        """Return what is known of a snapshot."""
+        return self._shelf.snapshot(key, self._shelf.record(key))
+
+    def list(self) -> tuple[Snapshot, ...]:
+        """Return all snapshots."""
+        return self._shelf.snapshots()
+
+    def usage(self, key: str) -> Usage:
+        """Return what a snapshot takes."""
+        record = self._shelf.record(key)
+        with host_errors("walk a snapshot"):
+            return record.usage if record.kind is SnapshotKind.COMMITTED else self._usage(record)
+
+    def remove(self, key: str) -> None:
+        """Remove a snapshot."""
+        self._shelf.remove(key)
+
+    def changes(self, key: str) -> tuple[Change, ...]:
+        """Return what is other in an active snapshot than below."""
+        record = self._shelf.record(key, SnapshotKind.ACTIVE)
+        with host_errors("walk a snapshot"), opened(*self._trees(record)) as (own, *lowers):
+            return tuple(sorted(_changes(own, lowers)))
+
+    def diff(self, key: str) -> Iterator[bytes]:
+        """Yield the layer that makes this snapshot of the one below."""
+        record = self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.COMMITTED)
+        with host_errors("read a snapshot"), opened(*self._trees(record)) as (own, *lowers):
+            root = Seen("", os.fstat(own)).differs(Seen("", os.fstat(lowers[0]))) if lowers else True
+            packing = Packing(own, upper=True, only=lambda path: bool(path) or root)
+            yield from _written(packing)
+
+    def export(self, key: str) -> Iterator[bytes]:
+        """Yield all that a snapshot shows."""
+        record = self._shelf.record(key)
+        with host_errors("read a snapshot"), opened(*self._trees(record)) as (own, *lowers):
+            yield from _written(MergedPacking(own, lowers=tuple(lowers)))
+
+    def _fill(self, record: Record, path: Path) -> None:
+        """Make an upper folder like the root below, and the folder that overlayfs works in."""
+        (path / "fs").mkdir(mode=0o755)
+        (path / "work").mkdir(mode=0o700)
+        (path / "fs").chmod(0o755)
+        if record.below:
+            found = self._tree(record.below[0]).stat()
+            if keeps_owners():
+                os.chown(path / "fs", found.st_uid, found.st_gid)
+            (path / "fs").chmod(stat.S_IMODE(found.st_mode))
+
+    def _mounts(self, record: Record) -> tuple[Mount, ...]:
+        trees = self._trees(record)
+        if record.kind is SnapshotKind.ACTIVE and not record.below:
+            return (Mount("/", str(trees[0]), "bind", ("rbind", "rw")),)
+        if record.kind is SnapshotKind.VIEW and len(trees) == 1:
+            return (Mount("/", str(trees[0]), "bind", ("rbind", "ro")),)
+        lowers = trees[1:] if record.kind is SnapshotKind.ACTIVE else trees
+        options = [f"lowerdir={':'.join(escape(str(each)) for each in lowers)}"]
+        if record.kind is SnapshotKind.ACTIVE:
+            options.append(f"upperdir={escape(str(trees[0]))}")
+            options.append(f"workdir={escape(str(self._shelf.path(record.folder) / 'work'))}")
+        else:
+            options.insert(0, "ro")
+        options += [] if keeps_owners() else ["userxattr"]
+        return (Mount("/", "overlay", "overlay", (*options, *_off())),)
+
+    def _trees(self, record: Record) -> tuple[Path, ...]:
+        """Return the folders that show together, the topmost first."""
+        own = () if record.kind is SnapshotKind.VIEW else (record.folder,)
+        return tuple(self._tree(each) for each in (*own, *record.below))
+
+    def _tree(self, folder: str) -> Path:
+        return self._shelf.path(folder) / "fs"
+
+    def _usage(self, record: Record) -> Usage:
+        if record.usage.inodes:
+            return record.usage
+        if record.kind is SnapshotKind.VIEW:
+            return Usage(0, 0)
+        with opened(self._tree(record.folder)) as (own,):
+            return usage_of(own)
+
+
+def _off() -> tuple[str, ...]:
+    found = []
+    for name in _UNWANTED:
+        with suppress(OSError):
+            if (_PARAMETERS / name).read_text(encoding="ascii").strip() == "Y":
+                found.append(f"{name}=off")
+    return tuple(found)
+
+
+def _written(packing: Packing) -> Iterator[bytes]:
+    with layer.write(packing.entries()) as reader:
+        while chunk := reader.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _changes(own: int, lowers: list[int]) -> Iterator[Change]:
+    """Yield what an upper folder changes, and the folders above that (as Docker's OverlayChanges)."""
+    told: set[str] = set()
+    for _, _, found in walk(own):
+        below = _below(lowers, found.path)
+        if is_whiteout(found.stat):
+            kind = ChangeKind.DELETED
+        elif below is None:
+            kind = ChangeKind.ADDED
+        elif found.is_folder and below.is_folder and not _folder_differs(found, below):
+            continue
+        else:
+            kind = ChangeKind.MODIFIED
+        if found.is_folder:
+            told.add(found.path)
+        above = found.path.rpartition("/")[0]
+        if kind is not ChangeKind.MODIFIED and above and above not in told:
+            told.add(above)
+            yield Change(above, ChangeKind.MODIFIED)
+        yield Change(found.path, kind)
+
+
+def _folder_differs(found: Seen, below: Seen) -> bool:
+    return found.differs(below) or found.stat.st_mtime_ns != below.stat.st_mtime_ns
+
+
+def _below(lowers: list[int], path: str) -> Seen | None:
+    """Return what the layers below show at a path."""
+    names = path.strip("/").split("/")
+    for lower in lowers:
+        fd = os.dup(lower)
+        try:
+            for name in names[:-1]:
+                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+                os.close(fd)
+                fd = inner
+            found = seen(fd, names[-1], path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None  # something there that is no folder hides what is further below
+        finally:
+            os.close(fd)
+        if found is not None:
+            return None if is_whiteout(found.stat) else found
+    return None

@@ -1,0 +1,89 @@
+"""Looks for a container's health again and again, and judges, as Docker does, what was seen."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from moby.contracts.supervisor import EventKind, Health, HealthCheck, HealthResult, HealthStatus, TaskEvent
+from moby.contracts.types import TaskStatus
+from moby.values import evolve
+from moby_supervisor.local.probes import look
+from moby_supervisor.local.task import Task
+from moby_supervisor.local.world import World
+
+if TYPE_CHECKING:
+    from moby_supervisor.local.loop import Timer
+
+__all__ = ["Monitor", "judged"]
+
+_KEPT = 5
+_DEFAULTS = HealthCheck(())
+
+
+class Monitor:
+    """The looks for one running task."""
+
+    def __init__(self, world: World, task: Task) -> None:
+        assert task.config.health is not None
+        self._world = world
+        self._task = task
+        self._check = _completed(task.config.health)
+        self._timer: Timer | None = None
+        self._stopped = False
+        if task.record.health.status is HealthStatus.NONE:
+            task.change(health=Health(HealthStatus.STARTING))
+        self._wait()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wait(self) -> None:
+        now = self._world.clock.now_ns()
+        starting = self._task.record.health.status is HealthStatus.STARTING
+        often = starting and now - self._task.record.started_ns < self._check.start_period_ns
+        delay_ns = self._check.start_interval_ns if often else self._check.interval_ns
+        self._timer = self._world.loop.after(delay_ns / 1e9, self._due)
+
+    def _due(self) -> None:
+        self._world.loop.background(self._look(), f"look for the health of {self._task.id}")
+
+    async def _look(self) -> None:
+        try:
+            if self._task.status is TaskStatus.RUNNING:  # what is paused can't answer
+                result = await look(self._world, self._task, self._check.timeout_ns / 1e9)
+                if not self._stopped and self._task.status is TaskStatus.RUNNING:
+                    self._note(result)
+        finally:
+            if not self._stopped:
+                self._wait()
+
+    def _note(self, result: HealthResult) -> None:
+        task = self._task
+        health = judged(task.record.health, self._check, result, task.record.started_ns)
+        if health.status is not task.record.health.status:
+            self._world.journal.append(TaskEvent(0, result.end_ns, EventKind.HEALTH, task.id, health=health.status))
+        with suppress(FileNotFoundError):
+            task.change(health=health)
+
+
+def judged(health: Health, check: HealthCheck, result: HealthResult, started_ns: int) -> Health:
+    """Return what a container's health is after one more look.
+
+    Until it has been well once, what fails in the start period doesn't count.
+    """
+    results = (*health.results, result)[-_KEPT:]
+    if result.code == 0:
+        return Health(HealthStatus.HEALTHY, 0, results)
+    if health.status is HealthStatus.STARTING and result.start_ns - started_ns < check.start_period_ns:
+        return evolve(health, results=results)
+    streak = health.failing_streak + 1
+    status = HealthStatus.UNHEALTHY if streak >= check.retries else health.status
+    return Health(status, streak, results)
+
+
+def _completed(check: HealthCheck) -> HealthCheck:
+    """Return a check with the usual times where it has none."""
+    names = ("interval_ns", "timeout_ns", "retries", "start_interval_ns")
+    return evolve(check, **{name: getattr(_DEFAULTS, name) for name in names if getattr(check, name) <= 0})

@@ -1,0 +1,193 @@
+"""One look at a container's health: by a program inside, or from its network without one."""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+from contextlib import suppress
+from typing import Any
+
+from moby.contracts.runtime import Process
+from moby.contracts.supervisor import HealthCheck, HealthResult
+from moby.contracts.types import Stdio
+from moby.errors import Corrupt, Invalid, MobyError
+from moby.host import namespaces, processes
+from moby_supervisor.local.loop import Loop
+from moby_supervisor.local.task import Task
+from moby_supervisor.local.world import World
+
+__all__ = ["check_test", "look"]
+
+_URL = re.compile(r"http://(?:127\.0\.0\.1|localhost)(?::([0-9]{1,5}))?(/[\x21-\x7e]*)?")
+_PORT = re.compile(r"[0-9]{1,5}")
+_MOST_OUTPUT = 4096
+_WORDS = {"CMD-SHELL": 2, "HTTP": 2, "TCP": 2, "NONE": 1}
+
+
+def check_test(check: HealthCheck) -> None:
+    """Refuse a test that can't be meant: Invalid."""
+    kind, *words = check.test or ("",)
+    if kind == "CMD":
+        if not words:
+            raise Invalid("the health check CMD has no command", hint="name the program that is to be run")
+        return
+    if len(check.test) != _WORDS.get(kind):
+        known = ", ".join(["CMD", *_WORDS])
+        raise Invalid(f"{' '.join(check.test)!r} is no health check", hint=f"begin with one of {known}, and its words")
+    port = words[0] if kind == "TCP" else "0"
+    if kind == "HTTP":
+        found = _URL.fullmatch(words[0])
+        if found is None:
+            raise Invalid(f"{words[0]!r} can't be asked for", hint="write it as in http://127.0.0.1:8080/health")
+        port = found[1] or "80"
+    if not _PORT.fullmatch(port) or int(port) > 65535:
+        raise Invalid(f"{port!r} is no port", hint="a port is a number up to 65535")
+
+
+async def look(world: World, task: Task, timeout_s: float) -> HealthResult:
+    """Look once, for at most so long; no failure is an error."""
+    check = task.config.health
+    assert check is not None
+    start = world.clock.now_ns()
+    try:
+        if check.test[0] in ("HTTP", "TCP"):
+            pid, test = task.record.pid, check.test
+            what = f"look for the health of {task.id}"
+            code, output = await world.starter.call(what, lambda: _ask(pid, test, timeout_s))
+        else:
+            code, output = await _run(world, task, check, timeout_s)
+    except MobyError as error:
+        code, output = -1, error.message
+    return HealthResult(start, world.clock.now_ns(), code, output)
+
+
+async def _run(world: World, task: Task, check: HealthCheck, timeout_s: float) -> tuple[int, str]:
+    """Run a program inside."""
+    words = ["/bin/sh", "-c", check.test[1]] if check.test[0] == "CMD-SHELL" else list(check.test[1:])
+    spec = {**_process_of(task), "args": words, "terminal": False}
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(ours, False)
+    stdio = Stdio(nothing, theirs, theirs)
+    output = _Output(world.loop, ours)
+    try:
+        try:
+            process: Process = await world.starter.call(
+                f"run the health check of {task.id}",
+                lambda: task.runtime.exec(task.record.container, spec, stdio),
+                keep=(nothing, theirs),
+            )
+        finally:
+            os.close(nothing)
+            os.close(theirs)
+        return await _finish(world, task, process, timeout_s, output)
+    finally:
+        output.close()
+
+
+async def _finish(world: World, task: Task, process: Process, timeout_s: float, output: "_Output") -> tuple[int, str]:
+    stat = processes.process_stat(process.pid)
+    with suppress(FileNotFoundError):
+        task.change(probe=(process.pid, stat.start_ticks if stat else 0))
+    try:
+        if await world.loop.readable(process.exit_fd, timeout_s):
+            code = processes.reap(process.exit_fd)
+            return -1 if code is None else code, output.text()
+        with suppress(ProcessLookupError):
+            processes.send_signal(process.exit_fd, signal.SIGKILL)
+        await world.loop.readable(process.exit_fd)
+        processes.reap(process.exit_fd)
+        return -1, f"Health check exceeded timeout ({timeout_s:g}s): {output.text()}"[:_MOST_OUTPUT]
+    finally:
+        os.close(process.exit_fd)
+        with suppress(FileNotFoundError):
+            task.change(probe=(0, 0))
+
+
+class _Output:
+    """The beginning of what a program says; the rest is thrown away."""
+
+    def __init__(self, loop: Loop, fd: int) -> None:
+        self._loop = loop
+        self._fd = fd
+        self._kept = b""
+        loop.watch(fd, select.EPOLLIN, lambda events: self._read())
+
+    def _read(self) -> bool:
+        try:
+            chunk = os.read(self._fd, 65536)
+        except BlockingIOError:
+            return False
+        self._kept += chunk[: _MOST_OUTPUT - len(self._kept)]
+        if not chunk:
+            self._loop.forget(self._fd)
+        return bool(chunk)
+
+    def text(self) -> str:
+        """Return what there is."""
+        for _ in range(2):
+            if not self._read():
+                break
+        return self._kept.decode(errors="replace").encode()[:_MOST_OUTPUT].decode(errors="ignore")
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._loop.forget(self._fd)
+        os.close(self._fd)
+
+
+def _process_of(task: Task) -> dict[str, Any]:
+    """Return what the container's own program is run with: its user, environment and rights."""
+    path = task.config.bundle / "config.json"
+    try:
+        return dict(json.loads(path.read_bytes())["process"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Corrupt(f"{path} can't be read any more: {error}", hint="make the container again") from error
+
+
+def _ask(pid: int, test: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
+    """Connect from within a container's network; called in a process that has no other use."""
+    try:
+        _enter(pid)
+        if test[0] == "TCP":
+            with socket.create_connection(("127.0.0.1", int(test[1])), timeout_s):
+                return 0, ""
+        found = _URL.fullmatch(test[1])
+        assert found is not None
+        return _get(int(found[1] or 80), found[2] or "/", timeout_s)
+    except TimeoutError:
+        return -1, f"Health check exceeded timeout ({timeout_s:g}s)"
+    except OSError as error:
+        return 1, error.strerror or str(error)
+
+
+def _enter(pid: int) -> None:
+    """Join a process's network, by its user namespace where that isn't ours."""
+    with suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        wanted = namespaces.FLAGS["user"] | namespaces.FLAGS["network"]
+        flags = namespaces.differing(pid) & (wanted if os.geteuid() else namespaces.FLAGS["network"])
+        if flags:
+            processes.set_dumpable(False)  # so that nobody in that user namespace may look into it
+            namespaces.join(pidfd, flags)
+        return
+    raise OSError(3, "the container has stopped")
+
+
+def _get(port: int, path: str, timeout_s: float) -> tuple[int, str]:
+    """Ask a web server; an answer from 200 to 399 is well."""
+    with socket.create_connection(("127.0.0.1", port), timeout_s) as connection:
+        signal.alarm(max(1, int(timeout_s + 1)))  # who answers a byte now and then is too slow, too
+        request = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: moby-health\r\n\r\n"
+        connection.sendall(request.encode("ascii"))
+        answer = b""
+        while len(answer) < _MOST_OUTPUT * 2 and (chunk := connection.recv(_MOST_OUTPUT)):
+            answer += chunk
+    head, _, body = answer.partition(b"\r\n\r\n")
+    words = head.split(b"\r\n")[0].split(b" ")
+    known = len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit()
+    well = known and 200 <= int(words[1]) < 400
+    first = head.split(b"\r\n")[0].decode(errors="replace")
+    return int(not well), f"{first}\n{body.decode(errors='replace')}".encode()[:_MOST_OUTPUT].decode(errors="ignore")

@@ -1,0 +1,336 @@
+"""Where a task's output is logged: a driver's writer in this loop, or in a process that may wait for others."""
+
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from moby.contracts.ambient import Clock, Log
+from moby.contracts.log_driver import LogConfig, LogDriver, LogWriter
+from moby.errors import MobyError, Unavailable
+from moby.host import processes
+from moby_supervisor.local.log_buffer import Buffer
+from moby_supervisor.local.log_options import LogMode, for_driver
+from moby_supervisor.local.loop import Loop, Promise
+from moby_supervisor.local.marks import Slot
+from moby_supervisor.local.starter import Starter, decode_error, encode_error
+
+__all__ = ["DirectSink", "LoggerSink"]
+
+_HEAD = struct.Struct("<BQ")
+_HEARD = struct.Struct("<Q?")
+_LARGEST = 1 << 17
+_AGAIN_S = 1.0
+_OPENED_S = 60.0
+
+
+class DirectSink:
+    """A writer that waits for nothing but a local disk."""
+
+    full = False
+
+    def __init__(self, driver: LogDriver, config: LogConfig, slot: Slot, clock: Clock, log: Log) -> None:
+        self._driver = driver
+        self._config = for_driver(config)
+        self._slot = slot
+        self._clock = clock
+        self._log = log
+        self._writer: LogWriter | None = None
+        self._again_ns = 0
+        self._failing = False
+
+    def open(self) -> None:
+        """Begin to write; errors as LogDriver.open."""
+        self._writer = self._driver.open(self._config)
+
+    def open_again(self) -> None:
+        """Go on after another supervisor's writer; where that fails now, it is tried again as output comes."""
+        try:
+            self.open()
+        except Exception as error:
+            self._failed(error)
+            self._again_ns = self._clock.monotonic_ns() + int(_AGAIN_S * 1e9)
+
+    def expect(self, size: int) -> None:
+        """Note what is about to be read."""
+        self._slot.write(Slot.IN_FLIGHT, size)
+
+    def write(self, stream: int, chunk: bytes) -> None:
+        """Log a chunk; what can't be logged is counted."""
+        size = len(chunk)
+        try:
+            if self._writer is None and self._clock.monotonic_ns() >= self._again_ns:
+                self.open_again()
+            if self._writer is None:
+                self._slot.add(Slot.LOST, size)
+            else:
+                self._writer.write(stream, self._clock.now_ns(), chunk)
+                self._failing = False
+        except Exception as error:
+            self._slot.add(Slot.LOST, size)
+            self._failed(error)
+        finally:
+            self._slot.write(Slot.IN_FLIGHT, 0)
+
+    def _failed(self, error: Exception) -> None:
+        if not self._failing:
+            self._failing = True
+            self._log.warning("output can't be logged", task=self._config.container_id, error=str(error))
+
+    async def close(self, timeout_s: float) -> None:
+        """Write what is left."""
+        self.finish()
+
+    def finish(self) -> None:
+        """Write what is left, a line without an end too; more output begins anew."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                writer.close()
+            except Exception as error:
+                self._failed(error)
+
+
+class LoggerSink:
+    """A writer in a process of its own, which is told by a socket and answers each chunk.
+
+    The keeper holds the socket, so that neither side notices where this one's process is replaced.
+    """
+
+    def __init__(
+        self,
+        driver: LogDriver,
+        config: LogConfig,
+        mode: LogMode,
+        slot: Slot,
+        clock: Clock,
+        log: Log,
+        starter: Starter,
+        on_change: Callable[[], object],
+    ) -> None:
+        self.full = False
+        self.sock: socket.socket | None = None
+        self.process = (0, 0)
+        """Pid and start time of the writer's process, while there is one."""
+        self.on_room: Callable[[], object] = lambda: None
+        self._driver = driver
+        self._config = for_driver(config)
+        self._mode = mode
+        self._slot = slot
+        self._clock = clock
+        self._log = log
+        self._starter = starter
+        self._loop: Loop = starter.loop
+        self._on_change = on_change
+        self._buffer = Buffer(None if mode.blocking else mode.buffer_bytes)
+        self._opened: Promise[None] = Promise()
+        self._pidfd = -1
+        self._closing = False
+        self._closed: Promise[None] = Promise()
+
+    # --- its process --------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Start the process; errors as LogDriver.open."""
+        self._fork()
+        timer = self._loop.after(_OPENED_S, lambda: self._opened.fail(Unavailable("the log's sink doesn't answer")))
+        try:
+            await self._opened
+        except BaseException:
+            self._end_process()
+            raise
+        finally:
+            timer.cancel()
+
+    def take_over(self, sock: socket.socket | None, process: tuple[int, int]) -> None:
+        """Go on with the process of another supervisor; where its socket is lost, with a new one once it has ended."""
+        self.process = process
+        stat = processes.process_stat(process[0]) if process[0] else None
+        alive = stat is not None and stat.start_ticks == process[1] and not stat.ended
+        if alive:
+            with suppress(ProcessLookupError):
+                self._pidfd = os.pidfd_open(process[0])
+        if sock is not None and self._pidfd >= 0:
+            self._opened.set(None)
+            self._take(sock)
+            return
+        self._slot.lose(Slot.UNHEARD)
+        if sock is not None:
+            sock.close()
+        self._loop.background(self._replace(), "start a log's process again")
+
+    async def _replace(self) -> None:
+        """Start another process when the one before has ended, of which there may be one at a time."""
+        if self._pidfd >= 0:
+            if not await self._loop.readable(self._pidfd, _OPENED_S):
+                processes.send_signal(self._pidfd, signal.SIGKILL)
+                await self._loop.readable(self._pidfd)
+            self._forget_process()
+        while not self._closing:
+            self._opened = Promise()
+            try:
+                await self.begin()
+            except (MobyError, RuntimeError) as error:
+                self._log.warning("a log can't be opened", task=self._config.container_id, error=str(error))
+                await self._loop.sleep(_AGAIN_S)
+            else:
+                return
+
+    def _fork(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            pid, self._pidfd = self._starter.fork(lambda: _write(self._driver, self._config, theirs), {theirs.fileno()})
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        stat = processes.process_stat(pid)
+        self.process = (pid, stat.start_ticks if stat else 0)
+        self._take(ours)
+
+    def _take(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self._on_change()
+        self._loop.watch(sock.fileno(), select.EPOLLIN, self._ready)
+        self._flush()
+
+    def _ready(self, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._flush()
+        while self.sock is not None:
+            try:
+                said = self.sock.recv(4096)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                said = b""
+            if not said:
+                self._ended()
+            elif len(said) == _HEARD.size and self._opened.done:
+                size, well = _HEARD.unpack(said)
+                self._slot.write(Slot.UNHEARD, max(0, self._slot.read(Slot.UNHEARD) - size))
+                if not well:
+                    self._slot.add(Slot.LOST, size)
+            elif said == b"open":
+                self._opened.set(None)
+                self._flush()
+            else:
+                self._opened.fail(_refusal(said))
+
+    def _ended(self) -> None:
+        """Take notice that the process has ended."""
+        waiting = not self._opened.done
+        self._drop_socket()
+        self._slot.lose(Slot.UNHEARD)
+        self._opened.fail(Unavailable("the process that writes the log was killed", hint="try again"))
+        if self._closing:
+            self._closed.set(None)
+        elif not waiting:
+            self._log.warning("the process that writes a log has ended", task=self._config.container_id)
+            self._loop.after(_AGAIN_S, lambda: self._loop.background(self._replace(), "start a log's process again"))
+
+    def _drop_socket(self) -> None:
+        if self.sock is not None:
+            self._loop.forget(self.sock.fileno())
+            self.sock.close()
+            self.sock = None
+
+    def _forget_process(self) -> None:
+        if self._pidfd >= 0:
+            with suppress(ChildProcessError):
+                processes.reap(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self.process = (0, 0)
+
+    def _end_process(self) -> None:
+        self._drop_socket()
+        if self._pidfd >= 0:
+            with suppress(ProcessLookupError):
+                processes.send_signal(self._pidfd, signal.SIGKILL)
+            self._forget_process()
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def expect(self, size: int) -> None:
+        """Note what is about to be read, besides what waits."""
+        self._slot.write(Slot.IN_FLIGHT, self._buffer.size + size)
+
+    def write(self, stream: int, chunk: bytes) -> None:
+        """Log a chunk; in the mode `non-blocking`, drop what there is no room for."""
+        dropped = self._buffer.push(stream, self._clock.now_ns(), chunk)
+        if dropped:
+            self._slot.add(Slot.DROPPED, dropped)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self.sock is not None and self._opened.done:
+            while self._buffer:
+                stream, time_ns, chunk = self._buffer.first()
+                try:
+                    self.sock.send(_HEAD.pack(stream, time_ns) + chunk)
+                except BlockingIOError:
+                    break
+                except OSError:
+                    break  # its end shows by reading
+                self._slot.add(Slot.UNHEARD, len(chunk))
+                self._buffer.taken()
+            watched = select.EPOLLIN | (select.EPOLLOUT if self._buffer else 0)
+            self._loop.watch(self.sock.fileno(), watched, self._ready)
+        self._slot.write(Slot.IN_FLIGHT, self._buffer.size)
+        was_full, self.full = self.full, self._mode.blocking and bool(self._buffer)
+        if was_full and not self.full:
+            self.on_room()
+        if self._closing and not self._buffer and self.sock is not None:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_WR)
+
+    async def close(self, timeout_s: float) -> None:
+        """Have all written that is left; what takes longer than this is lost, and counted."""
+        if self._closing:
+            return
+        self._closing = True
+        if self.sock is not None:
+            timer = self._loop.after(timeout_s, lambda: self._closed.set(None))
+            self._flush()
+            await self._closed
+            timer.cancel()
+        self._slot.lose(Slot.UNHEARD)
+        self._slot.lose(Slot.IN_FLIGHT)
+        self._end_process()
+
+
+def _refusal(said: bytes) -> MobyError:
+    error = decode_error(said)
+    return error if isinstance(error, MobyError) else Unavailable(f"the log can't be opened: {error}")
+
+
+def _write(driver: LogDriver, config: LogConfig, sock: socket.socket) -> NoReturn:
+    """Write one task's log until there is no more; the copy's whole life."""
+    try:
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        try:
+            writer = driver.open(config)
+        except Exception as error:
+            sock.send(encode_error(error))
+            os._exit(1)
+        sock.send(b"open")
+        while data := sock.recv(_LARGEST):
+            stream, time_ns = _HEAD.unpack_from(data)
+            chunk = data[_HEAD.size :]
+            well = True
+            try:
+                writer.write(stream, time_ns, chunk)
+            except Exception:
+                well = False
+            with suppress(BrokenPipeError):
+                sock.send(_HEARD.pack(len(chunk), well))
+        writer.close()
+    finally:
+        os._exit(0)

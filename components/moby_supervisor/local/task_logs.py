@@ -1,0 +1,67 @@
+"""The log of a task: begun, taken over, and its options looked at."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from moby_supervisor.local.log_options import mode_of, others
+from moby_supervisor.local.sinks import DirectSink, LoggerSink
+from moby_supervisor.local.starter import Line
+from moby_supervisor.local.task import Task
+from moby_supervisor.local.world import World, log_name
+
+if TYPE_CHECKING:
+    from moby.contracts.log_driver import LogDriver
+
+__all__ = ["begin", "check", "go_on"]
+
+
+def check(world: World, driver: str, options: Mapping[str, str]) -> None:
+    """Refuse a log's options: the supervisor's own, and the driver's."""
+    found = world.driver(driver)
+    mode_of(options)
+    found.check(others(options))
+
+
+async def begin(world: World, task: Task) -> None:
+    """Begin a task's log; errors as LogDriver.open."""
+    task.sink = sink = _sink(world, task)
+    if isinstance(sink, LoggerSink):
+        await sink.begin()
+    else:
+        sink.open()
+
+
+def go_on(world: World, task: Task, lines: Mapping[str, tuple[int, ...]]) -> None:
+    """Go on with the log of a task that another supervisor began, by the sockets that the keeper holds."""
+    task.slot.lose(task.slot.IN_FLIGHT)
+    if task.config.log is None:
+        return
+    task.sink = sink = _sink(world, task)
+    if isinstance(sink, LoggerSink):
+        held = lines.get(log_name(task.id))
+        sink.take_over(Line.of(held[0]).ours if held else None, task.record.logger)
+    else:
+        sink.open_again()
+
+
+def _sink(world: World, task: Task) -> DirectSink | LoggerSink:
+    config = task.config.log
+    assert config is not None
+    driver: LogDriver = world.driver(config.driver)
+    if not driver.waits:
+        return DirectSink(driver, config, task.slot, world.clock, world.log)
+    sink = LoggerSink(
+        driver, config, mode_of(config.options), task.slot, world.clock, world.log, world.starter,
+        lambda: _hold(world, task, sink),
+    )  # fmt: skip
+    sink.on_room = task.begin_reading
+    return sink
+
+
+def _hold(world: World, task: Task, sink: LoggerSink) -> None:
+    """Have the keeper hold a logger's socket, and know the process of it."""
+    if sink.sock is not None:
+        with suppress(FileNotFoundError):
+            task.change(logger=sink.process)
+        world.keeper.hold(log_name(task.id), [sink.sock.fileno()], [sink.process[0]])

@@ -1,0 +1,1 @@
+"""The verb `run`: a container in the foreground, in Docker's spelling."""

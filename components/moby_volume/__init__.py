@@ -1,0 +1,1 @@
+"""Parts that make the folders that outlive containers."""

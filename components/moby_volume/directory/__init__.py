@@ -1,0 +1,1 @@
+"""Volumes as the folders of one that the user names."""

@@ -1,0 +1,1 @@
+"""What drivers that keep volumes as folders share."""

@@ -1,0 +1,1 @@
+"""Volumes as folders of the engine, or what is mounted there."""

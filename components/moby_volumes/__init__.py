@@ -1,0 +1,1 @@
+"""Parts that know volumes by name."""

@@ -1,0 +1,1 @@
+"""Volumes and who has them, in the metadata."""

@@ -1,0 +1,99 @@
+"""`moby diff`: what differs between two assemblies."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import frozen
+
+from moby.cli import parameters
+
+if TYPE_CHECKING:
+    from moby.difference import Difference
+    from moby.errors import Origin
+    from moby.lock import Lock
+    from moby.plan import Plan
+
+LOCK = "moby-lock.json"
+
+
+@frozen
+class Side:
+    """One of the two: its plans, and where what was written."""
+
+    engine: "Plan"
+    build: "Plan"
+    where: "Callable[[str], Origin | None]"
+
+
+@click.command("diff")
+@parameters.manifest("before", suffixes=parameters.DISTRIBUTIONS)
+@parameters.manifest("after", suffixes=parameters.DISTRIBUTIONS)
+@parameters.target("The host to resolve manifests for; else as they say.")
+@parameters.as_json("Print the differences as JSON.")
+def command(before: str, after: str, target: str, as_json: bool) -> None:
+    """Say what differs between BEFORE and AFTER: manifests, locks or distributions, in any mixture.
+
+    Prints a line for each part, version, option and wire that differs; exits 1 where any does, 0 where none does.
+    """
+    from moby.cli import output
+    from moby.difference import compare
+
+    old, new = _side(before, target), _side(after, target)
+    found = compare(old.engine, new.engine, where=new.where)
+    built = [each for each in compare(old.build, new.build, where=new.where) if each.what != "name"]
+    if as_json:
+        listed = [_json(each, "engine") for each in found] + [_json(each, "build") for each in built]
+        output.emit_json({"schema": 1, "same": not listed, "before": before, "after": after, "differences": listed})
+    else:
+        for each in (*found, *built):
+            click.echo(str(each))
+    if found or built:
+        raise click.exceptions.Exit(1)
+
+
+def _json(difference: "Difference", plan: str) -> Mapping[str, Any]:
+    where = difference.where
+    return {
+        "plan": plan,
+        "what": difference.what,
+        "subject": difference.subject,
+        "before": difference.before,
+        "after": difference.after,
+        "where": {"source": where.source, "line": where.line, "column": where.column} if where else None,
+        "text": str(difference),
+    }
+
+
+def _side(file: str, target: str) -> Side:
+    """Read a lock, a distribution's lock, or else a manifest, which is resolved."""
+    lock = _lock(Path(file))
+    if lock is not None:
+        return Side(lock.engine, lock.build, lambda path: None)
+    from moby import resolver
+    from moby.cli import session
+
+    assembly, catalog, plan = session.plan(file, (), target)
+    build = resolver.resolve_build(assembly, catalog)
+    return Side(plan, build, assembly.where)
+
+
+def _lock(path: Path) -> "Lock | None":
+    import zipfile
+
+    from moby import lock
+    from moby.errors import Invalid
+
+    if path.suffix == ".json" and path.is_file():
+        return lock.loads(path.read_bytes(), source=str(path))
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        try:
+            data = archive.read(LOCK)
+        except KeyError as error:
+            raise Invalid(
+                f"{path} is no distribution: it holds no {LOCK}", hint="give a manifest, a lock or a NAME.pyz"
+            ) from error
+    return lock.loads(data, source=f"{path}/{LOCK}")

@@ -1,0 +1,138 @@
+"""The kind `networks`: knows networks by name, and gives each container its place on them."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from attrs import field, frozen
+
+from moby.contracts.kind import contract
+
+__all__ = ["Endpoint", "EndpointConfig", "Network", "Networks", "Sandbox"]
+
+
+@frozen
+class EndpointConfig:
+    """How a container wants to be on a network."""
+
+    aliases: tuple[str, ...] = ()
+    ipv4_address: str = ""
+    ipv6_address: str = ""
+    link_local_ips: tuple[str, ...] = ()
+    mac_address: str = ""
+    links: tuple[str, ...] = ()
+    driver_options: Mapping[str, str] = field(factory=dict)
+    gateway_priority: int = 0
+
+
+@frozen
+class Endpoint:
+    """A container's place on a network, running or not."""
+
+    network_id: str
+    network: str
+    endpoint_id: str = ""
+    """Empty where the container isn't running."""
+    ipv4_address: str = ""
+    ipv4_prefix: int = 0
+    ipv4_gateway: str = ""
+    ipv6_address: str = ""
+    ipv6_prefix: int = 0
+    ipv6_gateway: str = ""
+    mac_address: str = ""
+    dns_names: tuple[str, ...] = ()
+    config: EndpointConfig = field(factory=EndpointConfig)
+
+
+@frozen
+class Network:
+    """A network (Docker Engine API, Network)."""
+
+    id: str
+    name: str
+    driver: str
+    created: str
+    """RFC 3339."""
+    scope: str = "local"
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    enable_ipv6: bool = False
+    options: Mapping[str, str] = field(factory=dict)
+    labels: Mapping[str, str] = field(factory=dict)
+    ipam_driver: str = "default"
+    ipam_options: Mapping[str, str] = field(factory=dict)
+    ipam: tuple[Mapping[str, str], ...] = ()
+    """Pools, in Docker's words: Subnet, IPRange, Gateway."""
+    containers: Mapping[str, Endpoint] = field(factory=dict)
+    """Those that run, by id."""
+    predefined: bool = False
+
+
+@frozen
+class Sandbox:
+    """What a container that is about to start gets of its networks."""
+
+    namespace: str
+    """Path of its network namespace; empty for one of its own, which the runtime makes; `host` for the host's."""
+    endpoints: tuple[Endpoint, ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    """Addresses and names for its /etc/hosts besides localhost."""
+    nameservers: tuple[str, ...] = ()
+    """For its /etc/resolv.conf; empty is the host's own file."""
+
+
+@contract("networks", version=1)
+class Networks(Protocol):
+    """Knows networks by name, id or a unique prefix of the id. Thread-safe; what it answered for is on disk.
+
+    Publishes docker's events `create`, `destroy`, `connect` and `disconnect`.
+    """
+
+    def drivers(self) -> tuple[str, ...]:
+        """Return the names of all network drivers, the default one first."""
+        ...
+
+    def default(self) -> str:
+        """Return the network of a container that names none: `bridge` where there is that, else `none`."""
+        ...
+
+    def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
+        """Make a network as described (id and created are set here); return it, and warnings.
+
+        Conflict where the name is taken; NotFound for a driver that isn't there; Denied for names that are kept, and
+        for sorts of which users make none.
+        """
+        ...
+
+    def get(self, name: str) -> Network:
+        """Return a network; NotFound `network NAME not found`, Conflict where a prefix is of several."""
+        ...
+
+    def list(self) -> tuple[Network, ...]:
+        """Return all networks, sorted by name."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Delete a network; NotFound; Denied where it is predefined or a container that runs is on it."""
+        ...
+
+    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+        """Make a container's place on its networks, as it starts: `network` and all of `wanted`, by name.
+
+        Empty and `default` are the default one. Repeating returns the same. What it was on before and isn't wanted any
+        more it leaves; places that were made under another boot are gone. NotFound; Invalid where networks don't go
+        together or can't be as wanted.
+        """
+        ...
+
+    def leave(self, container_id: str) -> None:
+        """Undo `join`; nothing where there is nothing."""
+        ...
+
+    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Endpoint:
+        """Put a container on one more network; Unsupported for sorts that take none later, as `host` and `none`."""
+        ...
+
+    def disconnect(self, network: str, container_id: str, *, force: bool = False) -> None:
+        """Take a container off a network; NotFound where it isn't on it, unless `force`."""
+        ...

@@ -1,0 +1,127 @@
+"""The kind `snapshotter`: layers as file systems, each on the one below, and what to mount to see them.
+
+A snapshot is active (writable), a view, or committed; only what is committed can have others on it. Keys are the
+caller's; images name theirs by chain id (image-spec, config.md, layer chain id).
+"""
+
+from collections.abc import Iterator
+from enum import IntEnum, StrEnum
+from typing import BinaryIO, Protocol
+
+from moby.contracts.kind import contract
+from moby.contracts.types import Mount
+from moby.values import frozen
+
+__all__ = ["Change", "ChangeKind", "Snapshot", "SnapshotKind", "Snapshotter", "Usage"]
+
+
+class SnapshotKind(StrEnum):
+    """What a snapshot is."""
+
+    ACTIVE = "active"
+    VIEW = "view"
+    COMMITTED = "committed"
+
+
+@frozen(order=True)
+class Snapshot:
+    """What is known of a snapshot."""
+
+    key: str
+    kind: SnapshotKind
+    parent: str = ""
+    """Key of the one below; empty where there is none."""
+    created_ns: int = 0
+
+
+@frozen
+class Usage:
+    """What a snapshot takes by itself, without those below."""
+
+    size_bytes: int
+    inodes: int
+
+
+class ChangeKind(IntEnum):
+    """What happened to a path, by Docker's numbers."""
+
+    MODIFIED = 0
+    ADDED = 1
+    DELETED = 2
+
+
+@frozen(order=True)
+class Change:
+    """What is other in a snapshot than in the one below."""
+
+    path: str
+    """Absolute, inside."""
+    kind: ChangeKind
+
+
+@contract("snapshotter", version=1)
+class Snapshotter(Protocol):
+    """Keeps layers as file systems. Thread-safe, also against other processes on the same folder.
+
+    A key is 1 to 1024 bytes; Conflict where it is taken, NotFound where a key, or a parent, isn't there or isn't of
+    the kind that the call needs. What a call stored is whole once it returns, and survives the death of every process.
+    Every call may raise HostUnfit.
+    """
+
+    def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
+        """Begin a writable snapshot on a committed one, or on nothing; return what to mount, as `mounts`."""
+        ...
+
+    def view(self, key: str, parent: str) -> tuple[Mount, ...]:
+        """Begin a snapshot that can't be written, of a committed one; return what to mount."""
+        ...
+
+    def mounts(self, key: str) -> tuple[Mount, ...]:
+        """Return what to mount, in order and at the same place, to see an active snapshot or a view.
+
+        Destinations are `/`. `moby.host.overlay.mount_root` mounts them. An active one is mounted once at a time.
+        """
+        ...
+
+    def apply(self, key: str, layer: BinaryIO) -> Usage:
+        """Unpack an uncompressed layer, read to its end, into an active snapshot that was never mounted.
+
+        Once only. Invalid for a layer that is hostile or no tar; nothing outside the snapshot is touched, and what
+        came of it stays until the snapshot is removed. Owners are kept where the engine may give files away.
+        """
+        ...
+
+    def commit(self, name: str, key: str) -> None:
+        """Make an active snapshot, which isn't mounted, a committed one of this name; the key is free then."""
+        ...
+
+    def stat(self, key: str) -> Snapshot:
+        """Return what is known of a snapshot."""
+        ...
+
+    def list(self) -> tuple[Snapshot, ...]:
+        """Return all snapshots, sorted by key."""
+        ...
+
+    def usage(self, key: str) -> Usage:
+        """Return what a snapshot takes: sizes of its files, and how many there are. Walks an active one."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Remove a snapshot, which isn't mounted; Conflict where others are on it."""
+        ...
+
+    def changes(self, key: str) -> tuple[Change, ...]:
+        """Return what is other in an active snapshot than below, sorted by path; it may be written meanwhile."""
+        ...
+
+    def diff(self, key: str) -> Iterator[bytes]:
+        """Yield the layer (an uncompressed tar, image-spec, layer.md) that makes this snapshot of the one below.
+
+        Of an active or committed one; Conflict where a file changes its size while it is read.
+        """
+        ...
+
+    def export(self, key: str) -> Iterator[bytes]:
+        """Yield all that a snapshot shows, those below included, as one uncompressed tar."""
+        ...

@@ -1,0 +1,198 @@
+"""From a manifest to a folder of results."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from moby.contracts.packager import Artifact, Packager, Source
+from moby.distribution import budget, output
+from moby.distribution.contents import Contents, contents, source
+from moby.distribution.locking import make
+from moby.distribution.sbom import Sizes, document, sizes_in
+from moby.errors import HostUnfit, Invalid, NotFound, Unsupported
+from moby.lock import Lock, drift, dumps, loads
+from moby.manifest.assembly import Assembly
+from moby.plan import Plan
+from moby.values import evolve
+
+if TYPE_CHECKING:
+    from moby.registry import Catalog
+
+Progress = Callable[[str], None]
+__all__ = ["Distribution", "assemble", "build_all", "lock", "lock_file", "packagers"]
+
+
+@frozen
+class Distribution:
+    """What was assembled."""
+
+    name: str
+    folder: Path
+    files: tuple[str, ...]
+    """Relative to the folder, sorted."""
+    sizes: Sizes
+    """Bytes by format, then by owner; they add up to the files' sizes."""
+    lock: Lock = field(repr=False)
+    changed: bool = True
+    """Whether anything had to be made; else what was there already is just this."""
+    notes: tuple[str, ...] = ()
+    """What a user should know about it, as that a distribution inside has no licence text."""
+
+
+def assemble(
+    file: str,
+    out: Path = Path("dist"),
+    *,
+    sets: Sequence[str] = (),
+    formats: Sequence[str] = (),
+    locked: bool = False,
+    catalog: "Catalog | None" = None,
+    progress: Progress = lambda step: None,
+) -> Distribution:
+    """Generate a distribution from a manifest, or the shipped one of that name, into `out`/NAME.
+
+    With `locked` Invalid names everything that isn't as `moby lock` wrote it down. Invalid also carries what doesn't
+    resolve, and what is over the budget; Unsupported a part that a format can't carry; HostUnfit a missing tool, or
+    no room; Conflict files in `out`/NAME that aren't ours. Whatever is raised, what was there before stays.
+    `progress` is told what is being done.
+    """
+    progress(f"resolving {file}")
+    assembly, found = lock(file, sets=sets, formats=formats, catalog=catalog)
+    if locked:
+        _refuse_drift(found, file)
+    folder = out / found.name
+    before = _sizes_before(folder / f"{found.name}.cdx.json")
+    if _is_current(folder, found):
+        _check_budget(assembly, before, before)
+        return Distribution(found.name, folder, _names(folder), before, found, changed=False, notes=_notes(found))
+    progress("collecting files")
+    inside = contents(found.engine)
+    with output.replacing(folder) as fresh:
+        progress(f"building {', '.join(each.name for each in found.build.of_kind('packager'))}")
+        sizes = build_all(found.build, source(inside, found), inside, fresh)
+        _check_budget(assembly, sizes, before)
+        (fresh / f"{found.name}.lock.json").write_bytes(dumps(found))
+        (fresh / f"{found.name}.cdx.json").write_bytes(document(found, inside, sizes))
+        _draw(found.engine, sizes, fresh)
+        output.write_sums(fresh)
+    return Distribution(found.name, folder, _names(folder), sizes, found, notes=_notes(found, inside))
+
+
+def lock(
+    file: str, *, sets: Sequence[str] = (), formats: Sequence[str] = (), catalog: "Catalog | None" = None
+) -> tuple[Assembly, Lock]:
+    """Return the assembly of a manifest, and the lock that it comes to with what is installed now."""
+    from moby.resolution import resolve_file
+
+    found = resolve_file(file, sets=sets, formats=formats, catalog=catalog)
+    return found.assembly, make(found.assembly, found.engine, found.build)
+
+
+def lock_file(file: str) -> Path:
+    """Return where a manifest's lock lies: beside it; for a shipped assembly in the current folder."""
+    path = Path(file)
+    return path.with_name(f"{path.name.removesuffix('.yaml').removesuffix('.yml')}.lock.json")
+
+
+def _refuse_drift(now: Lock, file: str) -> None:
+    path = lock_file(file)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NotFound(f"no lock at {path}: {error.strerror}", hint=f"moby lock {file}") from error
+    problems = drift(loads(data, source=str(path)), now, source=str(path))
+    if problems:
+        last = evolve(problems[-1], fixes=(f"moby lock {file} accepts all of it",))
+        raise Invalid(f"{file} is not as locked", problems=(*problems[:-1], last))
+
+
+def _sizes_before(table: Path) -> Sizes:
+    try:
+        return sizes_in(table.read_bytes())
+    except OSError:  # none was made yet, or here none can be, which making it will say
+        return {}
+
+
+def _is_current(folder: Path, now: Lock) -> bool:
+    """Return whether a folder holds what this lock comes to, whole."""
+    try:
+        same = (folder / f"{now.name}.lock.json").read_bytes() == dumps(now)
+    except OSError:
+        return False
+    return same and output.is_whole(folder)
+
+
+def build_all(build: Plan, files: Source, inside: Contents, folder: Path) -> dict[str, dict[str, int]]:
+    """Let every packager build into a folder, and return the bytes by format and owner."""
+    sizes: dict[str, dict[str, int]] = {}
+    made: dict[str, str] = {}
+    for name, packager in packagers(build, folder).items():
+        own = folder / f".{name}"
+        own.mkdir()
+        artifact = _build(name, packager, files, inside, own)
+        sizes[name] = dict(sorted(artifact.sizes_bytes.items()))
+        for path in sorted(own.iterdir()):
+            if path.name in made:
+                raise Invalid(f"packager/{name} and packager/{made[path.name]} both make {path.name}")
+            made[path.name] = name
+            path.rename(folder / path.name)
+        own.rmdir()
+    return sizes
+
+
+def _build(name: str, packager: Packager, files: Source, inside: Contents, own: Path) -> Artifact:
+    try:
+        artifact = packager.build(files, own)
+    except Unsupported as error:
+        brought = [
+            f"{label} is there for {', '.join(owners)}"
+            for label, owners in inside.distributions.items()
+            if label in error.message
+        ]
+        message = "; ".join([f"packager/{name}: {error.message}", *brought])
+        raise Unsupported(message, hint=error.hint) from error
+    total = sum((own / path).stat().st_size for path in artifact.files)
+    if total != sum(artifact.sizes_bytes.values()):
+        raise Invalid(f"packager/{name} accounts for other than the {total} bytes that it made")
+    return artifact
+
+
+def packagers(build: Plan, folder: Path) -> Mapping[str, Packager]:
+    """Wire a build plan and return its packagers by name; HostUnfit names the first tool that isn't there."""
+    from moby.needs import judge, needs_of
+    from moby.surroundings import Roots, Surroundings
+    from moby.wiring import construct_all
+
+    for instance in build.instances:
+        for need in needs_of(instance):
+            found = judge(need)
+            if not found.ok:
+                raise HostUnfit(f"{instance.key} needs {need.what} {need.name}: {found.detail}", hint=found.fix)
+    made = construct_all(build, Surroundings(Roots.under(folder / ".places", build.name)))
+    return {instance.name: made[instance.key] for instance in build.of_kind("packager")}
+
+
+def _check_budget(assembly: Assembly, sizes: Sizes, before: Sizes) -> None:
+    where = assembly.where("distribution.budget")
+    budget.check(sizes, assembly.distribution.budget_bytes, before=before, where=where)
+
+
+def _draw(engine: Plan, sizes: Sizes, folder: Path) -> None:
+    """Draw the graph, with the bytes that each component brings to the first format."""
+    from moby import graph
+
+    brought = next(iter(sizes.values()), {})
+    (folder / "graph.svg").write_text(graph.svg(engine, brought), "utf-8")
+    (folder / "graph.html").write_text(graph.html(engine, brought), "utf-8")
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted([output.SUMS, *output.listed(folder)]))
+
+
+def _notes(found: Lock, inside: Contents | None = None) -> tuple[str, ...]:
+    notes = [f"{name} is a working tree, so this can be reproduced just with this very tree" for name in found.editable]
+    notes += [f"{label} has no licence text" for label in (inside.unlicensed if inside else ())]
+    return tuple(notes)

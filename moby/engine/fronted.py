@@ -1,0 +1,54 @@
+"""Verbs that call the engine over a socket: of the process that serves it, else of an engine for their own time."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from moby.contracts.command import Command, engine_socket
+from moby.engine import root, settings
+from moby.errors import Conflict, Invalid
+from moby.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from moby.engine.call import Call
+
+__all__ = ["run"]
+
+DRAIN_S = 10.0
+
+
+def run(call: "Call", key: str) -> int:
+    """Run such a verb; where nobody serves the engine, this process does while the verb lasts."""
+    around = Surroundings(call.roots, log_level=call.log_level, log_form=call.log_form)
+    path = engine_socket(call.roots.place(key))
+    instance = call.plan.get(key)
+    assert instance is not None
+    try:
+        serving = root.serving(call.roots)
+        serving.__enter__()
+    except Conflict:
+        from moby.wiring import construct
+
+        command: Command = construct(instance, {}, around)
+        return command.run(call.arguments)
+    try:
+        return _alone(call, key, around, str(path))
+    finally:
+        serving.__exit__(None, None, None)
+
+
+def _alone(call: "Call", key: str, around: Surroundings, path: str) -> int:
+    from moby.engine.running import start
+
+    plan = call.plan.closure(frozenset({key}))
+    front = next(iter(plan.of_kind("frontend")), None)
+    if front is None:
+        raise Invalid(f"{plan.name} has no front end, which {key} needs", hint="choose one in the assembly")
+    with start(plan, settings=settings.read(call.plan, call.config), around=around) as engine:
+        part: Any = engine.instances[front.key]
+        part.listen([f"unix://{path}"])
+        try:
+            code: int = engine.instances[key].run(call.arguments)
+            return code
+        finally:
+            with suppress(Exception):  # the verb's own outcome is what counts
+                part.drain(DRAIN_S)

@@ -1,0 +1,131 @@
+"""An engine's folders on disk: made, locked against another use, and marked with their format."""
+
+import contextlib
+import fcntl
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from moby.errors import Conflict, HostUnfit, Unavailable, Unsupported
+from moby.host import tree
+from moby.surroundings import Roots, make_folder
+
+__all__ = ["FORMAT", "hold", "purge", "serving", "stop_serving"]
+
+FORMAT = 1
+"""Of everything stored under the state folder; raised when an older engine could no longer read it."""
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+@contextmanager
+def hold(roots: Roots, *, alone: bool = False) -> Iterator[None]:
+    """Make the folders and hold their lock: shared by engines in the foreground, or alone.
+
+    Conflict where somebody else holds it so that this can't be; Unsupported where a newer engine wrote the state.
+    """
+    for folder in (roots.state, roots.run, roots.cache):
+        make_folder(folder)
+    descriptor = _open(roots.run / "lock")
+    try:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(
+                f"the engine {roots.engine!r} in {roots.run} is in use",
+                hint="end what runs in it first, or name another folder with --root DIR",
+            ) from error
+        _check_format(roots.state / "format")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def serving(roots: Roots) -> Iterator[None]:
+    """Be the one process that serves these folders, and say who it is; Conflict where another is."""
+    make_folder(roots.run)
+    descriptor = _open(roots.run / "serve.lock")
+    try:
+        if not _taken(descriptor):
+            raise Conflict(f"the engine {roots.engine!r} in {roots.run} is served already", hint="end that one first")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def stop_serving(roots: Roots, patience_s: float) -> None:
+    """Tell the process that serves these folders to end, and wait for it; Unavailable where it doesn't in time."""
+    try:
+        descriptor = os.open(roots.run / "serve.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        deadline = time.monotonic() + patience_s
+        told = 0
+        while not _taken(descriptor):
+            pid = os.pread(descriptor, 20, 0).strip()  # of the one who has the lock, unless he just took it
+            if pid.isdigit() and int(pid) != told:
+                told = int(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(told, signal.SIGTERM)
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"the engine {roots.engine!r} in {roots.run} (process {told}) doesn't end", hint="see its log"
+                )
+            time.sleep(0.01)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def purge(roots: Roots, *, everything: bool = False) -> None:
+    """Remove this boot's folder; with `everything` also the lasting state and the cache. Call under `hold`.
+
+    Conflict where something is still mounted below; it stays, and so does what it shows.
+    """
+    for folder in (roots.run, roots.state, roots.cache) if everything else (roots.run,):
+        try:
+            parent = os.open(folder.parent, tree.DIRECTORY_FLAGS)
+        except FileNotFoundError:
+            continue
+        try:
+            tree.remove(parent, folder.name)
+        finally:
+            os.close(parent)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        hint = "name a folder that you may write with --root DIR"
+        raise HostUnfit(f"can't lock {path}: {error.strerror}", hint=hint) from error
+
+
+def _check_format(path: Path) -> None:
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        fresh = path.with_name(f".format.{os.getpid()}")
+        fresh.write_text(f"{FORMAT}\n")
+        fresh.replace(path)
+        return
+    found = int(text) if _NUMBER.fullmatch(text.strip()) else None
+    if found is None or found > FORMAT:
+        raise Unsupported(
+            f"{path.parent} was written in format {text.strip()[:20]!r}; this engine reads up to {FORMAT}",
+            hint="start it with the newer engine, or name another folder with --root DIR",
+        )

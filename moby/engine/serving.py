@@ -1,0 +1,209 @@
+"""The verb `serve`: front ends at their addresses, until a signal ends it in order."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from moby.contracts.command import THROUGH_FRONTEND, engine_socket
+from moby.engine import activation, copies, settings
+from moby.engine import root as engine_root
+from moby.errors import Invalid, MobyError
+from moby.plan import Plan
+from moby.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from moby.engine.call import Call
+    from moby.engine.running import Engine
+
+__all__ = ["hosts", "serve"]
+
+USAGE = 2
+DRAIN_S = 10.0
+DUMPS = 10
+"""State dumps that are kept."""
+
+
+def serve(call: "Call") -> int:
+    """Start the engine and keep it running until it is told to end.
+
+    `--host [NAME=]unix:///PATH`, `tcp://HOST:PORT` or `fd://`, several times, says where front ends listen: the one
+    of a name, else the default one. SIGTERM and SIGINT end it once requests are answered, twice at once; SIGUSR1
+    writes a state dump into the run folder; SIGHUP does nothing.
+    """
+    if not call.plan.of_kind("frontend"):
+        sys.stderr.write(f"{call.plan.name} has no front end, so there is nothing to serve\n")
+        sys.stderr.write("  fix: choose one in the assembly, as `components: {frontend: NAME}`; or use `run`\n")
+        return USAGE
+    flags = _flags(call)
+    if flags is None:
+        return USAGE
+    roots = call.roots
+    copies.import_from_copy(roots)
+    passed = activation.passed_sockets()
+    signals = _Signals()
+    addresses = hosts(call.plan, flags.hosts or (["fd://"] if passed else []), passed)
+    around = Surroundings(roots, log_level=call.log_level, log_form=call.log_form)
+    from moby.engine.running import start
+
+    opened = settings.read(call.plan, call.config)
+    with engine_root.serving(roots), start(call.plan, settings=opened, around=around, replace=True) as engine:
+        _listen(engine, addresses, around)
+        _listen_to_own_verbs(engine)
+        activation.notify(f"READY=1\nSTATUS={call.plan.name} answers\nMAINPID={os.getpid()}")
+        signals.wait(lambda: _dump(engine, call))
+        activation.notify("STOPPING=1")
+        _drain(engine, flags.drain_s, signals)
+    return 0
+
+
+@frozen
+class Flags:
+    """What follows the verb."""
+
+    hosts: list[str]
+    drain_s: float
+
+
+def _flags(call: "Call") -> Flags | None:
+    import argparse
+
+    parser = argparse.ArgumentParser(prog=f"{call.plan.name} serve", allow_abbrev=False)
+    parser.add_argument("-H", "--host", action="append", default=[], metavar="[NAME=]ADDRESS")
+    parser.add_argument("--drain-timeout", type=float, default=DRAIN_S, metavar="SECONDS")
+    try:
+        found = parser.parse_args(call.arguments)
+    except SystemExit as error:
+        if error.code:
+            return None
+        raise
+    return Flags(found.host, found.drain_timeout)
+
+
+def hosts(plan: Plan, given: Sequence[str], passed: Mapping[int, str] | None = None) -> dict[str, list[str]]:
+    """Return the addresses of each front end by its key; none is where its own options say.
+
+    A socket that systemd passed and named as a front end is that one's, where `fd://` stands for all. Invalid for a
+    front end that there is not.
+    """
+    known = plan.of_kind("frontend")
+    found: dict[str, list[str]] = {each.key: [] for each in known}
+    for text in given:
+        name, equals, address = text.partition("=")
+        if not equals or "://" in name:
+            name, address = known[0].name, text
+        if f"frontend/{name}" not in found:
+            names = ", ".join(each.name for each in known)
+            raise Invalid(f"--host {text}: no front end {name!r}; there are {names}")
+        for each in activation.expanded(address, passed or {}):
+            fd = each.removeprefix("fd://")
+            of = (passed or {}).get(int(fd), "") if fd != each and fd.isdigit() and not equals else ""
+            found[f"frontend/{of}" if f"frontend/{of}" in found else f"frontend/{name}"].append(each)
+    return found
+
+
+def _listen(engine: "Engine", addresses: Mapping[str, list[str]], around: Surroundings) -> None:
+    for key, wanted in addresses.items():
+        part = engine.instances.get(key)
+        if part is not None:  # an optional one that failed was told of already
+            found = part.listen(wanted)
+            around.log(key).info("listening", addresses=list(found))
+
+
+def _listen_to_own_verbs(engine: "Engine") -> None:
+    """Have the default front end answer the engine's own verbs too, where it has such."""
+    front = engine.plan.of_kind("frontend")[0]
+    part = engine.instances.get(front.key)
+    wanted = any(THROUGH_FRONTEND in each.facts.provides for each in engine.plan.of_kind("command"))
+    if wanted and part is not None:
+        part.listen([f"unix://{engine_socket(engine.roots.place(front.key))}"])
+
+
+def _drain(engine: "Engine", timeout_s: float, signals: "_Signals") -> None:
+    """Let requests under way end, of all front ends within one time; a second signal goes on at once."""
+    deadline = time.monotonic() + timeout_s
+    for instance in engine.plan.of_kind("frontend"):
+        part = engine.instances.get(instance.key)
+        while part is not None and not signals.again() and time.monotonic() < deadline:
+            if part.drain(min(0.5, max(0.0, deadline - time.monotonic()))):
+                break
+
+
+class _Signals:
+    """The signals of an engine that serves: noted when they come, dealt with by the main thread."""
+
+    ENDING = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self._came: deque[int] = deque()
+        # Handlers run in the main thread, which sleeps on where the kernel gave a signal to another one.
+        self._woken, writes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
+        for number in (*self.ENDING, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self._came.append(number)
+
+    def wait(self, dump: Any) -> None:
+        """Return when told to end."""
+        import select
+
+        poll = select.poll()
+        poll.register(self._woken, select.POLLIN)
+        while True:
+            poll.poll()
+            os.read(self._woken, 4096)
+            while self._came:
+                number = self._came.popleft()
+                if number in self.ENDING:
+                    return
+                if number == signal.SIGUSR1:
+                    dump()
+
+    def again(self) -> bool:
+        """Return whether it was told to end once more."""
+        return any(each in self.ENDING for each in self._came)
+
+
+def _dump(engine: "Engine", call: "Call") -> None:
+    """Write what the engine is doing into the run folder: states, threads, descriptors."""
+    import traceback
+
+    names = {each.ident: each.name for each in _threads()}
+    frames = sys._current_frames().items()
+    data = {
+        "schema": 1,
+        "name": call.plan.name,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "pid": os.getpid(),
+        "states": {key: [seen.status.value, seen.detail] for key, seen in engine.states().items()},
+        "threads": {names.get(ident, str(ident)): traceback.format_stack(frame) for ident, frame in frames},
+        "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        "status": Path("/proc/self/status").read_text("utf-8").splitlines(),
+    }
+    folder = engine.roots.run / "dumps"
+    log = Surroundings(engine.roots, log_level="info", log_form=call.log_form).log("engine")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{time.time_ns()}.json"
+        path.write_text(json.dumps(data, indent=1), "utf-8")
+        for old in sorted(folder.iterdir())[:-DUMPS]:
+            old.unlink()
+    except (OSError, MobyError) as error:
+        log.warning("the state can't be dumped", error=str(error))
+    else:
+        log.info("state dumped", path=str(path))
+
+
+def _threads() -> Sequence[Any]:
+    import threading
+
+    return threading.enumerate()

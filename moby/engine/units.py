@@ -1,0 +1,187 @@
+"""The verbs `install` and `uninstall`: units of systemd for an engine (systemd.service(5), systemd.socket(5))."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from moby.errors import HostUnfit, Invalid
+
+if TYPE_CHECKING:
+    from moby.engine.call import Call
+
+__all__ = ["Units", "install", "render", "uninstall"]
+
+USAGE = 2
+
+
+@frozen
+class Units:
+    """What is to be installed, and where."""
+
+    folder: Path
+    name: str
+    user: bool
+    socket: str
+    """Path of the Unix socket, with specifiers (systemd.unit(5))."""
+    hosts: tuple[str, ...] = ()
+    """Further addresses, which the engine opens itself."""
+    command: tuple[str, ...] = ()
+    """The distribution, up to the verb."""
+    group: str = ""
+    """Group that may use the socket; empty is none but the owner's."""
+
+    def paths(self) -> tuple[Path, Path]:
+        """Return the service's file and the socket's."""
+        return self.folder / f"{self.name}.service", self.folder / f"{self.name}.socket"
+
+
+def install(call: "Call") -> int:
+    """Write the units and, unless for another root (`--destdir`), have systemd start the socket now and at boot."""
+    units, destdir = _asked(call)
+    service, socket = render(units)
+    for path, text in zip(units.paths(), (service, socket), strict=True):
+        _write(path, text)
+        sys.stdout.write(f"{path}\n")
+    if not destdir:
+        _systemctl(units, "daemon-reload")
+        _systemctl(units, "enable", "--now", units.paths()[1].name)
+    return 0
+
+
+def uninstall(call: "Call") -> int:
+    """Stop and remove the units; where there are none, nothing."""
+    units, destdir = _asked(call)
+    found = [path for path in units.paths() if path.exists()]
+    if found and not destdir:
+        _systemctl(units, "disable", "--now", *(path.name for path in units.paths()))
+    for path in found:
+        path.unlink()
+        sys.stdout.write(f"{path}\n")
+    if found and not destdir:
+        _systemctl(units, "daemon-reload")
+    return 0
+
+
+def render(units: Units) -> tuple[str, str]:
+    """Return the service's text and the socket's."""
+    hosts = ["--host", "fd://", *(word for each in units.hosts for word in ("--host", each))]
+    start = " ".join(_quoted(word) for word in (*units.command, "serve", *hosts))
+    service = f"""\
+[Unit]
+Description={units.name} container engine
+Requires={units.name}.socket
+After={units.name}.socket network-online.target
+Wants=network-online.target
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={start}
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+RestartSec=1
+TimeoutStopSec=90
+# Containers, and the processes above them, go on when the engine is stopped or upgraded.
+KillMode=process
+# The engine makes the groups of its containers in its own.
+Delegate=yes
+TasksMax=infinity
+LimitNOFILE=1048576
+{"" if units.user else "OOMScoreAdjust=-500"}
+
+[Install]
+WantedBy={"default.target" if units.user else "multi-user.target"}
+"""
+    socket = f"""\
+[Unit]
+Description={units.name} container engine, its socket
+
+[Socket]
+ListenStream={units.socket}
+SocketMode=0660
+{f"SocketGroup={units.group}" if units.group else ""}
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+"""
+    return service.replace("\n\n\n", "\n\n"), socket.replace("0660\n\nRemove", "0660\nRemove")
+
+
+def _asked(call: "Call") -> tuple[Units, str]:
+    import argparse
+
+    parser = argparse.ArgumentParser(prog=f"{call.plan.name} {call.verb}", allow_abbrev=False)
+    parser.add_argument("--user", action="store_true", help="your own systemd, not the host's")
+    parser.add_argument("--destdir", default="", metavar="DIR", help="the root of another system; nothing is started")
+    parser.add_argument("-H", "--host", action="append", default=[], metavar="ADDRESS")
+    flags = parser.parse_args(call.arguments)
+    name = f"moby-{call.plan.name}"
+    if flags.user:
+        config = os.environ.get("XDG_CONFIG_HOME") or f"{os.environ.get('HOME', '/nonexistent')}/.config"
+        folder = Path(config, "systemd/user")
+        default = f"%t/moby/{call.plan.name}.sock"
+    else:
+        folder = Path("/etc/systemd/system")
+        default = f"/run/moby/{call.plan.name}.sock"
+    sockets = [each.removeprefix("unix://") for each in flags.host if each.startswith("unix://")]
+    if len(sockets) > 1:
+        raise Invalid("the socket unit has one Unix socket", hint="name others in ExecStart with `systemctl edit`")
+    units = Units(
+        Path(f"{flags.destdir}{folder}") if flags.destdir else folder,
+        name,
+        flags.user,
+        sockets[0].replace("%", "%%") if sockets else default,
+        tuple(each for each in flags.host if not each.startswith("unix://")),
+        _command(call),
+        "" if flags.user else _group(),
+    )
+    return units, flags.destdir
+
+
+def _command(call: "Call") -> tuple[str, ...]:
+    """Return how this distribution was started, with its flags, by absolute paths."""
+    program = Path(sys.argv[0]).absolute()
+    root = ("--root", str(Path(call.root).absolute())) if call.root else ()
+    config = ("--config", str(call.config.absolute())) if call.config else ()
+    form = ("--log-format", call.log_form) if call.log_form != "text" else ()
+    return (sys.executable, str(program), *root, *config, "--log-level", call.log_level, *form)
+
+
+def _group() -> str:
+    """Return the group that may use the socket: docker's, where there is one."""
+    import grp
+
+    try:
+        return grp.getgrnam("docker").gr_name
+    except KeyError:
+        return ""
+
+
+def _quoted(word: str) -> str:
+    """Return a word as a unit's command line has it (systemd.service(5), command lines)."""
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{text}"' if not text or any(each in text for each in " \t'\";") else text
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        hint = "be root, or install it for yourself with --user"
+        raise HostUnfit(f"can't write {path}: {error.strerror}", hint=hint) from error
+
+
+def _systemctl(units: Units, *words: str) -> None:
+    command = ["systemctl", *(["--user"] if units.user else []), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise HostUnfit("systemctl isn't there", hint="this host has no systemd; use `serve`") from error
+    if done.returncode:
+        raise HostUnfit(f"{' '.join(command)} failed: {done.stderr.strip()}", hint="see that systemd runs here")

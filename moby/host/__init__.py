@@ -1,0 +1,1 @@
+"""The kernel: namespaces, mounts, cgroups, capabilities, seccomp, processes, and what a host can do."""

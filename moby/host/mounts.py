@@ -1,0 +1,147 @@
+"""Mounts, by descriptor: so that no name is resolved twice, and none leaves the root that it was meant for."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+from moby.host.syscalls import call, libc, syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "ACCESS_TIME", "ATTRIBUTES", "FLAGS", "PROPAGATION", "attach", "clone_tree", "is_proc", "map_ids", "mount",
+    "open_in_root", "pivot_root", "set_attributes", "set_propagation", "unmount",
+]  # fmt: skip
+
+FLAGS: Mapping[str, int] = {
+    "ro": 0x1, "nosuid": 0x2, "nodev": 0x4, "noexec": 0x8, "sync": 0x10, "remount": 0x20, "mand": 0x40,
+    "dirsync": 0x80, "nosymfollow": 0x100, "noatime": 0x400, "nodiratime": 0x800, "bind": 0x1000, "rec": 0x4000,
+    "silent": 0x8000, "acl": 0x10000, "relatime": 0x200000, "iversion": 0x800000, "strictatime": 0x1000000,
+    "lazytime": 0x2000000,
+}  # fmt: skip
+"""MS_* of mount(2)."""
+
+ATTRIBUTES: Mapping[str, int] = {
+    "ro": 0x1, "nosuid": 0x2, "nodev": 0x4, "noexec": 0x8, "noatime": 0x10, "strictatime": 0x20, "nodiratime": 0x80,
+    "nosymfollow": 0x200000,
+}  # fmt: skip
+"""MOUNT_ATTR_* of mount_setattr(2); the three of access time share one field, in which 0 is relatime."""
+ACCESS_TIME = 0x70
+"""The field of access time."""
+
+PROPAGATION: Mapping[str, int] = {
+    "unbindable": 1 << 17, "private": 1 << 18, "slave": 1 << 19, "shared": 1 << 20,
+}  # fmt: skip
+"""MS_UNBINDABLE and so on; an `r` before the name makes it recursive (mount(2))."""
+
+_MS_REC = 0x4000
+_PROC_MAGIC = 0x9FA0
+_MNT_DETACH = 2
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
+_OPEN_TREE_CLONE = 1
+_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+_MOVE_MOUNT_EMPTY_PATHS = 0x4 | 0x40
+_ATTR_IDMAP = 0x00100000
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_IN_ROOT = 0x10
+_TRIES = 100
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = (
+        ("set", ctypes.c_uint64),
+        ("clear", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """Mount a file system (mount(2)); OSError names the target."""
+    texts = [os.fsencode(text) for text in (source, target, kind, data)]
+    call(libc.mount, texts[0], texts[1], texts[2] or None, flags, texts[3] or None, what=target)
+
+
+def unmount(target: str, *, detach: bool = False) -> None:
+    """Unmount; with `detach` at once for all names, and for good when nobody uses it any more (umount2(2))."""
+    call(libc.umount2, os.fsencode(target), _MNT_DETACH if detach else 0, what=target)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """Make a mount the root of this mount namespace (pivot_root(2))."""
+    syscall("pivot_root", os.fsencode(new_root), os.fsencode(put_old), what=new_root)
+
+
+def set_propagation(target: str, name: str) -> None:
+    """Set how mounts below `target` are shared with other namespaces: a name of PROPAGATION, perhaps with an `r`."""
+    recursive = name.startswith("r")
+    call(
+        libc.mount, b"none", os.fsencode(target), None,
+        PROPAGATION[name.removeprefix("r") if recursive else name] | (_MS_REC if recursive else 0), None,
+        what=target,
+    )  # fmt: skip
+
+
+def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0) -> int:
+    """Open a path as a process with that root would see it; links, and those of /proc, can't lead out (openat2(2))."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    relative = path.lstrip("/") or "."
+    for _ in range(_TRIES):
+        # What mounts or renames anywhere may keep the kernel from being sure of a "..".
+        try:
+            return syscall("openat2", root_fd, os.fsencode(relative), ctypes.byref(how), ctypes.sizeof(how), what=path)
+        except BlockingIOError:
+            continue
+    raise BlockingIOError(errno.EAGAIN, "it is renamed again and again", path)
+
+
+def is_proc(fd: int) -> bool:
+    """Whether a descriptor is of a file or folder of procfs (fstatfs(2))."""
+    buffer = ctypes.create_string_buffer(256)
+    call(libc.fstatfs, fd, buffer)
+    return ctypes.c_long.from_buffer(buffer).value == _PROC_MAGIC
+
+
+def clone_tree(path: str, *, recursive: bool = False, directory_fd: int = _AT_FDCWD) -> int:
+    """Return a descriptor of a detached copy of a mount, which a bind mount is made of (open_tree(2)).
+
+    An empty path copies what `directory_fd` itself is; without one it is never the working folder, but not found.
+    """
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    flags |= 0 if path or directory_fd == _AT_FDCWD else _AT_EMPTY_PATH
+    return syscall("open_tree", directory_fd, os.fsencode(path), flags, what=path)
+
+
+def attach(tree_fd: int, target_fd: int) -> None:
+    """Put a detached mount onto what a descriptor refers to (move_mount(2))."""
+    syscall("move_mount", tree_fd, b"", target_fd, b"", _MOVE_MOUNT_EMPTY_PATHS)
+
+
+def set_attributes(
+    fd: int, *, on: int = 0, off: int = 0, propagation: int = 0, recursive: bool = False, path: str = ""
+) -> None:
+    """Change attributes of a mount, leaving the others as they are (mount_setattr(2))."""
+    attributes = _MountAttributes(on, off, propagation, 0)
+    flags = (0 if path else _AT_EMPTY_PATH) | (_AT_RECURSIVE if recursive else 0)
+    syscall("mount_setattr", fd, os.fsencode(path), flags, ctypes.byref(attributes), ctypes.sizeof(attributes))
+
+
+def map_ids(tree_fd: int, user_fd: int, *, recursive: bool = False) -> None:
+    """Have a detached mount, never seen before, show its files' owners as a user namespace maps them.
+
+    mount_setattr(2), MOUNT_ATTR_IDMAP: OSError EPERM for who isn't root of the file system's own user namespace, and
+    EINVAL for a file system that can't.
+    """
+    attributes = _MountAttributes(_ATTR_IDMAP, 0, 0, user_fd)
+    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    syscall("mount_setattr", tree_fd, b"", flags, ctypes.byref(attributes), ctypes.sizeof(attributes))

@@ -1,0 +1,257 @@
+"""Processes: cloning, pidfds, and the attributes that only prctl(2) sets."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+
+from moby.host.files import read_text
+from moby.host.lean import signals
+from moby.host.syscalls import call, fork_quietly, libc, syscall, syscall_holding_gil
+from moby.values import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from typing import NoReturn
+
+__all__ = [
+    "CLONE_PARENT", "LONGEST_POLL_MS", "ProcessStat", "clone", "close_other_descriptors", "execute", "execute_path",
+    "forget_arguments", "fork", "has_threads", "prctl", "process_stat", "readable", "reap", "send_signal",
+    "set_child_subreaper", "set_domain_name", "set_dumpable", "set_keep_capabilities", "set_no_new_privileges",
+    "set_parent_death_signal", "wait_ended",
+]  # fmt: skip
+
+CLONE_PARENT = 0x00008000
+_AT_SYMLINK_NOFOLLOW = 0x100
+_CLONE_PIDFD = 0x00001000
+_CLONE_CLEAR_SIGHAND = 0x100000000
+_CLONE_INTO_CGROUP = 0x200000000
+_SIGNALS = tuple(signals.valid_signals() - {signals.SIGKILL, signals.SIGSTOP})
+_WALL = 0x40000000
+LONGEST_POLL_MS = 2**31 - 1
+"""What poll(2) takes, some 24 days."""
+_PF_EXITING = 0x4
+_PF_FORKNOEXEC = 0x40
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_GET_CHILD_SUBREAPER = 37
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+class _CloneArguments(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls", "set_tid",
+            "set_tid_size", "cgroup",
+        )
+    )  # fmt: skip
+
+
+def clone(child: Callable[[], NoReturn], flags: int = 0, *, group: int = -1) -> tuple[int, int]:
+    """Run `child` in a copy of this process, in new namespaces by `flags`; return its pid and a pidfd.
+
+    `group` is a descriptor of a control group's folder (version 2), in which the copy then begins.
+
+    `child` starts with every signal at its default and unblocked, and must end in an exec or `os._exit`; should it
+    return or raise, the copy exits with 70. The caller must be single-threaded: another thread's locks stay locked
+    in the copy for ever. With CLONE_PARENT the copy becomes a child of the caller's parent. OSError as clone3(2).
+    """
+    pidfd = ctypes.c_int(-1)
+    arguments = _CloneArguments(
+        flags=flags | _CLONE_PIDFD | _CLONE_CLEAR_SIGHAND | (_CLONE_INTO_CGROUP if group >= 0 else 0),
+        cgroup=max(group, 0),
+        pidfd=ctypes.addressof(pidfd),
+        # CLONE_PARENT takes the exit signal over from the caller, and refuses one of its own.
+        exit_signal=0 if flags & CLONE_PARENT else signals.SIGCHLD,
+    )
+    # Until it has given up the caller's handlers, the copy must not run one of them.
+    before = signals.pthread_sigmask(signals.SIG_SETMASK, signals.valid_signals())
+    try:
+        pid = syscall_holding_gil("clone3", ctypes.byref(arguments), ctypes.sizeof(arguments))
+        if pid == 0:
+            _become(child)
+    finally:
+        signals.pthread_sigmask(signals.SIG_SETMASK, before)
+    return pid, pidfd.value
+
+
+def fork(child: Callable[[], NoReturn]) -> tuple[int, int]:
+    """Run `child` in a copy of this process; return its pid and a pidfd. OSError as fork(2).
+
+    As `clone`, but the caller may have threads: the C library's locks are free in the copy, which has one thread.
+    The copy must touch no lock of Python's own; to have namespaces, it clones again.
+    """
+    before = signals.pthread_sigmask(signals.SIG_SETMASK, signals.valid_signals())
+    try:
+        pid = fork_quietly()
+        if pid == 0:
+            _become(child)
+    finally:
+        signals.pthread_sigmask(signals.SIG_SETMASK, before)
+    return pid, os.pidfd_open(pid)
+
+
+def _become(child: Callable[[], NoReturn]) -> NoReturn:
+    """Turn a fresh copy into a process of its own; never returns."""
+    try:
+        signals.set_wakeup_fd(-1)
+        for number in _SIGNALS:
+            if signals.getsignal(number) is not signals.SIG_DFL:
+                try:
+                    signals.signal(number, signals.SIG_DFL)
+                except (OSError, ValueError):
+                    continue
+        signals.pthread_sigmask(signals.SIG_SETMASK, ())
+        child()
+    finally:
+        os._exit(70)
+
+
+def has_threads() -> bool:
+    """Whether this process has more threads than the calling one."""
+    return os.stat("/proc/self/task").st_nlink > 3
+
+
+def reap(pidfd: int) -> int | None:
+    """Wait for a child to end and return its exit code, 128+n for signal n; None where it isn't ours any more."""
+    try:
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | _WALL)
+    except ChildProcessError:
+        return None
+    if result is None:
+        return None
+    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
+
+
+def send_signal(pidfd: int, number: int) -> None:
+    """Send a signal to exactly the process of a pidfd; ProcessLookupError where it has ended."""
+    syscall("pidfd_send_signal", pidfd, number, None, 0)
+
+
+@frozen
+class ProcessStat:
+    """What /proc says of a process (proc_pid_stat(5))."""
+
+    pid: int
+    state: str
+    """One letter; Z and X are ended."""
+    parent: int
+    start_ticks: int
+    """Since boot; with the pid it names a process for as long as this boot lasts."""
+    exiting: bool = False
+    """Whether it has left its program for good (PF_EXITING)."""
+    copied: bool = False
+    """Whether it still is the copy of its parent that it began as, and has never become a program (PF_FORKNOEXEC)."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether only its exit status is left."""
+        return self.state in "ZX"
+
+
+def process_stat(pid: int) -> ProcessStat | None:
+    """Read /proc/PID/stat; None where there is no such process."""
+    try:
+        text = read_text(f"/proc/{pid}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()
+    flags = int(fields[6])
+    return ProcessStat(
+        pid, fields[0], int(fields[1]), int(fields[19]), bool(flags & _PF_EXITING), bool(flags & _PF_FORKNOEXEC)
+    )
+
+
+def close_other_descriptors(keep: Collection[int]) -> None:
+    """Close every descriptor from 3 on except those to keep (close_range(2))."""
+    first = 3
+    for fd in sorted({fd for fd in keep if fd >= 3}):
+        if fd > first:
+            syscall("close_range", first, fd - 1, 0)
+        first = fd + 1
+    syscall("close_range", first, 0x7FFFFFFF, 0)
+
+
+def prctl(option: int, argument: int = 0, second: int = 0) -> int:
+    """Call prctl(2)."""
+    return call(libc.prctl, option, argument, second, 0, 0, what=f"prctl({option})")
+
+
+def set_no_new_privileges() -> None:
+    """Keep this process and all that it starts from gaining privileges by exec; there is no way back."""
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Have the kernel send this process a signal when the thread that made it ends."""
+    prctl(_PR_SET_PDEATHSIG, number)
+
+
+def set_child_subreaper(on: bool = True) -> bool:
+    """Become the parent of descendants whose own parent has ended; return whether this process was that before."""
+    before = ctypes.c_int()
+    call(libc.prctl, _PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0, what="PR_GET_CHILD_SUBREAPER")
+    prctl(_PR_SET_CHILD_SUBREAPER, int(on))
+    return bool(before.value)
+
+
+def set_keep_capabilities(on: bool) -> None:
+    """Keep permitted capabilities over a change from root to another user."""
+    prctl(_PR_SET_KEEPCAPS, int(on))
+
+
+def set_dumpable(on: bool) -> None:
+    """Say whether others of the same user may look into this process by /proc."""
+    prctl(_PR_SET_DUMPABLE, int(on))
+
+
+def forget_arguments() -> None:
+    """Blank this process's command line and first environment, which /proc shows to whoever sees the process."""
+    fields = read_text("/proc/self/stat").rpartition(")")[2].split()
+    for start, end in (fields[45:47], fields[47:49]):
+        if 0 < int(start) < int(end):
+            ctypes.memset(int(start), 0, int(end) - int(start))
+
+
+def execute(folder: int, name: str, arguments: Sequence[str], environment: Sequence[str]) -> NoReturn:
+    """Become the program of a name in a folder, with the environment exactly as given (execveat(2)).
+
+    OSError where the kernel refuses it, where the name is a link, and, for a `folder` that closes on exec, where it
+    is a script.
+    """
+    flags = _AT_SYMLINK_NOFOLLOW
+    syscall("execveat", folder, os.fsencode(name), _strings(arguments), _strings(environment), flags)
+    raise AssertionError("execveat returned")
+
+
+def execute_path(path: str, arguments: Sequence[str], environment: Sequence[str]) -> NoReturn:
+    """Become the program of a path, as `execute`, where execveat(2) can't be used; OSError as execve(2)."""
+    call(libc.execve, os.fsencode(path), _strings(arguments), _strings(environment))
+    raise AssertionError("execve returned")
+
+
+def _strings(items: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:
+    return (ctypes.c_char_p * (len(items) + 1))(*(os.fsencode(item) for item in items), None)
+
+
+def set_domain_name(name: str) -> None:
+    """Set the NIS domain name of this UTS namespace (setdomainname(2))."""
+    data = os.fsencode(name)
+    call(libc.setdomainname, data, len(data))
+
+
+def readable(fd: int, timeout_s: float) -> bool:
+    """Wait until a descriptor can be read, or has come to its end; False where it hasn't in time."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(min(max(0.0, timeout_s) * 1000, LONGEST_POLL_MS)))
+
+
+def wait_ended(pidfd: int, timeout_s: float) -> bool:
+    """Wait until any process has ended, child or not; False where it hasn't in time."""
+    return readable(pidfd, timeout_s)

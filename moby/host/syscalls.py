@@ -1,0 +1,99 @@
+"""System calls that Python's standard library lacks: the C library, numbers by architecture, and errors.
+
+Whatever has a function in glibc and musl is called by name; numbers are only for the rest. Numbers from 424 on are
+the same on every architecture.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["NUMBERS", "call", "current_folder", "fork_quietly", "libc", "syscall", "syscall_holding_gil"]
+
+libc = ctypes.CDLL(None, use_errno=True)
+_holding_gil = ctypes.PyDLL(None, use_errno=True)
+
+_PIVOT_ROOT = {"x86_64": 155, "i686": 217, "armv7l": 218, "ppc64le": 203, "s390x": 217}
+_BPF = {"x86_64": 321, "i686": 357, "armv7l": 386, "ppc64le": 361, "s390x": 351}
+_EXECVEAT = {"x86_64": 322, "i686": 358, "armv7l": 387, "ppc64le": 362, "s390x": 354}
+_GETCWD = {"x86_64": 79, "i686": 183, "armv7l": 183, "ppc64le": 182, "s390x": 183}
+_KEYCTL = {"x86_64": 250, "i686": 288, "armv7l": 311, "ppc64le": 271, "s390x": 280}
+_SECCOMP = {"x86_64": 317, "i686": 354, "armv7l": 383, "ppc64le": 358, "s390x": 348}
+_SCHED_SETATTR = {"x86_64": 314, "i686": 351, "armv7l": 380, "ppc64le": 355, "s390x": 345}
+_IOPRIO_SET = {"x86_64": 251, "i686": 289, "armv7l": 314, "ppc64le": 273, "s390x": 282}
+_SET_MEMPOLICY = {"x86_64": 238, "i686": 276, "armv7l": 321, "ppc64le": 261, "s390x": 270}
+_MACHINE = os.uname().machine
+
+NUMBERS = {
+    "pivot_root": _PIVOT_ROOT.get(_MACHINE, 41),
+    "bpf": _BPF.get(_MACHINE, 280),
+    "execveat": _EXECVEAT.get(_MACHINE, 281),
+    "getcwd": _GETCWD.get(_MACHINE, 17),
+    "keyctl": _KEYCTL.get(_MACHINE, 219),
+    "seccomp": _SECCOMP.get(_MACHINE, 277),
+    "sched_setattr": _SCHED_SETATTR.get(_MACHINE, 274),
+    "ioprio_set": _IOPRIO_SET.get(_MACHINE, 30),
+    "set_mempolicy": _SET_MEMPOLICY.get(_MACHINE, 237),
+    "pidfd_send_signal": 424,
+    "open_tree": 428,
+    "move_mount": 429,
+    "pidfd_open": 434,
+    "clone3": 435,
+    "close_range": 436,
+    "openat2": 437,
+    "pidfd_getfd": 438,
+    "mount_setattr": 442,
+}
+"""Numbers of this machine; the defaults are those of the generic table (aarch64, riscv64)."""
+
+
+def _converted(argument: Any) -> Any:
+    """Widen an integer to a register, since variadic arguments carry no type."""
+    return ctypes.c_long(argument) if isinstance(argument, int) else argument
+
+
+def call(function: Any, *arguments: Any, what: str = "") -> int:
+    """Call a function of the C library; OSError where it returns -1, with `what` as its file name."""
+    result: int = function(*(_converted(argument) for argument in arguments))
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what or function.__name__)
+    return result
+
+
+def syscall(name: str, *arguments: Any, what: str = "") -> int:
+    """Make a system call by name; OSError as `call`."""
+    return call(libc.syscall, NUMBERS[name], *arguments, what=what or name)
+
+
+def current_folder() -> str:
+    """Return the working folder as the kernel says it: one outside this process's root starts with "(unreachable)".
+
+    The C library's getcwd(3) would look for a path of its own instead.
+    """
+    buffer = ctypes.create_string_buffer(os.pathconf("/", "PC_PATH_MAX"))
+    length = syscall("getcwd", buffer, len(buffer))
+    return os.fsdecode(buffer.raw[: length - 1])
+
+
+def fork_quietly() -> int:
+    """Fork with all locks of the C library and the interpreter usable in the copy, and without os.fork's warning.
+
+    It warns where there are threads, since few copies do with so little of Python as those of this project do. No
+    bytecode may run between the fork and the interpreter's own repairs after it, so this can't be done by ctypes.
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def syscall_holding_gil(name: str, *arguments: Any) -> int:
+    """Make a system call without releasing the interpreter's lock, so that a cloned child holds it too."""
+    return call(_holding_gil.syscall, NUMBERS[name], *arguments, what=name)

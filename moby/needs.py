@@ -1,0 +1,45 @@
+"""Whether a host has what a component needs of it, and how `doctor` says so."""
+
+import importlib.util
+from typing import Any
+
+from attrs import evolve
+
+from moby.component import HostNeed
+from moby.host import facts
+from moby.plan import Instance
+
+__all__ = ["COLUMNS", "Check", "check", "judge", "needs_of", "row"]
+
+Check = dict[str, Any]
+COLUMNS = ("component", "need", "met", "detail", "fix")
+
+
+def needs_of(instance: Instance) -> tuple[HostNeed, ...]:
+    """Return what a part needs of its host, as its options have it."""
+    return tuple(
+        evolve(need, name=str(instance.config[need.option])) if instance.config.get(need.option) else need
+        for need in instance.facts.host
+    )
+
+
+def judge(need: HostNeed) -> facts.Probe:
+    """Try a need here; may start the binary that is asked about with `--version`, for five seconds at most."""
+    found = facts.probe(need.what, need.name, need.version, package=need.package)
+    if not found.ok and need.module and importlib.util.find_spec(need.module) is not None:
+        return facts.Probe(True, f"the Python package {need.module} brings it")
+    return found
+
+
+def check(component: str, policy: str, need: HostNeed, seen: facts.Probe) -> Check:
+    """Return how a need of a part was judged, as JSON has it."""
+    return {
+        "component": component, "need": f"{need.what} {need.name}{need.version}", "ok": seen.ok,
+        "detail": seen.detail, "fix": "" if seen.ok else seen.fix, "policy": policy,
+    }  # fmt: skip
+
+
+def row(of: Check) -> list[str]:
+    """Return a check as a table has it; an engine goes on without a part that it may leave out."""
+    met = "ok" if of["ok"] else "UNMET" if of["policy"] in ("required", "") else "unmet, so left out"
+    return [of["component"], of["need"], met, of["detail"], of["fix"]]

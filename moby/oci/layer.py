@@ -1,0 +1,385 @@
+"""Layers: tar archives read from anybody and written reproducibly (image-spec, layer.md; POSIX pax, ustar; GNU tar).
+
+The reader returns entries or raises Invalid; it holds one header and one chunk in memory, whatever it is given.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import BinaryIO
+
+from attrs import evolve, field, frozen
+
+from moby.errors import Conflict, Invalid
+from moby.oci.digest import CHUNK_BYTES
+
+__all__ = ["Content", "EntryType", "LayerEntry", "read", "write"]
+
+_BLOCK = 512
+_COPIED = 1 << 15
+"""Below so many bytes a copy is cheaper than a view."""
+_LONGEST_HEADER = 1 << 20
+"""Of one pax or GNU extension header; what real layers hold is below 64 KiB (ACLs, capabilities)."""
+_LONGEST_PATH = 4095
+_LONGEST_NAME = 255
+_MAX = (1 << 63) - 1
+_XATTR = "SCHILY.xattr."
+_END = bytes(_BLOCK)
+_OCTAL = {"uid": 1 << 21, "gid": 1 << 21, "size": 1 << 33}
+"""What a ustar header's digits can't hold any more."""
+
+
+class EntryType(Enum):
+    """What an entry is, by its ustar type flag."""
+
+    FILE = b"0"
+    HARDLINK = b"1"
+    SYMLINK = b"2"
+    CHARACTER = b"3"
+    BLOCK = b"4"
+    DIRECTORY = b"5"
+    FIFO = b"6"
+
+
+_DEVICES = (EntryType.CHARACTER, EntryType.BLOCK)
+_TYPES = {each.value: each for each in EntryType} | {b"\0": EntryType.FILE, b"7": EntryType.FILE}
+
+
+@frozen
+class LayerEntry:
+    """One entry of a layer. Text is as `os.fsdecode` gives it, so that any bytes survive."""
+
+    path: str
+    """Relative to the root, normal, never with `..`; empty is the root itself."""
+    type: EntryType = EntryType.FILE
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    link: str = ""
+    """A symlink's text as it stands; a hard link's target, as `path`."""
+    device: tuple[int, int] = (0, 0)
+    """Major and minor number."""
+    xattrs: Mapping[str, bytes] = field(factory=dict)
+
+
+class _Cursor:
+    """A source read in large chunks, and given out in the sizes that a tar has."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._chunk = b""
+        self._start = 0
+
+    def part(self, most: int) -> bytes | memoryview:
+        """Return some of the next bytes, without a copy where that pays; empty at the end."""
+        start = self._start
+        if start >= len(self._chunk):
+            self._chunk, start = self._source.read(CHUNK_BYTES), 0
+        self._start = start + most
+        if most < _COPIED:
+            return self._chunk[start : self._start]
+        if not start and most >= len(self._chunk):
+            return self._chunk
+        return memoryview(self._chunk)[start : self._start]
+
+    def exactly(self, size: int, what: str, *, at_end: bool = False) -> bytes:
+        """Return so many bytes; Invalid where there are fewer, but for none `at_end`."""
+        start = self._start
+        if start + size <= len(self._chunk):
+            self._start = start + size
+            return self._chunk[start : self._start]
+        parts: list[bytes | memoryview] = []
+        left = size
+        while left:
+            part = self.part(left)
+            if not part:
+                if at_end and not parts:
+                    return b""
+                raise Invalid(f"layer ends inside {what}")
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
+
+    def drain(self) -> None:
+        """Read to the end."""
+        while self._source.read(CHUNK_BYTES):
+            pass
+
+
+class Content:
+    """The bytes of one entry, to be read before the next entry is asked for; iterating gives chunks."""
+
+    def __init__(self, source: _Cursor, path: str, size_bytes: int) -> None:
+        self._source = source
+        self._path = path
+        self._left = size_bytes
+        self._padding = -size_bytes % _BLOCK
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        while self._left:
+            chunk = self._source.part(self._left)
+            if not chunk:
+                raise Invalid(f"layer ends inside {self._path!r}")
+            self._left -= len(chunk)
+            yield chunk
+
+    def finish(self) -> None:
+        """Pass over what wasn't read, and the padding after it."""
+        if self._left:
+            for _ in self:
+                pass
+        if self._padding:
+            self._source.exactly(self._padding, "padding")
+            self._padding = 0
+
+
+def read(source: BinaryIO) -> Iterator[tuple[LayerEntry, Content]]:
+    """Yield a layer's entries with their bytes; Invalid where it is no tar, or an entry is out of bounds.
+
+    Reads the source to its end, so that a digest over it is whole. Sparse files and multi-volume archives, which no
+    image builder writes, are Invalid too.
+    """
+    shared: dict[str, bytes] = {}
+    cursor = _Cursor(source)
+    while (block := cursor.exactly(_BLOCK, "a header", at_end=True)) and block != _END:
+        extended: dict[str, bytes] = dict(shared)
+        while (flag := _checked(block)[156:157]) in b"xgLK":
+            size = _number(block[124:136], "size")
+            if size > _LONGEST_HEADER:
+                raise Invalid(f"layer has an extension header of {size} bytes; {_LONGEST_HEADER} are the most")
+            body = cursor.exactly(size, "an extension header")
+            cursor.exactly(-size % _BLOCK, "padding")
+            if flag in b"xg":
+                records = _pax(body)
+                extended |= records
+                if flag == b"g":
+                    shared |= records
+            else:
+                extended["path" if flag == b"L" else "linkpath"] = body.partition(b"\0")[0]
+            block = cursor.exactly(_BLOCK, "a header")
+        entry = _entry(block, extended)
+        content = Content(cursor, entry.path, entry.size_bytes)
+        yield entry, content
+        content.finish()
+    cursor.drain()
+
+
+def _checked(block: bytes) -> bytes:
+    """Check a header's checksum: the sum of its bytes, its own field as spaces."""
+    if _number(block[148:156], "checksum") != sum(block) - sum(block[148:156]) + 8 * 32:
+        raise Invalid("layer is no tar archive, or damaged: a header's checksum is wrong")
+    return block
+
+
+def _number(text: bytes, what: str) -> int:
+    """Read octal digits, or GNU's base 256 with the top bit set."""
+    if text[0] & 0x80:
+        number = int.from_bytes(text, "big", signed=False) - (0x80 << 8 * (len(text) - 1))
+    else:
+        digits = text.partition(b"\0")[0].strip(b" ") or b"0"
+        try:
+            number = int(digits, 8) if digits.isdigit() else -1
+        except ValueError:
+            number = -1
+        if number < 0:
+            raise Invalid(f"layer has a header with a {what} that is no number")
+    if number > _MAX:
+        raise Invalid(f"layer has a header with a {what} out of range")
+    return number
+
+
+def _pax(body: bytes) -> dict[str, bytes]:
+    """Read the records of a pax header: `LENGTH KEY=VALUE\\n`."""
+    records: dict[str, bytes] = {}
+    start = 0
+    while start < len(body):
+        digits, space, _ = body[start : start + 21].partition(b" ")
+        end = start + int(digits) if space and re.fullmatch(rb"[0-9]{1,20}", digits) else 0
+        record = body[start + len(digits) + 1 : end]
+        key, equals, value = record[:-1].partition(b"=")
+        if not start < end <= len(body) or record[-1:] != b"\n" or not equals:
+            raise Invalid("layer has a damaged pax header")
+        if value:  # an empty one takes a record back, which leaves the header's own
+            records[key.decode("utf-8", "surrogateescape")] = value
+        start = end
+    return records
+
+
+def _entry(block: bytes, extended: Mapping[str, bytes]) -> LayerEntry:
+    """Put one entry together from its header and what extension headers say over it."""
+    flag = block[156:157]
+    path = _text(extended.get("path"), _ustar_path(block))
+    if flag in b"SMVD" or (extended and any(key.startswith("GNU.sparse.") for key in extended)):
+        raise Invalid(f"layer entry {path!r} is sparse or spans volumes, which isn't read here")
+    kind = _TYPES.get(flag)
+    if kind is None:
+        raise Invalid(f"layer entry {path!r} has the unknown type {flag!r}")
+    if kind is EntryType.FILE and path.endswith("/"):
+        kind = EntryType.DIRECTORY  # as tar wrote folders before ustar
+    link = _text(extended.get("linkpath"), block[157:257].partition(b"\0")[0])
+    has_bytes = kind is EntryType.FILE
+    return LayerEntry(
+        path=_normal(path, "layer entry"),
+        type=kind,
+        mode=_number(block[100:108], "mode") & 0o7777,
+        uid=_decimal(extended, "uid", block[108:116]),
+        gid=_decimal(extended, "gid", block[116:124]),
+        size_bytes=_decimal(extended, "size", block[124:136]) if has_bytes else 0,
+        mtime_ns=_mtime(extended.get("mtime"), block[136:148]),
+        link=_linked(kind, path, link),
+        device=(_number(block[329:337], "device"), _number(block[337:345], "device")) if kind in _DEVICES else (0, 0),
+        xattrs={key[len(_XATTR) :]: value for key, value in extended.items() if key.startswith(_XATTR)},
+    )
+
+
+def _ustar_path(block: bytes) -> bytes:
+    name = block[:100].partition(b"\0")[0]
+    prefix = block[345:500].partition(b"\0")[0] if block[257:263] == b"ustar\0" else b""
+    return prefix + b"/" + name if prefix else name
+
+
+def _text(over: bytes | None, plain: bytes) -> str:
+    return (plain if over is None else over).decode("utf-8", "surrogateescape")
+
+
+def _normal(path: str, what: str) -> str:
+    """Return a path relative to the root, as every reader of layers takes it; Invalid where it would lead out."""
+    parts = path.split("/")
+    if "" in parts or "." in parts:
+        parts = [part for part in parts if part not in ("", ".")]
+    if ".." in parts:
+        raise Invalid(f"{what} {path[:200]!r} leads out of the layer by ..")
+    if (
+        "\0" in path
+        or len(path) > _LONGEST_PATH
+        or (len(path) > _LONGEST_NAME and max(map(len, parts)) > _LONGEST_NAME)
+    ):
+        raise Invalid(f"{what} {path[:40]!r} is no path that Linux could hold")
+    return "/".join(parts)
+
+
+def _linked(kind: EntryType, path: str, link: str) -> str:
+    if kind is EntryType.HARDLINK:
+        return _normal(link, f"hard link {path!r} to")
+    if kind is EntryType.SYMLINK:
+        if not link or "\0" in link or len(link) > _LONGEST_PATH:
+            raise Invalid(f"symbolic link {path!r} points to nothing that Linux could hold")
+        return link
+    return ""
+
+
+def _decimal(extended: Mapping[str, bytes], key: str, plain: bytes) -> int:
+    text = extended.get(key)
+    if text is None:
+        return _number(plain, key)
+    if not re.fullmatch(rb"[0-9]{1,19}", text) or int(text) > _MAX:
+        raise Invalid(f"layer has a pax header with a {key} that is no number")
+    return int(text)
+
+
+def _mtime(text: bytes | None, plain: bytes) -> int:
+    """Return nanoseconds; what the kernel's clock can't hold is brought into its range."""
+    if text is None:
+        seconds, nanoseconds = 0 if plain[0] == 0xFF else _number(plain, "time"), 0
+    else:
+        found = re.fullmatch(rb"(-?[0-9]{1,19})(?:\.([0-9]{1,30}))?", text)
+        if not found:
+            raise Invalid("layer has a pax header with a time that is no number")
+        seconds = int(found[1])
+        nanoseconds = int((found[2] or b"").ljust(9, b"0")[:9])
+    return max(0, min(seconds, (1 << 33) - 1)) * 1_000_000_000 + nanoseconds
+
+
+class _Chunks(io.RawIOBase):
+    """A reader over an iterator of bytes."""
+
+    def __init__(self, chunks: Iterator[bytes | memoryview]) -> None:
+        super().__init__()
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's type isn't importable
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
+def write(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -> BinaryIO:
+    """Return a reader of the layer that holds the entries, in their order; the same entries give the same bytes.
+
+    Content is asked for as the reader gets there; Conflict where it isn't as long as its entry says.
+    """
+    return io.BufferedReader(_Chunks(_written(entries)), CHUNK_BYTES)
+
+
+def _written(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -> Iterator[bytes | memoryview]:
+    for entry, content in entries:
+        yield from _headers(entry)
+        left = entry.size_bytes
+        for chunk in content:
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield chunk
+        if left:
+            raise Conflict(f"{entry.path!r} changed its size while it was read", hint="try again")
+        yield bytes(-entry.size_bytes % _BLOCK)
+    yield _END * 2
+
+
+def _headers(entry: LayerEntry) -> Iterator[bytes]:
+    """Write a ustar header, with a pax header before it for what doesn't fit."""
+    path = entry.path.encode("utf-8", "surrogateescape")
+    if entry.type is EntryType.DIRECTORY:
+        path = (path or b".") + b"/"  # the root is no absolute path
+    link = entry.link.encode("utf-8", "surrogateescape")
+    seconds, nanoseconds = divmod(entry.mtime_ns, 1_000_000_000)
+    records: dict[str, bytes] = {_XATTR + key: value for key, value in entry.xattrs.items()}
+    if len(path) > 100 or not path.isascii():
+        records["path"] = path
+    if len(link) > 100 or not link.isascii():
+        records["linkpath"] = link
+    if nanoseconds:
+        records["mtime"] = f"{seconds}.{nanoseconds:09}".encode()
+    for key, value in (("uid", entry.uid), ("gid", entry.gid), ("size", entry.size_bytes)):
+        if value >= _OCTAL[key]:
+            records[key] = b"%d" % value
+    if records:
+        body = b"".join(_record(key, records[key]) for key in sorted(records))
+        yield _header(LayerEntry("pax", size_bytes=len(body)), b"pax", b"", b"x") + body + bytes(-len(body) % _BLOCK)
+    small = evolve(
+        entry,
+        uid=entry.uid % _OCTAL["uid"],
+        gid=entry.gid % _OCTAL["gid"],
+        size_bytes=entry.size_bytes % _OCTAL["size"],
+    )
+    yield _header(small, path[:100], link[:100], entry.type.value)
+
+
+def _record(key: str, value: bytes) -> bytes:
+    rest = b" " + key.encode("utf-8", "surrogateescape") + b"=" + value + b"\n"
+    length = len(rest)
+    while len(str(length)) + len(rest) != length:
+        length = len(str(length)) + len(rest)
+    return b"%d" % length + rest
+
+
+def _header(entry: LayerEntry, path: bytes, link: bytes, flag: bytes) -> bytes:
+    head = b"".join((
+        path.ljust(100, b"\0"), b"%07o\0" % entry.mode, b"%07o\0" % entry.uid, b"%07o\0" % entry.gid,
+        b"%011o\0" % entry.size_bytes, b"%011o\0" % (entry.mtime_ns // 1_000_000_000), b" " * 8, flag,
+        link.ljust(100, b"\0"), b"ustar\x0000", bytes(64), b"%07o\0%07o\0" % entry.device,
+    )).ljust(_BLOCK, b"\0")  # fmt: skip
+    return head[:148] + b"%06o\0 " % sum(head) + head[156:]

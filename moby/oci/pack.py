@@ -1,0 +1,161 @@
+"""Packing: a tree of files as entries of a layer, for `moby.oci.layer.write`.
+
+The tree may be written meanwhile, by somebody hostile: every step goes by descriptor, and no link is followed. Entries
+are sorted by name; files of several names become hard links to the first.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+
+from attrs import define, field
+
+from moby.host import tree
+from moby.oci.digest import CHUNK_BYTES
+from moby.oci.layer import EntryType, LayerEntry
+
+__all__ = ["Entry", "OPAQUE", "OVERLAY", "WHITEOUT", "Packing", "is_opaque", "is_whiteout", "xattrs_of"]
+
+Entry = tuple[LayerEntry, Iterable[bytes]]
+WHITEOUT = ".wh."
+OPAQUE = ".wh..wh..opq"
+OVERLAY = ("trusted.overlay.", "user.overlay.")
+"""Beginnings of overlayfs's own attributes (kernel, filesystems/overlayfs)."""
+_KEPT = ("user.", "security.capability", "system.posix_acl_")
+_DEEPEST = 1024
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_TYPES = {
+    stat.S_IFREG: EntryType.FILE, stat.S_IFLNK: EntryType.SYMLINK, stat.S_IFCHR: EntryType.CHARACTER,
+    stat.S_IFBLK: EntryType.BLOCK, stat.S_IFDIR: EntryType.DIRECTORY, stat.S_IFIFO: EntryType.FIFO,
+}  # fmt: skip
+
+
+def is_whiteout(found: os.stat_result) -> bool:
+    """Say whether a file is how overlayfs writes `there is none`: a character device 0/0."""
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
+
+
+def is_opaque(fd: int) -> bool:
+    """Say whether overlayfs shows nothing of what is below a folder."""
+    for prefix in OVERLAY:
+        with suppress(OSError):
+            if os.getxattr(fd, prefix + "opaque") == b"y":
+                return True
+    return False
+
+
+def xattrs_of(fd: int | str) -> dict[str, bytes]:
+    """Return the extended attributes that a layer carries: users' own, file capabilities, access control lists."""
+    found: dict[str, bytes] = {}
+    with suppress(OSError):  # a file system without them
+        for name in os.listxattr(fd):
+            if name.startswith(_KEPT) and not name.startswith(OVERLAY):
+                with suppress(OSError):
+                    found[name] = os.getxattr(fd, name)
+    return found
+
+
+@define
+class Packing:
+    """A tree on its way into a layer.
+
+    `upper` says that it is overlayfs's: what that hides is written as whiteouts. `only` chooses paths; a folder that
+    it leaves out is still looked into.
+    """
+
+    root_fd: int
+    upper: bool = False
+    only: Callable[[str], bool] | None = None
+    _links: dict[tuple[int, int], str] = field(factory=dict, init=False)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries, the root's own first; the descriptor stays the caller's."""
+        root = os.fstat(self.root_fd)
+        if self.only is None or self.only(""):
+            yield self._described("", root, EntryType.DIRECTORY, xattrs=xattrs_of(self.root_fd)), ()
+        yield from self._inside(os.open(".", tree.DIRECTORY_FLAGS, dir_fd=self.root_fd), "", 0)
+
+    def _inside(self, fd: int, path: str, depth: int) -> Iterator[Entry]:
+        """Yield what is in a folder, whose descriptor is this call's to close."""
+        try:
+            with os.scandir(fd) as entries:
+                names = sorted(each.name for each in entries)
+            for name in names:
+                with suppress(FileNotFoundError):  # it went meanwhile
+                    yield from self._one(fd, name, f"{path}/{name}" if path else name, depth)
+        finally:
+            os.close(fd)
+
+    def _one(self, fd: int, name: str, path: str, depth: int) -> Iterator[Entry]:
+        found = os.lstat(name, dir_fd=fd)
+        kind = _TYPES.get(stat.S_IFMT(found.st_mode))
+        if kind is None:
+            return  # sockets, which no layer holds
+        wanted = self.only is None or self.only(path)
+        if self.upper and is_whiteout(found):
+            if wanted:
+                above, _, last = path.rpartition("/")
+                whiteout = f"{above}/{WHITEOUT}{last}" if above else WHITEOUT + last
+                yield LayerEntry(whiteout, mtime_ns=max(0, found.st_mtime_ns)), ()
+            return
+        if kind is EntryType.DIRECTORY:
+            yield from self._folder(fd, name, path, depth, wanted)
+        elif wanted:
+            yield from self._leaf(fd, name, path, found, kind)
+
+    def _folder(self, fd: int, name: str, path: str, depth: int, wanted: bool) -> Iterator[Entry]:
+        if depth > _DEEPEST:
+            raise OSError(f"{path[:200]!r} is nested deeper than {_DEEPEST} folders")
+        inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd)
+        try:
+            found = os.fstat(inner)
+            if wanted:
+                yield self._described(path, found, EntryType.DIRECTORY, xattrs=xattrs_of(inner)), ()
+                if self.upper and is_opaque(inner):
+                    yield LayerEntry(f"{path}/{OPAQUE}", mtime_ns=max(0, found.st_mtime_ns)), ()
+        except BaseException:
+            os.close(inner)
+            raise
+        yield from self._inside(inner, path, depth + 1)
+
+    def _leaf(self, fd: int, name: str, path: str, found: os.stat_result, kind: EntryType) -> Iterator[Entry]:
+        if found.st_nlink > 1:
+            first = self._links.setdefault((found.st_dev, found.st_ino), path)
+            if first != path:
+                yield self._described(path, found, EntryType.HARDLINK, link=first), ()
+                return
+        if kind is EntryType.FILE:
+            yield from self._file(fd, name, path)
+        elif kind is EntryType.SYMLINK:
+            yield self._described(path, found, kind, link=os.readlink(name, dir_fd=fd)), ()
+        else:
+            device = (os.major(found.st_rdev), os.minor(found.st_rdev)) if kind is not EntryType.FIFO else (0, 0)
+            yield self._described(path, found, kind, device=device), ()
+
+    def _file(self, fd: int, name: str, path: str) -> Iterator[Entry]:
+        file = os.open(name, _FILE_FLAGS, dir_fd=fd)
+        try:
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode):
+                return  # it was swapped for something else meanwhile
+            yield (
+                self._described(path, found, EntryType.FILE, size_bytes=found.st_size, xattrs=xattrs_of(file)),
+                _chunks(file, found.st_size),
+            )
+        finally:
+            os.close(file)
+
+    def _described(self, path: str, found: os.stat_result, kind: EntryType, **more: object) -> LayerEntry:
+        return LayerEntry(
+            path, kind, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, mtime_ns=max(0, found.st_mtime_ns),
+            **more,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+def _chunks(fd: int, size_bytes: int) -> Iterator[bytes]:
+    """Yield a file's bytes, as many as it had when it was looked at; one that is shorter by now ends early."""
+    left = size_bytes
+    while left and (chunk := os.read(fd, min(left, CHUNK_BYTES))):
+        left -= len(chunk)
+        yield chunk

@@ -1,0 +1,188 @@
+"""Unpacking one layer for overlayfs: into a folder of its own, with the layers below only looked at.
+
+What it hides is written as overlayfs reads it (kernel, filesystems/overlayfs): a character device 0/0 in place of one
+name, an attribute on a folder that shows nothing of what is below. Merged with the layers below it shows just what
+`Unpacking` would have made of all of them: a link below on the way is followed, a folder below that the layer doesn't
+describe keeps its attributes, and a hard link to a file below brings that file up.
+"""
+
+import errno
+import os
+import stat
+from contextlib import suppress
+
+from attrs import define, field
+
+from moby.errors import Invalid
+from moby.host import tree
+from moby.oci.digest import CHUNK_BYTES
+from moby.oci.layer import LayerEntry
+from moby.oci.pack import OPAQUE, WHITEOUT, is_opaque, is_whiteout, xattrs_of
+from moby.oci.unpack import Canonical, Meta, Unpacking, meta_of
+
+__all__ = ["UpperUnpacking"]
+
+_AUFS = ".wh..wh."
+
+
+@define
+class UpperUnpacking(Unpacking):
+    """One layer on its way into an overlay's upper folder: apply it, then finish."""
+
+    lowers: tuple[int, ...] = ()
+    """Descriptors of the folders below, the topmost first; the caller's."""
+    user_attributes: bool = False
+    """Whether overlayfs is mounted with `userxattr`, as it must be in a user namespace."""
+    _covered: set[Canonical] = field(factory=set, init=False)
+    _opaque: set[Canonical] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.lowers:
+            self._metas[()] = meta_of(os.fstat(self.lowers[0]))
+
+    def _whiteout(self, parts: list[str], name: str) -> None:
+        if any(part.startswith(_AUFS) for part in parts) or (name.startswith(_AUFS) and name != OPAQUE):
+            return  # aufs's own records, which mean nothing elsewhere
+        hidden = name.removeprefix(WHITEOUT)
+        if hidden in ("", ".", ".."):
+            raise Invalid(f"whiteout {'/'.join([*parts, name])!r} names nothing")
+        where = self._walk(parts)
+        if name == OPAQUE:
+            self._hide_below(where)
+            return
+        self._cover((*where, hidden))
+
+    def _cover(self, path: Canonical) -> None:
+        """Hide one name of what is below, but nothing that this layer brought."""
+        fd = self._folder(path[:-1])
+        try:
+            found = os.lstat(path[-1], dir_fd=fd)
+        except FileNotFoundError:
+            os.mknod(path[-1], stat.S_IFCHR, 0, dir_fd=fd)
+            self._covered.add(path)
+            return
+        if stat.S_ISDIR(found.st_mode):
+            self._hide_below(path)
+
+    def _hide_below(self, path: Canonical) -> None:
+        self._opaque.add(path)
+        if path:
+            prefix = "user" if self.user_attributes else "trusted"
+            os.setxattr(self._folder(path), f"{prefix}.overlay.opaque", b"y")
+            return
+        for lower in self.lowers:  # overlayfs looks for no attribute on its root
+            for name in os.listdir(lower):  # noqa: PTH208  # a descriptor has no Path
+                self._cover((name,))
+
+    def _make_folder(self, path: Canonical, meta: Meta) -> None:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISDIR(os.lstat(path[-1], dir_fd=self._folder(path[:-1])).st_mode):
+                super()._make_folder(path, meta)
+                self._covered.discard(path)
+                self._hide_below(path)
+                return
+        super()._make_folder(path, meta)
+
+    def _enter(self, path: Canonical, make: bool) -> str | None:
+        if path in self._covered:
+            self._covered.discard(path)
+            if is_whiteout(os.lstat(path[-1], dir_fd=self._folder(path[:-1]))):
+                if not make:
+                    self._covered.add(path)
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/".join(path))
+                self._make_folder(path, Meta())
+                self._mark(path)
+        return super()._enter(path, make)
+
+    def _missing(self, path: Canonical, make: bool) -> Meta | str:
+        found = self._below(path)
+        if found is None:
+            return super()._missing(path, make)
+        fd, seen = found
+        try:
+            if stat.S_ISLNK(seen.st_mode):
+                return os.readlink(path[-1], dir_fd=fd)
+            if not stat.S_ISDIR(seen.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), "/".join(path))
+            return meta_of(seen)
+        finally:
+            os.close(fd)
+
+    def _uncover(self, path: Canonical) -> None:
+        """Bring a file below up, so that a hard link can point to it."""
+        if path in self._covered:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/".join(path))
+        with suppress(FileNotFoundError):
+            os.lstat(path[-1], dir_fd=self._folder(path[:-1]))
+            return
+        found = self._below(path)
+        if found is None:
+            return
+        below, seen = found
+        try:
+            self._bring(path, below, seen)
+        finally:
+            os.close(below)
+
+    def _bring(self, path: Canonical, below: int, seen: os.stat_result) -> None:
+        fd, name = self._folder(path[:-1]), path[-1]
+        kind = stat.S_IFMT(seen.st_mode)
+        if kind == stat.S_IFREG:
+            self._bring_file(fd, name, below)
+        elif kind == stat.S_IFLNK:
+            os.symlink(os.readlink(name, dir_fd=below), name, dir_fd=fd)
+        elif kind == stat.S_IFDIR:
+            raise Invalid(f"hard link to {'/'.join(path)!r}, which is a folder")
+        else:
+            os.mknod(name, seen.st_mode, seen.st_rdev, dir_fd=fd)
+        if self.owners:
+            os.chown(name, seen.st_uid, seen.st_gid, dir_fd=fd, follow_symlinks=False)
+        if kind != stat.S_IFLNK:
+            os.chmod(name, stat.S_IMODE(seen.st_mode), dir_fd=fd)  # just made, and not a link
+        os.utime(name, ns=(seen.st_mtime_ns, seen.st_mtime_ns), dir_fd=fd, follow_symlinks=False)
+        self._mark(path)
+
+    def _bring_file(self, fd: int, name: str, below: int) -> None:
+        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=below)
+        try:
+            found = os.fstat(source)
+            self._count(LayerEntry(name, size_bytes=found.st_size))
+            out = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=fd)
+            try:
+                while chunk := os.read(source, CHUNK_BYTES):
+                    os.write(out, chunk)
+                if self.owners:
+                    os.fchown(out, found.st_uid, found.st_gid)
+                self._xattrs(LayerEntry(name, xattrs=xattrs_of(source)), out)
+            finally:
+                os.close(out)
+        finally:
+            os.close(source)
+
+    def _below(self, path: Canonical) -> tuple[int, os.stat_result] | None:
+        """Return what the layers below show at a path, and a descriptor of the folder that it is in."""
+        if any(path[:depth] in self._opaque for depth in range(len(path))):
+            return None
+        for lower in self.lowers:
+            fd, opaque = os.dup(lower), False
+            try:
+                for name in path[:-1]:
+                    inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd)
+                    os.close(fd)
+                    fd = inner
+                    opaque = opaque or is_opaque(fd)
+                found = os.lstat(path[-1], dir_fd=fd)
+                if not is_whiteout(found):
+                    held, fd = fd, -1
+                    return held, found
+            except FileNotFoundError:
+                if not opaque:
+                    continue
+            except OSError as error:
+                if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                    raise
+            finally:
+                if fd >= 0:
+                    os.close(fd)
+            return None  # something there hides what is further below
+        return None

@@ -1,0 +1,279 @@
+"""Values of contracts as JSON carries them, by their type hints; descriptors go beside.
+
+What comes from a peer is believed only as far as its hint goes: anything else is Invalid. Fields that a newer peer
+has added are passed over; those that an older one lacks get their defaults.
+"""
+
+import binascii
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import Any
+
+from moby.contracts.types import FD
+from moby.errors import Invalid, Unsupported
+
+__all__ = ["Codec", "Decoder", "Encoder", "codec_of"]
+
+Encoder = Callable[[Any, list[int]], Any]
+"""Turns a value into what JSON carries, and adds the descriptors in it to the list."""
+Decoder = Callable[[Any, Sequence[int]], Any]
+"""Turns it back; Invalid where it is no value of its type."""
+Codec = tuple[Encoder, Decoder]
+
+_UNIONS = (typing.Union, types.UnionType)
+_TUPLES = (tuple,)
+_LISTS = (list, Sequence, Collection, Iterable)
+_SETS = (frozenset, set, Set)
+_MAPS = (dict, Mapping)
+_made: dict[Any, Codec] = {}
+
+
+def codec_of(hint: Any) -> Codec:
+    """Return how values of a type are carried; Unsupported for a type that can't be called in another process."""
+    try:
+        found = _made.get(hint)
+    except TypeError:  # a hint that can't be hashed
+        return _make(hint)
+    if found is None:
+        found = _made[hint] = _make(hint)
+    return found
+
+
+def _make(hint: Any) -> Codec:
+    if hint is Any or hint is object:
+        return _same, _as_it_is
+    if hint is None or hint is type(None):
+        return _same, _nothing
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        inner, *marks = typing.get_args(hint)
+        return (_encode_fd, _decode_fd) if FD in marks else codec_of(inner)
+    if origin in _UNIONS:
+        return _union(typing.get_args(hint))
+    if origin is typing.Literal:
+        return _plain(lambda value: value in typing.get_args(hint), f"one of {typing.get_args(hint)}")
+    if origin is not None or hint in (tuple, list, dict, frozenset, set):
+        return _container(hint, origin or hint)
+    if isinstance(hint, type):
+        return _scalar(hint)
+    raise _unsupported(hint)
+
+
+def _scalar(hint: type) -> Codec:
+    if hint in _SCALARS:
+        return _SCALARS[hint]
+    if issubclass(hint, Enum):
+        return _enum(hint)
+    if issubclass(hint, PurePath):
+        return lambda value, _: str(value), lambda data, _: hint(_text(data))
+    if fields := _fields(hint):
+        return _record(hint, fields)
+    raise _unsupported(hint)
+
+
+def _unsupported(hint: Any) -> Unsupported:
+    name = getattr(hint, "__qualname__", "") or str(hint)
+    return Unsupported(f"{name} can't be passed to another process", hint="take `served` away from this part")
+
+
+def _wrong(data: Any, wanted: str) -> Invalid:
+    return Invalid(f"a message of another process: expected {wanted}, got {type(data).__name__} {str(data)[:40]!r}")
+
+
+def _same(value: Any, _: list[int]) -> Any:
+    return value
+
+
+def _as_it_is(data: Any, _: Sequence[int]) -> Any:
+    return data
+
+
+def _nothing(data: Any, _: Sequence[int]) -> None:
+    if data is not None:
+        raise _wrong(data, "nothing")
+
+
+def _plain(fits: Callable[[Any], bool], name: str) -> Codec:
+    def decode(data: Any, _: Sequence[int]) -> Any:
+        if not fits(data):
+            raise _wrong(data, name)
+        return data
+
+    return _same, decode
+
+
+def _text(data: Any) -> str:
+    if not isinstance(data, str) or "\0" in data:
+        raise _wrong(data, "a path")
+    return data
+
+
+def _number(data: Any, _: Sequence[int]) -> float:
+    if type(data) not in (int, float):
+        raise _wrong(data, "a number")
+    return float(data)
+
+
+def _encode_bytes(value: Any, _: list[int]) -> str:
+    return binascii.b2a_base64(value, newline=False).decode("ascii")
+
+
+def _decode_bytes(data: Any, _: Sequence[int]) -> bytes:
+    if isinstance(data, str):
+        try:
+            return binascii.a2b_base64(data, strict_mode=True)
+        except ValueError:
+            pass
+    raise _wrong(data, "bytes")
+
+
+def _encode_fd(value: int, fds: list[int]) -> int:
+    if value < 0:
+        return -1
+    fds.append(value)
+    return len(fds) - 1
+
+
+def _decode_fd(data: Any, fds: Sequence[int]) -> int:
+    if type(data) is not int or not -1 <= data < len(fds):
+        raise _wrong(data, "a descriptor")
+    return fds[data] if data >= 0 else -1
+
+
+def _int(value: Any, _: list[int]) -> int:
+    return int(value)
+
+
+_SCALARS: Mapping[type, Codec] = {
+    str: _plain(lambda data: isinstance(data, str), "a text"),
+    bool: _plain(lambda data: isinstance(data, bool), "true or false"),
+    int: (_int, _plain(lambda data: type(data) is int, "a whole number")[1]),
+    float: (_same, _number),
+    bytes: (_encode_bytes, _decode_bytes),
+    Path: (lambda value, _: str(value), lambda data, _: Path(_text(data))),
+}
+
+
+def _enum(hint: type[Enum]) -> Codec:
+    values = {each.value: each for each in hint}
+
+    def decode(data: Any, _: Sequence[int]) -> Any:
+        if type(data) not in (str, int) or data not in values:
+            raise _wrong(data, hint.__name__)
+        return values[data]
+
+    return lambda value, _: value.value, decode
+
+
+def _union(options: tuple[Any, ...]) -> Codec:
+    """Carry `X | None` as null or X; other unions have the place of their type before the value."""
+    rest = [each for each in options if each is not type(None)]
+    if len(rest) == 1:
+        encode, decode = codec_of(rest[0])
+        return (
+            lambda value, fds: None if value is None else encode(value, fds),
+            lambda data, fds: None if data is None else decode(data, fds),
+        )
+    classes = [typing.get_origin(each) or each for each in options]
+    if not all(isinstance(each, type) for each in classes):
+        raise _unsupported(typing.Union[options])  # noqa: UP007 - made of what was found
+    codecs = [codec_of(each) for each in options]
+
+    def encode_any(value: Any, fds: list[int]) -> Any:
+        place = next(place for place, each in enumerate(classes) if isinstance(value, each))
+        return [place, codecs[place][0](value, fds)]
+
+    def decode_any(data: Any, fds: Sequence[int]) -> Any:
+        if not isinstance(data, list) or len(data) != 2 or type(data[0]) is not int or not 0 <= data[0] < len(codecs):
+            raise _wrong(data, "one of several types")
+        return codecs[data[0]][1](data[1], fds)
+
+    return encode_any, decode_any
+
+
+def _container(hint: Any, origin: Any) -> Codec:
+    arguments = typing.get_args(hint)
+    if origin in _MAPS:
+        return _map(*(arguments or (Any, Any)))
+    if origin in _TUPLES and arguments[1:] != (...,) and arguments:
+        return _row(arguments)
+    if origin in (*_TUPLES, *_LISTS, *_SETS):
+        return _row_of(arguments[0] if arguments else Any, frozenset if origin in _SETS else tuple)
+    raise _unsupported(hint)
+
+
+def _row_of(item: Any, make: type) -> Codec:
+    encode, decode = codec_of(item)
+
+    def decode_all(data: Any, fds: Sequence[int]) -> Any:
+        if not isinstance(data, list):
+            raise _wrong(data, "a list")
+        try:
+            return make([decode(each, fds) for each in data])
+        except TypeError as error:  # what a set can't hold
+            raise _wrong(data, "a set") from error
+
+    if encode is _same and make is tuple:
+        return lambda value, _: list(value), decode_all
+    return lambda value, fds: [encode(each, fds) for each in value], decode_all
+
+
+def _row(items: tuple[Any, ...]) -> Codec:
+    codecs = [codec_of(each) for each in items]
+
+    def decode_row(data: Any, fds: Sequence[int]) -> Any:
+        if not isinstance(data, list) or len(data) != len(codecs):
+            raise _wrong(data, f"a list of {len(codecs)}")
+        return tuple(decode(each, fds) for (_, decode), each in zip(codecs, data, strict=True))
+
+    return lambda value, fds: [encode(each, fds) for (encode, _), each in zip(codecs, value, strict=True)], decode_row
+
+
+def _map(key: Any, item: Any) -> Codec:
+    """Carry maps by text as maps, others as lists of pairs."""
+    encode, decode = codec_of(item)
+    if key is str or key is Any:
+
+        def decode_map(data: Any, fds: Sequence[int]) -> Any:
+            if not isinstance(data, dict):
+                raise _wrong(data, "a map")
+            return {name: decode(each, fds) for name, each in data.items()}
+
+        return lambda value, fds: {name: encode(each, fds) for name, each in value.items()}, decode_map
+    encode_pairs, decode_pairs = _row_of(tuple[key, item], tuple)
+    return lambda value, fds: encode_pairs(value.items(), fds), lambda data, fds: dict(decode_pairs(data, fds))
+
+
+def _fields(hint: type) -> tuple[str, ...]:
+    """Return the names of a frozen class's fields, of attrs' or ours; empty for another class."""
+    ours = hint.__dict__.get("__moby_fields__")
+    if ours is not None:
+        return tuple(ours)
+    return tuple(each.name for each in hint.__dict__.get("__attrs_attrs__", ()))
+
+
+def _record(hint: type, names: tuple[str, ...]) -> Codec:
+    codecs: list[tuple[str, Encoder, Decoder]] = []
+
+    def ready() -> list[tuple[str, Encoder, Decoder]]:
+        if not codecs:  # at first use, since a class may hold its own kind
+            hints = typing.get_type_hints(hint, include_extras=True)
+            codecs.extend((name, *codec_of(hints[name])) for name in names)
+        return codecs
+
+    def encode(value: Any, fds: list[int]) -> Any:
+        return {name: encode(getattr(value, name), fds) for name, encode, _ in codecs or ready()}
+
+    def decode(data: Any, fds: Sequence[int]) -> Any:
+        if not isinstance(data, dict):
+            raise _wrong(data, hint.__name__)
+        values = {name: decode(data[name], fds) for name, _, decode in codecs or ready() if name in data}
+        try:
+            return hint(**values)
+        except (TypeError, ValueError) as error:
+            raise Invalid(f"a message of another process: no {hint.__name__}: {error}") from error
+
+    return encode, decode

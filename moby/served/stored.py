@@ -1,0 +1,49 @@
+"""Files and folders in the run folder that are named by what is in them, so that a live process's stay as they are."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["stored", "stored_copy", "stored_file"]
+
+
+def stored(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Return a folder with these files, `FOLDER-DIGEST`, made whole or not at all."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
+    made = folder.with_name(f"{folder.name}-{digest.hexdigest()[:32]}")
+    if made.is_dir():
+        return made
+    fresh = made.with_name(f".{made.name}.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for name, data in files.items():
+        path = fresh / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    try:
+        fresh.rename(made)
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if not made.is_dir():
+            raise
+    return made
+
+
+def stored_file(folder: Path, data: bytes, suffix: str) -> Path:
+    """Return a file with these bytes, `FOLDER/DIGEST.SUFFIX`, made whole or not at all."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
+    if not path.exists():
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh.write_bytes(data)
+        fresh.chmod(0o600)
+        fresh.replace(path)
+    return path
+
+
+def stored_copy(folder: Path, original: Path) -> Path:
+    """Return a copy of a file, `FOLDER/DIGEST.SUFFIX`."""
+    return stored_file(folder, original.read_bytes(), original.suffix)

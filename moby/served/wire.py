@@ -1,0 +1,224 @@
+"""Messages over a Unix stream socket: a length, how many descriptors come with it, and JSON.
+
+Descriptors go with the first byte of a message (SCM_RIGHTS, unix(7)). Both ends check that the other is of their own
+user, or root. Sizes are bounded before anything is kept.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from moby.errors import Conflict, Invalid, Unavailable
+
+__all__ = [
+    "LONGEST", "MOST_FDS", "VERSION", "Closed", "Reader", "check_peer", "close_all", "connect", "listen", "pack",
+    "read_some", "receive", "send", "send_first", "short", "unpack",
+]  # fmt: skip
+
+VERSION = 1
+"""Of how messages are framed and calls are written; both neighbours of a version are answered."""
+LONGEST = 1 << 24
+MOST_FDS = 253
+"""That the kernel takes at once (SCM_MAX_FD)."""
+_HEAD = struct.Struct("!IH")
+_CHUNK = 65536
+_SPACE = socket.CMSG_SPACE(MOST_FDS * 4)
+
+
+class Closed(ConnectionError):
+    """The other side has closed the connection; `begun` says whether it may have read what it was sent."""
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__("the other side has closed the connection")
+        self.begun = begun
+
+
+def pack(message: Any, fds: Sequence[int] = ()) -> bytes:
+    """Return a message's bytes; Invalid where it is too long, or holds what JSON can't."""
+    try:
+        body = json.dumps(message, separators=(",", ":")).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(f"this can't be passed to another process: {error}") from error
+    if len(body) > LONGEST or len(fds) > MOST_FDS:
+        raise Invalid(f"too much at once for another process: {len(body)} bytes, {len(fds)} descriptors")
+    return _HEAD.pack(len(body), len(fds)) + body
+
+
+def unpack(body: bytes | bytearray) -> Any:
+    """Return what a message says; Invalid where it isn't JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"a message of another process can't be read: {error}") from error
+
+
+def send(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
+    """Send a packed message; Closed where nobody can read it any more."""
+    try:
+        sent = send_first(sock, data, fds)
+        if sent < len(data):
+            sock.sendall(memoryview(data)[sent:])
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise Closed(begun=False) from error
+
+
+def send_first(sock: socket.socket, data: bytes | memoryview, fds: Sequence[int]) -> int:
+    """Send as much of a message as goes at once, its descriptors with the first byte; return how much went."""
+    if not fds:
+        return sock.send(data)
+    return sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))])
+
+
+class Reader:
+    """Puts messages together out of what comes in. `feed` raises Invalid where the other side breaks the framing."""
+
+    def __init__(self, longest: int = LONGEST) -> None:
+        self._longest = longest
+        self._data = bytearray()
+        self._fds: list[int] = []
+
+    def feed(self, data: bytes, fds: Sequence[int] = ()) -> None:
+        """Take what was read; the descriptors are the reader's from now on."""
+        self._data += data
+        self._fds += fds
+        if len(self._fds) > MOST_FDS:
+            raise Invalid("another process sent more descriptors than it announced")
+
+    def next(self) -> tuple[bytes, list[int]] | None:
+        """Return the next whole message and its descriptors, which are the caller's to close; None while none is."""
+        if len(self._data) < _HEAD.size:
+            return None
+        length, count = _HEAD.unpack_from(self._data)
+        if length > self._longest or count > MOST_FDS:
+            raise Invalid(f"another process sent a message of {length} bytes and {count} descriptors")
+        if len(self._data) < _HEAD.size + length:
+            return None
+        if count > len(self._fds):
+            raise Invalid("another process sent fewer descriptors than it announced")
+        body = bytes(self._data[_HEAD.size : _HEAD.size + length])
+        del self._data[: _HEAD.size + length]
+        fds, self._fds = self._fds[:count], self._fds[count:]
+        return body, fds
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of a message is there."""
+        return not self._data and not self._fds
+
+    def close(self) -> None:
+        """Close the descriptors that nobody took."""
+        close_all(self._fds)
+        self._fds = []
+
+
+def read_some(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """Read what is there, and the descriptors with it, which close on exec; Invalid where some were lost."""
+    data, ancillary, flags, _ = sock.recvmsg(_CHUNK, _SPACE, socket.MSG_CMSG_CLOEXEC)
+    fds: list[int] = []
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found = array("i")
+            found.frombytes(payload[: len(payload) - len(payload) % found.itemsize])
+            fds += found
+    if flags & socket.MSG_CTRUNC:
+        close_all(fds)
+        raise Unavailable("this process has too many descriptors open to take another", hint="raise `ulimit -n`")
+    return data, fds
+
+
+def receive(sock: socket.socket, reader: Reader) -> tuple[Any, list[int]]:
+    """Wait for the next message; Closed where the other side ends first."""
+    while (found := reader.next()) is None:
+        try:
+            data, fds = read_some(sock)
+        except ConnectionResetError as error:  # it ended with what we sent unread
+            raise Closed(begun=False) from error
+        if not data:
+            raise Closed(begun=True)
+        reader.feed(data, fds)
+    body, fds = found
+    try:
+        return unpack(body), fds
+    except Invalid:
+        close_all(fds)
+        raise
+
+
+def close_all(fds: Sequence[int]) -> None:
+    """Close descriptors, whatever became of each."""
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+def check_peer(sock: socket.socket) -> None:
+    """Raise Conflict unless the other side is of our own user, or root (SO_PEERCRED, unix(7))."""
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if uid not in (os.geteuid(), 0):
+        raise Conflict(f"a process of another user ({uid}) is at the other end of a socket of ours")
+
+
+def connect(path: Path) -> socket.socket:
+    """Connect to a socket of our own user; OSError as connect(2), where nobody listens ECONNREFUSED or ENOENT."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with short(path) as name:
+            sock.connect(name)
+        check_peer(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def listen(path: Path) -> socket.socket:
+    """Listen at a path that only our own user may reach; a file that nobody listens at is replaced.
+
+    Conflict where somebody else does.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    try:
+        _bind(sock, path)
+        path.chmod(0o600)
+        sock.listen(512)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+@contextmanager
+def short(path: Path) -> Iterator[str]:
+    """Yield a name for a socket's path that fits an address, which holds 107 bytes (unix(7))."""
+    text = str(path)
+    if len(os.fsencode(text)) < 108:
+        yield text
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def _bind(sock: socket.socket, path: Path) -> None:
+    try:
+        connect(path).close()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.ECONNREFUSED:
+            raise
+        path.unlink(missing_ok=True)
+    else:
+        raise Conflict(f"another process listens at {path} already", hint="end that one first")
+    with short(path) as name:
+        sock.bind(name)

@@ -1,0 +1,49 @@
+"""Mounts seen by a copy of this process, in a mount namespace of its own, so that a test can leave none."""
+
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from moby.contracts.types import Mount
+from moby.host import mounts as kernel
+from moby.host.namespaces import FLAGS, unshare
+from moby.host.overlay import mount_root
+
+__all__ = ["mounted"]
+
+
+def mounted(mounts: Sequence[Mount], folder: Path, run: Callable[[Path], object]) -> None:
+    """Mount at a folder, made if it isn't there, and call with it; fail the test if that raises.
+
+    Who isn't root becomes root of a user namespace first.
+    """
+    folder.mkdir(exist_ok=True)
+    read, write = os.pipe()
+    uid, gid = os.geteuid(), os.getegid()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(read)
+            unshare(FLAGS["mount"] | (FLAGS["user"] if uid else 0))
+            if uid:
+                Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+                Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
+                Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
+            kernel.set_propagation("/", "rprivate")
+            mount_root(mounts, str(folder))
+            run(folder)
+            code = 0
+        except BaseException:
+            os.write(write, traceback.format_exc().encode()[-60000:])
+        finally:
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read, "rb") as file:
+        told = file.read().decode(errors="replace")
+    _, status = os.waitpid(pid, 0)
+    if told or status:
+        pytest.fail(f"where it is mounted:\n{told or f'status {status}'}")

@@ -1,0 +1,255 @@
+"""Mutants of network drivers and of what knows networks: each breaks one promise, and names the test that sees it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+
+from moby.contracts.networks import EndpointConfig, Network, Sandbox
+from moby.errors import Denied, Invalid, MobyError, NotFound, Unsupported
+
+__all__ = ["DRIVER_MUTANTS", "MUTANTS", "Mutant"]
+
+
+class _Broken:
+    """Passes everything on; subclasses break one promise each."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class _Nameless(_Broken):
+    name = ""
+
+
+class _Planet(_Broken):
+    scope = "planet"
+
+
+class _NoNetworkAtAll(_Broken):
+    predefined = ""
+    creatable = False
+
+
+class _ManyHosts(_Broken):
+    shares_host = True
+    creatable = True
+
+
+class _TakesAnyOption(_Broken):
+    def check(self, options: Mapping[str, str]) -> None:
+        return
+
+
+@frozen
+class Mutant:
+    """A way to break one promise, and the test of the suite that must see it."""
+
+    wrap: Callable[[Any], Any]
+    test: str
+
+    @property
+    def name(self) -> str:
+        """What it does, for a test's id."""
+        return getattr(self.wrap, "__name__", "").strip("_")
+
+
+DRIVER_MUTANTS = (
+    Mutant(_Nameless, "test_what_people_see"),
+    Mutant(_Planet, "test_what_people_see"),
+    Mutant(_NoNetworkAtAll, "test_there_is_a_network_of_it"),
+    Mutant(_ManyHosts, "test_who_shares_the_host_is_made_once"),
+    Mutant(_TakesAnyOption, "test_options"),
+)
+
+
+class _Unsorted(_Broken):
+    def list(self) -> tuple[Network, ...]:
+        found: tuple[Network, ...] = self.inner.list()
+        return found[::-1]
+
+
+class _NewIds(_Broken):
+    """Has other ids in each process."""
+
+    def list(self) -> tuple[Network, ...]:
+        return tuple(evolve(each, id=f"{id(self):064x}") for each in self.inner.list())
+
+
+class _OwnNames(_Broken):
+    def get(self, name: str) -> Network:
+        found: Network = self.inner.get(name)
+        return evolve(found, driver="none")
+
+
+class _NamesAlone(_Broken):
+    def get(self, name: str) -> Network:
+        for each in self.inner.list():
+            if each.name == name:
+                found: Network = each
+                return found
+        raise NotFound(f"network {name} not found")
+
+
+class _AnyBeginning(_Broken):
+    def get(self, name: str) -> Network:
+        for each in self.inner.list():
+            if each.name.startswith(name) or each.id.startswith(name):
+                found: Network = each
+                return found
+        raise NotFound(f"network {name} not found")
+
+
+class _NoNameIsKept(_Broken):
+    def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
+        try:
+            made: tuple[Network, tuple[str, ...]] = self.inner.create(network)
+        except Denied as error:
+            if "predefined" not in str(error):
+                raise
+            return network, ()
+        return made
+
+
+class _MakesAny(_Broken):
+    def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
+        try:
+            made: tuple[Network, tuple[str, ...]] = self.inner.create(network)
+        except Denied as error:
+            if "instance" not in str(error):
+                raise
+            return network, ()
+        return made
+
+
+class _AnyName(_Broken):
+    def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
+        try:
+            made: tuple[Network, tuple[str, ...]] = self.inner.create(network)
+        except Invalid:
+            return network, ()
+        return made
+
+
+class _RemovesAny(_Broken):
+    def remove(self, name: str) -> None:
+        try:
+            self.inner.remove(name)
+        except Denied:
+            return
+
+
+class _HidesContainers(_Broken):
+    def get(self, name: str) -> Network:
+        found: Network = evolve(self.inner.get(name), containers={})
+        return found
+
+
+class _StaysThere(_Broken):
+    def leave(self, container_id: str) -> None:
+        return
+
+
+class _OwnNamespace(_Broken):
+    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+        found: Sandbox = evolve(self.inner.join(container_id, network, wanted), namespace="")
+        return found
+
+
+class _HostForAll(_Broken):
+    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+        found: Sandbox = evolve(self.inner.join(container_id, network, wanted), namespace="host")
+        return found
+
+
+class _JoinsAnew(_Broken):
+    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+        self.inner.leave(container_id)
+        found: Sandbox = self.inner.join(container_id, network, wanted)
+        return found
+
+
+class _LeavesByBeginning(_Broken):
+    def leave(self, container_id: str) -> None:
+        for each in self.inner.get("none").containers:
+            if each.startswith(container_id):
+                self.inner.leave(each)
+
+
+class _MustBeThere(_Broken):
+    def leave(self, container_id: str) -> None:
+        if container_id not in self.inner.get("none").containers:
+            raise NotFound(container_id)
+        self.inner.leave(container_id)
+
+
+class _AnyAddress(_Broken):
+    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+        plain = {each: evolve(config, ipv4_address="", ipv6_address="") for each, config in wanted.items()}
+        found: Sandbox = self.inner.join(container_id, network, plain)
+        return found
+
+
+class _JoinsFirst(_Broken):
+    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+        found: Sandbox = self.inner.join(container_id, network, dict(list(wanted.items())[:1]))
+        return found
+
+
+class _ConnectsAny(_Broken):
+    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Any:
+        try:
+            return self.inner.connect(network, container_id, config, running=running)
+        except Unsupported:
+            return None
+
+
+class _DisconnectsAny(_Broken):
+    def disconnect(self, network: str, container_id: str, *, force: bool = False) -> None:
+        try:
+            self.inner.disconnect(network, container_id, force=force)
+        except MobyError:
+            return
+
+
+class _DisconnectsNothing(_Broken):
+    def disconnect(self, network: str, container_id: str, *, force: bool = False) -> None:
+        if container_id not in self.inner.get(network).containers:
+            self.inner.disconnect(network, container_id, force=force)
+
+
+class _TellsAlways(_Broken):
+    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+        self.inner.leave(container_id)
+        found: Sandbox = self.inner.join(container_id, network, wanted)
+        return found
+
+
+MUTANTS = (
+    Mutant(_Unsorted, "test_networks_that_are_there_from_the_start"),
+    Mutant(_NewIds, "test_networks_that_are_there_from_the_start"),
+    Mutant(_OwnNames, "test_none_is_as_docker_shows_it"),
+    Mutant(_NamesAlone, "test_finding_one"),
+    Mutant(_AnyBeginning, "test_finding_one"),
+    Mutant(_NoNameIsKept, "test_names_that_are_kept"),
+    Mutant(_MakesAny, "test_networks_of_which_users_make_none"),
+    Mutant(_AnyName, "test_networks_of_which_users_make_none"),
+    Mutant(_RemovesAny, "test_removing"),
+    Mutant(_HidesContainers, "test_joining_none"),
+    Mutant(_StaysThere, "test_joining_none"),
+    Mutant(_HostForAll, "test_joining_none"),
+    Mutant(_OwnNamespace, "test_joining_host"),
+    Mutant(_JoinsAnew, "test_joining_again"),
+    Mutant(_StaysThere, "test_joining_again"),
+    Mutant(_LeavesByBeginning, "test_leaving_what_one_isnt_on"),
+    Mutant(_MustBeThere, "test_leaving_what_one_isnt_on"),
+    Mutant(_AnyAddress, "test_what_can_t_be_joined"),
+    Mutant(_JoinsFirst, "test_none_and_another"),
+    Mutant(_ConnectsAny, "test_connecting_later"),
+    Mutant(_DisconnectsAny, "test_disconnecting"),
+    Mutant(_DisconnectsNothing, "test_disconnecting"),
+    Mutant(_TellsAlways, "test_events"),
+)

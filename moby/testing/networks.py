@@ -1,0 +1,198 @@
+"""The conformance suite of the kind `networks`; `moby.testing.network_mutants` holds what it must fail."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from attrs import frozen
+
+from moby.contracts.events import Events
+from moby.contracts.networks import EndpointConfig, Network, Networks
+from moby.errors import Denied, Invalid, NotFound, Unsupported
+
+__all__ = ["Given", "NetworksSuite"]
+
+_PLAIN = EndpointConfig()
+
+
+@frozen
+class Given:
+    """A part under test, on the same store at each call, which has the networks `none` and, perhaps, `host`."""
+
+    open: Callable[[], Networks]
+    events: Events | None = None
+    """None where the part was wired with events of its own."""
+
+
+class NetworksSuite:
+    """What every part that knows networks must do. A subclass brings the fixture `given`."""
+
+    @pytest.fixture
+    def given(self) -> Given:
+        """Return the part under test."""
+        raise NotImplementedError
+
+    def test_networks_that_are_there_from_the_start(self, given: Given) -> None:
+        """Are those of its drivers, sorted by name, and stay the same for every process."""
+        networks = given.open()
+        found = networks.list()
+        assert "none" in [each.name for each in found]
+        assert [each.name for each in found] == sorted(each.name for each in found)
+        assert all(each.predefined and re.fullmatch("[0-9a-f]{64}", each.id) for each in found)
+        assert {each.driver for each in found} <= set(networks.drivers())
+        assert given.open().list() == found
+        assert [each.containers for each in found] == [{}] * len(found)
+        assert networks.default() in [each.name for each in found]
+
+    def test_none_is_as_docker_shows_it(self, given: Given) -> None:
+        """Field by field."""
+        found = given.open().get("none")
+        assert (found.driver, found.scope, found.ipam_driver, found.ipam) == ("null", "local", "default", ())
+        assert (found.internal, found.attachable, found.ingress, found.enable_ipv6) == (False,) * 4
+        assert (found.options, found.labels) == ({}, {})
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", found.created)
+
+    def test_finding_one(self, given: Given) -> None:
+        """By name, by id, by a beginning of that; NotFound in docker's words."""
+        networks = given.open()
+        found = networks.get("none")
+        assert (networks.get(found.id), networks.get(found.id[:12])) == (found, found)
+        for name in ("nonesuch", "", "non", "f" * 65, "no ne", f"{found.id}0"):
+            with pytest.raises(NotFound, match=f"^network {name} not found"):
+                networks.get(name)
+
+    def test_names_that_are_kept(self, given: Given) -> None:
+        """Denied, whether there is such a network or not."""
+        networks = given.open()
+        before = networks.list()
+        for name in ("none", "host", "bridge", "default"):
+            with pytest.raises(Denied, match=f"operation is not permitted on predefined {name} network"):
+                networks.create(Network("", name, "null", ""))
+        assert networks.list() == before
+
+    def test_networks_of_which_users_make_none(self, given: Given) -> None:
+        """Denied in docker's words; NotFound for a driver that isn't there, Invalid for a name that is none."""
+        networks = given.open()
+        before = networks.list()
+        with pytest.raises(Denied, match='only one instance of "null" network is allowed'):
+            networks.create(Network("", "mine", "null", ""))
+        with pytest.raises(NotFound, match='plugin "nonesuch" not found'):
+            networks.create(Network("", "mine", "nonesuch", ""))
+        for name in ("", "a b", "-x", "a/b"):
+            with pytest.raises(Invalid, match="name"):
+                networks.create(Network("", name, "null", ""))
+        assert networks.list() == before
+
+    def test_removing(self, given: Given) -> None:
+        """Denied for those that are there from the start."""
+        networks = given.open()
+        with pytest.raises(Denied, match="none is a pre-defined network and cannot be removed"):
+            networks.remove("none")
+        with pytest.raises(NotFound):
+            networks.remove("nonesuch")
+        assert networks.get("none").predefined
+
+    def test_joining_none(self, given: Given) -> None:
+        """Gives a namespace of its own, and a place that the network shows while it lasts."""
+        networks = given.open()
+        sandbox = networks.join("c1", "none", {"none": _PLAIN})
+        [endpoint] = sandbox.endpoints
+        number = networks.get("none").id
+        assert (sandbox.namespace, sandbox.nameservers) == ("", ())
+        assert (endpoint.network, endpoint.network_id, endpoint.config) == ("none", number, _PLAIN)
+        assert re.fullmatch("[0-9a-f]{64}", endpoint.endpoint_id)
+        assert (endpoint.ipv4_address, endpoint.ipv6_address, endpoint.mac_address) == ("", "", "")
+        assert given.open().get("none").containers == {"c1": endpoint}
+        networks.leave("c1")
+        assert given.open().get("none").containers == {}
+
+    def test_joining_host(self, given: Given) -> None:
+        """Gives the host's namespace."""
+        networks = given.open()
+        if "host" not in networks.drivers():
+            pytest.skip("this part was wired without the network `host`")
+        sandbox = networks.join("c1", "host", {"host": _PLAIN})
+        assert (sandbox.namespace, [each.network for each in sandbox.endpoints]) == ("host", ["host"])
+        assert list(networks.get("host").containers) == ["c1"]
+
+    def test_joining_again(self, given: Given) -> None:
+        """Gives the same, whichever process asks; others' places are others."""
+        networks = given.open()
+        first = networks.join("c1", "none", {"none": _PLAIN})
+        assert networks.join("c1", "none", {"none": _PLAIN}) == first
+        assert given.open().join("c1", "none", {"none": _PLAIN}) == first
+        other = networks.join("c2", "none", {"none": _PLAIN})
+        assert other.endpoints[0].endpoint_id != first.endpoints[0].endpoint_id
+        networks.leave("c1")
+        assert list(networks.get("none").containers) == ["c2"]
+        again = networks.join("c1", "none", {"none": _PLAIN})
+        assert again.endpoints[0].endpoint_id != first.endpoints[0].endpoint_id
+
+    def test_leaving_what_one_isnt_on(self, given: Given) -> None:
+        """Does nothing."""
+        networks = given.open()
+        networks.leave("c1")
+        networks.join("c1", "none", {"none": _PLAIN})
+        networks.leave("c")
+        assert list(networks.get("none").containers) == ["c1"]
+        networks.leave("c1")
+        networks.leave("c1")
+
+    def test_what_can_t_be_joined(self, given: Given) -> None:
+        """NotFound for no network, Invalid for an address where none can be chosen; nothing of it stays."""
+        networks = given.open()
+        with pytest.raises(NotFound, match="network nonesuch not found"):
+            networks.join("c1", "nonesuch", {"nonesuch": _PLAIN})
+        for config in (EndpointConfig(ipv4_address="192.0.2.7"), EndpointConfig(ipv6_address="2001:db8::7")):
+            with pytest.raises(Invalid, match="user specified IP address is supported on user defined networks only"):
+                networks.join("c1", "none", {"none": config})
+        assert networks.get("none").containers == {}
+
+    def test_none_and_another(self, given: Given) -> None:
+        """Don't go together: Invalid."""
+        networks = given.open()
+        if "host" not in networks.drivers():
+            pytest.skip("this part was wired without the network `host`")
+        with pytest.raises(Invalid, match="cannot be connected to any other network"):
+            networks.join("c1", "none", {"none": _PLAIN, "host": _PLAIN})
+        assert [each.containers for each in networks.list()] == [{}] * len(networks.list())
+
+    def test_connecting_later(self, given: Given) -> None:
+        """Is Unsupported for these sorts, whether the container runs or not."""
+        networks = given.open()
+        for name in {"none", "host"} & {each.name for each in networks.list()}:
+            for running in (True, False):
+                with pytest.raises(Unsupported, match="cannot"):
+                    networks.connect(name, "c1", _PLAIN, running=running)
+        with pytest.raises(NotFound):
+            networks.connect("nonesuch", "c1", _PLAIN, running=False)
+
+    def test_disconnecting(self, given: Given) -> None:
+        """Takes it off; NotFound where it isn't on it, unless by force."""
+        networks = given.open()
+        with pytest.raises(NotFound, match="container c1 is not connected to network none"):
+            networks.disconnect("none", "c1")
+        networks.disconnect("none", "c1", force=True)
+        networks.join("c1", "none", {"none": _PLAIN})
+        networks.disconnect("none", "c1")
+        assert given.open().get("none").containers == {}
+        with pytest.raises(NotFound, match="nonesuch"):
+            networks.disconnect("nonesuch", "c1", force=True)
+
+    def test_events(self, given: Given) -> None:
+        """Tell of who comes and goes, once each."""
+        if given.events is None:
+            pytest.skip("this part's events are its own")
+        networks = given.open()
+        number = networks.get("none").id
+        reader = given.events.subscribe()
+        try:
+            for _ in range(2):
+                networks.join("c1", "none", {"none": _PLAIN})
+            networks.leave("c1")
+            networks.leave("c1")
+            found = [(each.type, each.action, each.id, dict(each.attributes)) for each in reader.take()]
+        finally:
+            reader.close()
+        attributes = {"container": "c1", "name": "none", "type": "null"}
+        assert found == [("network", action, number, attributes) for action in ("connect", "disconnect")]

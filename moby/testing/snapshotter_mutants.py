@@ -1,0 +1,197 @@
+"""Mutants of a snapshotter: each breaks one promise of the contract, and names the test that must see it."""
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from attrs import evolve, field, frozen
+
+from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, Snapshotter, Usage
+from moby.contracts.types import Mount
+from moby.errors import Conflict, Invalid, NotFound
+from moby.oci import layer
+from moby.testing.snapshotter import file, folder, tar
+
+__all__ = ["MUTANTS", "Mutant"]
+
+
+class _Broken:
+    """Passes everything on."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class _KeepsWhiteouts(_Broken):
+    """Unpacks whiteouts as files."""
+
+    def apply(self, key: str, source: BinaryIO) -> Any:
+        entries = [
+            (evolve(entry, path=entry.path.replace(".wh.", "wh.")), b"".join(content))
+            for entry, content in layer.read(source)
+        ]
+        return self.inner.apply(key, io.BytesIO(tar(*entries)))
+
+
+class _ForgetsTimes(_Broken):
+    def apply(self, key: str, source: BinaryIO) -> Any:
+        entries = [(evolve(entry, mtime_ns=0), b"".join(content)) for entry, content in layer.read(source)]
+        return self.inner.apply(key, io.BytesIO(tar(*entries)))
+
+
+class _Shares(_Broken):
+    """Gives all on one parent the same."""
+
+    def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
+        mounts: tuple[Mount, ...] = self.inner.prepare(key, parent)
+        return mounts if key in ("one", parent) or key.startswith("extract") else self.inner.mounts("one")
+
+
+class _ViewsAreWritable(_Broken):
+    def view(self, key: str, parent: str) -> tuple[Mount, ...]:
+        mounts: tuple[Mount, ...] = self.inner.prepare(f"under-{key}", parent)
+        return mounts
+
+
+class _LosesParents(_Broken):
+    def list(self) -> tuple[Snapshot, ...]:
+        return tuple(Snapshot(each.key, each.kind, "", each.created_ns) for each in self.inner.list())
+
+
+class _Unsorted(_Broken):
+    def list(self) -> tuple[Snapshot, ...]:
+        found: tuple[Snapshot, ...] = self.inner.list()
+        return found[::-1]
+
+
+class _CountsAll(_Broken):
+    def usage(self, key: str) -> Usage:
+        found: Usage = self.inner.usage(key)
+        parent = self.inner.stat(key).parent
+        return Usage(found.size_bytes + self.usage(parent).size_bytes, found.inodes) if parent else found
+
+
+class _ReplacesTaken(_Broken):
+    def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
+        while True:
+            try:
+                return self.inner.prepare(key, parent)  # type: ignore[no-any-return]
+            except Conflict:
+                with suppress(NotFound):
+                    self.inner.remove(key)
+
+
+class _ForgivesAbsent(_Broken):
+    def remove(self, key: str) -> None:
+        try:
+            self.inner.remove(key)
+        except NotFound:
+            return
+
+
+class _RemovesAllOnIt(_Broken):
+    def remove(self, key: str) -> None:
+        for each in self.inner.list():
+            if each.parent == key:
+                self.remove(each.key)
+        self.inner.remove(key)
+
+
+class _HidesDeletions(_Broken):
+    def changes(self, key: str) -> tuple[Change, ...]:
+        return tuple(each for each in self.inner.changes(key) if each.kind is not ChangeKind.DELETED)
+
+
+class _DiffForgetsDeletions(_Broken):
+    def diff(self, key: str) -> Iterator[bytes]:
+        read = layer.read(io.BytesIO(b"".join(self.inner.diff(key))))
+        yield tar(*((entry, b"".join(content)) for entry, content in read if ".wh." not in entry.path))
+
+
+class _DiffForgetsOpaque(_Broken):
+    def diff(self, key: str) -> Iterator[bytes]:
+        read = layer.read(io.BytesIO(b"".join(self.inner.diff(key))))
+        yield tar(*((entry, b"".join(content)) for entry, content in read if "opq" not in entry.path))
+
+
+class _DiffOfNothing(_Broken):
+    def diff(self, key: str) -> Iterator[bytes]:
+        yield tar(folder("empty")) if not self.inner.changes(key) else b"".join(self.inner.diff(key))
+
+
+class _TakesAnything(_Broken):
+    def apply(self, key: str, source: BinaryIO) -> Any:
+        try:
+            return self.inner.apply(key, source)
+        except Invalid:
+            return Usage(0, 0)
+
+
+class _ExportsOwnOnly(_Broken):
+    def export(self, key: str) -> Iterator[bytes]:
+        yield from self.inner.diff(key)
+
+
+class _WritesOutside(_Broken):
+    """Follows a link out of the snapshot."""
+
+    def apply(self, key: str, source: BinaryIO) -> Any:
+        data = source.read()
+        for entry, _ in layer.read(io.BytesIO(data)):
+            if entry.link.startswith("/") and entry.link.endswith("outside"):
+                with open(f"{entry.link}/new", "w", encoding="ascii") as out:  # noqa: PTH123
+                    out.write("1")
+        return self.inner.apply(key, io.BytesIO(data))
+
+
+class _EmptyWithoutParent(_Broken):
+    def commit(self, name: str, key: str) -> None:
+        if not self.inner.stat(key).parent and not key.startswith("extract"):
+            self.inner.remove(key)
+            self.inner.prepare(key)
+            self.inner.apply(key, io.BytesIO(tar(file("other", b"")[0])))
+        self.inner.commit(name, key)
+
+
+@frozen
+class Mutant:
+    """A way to break one promise, and the test of the suite that must see it."""
+
+    wrap: Callable[[Snapshotter], Snapshotter]
+    test: str
+    given: Mapping[str, Any] = field(factory=dict)
+    """What a parametrized test gets besides fixtures."""
+
+    @property
+    def name(self) -> str:
+        """What it does, for a test's id."""
+        return getattr(self.wrap, "__name__", "").strip("_")
+
+
+_HIDING = {"layers": [tar(a=b"1", b=b"1"), tar(file(".wh.a", b""))], "shown": {"b": "1"}}
+
+MUTANTS = (
+    Mutant(_KeepsWhiteouts, "test_layers_on_each_other", _HIDING),
+    Mutant(_ExportsOwnOnly, "test_layers_on_each_other", _HIDING),
+    Mutant(_ForgetsTimes, "test_attributes"),
+    Mutant(_Shares, "test_what_one_writes_no_other_sees"),
+    Mutant(_ViewsAreWritable, "test_a_view_is_not_written"),
+    Mutant(_EmptyWithoutParent, "test_without_a_parent"),
+    Mutant(_LosesParents, "test_stat_and_list"),
+    Mutant(_Unsorted, "test_stat_and_list"),
+    Mutant(_CountsAll, "test_usage"),
+    Mutant(_ReplacesTaken, "test_absent_and_taken_keys"),
+    Mutant(_ReplacesTaken, "test_one_of_many_gets_a_key"),
+    Mutant(_ForgivesAbsent, "test_remove"),
+    Mutant(_RemovesAllOnIt, "test_remove"),
+    Mutant(_HidesDeletions, "test_changes_and_diff"),
+    Mutant(_DiffForgetsDeletions, "test_changes_and_diff"),
+    Mutant(_DiffForgetsOpaque, "test_a_folder_in_place_of_another"),
+    Mutant(_DiffOfNothing, "test_nothing_changed"),
+    Mutant(_TakesAnything, "test_hostile_layers_are_refused", {"data": b"no tar" * 200}),
+    Mutant(_WritesOutside, "test_links_lead_nowhere_outside"),
+)

@@ -1,0 +1,1 @@
+"""A runtime that has bubblewrap make the container."""

@@ -1,0 +1,34 @@
+import pytest
+from clients.engine import opened_docker, opened_moby
+from peers.images import archive
+
+from moby import distribution
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory):
+    """The image that containers are made of, as an archive."""
+    folder = tmp_path_factory.mktemp("image")
+    return archive(folder / "image.tar", folder / "rootfs")
+
+
+@pytest.fixture(scope="session")
+def pyz(tmp_path_factory):
+    """The distribution `docker`, as one file."""
+    folder = tmp_path_factory.mktemp("docker")
+    distribution.assemble("docker", folder)
+    return folder / "docker" / "docker.pyz"
+
+
+@pytest.fixture(scope="module")  # whose processes are this one's children, for which others wait
+def moby(tmp_path_factory, image, pyz):
+    """Our engine, in a sandbox."""
+    with opened_moby(tmp_path_factory.mktemp("moby"), image, pyz) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")  # whose processes are this one's children, for which others wait
+def docker(tmp_path_factory, image):
+    """Debian's dockerd, in a sandbox."""
+    with opened_docker(tmp_path_factory.mktemp("dockerd"), image) as found:
+        yield found

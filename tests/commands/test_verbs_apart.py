@@ -1,0 +1,225 @@
+"""What the verbs are made of, without an engine."""
+
+import argparse
+import os
+import socket
+import threading
+
+import pytest
+from moby_containers.command import options, template, words
+from moby_containers.command.client import Client, query
+from moby_containers.command.looking import filters
+from moby_containers.command.plugin import moby_components
+from moby_containers.command.streams import Frames, Session, keys
+from moby_containers.command.verb import Verb
+
+from moby.contracts.ambient import Place
+from moby.errors import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported
+from moby.testing.command import CommandSuite
+
+ALL = tuple(each.name for each in moby_components())
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path, tmp_path / "run/command/x", tmp_path)
+
+
+@pytest.mark.parametrize("name", ALL)
+class TestVerbs(CommandSuite):
+    @pytest.fixture
+    def command(self, name, place):
+        found = {each.name: each for each in moby_components()}[name]
+        self.usage_code = 125 if name in ("docker-run", "exec") else 2
+        from moby_containers.command.plugin import Config
+
+        return found.factory(Config(), frontend=None, place=place)
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("{{.A}}", "1"), ("{{json .}}", '{"A":1,"B":{"C":[true,null]},"D":"x"}'), ("{{.B.C}}", "[true <no value>]"),
+        ("{{ upper .D }}-{{lower .D}}", "X-x"), ("a\\tb", "a\tb"), ("json", '{"A":1,"B":{"C":[true,null]},"D":"x"}'),
+        ("{{.B}}", "map[C:[true <no value>]]"), ("{{json .B.C}}", "[true,null]"),
+    ],
+)  # fmt: skip
+def test_templates(form, text):
+    assert template.shown([{"A": 1, "B": {"C": [True, None]}, "D": "x"}], form, {}) == [text]
+
+
+@pytest.mark.parametrize(
+    "form", ["{{range .A}}{{end}}", "{{.A.B}}", "{{.Nonesuch}}", "{{if .A}}x{{end}}", "{{nonesuch .A}}"]
+)
+def test_templates_that_aren_t_understood(form):
+    with pytest.raises(Unsupported, match="template"):
+        template.shown([{"A": 1}], form, {})
+
+
+def test_tables():
+    rows = [{"A": "a" * 12, "B": "b"}, {"A": "a", "B": "bb"}]
+    assert template.shown(rows, "", {"A": "FIRST", "B": "B"}) == [
+        "FIRST          B",
+        f"{'a' * 12}   b",
+        f"a{' ' * 14}bb",
+    ]
+    assert template.shown(rows[:0], "table {{.B}}\\t{{.A}}", {"A": "FIRST"}) == ["B         FIRST"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (119, "About a minute"),
+        (120, "2 minutes"), (3600, "About an hour"), (7200, "2 hours"), (3 * 86400, "3 days"), (15 * 86400, "2 weeks"),
+        (90 * 86400, "3 months"), (800 * 86400, "2 years"),
+    ],
+)  # fmt: skip
+def test_ages(seconds, text):
+    assert words.age(seconds) == text
+
+
+def test_sizes_and_ports():
+    assert [words.size(each) for each in (0, 999, 1000, 1234567, 5 * 10**9)] == ["0B", "999B", "1kB", "1.23MB", "5GB"]
+    published = {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}
+    assert words.ports([{"PrivatePort": 90, "Type": "udp"}, published]) == "0.0.0.0:8080->80/tcp, 90/udp"
+
+
+def body(*given):
+    parser = argparse.ArgumentParser(add_help=False)
+    options.add(parser)
+    return options.body(parser.parse_args([*given, "box", "-c", "x"]), attach=True)
+
+
+def test_what_options_come_to(monkeypatch, tmp_path):
+    monkeypatch.setenv("PASSED", "on")
+    monkeypatch.delenv("UNSET", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "env").write_text("# no\nFILE=1\n\nPASSED\n")
+    found = body(
+        "-it", "-e", "A=b", "-e", "PASSED", "-e", "UNSET", "--env-file", "env", "-m", "64m", "--cpus", "1.5", "-v",
+        "./here:/a:ro", "-v", "/anonymous", "--restart", "on-failure:3", "-p", "127.0.0.1:8080:80", "-p", "53/udp",
+        "--ulimit", "nofile=1:2", "--device", "/dev/null:/x:r", "--health-cmd", "true", "--health-interval", "1m30s",
+        "--mount", "type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700", "--entrypoint", "", "--memory-swap", "-1",
+    )  # fmt: skip
+    host = found["HostConfig"]
+    assert found["Env"] == ["FILE=1", "PASSED=on", "A=b", "PASSED=on"]
+    assert (found["Cmd"], found["Entrypoint"], found["Tty"], found["StdinOnce"]) == (["-c", "x"], [""], True, True)
+    assert (host["Memory"], host["MemorySwap"], host["NanoCpus"]) == (64 << 20, -1, 1_500_000_000)
+    assert (host["Binds"], found["Volumes"]) == ([f"{tmp_path}/here:/a:ro"], {"/anonymous": {}})
+    assert host["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3}
+    assert host["PortBindings"] == {
+        "80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}], "53/udp": [{"HostIp": "", "HostPort": ""}],
+    }  # fmt: skip
+    assert host["Mounts"] == [{"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 0o700}}]
+    assert host["Ulimits"] == [{"Name": "nofile", "Soft": 1, "Hard": 2}]
+    assert host["Devices"] == [{"PathOnHost": "/dev/null", "PathInContainer": "/x", "CgroupPermissions": "r"}]
+    assert (found["Healthcheck"]["Test"], found["Healthcheck"]["Interval"]) == (["CMD-SHELL", "true"], 90 * 10**9)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (["--rm", "--restart", "always"], "both --restart and --rm"), (["--restart", "no:x"], "restart policy format"),
+        (["-p", "x"], "publish opts"), (["--ulimit", "x"], "ulimit"), (["-e", "=x"], "environment variable"),
+        (["--mount", "type=bind,nonesuch=1,target=/x"], "unexpected key"), (["--mount", "type=bind"], "target"),
+        (["--mount", "type=bind,target=/x,tmpfs-size=1m"], "cannot mix"), (["-v", "a:/b:odd"], "invalid mode"),
+        (["--device", "a:b:c:d"], "device specification"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else None,
+)  # fmt: skip
+def test_options_that_wont_do(given, text):
+    with pytest.raises(Invalid, match=text):
+        body(*given)
+
+
+def test_files_that_aren_t_there():
+    for given in (["--env-file", "/nonesuch"], ["--security-opt", "seccomp=/nonesuch"]):
+        with pytest.raises(NotFound, match="open /nonesuch: no such file"):
+            body(*given)
+
+
+def test_frames_in_any_pieces():
+    data = b"\1\0\0\0\0\0\0\3out" + b"\2\0\0\0\0\0\0\3err" + b"\1\0\0\0\0\0\0\0"
+    for step in (1, 5, 100):
+        frames = Frames()
+        found = [part for at in range(0, len(data), step) for part in frames.feed(data[at : at + step])]
+        assert found == [(1, b"out"), (2, b"err"), (1, b"")]
+
+
+def test_keys_that_detach():
+    assert (keys("ctrl-p,ctrl-q"), keys("a,ctrl-["), keys("")) == (b"\x10\x11", b"a\x1b", b"")
+    with pytest.raises(Invalid, match="keys"):
+        keys("ctrl-pp")
+
+
+def test_typing_them_detaches(monkeypatch):
+    ours, theirs = socket.socketpair()
+    reads, writes = os.pipe()
+    kept = os.dup(0)
+    try:
+        os.dup2(reads, 0)
+        os.write(writes, b"ab\x10\x11")
+        assert Session(ours, b"", terminal=True, stdin=True).pump() is False
+    finally:
+        os.dup2(kept, 0)
+        for fd in (kept, reads, writes):
+            os.close(fd)
+        theirs.close()
+
+
+def test_queries_and_filters():
+    assert (
+        query(a=True, b=False, c="", d=None, e="x y", f={"k": ["v"]}) == "?a=1&e=x+y&f=%7B%22k%22%3A+%5B%22v%22%5D%7D"
+    )
+    assert filters(["a=b", "a=c=d"]) == {"a": ["b", "c=d"]}
+    with pytest.raises(Invalid, match="filter"):
+        filters(["a"])
+
+
+# The engine's answers
+
+
+def answering(path, *answers):
+    """Serve answers, one a connection, at a socket."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+
+    def serve():
+        for each in answers:
+            connection, _ = listener.accept()
+            connection.recv(65536)
+            connection.sendall(each)
+            connection.close()
+        listener.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, Invalid), (403, Denied), (404, NotFound), (409, Conflict), (501, Unsupported), (503, Unavailable)],
+)
+def test_errors_are_the_engine_s(tmp_path, status, kind):
+    text = b'{"message": "in its words"}'
+    answer = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(text), text)
+    answering(tmp_path / "s", answer, answer)
+    for call in (lambda: Client(tmp_path / "s").get("/x"), lambda: Client(tmp_path / "s").hijack("/x")):
+        with pytest.raises(kind, match=r"^Error response from daemon: in its words$"):
+            call()
+
+
+def test_an_engine_that_goes_away(tmp_path):
+    answering(tmp_path / "s", b"", b"")
+    with pytest.raises(Unavailable, match="didn't answer"):
+        Client(tmp_path / "s").get("/x")
+    with pytest.raises(Unavailable, match="closed the connection"):
+        Client(tmp_path / "s").hijack("/x")
+
+
+def test_nobody_who_answers(place, tmp_path, capfd):
+    with pytest.raises(Unavailable, match="doesn't answer"):
+        Client(tmp_path / "nonesuch", patience_s=0).get("/x")
+    assert Verb("volume", place).run([]) == 2
+    assert Verb("volume", place).run(["nonesuch"]) == 2
+    assert capfd.readouterr().err.startswith("usage: ")

@@ -1,0 +1,154 @@
+"""The distribution's own verbs and docker's command, at one engine: what they print and how they end is the same."""
+
+import re
+import shlex
+
+import pytest
+from clients.engine import SOCKET
+from peers.sandbox import TEMPORARY
+
+pytestmark = pytest.mark.slow
+
+LINES = """
+ps
+ps --no-trunc
+ps -a --filter name=looked --format "table {{.Names}}\\t{{.Image}}\\t{{.Command}}\\t{{.State}}"
+ps -q --filter status=running
+ps -a --filter label=a=b --format "{{.ID}} {{json .Labels}} {{upper .Names}}"
+ps --filter nonesuch=1
+container ls --format "{{.Names}}"
+logs looked
+logs --tail 1 looked
+logs nonesuch
+exec looked sh -c "echo in; echo err >&2; exit 5"
+exec -e A=b -w /tmp looked sh -c "echo $A; pwd"
+exec -d looked true
+inspect -f "{{.State.Status}} {{.Config.Image}} {{.Config.Labels}} {{.HostConfig.AutoRemove}}" looked
+inspect -f "{{json .Config.Cmd}}" looked
+inspect nonesuch
+container inspect looked --format "{{.Name}}"
+top looked
+top looked -o pid,comm
+diff looked
+port looked
+port looked 80
+wait nonesuch
+stop nonesuch
+kill nonesuch
+rm nonesuch
+rm looked
+pause nonesuch
+unpause looked
+rename nonesuch other
+start nonesuch
+start looked
+volume ls
+volume ls -q
+volume ls --format "{{.Name}} {{.Driver}} {{.Scope}}"
+volume inspect kept
+volume inspect nonesuch
+volume rm nonesuch
+volume create kept
+volume create a
+volume create --driver nonesuch other
+network ls
+network ls --no-trunc -q
+network inspect none
+network inspect nonesuch
+info --format "{{.Containers}} {{.OSType}}"
+events --since 1h --until 0s --filter type=volume --format "{{.Action}} {{.Actor.ID}}"
+events --since 1h --until 0s --filter type=volume
+run --rm --network none localhost/box sh -c "echo out; echo err >&2; exit 7"
+run --rm --network none localhost/box nonesuch
+run --rm --network none localhost/box /etc
+run --rm --network none -e A=b -w /tmp -u 1000 --read-only localhost/box sh -c "echo $A; pwd; id -u; touch /x"
+run --rm --network none -h here --tmpfs /t:size=1m --mount type=volume,source=kept,target=/v localhost/box sh -c "hostname; ls -d /t /v"
+run --rm --network nonesuch localhost/box true
+run --rm --network none -v kept:/v:ro localhost/box touch /v/x
+create --network none --name looked localhost/box
+""".strip().splitlines()  # noqa: E501
+
+
+@pytest.fixture(scope="module")
+def looked(engine):
+    engine.verb("volume", "create", "--label", "x=y", "kept")
+    script = "echo out; echo err >&2; echo x >/tmp/new; exec sleep 1000"
+    engine.verb("run", "-d", "--network", "none", "--name", "looked", "-l", "a=b", "localhost/box", "sh", "-c", script)
+    assert "err" in engine.verb("logs", "looked").stderr
+    yield
+    engine.verb("rm", "-f", "looked")
+    engine.verb("volume", "rm", "kept")
+
+
+def said(done):
+    """What a command said, without what is each command's own way of saying that it failed."""
+    text = re.sub(r"^docker: (.*?)\.?$", r"\1", done.stderr, flags=re.M)
+    text = re.sub(r"\.?\n(See 'docker run --help'|Run 'docker run --help' for more information)\.?\n", "\n", text)
+    text = re.sub(r"(Less than a|\d+|About an?) (second|minute|hour)s?", "a while", text)
+    return done.stdout, text
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_it_is_as_docker_does_it(engine, looked, line):
+    words = shlex.split(line)
+    own = engine.verb(*words, check=False)
+    docker = engine.sandbox.run("docker", "-H", f"unix://{SOCKET}", *words, check=False)
+    assert said(own) == said(docker)
+    # A program of a container's, and of the verbs that return its code, is 125 where docker's exec has 1.
+    assert own.returncode == docker.returncode
+
+
+def test_input_reaches_it(engine):
+    done = engine.verb("run", "--rm", "-i", "--network", "none", "localhost/box", "cat", input="typed\n")
+    assert done.stdout == "typed\n"
+
+
+def test_a_container_s_life(engine):
+    number = engine.verb("create", "--network", "none", "--name", "life", "localhost/box", "sleep", "1000").stdout
+    assert re.fullmatch("[0-9a-f]{64}\n", number)
+    for verb in (["start"], ["pause"], ["unpause"], ["restart", "-t", "0"], ["stop", "-t", "0"]):
+        assert engine.verb(*verb, "life").stdout == "life\n"
+    assert engine.verb("wait", "life").stdout == "137\n"
+    engine.verb("rename", "life", "other")
+    assert engine.verb("rm", "other").stdout == "other\n"
+
+
+def test_files_in_and_out(engine):
+    engine.verb("create", "--network", "none", "--name", "files", "localhost/box", "true")
+    run = engine.sandbox.run
+    make = "mkdir -p in/sub && echo one >in/file && echo two >in/sub/file && ln -s file in/link"
+    run("sh", "-c", f"cd {TEMPORARY} && {make}")
+    engine.verb("cp", f"{TEMPORARY}/in", "files:/tmp")
+    engine.verb("cp", "files:/tmp/in", f"{TEMPORARY}/out")
+    assert run("diff", "-r", "--no-dereference", f"{TEMPORARY}/in", f"{TEMPORARY}/out").stdout == ""
+    engine.verb("cp", "files:/tmp/in/file", f"{TEMPORARY}/single")
+    assert run("cat", f"{TEMPORARY}/single").stdout == "one\n"
+    missing = engine.verb("cp", "files:/nonesuch", f"{TEMPORARY}/x", check=False)
+    assert (missing.returncode, "nonesuch" in missing.stderr) == (1, True)
+    engine.verb("export", "-o", f"{TEMPORARY}/files.tar", "files")
+    assert "tmp/in/sub/file" in run("tar", "-tf", f"{TEMPORARY}/files.tar").stdout
+    engine.verb("rm", "files")
+
+
+def test_pruning(engine):
+    engine.verb("create", "--network", "none", "--name", "gone", "localhost/box", "true")
+    assert "Are you sure" in engine.verb("container", "prune", input="n\n").stdout
+    assert "gone" in engine.verb("ps", "-a", "--format", "{{.Names}}").stdout
+    assert "Deleted Containers:" in engine.verb("container", "prune", "-f").stdout
+    assert "Total reclaimed space" in engine.verb("volume", "prune", "-f").stdout
+
+
+def test_without_anybody_who_serves(engine):
+    """Verbs start the engine for their own time; what they start lives on, also when it is served again."""
+    engine._daemon.terminate()
+    engine._daemon.wait(60)
+    try:
+        engine.verb("run", "-d", "--network", "none", "--name", "alone", "localhost/box", "sleep", "1000")
+        assert "alone" in engine.verb("ps", "--format", "{{.Names}}").stdout
+        assert engine.verb("exec", "alone", "echo", "in").stdout == "in\n"
+        done = engine.verb("run", "--rm", "-i", "--network", "none", "localhost/box", "cat", input="typed\n")
+        assert done.stdout == "typed\n"
+    finally:
+        engine._begin()
+    assert "alone" in engine.verb("ps", "--format", "{{.Names}}").stdout
+    engine.verb("rm", "-f", "alone")

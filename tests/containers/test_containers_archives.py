@@ -1,0 +1,195 @@
+"""Archives that mean harm, and what else can be in one, unpacked into a container."""
+
+import bz2
+import gzip
+import io
+import lzma
+import stat
+import tarfile
+
+import pytest
+
+from moby.contracts.containers import MountRequest
+from moby.errors import Conflict, Invalid, NotFound
+
+
+def archive(*entries):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data, fields in entries:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            for key, value in fields.items():
+                setattr(info, key, value)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def put(engine, made, path, data, **how):
+    engine.containers.write_path(made, path, io.BytesIO(data), **how)
+
+
+def entries(engine, made, path):
+    data = b"".join(engine.containers.read_path(made, path))
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return {each.name: each for each in tar}
+
+
+SYMLINK, LINK, FOLDER = {"type": tarfile.SYMTYPE}, {"type": tarfile.LNKTYPE}, {"type": tarfile.DIRTYPE, "mode": 0o755}
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A folder of the host's that nothing may reach."""
+    found = tmp_path / "outside"
+    found.mkdir()
+    (found / "secret").write_text("secret")
+    return found
+
+
+def test_a_link_of_the_archive_leads_inside(engine, outside):
+    made = engine.create(":")
+    data = archive(("up", b"", {**SYMLINK, "linkname": str(outside)}), ("up/evil", b"x", {}))
+    with pytest.raises(Invalid, match="can't be unpacked"):  # there is no such folder inside
+        put(engine, made, "/etc", data)
+    put(engine, made, "/", archive((str(outside).lstrip("/"), b"", FOLDER)))
+    put(engine, made, "/etc", data)
+    assert [each.name for each in outside.iterdir()] == ["secret"]
+    assert engine.containers.stat_path(made, f"{outside}/evil").size == 1
+
+
+def test_links_up_lead_to_the_root(engine, outside):
+    made = engine.create(":")
+    up = "../" * 40 + str(outside).lstrip("/")
+    put(engine, made, "/", archive(("way", b"", {**SYMLINK, "linkname": up})))
+    with pytest.raises(NotFound):
+        engine.containers.stat_path(made, "/way/secret")
+    with pytest.raises(NotFound):
+        b"".join(engine.containers.read_path(made, "/way/"))
+    assert entries(engine, made, "/way")["way"].issym()
+
+
+def test_a_hard_link_reaches_nothing_outside(engine, outside):
+    made = engine.create(":")
+    data = archive(
+        ("up", b"", {**SYMLINK, "linkname": str(outside)}), ("stolen", b"", {**LINK, "linkname": "up/secret"})
+    )
+    with pytest.raises(Invalid, match="can't be unpacked"):
+        put(engine, made, "/etc", data)
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/../../../evil"])
+def test_names_that_lead_up_are_refused(engine, name):
+    made = engine.create(":")
+    with pytest.raises(Invalid):
+        put(engine, made, "/etc", archive((name, b"x", {})))
+
+
+def test_magic_links_are_not_followed(engine):
+    made = engine.create("cat", open_stdin=True)
+    engine.containers.start(made)
+    with pytest.raises((NotFound, Invalid)):
+        engine.containers.stat_path(made, "/proc/self/root/etc/passwd")
+
+
+def test_volumes_and_binds_are_reached(engine, outside):
+    mounts = (MountRequest("bind", "/in", str(outside)), MountRequest("volume", "/v", "kept"))
+    made = engine.create(":", mounts=mounts)
+    assert engine.containers.stat_path(made, "/in/secret").size == 6
+    put(engine, made, "/v/", archive(("f", b"1", {})))
+    assert (engine.volumes.get("kept").mountpoint / "f").read_text() == "1"
+    assert engine.volumes.get("kept").users == (made,)
+
+
+def test_kinds_of_files(engine):
+    made = engine.create(":")
+    data = archive(
+        ("d", b"", {**FOLDER, "mode": 0o700, "mtime": 5}),
+        ("d/f", b"1", {"mode": 0o4755, "uid": 7, "gid": 8, "mtime": 9}),
+        ("d/l", b"", {**SYMLINK, "linkname": "f"}),
+        ("d/h", b"", {**LINK, "linkname": "d/f"}),
+        ("d/p", b"", {"type": tarfile.FIFOTYPE}),
+        ("d/c", b"", {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3}),
+    )
+    put(engine, made, "/etc", data)
+    found = entries(engine, made, "/etc/d")
+    assert (found["d"].mode, found["d"].mtime) == (0o700, 5)
+    assert (found["d/f"].mode, found["d/f"].uid, found["d/f"].gid, found["d/f"].mtime) == (0o4755, 7, 8, 9)
+    assert found["d/l"].linkname == "f"
+    assert found["d/h"].linkname == "d/f"
+    assert found["d/p"].isfifo()
+    assert (found["d/c"].devmajor, found["d/c"].devminor) == (1, 3)
+    for name in ("p", "c", "l", "f"):
+        assert set(entries(engine, made, f"/etc/d/{name}")) == {name}
+    assert stat.S_ISLNK(engine.containers.stat_path(made, "/etc/d/l").mode)
+    assert engine.containers.stat_path(made, "/etc/d/l").link_target == "/etc/d/f"
+
+
+def test_owners(engine):
+    made = engine.create(":", user="ann")
+    put(engine, made, "/etc", archive(("f", b"", {"uid": 7})))
+    put(engine, made, "/etc", archive(("g", b"", {"uid": 7})), keep_owners=True)
+    assert entries(engine, made, "/etc/f")["f"].uid == 7
+    assert entries(engine, made, "/etc/g")["g"].uid == 1000
+
+
+def test_types_are_kept(engine):
+    made = engine.create(":")
+    put(engine, made, "/etc", archive(("d", b"", FOLDER), ("f", b"1", {})))
+    with pytest.raises(Invalid, match='cannot overwrite directory "/etc/d" with non-directory'):
+        put(engine, made, "/etc", archive(("d", b"1", {})), keep_types=True)
+    with pytest.raises(Invalid, match='cannot overwrite non-directory "/etc/f" with directory'):
+        put(engine, made, "/etc", archive(("f", b"", FOLDER)), keep_types=True)
+    put(engine, made, "/etc", archive(("d", b"1", {}), ("f", b"", FOLDER)))
+    assert entries(engine, made, "/etc/d")["d"].isfile()
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_compressed(engine, compress):
+    made = engine.create(":")
+    put(engine, made, "/etc", compress(archive(("f", b"12", {}))))
+    assert engine.containers.stat_path(made, "/etc/f").size == 2
+
+
+@pytest.mark.parametrize("data", [b"nonsense" * 100, gzip.compress(b"x" * 2000)[:-20], archive(("f", b"1", {}))[:513]])
+def test_damaged(engine, data):
+    made = engine.create(":")
+    with pytest.raises(Invalid):
+        put(engine, made, "/etc", data)
+
+
+def test_a_reader_who_leaves(engine):
+    made = engine.create(":")
+    put(engine, made, "/etc", archive(("big", bytes(8 << 20), {})))
+    reading = engine.containers.read_path(made, "/etc/big")
+    next(reading)
+    reading.close()
+    engine.containers.remove(made)
+
+
+def test_no_path(engine):
+    made = engine.create(":")
+    with pytest.raises(Invalid, match="path cannot be empty"):
+        engine.containers.stat_path(made, "")
+    with pytest.raises(NotFound, match="Could not find the file /none"):
+        put(engine, made, "/none", archive())
+    put(engine, made, "/", archive(("loop", b"", {**SYMLINK, "linkname": "loop"})))
+    with pytest.raises(Invalid, match="too many levels"):
+        engine.containers.stat_path(made, "/loop/x")
+    with pytest.raises(Invalid, match="too many levels"):
+        put(engine, made, "/loop", archive())
+
+
+def test_one_that_is_being_removed(engine):
+    made = engine.create(":")
+    entry = engine.containers._shelf.get(made)
+    entry.removing = True
+    with pytest.raises(Conflict, match="is being removed"):
+        engine.containers.stat_path(made, "/")
+    entry.removing = False
+
+
+def test_the_whole_root(engine):
+    made = engine.create(":")
+    assert engine.containers.stat_path(made, "/").name == "/"
+    assert "etc/passwd" in {name.lstrip("./") for name in entries(engine, made, "/")}

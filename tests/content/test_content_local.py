@@ -1,0 +1,162 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from moby_content.local.plugin import Config, make
+from moby_content.local.store import Store
+
+from moby.contracts.ambient import Place
+from moby.errors import Corrupt, HostUnfit, Invalid, NotFound
+from moby.oci.digest import sha256
+from moby.testing.content import ContentSuite, put
+from moby.testing.content_mutants import MUTANTS
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
+
+
+class TestLocal(ContentSuite):
+    @pytest.fixture
+    def store(self, state):
+        return lambda: Store(state)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_caught(mutant, state):
+    with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises
+        getattr(ContentSuite(), mutant.test)(lambda: mutant.wrap(Store(state)), *mutant.given)
+    assert not isinstance(caught.value, KeyboardInterrupt | AttributeError | TypeError)
+
+
+def test_the_part_makes_one(tmp_path):
+    content = make(Config(), place=Place(tmp_path / "state", tmp_path / "run", tmp_path / "cache"))
+    with content.lease() as lease:
+        blob = put(content, b"data", lease)
+    assert (tmp_path / "state/blobs/sha256" / blob.digest.hex).read_bytes() == b"data"
+
+
+def test_many_writers_of_one_ref_take_turns(state):
+    content, done = Store(state), []
+
+    def work():
+        while not done or len(done) < 6:
+            try:
+                with content.lease() as lease:
+                    done.append(put(content, b"data", lease, ref="same"))
+            except Exception as error:
+                if "another one" not in str(error):
+                    done.extend([error] * 6)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert set(done) == {content.info(sha256(b"data"))}
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from moby_content.local.store import Store
+content = Store(Path(sys.argv[1]))
+with content.lease() as lease:
+    with content.writer("whole", lease) as writer:
+        writer.write(b"whole")
+        writer.commit()
+    with content.writer("half", lease) as writer:
+        writer.write(b"ha")
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_holder_lets_go(state):
+    done = subprocess.run([sys.executable, "-c", _KILLED, state], check=False)
+    assert done.returncode == -signal.SIGKILL
+    content = Store(state)
+    assert [each.digest for each in content.list()] == [sha256(b"whole")]
+    with content.lease() as lease, content.writer("half", lease) as writer:
+        writer.write(b"lf")
+        assert writer.commit(sha256(b"half")).size_bytes == 4
+        assert [each.digest for each in content.collect(list).blobs] == [sha256(b"whole")]
+    assert [each.digest for each in content.collect(list).blobs] == [sha256(b"half")]
+    assert list((state / "leases").iterdir()) == []
+
+
+def test_a_damaged_blob_is_corrupt(state):
+    content = Store(state)
+    with content.lease() as lease:
+        digest = put(content, b"data", lease).digest
+    path = state / "blobs/sha256" / digest.hex
+    path.write_bytes(b"daxa")
+    with pytest.raises(Corrupt, match=digest.hex), content.open(digest) as file:
+        while file.read(100):
+            pass
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(Corrupt, match="folder"):
+        content.open(digest)
+
+
+def test_odd_files_are_no_blobs(state):
+    content = Store(state)
+    assert content.list() == ()
+    (state / "blobs/sha256/README").write_text("?")
+    (state / "ingest/stray").write_text("?")
+    (state / "leases/odd").write_text("no digest\n")
+    assert (content.list(), content.ingests(), content.collect(list).blobs) == ((), (), ())
+
+
+def test_what_has_ended_is_refused(state):
+    content = Store(state)
+    with content.lease() as lease, content.writer("a", lease) as writer:
+        pass
+    with pytest.raises(Invalid, match="ended"):
+        lease.hold(sha256(b""))
+    for call in (writer.commit, lambda: writer.write(b"x")):
+        with pytest.raises(NotFound, match="closed"):
+            call()
+    writer.abort()
+
+
+def test_the_lease_of_another_store(state):
+    with pytest.raises(Invalid, match="another store"), Store(state).writer("a", object()):
+        pass
+
+
+def test_a_folder_that_may_not_be_written(unprivileged):
+    def work(folder):
+        (folder / "state").mkdir(mode=0o500)
+        with pytest.raises(HostUnfit, match="list blobs"):
+            Store(folder / "state").list()
+
+    unprivileged(work)
+
+
+def test_a_full_disk(state):
+    content = Store(state)
+    with content.lease() as lease, content.writer("a", lease) as writer:
+        real = writer._fd
+        writer._fd = os.open("/dev/full", os.O_WRONLY)
+        with pytest.raises(HostUnfit, match="No space left"):
+            writer.write(b"x")
+        os.close(writer._fd)
+        writer._fd = real
+
+
+def test_what_was_only_begun_is_collected(state):
+    content = Store(state)
+    content.list()
+    for name in ("none", "data", "ref"):
+        (state / "ingest" / name).mkdir()
+    (state / "ingest/data/data").write_bytes(b"1")
+    (state / "ingest/ref/ref").write_bytes(b"a")
+    assert content.ingests() == ()
+    assert content.collect(list).ingests == ()
+    assert content.collect(list, idle_s=-60).ingests == ()
+    assert list((state / "ingest").iterdir()) == []

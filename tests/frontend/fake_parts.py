@@ -1,0 +1,143 @@
+"""Images that are names, networks that do nothing, and a supervisor that only says what it has."""
+
+from attrs import evolve
+
+from moby.contracts.images import HistoryStep, Image, ImageConfig, ImageUsage, Progress, Pruned, Removal
+from moby.contracts.networks import Network
+from moby.contracts.types import Digest, ImageReference, Platform
+from moby.errors import Denied, Invalid, NotFound, Unsupported
+
+IMAGE = "sha256:" + "a" * 64
+MADE = "2026-01-02T03:04:05.600000000Z"
+
+
+class FakeImages:
+    """One image, `box`."""
+
+    def __init__(self):
+        self.image = Image(
+            Digest("sha256", "a" * 64),
+            Digest("sha256", "b" * 64),
+            (ImageReference("docker.io", "library/box", "latest"),),
+            ImageConfig(command=("sh",), environment=("PATH=/bin",), labels={"a": "b"}),
+            Platform(),
+            (Digest("sha256", "c" * 64),),
+            1234,
+            MADE,
+        )
+        self.calls = []
+
+    def get(self, name):
+        if name in {"box", "box:latest", "new:tag", "x/y:z"} or str(self.image.id).startswith(name) or name == "a" * 64:
+            return self.image
+        raise NotFound(f"No such image: {name}:latest")
+
+    def list(self, filters=None, *, all=False):
+        self.calls.append(("list", dict(filters or {}), all))
+        return (self.image,)
+
+    def history(self, name):
+        self.get(name)
+        return (HistoryStep(MADE, "sh", "said", 5, self.image.id, self.image.references), HistoryStep())
+
+    def tag(self, name, reference):
+        self.get(name)
+        self.calls.append(("tag", str(reference)))
+
+    def remove(self, name, *, force=False, prune=True, running=()):
+        self.get(name)
+        self.calls.append(("remove", name, force, prune, tuple(running)))
+        return (Removal("box:latest"), Removal(IMAGE, deleted=True))
+
+    def prune(self, filters=None):
+        self.calls.append(("prune", dict(filters or {})))
+        return Pruned((Removal(IMAGE, deleted=True),), 99)
+
+    def load(self, stream, *, platform=None):
+        size = 0
+        while chunk := stream.read(1 << 16):
+            size += len(chunk)
+            if chunk.startswith(b"junk"):
+                raise Invalid("no tar archive")
+        yield Progress(status="Loading layer", id="abc", current=5, total=10)
+        self.calls.append(("load", size, platform))
+        yield Progress(text="Loaded image: box:latest", image=self.image)
+
+    def save(self, names):
+        for each in names:
+            self.get(each)
+        self.calls.append(("save", tuple(names)))
+        yield from [b"x" * 100_000] * 3
+
+    def import_(self, stream, reference=None, *, changes=(), message="", platform=None):
+        data = stream.read()
+        if data.startswith(b"junk"):
+            raise Invalid("no tar archive")
+        self.calls.append(("import", len(data), reference, tuple(changes), message, platform))
+        return self.image
+
+    def usage(self):
+        return (ImageUsage(self.image, 1234, 0, ("x",)),)
+
+    def layers_bytes(self):
+        return 1234
+
+
+class FakeNetworks:
+    """`none` and `host`."""
+
+    def __init__(self):
+        self.calls = []
+        self.made = {
+            name: Network(name[0] * 64, name, driver, MADE, predefined=True)
+            for name, driver in (("none", "null"), ("host", "host"))
+        }
+
+    def drivers(self):
+        return ("null", "host")
+
+    def default(self):
+        return "none"
+
+    def get(self, name):
+        if name not in self.made:
+            raise NotFound(f"network {name} not found")
+        return self.made[name]
+
+    def list(self):
+        return tuple(self.made[name] for name in sorted(self.made))
+
+    def create(self, network):
+        if network.driver == "bridge":
+            raise NotFound('could not find plugin bridge in v1 plugin registry: plugin "bridge" not found')
+        if network.name in self.made:
+            raise Denied(f"operation is not permitted on predefined {network.name} network")
+        self.made[network.name] = evolve(network, id="f" * 64, created=MADE)
+        return self.made[network.name], ("a warning",)
+
+    def remove(self, name):
+        if self.get(name).predefined:
+            raise Denied(f"{name} is a pre-defined network and cannot be removed")
+        del self.made[name]
+
+    def connect(self, network, container_id, config, *, running):
+        self.get(network)
+        if network == "host":
+            raise Unsupported("container cannot be disconnected from host network or connected to host network")
+        self.calls.append(("connect", network, container_id, config, running))
+
+    def disconnect(self, network, container_id, *, force=False):
+        self.get(network)
+        if network == "host":
+            raise Unsupported("container cannot be disconnected from host network or connected to host network")
+        self.calls.append(("disconnect", network, container_id, force))
+
+
+class FakeSupervisor:
+    """Names of what it would have."""
+
+    def runtimes(self):
+        return ("native", "runc")
+
+    def log_drivers(self):
+        return ("json-file", "none")

@@ -1,0 +1,116 @@
+"""Who may call what: the rules of a front end."""
+
+import os
+
+import pytest
+from moby_frontend.docker.access import access
+from moby_frontend.docker.bounds import bounds
+from moby_frontend.docker.routes import ROUTES
+
+from moby.errors import Invalid
+
+
+def test_reading_changes_nothing(serve):
+    served = serve(allow="read")
+    identity = served.containers.create(_config()).id
+    for path in (
+        "/_ping",
+        "/info",
+        "/containers/json",
+        f"/containers/{identity}/json",
+        "/images/json",
+        "/events?until=1",
+    ):
+        assert served.call("GET", path).status == 200, path
+    for method, path in (
+        ("POST", "/containers/create"),
+        ("DELETE", f"/containers/{identity}"),
+        ("POST", f"/containers/{identity}/exec"),
+        ("GET", f"/containers/{identity}/export"),
+        ("GET", f"/containers/{identity}/archive?path=/"),
+        ("GET", "/images/box/get"),
+    ):
+        found = served.call(method, path)
+        assert found.status == 403
+        assert found.message.startswith(f"authorization denied by plugin allow: {method} {path.partition('?')[0]}")
+
+
+def _config():
+    from moby.contracts.containers import ContainerConfig
+
+    return ContainerConfig("box", ("true",))
+
+
+def test_beside_one_with_all_rights_there_is_one_with_fewer(serve):
+    full, fewer = serve(), serve(allow="read")
+    body = {"Image": "box"}
+    assert full.call("POST", "/containers/create", body).status == 201
+    assert fewer.call("POST", "/containers/create", body).status == 403
+    assert len(fewer.call("GET", "/containers/json?all=1").json()) == 1
+
+
+def test_nothing_is_ping(serve):
+    served = serve(allow="none")
+    assert served.call("GET", "/_ping").status == 200
+    assert served.call("GET", "/version").status == 403
+
+
+@pytest.mark.parametrize(
+    ("rules", "allow", "status"),
+    [
+        (("deny POST /containers/create",), "all", 403),
+        (("deny GET /containers/*",), "all", 201),
+        (("allow POST /containers/create",), "none", 201),
+        (('deny POST /containers/create body="Privileged": *true',), "all", 403),
+        (('deny POST /containers/create body="Privileged": *false',), "all", 201),
+        ((f"deny uid={os.getuid()}",), "all", 403),
+        (("deny uid=54321",), "all", 201),
+        ((f"allow POST uid=54321,{os.getuid()}",), "none", 201),
+        (("deny subject=*",), "all", 403),
+        (("deny subject=somebody",), "all", 201),
+        (("allow /containers/create", "deny /containers/create"), "none", 201),
+    ],
+)
+def test_the_first_rule_that_fits_decides(serve, rules, allow, status):
+    served = serve(allow=allow, rules=rules)
+    body = {"Image": "box", "HostConfig": {"Privileged": True}}
+    assert served.call("POST", "/containers/create", body).status == status
+
+
+def test_a_path_is_the_same_however_it_is_spelled(serve):
+    served = serve(rules=("deny /info",))
+    for path in ("/info", "/%69nfo", "/in%66o"):
+        for version in ("", "v1.40"):
+            assert served.call("GET", path, version=version).status == 403
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("some", "begins with neither allow nor deny"),
+        ("", "begins with neither allow nor deny"),
+        ("deny FETCH", "'FETCH' is neither methods"),
+        ("deny uid=root", "is no list of user ids"),
+        ("deny body=(", "is no regular expression"),
+        ("deny x=y", "'x=y' is neither methods"),
+    ],
+)
+def test_rules_that_are_none(rule, words):
+    with pytest.raises(Invalid, match=words):
+        access([rule])
+
+
+@pytest.mark.parametrize(
+    "pair", [("1.23", "1.40"), ("1.40", "1.99"), ("1.45", "1.40"), ("x", "1.40"), ("1.40", "v1.45")]
+)
+def test_versions_that_are_none(pair):
+    with pytest.raises(Invalid):
+        bounds(*pair)
+
+
+def test_each_route_has_a_handler():
+    import importlib
+
+    for route in ROUTES:
+        module, _, function = route.handler.partition(".")
+        assert callable(getattr(importlib.import_module(f"moby_frontend.docker.handlers.{module}"), function))

@@ -1,0 +1,46 @@
+"""User-mode Linux: pure control groups of version 2 (cpu, io, memory, pids), one processor; boots in a second.
+
+Its root is this machine's by hostfs, read-only, so there is no image.
+"""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from guests.machine import CACHE, Guest, Launch
+from guests.modules import module_tree
+from peers import binaries
+
+_MODULES = ("overlay", "veth", "bridge", "dummy", "brd")
+_MEMORY_MB = 1024
+
+
+@cache
+def uml() -> Guest:
+    """Return the guest; skips the test where Debian's package couldn't be had."""
+    program = binaries.need("linux.uml", "uml")
+    folder = binaries.file("usr/lib/uml/modules", "uml")
+
+    def boot(launch: Launch, short: Path, shared: Path, words: Sequence[str]) -> subprocess.Popen[bytes]:
+        return launch(
+            [
+                program, f"mem={_MEMORY_MB}M", f"uml_dir={short}", "con=null", "con0=null,fd:1", "con1=null",
+                "ssl=null", "quiet", "panic=-1", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
+                f"init={words[0]}", *words[1:],
+            ],
+            env=os.environ | {"TMPDIR": _memory_folder(short)},
+        )  # fmt: skip
+
+    return Guest("uml", module_tree(CACHE, folder), _MODULES, boot)
+
+
+def _memory_folder(otherwise: Path) -> str:
+    """Return where the guest's memory is a file: it should be in memory, and must be executable and have the room."""
+    shm = Path("/dev/shm")
+    if shm.is_dir() and os.access(shm, os.W_OK):
+        found = os.statvfs(shm)
+        if not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize > _MEMORY_MB * 2**20:
+            return str(shm)
+    return str(otherwise)

@@ -1,0 +1,58 @@
+"""Debian's docker-registry, on the loopback, with its data in a temporary folder."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import time
+
+from peers.binaries import environment, need
+
+PATIENCE_S = 60
+PASSWORDS = "someone:$2y$05$CfhxLTktfMfnaQAjO9/br.1bxO/W6OXWR93QiM//Iycx06W4tpSj6\n"
+"""`secret`, by bcrypt, which is all that it takes."""
+
+
+def free_port():
+    """Return a port that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@contextlib.contextmanager
+def registry(folder, *, passwords=False, tls=None):
+    """Run one, and lend its HOST:PORT; `tls` is a certificate's and a key's path."""
+    program = need("docker-registry", "registry")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    http = {"addr": f"127.0.0.1:{port}", "secret": "shared"}
+    if tls:
+        http["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
+    config = {
+        "version": 0.1, "log": {"level": "error"}, "http": http,
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
+    }  # fmt: skip
+    if passwords:
+        (folder / "passwords").write_text(PASSWORDS)
+        config["auth"] = {"htpasswd": {"realm": "ours", "path": str(folder / "passwords")}}
+    (folder / "config.yml").write_text(json.dumps(config))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, "serve", str(folder / "config.yml")], env=environment(), stdout=log, stderr=log
+        )
+    try:
+        _wait(port, process, folder / "log")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+
+def _wait(port, process, log):
+    limit = time.monotonic() + PATIENCE_S
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        assert process.poll() is None and time.monotonic() < limit, log.read_text()
+        time.sleep(0.02)

@@ -1,0 +1,110 @@
+"""Docker's words: lines of a Dockerfile, filters, times."""
+
+from datetime import UTC, datetime
+
+import pytest
+from moby_images.store.changes import changed
+from moby_images.store.filters import moment, time_of
+from moby_images.store.parts import rfc3339
+
+from moby.contracts.images import ImageConfig
+from moby.errors import Invalid
+
+NOW = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+BASE = ImageConfig(entrypoint=("/e",), command=("c",), environment=("A=1", "B=2"), working_directory="/srv")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('CMD ["a", "b c"]', {"command": ("a", "b c")}),
+        ("CMD a 'b c'", {"command": ("/bin/sh", "-c", "a 'b c'")}),
+        ("CMD [not json", {"command": ("/bin/sh", "-c", "[not json")}),
+        ("cmd", {"command": ()}),
+        ('ENTRYPOINT ["x"]', {"entrypoint": ("x",), "command": ()}),
+        ('CMD ["y"]\nENTRYPOINT ["x"]', {"entrypoint": ("x",), "command": ("y",)}),
+        ("ENV A=2 C='x y'", {"environment": ("A=2", "B=2", "C=x y")}),
+        ("ENV A the rest", {"environment": ("A=the rest", "B=2")}),
+        ('LABEL a="b c" d=e', {"labels": {"a": "b c", "d": "e"}}),
+        ("EXPOSE 80 53/UDP 8000-8001", {"exposed_ports": ("53/udp", "80/tcp", "8000/tcp", "8001/tcp")}),
+        ('VOLUME ["/a b"]', {"volumes": ("/a b",)}),
+        ("VOLUME /b /a", {"volumes": ("/a", "/b")}),
+        ("WORKDIR sub", {"working_directory": "/srv/sub"}),
+        ("WORKDIR /abs", {"working_directory": "/abs"}),
+        ("USER me", {"user": "me"}),
+        ("STOPSIGNAL SIGINT", {"stop_signal": "SIGINT"}),
+        ('SHELL ["/bin/bash", "-c"]\nCMD x', {"shell": ("/bin/bash", "-c"), "command": ("/bin/bash", "-c", "x")}),
+        ("ONBUILD RUN x", {"on_build": ("RUN x",)}),
+        ("HEALTHCHECK NONE", {"healthcheck": {"Test": ["NONE"]}}),
+        (
+            "HEALTHCHECK --interval=1m30s --timeout=5s --start-period=1s --start-interval=500ms --retries=2 CMD curl x",
+            {
+                "healthcheck": {
+                    "Test": ["CMD-SHELL", "curl x"], "Interval": 90_000_000_000, "Timeout": 5_000_000_000,
+                    "StartPeriod": 1_000_000_000, "StartInterval": 500_000_000, "Retries": 2,
+                }
+            },
+        ),
+        ('HEALTHCHECK CMD ["a"]', {"healthcheck": {"Test": ["CMD", "a"]}}),
+        ("# a comment\n\nUSER \\\n me", {"user": "me"}),
+    ],
+)  # fmt: skip
+def test_lines(line, expected):
+    from attrs import evolve
+
+    assert changed(BASE, [line]) == evolve(BASE, **expected)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RUN x", "ENV", "ENV A", "LABEL a=b =c", "EXPOSE 0", "EXPOSE 70000", "EXPOSE x", "EXPOSE 80/x", "VOLUME",
+        'VOLUME [""]', "WORKDIR", "USER", "SHELL bash", "HEALTHCHECK", "HEALTHCHECK RUN x",
+        "HEALTHCHECK --what=1 CMD x",
+        "HEALTHCHECK --interval=x CMD x", "HEALTHCHECK CMD", "LABEL a='b",
+    ],
+)  # fmt: skip
+def test_lines_that_are_none(line):
+    with pytest.raises(Invalid, match=line.partition(" ")[0]):
+        changed(BASE, [line])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1704164645", NOW),
+        ("1h", datetime(2024, 1, 2, 2, 4, 5, tzinfo=UTC)),
+        ("1h30m5s", datetime(2024, 1, 2, 1, 34, 0, tzinfo=UTC)),
+        ("2024-01-02", datetime(2024, 1, 2, tzinfo=UTC)),
+        ("2024-01-02T03:04:05", NOW),
+        ("2024-01-02T03:04:05.123Z", NOW),
+        ("2024-01-02T05:04+02:00", datetime(2024, 1, 2, 3, 4, tzinfo=UTC)),
+    ],
+)
+def test_moments(text, expected):
+    assert moment(text, NOW) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1y", "2024-13-01", "h", "1h x"])
+def test_moments_that_are_none(text):
+    with pytest.raises(Invalid, match="no time"):
+        moment(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-01-02T03:04:05Z", NOW),
+        ("2024-01-02T05:04:05.000000001+02:00", NOW),
+        ("", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("2024-99-02T03:04:05Z", datetime(1970, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_times(text, expected):
+    assert time_of(text) == expected
+
+
+def test_times_as_docker_writes_them():
+    assert rfc3339(1704164645_000000000) == "2024-01-02T03:04:05Z"
+    assert rfc3339(1704164645_120000000) == "2024-01-02T03:04:05.12Z"
+    assert rfc3339(10_000000001) == "1970-01-01T00:00:10.000000001Z"

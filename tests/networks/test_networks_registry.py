@@ -1,0 +1,239 @@
+import pytest
+from moby_events.ring.ring import Ring
+from moby_metadata.sqlite.store import Store
+from moby_network_driver.host.plugin import Config as HostConfig
+from moby_network_driver.host.plugin import make as make_host
+from moby_network_driver.none.plugin import Config as NoneConfig
+from moby_network_driver.none.plugin import make as make_none
+from moby_networks.registry import records
+from moby_networks.registry.plugin import Config, make
+
+from moby.contracts.networks import EndpointConfig, Network
+from moby.errors import Conflict, Denied, Invalid, NotFound, Unsupported
+from moby.surroundings import SystemClock
+from moby.testing.network_driver import NetworkDriverSuite
+from moby.testing.network_mutants import DRIVER_MUTANTS, MUTANTS
+from moby.testing.networks import Given, NetworksSuite
+
+PLAIN = EndpointConfig()
+
+
+class Lonely:
+    """A sort of which users make networks, each of a container's own."""
+
+    name = "lonely"
+    scope = "swarm"
+    predefined = ""
+    creatable = True
+    shares_host = False
+
+    def check(self, options):
+        if options:
+            raise Invalid(f"{next(iter(options))} is no option")
+
+
+class World:
+    def __init__(self, folder):
+        self.store = Store(folder / "metadata.db")
+        self.events = Ring(SystemClock())
+        self.drivers = {"none": make_none(NoneConfig()), "host": make_host(HostConfig())}
+
+    def open(self):
+        part = make(Config(), drivers=self.drivers, metadata=self.store, events=self.events, clock=SystemClock())
+        return part.__enter__()
+
+
+@pytest.fixture
+def world(tmp_path):
+    found = World(tmp_path)
+    with found.store:
+        yield found
+
+
+@pytest.fixture
+def lonely(world):
+    world.drivers["own"] = Lonely()
+    return world.open()
+
+
+class TestNone(NetworkDriverSuite):
+    @pytest.fixture
+    def driver(self):
+        return make_none(NoneConfig())
+
+
+class TestHost(NetworkDriverSuite):
+    @pytest.fixture
+    def driver(self):
+        return make_host(HostConfig())
+
+
+class TestCreatable(NetworkDriverSuite):
+    @pytest.fixture
+    def driver(self):
+        return Lonely()
+
+
+class TestRegistry(NetworksSuite):
+    @pytest.fixture
+    def given(self, world):
+        return Given(world.open, world.events)
+
+
+@pytest.mark.parametrize("mutant", DRIVER_MUTANTS, ids=lambda mutant: f"{mutant.name}-{mutant.test}")
+def test_network_driver_mutant_is_caught(mutant):
+    with pytest.raises(BaseException) as caught:  # an assertion, or pytest.fail
+        getattr(NetworkDriverSuite(), mutant.test)(mutant.wrap(make_none(NoneConfig())))
+    assert not isinstance(caught.value, KeyboardInterrupt | AttributeError | TypeError)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.name}-{mutant.test}")
+def test_networks_mutant_is_caught(mutant, world):
+    given = Given(lambda: mutant.wrap(world.open()), world.events)
+    with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises
+        getattr(NetworksSuite(), mutant.test)(given)
+    assert not isinstance(caught.value, KeyboardInterrupt | AttributeError | TypeError)
+
+
+def test_drivers_and_the_default(world):
+    networks = world.open()
+    assert (networks.drivers(), networks.default()) == (("null", "host"), "none")
+    assert [(each.name, each.driver) for each in networks.list()] == [("host", "host"), ("none", "null")]
+
+    class Bridge(Lonely):
+        name = predefined = "bridge"
+
+    world.drivers["bridge"] = Bridge()
+    assert (world.open().default(), world.open().get("bridge").predefined) == ("bridge", True)
+    assert world.open().create(Network("", "mine", "", ""))[0].driver == "bridge"
+
+
+def test_the_default_network_is_joined_where_none_is_named(world):
+    assert [each.network for each in world.open().join("c1", "default", {}).endpoints] == ["none"]
+
+
+def test_the_network_that_is_named_is_joined_without_more(world):
+    assert world.open().join("c1", "host", {}).namespace == "host"
+    assert [each.network for each in world.open().join("c1", "default", {"default": PLAIN}).endpoints] == ["none"]
+
+
+def test_an_address_of_a_card_of_the_host(world):
+    with pytest.raises(Invalid, match="mac-address"):
+        world.open().join("c1", "host", {"host": EndpointConfig(mac_address="02:00:00:00:00:01")})
+    world.open().join("c1", "none", {"none": EndpointConfig(mac_address="02:00:00:00:00:01", aliases=("w",))})
+    assert world.open().get("none").containers["c1"].config.aliases == ("w",)
+
+
+def test_nobody_leaves_the_host_s_network(world):
+    networks = world.open()
+    networks.join("c1", "host", {"host": PLAIN})
+    with pytest.raises(Unsupported, match="cannot disconnect container from host network"):
+        networks.disconnect("host", "c1")
+    networks.leave("c1")
+    networks.disconnect("host", "c1", force=True)
+
+
+def test_a_container_that_changed_its_network(world):
+    networks = world.open()
+    networks.join("c1", "host", {"host": PLAIN})
+    assert networks.join("c1", "none", {"none": PLAIN}).namespace == ""
+    assert (networks.get("host").containers, list(networks.get("none").containers)) == ({}, ["c1"])
+
+
+def test_places_of_an_earlier_boot_are_nobody_s(world, tmp_path, monkeypatch):
+    first = world.open().join("c1", "none", {"none": PLAIN})
+    (tmp_path / "boot").write_text("another\n")
+    monkeypatch.setattr(records, "_BOOT_ID", tmp_path / "boot")
+    networks = world.open()
+    assert networks.get("none").containers == {}
+    assert networks.join("c1", "none", {"none": PLAIN}).endpoints[0].endpoint_id != first.endpoints[0].endpoint_id
+
+
+def test_a_driver_that_is_gone(world):
+    number = world.open().get("host").id
+    del world.drivers["host"]
+    assert [each.name for each in world.open().list()] == ["none"]
+    with pytest.raises(NotFound):
+        world.open().get("host")
+    world.drivers["host"] = make_host(HostConfig())
+    assert world.open().get("host").id == number
+
+
+def test_a_beginning_of_several_ids(world, monkeypatch):
+    numbers = iter(["ab" * 32, "ac" * 32])
+    monkeypatch.setattr("moby_networks.registry.registry.secrets.token_hex", lambda size: next(numbers))
+    networks = world.open()
+    with pytest.raises(Conflict, match=r"network a is ambiguous .2 matches found based on ID prefix"):
+        networks.get("a")
+    assert networks.get("ac").name == "host"
+
+
+# Networks that users make
+
+
+def test_making_one(lonely, world):
+    asked = Network("ignored", "mine", "own", "", labels={"a": "b"}, ipam=({"Subnet": "192.0.2.0/24"},), internal=True)
+    made, warnings = lonely.create(asked)
+    assert (made.name, made.driver, made.scope, made.predefined, warnings) == ("mine", "lonely", "swarm", False, ())
+    assert (made.labels, made.ipam, made.internal) == ({"a": "b"}, ({"Subnet": "192.0.2.0/24"},), True)
+    assert (len(made.id), world.open().get("mine")) == (64, made)
+    with pytest.raises(Conflict, match="network with name mine already exists"):
+        lonely.create(asked)
+    with pytest.raises(Invalid, match="colour"):
+        lonely.create(Network("", "other", "lonely", "", options={"colour": "red"}))
+    assert [each.name for each in lonely.list()] == ["host", "mine", "none"]
+
+
+def test_being_on_several(lonely):
+    for name in ("one", "two"):
+        lonely.create(Network("", name, "lonely", ""))
+    sandbox = lonely.join("c1", "one", {"one": PLAIN})
+    added = lonely.connect("two", "c1", EndpointConfig(aliases=("w",)), running=True)
+    assert lonely.get("two").containers == {"c1": added}
+    with pytest.raises(Conflict, match="already exists"):
+        lonely.connect("two", "c1", PLAIN, running=True)
+    assert lonely.join("c1", "one", {"one": PLAIN, "two": added.config}).endpoints == (*sandbox.endpoints, added)
+    lonely.disconnect("one", "c1")
+    assert lonely.get("one").containers == {}
+    with pytest.raises(Denied, match=r"network two id .* has active endpoints"):
+        lonely.remove("two")
+    lonely.leave("c1")
+    lonely.remove("two")
+
+
+def test_connecting_one_that_doesn_t_run(lonely):
+    made, _ = lonely.create(Network("", "mine", "lonely", ""))
+    found = lonely.connect("mine", "c1", EndpointConfig(aliases=("w",)), running=False)
+    assert (found.network_id, found.endpoint_id, found.config.aliases) == (made.id, "", ("w",))
+    assert lonely.get("mine").containers == {}
+
+
+@pytest.mark.parametrize("first", ["none", "host"])
+def test_who_is_on_none_or_host_is_on_no_other(lonely, first):
+    lonely.create(Network("", "mine", "lonely", ""))
+    lonely.join("c1", first, {first: PLAIN})
+    with pytest.raises(Unsupported, match="cannot be connected to any other network"):
+        lonely.connect("mine", "c1", PLAIN, running=True)
+    with pytest.raises(Invalid, match="cannot be connected to any other network"):
+        lonely.join("c1", first, {first: PLAIN, "mine": PLAIN})
+
+
+def test_events_of_networks_that_users_make(lonely, world):
+    reader = world.events.subscribe()
+    lonely.create(Network("", "mine", "lonely", ""))
+    lonely.connect("mine", "c1", PLAIN, running=True)
+    lonely.disconnect("mine", "c1")
+    lonely.remove("mine")
+    found = [(each.action, dict(each.attributes)) for each in reader.take()]
+    reader.close()
+    plain = {"name": "mine", "type": "lonely"}
+    there = {"container": "c1", **plain}
+    assert found == [("create", plain), ("connect", there), ("disconnect", there), ("destroy", plain)]
+
+
+def test_leaving_a_network_that_is_gone(lonely, world):
+    made, _ = lonely.create(Network("", "mine", "lonely", ""))
+    lonely.join("c1", "mine", {"mine": PLAIN})
+    world.store.bucket("networks").delete(made.id)
+    lonely.leave("c1")
+    assert world.store.bucket("network-endpoints").keys() == ()

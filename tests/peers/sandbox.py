@@ -1,0 +1,199 @@
+"""A place where other engines run as if they were installed: namespaces, control groups and files of its own."""
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from attrs import define, field
+from peers.binaries import ROOT
+
+PATIENCE_S = 120
+TEMPORARY = Path("/var/lib/peers")
+"""A folder inside for anything; everybody may write to it."""
+_HERE = Path(__file__).parent
+_NAMESPACES = ("--mount", "--pid", "--net", "--ipc", "--cgroup", "--uts")
+# Joins the control groups named before `--` and becomes the program after it.
+_JOIN = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 125; shift; done; shift; exec "$@"'
+
+
+def _own_groups(name):
+    """Yield a path below this process's control group of each hierarchy that is mounted."""
+    mounted = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split()
+        if kind == "cgroup2":
+            mounted[""] = before.split()[4]
+        elif kind == "cgroup":
+            for option in options.split(","):
+                mounted.setdefault(option, before.split()[4])
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        where = mounted.get(controllers.split(",")[0])
+        if where:
+            yield Path(where + path.rstrip("/")) / name
+
+
+@define
+class Sandbox:
+    """Runs programs in one sandbox; `close` ends all of them and removes every trace."""
+
+    folder: Path
+    """A folder whose content is in memory, and is seen inside alone."""
+    hidden: tuple[str, ...] = ()
+    """Names of cgroup hierarchies that aren't shown inside."""
+    groups: tuple[Path, ...] = field(init=False)
+    """Its control groups, as seen from outside."""
+    environment: dict[str, str] = field(init=False)
+    _first: subprocess.Popen = field(init=False)
+    _pid: int = field(init=False, default=0)
+
+    def open(self):
+        """Start its first process."""
+        if os.geteuid():
+            pytest.skip("only root can make a sandbox for other engines")
+        self.groups = tuple(_own_groups(f"peers-{secrets.token_hex(4)}"))
+        self.environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self.folder / "home"), "TMPDIR": str(TEMPORARY), "LC_ALL": "C.UTF-8", "USER": "root",
+            "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
+        }  # fmt: skip
+        for each in self.groups:
+            each.mkdir()
+            if (each / "cpuset.cpus").exists():
+                for name in ("cpuset.cpus", "cpuset.mems"):
+                    (each / name).write_text((each.parent / name).read_text())
+        # Were this process killed, all would go with it.
+        command = ["setpriv", "--pdeathsig", "KILL", "unshare", *_NAMESPACES, "--fork", "--kill-child"]
+        command += [sys.executable, "-I", str(_HERE / "inside.py")]
+        self._first = subprocess.Popen(
+            self._joined([*command, str(self.folder), str(ROOT), *self.hidden]),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, env=self.environment,
+        )  # fmt: skip
+        assert self._first.stdout is not None
+        if self._first.stdout.readline() != b"ready\n":
+            self.close()
+            pytest.fail("the sandbox could not be made; what went wrong is above")
+        children = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children")
+        self._pid = int(children.read_text())
+
+    def _joined(self, args):
+        return ["sh", "-c", _JOIN, "join", *map(str, self.groups), "--", *args]
+
+    def argv(self, *args, user=0, cwd="/"):
+        """Return the arguments that run a program inside, to be given to subprocess with `environment`."""
+        enter = ["nsenter", "-t", str(self._pid), "-m", "-p", "-n", "-i", "-C", "-u", f"--wdns={cwd}"]
+        change = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
+        return self._joined([*enter, *change, *map(str, args)])
+
+    def run(self, *args, check=True, input="", env=None, user=0, timeout=PATIENCE_S):
+        """Run a program inside to its end; fail the test where `check` and it says that it failed."""
+        done = subprocess.run(
+            self.argv(*args, user=user), env=self.environment | (env or {}), input=input, capture_output=True,
+            text=True, errors="replace", timeout=timeout, check=False,
+        )  # fmt: skip
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(map(str, args))}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def start(self, *args, log, env=None):
+        """Start a program inside that stays, writing to a file outside."""
+        with Path(log).open("ab") as out:
+            return subprocess.Popen(
+                self.argv(*args), env=self.environment | (env or {}), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
+
+    def seen(self, path):
+        """Return a path as it is seen inside, for reading from outside."""
+        return Path(f"/proc/{self._pid}/root") / str(path).lstrip("/")
+
+    def processes(self):
+        """Return the command lines inside by pid, as seen inside; without the first one's."""
+        found = {}
+        for each in self.seen("/proc").iterdir():
+            if each.name.isdigit() and each.name != "1":
+                with contextlib.suppress(OSError):
+                    words = (each / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+                    state = (each / "stat").read_text().rpartition(")")[2].split()[0]
+                    if state != "Z":
+                        found[int(each.name)] = b" ".join(words).decode(errors="replace")
+        return found
+
+    def mounts(self):
+        """Return where file systems are mounted inside."""
+        lines = Path(f"/proc/{self._pid}/mountinfo").read_text().splitlines()
+        return sorted(line.split()[4] for line in lines)
+
+    def control_groups(self):
+        """Return the control groups that were made inside, relative to the sandbox's own."""
+        found = []
+        for group in self.groups:
+            for below, _, _ in os.walk(group):
+                if Path(below) != group:
+                    found.append(f"{group.parent.name}:{Path(below).relative_to(group)}")
+        return sorted(found)
+
+    def trace(self):
+        """Return all that containers could leave behind inside, counted."""
+        run = self.seen("/run")
+        return Counter([
+            # dockerd keeps the first mount, which is of its own network namespace, once a container has shared that.
+            *(f"mount at {each}" for each in self.mounts() if each != "/run/docker/netns/default"),
+            *(f"control group {each}" for each in self.control_groups()),
+            *(f"program {words.split(' ')[0]}" for words in self.processes().values()),
+            *(f"file /run/{each}" for each in (path.relative_to(run) for path in run.rglob("*")) if _counts(each)),
+        ])  # fmt: skip
+
+    def close(self):
+        """End everything inside, and remove its control groups."""
+        first = self._first
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+        else:
+            first.kill()
+        first.wait(PATIENCE_S)
+        assert first.stdout is not None
+        first.stdout.close()
+        for group in self.groups:
+            _remove_group(group)
+
+
+def _counts(path):
+    """Whether a file below /run tells of a container that is still there."""
+    # dockerd removes what its network namespaces lay on a minute later, by itself; podman leaves an empty folder of
+    # what could not be made, under any runtime; crun keeps the newest few filters.
+    # An ordinary user's images are below /run too.
+    return path.parent.name not in {"netns", "persist"} and not {".cache", "peer"} & set(path.parts)
+
+
+def _remove_group(group):
+    until = time.monotonic() + PATIENCE_S
+    for below, _, _ in os.walk(group, topdown=False):
+        while True:
+            try:
+                Path(below).rmdir()
+                break
+            except FileNotFoundError:
+                break
+            except OSError:  # its last processes are still being taken down
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+
+
+def until(condition, what, every_s=0.05):
+    """Wait for something that must come; fail the test where it doesn't."""
+    limit = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        if time.monotonic() > limit:
+            pytest.fail(f"{what} didn't come in {PATIENCE_S} seconds")
+        time.sleep(every_s)
+    return found

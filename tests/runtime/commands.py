@@ -1,0 +1,61 @@
+"""runc and crun as tests run them: unpacked, and where the host has no control groups that they refuse."""
+
+import contextlib
+import os
+import shlex
+from pathlib import Path
+
+from attrs import evolve
+from moby_runtime.crun import CRUN
+from moby_runtime.oci_command.runtime import OciCommand
+from moby_runtime.runc import RUNC
+from peers import binaries
+
+from moby.contracts.runtime import RuntimeFeature
+from moby.host import mounts, namespaces
+from moby.host.cgroups import hierarchies, version
+
+TOOLS = {tool.name: tool for tool in (RUNC, CRUN)}
+
+
+def binary(name, folder):
+    """Write what runs an unpacked command with the libraries that it needs; the folder must be one to execute from."""
+    found = binaries.need(name, name)
+    libraries = binaries.environment()["LD_LIBRARY_PATH"]
+    path = Path(folder, name)
+    more = f"LD_LIBRARY_PATH={shlex.quote(libraries)} " if found.is_relative_to(binaries.ROOT) and libraries else ""
+    path.write_text(f'#!/bin/sh\n{more}exec {shlex.quote(str(found))} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def maker(name, folder, monkeypatch):
+    """Return what makes runtimes that drive a command, which finds CRIU on PATH for as long as the test lasts."""
+    path, tool = binary(name, folder), TOOLS[name]
+    if binaries.find("criu") is None:
+        tool = evolve(tool, features=tuple(each for each in tool.features if each != RuntimeFeature.CHECKPOINT))
+    else:
+        binary("criu", folder)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return lambda place: OciCommand(place, tool, path)
+
+
+@contextlib.contextmanager
+def without_hybrid():
+    """Live in a mount namespace that shows control groups of one version."""
+    if version(hierarchies()) != "hybrid":
+        yield
+        return
+    before = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    folder = Path.cwd()
+    try:
+        namespaces.unshare(namespaces.FLAGS["mount"])
+        mounts.set_propagation("/", "rslave")
+        for tree in hierarchies():
+            if tree.version == 2:
+                mounts.unmount(str(tree.mount), detach=True)
+        yield
+    finally:
+        namespaces.join(before, namespaces.FLAGS["mount"])
+        os.close(before)
+        os.chdir(folder)

@@ -1,0 +1,96 @@
+"""What `install` writes, judged by systemd itself where it is there."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from moby.engine import entry, units
+from moby.plan import Plan
+
+Run = Callable[..., tuple[int, list[Path]]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr("sys.argv", ["/opt/my engines/toy.pyz"])
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+
+    def call(*words: str, flags: tuple[str, ...] = ()) -> tuple[int, list[Path]]:
+        code = entry.main([*flags, *words, "--destdir", str(tmp_path)], lambda: ({}, Plan("toy")))
+        return code, [Path(line) for line in capsys.readouterr().out.splitlines()]
+
+    return call
+
+
+def test_what_is_written_is_what_is_taken_back(run: Run, tmp_path: Path) -> None:
+    code, paths = run("install")
+    folder = tmp_path / "etc/systemd/system"
+    assert (code, paths) == (0, [folder / "moby-toy.service", folder / "moby-toy.socket"])
+    service, socket = (path.read_text() for path in paths)
+    for line in (
+        "Type=notify",
+        "Delegate=yes",
+        "KillMode=process",
+        "OOMScoreAdjust=-500",
+        "WantedBy=multi-user.target",
+    ):
+        assert line in service.splitlines()
+    assert "ListenStream=/run/moby/toy.sock" in socket.splitlines()
+    assert "SocketMode=0660" in socket.splitlines()
+    assert run("uninstall") == (0, paths)
+    assert not any(folder.iterdir())
+    assert run("uninstall") == (0, []), "twice is fine"
+
+
+def test_flags_go_into_the_command(run: Run, tmp_path: Path) -> None:
+    hosts = ("--host", "unix:///run/100%.sock", "--host", "tcp://127.0.0.1:2376")
+    _, (service, socket) = run("install", *hosts, flags=("--root", "/srv/a b", "--log-format", "json"))
+    start = next(line for line in service.read_text().splitlines() if line.startswith("ExecStart="))
+    assert '"/opt/my engines/toy.pyz" --root "/srv/a b" --log-level warning --log-format json serve' in start
+    assert start.endswith("--host fd:// --host tcp://127.0.0.1:2376")
+    assert "ListenStream=/run/100%%.sock" in socket.read_text().splitlines()
+
+
+def test_for_a_user(run: Run, tmp_path: Path) -> None:
+    _, (service, socket) = run("install", "--user")
+    assert service == tmp_path / "home/me/.config/systemd/user/moby-toy.service"
+    assert "OOMScoreAdjust" not in service.read_text()
+    assert "WantedBy=default.target" in service.read_text().splitlines()
+    assert "ListenStream=%t/moby/toy.sock" in socket.read_text().splitlines()
+
+
+def test_what_is_refused(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("install", "-H", "unix:///a", "-H", "unix:///b")[0] == 1
+    with pytest.raises(SystemExit, match="2"):
+        run("install", "--usr")
+    (tmp_path / "etc").write_text("")
+    assert run("install")[0] == 3
+
+
+def test_no_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert entry.main(["install", "--user"], lambda: ({}, Plan("toy"))) == 3
+    assert "systemctl isn't there" in capsys.readouterr().err
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho no bus >&2\nexit 1\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    assert entry.main(["uninstall", "--user"], lambda: ({}, Plan("toy"))) == 3
+    assert "systemctl --user disable --now moby-toy.service moby-toy.socket failed: no bus" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze isn't there")
+@pytest.mark.parametrize("user", [False, True])
+def test_systemd_reads_them(user: bool, tmp_path: Path) -> None:
+    made = units.Units(tmp_path, "moby-toy", user, "/run/moby/toy.sock", (), ("/bin/true", "a b", "50%", "$x"), "")
+    for path, text in zip(made.paths(), units.render(made), strict=True):
+        path.write_text(text)
+    command = ["systemd-analyze", "verify", "--man=no", *(["--user"] if user else []), *map(str, made.paths())]
+    environ = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "SYSTEMD_LOG_LEVEL": "notice"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60, check=False)
+    complaints = [line for line in done.stderr.splitlines() if "moby-toy" in line]
+    assert not complaints, done.stderr

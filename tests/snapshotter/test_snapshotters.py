@@ -1,0 +1,203 @@
+import io
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+from moby_snapshotter.copy.snapshots import Copy
+from moby_snapshotter.overlay.snapshots import Overlay
+
+from moby.contracts.types import Mount
+from moby.errors import HostUnfit, Invalid
+from moby.host.overlay import escape, mount_root, paths_of
+from moby.oci.unpack import Limits
+from moby.testing.snapshotter import SnapshotterSuite, commit, tar
+from moby.testing.snapshotter_mutants import MUTANTS
+
+
+class TestOverlay(SnapshotterSuite):
+    @pytest.fixture
+    def store(self, tmp_path, metadata):
+        return lambda: Overlay(tmp_path / "state", metadata)
+
+
+class TestOverlayInAnOddFolder(SnapshotterSuite):
+    """Whose path has what an overlay's options give a meaning to."""
+
+    @pytest.fixture
+    def store(self, tmp_path, metadata):
+        return lambda: Overlay(tmp_path / "a:b,c\\d e", metadata)
+
+
+class TestCopy(SnapshotterSuite):
+    @pytest.fixture
+    def store(self, tmp_path, metadata):
+        return lambda: Copy(tmp_path / "state", metadata)
+
+
+@pytest.fixture(params=[Overlay, Copy])
+def snapshotter(request, tmp_path, metadata):
+    return request.param(tmp_path / "state", metadata)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_caught(mutant, tmp_path, metadata):
+    def store():
+        return mutant.wrap(Overlay(tmp_path / "state", metadata))
+
+    given = {"store": store, "at": tmp_path / "mounted", "tmp_path": tmp_path, **mutant.given}
+    test = getattr(SnapshotterSuite(), mutant.test)
+    wanted = test.__func__.__code__.co_varnames[1 : test.__func__.__code__.co_argcount]
+    with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises
+        test(**{name: given[name] for name in wanted})
+    assert not isinstance(caught.value, KeyboardInterrupt | AttributeError | TypeError)
+
+
+@pytest.mark.parametrize("part", ["overlay", "copy"])
+def test_the_part_makes_one(part, tmp_path, metadata):
+    import importlib
+
+    from moby.contracts.ambient import Place
+
+    module = importlib.import_module(f"moby_snapshotter.{part}.plugin")
+    made = module.make(module.Config(max_unpacked_files=1), metadata=metadata, place=Place(*[tmp_path / "s"] * 3))
+    made.prepare("a")
+    with pytest.raises(Invalid, match="more than 1 files"):
+        made.apply("a", io.BytesIO(tar(a=b"1", b=b"2")))
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        name
+        for name in vars(SnapshotterSuite)
+        if name.startswith("test_") and name not in {"test_layers_on_each_other", "test_hostile_layers_are_refused"}
+    ],
+)
+def test_unprivileged(test, unprivileged):
+    from moby_metadata.sqlite.store import Store
+
+    def work(folder):
+        with Store(folder / "metadata.db") as metadata:
+            given = {"store": lambda: Overlay(folder / "state", metadata), "at": folder / "at", "tmp_path": folder}
+            function = getattr(SnapshotterSuite, test)
+            wanted = function.__code__.co_varnames[1 : function.__code__.co_argcount]
+            function(SnapshotterSuite(), **{name: given[name] for name in wanted})
+
+    unprivileged(work)
+
+
+def test_what_a_killed_one_left_is_reclaimed(snapshotter, tmp_path):
+    commit(snapshotter, "a", tar(a=b"1"))
+    (tmp_path / "state/0left/fs").mkdir(parents=True)
+    snapshotter.reclaim()
+    assert len([each for each in (tmp_path / "state").iterdir() if each.is_dir()]) == 1
+    assert snapshotter.usage("a").size_bytes == 1
+
+
+_KILLED = """
+import io, os, signal, sys
+from pathlib import Path
+from moby_metadata.sqlite.store import Store
+from moby_snapshotter.{part}.snapshots import {kind}
+class Source(io.BytesIO):
+    def read(self, size=-1):
+        if self.tell() > 100_000:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(min(size, 50_000) if size >= 0 else 50_000)
+base = Path(sys.argv[1])
+snapshotter = {kind}(base / "state", Store(base / "metadata.db"))
+snapshotter.prepare("a")
+snapshotter.apply("a", Source(sys.stdin.buffer.read()))
+"""
+
+
+def test_a_kill_leaves_an_active_one_that_can_be_removed(snapshotter, tmp_path):
+    kind = type(snapshotter).__name__
+    code = _KILLED.format(part=kind.lower(), kind=kind)
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], input=tar(a=b"x" * 500_000), check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [each.key for each in snapshotter.list()] == ["a"]
+    snapshotter.remove("a")
+    snapshotter.reclaim()
+    assert [each for each in (tmp_path / "state").iterdir() if each.is_dir()] == []
+
+
+def test_an_endless_layer_ends_at_the_limit(tmp_path, metadata):
+    class Endless(io.RawIOBase):
+        head = tar(a=b"x" * 1_000_000)[:512]
+        left = b""
+
+        def read(self, size=-1):
+            self.left = self.left or tar(a=b"x" * 1_000_000)[:-1024]
+            part, self.left = self.left[:size], self.left[size:]
+            return part
+
+    snapshotter = Overlay(tmp_path / "state", metadata, Limits(50_000_000, 1000))
+    snapshotter.prepare("a")
+    with pytest.raises(Invalid, match="more than 50000000 bytes"):
+        snapshotter.apply("a", Endless())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="device nodes take root")
+def test_devices_and_owners(snapshotter, tmp_path):
+    from moby.oci.layer import EntryType, LayerEntry
+
+    device = LayerEntry("null", EntryType.CHARACTER, 0o666, 5, 6, device=(1, 3))
+    capable = LayerEntry("c", xattrs={"user.a": b"1", "trusted.overlay.opaque": b"y", "user.overlay.opaque": b"y"})
+    commit(snapshotter, "a", tar(device, capable))
+    [fs] = (tmp_path / "state").glob("*/fs")
+    found = (fs / "null").stat()
+    assert (stat.S_ISCHR(found.st_mode), found.st_rdev, found.st_uid, found.st_gid) == (True, os.makedev(1, 3), 5, 6)
+    assert os.listxattr(fs / "c") == ["user.a"]
+
+
+def test_devices_are_left_out_rootless(unprivileged):
+    from moby_metadata.sqlite.store import Store
+
+    from moby.oci.layer import EntryType, LayerEntry
+
+    def work(folder):
+        with Store(folder / "metadata.db") as metadata:
+            snapshotter = Overlay(folder / "state", metadata)
+            commit(snapshotter, "a", tar(LayerEntry("null", EntryType.CHARACTER, 0o666, device=(1, 3)), b=b"1"))
+            [fs] = (folder / "state").glob("*/fs")
+            assert [each.name for each in fs.iterdir()] == ["b"]
+
+    unprivileged(work)
+
+
+def test_mounting_that_fails(tmp_path):
+    with pytest.raises(HostUnfit, match="can't mount"):
+        mount_root([Mount("/", str(tmp_path / "nowhere"), "bind", ("rbind",))], str(tmp_path))
+    many = ":".join(f"{tmp_path}/{number:0>200}" for number in range(400))
+    with pytest.raises(HostUnfit, match="too many"):
+        mount_root([Mount("/", "overlay", "overlay", (f"lowerdir={many}",))], str(tmp_path))
+
+
+def test_paths_in_options():
+    paths = ["/a:b", "/c,d", "/e\\f", "/g"]
+    options = (f"lowerdir={':'.join(map(escape, paths))}", f"upperdir={escape(paths[2])}", "userxattr")
+    assert paths_of(options) == {"lowerdir": paths, "upperdir": paths[2:3]}
+
+
+def test_a_folder_that_may_not_be_written(unprivileged):
+    from moby_metadata.sqlite.store import Store
+
+    def work(folder):
+        (folder / "state").mkdir(mode=0o500)
+        with Store(folder / "metadata.db") as metadata, pytest.raises(HostUnfit, match="make a snapshot"):
+            Overlay(folder / "state", metadata).prepare("a")
+
+    unprivileged(work)
+
+
+def test_starting_waits_for_nobody(snapshotter, tmp_path):
+    commit(snapshotter, "a", tar(a=b"1"))
+    (tmp_path / "state/0left").mkdir()
+    with snapshotter._shelf._lock(exclusive=False), snapshotter:
+        assert (tmp_path / "state/0left").exists()
+    with snapshotter:
+        assert not (tmp_path / "state/0left").exists()

@@ -1,0 +1,119 @@
+"""A keeper in the test's own process, for tests in which no process is killed; and a writer of plain logs."""
+
+import json
+import os
+import select
+import time
+
+from moby.contracts.ambient import Reaped
+from moby.contracts.log_driver import STDOUT, frame
+from moby.errors import HostUnfit, Invalid
+
+
+class SameProcess:
+    """Holds copies, so that one supervisor after another can be tried."""
+
+    def __init__(self):
+        self.copies = {}
+        self.pids = {}
+        self.known = []
+        self.told, self.tell = os.pipe()
+
+    def hold(self, name, fds, pids=()):
+        old = self.copies.get(name, ())
+        self.copies[name] = tuple(os.dup(fd) for fd in fds)
+        self.pids.setdefault(name, []).extend(pids)
+        for fd in old:
+            os.close(fd)
+
+    def held(self):
+        return {name: tuple(os.dup(fd) for fd in fds) for name, fds in self.copies.items()}
+
+    def release(self, name):
+        for fd in self.copies.pop(name, ()):
+            os.close(fd)
+        self.pids.pop(name, None)
+
+    def saw(self, pid, status):
+        self.known.append(Reaped(pid, status, time.time_ns()))
+
+    def reaped(self):
+        return tuple(self.known)
+
+    def watch(self):
+        return os.dup(self.told)
+
+    def close(self):
+        for name in tuple(self.copies):
+            self.release(name)
+        os.close(self.told)
+        os.close(self.tell)
+
+
+class LinesDriver:
+    """Writes lines of JSON: when, the stream, what was read; and reads them again."""
+
+    readable = True
+
+    def __init__(self, waits=False):
+        self.waits = waits
+
+    def check(self, options):
+        if set(options) - {"refuse", "fail", "slow"}:
+            raise Invalid(f"unknown log opt {min(set(options))!r} for lines log driver")
+
+    def open(self, config):
+        if "refuse" in config.options:
+            raise HostUnfit("the sink isn't there")
+        return LinesWriter(config)
+
+    def read(self, config, query, ended):
+        yield from LinesReader(config, query, ended).chunks()
+
+
+class LinesWriter:
+    def __init__(self, config):
+        self.folder = config.folder
+        self.options = config.options
+        self.fd = os.open(config.folder / "lines", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def write(self, stream, time_ns, chunk):
+        if "fail" in self.options and (self.folder / "failing").exists():
+            raise OSError(28, "the disk is full")
+        while "slow" in self.options and (self.folder / "waiting").exists():
+            time.sleep(0.01)
+        os.write(self.fd, json.dumps([time_ns, stream, chunk.decode("latin-1")]).encode() + b"\n")
+
+    def close(self):
+        os.write(self.fd, b"")
+        os.close(self.fd)
+
+
+class LinesReader:
+    def __init__(self, config, query, ended):
+        self.path, self.query, self.ended = config.folder / "lines", query, ended
+
+    def chunks(self):
+        at = 0
+        while True:
+            over = bool(select.select([self.ended], [], [], 0)[0])
+            with self.path.open("rb") as file:
+                file.seek(at)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    at += len(line)
+                    _, stream, text = json.loads(line)
+                    if not (self.query.stdout if stream == STDOUT else self.query.stderr):
+                        continue
+                    data = text.encode("latin-1")
+                    yield frame(stream, len(data)) + data if self.query.framed else data
+            if over or not self.query.follow:
+                return
+            select.select([self.ended], [], [], 0.02)
+
+
+def logged(folder, stream=None):
+    """What a log has, of one stream or both."""
+    found = (json.loads(line) for line in (folder / "lines").read_text().splitlines())
+    return b"".join(text.encode("latin-1") for _, each, text in found if stream in (None, each))
