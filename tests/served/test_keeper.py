@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from served.conftest import alive, eventually, parent, pids_of
+from served.conftest import alive, eventually, own_kib, parent, pids_of
 
 from moby.errors import Invalid, NotFound, Unsupported
 from moby.host import processes
@@ -58,8 +58,7 @@ def test_it_is_nobodys_child_and_small(launcher: Launcher, talk: Conversation) -
     stat = Path(f"/proc/{talk.pid}")
     assert parent(talk.pid) != os.getpid()
     assert os.getsid(talk.pid) != os.getsid(0)
-    kib = sum(int(line.split()[1]) for line in (stat / "smaps_rollup").read_text().splitlines() if "Pss:" in line)
-    assert kib < 6 << 10
+    assert own_kib(talk.pid) < 6 << 10
     assert str((stat / "fd/0").readlink()) == os.devnull
     imported = (stat / "maps").read_text()
     assert "_ctypes" not in imported

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from served.conftest import Running, alive, eventually, parent, pids_of
+from served.conftest import Running, alive, eventually, own_kib, parent, pids_of
 
 from moby.component import Arity
 from moby.engine import start
@@ -209,10 +209,7 @@ class TestStarting:
             maps = Path(f"/proc/{pid}/maps").read_text()
             assert "_ssl" not in maps
             assert "yaml" not in maps
-            kib = [
-                line.split()[1] for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if "Pss:" in line
-            ]
-            assert int(kib[0]) < 20 << 10
+            assert own_kib(pid) < 16 << 10
 
 
 def test_a_keeper_is_only_for_what_outlives(instance: Callable[..., Instance], tmp_path: Path) -> None:
