@@ -1,13 +1,15 @@
 """The kind `networks`: knows networks by name, and gives each container its place on them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from attrs import field, frozen
 
+from moby.contracts.discovery import PortRequest
 from moby.contracts.kind import contract
+from moby.contracts.network_driver import Port
 
-__all__ = ["Endpoint", "EndpointConfig", "Network", "Networks", "Sandbox"]
+__all__ = ["Endpoint", "EndpointConfig", "Network", "Networks", "Sandbox", "SandboxConfig"]
 
 
 @frozen
@@ -69,6 +71,21 @@ class Network:
 
 
 @frozen
+class SandboxConfig:
+    """What a container wants of all its networks together."""
+
+    name: str = ""
+    """The container's, by which others on a network that serves names find it."""
+    hostname: str = ""
+    ports: tuple[PortRequest, ...] = ()
+    """To be published by the network that its default route leads through; their targets are filled in there."""
+    dns: tuple[str, ...] = ()
+    """Name servers in place of the host's."""
+    links: tuple[tuple[str, str], ...] = ()
+    """Ids of containers, and the names by which this one knows them (`docker run --link`)."""
+
+
+@frozen
 class Sandbox:
     """What a container that is about to start gets of its networks."""
 
@@ -79,6 +96,10 @@ class Sandbox:
     """Addresses and names for its /etc/hosts besides localhost."""
     nameservers: tuple[str, ...] = ()
     """For its /etc/resolv.conf; empty is the host's own file."""
+    ports: tuple[Port, ...] = ()
+    """That are published."""
+    host_gateway: str = ""
+    """Where the host is found (`--add-host NAME:host-gateway`); empty where it can't be."""
 
 
 @contract("networks", version=1)
@@ -116,12 +137,19 @@ class Networks(Protocol):
         """Delete a network; NotFound; Denied where it is predefined or a container that runs is on it."""
         ...
 
-    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+    def join(
+        self,
+        container_id: str,
+        network: str,
+        wanted: Mapping[str, EndpointConfig],
+        config: SandboxConfig = SandboxConfig(),
+    ) -> Sandbox:
         """Make a container's place on its networks, as it starts: `network` and all of `wanted`, by name.
 
         Empty and `default` are the default one. Repeating returns the same. What it was on before and isn't wanted any
         more it leaves; places that were made under another boot are gone. NotFound; Invalid where networks don't go
-        together or can't be as wanted.
+        together or can't be as wanted; Conflict where an address or a port of the host's is taken; HostUnfit. An error
+        leaves nothing.
         """
         ...
 
@@ -129,8 +157,23 @@ class Networks(Protocol):
         """Undo `join`; nothing where there is nothing."""
         ...
 
+    def rename(self, container_id: str, name: str) -> None:
+        """Have a container that has joined be found by another name; nothing where it hasn't."""
+        ...
+
+    def recover(self, running: Collection[str]) -> Sequence[str]:
+        """Make all that stands be what these containers have joined; return what couldn't be repaired, in words.
+
+        Called once, at start, when it is known who still runs: all others leave, and what an engine that was killed
+        left half-way is gone.
+        """
+        ...
+
     def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Endpoint:
-        """Put a container on one more network; Unsupported for sorts that take none later, as `host` and `none`."""
+        """Put a container on one more network; Unsupported for sorts that take none later, as `host` and `none`.
+
+        One that is running gets its interface at once.
+        """
         ...
 
     def disconnect(self, network: str, container_id: str, *, force: bool = False) -> None:

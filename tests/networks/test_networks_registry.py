@@ -5,6 +5,7 @@ from moby_network_driver.host.plugin import Config as HostConfig
 from moby_network_driver.host.plugin import make as make_host
 from moby_network_driver.none.plugin import Config as NoneConfig
 from moby_network_driver.none.plugin import make as make_none
+from moby_network_driver.nothing.driver import NothingMade
 from moby_networks.registry import records
 from moby_networks.registry.plugin import Config, make
 
@@ -18,14 +19,12 @@ from moby.testing.networks import Given, NetworksSuite
 PLAIN = EndpointConfig()
 
 
-class Lonely:
+class Lonely(NothingMade):
     """A sort of which users make networks, each of a container's own."""
 
     name = "lonely"
     scope = "swarm"
-    predefined = ""
     creatable = True
-    shares_host = False
 
     def check(self, options):
         if options:

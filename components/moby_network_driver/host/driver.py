@@ -1,22 +1,13 @@
-"""The host's own network."""
+"""The host's network."""
 
-from collections.abc import Mapping
-
-from moby.errors import Invalid
+from moby_network_driver.nothing.driver import NothingMade
 
 __all__ = ["HostNetwork"]
 
 
-class HostNetwork:
+class HostNetwork(NothingMade):
     """A network driver; see the contract."""
 
     name = "host"
-    scope = "local"
     predefined = "host"
-    creatable = False
     shares_host = True
-
-    def check(self, options: Mapping[str, str]) -> None:
-        """Refuse all options: the host's network is as it is."""
-        for each in options:
-            raise Invalid(f"{each!r} is no option of a {self.name} network", hint="it has none")

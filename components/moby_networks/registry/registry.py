@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from attrs import evolve
@@ -11,7 +11,7 @@ from moby.contracts.ambient import Clock
 from moby.contracts.events import Event, Events
 from moby.contracts.metadata import Metadata
 from moby.contracts.network_driver import NetworkDriver
-from moby.contracts.networks import Endpoint, EndpointConfig, Network, Sandbox
+from moby.contracts.networks import Endpoint, EndpointConfig, Network, Sandbox, SandboxConfig
 from moby.errors import Conflict, Denied, Invalid, NotFound, Unsupported
 from moby_networks.registry.records import Records
 
@@ -22,6 +22,7 @@ _CHARACTERS = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
 _NAME = re.compile(f"{_CHARACTERS}+")
 _ID = re.compile(r"[0-9a-f]{1,64}")
 _HOST = "host"
+_PLAIN = SandboxConfig()
 
 
 class Registry:
@@ -111,7 +112,13 @@ class Registry:
             self._records.delete(found)
         self._tell("destroy", found)
 
-    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+    def join(
+        self,
+        container_id: str,
+        network: str,
+        wanted: Mapping[str, EndpointConfig],
+        config: SandboxConfig = _PLAIN,
+    ) -> Sandbox:
         """Make a container's place on its networks."""
         configs = {self._meant(each): config for each, config in wanted.items()}
         configs.setdefault(self._meant(network), EndpointConfig())
@@ -121,11 +128,10 @@ class Registry:
         with self._records.transaction():
             there = {each.network_id: each for each in self._records.endpoints(container_id).get(container_id, ())}
             for asked, its in networks.items():
-                config = configs[asked]
-                self._check_config(its, config)
+                self._check_config(its, configs[asked])
                 found = there.pop(its.id, None)
-                if found is None or found.config != config:
-                    found = _placed(its, config)
+                if found is None or found.config != configs[asked]:
+                    found = _placed(its, configs[asked])
                     self._records.put_endpoint(container_id, found)
                     new.append(its)
                 endpoints.append(found)
@@ -146,6 +152,15 @@ class Registry:
         for each in found:
             if each.network_id in networks:
                 self._tell("disconnect", networks[each.network_id], container_id)
+
+    def rename(self, container_id: str, name: str) -> None:
+        """Do nothing: on these networks nobody is found by name."""
+
+    def recover(self, running: Collection[str]) -> Sequence[str]:
+        """Have all others leave."""
+        for each in set(self._records.endpoints()) - set(running):
+            self.leave(each)
+        return ()
 
     def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Endpoint:
         """Put a container on one more network."""

@@ -1,0 +1,1 @@
+"""What drivers have in common whose networks need nothing made."""

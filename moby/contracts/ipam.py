@@ -1,0 +1,77 @@
+"""The kind `ipam`: hands out subnets to networks and addresses to containers, none of them twice.
+
+Source: Docker's container network model (libnetwork, docs/ipam.md); words of Docker Engine API, IPAMConfig.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from attrs import field, frozen
+
+from moby.contracts.kind import contract
+
+__all__ = ["Ipam", "Pool"]
+
+
+@frozen
+class Pool:
+    """A subnet of a network, and what of it is handed out. As a wish each may be empty, and is then chosen."""
+
+    subnet: str = ""
+    """`172.18.0.0/16` or `fd00:1::/64`; the family of an empty one is that of its other addresses, else IPv4."""
+    ip_range: str = ""
+    """The part of it that addresses are taken from; empty is all of it."""
+    gateway: str = ""
+    """Without the prefix; never handed out."""
+    reserved: Mapping[str, str] = field(factory=dict)
+    """Addresses that are others', by what they are for (Docker's AuxiliaryAddresses)."""
+
+
+@contract("ipam", version=1, many=True)
+class Ipam(Protocol):
+    """Hands out subnets and addresses. Thread-safe; what it answered for is on disk, and stays until it is given back.
+
+    Addresses are text, as `ipaddress` writes them. Neither network, broadcast nor reserved addresses are handed out.
+    """
+
+    name: str
+    """As users ask for it: `docker network create --ipam-driver`."""
+
+    def take(
+        self,
+        network_id: str,
+        wanted: Sequence[Pool],
+        *,
+        ipv6: bool = False,
+        options: Mapping[str, str] | None = None,
+        occupied: Sequence[str] = (),
+    ) -> tuple[Pool, ...]:
+        """Give a network its pools: those that it wants, completed, and one of each family that it has none of.
+
+        IPv4 always, IPv6 where that is asked for. What is chosen overlaps with no pool of another network and nothing
+        that is `occupied`, such as the host's routes. Invalid for nonsense, in docker's words; Conflict where what is
+        wanted overlaps with another network's, or nothing is left. Repeating for the same id returns the same.
+        """
+        ...
+
+    def give_back(self, network_id: str) -> None:
+        """Take a network's pools back, with all addresses; nothing where it has none."""
+        ...
+
+    def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
+        """Give an endpoint one address of each family that its network has, with the subnet's prefix (`172.18.0.2/16`).
+
+        `wanted` names some of them, without prefix. An address that was given back isn't handed out again before all
+        others of its pool were. Conflict, `Address already in use`, where a wanted one is taken, and where the pool is
+        exhausted; Invalid where it is in none of the pools; NotFound for a network that has none. Repeating for the
+        same endpoint returns the same.
+        """
+        ...
+
+    def unassign(self, network_id: str, endpoint_id: str) -> None:
+        """Take an endpoint's addresses back; nothing where it has none."""
+        ...
+
+    def keep(self, endpoints: Mapping[str, Collection[str]]) -> None:
+        """Take back whatever belongs to no network, or no endpoint of it, in `endpoints`; as after a crash."""
+        ...
