@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from moby_runtime.images import folders
 from moby_runtime.oci_command import bundle, call, command, failures, first, hooks, images, runtime, tool
 from moby_runtime.oci_command.records import Record, Records
 from moby_runtime.oci_command.runtime import OciCommand
@@ -312,25 +313,25 @@ class TestRuntime:
 
     def test_an_image_that_fails_is_as_it_was(self, tmp_path):
         image = tmp_path / "image"
-        with pytest.raises(RuntimeError), images.writing(image):
+        with pytest.raises(RuntimeError), folders.writing(image):
             image.mkdir()
             (image / "part.img").touch()
             raise RuntimeError
         assert not image.exists()
         image.mkdir()
-        with pytest.raises(RuntimeError), images.writing(image):
+        with pytest.raises(RuntimeError), folders.writing(image):
             (image / "part.img").touch()
             raise RuntimeError
         assert list(image.iterdir()) == []
         with pytest.raises(NotFound):
-            images.check(tmp_path / "absent")
+            folders.check(tmp_path / "absent")
 
     def test_the_last_error_of_an_image(self, tmp_path):
         (tmp_path / "dump.log").write_text(
             "(00.1) Error (criu/a.c:1): Can't do it\n(00.2) Error (b.c:2): Dumping FAILED.\n"
         )
-        assert images.reason(tmp_path) == "Can't do it"
-        assert images.reason(tmp_path / "absent") == ""
+        assert folders.reason(tmp_path) == "Can't do it"
+        assert folders.reason(tmp_path / "absent") == ""
         assert images.flags(CheckpointOptions(True, True, True)) == (
             "--tcp-established",
             "--ext-unix-sk",

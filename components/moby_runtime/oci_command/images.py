@@ -1,23 +1,8 @@
-"""Images of processes, which CRIU writes and reads for the command (criu(8))."""
-
-import contextlib
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+"""What a command is told of an image of processes."""
 
 from moby.contracts.runtime import CheckpointOptions
-from moby.errors import Conflict, Corrupt, HostUnfit, NotFound
 
-__all__ = ["check", "find_criu", "flags", "reason", "writing"]
-
-_MAGIC = (0x58313116).to_bytes(4, "little")
-"""What the first of its images begins with (criu, criu/include/magic.h, INVENTORY_MAGIC)."""
-
-
-def find_criu() -> None:
-    """See that CRIU is there; HostUnfit names its package."""
-    if shutil.which("criu") is None:
-        raise HostUnfit("criu isn't on PATH, which writes and reads images of processes", hint="apt install criu")
+__all__ = ["flags"]
 
 
 def flags(options: CheckpointOptions) -> tuple[str, ...]:
@@ -28,41 +13,3 @@ def flags(options: CheckpointOptions) -> tuple[str, ...]:
         "--file-locks": options.file_locks,
     }
     return tuple(word for word, on in wanted.items() if on)
-
-
-@contextlib.contextmanager
-def writing(image: Path) -> Iterator[None]:
-    """Let an image be written into a folder that is empty or isn't there; after an error it is as it was."""
-    was_there = image.is_dir()
-    if was_there and any(image.iterdir()):
-        raise Conflict(f"there is something in {image} already", hint="name a new folder")
-    try:
-        yield
-    except BaseException:
-        for each in image.iterdir() if image.is_dir() else ():
-            each.unlink()
-        if not was_there and image.is_dir():
-            image.rmdir()
-        raise
-
-
-def check(image: Path) -> None:
-    """See that a folder has an image in it; NotFound where it isn't there, Corrupt where it has none."""
-    if not image.is_dir():
-        raise NotFound(f"there is no folder {image}")
-    try:
-        whole = (image / "inventory.img").read_bytes()[:4] == _MAGIC
-    except OSError:
-        whole = False
-    if not whole:
-        raise Corrupt(f"{image} has no image of processes in it, or what is left of one", hint="write it again")
-
-
-def reason(work: Path) -> str:
-    """Return the last error in the logs that were written meanwhile; empty where there is none."""
-    for log in sorted(work.glob("*.log")):
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        for line in reversed(lines):
-            if "Error (" in line and "FAILED" not in line:
-                return line.partition("): ")[2].strip() or line
-    return ""

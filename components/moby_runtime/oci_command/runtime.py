@@ -16,6 +16,7 @@ from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound, Unavailable, Unsupported
 from moby.host.cgroups import Group
 from moby.host.processes import send_signal, wait_ended
+from moby_runtime.images import folders
 from moby_runtime.oci_command import bundle as bundles
 from moby_runtime.oci_command import hooks, images
 from moby_runtime.oci_command.call import Failed
@@ -294,17 +295,17 @@ class OciCommand:
         """Write an image of a running container; as Runtime.checkpoint."""
         self._need(RuntimeFeature.CHECKPOINT)
         record = self._expect(container_id, TaskStatus.RUNNING, "written into an image")
-        images.find_criu()
+        folders.find_criu()
         folder = self._records.folder(container_id)
         more = (*images.flags(options), *(("--leave-running",) if leave_running else ()))
-        with images.writing(image), scratch(folder.path) as work:
+        with folders.writing(image), scratch(folder.path) as work:
             try:
                 self._call(
                     record, "checkpoint", "--image-path", str(image), "--work-path", str(work), *more, container_id,
                     waits=True,
                 )  # fmt: skip
             except Failed as error:
-                raise _of_image(f"can't write the container into {image}", images.reason(work), error) from error
+                raise _of_image(f"can't write the container into {image}", folders.reason(work), error) from error
 
     def restore(
         self, container_id: str, bundle: Path, image: Path, stdio: Stdio, options: CheckpointOptions
@@ -312,8 +313,8 @@ class OciCommand:
         """Make a running container of an image; as Runtime.restore."""
         self._need(RuntimeFeature.CHECKPOINT)
         self._records.folder(container_id)
-        images.find_criu()
-        images.check(image)
+        folders.find_criu()
+        folders.check(image)
         read = bundles.read(bundle, self._tool, self._command.binary())
         bundles.check_terminal(read.process, stdio)
         return self._make(
