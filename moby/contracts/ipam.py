@@ -15,14 +15,14 @@ __all__ = ["Ipam", "Pool"]
 
 @frozen
 class Pool:
-    """A subnet of a network, and what of it is handed out. As a wish each may be empty, and is then chosen."""
+    """A subnet of a network, and what of it is handed out. As a wish, what is empty is chosen."""
 
     subnet: str = ""
-    """`172.18.0.0/16` or `fd00:1::/64`; the family of an empty one is that of its other addresses, else IPv4."""
+    """`172.18.0.0/16` or `fd00:1::/64`; as a wish it is empty only where all else is too, and is then an IPv4 one."""
     ip_range: str = ""
     """The part of it that addresses are taken from; empty is all of it."""
     gateway: str = ""
-    """Without the prefix; never handed out."""
+    """Without the prefix; never handed out. The first address that is, unless it is wished for."""
     reserved: Mapping[str, str] = field(factory=dict)
     """Addresses that are others', by what they are for (Docker's AuxiliaryAddresses)."""
 
@@ -48,7 +48,7 @@ class Ipam(Protocol):
     ) -> tuple[Pool, ...]:
         """Give a network its pools: those that it wants, completed, and one of each family that it has none of.
 
-        IPv4 always, IPv6 where that is asked for. What is chosen overlaps with no pool of another network and nothing
+        IPv4 always, IPv6 where that is asked for. Those that are wanted come first, IPv4 before IPv6. What is chosen overlaps with no pool of another network and nothing
         that is `occupied`, such as the host's routes. Invalid for nonsense, in docker's words; Conflict where what is
         wanted overlaps with another network's, or nothing is left. Repeating for the same id returns the same.
         """
@@ -61,10 +61,10 @@ class Ipam(Protocol):
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
         """Give an endpoint one address of each family that its network has, with the subnet's prefix (`172.18.0.2/16`).
 
-        `wanted` names some of them, without prefix. An address that was given back isn't handed out again before all
-        others of its pool were. Conflict, `Address already in use`, where a wanted one is taken, and where the pool is
-        exhausted; Invalid where it is in none of the pools; NotFound for a network that has none. Repeating for the
-        same endpoint returns the same.
+        `wanted` names some of them, without prefix. The others are handed out in order, round and round, so that one
+        that was given back has its turn again after all others of its pool. Conflict, `Address already in use`, where a
+        wanted one is taken, and where the pool is exhausted; Invalid where it is in none of the pools, or can't be
+        handed out; NotFound for a network that has none. Repeating for the same endpoint returns the same.
         """
         ...
 

@@ -122,6 +122,13 @@ class NetworkDriver(Protocol):
         """
         ...
 
+    def publish(self, segment: Segment, attachment: Attachment) -> None:
+        """Publish what an attachment says, in place of the ports that it published before; it stays as it is otherwise.
+
+        NotFound where it isn't attached.
+        """
+        ...
+
     def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
         """Undo `attach`, as far as it is there; without a namespace, the one it was in has gone or is about to.
 

@@ -35,6 +35,9 @@ class NothingMade:
         """Leave the namespace as it is."""
         return Link()
 
+    def publish(self, segment: Segment, attachment: Attachment) -> None:
+        """Publish nothing."""
+
     def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
         """Leave the namespace as it is."""
 
