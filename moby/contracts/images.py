@@ -11,13 +11,14 @@ from typing import Any, BinaryIO, Protocol
 
 from attrs import field, frozen
 
+from moby.contracts.image_registry import Credentials
 from moby.contracts.kind import contract
 from moby.contracts.snapshotter import Change, ChangeKind
 from moby.contracts.types import Digest, ImageReference, Mount, Platform
 
 __all__ = [
     "Change", "ChangeKind", "Filters", "Fixture", "HistoryStep", "Image", "ImageConfig", "ImageUsage", "Images",
-    "Progress", "Pruned", "Removal", "RootSizes",
+    "Progress", "Pruned", "Removal", "RootSizes", "Sent",
 ]  # fmt: skip
 
 Filters = Mapping[str, Sequence[str]]
@@ -111,6 +112,15 @@ class Pruned:
 
 
 @frozen
+class Sent:
+    """A manifest that an image registry has now."""
+
+    tag: str
+    digest: Digest
+    size_bytes: int
+
+
+@frozen
 class Progress:
     """One thing to tell whoever waits, in Docker's words (JSONMessage)."""
 
@@ -124,6 +134,10 @@ class Progress:
     """A line for the user instead of a status: `Loaded image: busybox:latest`, without its newline."""
     image: Image | None = None
     """What became whole with this."""
+    final: bool = False
+    """Whether the status is said once, of nothing that goes on: `Digest: sha256:...`."""
+    sent: Sent | None = None
+    """What an image registry took with this."""
 
 
 @frozen
@@ -216,6 +230,30 @@ class Images(Protocol):
 
         Filters are `dangling`, `label`, `label!`, `until` (a time, or a duration ago). What an interrupted call left
         of layers and blobs goes too.
+        """
+        ...
+
+    # Image registries
+
+    def pull(
+        self, reference: ImageReference, credentials: Credentials | None = None, *, platform: Platform | None = None
+    ) -> Iterator[Progress]:
+        """Fetch an image, or with neither tag nor digest all of a repository, and store it by its name and its digest.
+
+        Its layers stay compressed as they come, several at a time. Of an index the platform's image is taken, the
+        host's where none is asked for; NotFound where there is none. What is here isn't fetched, what somebody else
+        fetches is waited for, and a layer that an interrupted call began is gone on with. Each image is whole when its
+        Progress comes; leaving the iterator early gives up the rest. May raise whatever an image registry does.
+        """
+        ...
+
+    def push(self, reference: ImageReference, credentials: Credentials | None = None) -> Iterator[Progress]:
+        """Send the image of a tag, or without a tag all of a repository, and keep the digest that it has there.
+
+        Manifest and layers go as they came, so that they keep their digests; layers that came uncompressed go
+        compressed, the same ones always to the same bytes. What is there isn't sent, and what another repository of
+        that service has is taken over. NotFound where no image has such a name, and Invalid for a digest.
+        May raise whatever an image registry does.
         """
         ...
 

@@ -8,6 +8,7 @@ from doubles import TreeImages
 from moby_containers.engine.service import Service
 from moby_content.local.store import Store as Content
 from moby_events.ring.ring import Ring
+from moby_image_registry.folder.layouts import Layouts
 from moby_images.store.parts import Parts as StoreParts
 from moby_images.store.service import Store as ImageStore
 from moby_log.json_file.driver import JsonFile
@@ -143,7 +144,8 @@ class Engine:
             if hasattr(each, "__enter__"):
                 self.above.enter_context(each)
         where = place(self.root, "store")
-        return ImageStore(StoreParts(content, snapshots, self.metadata, self.events, self.clock, where, limits))
+        parts = StoreParts(content, snapshots, self.metadata, self.events, self.clock, where, limits)
+        return ImageStore(parts, Layouts(where.state / "registry"))
 
     def add_image(self):
         """Make the image of the programs anew, in a store that is a whole one."""

@@ -4,6 +4,7 @@ import time
 
 from attrs import field, frozen
 from moby_content.local.store import Store as Content
+from moby_image_registry.folder.layouts import Layouts
 from moby_images.store.parts import Parts
 from moby_images.store.service import Store
 from moby_metadata.sqlite.store import Store as Metadata
@@ -36,5 +37,10 @@ def parts(base, metadata=None, snapshotter=None, limits=None):
     return Parts(Content(base / "content"), snapshotter, metadata, Events(), Clock(), place, limits or Limits())
 
 
+def store_of(made, registry=None):
+    """Make the store of parts; its image registry is a folder beside them where none is given."""
+    return Store(made, registry or Layouts(made.place.state.parent / "registry"))
+
+
 def store(base, **more):
-    return Store(parts(base, **more))
+    return store_of(parts(base, **more))

@@ -7,8 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from images.store_parts import parts
-from moby_images.store.service import Store
+from images.store_parts import parts, store_of
 from moby_metadata.sqlite.store import Store as Metadata
 from moby_snapshotter.copy.snapshots import Copy
 
@@ -39,7 +38,7 @@ def made(request, tmp_path, metadata):
 
 @pytest.fixture
 def images(made):
-    return Store(made)
+    return store_of(made)
 
 
 def skeletons(made):
@@ -137,7 +136,7 @@ def test_what_a_killed_process_left_is_made_anew(images, made):
     images.prepare("c1", image, skeleton=SKELETON)
     assert skeletons(made) == [name]
     made.snapshotter.prepare(f"extract/{name}", str(image.layers[-1]))
-    Store(made).reclaim()
+    store_of(made).reclaim()
     assert skeletons(made) == [name]
 
 
@@ -184,7 +183,7 @@ def test_without_the_right_to_mount(tmp_path):
     def run():
         with Metadata(place / "metadata.db") as metadata:
             made = parts(place, metadata)
-            images = Store(made)
+            images = store_of(made)
             with pytest.raises(HostUnfit, match="besides their image"):
                 images.prepare("c1", add(images, "a"), skeleton=SKELETON)
             assert skeletons(made) == []

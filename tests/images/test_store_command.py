@@ -3,10 +3,9 @@ import json
 import sys
 
 import pytest
-from images.store_parts import parts
+from images.store_parts import parts, store_of
 from moby_images.command.verb import DockerVerb, ImageCommand
 from moby_images.layout.store import Layout
-from moby_images.store.service import Store
 from moby_metadata.sqlite.store import Store as Metadata
 
 from moby.errors import HostUnfit, Invalid, Unsupported
@@ -19,7 +18,7 @@ TAR = layer_of({"a": b"1"})
 @pytest.fixture
 def images(tmp_path):
     with Metadata(tmp_path / "metadata.db") as metadata:
-        yield Store(parts(tmp_path, metadata))
+        yield store_of(parts(tmp_path, metadata))
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from images.store_parts import parts
+from images.store_parts import parts, store_of
+from moby_image_registry.folder.layouts import Layouts
 from moby_images.store.plugin import Config, make, moby_components
-from moby_images.store.service import Store
 from moby_metadata.sqlite.store import Store as Metadata
 
 from moby.component import facts_of
@@ -38,7 +38,7 @@ def made(tmp_path, metadata):
 
 @pytest.fixture
 def images(made):
-    return Store(made)
+    return store_of(made)
 
 
 def left(base):
@@ -55,12 +55,12 @@ def test_the_part_makes_one(tmp_path, made):
     facts = facts_of(component)
     assert (facts.id, sorted(each.kind for each in facts.needs)) == (
         "images/store",
-        ["content", "events", "metadata", "snapshotter"],
+        ["content", "events", "image-registry", "metadata", "snapshotter"],
     )
     images = make(
         Config(max_unpacked_bytes=10),
         content=made.content, snapshotter=made.snapshotter, metadata=made.metadata, events=made.events,
-        clock=made.clock, place=made.place,
+        registry=Layouts(tmp_path / "registry"), clock=made.clock, place=made.place,
     )  # fmt: skip
     with pytest.raises(Invalid, match="more than 10 bytes"):
         list(images.load(io.BytesIO(docker(Archived(LAYERS)))))
@@ -71,7 +71,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from images.store_parts import parts
-from moby_images.store.service import Store
+from images.store_parts import store_of
 count = int(sys.argv[3])
 def hook(event, arguments):
     global count
@@ -79,7 +79,7 @@ def hook(event, arguments):
         count -= 1
         if count == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-images = Store(parts(Path(sys.argv[2])))
+images = store_of(parts(Path(sys.argv[2])))
 sys.addaudithook(hook)
 for each in images.load(sys.stdin.buffer):
     pass
@@ -104,7 +104,7 @@ def test_killed_at_any_moment_of_load_and_remove(tmp_path):
         assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
         ended = done.returncode == 0
         with Metadata(base / "metadata.db") as metadata:
-            images = Store(parts(base, metadata))
+            images = store_of(parts(base, metadata))
             with images._shared.parts.snapshotter, images:
                 pass
             found = images.list(all=True)
@@ -126,7 +126,7 @@ def test_what_is_left_goes_when_it_starts(made, images, tmp_path):
     add(images, "a", LAYERS[0])
     made.metadata.bucket("images").delete(images.list()[0].id.__str__())
     (tmp_path / "snapshots/0left/fs").mkdir(parents=True)
-    with made.snapshotter, Store(made) as again:
+    with made.snapshotter, store_of(made) as again:
         assert again.list() == ()
     assert left(tmp_path) == ([], [], [])
 
@@ -191,7 +191,7 @@ def test_an_endless_archive(tmp_path, metadata):
             part, self.rest = self.rest[:size], self.rest[size:]
             return part
 
-    images = Store(parts(tmp_path, metadata, limits=Limits(20_000_000, 1000)))
+    images = store_of(parts(tmp_path, metadata, limits=Limits(20_000_000, 1000)))
     with pytest.raises(Invalid, match="more than 20000000 bytes"):
         list(images.load(Endless()))
     images.reclaim()
@@ -220,7 +220,7 @@ def test_a_record_that_is_damaged(images, metadata):
     bucket = metadata.bucket("images")
     document = bucket.get(str(image.id))
     bucket.put(str(image.id), document | {"config": document["config"].replace("nobody", "root")})
-    fresh = Store(images._shared.parts)
+    fresh = store_of(images._shared.parts)
     with pytest.raises(Corrupt, match="another"):
         fresh.get("a")
     assert "damaged" in fresh.health()

@@ -30,15 +30,18 @@ class Config:
 
 def make(config: Config, *, clock: Clock, log: Log) -> ImageRegistry:
     """Fetches and sends images by the OCI distribution API, from Docker Hub and others."""
-    from moby_image_registry.distribution.registry import Distribution
-    from moby_image_registry.distribution.settings import Settings
+    from moby_image_registry.distribution.deferred import Deferred
 
-    return Distribution(
-        Settings(
+    def client() -> ImageRegistry:
+        from moby_image_registry.distribution.registry import Distribution
+        from moby_image_registry.distribution.settings import Settings
+
+        settings = Settings(
             tuple(config.insecure), dict(config.mirrors), config.certificates, config.attempts, config.stall_s
-        ),
-        clock, log,
-    )  # fmt: skip
+        )
+        return Distribution(settings, clock, log)
+
+    return Deferred(client)
 
 
 @hookimpl

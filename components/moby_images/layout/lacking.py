@@ -36,6 +36,14 @@ class Lacking:
         """Refuse."""
         _refuse("prune")
 
+    def pull(self, reference: ImageReference, *_: Any, **__: Any) -> Iterator[Progress]:
+        """Refuse."""
+        _refuse("pull")
+
+    def push(self, reference: ImageReference, *_: Any, **__: Any) -> Iterator[Progress]:
+        """Refuse."""
+        _refuse("push")
+
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:
         """Refuse."""
         _refuse("load")

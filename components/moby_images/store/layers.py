@@ -1,8 +1,9 @@
 """Layers: blobs turned into committed snapshots by chain id, once each, whoever asks at the same time."""
 
 import fcntl
+import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -59,15 +60,22 @@ class Layers:
         self._snapshotter = snapshotter
         self._locks = run / "layers"
 
-    def ensure(self, layers: Sequence[Layer]) -> Iterator[Layer]:
+    def ensure(
+        self,
+        layers: Sequence[Layer],
+        begin: Callable[[Layer], None] = lambda layer: None,
+        told: Callable[[Layer, int], None] | None = None,
+    ) -> Iterator[Layer]:
         """Unpack layers that aren't yet, lowest first; yield each once its snapshot is there.
 
+        `begin` is called before each one's blob is needed, `told` of how much of it was read.
         Corrupt for a wrong digest, Invalid for a hostile layer; both name it.
         """
         parent = ""
         for layer, chain in zip(layers, chain_ids(each.diff_id for each in layers), strict=True):
+            begin(layer)
             if not self.has(str(chain)):
-                self._unpack(layer, str(chain), parent)
+                self._unpack(layer, str(chain), parent, told)
             parent = str(chain)
             yield layer
 
@@ -85,9 +93,11 @@ class Layers:
         """Return what each layer unpacks to."""
         return [self._snapshotter.usage(str(chain)).size_bytes for chain in chain_ids(diff_ids)]
 
-    def open(self, layer: Layer) -> BinaryIO:
+    def open(self, layer: Layer, told: Callable[[Layer, int], None] | None = None) -> BinaryIO:
         """Open a layer's uncompressed tar; both the blob and what it holds are verified at their ends."""
         blob = self._content.open(layer.blob.digest, size_bytes=layer.blob.size_bytes)
+        if told is not None:
+            blob = _Told(blob, lambda done: told(layer, done))  # type: ignore[assignment]
         if layer.blob.digest == layer.diff_id:
             return blob
         return _Opened(blob, layer.diff_id)  # type: ignore[return-value]
@@ -105,7 +115,7 @@ class Layers:
                     if got:
                         self.drop(each.key)
 
-    def _unpack(self, layer: Layer, chain: str, parent: str) -> None:
+    def _unpack(self, layer: Layer, chain: str, parent: str, told: Callable[[Layer, int], None] | None = None) -> None:
         key = EXTRACT + chain
         with self.lock(chain):
             if self.has(chain):
@@ -113,7 +123,7 @@ class Layers:
             self.drop(key)  # a killed process's
             self._snapshotter.prepare(key, parent)
             try:
-                with ReadAhead(self.open(layer)) as reader:
+                with ReadAhead(self.open(layer, told)) as reader:
                     _apply(self._snapshotter, key, reader)  # type: ignore[arg-type]
                 self._snapshotter.commit(chain, key)
             except (Corrupt, Invalid) as error:
@@ -159,3 +169,26 @@ class _Opened(Verified):
     def close(self) -> None:
         super().close()
         self._blob.close()
+
+
+class _Told(io.RawIOBase):
+    """A reader that tells how far it has come, now and then."""
+
+    def __init__(self, source: BinaryIO, told: Callable[[int], None]) -> None:
+        super().__init__()
+        self._source = source
+        self._told = told
+        self._done = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        self._done += len(data)
+        self._told(self._done)
+        return data
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()

@@ -16,9 +16,10 @@ from moby.oci import reference as references
 from moby.oci.image import Descriptor, Manifest, StoredConfig
 from moby_images.store.archive import Archive
 from moby_images.store.catalog import sole
+from moby_images.store.choice import choose, is_attestation
 from moby_images.store.layers import Layer
 
-__all__ = ["Found", "found_in"]
+__all__ = ["Found", "checked", "found_in"]
 
 _DEEPEST_INDEX = 4
 _MOST_IMAGES = 1000
@@ -83,7 +84,7 @@ def _stored(
     with archive.content.writer(archive.ref, archive.lease) as writer:
         writer.write(text)
         blob = writer.commit()
-    return _checked(Descriptor(formats.MANIFEST, blob.digest, blob.size_bytes), manifest, data, names)
+    return checked(Descriptor(formats.MANIFEST, blob.digest, blob.size_bytes), manifest, data, names)
 
 
 def _media_type(archive: Archive, blob: Blob) -> str:
@@ -95,7 +96,8 @@ def _media_type(archive: Archive, blob: Blob) -> str:
     return _KINDS[kind]
 
 
-def _checked(descriptor: Descriptor, manifest: Manifest, data: bytes, names: tuple[ImageReference, ...]) -> Found:
+def checked(descriptor: Descriptor, manifest: Manifest, data: bytes, names: tuple[ImageReference, ...]) -> Found:
+    """Return an image whose config, as it stands, says as many layers as its manifest; Invalid for another one."""
     stored = formats.parse_config(data)
     if len(manifest.layers) != len(stored.diff_ids):
         raise Invalid(
@@ -126,7 +128,7 @@ class _Docker:
             data = self._archive.data(config, "the image's config")
             found = manifests.get(config.digest)
             if found and [each.digest for each in found[1].layers] == [each.digest for each in layers]:
-                yield _checked(*found, data, names)
+                yield checked(*found, data, names)
             else:
                 yield _stored(self._archive, layers, config, data, names)
 
@@ -162,7 +164,7 @@ class _Layout:
             chosen = self._choose(descriptors) if len(descriptors) > 1 else descriptors[0]
             if chosen is None:
                 raise Invalid(f"{name} in the archive has no image for {self._platform}", hint="name another platform")
-            if not _is_attestation(chosen):
+            if not is_attestation(chosen):
                 yield self._image(chosen, _named([] if name.startswith("\0") else [name]), 0)
 
     def _image(self, descriptor: Descriptor, names: tuple[ImageReference, ...], depth: int) -> Found:
@@ -178,7 +180,7 @@ class _Layout:
                 raise Invalid(
                     f"the archive has no blob {(missing or [manifest.config.digest])[0]}", hint="save it again"
                 )
-            return _checked(descriptor, manifest, self._archive.data(config, "the image's config"), names)
+            return checked(descriptor, manifest, self._archive.data(config, "the image's config"), names)
         if depth >= _DEEPEST_INDEX:
             raise Invalid(f"index {descriptor.digest} is nested deeper than {_DEEPEST_INDEX}")
         inner = self._choose(formats.parse_index(data).manifests)
@@ -187,31 +189,8 @@ class _Layout:
         return self._image(inner, names, depth + 1)
 
     def _choose(self, descriptors: Iterable[Descriptor]) -> Descriptor | None:
-        """Return the best for the platform that is in the archive: its variant, else any, else one of no platform."""
-        best: tuple[int, Descriptor] | None = None
-        for each in descriptors:
-            rank = _rank(each.platform, self._platform)
-            if (
-                rank
-                and not _is_attestation(each)
-                and (best is None or rank > best[0])
-                and self._archive.find(each.digest)
-            ):
-                best = rank, each
-        return best[1] if best else None
-
-
-def _rank(offered: Platform | None, wanted: Platform) -> int:
-    if offered is None:
-        return 1
-    if (offered.os, offered.architecture) != (wanted.os, wanted.architecture):
-        return 0
-    return 4 if offered.variant == wanted.variant else 3 if not offered.variant else 2 if not wanted.variant else 0
-
-
-def _is_attestation(descriptor: Descriptor) -> bool:
-    platform = descriptor.platform
-    return platform is not None and platform.os == "unknown"
+        """Return the best for the platform that is in the archive."""
+        return choose(descriptors, self._platform, lambda each: self._archive.find(each.digest) is not None)
 
 
 def _name(descriptor: Descriptor) -> str:

@@ -8,6 +8,7 @@ from moby.component import Component
 from moby.contracts.ambient import Clock, Place
 from moby.contracts.content import Content
 from moby.contracts.events import Events
+from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.images import Images
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshotter
@@ -35,6 +36,7 @@ def make(
     snapshotter: Snapshotter,
     metadata: Metadata,
     events: Events,
+    registry: ImageRegistry,
     clock: Clock,
     place: Place,
 ) -> Images:
@@ -44,7 +46,7 @@ def make(
     from moby_images.store.service import Store
 
     limits = Limits(config.max_unpacked_bytes, config.max_unpacked_files)
-    return Store(Parts(content, snapshotter, metadata, events, clock, place, limits))
+    return Store(Parts(content, snapshotter, metadata, events, clock, place, limits), registry)
 
 
 @hookimpl

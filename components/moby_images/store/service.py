@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from attrs import evolve
 
+from moby.contracts.image_registry import Credentials, ImageRegistry
 from moby.contracts.images import (
     Change,
     Filters,
@@ -30,6 +31,8 @@ from moby_images.store.filters import LISTED, predicate
 from moby_images.store.layers import Layer
 from moby_images.store.making import Making
 from moby_images.store.parts import Parts, Shared
+from moby_images.store.pulling import Pulling
+from moby_images.store.pushing import Pushing
 from moby_images.store.removing import Removing
 from moby_images.store.roots import Roots
 from moby_images.store.saving import Saved, archive
@@ -41,10 +44,12 @@ __all__ = ["Store"]
 class Store:
     """Images over content, snapshots and metadata."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, registry: ImageRegistry) -> None:
         self._shared = Shared(parts)
         self._catalog = self._shared.catalog
         self._storing = Storing(self._shared)
+        self._pulling = Pulling(self._shared, self._storing, registry)
+        self._pushing = Pushing(self._shared, registry)
         self._making = Making(self._shared, self._storing)
         self._removing = Removing(self._shared)
         self._containers = Containers(self._shared)
@@ -127,6 +132,18 @@ class Store:
     def prune(self, filters: Filters | None = None) -> Pruned:
         """Remove images that nothing uses."""
         return self._removing.prune(filters or {})
+
+    # Image registries
+
+    def pull(
+        self, reference: ImageReference, credentials: Credentials | None = None, *, platform: Platform | None = None
+    ) -> Iterator[Progress]:
+        """Fetch and store an image."""
+        return self._pulling.pull(reference, credentials, platform)
+
+    def push(self, reference: ImageReference, credentials: Credentials | None = None) -> Iterator[Progress]:
+        """Send an image."""
+        return self._pushing.push(reference, credentials)
 
     # Archives
 

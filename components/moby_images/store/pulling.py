@@ -1,0 +1,229 @@
+"""Pulling: an image of an image registry becomes one of the store, its layers fetched and unpacked side by side."""
+
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+
+from attrs import frozen
+
+from moby.contracts.events import Event
+from moby.contracts.image_registry import Credentials, ImageRegistry
+from moby.contracts.image_registry import Manifest as Fetched
+from moby.contracts.images import Image, Progress
+from moby.contracts.types import Digest, ImageReference, Platform
+from moby.errors import Invalid, NotFound
+from moby.oci import image as formats
+from moby.oci import reference as references
+from moby.oci.image import Descriptor
+from moby.values import evolve
+from moby_images.store.catalog import chain_ids
+from moby_images.store.choice import choose, rank
+from moby_images.store.crew import Crew, Tell
+from moby_images.store.fetching import TELL_S, Fetching, short
+from moby_images.store.layers import Layer
+from moby_images.store.loading import Found, checked
+from moby_images.store.parts import Shared
+from moby_images.store.storing import Storing, new_ref
+
+__all__ = ["Pulling"]
+
+_AT_ONCE = 3
+"""Layers that are downloaded at a time, as docker does."""
+_DEEPEST_INDEX = 4
+_CONFIGS = frozenset({formats.CONFIG, "application/vnd.docker.container.image.v1+json", "application/octet-stream"})
+
+
+@frozen
+class _Asked:
+    """One image to pull: its name, by whom, for which platform; `chosen` where somebody asked for that platform."""
+
+    reference: ImageReference
+    credentials: Credentials | None
+    platform: Platform
+    chosen: bool
+
+
+class Pulling:
+    """Pulls images."""
+
+    def __init__(self, shared: Shared, storing: Storing, registry: ImageRegistry) -> None:
+        self._shared = shared
+        self._storing = storing
+        self._registry = registry
+
+    def pull(
+        self, reference: ImageReference, credentials: Credentials | None, platform: Platform | None
+    ) -> Iterator[Progress]:
+        """Pull an image, or with neither tag nor digest all of a repository."""
+        if reference.tag or reference.digest:
+            wanted = [evolve(reference, tag="") if reference.digest else reference]
+        else:
+            wanted = [evolve(reference, tag=tag) for tag in self._registry.tags(reference, credentials)]
+            if not wanted:
+                raise NotFound(f"{references.familiar_name(reference)} has no tags", hint="name a digest")
+        newer = False
+        for each in wanted:
+            asked = _Asked(each, credentials, platform or Platform.host(), platform is not None)
+            newer = (yield from self._pull(asked)) or newer
+        familiar = references.familiar(wanted[0]) if len(wanted) == 1 else references.familiar_name(reference)
+        told = "Downloaded newer image for" if newer else "Image is up to date for"
+        yield Progress(f"Status: {told} {familiar}", final=True)
+        self._tell(reference, wanted)
+
+    def _tell(self, reference: ImageReference, wanted: Sequence[ImageReference]) -> None:
+        name = references.familiar_name(reference)
+        labels = dict(self._shared.catalog.image(self._shared.catalog.find(str(wanted[0]))[0]).config.labels)
+        shown = references.familiar(wanted[0]) if reference.tag or reference.digest else name
+        self._shared.parts.events.publish(Event("image", "pull", shown, {**labels, "name": name}))
+
+    def _pull(self, asked: _Asked) -> Generator[Progress, None, bool]:
+        """Pull one image; return whether anything changed by it."""
+        reference = asked.reference
+        known = self._known(asked)
+        top = None if known else self._registry.manifest(reference, asked.credentials)
+        yield Progress(f"Pulling from {reference.path}", _label(reference), final=True)
+        if top is None:
+            assert known is not None
+            yield from self._said(known[1], known[0], asked)
+            return False
+        with self._shared.storing(), self._shared.parts.content.lease() as lease:
+            crew = Crew()
+            fetching = Fetching(self._shared, self._registry, reference, asked.credentials, lease, crew)
+            manifest, descriptor = self._chosen(fetching, asked, top)
+            found = self._found(fetching, manifest, descriptor)
+            yield from self._work(fetching, found)
+            former = self._former(reference)
+            named = evolve(reference, tag="", digest=top.digest)
+            names = (named,) if reference.digest else (reference, named)
+            image, _ = self._storing.publish(evolve(found, names=names))
+        yield from self._said(top.digest, image, asked)
+        return former != image.id
+
+    def _said(self, digest: Digest, image: Image, asked: _Asked) -> Iterator[Progress]:
+        yield Progress(f"Digest: {digest}", final=True, image=image)
+        if asked.chosen and not rank(image.platform, asked.platform):
+            yield Progress(
+                f"WARNING: image with reference {references.familiar(asked.reference)} was found but does not match "
+                f"the specified platform: wanted {asked.platform}, actual: {image.platform}",
+                final=True,
+            )
+
+    def _known(self, asked: _Asked) -> tuple[Image, Digest] | None:
+        """Return the image of a name, and its digest there, if it still is what the image registry has."""
+        catalog, reference = self._shared.catalog, asked.reference
+        former = self._former(reference)
+        if former is None:
+            return None
+        image = catalog.image(former)
+        if not rank(image.platform, asked.platform) or not self._is_whole(image):
+            return None
+        known = {
+            each.digest for each in image.digests if (each.domain, each.path) == (reference.domain, reference.path)
+        }
+        if not known:
+            return None
+        digest = reference.digest or self._registry.resolve(reference, asked.credentials)[0]
+        return (image, digest) if digest in known else None
+
+    def _is_whole(self, image: Image) -> bool:
+        """Whether all blobs and layers of an image are here; one that a full disk or a hand took is fetched again."""
+        shared = self._shared
+        with shared.parts.content.lease() as lease:
+            blobs = all(lease.hold(each) for each in shared.catalog.record(image.id).blobs())
+        return blobs and all(shared.layers.has(str(each)) for each in chain_ids(image.layers))
+
+    def _former(self, reference: ImageReference) -> Digest | None:
+        """Return the image that just this name means now."""
+        try:
+            found, name = self._shared.catalog.find(str(reference))
+        except NotFound:
+            return None
+        return found if name is not None else None
+
+    def _chosen(self, fetching: Fetching, asked: _Asked, top: Fetched) -> tuple[bytes, Descriptor]:
+        """Return the manifest of the one image that is wanted, and what describes it."""
+        fetched = top
+        for _ in range(_DEEPEST_INDEX):
+            if not formats.is_index(fetched.media_type):
+                return fetched.data, Descriptor(fetched.media_type, fetched.digest, len(fetched.data))
+            inner = choose(formats.parse_index(fetched.data).manifests, asked.platform)
+            if inner is None:
+                raise NotFound(
+                    f"no matching manifest for {asked.platform} in the manifest list entries",
+                    hint="name a platform that it has",
+                )
+            reference = evolve(asked.reference, tag="", digest=inner.digest)
+            fetched = self._registry.manifest(reference, asked.credentials)
+        raise Invalid(f"{references.familiar(asked.reference)} is an index that is nested deeper than {_DEEPEST_INDEX}")
+
+    def _found(self, fetching: Fetching, data: bytes, descriptor: Descriptor) -> Found:
+        """Fetch an image's config, and store its manifest."""
+        manifest = formats.parse_manifest(data)
+        if manifest.config.media_type not in _CONFIGS:
+            raise Invalid(
+                f"{references.familiar(fetching.reference)} is no image: its config is "
+                f"{manifest.config.media_type[:100]}",
+                hint="it may be a chart or another artifact, which its own tool fetches",
+            )
+        limits, total = self._shared.parts.limits, sum(each.size_bytes for each in manifest.layers)
+        if total > limits.bytes:
+            raise Invalid(f"the image has {total} bytes compressed; {limits.bytes} are the most that it may unpack to")
+        config = fetching.document(manifest.config)
+        with self._shared.parts.content.writer(new_ref(), fetching.lease, algorithm=descriptor.digest.algorithm) as out:
+            out.write(data)
+            out.commit(descriptor.digest, size_bytes=len(data))
+        media_type = descriptor.media_type if descriptor.media_type == manifest.media_type else manifest.media_type
+        return checked(evolve(descriptor, media_type=media_type), manifest, config, ())
+
+    def _work(self, fetching: Fetching, found: Found) -> Iterator[Progress]:
+        """Fetch and unpack the layers that aren't here."""
+        layers, shared = found.layers, self._shared
+        chains = chain_ids(each.diff_id for each in layers)
+        pairs = tuple(zip(layers, chains, strict=True))
+        here = {
+            layer.blob.digest for layer, chain in pairs if fetching.has(layer.blob) and shared.layers.has(str(chain))
+        }
+        if not (shared.catalog.has(found.config.digest) and len(here) == len({each.blob.digest for each in layers})):
+            for layer in layers:
+                said = "Already exists" if layer.blob.digest in here else "Pulling fs layer"
+                yield Progress(said, short(layer.blob.digest))
+        wanted = list({each.blob.digest: each.blob for each in layers if each.blob.digest not in here}.values())
+        for blob in wanted[_AT_ONCE:]:
+            yield Progress("Waiting", short(blob.digest))
+        ready = {each.digest: threading.Event() for each in wanted}
+
+        def download(blob: Descriptor, tell: Tell) -> None:
+            fetching.fetch(blob, tell)
+            ready[blob.digest].set()
+
+        def unpack(tell: Tell) -> None:
+            self._unpack(fetching.crew, layers, ready, tell)
+
+        jobs = [lambda tell, blob=blob: download(blob, tell) for blob in wanted]
+        yield from fetching.crew.work((_AT_ONCE, jobs), (1, [unpack]))
+
+    def _unpack(self, crew: Crew, layers: Sequence[Layer], ready: dict[Digest, threading.Event], tell: Tell) -> None:
+        """Unpack layers in order, each once it has come."""
+
+        def begin(layer: Layer) -> None:
+            event = ready.get(layer.blob.digest)
+            while event is not None and not event.wait(0.1):
+                crew.check()
+
+        last = 0.0
+
+        def told(layer: Layer, done: int) -> None:
+            nonlocal last
+            crew.check()
+            now = time.monotonic()
+            if now - last >= TELL_S:
+                last = now
+                tell(Progress("Extracting", short(layer.blob.digest), done, layer.blob.size_bytes))
+
+        for layer in self._shared.layers.ensure(layers, begin, told):
+            if layer.blob.digest in ready:
+                tell(Progress("Pull complete", short(layer.blob.digest)))
+
+
+def _label(reference: ImageReference) -> str:
+    return str(reference.digest) if reference.digest else reference.tag
