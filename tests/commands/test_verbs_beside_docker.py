@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 
 import pytest
 from clients.engine import SOCKET
@@ -66,6 +67,34 @@ run --rm --network none -h here --tmpfs /t:size=1m --mount type=volume,source=ke
 run --rm --network nonesuch localhost/box true
 run --rm --network none -v kept:/v:ro localhost/box touch /v/x
 create --network none --name looked localhost/box
+ps -a --format json --filter name=made
+system df
+system df --format "{{json .}}"
+system df --format "table {{.Type}}\\t{{.Active}}"
+system df -v
+system prune --filter label=x --filter until=1h
+system prune -a --volumes
+system prune --volumes --filter until=1h
+system prune -f --filter label=nonesuch
+system prune -f --filter nonesuch=1
+system info --format "{{.OSType}}"
+system events --since 1h --until 0s --filter type=volume --format "{{.Action}}"
+stats --no-stream nonesuch
+stats --no-stream looked nonesuch
+stats --no-stream made
+stats --no-stream --no-trunc --format "{{.ID}} {{.Container}} {{.Name}} {{.NetIO}} {{.PIDs}}" looked
+stats --no-stream -a --format "table {{.Name}}\\t{{.Container}}"
+stats --no-stream --format json made
+update looked
+update -m 1k looked
+update --restart nonesuch looked
+update --restart on-failure:x looked
+update -m 64m --memory-swap 128m --pids-limit 100 -c 512 looked made nonesuch
+inspect -f "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.PidsLimit}} {{.HostConfig.CpuShares}}" looked
+update --cpus 0.5 --restart on-failure:3 looked
+inspect -f "{{.HostConfig.NanoCpus}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}" looked
+commit nonesuch
+commit looked localhost/x@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 """.strip().splitlines()  # noqa: E501
 
 
@@ -75,17 +104,22 @@ def looked(engine):
     script = "echo out; echo err >&2; echo x >/tmp/new; exec sleep 1000"
     engine.verb("run", "-d", "--network", "none", "--name", "looked", "-l", "a=b", "localhost/box", "sh", "-c", script)
     assert "err" in engine.verb("logs", "looked").stderr
+    engine.verb("create", "--network", "none", "--name", "made", "localhost/box")
     yield
-    engine.verb("rm", "-f", "looked")
+    engine.verb("rm", "-f", "looked", "made", check=False)
     engine.verb("volume", "rm", "kept")
 
 
 def said(done):
-    """What a command said, without what is each command's own way of saying that it failed."""
-    text = re.sub(r"^docker: (.*?)\.?$", r"\1", done.stderr, flags=re.M)
-    text = re.sub(r"\.?\n(See 'docker run --help'|Run 'docker run --help' for more information)\.?\n", "\n", text)
-    text = re.sub(r"(Less than a|\d+|About an?) (second|minute|hour)s?", "a while", text)
-    return done.stdout, text
+    """What a command said, without what is each command's own way of saying that it failed, and without ages."""
+    errors = re.sub(r"^docker: (.*?)\.?$", r"\1", done.stderr, flags=re.M)
+    errors = re.sub(r"\.?\n(See 'docker run --help'|Run 'docker run --help' for more information)\.?\n", "\n", errors)
+    return ageless(done.stdout), ageless(errors)
+
+
+def ageless(text):
+    """Return a text without ages, which pass, and without the widths that they make columns have."""
+    return re.sub(" {3,}", "   ", re.sub(r"(Less than a|\d+|About an?) (second|minute|hour)s?", "a while", text))
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -152,3 +186,37 @@ def test_without_anybody_who_serves(engine):
         engine._begin()
     assert "alone" in engine.verb("ps", "--format", "{{.Names}}").stdout
     engine.verb("rm", "-f", "alone")
+
+
+def test_an_image_of_a_container(engine, looked):
+    more = ["-a", "me", "-m", "text", "-c", "ENV A=b", "-c", 'CMD ["x"]', "--pause=false"]
+    said = engine.verb("commit", *more, "looked", "localhost/made:one").stdout
+    assert re.fullmatch("sha256:[0-9a-f]{64}\n", said)
+    shown = engine.verb(
+        "inspect", "-f", "{{.Id}} {{.Author}} {{.Comment}} {{.Config.Cmd}} {{.Config.Env}}", said.strip()
+    )
+    assert shown.stdout == f"{said.strip()} me text [x] [PATH=/bin A=b]\n"
+    assert engine.verb("rmi", "localhost/made:one").stdout.startswith("Untagged: localhost/made:one\n")
+
+
+def test_figures_again_and_again(engine, looked):
+    with subprocess.Popen(
+        engine.sandbox.argv(*engine.argv("stats", "looked")), env=engine.sandbox.environment, stdout=subprocess.PIPE
+    ) as shown:
+        assert shown.stdout is not None
+        lines = [shown.stdout.readline().decode() for _ in range(4)]
+        (pid,) = [pid for pid, words in engine.sandbox.processes().items() if words.endswith(" stats looked")]
+        engine.sandbox.run("kill", "-INT", str(pid))
+        shown.stdout.read()
+    assert shown.returncode == 130
+    assert [line.split()[0] for line in lines[::2]] == ["\x1b[2J\x1b[HCONTAINER"] * 2
+    for line in lines[1::2]:
+        assert re.fullmatch(
+            r"[0-9a-f]{12}   looked    \d+\.\d\d%     [\d.]+[KM]iB / [\d.]+[MG]iB   .* 0B / 0B   .*\d\n", line
+        )
+
+
+def test_all_that_nobody_uses_goes(engine):
+    engine.verb("create", "--network", "none", "--name", "idle", "--label", "prune=me", "localhost/box")
+    done = engine.verb("system", "prune", "--filter", "label=prune=me", input="y\n").stdout
+    assert re.search(r"\[y/N\] Deleted Containers:\n[0-9a-f]{64}\n\nTotal reclaimed space: 0B\n$", done)

@@ -128,6 +128,11 @@ class Client:
                 raise _failed(status, rest + remaining.read(max(0, length - len(rest))))
         return sock, rest
 
+    def connection(self) -> socket.socket:
+        """Return a connection with nothing said yet."""
+        sock: socket.socket = self._connected().sock
+        return sock
+
     def _connected(self) -> _Connection:
         """Connect; an engine that has just begun may take a while until it listens."""
         deadline = time.monotonic() + self._patience_s

@@ -13,13 +13,13 @@ from moby_containers.command import options, streams, template, words
 from moby_containers.command.client import Client, query
 from moby_containers.command.verb import Parser, complain, say
 
-__all__ = ["diff", "events", "info", "inspect", "logs", "port", "ps", "top"]
+__all__ = ["diff", "events", "filters", "info", "inspect", "logs", "port", "ps", "row", "show", "top"]
 
 _COLUMNS = {
-    "ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "CreatedSince": "CREATED", "Status": "STATUS",
+    "ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "RunningFor": "CREATED", "Status": "STATUS",
     "Ports": "PORTS", "Names": "NAMES",
 }  # fmt: skip
-_MORE = {"RunningFor": "CREATED", "CreatedAt": "CREATED AT", "Size": "SIZE", "State": "STATE", "Labels": "LABELS",
+_MORE = {"CreatedAt": "CREATED AT", "Size": "SIZE", "State": "STATE", "Labels": "LABELS",
          "Mounts": "MOUNTS", "Networks": "NETWORKS", "LocalVolumes": "LOCAL VOLUMES"}  # fmt: skip
 _WIDEST = 20
 
@@ -51,10 +51,10 @@ def ps(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
         all=asked.all, size=asked.size or ".Size" in asked.format, filters=filters(asked.filter),
         limit=str(last) if last > 0 else "",
     )  # fmt: skip
-    rows = [_row(each, whole=asked.no_trunc) for each in client.get(f"/containers/json{more}")]
+    rows = [row(each, whole=asked.no_trunc) for each in client.get(f"/containers/json{more}")]
     if asked.quiet and not asked.format:
-        for row in rows:
-            say(row["ID"])
+        for each in rows:
+            say(each["ID"])
         return 0
     columns = {**_COLUMNS, **({"Size": "SIZE"} if asked.size else {})}
     if asked.format and asked.format != "table":
@@ -64,18 +64,17 @@ def ps(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _row(found: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+def row(found: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+    """Return what is listed of a container, as docker words it."""
     command = found["Command"] if whole or len(found["Command"]) <= _WIDEST else f"{found['Command'][: _WIDEST - 1]}…"
     names = [each[1:] for each in found["Names"]]
     shown = names if whole else [each for each in names if "/" not in each]
     image = found["Image"] or "<no image>"
-    since = f"{words.age(int(time.time()) - found['Created'])} ago"
     own, root = found.get("SizeRw") or 0, found.get("SizeRootFs") or 0
     mounts = [each.get("Name") or each.get("Source", "") for each in found.get("Mounts", ())]
     return {
         "Command": json.dumps(command, ensure_ascii=False),
-        "CreatedAt": f"{datetime.fromtimestamp(found['Created']).astimezone():%Y-%m-%d %H:%M:%S %z %Z}",
-        "CreatedSince": since,
+        "CreatedAt": words.moment(found["Created"]),
         "ID": found["Id"] if whole else found["Id"][:12],
         "Image": image if whole else re.sub(r"^sha256:([0-9a-f]{12})[0-9a-f]*$", r"\1", image),
         "Labels": ",".join(f"{key}={value}" for key, value in sorted((found.get("Labels") or {}).items())),
@@ -84,7 +83,7 @@ def _row(found: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
         "Names": ",".join(shown),
         "Networks": ",".join((found.get("NetworkSettings") or {}).get("Networks") or {}),
         "Ports": words.ports(found.get("Ports") or ()),
-        "RunningFor": since,
+        "RunningFor": f"{words.age(int(time.time()) - found['Created'])} ago",
         "Size": f"{words.size(own)} (virtual {words.size(root)})" if root else words.size(own),
         "State": found["State"],
         "Status": found["Status"],

@@ -1,71 +1,39 @@
 """Verbs with verbs below them: volume, network, container."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from moby_containers.command import options, template, words
+from moby_containers.command import options, template
+from moby_containers.command.below import below, pruned, pruning
 from moby_containers.command.client import Client, query
 from moby_containers.command.looking import filters, show
 from moby_containers.command.verb import _MODULES, Parser, do, each, say
 
-__all__ = ["container", "network", "volume"]
+__all__ = ["container", "network", "volume", "volume_row"]
 
 _ALIASES = {"ls": "ps", "list": "ps"}
-_OTHERS = ("container", "network", "volume", "info", "events")
-
-
-def _below(parser: Parser, arguments: Sequence[str], verbs: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Return the verb below and what follows it; wrong usage where it is none."""
-    usage = f"usage: {parser.prog} {{{','.join(sorted(verbs))}}} ...\n"
-    if not arguments or arguments[0] in ("--help", "-h"):
-        (sys.stdout if arguments else sys.stderr).write(usage)
-        parser.exit(0 if arguments else 2)
-    if arguments[0] not in verbs:
-        parser.exit(2, f"{usage}{parser.prog}: {arguments[0]!r} is none of them\n")
-    parser.prog = f"{parser.prog} {arguments[0]}"
-    return arguments[0], arguments[1:]
+_OTHERS = ("container", "network", "volume", "info", "events", "system")
 
 
 def container(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     """Do a verb of containers, or prune."""
     plain = [each for verbs in _MODULES.values() for each in verbs if each not in _OTHERS]
     prefix = parser.prog
-    verb, rest = _below(parser, arguments, [*plain, *_ALIASES, "prune"])
+    verb, rest = below(parser, arguments, [*plain, *_ALIASES, "prune"])
     if verb != "prune":
         more = ["--type", "container"] if verb == "inspect" else []
         return do(client, _ALIASES.get(verb, verb), [*more, *rest], prefix=prefix)
-    asked = _pruning(parser, rest, "WARNING! This will remove all stopped containers.")
+    asked = pruning(parser, rest, "WARNING! This will remove all stopped containers.")
     if asked is None:
         return 0
     done = client.post(f"/containers/prune{query(filters=filters(asked.filter))}")
-    _pruned("Deleted Containers:", done.get("ContainersDeleted"), done.get("SpaceReclaimed"))
+    pruned("Deleted Containers:", done.get("ContainersDeleted"), done.get("SpaceReclaimed"))
     return 0
-
-
-def _pruning(parser: Parser, arguments: Sequence[str], warning: str, **more: Any) -> Any:
-    """Read the command line of a prune, and ask; None is no."""
-    parser.add_argument("-f", "--force", action="store_true")
-    parser.add_argument("--filter", action="append", default=[])
-    if more.get("all"):
-        parser.add_argument("-a", "--all", action="store_true")
-    asked = parser.parse_args(arguments)
-    if asked.force:
-        return asked
-    sys.stdout.write(f"{warning}\nAre you sure you want to continue? [y/N] ")
-    sys.stdout.flush()
-    return asked if sys.stdin.readline().strip().lower() == "y" else None
-
-
-def _pruned(title: str, names: Sequence[str] | None, reclaimed: int | None) -> None:
-    if names:
-        say("\n".join([title, *names, ""]))
-    say(f"Total reclaimed space: {words.size(reclaimed or 0)}")
 
 
 def volume(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     """Do something with volumes."""
-    verb, rest = _below(parser, arguments, ("create", "inspect", "ls", "list", "prune", "rm", "remove"))
+    verb, rest = below(parser, arguments, ("create", "inspect", "ls", "list", "prune", "rm", "remove"))
     if verb == "create":
         return _create_volume(client, parser, rest)
     if verb in ("ls", "list"):
@@ -76,7 +44,7 @@ def volume(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
         asked = parser.parse_args(rest)
         return show(asked.names, lambda name: client.get(f"/volumes/{name}"), asked.format)
     if verb == "prune":
-        asked = _pruning(
+        asked = pruning(
             parser, rest,
             "WARNING! This will remove anonymous local volumes not used by at least one container.", all=True,
         )  # fmt: skip
@@ -84,7 +52,7 @@ def volume(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
             return 0
         chosen = filters([*asked.filter, *(["all=true"] if asked.all else [])])
         done = client.post(f"/volumes/prune{query(filters=chosen)}")
-        _pruned("Deleted Volumes:", done.get("VolumesDeleted"), done.get("SpaceReclaimed"))
+        pruned("Deleted Volumes:", done.get("VolumesDeleted"), done.get("SpaceReclaimed"))
         return 0
     parser.add_argument("-f", "--force", action="store_true")
     parser.add_argument("names", nargs="+", metavar="VOLUME")
@@ -108,7 +76,7 @@ def _create_volume(client: Client, parser: Parser, arguments: Sequence[str]) -> 
 
 def network(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     """Look at networks."""
-    verb, rest = _below(parser, arguments, ("inspect", "ls", "list"))
+    verb, rest = below(parser, arguments, ("inspect", "ls", "list"))
     if verb in ("ls", "list"):
         return _list(client, parser, rest, "/networks")
     parser.add_argument("-f", "--format", default="")
@@ -125,7 +93,7 @@ def _list(client: Client, parser: Parser, arguments: Sequence[str], path: str) -
     asked = parser.parse_args(arguments)
     found = client.get(f"{path}{query(filters=filters(asked.filter))}")
     if path == "/volumes":
-        rows = [_volume_row(each) for each in sorted(found["Volumes"] or (), key=lambda each: str(each["Name"]))]
+        rows = [volume_row(each) for each in sorted(found["Volumes"] or (), key=lambda each: str(each["Name"]))]
         columns, key = {"Driver": "DRIVER", "Name": "VOLUME NAME"}, "Name"
     else:
         rows = [_network_row(each, whole=asked.no_trunc) for each in sorted(found, key=lambda each: str(each["Name"]))]
@@ -139,7 +107,8 @@ def _labels(found: Any) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted((found.get("Labels") or {}).items()))
 
 
-def _volume_row(found: Any) -> dict[str, Any]:
+def volume_row(found: Any) -> dict[str, Any]:
+    """Return what is listed of a volume, as docker words it."""
     return {
         "Availability": "N/A", "Driver": found["Driver"], "Group": "N/A", "Labels": _labels(found), "Links": "N/A",
         "Mountpoint": found["Mountpoint"], "Name": found["Name"], "Scope": found["Scope"], "Size": "N/A",

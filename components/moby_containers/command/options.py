@@ -9,7 +9,7 @@ from typing import Any
 
 from moby.errors import Invalid, NotFound
 
-__all__ = ["add", "body", "environment"]
+__all__ = ["add", "body", "duration", "environment", "pairs", "restart", "size"]
 
 _SIZE = re.compile(r"(-1|\d+(?:\.\d+)?) ?([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -137,10 +137,8 @@ def pairs(given: Sequence[str]) -> dict[str, str]:
 
 
 def _host(asked: argparse.Namespace) -> dict[str, Any]:
-    policy, _, retries = asked.restart.partition(":")
-    if retries and not retries.isdigit():
-        raise Invalid("invalid restart policy format: maximum retry count must be an integer")
-    if asked.rm and policy not in ("", "no"):
+    policy = restart(asked.restart)
+    if asked.rm and policy["Name"] != "no":
         raise Invalid("conflicting options: cannot specify both --restart and --rm")
     return {
         "Binds": [_bind(each) for each in asked.volume if ":" in each] or None,
@@ -149,7 +147,7 @@ def _host(asked: argparse.Namespace) -> dict[str, Any]:
         "VolumesFrom": asked.volumes_from or None,
         "VolumeDriver": asked.volume_driver,
         "NetworkMode": asked.network or "default",
-        "RestartPolicy": {"Name": policy or "no", "MaximumRetryCount": int(retries or 0)},
+        "RestartPolicy": policy,
         "AutoRemove": asked.rm,
         "PublishAllPorts": asked.publish_all,
         "Memory": asked.memory,
@@ -191,6 +189,14 @@ def _host(asked: argparse.Namespace) -> dict[str, Any]:
         "Annotations": pairs(asked.annotation) or None,
         "StorageOpt": pairs(asked.storage_opt) or None,
     }
+
+
+def restart(text: str) -> dict[str, Any]:
+    """Return a restart policy, given `NAME[:RETRIES]`."""
+    name, _, retries = text.partition(":")
+    if retries and not retries.isdigit():
+        raise Invalid("invalid restart policy format: maximum retry count must be an integer")
+    return {"Name": name or "no", "MaximumRetryCount": int(retries or 0)}
 
 
 def _networking(asked: argparse.Namespace) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from moby.hookspecs import hookimpl
 __all__ = ["Config", "moby_components"]
 
 VERBS = (
-    "attach", "container", "cp", "create", "diff", "events", "exec", "export", "info", "inspect", "kill", "logs",
-    "network", "pause", "port", "ps", "rename", "restart", "rm", "start", "stop", "top", "unpause", "volume", "wait",
+    "attach", "commit", "container", "cp", "create", "diff", "events", "exec", "export", "info", "inspect", "kill",
+    "logs", "network", "pause", "port", "ps", "rename", "restart", "rm", "start", "stats", "stop", "system", "top",
+    "unpause", "update", "volume", "wait",
 )  # fmt: skip
 RENAMED = {"run": "docker-run"}
 """Beside `command/run` of the quickstart, which knows no engine that lives on; an assembly says `as: run`."""

@@ -20,6 +20,9 @@ _MODULES = {
     "looking": ("diff", "events", "info", "inspect", "logs", "port", "ps", "top"),
     "objects": ("container", "network", "volume"),
     "archives": ("cp", "export"),
+    "changing": ("commit", "update"),
+    "statistics": ("stats",),
+    "system": ("system",),
 }
 
 

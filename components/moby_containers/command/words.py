@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["age", "moment_ns", "ports", "size"]
+__all__ = ["age", "binary_size", "moment", "moment_ns", "ports", "size"]
 
 _SPANS = (
     ("years", 365 * 86400, 2), ("months", 30 * 86400, 2), ("weeks", 7 * 86400, 2), ("days", 86400, 2),
@@ -25,13 +25,27 @@ def age(seconds: int) -> str:
     return "1 second" if seconds == 1 else "Less than a second"
 
 
-def size(size_bytes: float) -> str:
-    """Return four digits at most and a unit of thousands: `1.23MB`."""
+def size(size_bytes: float, digits: int = 3) -> str:
+    """Return so many digits at most and a unit of thousands: `1.23MB`."""
     units = iter(("B", "kB", "MB", "GB", "TB", "PB"))
     unit = next(units)
     while size_bytes >= 1000:
         size_bytes, unit = size_bytes / 1000, next(units)
-    return f"{size_bytes:.3g}{unit}"
+    return f"{size_bytes:.{digits}g}{unit}"
+
+
+def binary_size(size_bytes: float) -> str:
+    """Return four digits at most and a unit of 1024: `1.234MiB`."""
+    units = iter(("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
+    unit = next(units)
+    while size_bytes >= 1024:
+        size_bytes, unit = size_bytes / 1024, next(units)
+    return f"{size_bytes:.4g}{unit}"
+
+
+def moment(seconds: int) -> str:
+    """Return a moment as Go prints it, in the caller's time zone."""
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S %z %Z}"
 
 
 def moment_ns(text: str) -> int:

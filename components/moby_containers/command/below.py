@@ -1,0 +1,46 @@
+"""What verbs with verbs below them share: which one is meant, and how a prune asks and tells."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from moby_containers.command import words
+from moby_containers.command.verb import Parser, say
+
+__all__ = ["below", "confirmed", "pruned", "pruning"]
+
+
+def below(parser: Parser, arguments: Sequence[str], verbs: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the verb below and what follows it; wrong usage where it is none."""
+    usage = f"usage: {parser.prog} {{{','.join(sorted(verbs))}}} ...\n"
+    if not arguments or arguments[0] in ("--help", "-h"):
+        (sys.stdout if arguments else sys.stderr).write(usage)
+        parser.exit(0 if arguments else 2)
+    if arguments[0] not in verbs:
+        parser.exit(2, f"{usage}{parser.prog}: {arguments[0]!r} is none of them\n")
+    parser.prog = f"{parser.prog} {arguments[0]}"
+    return arguments[0], arguments[1:]
+
+
+def pruning(parser: Parser, arguments: Sequence[str], warning: str, **more: Any) -> Any:
+    """Read the command line of a prune, and ask; None is no."""
+    parser.add_argument("-f", "--force", action="store_true")
+    parser.add_argument("--filter", action="append", default=[])
+    if more.get("all"):
+        parser.add_argument("-a", "--all", action="store_true")
+    asked = parser.parse_args(arguments)
+    return asked if asked.force or confirmed(warning) else None
+
+
+def confirmed(warning: str) -> bool:
+    """Ask whether to go on."""
+    sys.stdout.write(f"{warning}\nAre you sure you want to continue? [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() == "y"
+
+
+def pruned(title: str, names: Sequence[str] | None, reclaimed: int | None) -> None:
+    """Print what a prune removed, and what that gave back."""
+    if names:
+        say("\n".join([title, *names, ""]))
+    say(f"Total reclaimed space: {words.size(reclaimed or 0, 4)}")
