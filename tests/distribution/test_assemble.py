@@ -374,28 +374,29 @@ def test_a_signal_in_the_middle(
 
 FULL = """
 set -e
-mount -t tmpfs -o size=1800k tmpfs "$1"
+mount -t tmpfs -o "size=$2" tmpfs "$1"
 cd "$1"
-shift
+shift 2
 "$@"
-find . -type f -exec sha256sum {} + | sort > /dev/shm/before.$$
+find . -type f -exec sha256sum {} + | sort > ../before
 code=0
-"$@" --set distribution.config.pyz.compress=false 2> /dev/shm/error.$$ || code=$?
-find . -type f -exec sha256sum {} + | sort | cmp /dev/shm/before.$$ - || echo changed
+"$@" --set distribution.config.pyz.compress=false 2> ../error || code=$?
+find . -type f -exec sha256sum {} + | sort | cmp ../before - || echo changed
 ls -A dist
-cat /dev/shm/error.$$
-rm /dev/shm/*.$$
+cat ../error
 exit $code
 """
 
 
-def test_a_full_disk_in_the_middle(installed_copy: Path, tmp_path: Path) -> None:
+def test_a_full_disk_in_the_middle(installed_copy: Path, quickstart: Path, tmp_path: Path) -> None:
+    """There is room for the distribution, and not for another beside it."""
+    size = sum(file.stat().st_size for file in quickstart.iterdir()) * 5 // 4
     disk = tmp_path / "disk"
     disk.mkdir()
     unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--propagation", "private"]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no mount namespace may be made here; as root one may")
-    command = [*unshare, "sh", "-c", FULL, "sh", disk, sys.executable, "-P", "-c", PROGRAM, installed_copy]
+    command = [*unshare, "sh", "-c", FULL, "sh", disk, str(size), sys.executable, "-P", "-c", PROGRAM, installed_copy]
     done = subprocess.run(
         [*command, "assemble", "quickstart", "--json"], capture_output=True, text=True, check=False, timeout=120
     )

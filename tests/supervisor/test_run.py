@@ -6,6 +6,7 @@ import signal
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -193,6 +194,14 @@ def begin(engine, *arguments, script=READY):
     return process
 
 
+def ask(process):
+    """Send SIGTERM, and wait until it is taken: two of a kind that are pending at once are one (signal(7))."""
+    process.terminate()
+    pending = f"ShdPnd:\t{1 << signal.SIGTERM - 1:016x}\n"
+    while pending in Path(f"/proc/{process.pid}/status").read_text():
+        time.sleep(0.005)
+
+
 def finish(process):
     process.stdin.close()
     with process.stdout, process.stderr:
@@ -215,8 +224,7 @@ def test_signal_reaches_an_isolated_container(isolating):
 def test_third_request_is_sigkill(isolating):
     process = begin(isolating, script=f"trap '' TERM; {READY}")
     for _ in range(3):
-        process.terminate()
-        time.sleep(0.2)  # two of a kind that come at once are one (signal(7))
+        ask(process)
     assert finish(process) == 128 + signal.SIGKILL
 
 
@@ -224,12 +232,11 @@ def test_first_process_ignores_what_it_has_no_handler_for(isolating):
     """One SIGTERM is handed on, and changes nothing, as with docker; the third in all is SIGKILL."""
     process = isolating.start("-t", "demo", "sh", "-c", "echo ready; exec sleep 600")
     read_until(process.stdout.fileno(), b"ready")
-    process.terminate()
+    ask(process)
     time.sleep(0.5)
     assert process.poll() is None
     for _ in range(2):
-        process.terminate()
-        time.sleep(0.2)  # two of a kind that come at once are one (signal(7))
+        ask(process)
     assert finish(process) == 128 + signal.SIGKILL
 
 
@@ -276,14 +283,13 @@ def in_terminal(engine, *arguments):
 
 
 def test_terminal_is_passed_on(engine):
-    process, master = in_terminal(engine, "-it", "demo", "sh", "-c", "stty size; read x; stty size; read y; exit 5")
+    script = 'stty size; until [ "$(stty size)" = "44 88" ]; do sleep 0.05; done; echo sized; read y; exit 5'
+    process, master = in_terminal(engine, "-it", "demo", "sh", "-c", script)
     read_until(master, b"33 77")
     assert termios.tcgetattr(master)[3] & termios.ECHO == 0, "ours is raw; the container's echoes"
     termios.tcsetwinsize(master, (44, 88))
     process.send_signal(signal.SIGWINCH)
-    time.sleep(0.3)
-    os.write(master, b"\r")
-    read_until(master, b"44 88")
+    read_until(master, b"sized")
     os.write(master, b"\r")
     assert process.wait(30) == 5
     assert termios.tcgetattr(master)[3] & termios.ECHO, "restored"
