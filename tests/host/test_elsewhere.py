@@ -1,30 +1,10 @@
 import os
 import socket
-import threading
 from pathlib import Path
 
 import pytest
 
-from moby.host import namespaces
 from moby.host.elsewhere import in_namespace
-
-
-@pytest.fixture
-def namespace():
-    """A descriptor of a network namespace that nobody is in."""
-
-    def make():
-        namespaces.unshare(namespaces.FLAGS["network"])
-        found.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
-
-    if os.geteuid():
-        pytest.skip("making network namespaces takes root")
-    found: list[int] = []
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    yield found[0]
-    os.close(found[0])
 
 
 def own():
