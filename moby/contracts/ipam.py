@@ -48,9 +48,10 @@ class Ipam(Protocol):
     ) -> tuple[Pool, ...]:
         """Give a network its pools: those that it wants, completed, and one of each family that it has none of.
 
-        IPv4 always, IPv6 where that is asked for. Those that are wanted come first, IPv4 before IPv6. What is chosen overlaps with no pool of another network and nothing
-        that is `occupied`, such as the host's routes. Invalid for nonsense, in docker's words; Conflict where what is
-        wanted overlaps with another network's, or nothing is left. Repeating for the same id returns the same.
+        IPv4 always, IPv6 where that is asked for. Those that are wanted come first, IPv4 before IPv6. What is chosen
+        overlaps with no pool of another network and nothing that is `occupied`, such as the host's routes. Invalid for
+        nonsense, in docker's words; Conflict where what is wanted overlaps with another network's, or nothing is left.
+        Repeating for the same id returns the same.
         """
         ...
 
@@ -63,8 +64,8 @@ class Ipam(Protocol):
 
         `wanted` names some of them, without prefix. The others are handed out in order, round and round, so that one
         that was given back has its turn again after all others of its pool. Conflict, `Address already in use`, where a
-        wanted one is taken, and where the pool is exhausted; Invalid where it is in none of the pools, or can't be
-        handed out; NotFound for a network that has none. Repeating for the same endpoint returns the same.
+        wanted one is taken, and where the pool is exhausted; Invalid where it is in none of the pools; NotFound for a
+        network that has none. Repeating for the same endpoint returns the same.
         """
         ...
 

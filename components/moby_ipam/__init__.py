@@ -1,0 +1,1 @@
+"""Parts that hand out subnets and addresses."""

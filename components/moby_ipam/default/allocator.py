@@ -1,0 +1,219 @@
+"""Who has which subnets and addresses: in the metadata, and nowhere else."""
+
+import ipaddress
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from attrs import asdict
+
+from moby.contracts.ipam import Pool
+from moby.contracts.metadata import Metadata
+from moby.errors import Conflict, Invalid, NotFound
+from moby_ipam.default import subnets
+from moby_ipam.default.subnets import Address, Block, Network
+
+__all__ = ["Allocator"]
+
+_IN_USE = "Address already in use"
+_PAGE = 256
+_LOCAL_SUBNET_BITS = 64
+
+
+class Allocator:
+    """An IPAM; see the contract. Each answer is one transaction, so what is killed has given all or nothing."""
+
+    name = "default"
+
+    def __init__(self, metadata: Metadata, blocks: Sequence[Block]) -> None:
+        self._metadata = metadata
+        self._blocks = blocks
+        self._networks = metadata.bucket("ipam-networks")
+        self._addresses = metadata.bucket("ipam-addresses")
+        """Who has an address, by network, family and number, so that they sort."""
+        self._endpoints = metadata.bucket("ipam-endpoints")
+        self._turns = metadata.bucket("ipam-turns")
+        """The last address that had its turn, by network and pool."""
+        self._settings = metadata.bucket("ipam-settings")
+
+    def take(
+        self,
+        network_id: str,
+        wanted: Sequence[Pool],
+        *,
+        ipv6: bool = False,
+        options: Mapping[str, str] | None = None,
+        occupied: Sequence[str] = (),
+    ) -> tuple[Pool, ...]:
+        """Give a network its pools."""
+        wishes = subnets.checked(wanted)
+        others = [ipaddress.ip_network(each, strict=False) for each in occupied]
+        with self._metadata.transaction():
+            there = self._pools(network_id)
+            if there is not None:
+                return there
+            taken = [subnets.network_of(each) for key, _ in self._networks.items() for each in self._pools(key) or ()]
+            found: list[Pool] = []
+            for each in wishes:
+                subnet = subnets.network_of(each)
+                if any(subnet.overlaps(other) for other in taken if other.version == subnet.version):
+                    raise Conflict("Pool overlaps with other one on this address space", hint="choose another subnet")
+                taken.append(subnet)
+                found.append(each)
+            for version in (4, 6) if ipv6 else (4,):
+                if not any(subnets.network_of(each).version == version for each in found):
+                    found.append(self._chosen(version, [*taken, *others]))
+            pools = tuple(subnets.first_gateway(each) for each in found)
+            self._networks.put(network_id, [asdict(each) for each in pools])
+            for each in pools:
+                self._reserve(network_id, each)
+        return pools
+
+    def _chosen(self, version: int, occupied: Sequence[Network]) -> Pool:
+        blocks = self._blocks
+        if version == 6 and not any(each.base.version == 6 for each in blocks):
+            blocks = [Block(self._local_block(), _LOCAL_SUBNET_BITS)]
+        return subnets.choose(blocks, version, occupied)
+
+    def _local_block(self) -> Network:
+        """Return this engine's own /48 of unique local addresses, whose bits are chosen once (RFC 4193, 3.2)."""
+        text = self._settings.get("unique-local")
+        if text is None:
+            text = str(ipaddress.IPv6Network((0xFD << 120 | secrets.randbits(40) << 80, 48)))
+            self._settings.put("unique-local", text)
+        return ipaddress.ip_network(text)
+
+    def _reserve(self, network_id: str, pool: Pool) -> None:
+        """Keep what of a pool is never handed out."""
+        self._hold(network_id, pool, pool.gateway, "gateway", f"failed to allocate gateway ({pool.gateway})")
+        for name, address in pool.reserved.items():
+            what = f"failed to allocate secondary ip address ({name}:{address})"
+            self._hold(network_id, pool, address, "reserved", what)
+
+    def _hold(self, network_id: str, pool: Pool, text: str, who: str, what: str) -> None:
+        address = ipaddress.ip_address(text)
+        if _is_kept(address, subnets.network_of(pool)) or self._addresses.get(_key(network_id, address)) is not None:
+            raise Conflict(f"{what}: {_IN_USE}", hint="choose another address")
+        self._addresses.put(_key(network_id, address), who)
+
+    def give_back(self, network_id: str) -> None:
+        """Take a network's pools back."""
+        with self._metadata.transaction():
+            self._networks.delete(network_id)
+            for bucket in (self._addresses, self._endpoints, self._turns):
+                for key in bucket.keys(f"{network_id}/"):
+                    bucket.delete(key)
+
+    def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
+        """Give an endpoint its addresses."""
+        wishes = [_address(each) for each in wanted]
+        if len({each.version for each in wishes}) < len(wishes):
+            raise Invalid("an endpoint has one address of each family", hint=f"leave out some of {', '.join(wanted)}")
+        with self._metadata.transaction():
+            pools = self._pools(network_id)
+            if pools is None:
+                raise NotFound(f"network {network_id} has no addresses", hint="it was removed, or never made")
+            there = self._endpoints.get(f"{network_id}/{endpoint_id}")
+            if there is not None:
+                return tuple(there)
+            found: list[tuple[Address, Network]] = [(each, _home(each, pools)) for each in wishes]
+            for each, subnet in found:
+                key = _key(network_id, each)
+                if _is_kept(each, subnet) or self._addresses.get(key) is not None:
+                    raise Conflict(_IN_USE, hint=f"choose another address than {each}")
+                self._addresses.put(key, endpoint_id)
+            for version in sorted({subnets.network_of(each).version for each in pools}):
+                if not any(each.version == version for each, _ in found):
+                    found.append(self._next(network_id, endpoint_id, pools, version))
+            texts = [f"{each}/{subnet.prefixlen}" for each, subnet in sorted(found, key=lambda pair: pair[0].version)]
+            self._endpoints.put(f"{network_id}/{endpoint_id}", texts)
+        return tuple(texts)
+
+    def _next(self, network_id: str, endpoint_id: str, pools: Sequence[Pool], version: int) -> tuple[Address, Network]:
+        """Hand out the address whose turn it is, of the first pool of a family that has one."""
+        for number, pool in enumerate(pools):
+            subnet = subnets.network_of(pool)
+            if subnet.version != version:
+                continue
+            span, turns = subnets.span(pool), f"{network_id}/{number}"
+            before = self._turns.get(turns)
+            start = span.first if before is None or not span.first <= before < span.last else before + 1
+            for first, last in ((start, span.last), (span.first, start - 1)):
+                free = self._free(network_id, version, first, last)
+                if free is not None:
+                    address = type(subnet.network_address)(free)
+                    self._addresses.put(_key(network_id, address), endpoint_id)
+                    self._turns.put(turns, free)
+                    return address, subnet
+        text = f"no available IPv{version} addresses on this network's address pools: {network_id}"
+        raise Conflict(text, hint="stop a container that is on it, or make a larger network")
+
+    def _free(self, network_id: str, version: int, first: int, last: int) -> int | None:
+        """Return the first number that nobody has, of those between two."""
+        prefix = f"{network_id}/{version}/"
+        while first <= last:
+            page = self._addresses.items(prefix, after=_numbered(prefix, version, first - 1), limit=_PAGE)
+            for key, _ in page:
+                if int(key.rpartition("/")[2], 16) != first:
+                    return first
+                first += 1
+                if first > last:
+                    return None
+            if len(page) < _PAGE:
+                return first
+        return None
+
+    def unassign(self, network_id: str, endpoint_id: str) -> None:
+        """Take an endpoint's addresses back."""
+        with self._metadata.transaction():
+            key = f"{network_id}/{endpoint_id}"
+            for text in self._endpoints.get(key) or ():
+                self._addresses.delete(_key(network_id, ipaddress.ip_interface(text).ip))
+            self._endpoints.delete(key)
+
+    def keep(self, endpoints: Mapping[str, Collection[str]]) -> None:
+        """Take back what is nobody's."""
+        with self._metadata.transaction():
+            for network_id in set(self._networks.keys()) - set(endpoints):
+                self.give_back(network_id)
+            for key, _ in self._endpoints.items():
+                network_id, _, endpoint_id = key.partition("/")
+                if endpoint_id not in endpoints.get(network_id, ()):
+                    self.unassign(network_id, endpoint_id)
+
+    def _pools(self, network_id: str) -> tuple[Pool, ...] | None:
+        """Return the pools of a network; None where it has none."""
+        found: Any = self._networks.get(network_id)
+        return None if found is None else tuple(Pool(**each) for each in found)
+
+
+def _address(text: str) -> Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError as error:
+        raise Invalid(f"invalid IP address: {text}") from error
+
+
+def _home(address: Address, pools: Sequence[Pool]) -> Network:
+    """Return the subnet that an address is in."""
+    for each in pools:
+        subnet = subnets.network_of(each)
+        if address in subnet:
+            return subnet
+    text = f"no configured subnet or ip-range contain the IP address {address}"
+    raise Invalid(text, hint=f"the network has {', '.join(each.subnet for each in pools)}")
+
+
+def _is_kept(address: Address, subnet: Network) -> bool:
+    """Whether an address is the network's own, or broadcast."""
+    if subnet.max_prefixlen - subnet.prefixlen < 2:
+        return False
+    return address == subnet.network_address or (address.version == 4 and address == subnet.broadcast_address)
+
+
+def _numbered(prefix: str, version: int, number: int) -> str:
+    return f"{prefix}{max(number, 0):0{8 if version == 4 else 32}x}" if number >= 0 else prefix
+
+
+def _key(network_id: str, address: Address) -> str:
+    return _numbered(f"{network_id}/{address.version}/", address.version, int(address))

@@ -1,0 +1,1 @@
+"""No addresses at all."""
