@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from moby.values import frozen
 
 __all__ = [
-    "ACK", "APPEND", "CREATE", "DUMP", "EXCLUSIVE", "REPLACE", "Channel", "Message", "attribute", "attributes", "find",
-    "nested", "request", "text", "u16", "u32",
+    "ACK", "APPEND", "CREATE", "DUMP", "EXCLUSIVE", "REPLACE", "Channel", "Message", "attribute", "attributes",
+    "explanation", "find", "nested", "request", "text", "u16", "u32",
 ]  # fmt: skip
 
 ACK = 0x004
@@ -170,7 +170,7 @@ class Channel:
                 continue
             number = -struct.unpack_from("=i", payload)[0]
             if number:
-                yield sequence, number, _explanation(flags, payload)
+                yield sequence, number, explanation(flags, payload)
             if sequence == last:
                 return
 
@@ -183,13 +183,13 @@ class Channel:
             if kind in (_ERROR, _DONE):
                 number = -struct.unpack_from("=i", payload)[0] if len(payload) >= 4 else 0
                 if number:
-                    raise _error(number, _explanation(flags, payload), what)
+                    raise _error(number, explanation(flags, payload), what)
                 break
             found.append(payload)
         return found, whole
 
 
-def _explanation(flags: int, payload: bytes) -> str:
+def explanation(flags: int, payload: bytes) -> str:
     """Return what the kernel says of an error in words (NLMSGERR_ATTR_MSG)."""
     if not flags & _WITH_ATTRIBUTES:
         return ""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import struct
 
-from moby.host.netlink import attribute
-from moby.host.nft_values import nested, number, text
+from moby.host.netlink import attribute, nested, text
+from moby.host.nft_values import number
 from moby.values import frozen
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from moby.host.netlink import attribute
+from moby.host.netlink import attribute, nested, text
 from moby.values import field, frozen
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BRIDGE", "INET", "INTERFACE", "IPV4", "IPV6", "OWNER", "PERSIST", "PORT", "PROTOCOL", "V4", "V6", "Chain",
-    "Element", "Elements", "Hook", "Rule", "Set", "Table", "Type", "Value", "key", "nested", "number", "text",
+    "Element", "Elements", "Hook", "Rule", "Set", "Table", "Type", "Value", "key", "number",
 ]  # fmt: skip
 
 INET, V4, BRIDGE, V6 = 1, 2, 7, 10
@@ -24,23 +24,14 @@ INET, V4, BRIDGE, V6 = 1, 2, 7, 10
 OWNER, PERSIST = 2, 4
 """Flags of tables: nobody but the socket that made it changes it, and it outlives that socket."""
 
-_NESTED = 0x8000
 _VERDICTS = 0xFFFFFF00
 _TYPE_BITS = 6
 _MAP, _INTERVAL, _CONCATENATED = 0x8, 0x4, 0x80
 _INTERVAL_END = 1
+_NAMES_ARE_TEXT = struct.pack("=BBI", 0, 4, 1)
+"""What nft(8) notes of a set whose keys aren't numbers in network order, to show them right."""
 _ELEMENTS_BYTES = 60_000
 """Less than an attribute can hold."""
-
-
-def nested(kind: int, *parts: bytes) -> bytes:
-    """Return an attribute of attributes."""
-    return attribute(kind | _NESTED, b"".join(parts))
-
-
-def text(kind: int, value: str) -> bytes:
-    """Return an attribute with a string."""
-    return attribute(kind, value.encode() + b"\0")
 
 
 def number(kind: int, value: int) -> bytes:
@@ -154,7 +145,7 @@ class Set:
                 parts += [number(6, _VERDICTS), number(7, 16)]
             elif self.data:
                 parts += [number(6, _number(self.data)), number(7, _length(self.data))]
-            parts.append(number(10, 1))
+            parts += [number(10, 1), *([attribute(13, _NAMES_ARE_TEXT)] if self.key == (INTERFACE,) else ())]
             if ranges:
                 fields = (nested(1, number(1, each.length)) for each in self.key)
                 parts.append(nested(9, nested(2, *fields)))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import struct
 
-from moby.host.netfilter import Message, Netfilter
-from moby.host.netlink import CREATE, attributes
-from moby.host.nft_values import Chain, Element, Hook, Rule, Set, Table, text
+from moby.host.netfilter import Netfilter, Order
+from moby.host.netlink import APPEND, CREATE, attributes, text
+from moby.host.nft_values import Chain, Element, Hook, Rule, Set, Table
 from moby.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Iterator, Mapping, Sequence
 
     from moby.host.nft_values import Value
 
@@ -21,7 +20,6 @@ __all__ = ["Add", "Delete", "Loss", "Losses", "Nftables", "Refused", "StandingCh
 
 _SUBSYSTEM = 10
 _EVENTS = 7
-_APPEND = 0x800
 _GET_TABLE, _GET_CHAIN, _GET_RULE, _GET_SET, _GET_ELEMENTS = 1, 4, 7, 10, 13
 _TAKEN_AWAY = {2: "table", 5: "chain", 8: "rule", 11: "set", 14: "element"}
 
@@ -32,11 +30,11 @@ class Add:
 
     value: Value
 
-    def messages(self) -> list[Message]:
+    def orders(self) -> list[Order]:
         """Return what says it."""
         kind, _ = self.value.kind
-        flags = CREATE | (_APPEND if isinstance(self.value, Rule) else 0)
-        return [Message(kind, _family(self.value), each, flags) for each in self.value.encode(whole=True)]
+        flags = CREATE | (APPEND if isinstance(self.value, Rule) else 0)
+        return [Order(kind, _family(self.value), each, flags) for each in self.value.encode(whole=True)]
 
     def __str__(self) -> str:
         return f"add {self.value}"
@@ -48,10 +46,10 @@ class Delete:
 
     value: Value
 
-    def messages(self) -> list[Message]:
+    def orders(self) -> list[Order]:
         """Return what says it."""
         _, kind = self.value.kind
-        return [Message(kind, _family(self.value), each) for each in self.value.encode(whole=False)]
+        return [Order(kind, _family(self.value), each) for each in self.value.encode(whole=False)]
 
     def __str__(self) -> str:
         return f"delete {self.value}"
@@ -87,7 +85,7 @@ class StandingChain:
 
 
 class Nftables:
-    """A socket to nftables, in the network namespace where it was made. Not thread-safe.
+    """A socket to nftables, in the network namespace where it was made. Thread-safe.
 
     Tables with OWNER are its own: the kernel lets nobody else change them, and drops them with it, unless they are
     PERSIST too.
@@ -99,7 +97,7 @@ class Nftables:
     def __enter__(self) -> Nftables:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -113,13 +111,13 @@ class Nftables:
 
     def commit(self, changes: Sequence[Add | Delete]) -> None:
         """Make all changes at once, in this order; Refused where one can't be made, and then none is."""
-        messages: list[Message] = []
+        orders: list[Order] = []
         of: list[Add | Delete] = []
         for change in changes:
-            said = change.messages()
-            messages += said
+            said = change.orders()
+            orders += said
             of += [change] * len(said)
-        failures = self._netfilter.batch(messages)
+        failures = self._netfilter.batch(orders)
         if failures:
             raise Refused(
                 [(of[each.index] if each.index < len(of) else None, each.number, each.explanation) for each in failures]
@@ -128,8 +126,8 @@ class Nftables:
     def tables(self) -> list[StandingTable]:
         """Return all tables of all families."""
         found = []
-        for each in self._netfilter.dump(Message(_GET_TABLE, 0), "nftables: tables"):
-            parts = dict(attributes(each.payload))
+        for each in self._netfilter.dump(Order(_GET_TABLE, 0), "nftables: tables"):
+            parts = each.parts
             table = Table(each.family, _text(parts[1]), _number(parts[2]))
             found.append(StandingTable(table, _number(parts[7]) if 7 in parts else 0))
         return found
@@ -137,13 +135,13 @@ class Nftables:
     def chains(self) -> list[StandingChain]:
         """Return all chains of all families, with what their rules compare with."""
         compared: dict[tuple[int, str, str], list[tuple[bytes, ...]]] = {}
-        for each in self._netfilter.dump(Message(_GET_RULE, 0), "nftables: rules"):
-            parts = dict(attributes(each.payload))
+        for each in self._netfilter.dump(Order(_GET_RULE, 0), "nftables: rules"):
+            parts = each.parts
             place = each.family, _text(parts[1]), _text(parts[2])
             compared.setdefault(place, []).append(tuple(_comparisons(parts.get(4, b""))))
         found = []
-        for each in self._netfilter.dump(Message(_GET_CHAIN, 0), "nftables: chains"):
-            parts = dict(attributes(each.payload))
+        for each in self._netfilter.dump(Order(_GET_CHAIN, 0), "nftables: chains"):
+            parts = each.parts
             table, name = _text(parts[1]), _text(parts[3])
             chain = Chain(Table(each.family, table), name, _hook(parts))
             found.append(StandingChain(chain, tuple(compared.get((each.family, table, name), ()))))
@@ -151,22 +149,16 @@ class Nftables:
 
     def sets(self, table: Table) -> list[str]:
         """Return the names of a table's sets and maps."""
-        ask = Message(_GET_SET, table.family, text(1, table.name))
-        return [
-            _text(parts[2])
-            for each in self._netfilter.dump(ask, f"nftables: sets of {table}")
-            for parts in [dict(attributes(each.payload))]
-        ]
+        ask = Order(_GET_SET, table.family, text(1, table.name))
+        return [_text(each.parts[2]) for each in self._netfilter.dump(ask, f"nftables: sets of {table}")]
 
     def elements(self, found: Set) -> list[Element]:
         """Return the elements of a set, or of a map that has data, without the ends of ranges of one field."""
-        ask = Message(_GET_ELEMENTS, found.table.family, text(1, found.table.name) + text(2, found.name))
+        ask = Order(_GET_ELEMENTS, found.table.family, text(1, found.table.name) + text(2, found.name))
         return [
             element
             for each in self._netfilter.dump(ask, f"nftables: {found}")
-            for kind, items in attributes(each.payload)
-            if kind == 3
-            for _, item in attributes(items)
+            for _, item in attributes(each.parts.get(3, b""))
             for element in _element(dict(attributes(item)))
         ]
 
@@ -183,7 +175,7 @@ def _number(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
 
-def _hook(parts: dict[int, bytes]) -> Hook | None:
+def _hook(parts: Mapping[int, bytes]) -> Hook | None:
     if 4 not in parts:
         return None
     hook = dict(attributes(parts[4]))
@@ -232,8 +224,7 @@ class Losses:
     def read(self) -> list[Loss]:
         """Wait, and return some; OSError (ENOBUFS) where there were more than could be kept."""
         return [
-            Loss(_TAKEN_AWAY[each.type], each.family, _text(parts.get(1, b"")), each.sender)
+            Loss(_TAKEN_AWAY[each.type], each.family, _text(each.parts.get(1, b"")), each.by)
             for each in self._netfilter.heard()
             if each.type in _TAKEN_AWAY
-            for parts in [dict(attributes(each.payload))]
         ]

@@ -9,9 +9,8 @@ from moby.host.links import bring_up_loopback
 OWN = "/proc/thread-self/ns/net"
 
 
-@pytest.fixture
-def namespace():
-    """A descriptor of a network namespace that nobody is in, with its loopback up."""
+def make_namespace():
+    """Yield a descriptor of a network namespace that nobody is in, with its loopback up."""
 
     def make():
         namespaces.unshare(namespaces.FLAGS["network"])
@@ -26,6 +25,18 @@ def namespace():
     thread.join()
     yield found[0]
     os.close(found[0])
+
+
+@pytest.fixture
+def namespace():
+    """A descriptor of a network namespace that nobody is in, with its loopback up."""
+    yield from make_namespace()
+
+
+@pytest.fixture
+def fresh():
+    """Another one."""
+    yield from make_namespace()
 
 
 @pytest.fixture
