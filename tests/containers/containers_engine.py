@@ -23,7 +23,6 @@ from moby_supervisor.foreground.tasks import Foreground
 from moby_supervisor.local.local import Local
 from moby_volume.local.driver import Local as LocalVolumes
 from moby_volumes.registry.registry import Registry
-from supervisor.holding import SameProcess
 
 from moby.component import Arity, facts_of
 from moby.contracts.ambient import Place
@@ -41,6 +40,7 @@ from moby.served.launching import Launcher
 from moby.surroundings import Roots, Surroundings
 from moby.testing.boxes import read_all, readable
 from moby.testing.containers import close, eventually
+from moby.testing.holding import SameProcess
 
 KEY = "supervisor/local"
 

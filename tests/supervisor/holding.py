@@ -1,53 +1,12 @@
-"""A keeper in the test's own process, for tests in which no process is killed; and a writer of plain logs."""
+"""A writer of plain logs."""
 
 import json
 import os
 import select
 import time
 
-from moby.contracts.ambient import Reaped
 from moby.contracts.log_driver import STDOUT, frame
 from moby.errors import HostUnfit, Invalid
-
-
-class SameProcess:
-    """Holds copies, so that one supervisor after another can be tried."""
-
-    def __init__(self):
-        self.copies = {}
-        self.pids = {}
-        self.known = []
-        self.told, self.tell = os.pipe()
-
-    def hold(self, name, fds, pids=()):
-        old = self.copies.get(name, ())
-        self.copies[name] = tuple(os.dup(fd) for fd in fds)
-        self.pids.setdefault(name, []).extend(pids)
-        for fd in old:
-            os.close(fd)
-
-    def held(self):
-        return {name: tuple(os.dup(fd) for fd in fds) for name, fds in self.copies.items()}
-
-    def release(self, name):
-        for fd in self.copies.pop(name, ()):
-            os.close(fd)
-        self.pids.pop(name, None)
-
-    def saw(self, pid, status):
-        self.known.append(Reaped(pid, status, time.time_ns()))
-
-    def reaped(self):
-        return tuple(self.known)
-
-    def watch(self):
-        return os.dup(self.told)
-
-    def close(self):
-        for name in tuple(self.copies):
-            self.release(name)
-        os.close(self.told)
-        os.close(self.tell)
 
 
 class LinesDriver:

@@ -3,7 +3,7 @@ import os
 import pytest
 from ambient import ListLog, RealClock
 from engine import place
-from holding import LinesDriver, SameProcess
+from holding import LinesDriver
 from moby_runtime.native.runtime import Native
 from moby_runtime.oci_command.runtime import OciCommand
 from moby_runtime.runc import RUNC
@@ -12,6 +12,7 @@ from moby_supervisor.local.local import Local
 from peers import binaries
 
 from moby.testing.bundles import Bundles, config
+from moby.testing.holding import SameProcess
 from moby.testing.supervisor_whole import WholeSupervisorSuite
 
 

@@ -12,7 +12,7 @@ import time
 import pytest
 from ambient import ListLog, RealClock
 from engine import place
-from holding import LinesDriver, SameProcess
+from holding import LinesDriver
 from moby_runtime.native.runtime import Native
 from moby_supervisor.local import health, lock
 from moby_supervisor.local.exits import Endings
@@ -37,6 +37,7 @@ from moby.contracts.types import Exit, TaskStatus
 from moby.errors import Conflict, Corrupt, Invalid, Unavailable
 from moby.host import exits
 from moby.testing.bundles import Bundles, config
+from moby.testing.holding import SameProcess
 from moby.testing.supervisor import readable
 
 MS = 1_000_000

@@ -11,7 +11,7 @@ import attrs
 import pytest
 from ambient import ListLog, RealClock
 from engine import place
-from holding import LinesDriver, SameProcess
+from holding import LinesDriver
 from moby_runtime.native.runtime import Native
 from moby_supervisor.local import FEATURES
 from moby_supervisor.local.local import Local
@@ -20,6 +20,7 @@ from test_supervisor_mutants import Forgives, Mutant
 from moby.contracts.supervisor import EventKind, HealthStatus, Streams
 from moby.errors import MobyError
 from moby.testing.bundles import Bundles, config
+from moby.testing.holding import SameProcess
 from moby.testing.supervisor_streams import SupervisorStreamsSuite
 from moby.testing.supervisor_whole import WholeSupervisorSuite
 

@@ -1,0 +1,30 @@
+"""Declares `discovery/dns`."""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from moby.component import OUTLIVES, Component
+from moby.contracts.ambient import Keeper, Log, Place
+from moby.contracts.discovery import Discovery
+from moby.hookspecs import hookimpl
+
+__all__ = ["Config", "make", "moby_components"]
+
+
+@frozen
+class Config:
+    """`discovery/dns` has no options."""
+
+
+def make(config: Config, *, keeper: Keeper, place: Place, log: Log) -> Discovery:
+    """Serves containers' names by DNS in each one's namespace, and holds published ports, while engines change."""
+    from moby_discovery.dns.service import Service
+
+    return Service(keeper, place, log)
+
+
+@hookimpl
+def moby_components() -> Iterable[Component]:
+    """Return the one component of this module."""
+    return [Component(name="dns", factory=make, served=OUTLIVES)]
