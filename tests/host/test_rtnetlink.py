@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
@@ -148,6 +149,44 @@ def test_deleting(channel):
     with pytest.raises(OSError, match="v1") as caught:
         links.index_of(channel, "v1")
     assert caught.value.errno == errno.ENODEV
+
+
+def test_groups(channel, oracle):
+    channel.run(links.bridge("br-a", group=7), links.veth("v1", Peer("v2"), group=1 << 30), links.bridge("br-b"))
+    assert [seen(oracle, each).get_attr("IFLA_GROUP") for each in ("br-a", "v1", "v2")] == [7, 1 << 30, 0]
+    assert (device(channel, "br-a").group, device(channel, "br-b").group) == (7, 0)
+    channel.run(links.change(links.index_of(channel, "v1"), group=7), links.delete_group(7))
+    assert {each.name for each in links.dump(channel)} == {"lo", "br-b"}
+    with pytest.raises(OSError, match="group 7"):
+        channel.run(links.delete_group(7))
+
+
+def test_settings_of_ipv4(channel):
+    channel.run(links.bridge("br-a", up=True))
+    index = links.index_of(channel, "br-a")
+    settings = Path("/proc/sys/net/ipv4/conf/br-a")
+
+    def found():
+        return [(settings / each).read_text() for each in ("route_localnet", "arp_notify")]
+
+    assert found() == ["0\n", "0\n"]
+    channel.run(links.change(index, route_localnet=True))
+    assert found() == ["1\n", "0\n"]
+    channel.run(links.change(index, route_localnet=False, announces=True))
+    assert found() == ["0\n", "1\n"]
+    assert device(channel, "br-a").up
+
+
+def test_no_ipv6_address_of_its_own(channel):
+    for name in ("v1", "w1"):
+        channel.run(links.veth(name, Peer(f"{name}-")))
+        index = links.index_of(channel, name)
+        if name == "v1":
+            channel.run(links.without_link_local(index))
+        channel.run(links.change(index, up=True), links.change(links.index_of(channel, f"{name}-"), up=True))
+    assert {each.index for each in addresses.dump(channel) if each.text.startswith("fe80")} == {
+        links.index_of(channel, each) for each in ("v1-", "w1", "w1-")
+    }
 
 
 @pytest.mark.parametrize("mode", links.MACVLAN_MODES)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import struct
 import sys
 from collections.abc import Mapping
@@ -24,8 +25,8 @@ from moby.host.netlink import (
 from moby.values import frozen
 
 __all__ = [
-    "ANY", "Device", "Peer", "bridge", "change", "delete", "dump", "index_of", "ipvlan", "look_up", "macvlan", "port",
-    "veth", "vlan", "vxlan",
+    "ANY", "Device", "Peer", "bridge", "change", "delete", "delete_group", "dump", "index_of", "ipvlan", "look_up",
+    "macvlan", "port", "veth", "vlan", "vxlan", "without_link_local",
 ]  # fmt: skip
 
 _NEWLINK, _DELLINK, _GETLINK, _SETLINK = 16, 17, 18, 19
@@ -34,9 +35,11 @@ _IFF_UP = 0x1
 _IFF_LOOPBACK = 0x8
 
 _ADDRESS, _IFNAME, _MTU, _PARENT, _MASTER, _LINKINFO, _ALIAS, _NS_FD = 1, 3, 4, 5, 10, 18, 20, 28
-_EXT_MASK, _LINK_NETNSID = 29, 37
+_AF_SPEC, _GROUP, _EXT_MASK, _LINK_NETNSID = 26, 27, 29, 37
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _SKIP_STATISTICS = 0x8
+_IPV4_SETTINGS, _ARP_NOTIFY, _ROUTE_LOCALNET = 1, 22, 26
+_IPV6_GENERATE, _NO_ADDRESS = 8, b"\1"
 _VETH_PEER = 1
 _BRIDGE_FORWARD_DELAY, _BRIDGE_STP, _BRIDGE_SNOOPING = 1, 5, 23
 _PORT_HAIRPIN, _PORT_ISOLATED = 4, 33
@@ -65,6 +68,8 @@ class Device:
     mtu: int = 0
     mac: str = ""
     alias: str = ""
+    group: int = 0
+    """A number for devices that belong together; it is there as soon as the device is."""
     master: int = 0
     """Index of the bridge that it is a port of; 0 for none."""
     parent: int = 0
@@ -90,9 +95,12 @@ def _mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
 
-def _common(*, mtu: int = 0, mac: str = "", parent: int = 0, master: int = 0, namespace: int = ANY) -> bytes:
+def _common(
+    *, mtu: int = 0, mac: str = "", parent: int = 0, master: int = 0, namespace: int = ANY, group: int = 0
+) -> bytes:
     """Return what any device may be given as it is made."""
     found = u32(_MTU, mtu) if mtu else b""
+    found += u32(_GROUP, group) if group else b""
     found += attribute(_ADDRESS, _mac(mac)) if mac else b""
     found += u32(_PARENT, parent) if parent else b""
     found += u32(_MASTER, master) if master else b""
@@ -107,17 +115,20 @@ def _made(name: str, kind: str, data: bytes, common: bytes, *, up: bool) -> Mess
     return Message(_NEWLINK, CREATE | EXCLUSIVE, payload, name)
 
 
-def bridge(name: str, *, mac: str = "", mtu: int = 0, up: bool = False) -> Message:
+def bridge(name: str, *, mac: str = "", mtu: int = 0, group: int = 0, up: bool = False) -> Message:
     """Make a bridge that forwards at once: without a spanning tree, as docker's."""
     data = u32(_BRIDGE_FORWARD_DELAY, 0) + u32(_BRIDGE_STP, 0)
-    return _made(name, "bridge", data, _common(mac=mac, mtu=mtu), up=up)
+    return _made(name, "bridge", data, _common(mac=mac, mtu=mtu, group=group), up=up)
 
 
-def veth(name: str, peer: Peer, *, mac: str = "", mtu: int = 0, master: int = 0, up: bool = False) -> Message:
-    """Make a pair; only the end of this namespace can be up at once."""
+def veth(
+    name: str, peer: Peer, *, mac: str = "", mtu: int = 0, master: int = 0, group: int = 0, up: bool = False
+) -> Message:
+    """Make a pair; only the end of this namespace can be up at once, and gets the group."""
     other = _LINK.pack(0, 0, 0, 0, 0) + text(_IFNAME, peer.name)
     other += _common(mac=peer.mac, mtu=mtu, namespace=peer.namespace)
-    return _made(name, "veth", nested(_VETH_PEER, other), _common(mac=mac, mtu=mtu, master=master), up=up)
+    common = _common(mac=mac, mtu=mtu, master=master, group=group)
+    return _made(name, "veth", nested(_VETH_PEER, other), common, up=up)
 
 
 def macvlan(name: str, parent: int, mode: str, *, mac: str = "", mtu: int = 0, namespace: int = ANY) -> Message:
@@ -132,9 +143,9 @@ def ipvlan(name: str, parent: int, mode: str, flag: str = "bridge", *, mtu: int 
     return _made(name, "ipvlan", data, _common(mtu=mtu, parent=parent, namespace=namespace), up=False)
 
 
-def vlan(name: str, parent: int, number: int, *, up: bool = False) -> Message:
+def vlan(name: str, parent: int, number: int, *, group: int = 0, up: bool = False) -> Message:
     """Make a device for one 802.1Q VLAN of another one."""
-    return _made(name, "vlan", u16(_VLAN_ID, number), _common(parent=parent), up=up)
+    return _made(name, "vlan", u16(_VLAN_ID, number), _common(parent=parent, group=group), up=up)
 
 
 def vxlan(name: str, number: int, *, local: bytes = b"", port: int = 4789, mtu: int = 0, master: int = 0) -> Message:
@@ -159,16 +170,33 @@ def change(
     alias: str | None = None,
     master: int | None = None,
     namespace: int = ANY,
+    group: int = 0,
+    route_localnet: bool | None = None,
+    announces: bool | None = None,
     what: str = "",
 ) -> Message:
-    """Change a device; what isn't given stays. Master 0 takes it off its bridge."""
+    """Change a device; what isn't given stays. Master 0 takes it off its bridge.
+
+    `route_localnet` lets packets from and to 127.0.0.0/8 pass it; `announces` has it tell its IPv4 addresses to all as
+    it comes up.
+    """
     flags = _IFF_UP if up else 0
     payload = _LINK.pack(0, 0, index, flags, 0 if up is None else _IFF_UP)
-    payload += _common(mtu=mtu, mac=mac, namespace=namespace)
+    payload += _common(mtu=mtu, mac=mac, namespace=namespace, group=group)
     payload += text(_IFNAME, name) if name else b""
     payload += attribute(_ALIAS, os.fsencode(alias)) if alias is not None else b""
     payload += u32(_MASTER, master) if master is not None else b""
+    wanted = ((_ROUTE_LOCALNET, route_localnet), (_ARP_NOTIFY, announces))
+    settings = b"".join(u32(kind, value) for kind, value in wanted if value is not None)
+    if settings:
+        payload += nested(_AF_SPEC, nested(socket.AF_INET, nested(_IPV4_SETTINGS, settings)))
     return Message(_SETLINK, 0, payload, what or name)
+
+
+def without_link_local(index: int, what: str = "") -> Message:
+    """Have a device make no IPv6 address of its own, as an end that only a bridge uses needs none."""
+    given = nested(_AF_SPEC, nested(socket.AF_INET6, attribute(_IPV6_GENERATE, _NO_ADDRESS)))
+    return Message(_SETLINK, 0, _LINK.pack(0, 0, index, 0, 0) + given, what)
 
 
 def port(index: int, *, isolated: bool = False, hairpin: bool = False, what: str = "") -> Message:
@@ -177,6 +205,11 @@ def port(index: int, *, isolated: bool = False, hairpin: bool = False, what: str
     data = b"".join(attribute(kind, bytes([value])) for kind, value in values)
     info = nested(_LINKINFO, text(_INFO_SLAVE_KIND, "bridge"), nested(_INFO_SLAVE_DATA, data))
     return Message(_NEWLINK, 0, _LINK.pack(0, 0, index, 0, 0) + info, what)
+
+
+def delete_group(group: int) -> Message:
+    """Delete all devices of a group, in the time that one takes; ENODEV where there are none."""
+    return Message(_DELLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + u32(_GROUP, group), f"group {group}")
 
 
 def delete(index: int, what: str = "") -> Message:
@@ -225,6 +258,7 @@ def _device(payload: bytes) -> Device:
         mtu=_number(parts, _MTU),
         mac=parts.get(_ADDRESS, b"").hex(":"),
         alias=_text(parts, _ALIAS),
+        group=_number(parts, _GROUP),
         master=_number(parts, _MASTER),
         parent=_number(parts, _PARENT),
         parent_elsewhere=_LINK_NETNSID in parts,
