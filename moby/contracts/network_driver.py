@@ -90,6 +90,8 @@ class NetworkDriver(Protocol):
     """`local` or `swarm`, for people to see."""
     predefined: str
     """Name of the network of this sort that is there from the start; empty for none."""
+    predefined_options: Mapping[str, str]
+    """The options of that one."""
     creatable: bool
     """Whether users may create networks of this sort."""
     shares_host: bool

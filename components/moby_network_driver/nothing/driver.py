@@ -1,6 +1,7 @@
 """A driver whose networks need nothing made."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
@@ -15,6 +16,7 @@ class NothingMade:
     name = ""
     scope = "local"
     predefined = ""
+    predefined_options: Mapping[str, str] = MappingProxyType({})
     creatable = False
     shares_host = False
     addressed = False
