@@ -1,12 +1,18 @@
 """Images that are names, networks that do nothing, and a supervisor that only says what it has."""
 
+import json
+
 from attrs import evolve
 
-from moby.contracts.images import HistoryStep, Image, ImageConfig, ImageUsage, Progress, Pruned, Removal
+from moby.contracts.image_registry import Credentials, Manifest
+from moby.contracts.images import HistoryStep, Image, ImageConfig, ImageUsage, Progress, Pruned, Removal, Sent
 from moby.contracts.networks import Network
 from moby.contracts.types import Digest, ImageReference, Platform
-from moby.errors import Denied, Invalid, NotFound, Unsupported
+from moby.errors import Corrupt, Denied, Invalid, NotFound, Unsupported
+from moby.oci.digest import sha256
 
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 IMAGE = "sha256:" + "a" * 64
 MADE = "2026-01-02T03:04:05.600000000Z"
 
@@ -52,6 +58,27 @@ class FakeImages:
     def prune(self, filters=None):
         self.calls.append(("prune", dict(filters or {})))
         return Pruned((Removal(IMAGE, deleted=True),), 99)
+
+    def pull(self, reference, credentials=None, *, platform=None):
+        self.calls.append(("pull", reference, credentials, platform))
+        if reference.path == "library/denied":
+            raise Denied("pull access denied for denied", hint="docker login")
+        if reference.path == "library/absent":
+            raise NotFound("manifest for absent:latest not found: manifest unknown")
+        yield Progress("Pulling from library/box", "latest", final=True)
+        yield Progress("Pulling fs layer", "abc")
+        if reference.path == "library/broken":
+            raise Corrupt("layer abc is damaged")
+        yield Progress("Downloading", "abc", 5, 10)
+        yield Progress("Digest: sha256:1", final=True, image=self.image)
+
+    def push(self, reference, credentials=None):
+        self.calls.append(("push", reference, credentials))
+        yield Progress("The push refers to repository [docker.io/library/box]", final=True)
+        if reference.path == "library/denied":
+            raise Denied("denied: requested access to the resource is denied")
+        yield Progress("Pushed", "abc")
+        yield Progress(sent=Sent("latest", Digest("sha256", "d" * 64), 99))
 
     def load(self, stream, *, platform=None):
         size = 0
@@ -141,3 +168,42 @@ class FakeSupervisor:
 
     def log_drivers(self):
         return ("json-file", "none")
+
+
+class FakeImageRegistry:
+    """Knows one image, an index, and one user."""
+
+    def __init__(self):
+        self.config = b'{"architecture":"arm","variant":"v7","os":"linux","rootfs":{"type":"layers"}}'
+        entries = [{"mediaType": MANIFEST, "digest": f"sha256:{'1' * 64}", "size": 1, "platform": each}
+                   for each in ({"os": "linux", "architecture": "amd64"},
+                                {"os": "linux", "architecture": "arm", "variant": "v7"})]  # fmt: skip
+        self.manifests = {
+            "library/box": {
+                "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+                "config": {"mediaType": "c", "digest": str(sha256(self.config)), "size": len(self.config)},
+            },
+            "library/large": {
+                "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+                "config": {"mediaType": "c", "digest": str(sha256(self.config)), "size": 1 << 40},
+            },
+            "library/several": {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries},
+        }  # fmt: skip
+        self.asked = []
+
+    def manifest(self, reference, credentials=None):
+        self.asked.append((reference, credentials))
+        if reference.path == "library/denied":
+            raise Denied("pull access denied for denied", hint="docker login")
+        if reference.path not in self.manifests:
+            raise NotFound(f"manifest for {reference.path} not found: manifest unknown")
+        data = json.dumps(self.manifests[reference.path]).encode()
+        return Manifest(sha256(data), self.manifests[reference.path]["mediaType"], data)
+
+    def blob(self, reference, digest, size_bytes, credentials=None, *, offset=0):
+        yield self.config
+
+    def login(self, server, credentials):
+        if credentials != Credentials("me", "secret"):
+            raise Denied(f"login attempt to https://{server}/v2/ failed with status: 401 Unauthorized")
+        return "kept"

@@ -33,9 +33,10 @@ class TestCommand:
         code, _, errors = command("run", "--rm", "box", "/nonesuch")
         assert code == 127
         assert "executable file not found" in errors
-        code, _, errors = command("run", "--rm", "nonesuch", "x")
+        code, _, errors = command("run", "--rm", "absent", "x")
         assert code == 125
-        assert "no image registry's client" in errors
+        assert "Unable to find image 'absent:latest' locally" in errors
+        assert "manifest for absent:latest not found: manifest unknown" in errors
 
     def test_exec(self, command):
         command("run", "-d", "--name", "aa", "box", "sleep", "100")

@@ -5,6 +5,7 @@ from attrs import evolve, frozen
 from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.containers import Container, Containers
 from moby.contracts.events import Events
+from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.images import Images
 from moby.contracts.networks import Endpoint, EndpointConfig, Networks
 from moby.contracts.supervisor import Supervisor
@@ -40,6 +41,7 @@ class Parts:
     log: Log
     lowest: Version = LOWEST
     highest: Version = HIGHEST
+    image_registry: ImageRegistry | None = None
 
     def placed(self, container: Container) -> Container:
         """Return a container with the networks that it is to be on, where it has never been on any."""

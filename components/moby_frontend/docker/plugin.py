@@ -12,6 +12,7 @@ from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.containers import Containers
 from moby.contracts.events import Events
 from moby.contracts.frontend import Frontend
+from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.images import Images
 from moby.contracts.networks import Networks
 from moby.contracts.supervisor import Supervisor
@@ -60,6 +61,7 @@ def make(
     networks: Networks,
     events: Events,
     supervisor: Supervisor | None,
+    image_registry: ImageRegistry | None,
     place: Place,
     clock: Clock,
     log: Log,
@@ -71,7 +73,9 @@ def make(
     from moby_frontend.docker.parts import Parts
 
     lowest, highest = bounds(config.lowest_api, config.highest_api)
-    parts = Parts(containers, images, volumes, networks, events, supervisor, place, clock, log, lowest, highest)
+    parts = Parts(
+        containers, images, volumes, networks, events, supervisor, place, clock, log, lowest, highest, image_registry
+    )  # fmt: skip
     files = (config.tls_certificate, config.tls_key, config.tls_authority)
     return DockerFrontend(
         parts,

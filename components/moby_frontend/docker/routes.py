@@ -41,7 +41,7 @@ GET     /version                            system.version              reads
 GET     /info                               system.info                 reads
 GET     /system/df                          usage.df            1.25    reads
 GET     /events                             events.events               reads
-POST    /auth                               system.auth
+POST    /auth                               images_registry.auth
 
 GET     /containers/json                    listing.containers          reads
 GET     /containers/ps                      listing.containers          reads
@@ -87,10 +87,10 @@ POST    /images/prune                       images.prune        1.25
 GET     /images/{name:*}/get                images.save
 GET     /images/{name:*}/json               images.inspect              reads
 GET     /images/{name:*}/history            images.history              reads
-POST    /images/{name:*}/push               absent.push
+POST    /images/{name:*}/push               images_registry.push
 POST    /images/{name:*}/tag                images.tag
 DELETE  /images/{name:*}                    images.remove
-GET     /distribution/{name:*}/json         absent.distribution 1.30    reads
+GET     /distribution/{name:*}/json         images_registry.distribution 1.30 reads
 POST    /build                              absent.build
 POST    /build/prune                        absent.build_prune  1.31
 POST    /build/cancel                       absent.build_cancel 1.31

@@ -1,48 +1,19 @@
 """What this engine hasn't got, in the words by which docker's clients know what to do."""
 
 from moby.errors import Invalid, NotFound, Unavailable, Unsupported
-from moby_frontend.docker.call import Call, Reply, reply_json, stream
+from moby_frontend.docker.call import Call, Reply, reply_json
 from moby_frontend.docker.failures import Status
 from moby_frontend.docker.parts import Parts
 
 __all__ = [
-    "build", "build_cancel", "build_prune", "distribution", "experimental", "grpc", "no_part", "no_plugins", "no_swarm",
-    "plugin", "plugins", "pull", "push", "search", "session", "swarm", "volume_update",
+    "build", "build_cancel", "build_prune", "experimental", "grpc", "no_part", "no_plugins", "no_swarm",
+    "plugin", "plugins", "search", "session", "swarm", "volume_update",
 ]  # fmt: skip
-
-_NO_REGISTRY = (
-    "this engine has no image registry's client: it can't {what}; bring images with docker load or docker import, or "
-    "assemble an engine that has an image-registry part"
-)
-
-
-def pull(parts: Parts, call: Call) -> Reply:
-    """Say in the progress stream what is missing."""
-    from moby_frontend.docker.handlers.images import line, shown_error
-    from moby_frontend.docker.handlers.lifecycle import reference_of
-
-    name = reference_of(call.query.text("fromImage"), call.query.text("tag"))
-    error = Unsupported(_NO_REGISTRY.format(what=f"pull {name}"))
-    return stream(iter([line(shown_error(error))]), "application/json")
-
-
-def push(parts: Parts, call: Call) -> Reply:
-    """Say in the progress stream what is missing."""
-    from moby_frontend.docker.handlers.images import line, shown_error
-
-    parts.images.get(call.names["name"])
-    error = Unsupported(_NO_REGISTRY.format(what=f"push {call.names['name']}"))
-    return stream(iter([line(shown_error(error))]), "application/json")
 
 
 def search(parts: Parts, call: Call) -> Reply:
     """Refuse to search."""
-    raise Unsupported(_NO_REGISTRY.format(what="search"))
-
-
-def distribution(parts: Parts, call: Call) -> Reply:
-    """Refuse to ask an image registry."""
-    raise Unsupported(_NO_REGISTRY.format(what=f"ask about {call.names['name']}"))
+    raise Unsupported("this engine searches no image registry; look for images on its own pages")
 
 
 def build(parts: Parts, call: Call) -> Reply:

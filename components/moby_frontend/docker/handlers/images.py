@@ -16,7 +16,8 @@ from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import ZERO, parsed_ns, rfc3339
 
 __all__ = [
-    "create", "history", "inspect", "listed", "load", "prune", "remove", "save", "show_image", "show_summary", "tag",
+    "create", "history", "inspect", "line", "listed", "load", "platform_of", "prune", "remove", "save", "show_image",
+    "show_summary", "shown_error", "shown_progress", "tag",
 ]  # fmt: skip
 
 _LIST = frozenset({"dangling", "label", "before", "since", "reference", "until"})
@@ -198,11 +199,11 @@ def save(parts: Parts, call: Call) -> Reply:
     names = (call.names["name"],) if "name" in call.names else call.query.texts("names")
     if not names:
         raise Invalid("no images are named")
-    _platform(call)
+    platform_of(call)
     return Reply(200, parts.images.save(names), (("Content-Type", "application/x-tar"),))
 
 
-def _platform(call: Call) -> Platform | None:
+def platform_of(call: Call) -> Platform | None:
     """Return the platform that is asked for, as JSON (since 1.48) or as text; None for none."""
     text = call.query.text("platform")
     if not text:
@@ -226,7 +227,7 @@ def _platform(call: Call) -> Platform | None:
 
 def load(parts: Parts, call: Call) -> Reply:
     """Store the images of an archive; what goes wrong is told in the stream."""
-    platform = _platform(call)
+    platform = platform_of(call)
     quiet = call.query.flag("quiet")
 
     def answer() -> Iterator[bytes]:
@@ -241,10 +242,10 @@ def load(parts: Parts, call: Call) -> Reply:
 
 
 def create(parts: Parts, call: Call) -> Reply:
-    """Import an image of a tar; pulling one is what this engine doesn't do."""
+    """Import an image of a tar, or pull one."""
     query = call.query
     if query.text("fromImage"):
-        from moby_frontend.docker.handlers.absent import pull
+        from moby_frontend.docker.handlers.images_registry import pull
 
         return pull(parts, call)
     if query.text("fromSrc") != "-":
@@ -255,7 +256,7 @@ def create(parts: Parts, call: Call) -> Reply:
         parse(reference) if reference else None,
         changes=query.texts("changes"),
         message=query.text("message") or "Imported from -",
-        platform=_platform(call),
+        platform=platform_of(call),
     )
     return stream(iter([line({"status": str(image.id)})]), "application/json")
 
@@ -269,6 +270,11 @@ def shown_progress(progress: Progress) -> dict[str, Any]:
     """Return a message of progress."""
     if progress.text:
         return {"stream": f"{progress.text}\n"}
+    if progress.final:
+        return {"status": progress.status} | ({"id": progress.id} if progress.id else {})
+    if progress.sent:
+        sent = progress.sent
+        return {"progressDetail": {}, "aux": {"Tag": sent.tag, "Digest": str(sent.digest), "Size": sent.size_bytes}}
     detail: dict[str, Any] = {"current": progress.current} if progress.current else {}
     detail |= {"total": progress.total} if progress.total else {}
     shown: dict[str, Any] = {"status": progress.status, "progressDetail": detail}
@@ -282,7 +288,7 @@ def _bar(current: int, total: int) -> str:
     if not total:
         return _human(current).rjust(8)
     done = min(50, 50 * current // total)
-    bar = "=" * done + (">" if done < 50 else "") + " " * (49 - done)
+    bar = "=" * done + ">" + " " * (50 - done)
     return f"[{bar}] {_human(current).rjust(8)}/{_human(total)}"
 
 

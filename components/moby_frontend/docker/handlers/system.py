@@ -7,12 +7,12 @@ from typing import Any
 
 from moby.contracts.containers import Status
 from moby.contracts.types import Platform
-from moby.errors import MobyError, Unsupported
+from moby.errors import MobyError
 from moby_frontend.docker.call import Call, Reply, Version, reply_json
 from moby_frontend.docker.parts import RELEASE, Parts, spelled
 from moby_frontend.docker.times import rfc3339
 
-__all__ = ["auth", "info", "ping", "version"]
+__all__ = ["info", "ping", "version"]
 
 _PING = Reply(
     200,
@@ -63,14 +63,6 @@ def version(parts: Parts, call: Call) -> Reply:
 def _python() -> str:
     """Return what clients print as the version of Go, which this is none of."""
     return "python" + ".".join(map(str, sys.version_info[:3]))
-
-
-def auth(parts: Parts, call: Call) -> Reply:
-    """Refuse to log in."""
-    raise Unsupported(
-        "this engine has no image registry's client, so there is nothing to log in to; assemble one that has an "
-        "image-registry part"
-    )
 
 
 def info(parts: Parts, call: Call) -> Reply:

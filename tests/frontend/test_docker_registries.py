@@ -1,0 +1,148 @@
+"""Pull, push, login and what a name means: in docker's words, with docker's status codes."""
+
+import base64
+import json
+
+import pytest
+from frontend.fake_parts import INDEX, MANIFEST, FakeImageRegistry
+from frontend.test_docker_objects import messages
+
+from moby.contracts.image_registry import Credentials
+from moby.contracts.types import Digest, ImageReference, Platform
+
+HEX = "a" * 64
+
+
+def header(value):
+    text = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(text).decode()}
+
+
+@pytest.fixture
+def linked(serve):
+    """A front end beside an image registry."""
+    return serve(image_registry=FakeImageRegistry())
+
+
+class TestPull:
+    def test_the_stream(self, served):
+        found = served.call("POST", "/images/create?fromImage=box&tag=latest")
+        assert found.status == 200
+        assert messages(found) == [
+            {"status": "Pulling from library/box", "id": "latest"},
+            {"status": "Pulling fs layer", "progressDetail": {}, "id": "abc"},
+            {
+                "status": "Downloading", "progressDetail": {"current": 5, "total": 10}, "id": "abc",
+                "progress": "[=========================>                         ]       5B/10B",
+            },
+            {"status": "Digest: sha256:1"},
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("query", "reference"),
+        [
+            ("fromImage=box&tag=1", ImageReference("docker.io", "library/box", "1")),
+            ("fromImage=box:1", ImageReference("docker.io", "library/box", "1")),
+            ("fromImage=box", ImageReference("docker.io", "library/box")),
+            (f"fromImage=box&tag=sha256:{HEX}", ImageReference("docker.io", "library/box", "", Digest("sha256", HEX))),
+            ("fromImage=here:5000/a/b&tag=2", ImageReference("here:5000", "a/b", "2")),
+        ],
+    )
+    def test_what_is_asked_for(self, served, query, reference):
+        served.call("POST", f"/images/create?{query}&platform=linux/arm/v7")
+        assert served.images.calls == [("pull", reference, None, Platform("linux", "arm", "v7"))]
+
+    @pytest.mark.parametrize(
+        ("given", "credentials"),
+        [
+            ({"username": "me", "password": "secret"}, Credentials("me", "secret")),
+            ({"auth": base64.b64encode(b"me:se:cret").decode()}, Credentials("me", "se:cret")),
+            ({"identitytoken": "t"}, Credentials(identity_token="t")),
+            ({"registrytoken": "t"}, Credentials(registry_token="t")),
+            ({"username": None}, None),
+            ({}, None),
+            (b"nonsense", None),
+            ([], None),
+            ({"auth": "%"}, None),
+        ],
+    )
+    def test_who_asks(self, served, given, credentials):
+        served.call("POST", "/images/create?fromImage=box&tag=1", headers=header(given))
+        served.call("POST", "/images/box/push?tag=1", headers=header(given))
+        assert [call[2] for call in served.images.calls] == [credentials, credentials]
+
+    def test_a_header_that_is_no_base64(self, served):
+        assert served.call("POST", "/images/create?fromImage=box", headers={"X-Registry-Auth": "%%"}).status == 200
+
+    @pytest.mark.parametrize(
+        ("name", "status", "text"),
+        [
+            ("absent", 404, "manifest for absent:latest not found: manifest unknown"),
+            ("denied", 404, "pull access denied for denied"),
+            ("Not%20A", 400, "invalid reference format"),
+        ],
+    )
+    def test_what_goes_wrong_before_anything_came(self, served, name, status, text):
+        found = served.call("POST", f"/images/create?fromImage={name}&tag=latest")
+        assert (found.status, found.message.startswith(text)) == (status, True)
+
+    def test_what_goes_wrong_later(self, served):
+        found = served.call("POST", "/images/create?fromImage=broken&tag=latest")
+        assert found.status == 200
+        assert messages(found)[-1]["errorDetail"] == {"message": "layer abc is damaged"}
+
+
+class TestPush:
+    def test_the_stream(self, served):
+        found = served.call("POST", "/images/here:5000/a/b/push?tag=1")
+        assert messages(found) == [
+            {"status": "The push refers to repository [docker.io/library/box]"},
+            {"status": "Pushed", "progressDetail": {}, "id": "abc"},
+            {"progressDetail": {}, "aux": {"Tag": "latest", "Digest": f"sha256:{'d' * 64}", "Size": 99}},
+        ]
+        assert served.images.calls == [("push", ImageReference("here:5000", "a/b", "1"), None)]
+
+    def test_all_of_a_repository(self, served):
+        served.call("POST", "/images/box/push")
+        assert served.images.calls == [("push", ImageReference("docker.io", "library/box"), None)]
+
+    def test_what_goes_wrong(self, served):
+        found = served.call("POST", "/images/denied/push?tag=1")
+        assert found.status == 200
+        assert messages(found)[-1]["error"] == "denied: requested access to the resource is denied"
+
+
+class TestLogin:
+    def test_it_is_proven(self, linked):
+        found = linked.call("POST", "/auth", {"username": "me", "password": "secret", "serveraddress": "here:5000"})
+        assert (found.status, found.json()) == (200, {"IdentityToken": "kept", "Status": "Login Succeeded"})
+
+    @pytest.mark.parametrize("given", [{"username": "me", "password": "wrong", "serveraddress": "here"}, {}])
+    def test_or_refused(self, linked, given):
+        found = linked.call("POST", "/auth", given)
+        assert (found.status, "401 Unauthorized" in found.message) == (401, True)
+
+    def test_an_engine_without_a_client(self, served):
+        found = served.call("POST", "/auth", {"username": "me"})
+        assert (found.status, "no image registry's client" in found.message) == (501, True)
+        assert served.call("GET", "/distribution/box/json").status == 501
+
+
+class TestDistribution:
+    def test_one_image(self, linked):
+        found = linked.call("GET", "/distribution/box/json", headers=header({"username": "me"})).json()
+        assert found["Descriptor"]["mediaType"] == MANIFEST
+        assert found["Descriptor"]["digest"].startswith("sha256:")
+        assert found["Descriptor"]["size"] > 0
+        assert found["Platforms"] == [{"architecture": "arm", "os": "linux", "variant": "v7"}]
+
+    def test_an_index(self, linked):
+        found = linked.call("GET", "/distribution/several:1/json").json()
+        assert found["Descriptor"]["mediaType"] == INDEX
+        assert found["Platforms"] == [
+            {"architecture": "amd64", "os": "linux"}, {"architecture": "arm", "os": "linux", "variant": "v7"},
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(("name", "status"), [("absent", 404), ("denied", 401), ("Not%20A", 400), ("large", 400)])
+    def test_what_goes_wrong(self, linked, name, status):
+        assert linked.call("GET", f"/distribution/{name}/json").status == status
