@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import time
 
 from moby.host.syscalls import call, libc, syscall
 
@@ -50,7 +51,9 @@ _MOVE_MOUNT_EMPTY_PATHS = 0x4 | 0x40
 _ATTR_IDMAP = 0x00100000
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
-_TRIES = 100
+_TRIES = 10_000
+_TRIES_AT_ONCE = 50
+_PAUSE_S = 0.0005
 
 
 class _OpenHow(ctypes.Structure):
@@ -96,12 +99,13 @@ def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0)
     """Open a path as a process with that root would see it; links, and those of /proc, can't lead out (openat2(2))."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     relative = path.lstrip("/") or "."
-    for _ in range(_TRIES):
-        # What mounts or renames anywhere may keep the kernel from being sure of a "..".
+    for tried in range(_TRIES):
         try:
             return syscall("openat2", root_fd, os.fsencode(relative), ctypes.byref(how), ctypes.sizeof(how), what=path)
         except BlockingIOError:
-            continue
+            # What mounts or renames anywhere may keep the kernel from being sure of a "..", and may do so for long.
+            if tried >= _TRIES_AT_ONCE:
+                time.sleep(_PAUSE_S)
     raise BlockingIOError(errno.EAGAIN, "it is renamed again and again", path)
 
 
