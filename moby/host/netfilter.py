@@ -79,6 +79,9 @@ class Netfilter(Channel):
         except PermissionError:  # the kernel says so again, and of what, once something is asked of it
             return
 
+    def __enter__(self) -> Netfilter:
+        return self
+
     def fileno(self) -> int:
         """Return the socket's descriptor."""
         return self._socket.fileno()

@@ -6,6 +6,7 @@ A register is counted in units of four bytes, from 0; what is loaded fills as ma
 from __future__ import annotations
 
 import struct
+from typing import Protocol
 
 from moby.host.netlink import attribute, nested, text
 from moby.host.nft_values import number
@@ -13,17 +14,7 @@ from moby.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from moby.host.nft_values import Set
-
-    class Expression(Protocol):
-        """A step of a rule."""
-
-        def encode(self) -> bytes:
-            """Return its name and its attributes."""
-            ...
-
 
 __all__ = [
     "ACCEPT", "DROP", "IIFNAME", "L4PROTO", "NETWORK", "NFPROTO", "OIFNAME", "RETURN", "TRANSPORT", "Compare",
@@ -41,6 +32,14 @@ _FIRST_REGISTER = 8
 _VERDICT_REGISTER = 0
 _CT_STATE, _CT_STATUS = 0, 2
 _FIB_TYPE, _FIB_DESTINATION = 3, 2
+
+
+class Expression(Protocol):
+    """A step of a rule."""
+
+    def encode(self) -> bytes:
+        """Return its name and its attributes."""
+        ...
 
 
 def _expression(name: str, *parts: bytes) -> bytes:

@@ -1,0 +1,70 @@
+"""What others' firewalls do to containers, and which rule of the administrator's lets them through.
+
+A packet passes only where every table accepts it, so nothing of ours helps where another one drops.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from moby.host.nft_values import INET, V4, V6, Chain
+from moby.host.nftables import StandingChain
+
+__all__ = ["hindrances"]
+
+_FORWARD = 2
+_FAMILIES = {V4: ("ip", "iptables"), V6: ("ip6", "ip6tables"), INET: ("inet", "")}
+_BRIDGE_CALLS = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+
+
+def hindrances(chains: Sequence[StandingChain], bridges: Sequence[str]) -> Iterator[str]:
+    """Yield, for each chain that drops what is forwarded, what it does to these bridges, and the rules that help.
+
+    A chain whose table has a rule about a bridge is taken to let it through.
+    """
+    for chain in (each.chain for each in chains):
+        hook = chain.hook
+        if hook is None or hook.hook != _FORWARD or not hook.drop or chain.table.family not in _FAMILIES:
+            continue
+        beside = [each for each in chains if _same_table(each.chain, chain)]
+        values = {value for each in beside for rule in each.compared for value in rule}
+        hindered = [each for each in bridges if not _named(each, values)]
+        if hindered:
+            names = {each.chain.name for each in beside}
+            rules = "; ".join(rule for each in hindered for rule in _rules(chain, names, each))
+            yield f"{_described(chain)} drops what containers send and get{_on_bridges()}, unless you add: {rules}"
+
+
+def _same_table(one: Chain, other: Chain) -> bool:
+    return (one.table.family, one.table.name) == (other.table.family, other.table.name)
+
+
+def _named(bridge: str, values: set[bytes]) -> bool:
+    """Tell whether a value is an interface's name, whole or, as iptables writes `br+`, the beginning of one."""
+    name = bridge.encode()
+    return any(each.rstrip(b"\0") == name or (each and name.startswith(each)) for each in values)
+
+
+def _described(chain: Chain) -> str:
+    family, command = _FAMILIES[chain.table.family]
+    if command and chain.table.name == "filter":
+        return f"the policy DROP of {command}'s chain {chain.name}"
+    return f"the policy drop of the chain {chain.name} of nftables' table {family} {chain.table.name}"
+
+
+def _rules(chain: Chain, names: set[str], bridge: str) -> Iterator[str]:
+    family, command = _FAMILIES[chain.table.family]
+    for option, key in (("-i", "iifname"), ("-o", "oifname")):
+        if command and chain.table.name == "filter":
+            place = "DOCKER-USER" if "DOCKER-USER" in names else chain.name
+            yield f"{command} -I {place} {option} {bridge} -j ACCEPT"
+        else:
+            yield f'nft insert rule {family} {chain.table.name} {chain.name} {key} "{bridge}" accept'
+
+
+def _on_bridges() -> str:
+    """Say that even what stays on a bridge is concerned, where the kernel shows that to iptables."""
+    try:
+        called = _BRIDGE_CALLS.read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        called = False
+    return ", also to each other, since net.bridge.bridge-nf-call-iptables is 1" if called else ""
