@@ -3,6 +3,7 @@
 import errno
 import threading
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from moby.contracts.ambient import Log
 from moby.errors import Conflict, HostUnfit, Unavailable
@@ -15,6 +16,7 @@ from moby_network_driver.bridge.watch import Watch
 
 __all__ = ["Bridge", "Firewall", "Publication"]
 
+_ROUTE_LOCALNET = "/proc/sys/net/ipv4/conf/{}/route_localnet"
 _LASTING = ("udp", "sctp")
 """Whose connections the kernel takes for the same ones, whoever answers; a new one of TCP is seen as such."""
 
@@ -79,18 +81,21 @@ class Firewall:
             self._bridges = {each.interface: each for each in bridges}
             self._ports = {_place(each): each for each in published}
             self._replace()
+            for each in self._bridges.values():
+                _route_loopback(each)
         self._say_hindrances(tuple(self._bridges.values()))
 
     def add(self, bridge: Bridge) -> None:
-        """Have a network in place of what was known by its bridge's name; say what hinders it.
+        """Have a network, whose bridge is there, in place of what was known by its name; say what hinders it.
 
-        For its ports to answer at 127.0.0.1 the bridge takes `route_localnet`, which is safe from now on.
+        Its bridge routes 127.0.0.0/8 from now on, so that its ports answer there.
         """
         with self._lock:
             before = self._bridges.get(bridge.interface)
             if before != bridge:
                 self._commit([*self._without(before), *(Add(each) for each in self._rules.of_bridge(bridge))])
                 self._bridges[bridge.interface] = bridge
+            _route_loopback(bridge)
         if before != bridge:
             self._say_hindrances([bridge])
 
@@ -200,3 +205,13 @@ def _opened() -> Nftables:
 
 def _place(port: Publication) -> tuple[str, str, int]:
     return port.protocol, port.host_address, port.host_port
+
+
+def _route_loopback(bridge: Bridge) -> None:
+    """Let what the host sends from 127.0.0.1 to a published port be answered; the table keeps others out of there."""
+    if bridge.internal:
+        return
+    try:
+        Path(_ROUTE_LOCALNET.format(bridge.interface)).write_text("1", encoding="ascii")
+    except FileNotFoundError:  # the bridge is about to be made, or somebody has just deleted it
+        return
