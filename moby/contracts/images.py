@@ -241,7 +241,8 @@ class Images(Protocol):
         """Fetch an image, or with neither tag nor digest all of a repository, and store it by its name and its digest.
 
         Its layers stay compressed as they come, several at a time. Of an index the platform's image is taken, the
-        host's where none is asked for; NotFound where there is none. What is here isn't fetched, what somebody else
+        host's where none is asked for; NotFound where there is none. A single image of another platform than was asked
+        for is stored, and then NotFound. What is here isn't fetched, what somebody else
         fetches is waited for, and a layer that an interrupted call began is gone on with. Each image is whole when its
         Progress comes; leaving the iterator early gives up the rest. May raise whatever an image registry does.
         """

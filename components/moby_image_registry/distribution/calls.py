@@ -75,7 +75,7 @@ class Calls:
                         yield response
                         return
                     if not service.mirror:
-                        failed(reference, response)
+                        failed(reference, response, known=credentials is not None)
             except (Unavailable, Denied, Invalid):
                 if not service.mirror:
                     raise
@@ -92,15 +92,12 @@ class Calls:
             return response.status, whole(response)
 
 
-def failed(reference: ImageReference, response: Answer) -> NoReturn:
-    """Raise what an answer that isn't good means for a reference, in docker's words."""
+def failed(reference: ImageReference, response: Answer, *, known: bool = True, sending: bool = False) -> NoReturn:
+    """Raise what an answer that isn't good means for a reference, in docker's words; `known` is who asks."""
     code, message = _told(response)
     name = familiar_name(reference)
     if response.status in (401, 403):
-        raise Denied(
-            f"pull access denied for {name}, repository does not exist or may require 'docker login': {message}",
-            hint=f"docker login {reference.domain}",
-        )
+        raise Denied(_denied(name, response, code, message, known, sending), hint=f"docker login {reference.domain}")
     if code in {"DIGEST_INVALID", "SIZE_INVALID"}:
         raise Corrupt(f"what was sent to {name} is not what its digest says: {message}")
     if response.status == 404 and code != "NAME_UNKNOWN":
@@ -112,6 +109,21 @@ def failed(reference: ImageReference, response: Answer) -> NoReturn:
     if response.status in (408, 429) or response.status >= 500:
         raise Unavailable(f"{reference.domain} can't serve {name} now: {message}", hint="try again later")
     raise Invalid(f"{reference.domain} refuses what is asked of {name}: status {response.status}: {message}")
+
+
+def _denied(name: str, response: Answer, code: str, message: str, known: bool, sending: bool) -> str:
+    challenges = read(response.headers.getlist("WWW-Authenticate"))
+    bearer = [each for each in challenges if each.scheme == "bearer"]
+    if not known and not bearer and any(each.scheme == "basic" for each in challenges):
+        return "no basic auth credentials" if sending else f"{name}: no basic auth credentials"
+    if any(each.parameters.get("error") == "insufficient_scope" for each in bearer):
+        code, message = "DENIED", "requested access to the resource is denied"
+    elif not code and response.status == 401:  # as a HEAD's answer, which has no body
+        code, message = "UNAUTHORIZED", "authentication required"
+    words = f"{code.lower().replace('_', ' ')}: {message}" if code else message
+    if sending or not (bearer or code == "DENIED" or response.status == 403):
+        return words
+    return f"pull access denied for {name}, repository does not exist or may require 'docker login': {words}"
 
 
 def _told(response: Answer) -> tuple[str, str]:

@@ -95,6 +95,10 @@ class Connections:
                     return
         raise self._unreachable(service, last)
 
+    def scheme(self, service: Service) -> str:
+        """Return how a service was reached last, else how it will be tried first."""
+        return self._works.get(service.host, service.schemes[0])
+
     def _rest(self, response: Answer) -> None:
         """Wait as long as the service asks for (RFC 9110, 10.2.3), within reason."""
         asked = response.headers.get("Retry-After", "")

@@ -17,7 +17,7 @@ from moby.errors import Corrupt, Denied, Invalid, NotFound, Unavailable
 from moby.oci import digest as digests
 from moby.oci.reference import familiar, familiar_name
 from moby_image_registry.distribution import saved
-from moby_image_registry.distribution.calls import PUSH, Calls, failed, scope_of, whole
+from moby_image_registry.distribution.calls import PUSH, Calls, scope_of, whole
 from moby_image_registry.distribution.connection import Asked, Connections, Wait
 from moby_image_registry.distribution.settings import Settings
 from moby_image_registry.distribution.uploads import Upload
@@ -39,7 +39,8 @@ class Distribution:
     def __init__(self, settings: Settings, clock: Clock, log: Log, wait: Wait = time.sleep) -> None:
         self._settings = settings
         self._log = log
-        self._calls = Calls(settings, Connections(settings, wait), clock)
+        self._connections = Connections(settings, wait)
+        self._calls = Calls(settings, self._connections, clock)
 
     def manifest(self, reference: ImageReference, credentials: Credentials | None = None) -> Manifest:
         """Fetch what a tag or a digest names."""
@@ -141,7 +142,7 @@ class Distribution:
             if response.status == 200:
                 return Pushed.EXISTED
             if response.status != 404:
-                failed(reference, response)
+                upload.failed(response)
         location = ""
         for source in sources:
             where = f"/v2/{reference.path}/blobs/uploads/?mount={quote(str(digest))}&from={quote(source.path, safe='')}"
@@ -162,7 +163,7 @@ class Distribution:
         upload = Upload(self._settings, self._calls, reference, scope_of(reference, PUSH), credentials)
         with upload.made(asked) as response:
             if response.status not in (200, 201):
-                failed(reference, response)
+                upload.failed(response)
             told = response.headers.get("Docker-Content-Digest", "")
         if told and told != str(manifest.digest):
             raise Corrupt(f"{reference.domain} has taken the manifest {manifest.digest} for {told[:100]}")
@@ -195,7 +196,8 @@ class Distribution:
             if response.status == 200:
                 return ""
             if response.status in (401, 403):
-                raise Denied(f"login attempt to https://{service.host}/v2/ failed with status: {response.status}")
+                where = f"{self._connections.scheme(service)}://{service.host}/v2/"
+                raise Denied(f"login attempt to {where} failed with status: {response.status} {response.reason}")
             raise Invalid(f"{service.host} is no image registry: status {response.status}")
 
     def saved(self, server: str) -> Credentials | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 from urllib.parse import quote, urljoin, urlsplit
 
 from moby.contracts.image_registry import Credentials
@@ -33,6 +33,10 @@ class Upload:
         """Lend the answer to a request."""
         return self._calls.made(self._service, asked, self._scope, self._credentials)
 
+    def failed(self, response: Answer) -> NoReturn:
+        """Raise what an answer that isn't good means."""
+        failed(self._reference, response, known=self._credentials is not None, sending=True)
+
     def send(
         self,
         location: str,
@@ -55,7 +59,7 @@ class Upload:
                 with self.made(Asked("PUT", joined, kind, body, size_bytes, again=False)) as response:
                     if response.status == 201:
                         return
-                    failed(self._reference, response)
+                    self.failed(response)
             except Unavailable:
                 if not left:
                     raise
@@ -63,7 +67,7 @@ class Upload:
     def _begun(self) -> str:
         with self.made(Asked("POST", f"/v2/{self._reference.path}/blobs/uploads/")) as response:
             if response.status != 202:
-                failed(self._reference, response)
+                self.failed(response)
             return self.location(response)
 
     def location(self, response: Answer) -> str:

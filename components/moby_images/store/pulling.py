@@ -61,14 +61,18 @@ class Pulling:
             wanted = [evolve(reference, tag=tag) for tag in self._registry.tags(reference, credentials)]
             if not wanted:
                 raise NotFound(f"{references.familiar_name(reference)} has no tags", hint="name a digest")
-        newer = False
+        newer, missed = False, ""
         for each in wanted:
             asked = _Asked(each, credentials, platform or Platform.host(), platform is not None)
-            newer = (yield from self._pull(asked)) or newer
-        familiar = references.familiar(wanted[0]) if len(wanted) == 1 else references.familiar_name(reference)
+            changed, missed = yield from self._pull(asked)
+            newer = newer or changed
+        one = bool(reference.tag or reference.digest)
+        familiar = references.familiar(wanted[0]) if one else references.familiar_name(reference)
         told = "Downloaded newer image for" if newer else "Image is up to date for"
         yield Progress(f"Status: {told} {familiar}", final=True)
         self._tell(reference, wanted)
+        if missed:
+            raise NotFound(missed, hint="it is there; what asks for no platform takes it")
 
     def _tell(self, reference: ImageReference, wanted: Sequence[ImageReference]) -> None:
         name = references.familiar_name(reference)
@@ -76,16 +80,16 @@ class Pulling:
         shown = references.familiar(wanted[0]) if reference.tag or reference.digest else name
         self._shared.parts.events.publish(Event("image", "pull", shown, {**labels, "name": name}))
 
-    def _pull(self, asked: _Asked) -> Generator[Progress, None, bool]:
-        """Pull one image; return whether anything changed by it."""
+    def _pull(self, asked: _Asked) -> Generator[Progress, None, tuple[bool, str]]:
+        """Pull one image; return whether anything changed by it, and why it isn't what was asked for, if so."""
         reference = asked.reference
         known = self._known(asked)
         top = None if known else self._registry.manifest(reference, asked.credentials)
         yield Progress(f"Pulling from {reference.path}", _label(reference), final=True)
         if top is None:
             assert known is not None
-            yield from self._said(known[1], known[0], asked)
-            return False
+            yield Progress(f"Digest: {known[1]}", final=True, image=known[0])
+            return False, _missed(asked, known[0])
         with self._shared.storing(), self._shared.parts.content.lease() as lease:
             crew = Crew()
             fetching = Fetching(self._shared, self._registry, reference, asked.credentials, lease, crew)
@@ -96,17 +100,8 @@ class Pulling:
             named = evolve(reference, tag="", digest=top.digest)
             names = (named,) if reference.digest else (reference, named)
             image, _ = self._storing.publish(evolve(found, names=names))
-        yield from self._said(top.digest, image, asked)
-        return former != image.id
-
-    def _said(self, digest: Digest, image: Image, asked: _Asked) -> Iterator[Progress]:
-        yield Progress(f"Digest: {digest}", final=True, image=image)
-        if asked.chosen and not rank(image.platform, asked.platform):
-            yield Progress(
-                f"WARNING: image with reference {references.familiar(asked.reference)} was found but does not match "
-                f"the specified platform: wanted {asked.platform}, actual: {image.platform}",
-                final=True,
-            )
+        yield Progress(f"Digest: {top.digest}", final=True, image=image)
+        return former != image.id, _missed(asked, image)
 
     def _known(self, asked: _Asked) -> tuple[Image, Digest] | None:
         """Return the image of a name, and its digest there, if it still is what the image registry has."""
@@ -116,7 +111,7 @@ class Pulling:
             return None
         image = catalog.image(former)
         if not rank(image.platform, asked.platform) or not self._is_whole(image):
-            return None
+            return None  # of an index there may be another one
         known = {
             each.digest for each in image.digests if (each.domain, each.path) == (reference.domain, reference.path)
         }
@@ -226,4 +221,14 @@ class Pulling:
 
 
 def _label(reference: ImageReference) -> str:
-    return str(reference.digest) if reference.digest else reference.tag
+    return references.familiar(reference) if reference.digest else reference.tag
+
+
+def _missed(asked: _Asked, image: Image) -> str:
+    """Return what docker says where the one image that a name has is for another platform than was asked for."""
+    if not asked.chosen or rank(image.platform, asked.platform):
+        return ""
+    return (
+        f"image with reference {references.familiar(asked.reference)} was found but does not match the specified "
+        f"platform: wanted {asked.platform}, actual: {image.platform}"
+    )
