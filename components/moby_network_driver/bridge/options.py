@@ -1,0 +1,92 @@
+"""Options of bridge networks, in Docker's words."""
+
+import ipaddress
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from moby.contracts.network_driver import Attachment, Segment
+from moby.errors import Invalid
+from moby_network_driver.bridge.plugin import Config
+from moby_network_driver.interfaces import words
+from moby_network_driver.interfaces.inside import SYSCTLS
+
+__all__ = ["PREDEFINED", "Settings", "check", "check_endpoint", "predefined_options", "settings_of"]
+
+PREDEFINED = "bridge"
+_BRIDGE = "com.docker.network.bridge."
+_NAME, _ICC, _MASQUERADE = f"{_BRIDGE}name", f"{_BRIDGE}enable_icc", f"{_BRIDGE}enable_ip_masquerade"
+_BINDING, _INHIBIT, _DEFAULT = f"{_BRIDGE}host_binding_ipv4", f"{_BRIDGE}inhibit_ipv4", f"{_BRIDGE}default_bridge"
+_MODES = (f"{_BRIDGE}gateway_mode_ipv4", f"{_BRIDGE}gateway_mode_ipv6")
+_MTU = "com.docker.network.driver.mtu"
+_PREFIX, _LONG_PREFIX = "com.docker.network.container_iface_prefix", "com.docker.network.container_interface_prefix"
+_KNOWN = frozenset({_NAME, _ICC, _MASQUERADE, _BINDING, _INHIBIT, _DEFAULT, *_MODES, _MTU, _PREFIX, _LONG_PREFIX})
+_OF_ENDPOINTS = frozenset({SYSCTLS, "com.docker.network.endpoint.ifname"})
+_GATEWAY_MODES = ("nat",)
+
+
+@frozen
+class Settings:
+    """How one network is to be."""
+
+    device: str
+    """The bridge's name."""
+    icc: bool = True
+    """Whether its containers reach each other."""
+    masquerade: bool = True
+    inhibit_ipv4: bool = False
+    """Whether the bridge has no IPv4 address, since somebody else is the gateway."""
+    mtu: int = 0
+    """0 is that of the host's way out."""
+
+
+def check(options: Mapping[str, str]) -> None:
+    """Refuse what isn't known or can't be; Invalid."""
+    words.known(options, _KNOWN, "bridge")
+    for each in (_ICC, _MASQUERADE, _INHIBIT, _DEFAULT):
+        words.truth(options, each, True)
+    for each in (_NAME, _PREFIX, _LONG_PREFIX):
+        words.interface_name(options, each, "")
+    words.mtu(options, _MTU, 0)
+    for each in _MODES:
+        words.choice(options, each, _GATEWAY_MODES)
+    _binding(options.get(_BINDING, ""))
+
+
+def _binding(text: str) -> None:
+    if not text:
+        return
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        raise Invalid(f"{_BINDING} is {text!r}, which is no IPv4 address", hint="as 127.0.0.1") from None
+
+
+def check_endpoint(attachment: Attachment) -> None:
+    """Refuse options of an endpoint that nobody knows; Invalid."""
+    words.known(attachment.options, _OF_ENDPOINTS, "place on a bridge")
+
+
+def predefined_options(config: Config) -> dict[str, str]:
+    """Return the options of the network that is there from the start."""
+    found = {_DEFAULT: "true", _ICC: str(config.icc).lower(), _MASQUERADE: str(config.ip_masquerade).lower()}
+    found |= {_BINDING: config.host_binding_ipv4} if config.host_binding_ipv4 else {}
+    found |= {_NAME: config.device} if config.device else {}
+    check(found)
+    return found
+
+
+def settings_of(segment: Segment, config: Config) -> Settings:
+    """Read a network's options."""
+    options = segment.options
+    check(options)
+    mtu = words.mtu(options, _MTU, config.mtu)
+    if any(":" in each.subnet for each in segment.pools):
+        words.enough_for_ipv6(_MTU, mtu)
+    return Settings(
+        words.interface_name(options, _NAME, f"br-{segment.id[:12]}"),
+        words.truth(options, _ICC, True),
+        words.truth(options, _MASQUERADE, True),
+        words.truth(options, _INHIBIT, False),
+        mtu,
+    )

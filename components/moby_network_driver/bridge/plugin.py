@@ -1,0 +1,43 @@
+"""The component `network-driver/bridge`."""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from moby.component import Component
+from moby.contracts.ambient import Log, Place
+from moby.contracts.network_driver import NetworkDriver
+from moby.hookspecs import hookimpl
+
+__all__ = ["Config", "make", "moby_components"]
+
+
+@frozen
+class Config:
+    """Options of `network-driver/bridge`."""
+
+    device: str = ""
+    """Name of the bridge of the network `bridge`; empty is one that no other engine has."""
+    icc: bool = True
+    """Whether containers on the network `bridge` reach each other."""
+    ip_masquerade: bool = True
+    """Whether containers on the network `bridge` have the host's address for others."""
+    host_binding_ipv4: str = ""
+    """Address by which ports of containers on the network `bridge` are published; empty is all of the host's."""
+    mtu: int = 0
+    """Largest packet of networks that don't say; 0 is what the host's way out takes, at most 1500."""
+    ip_forward: bool = True
+    """Whether the host is made to forward packets, without which no container gets beyond it."""
+
+
+def make(config: Config, *, place: Place, log: Log) -> NetworkDriver:
+    """Puts containers on bridges of the host's, with the world beyond it by NAT, and publishes their ports."""
+    from moby_network_driver.bridge.driver import BridgeNetworks
+
+    return BridgeNetworks(config, place, log)
+
+
+@hookimpl
+def moby_components() -> Iterable[Component]:
+    """Return this module's components."""
+    return [Component(name="bridge", factory=make)]

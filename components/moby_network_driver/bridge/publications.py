@@ -1,0 +1,26 @@
+"""What the firewall is told of networks and attachments."""
+
+import ipaddress
+
+from moby.contracts.network_driver import Attachment, Segment
+from moby_network_driver.bridge.firewall import Bridge, Publication
+from moby_network_driver.bridge.options import Settings
+
+__all__ = ["firewalled", "publications"]
+
+
+def firewalled(segment: Segment, settings: Settings) -> Bridge:
+    """Return a network as the firewall knows one."""
+    subnets = tuple(each.subnet for each in segment.pools)
+    return Bridge(settings.device, subnets, segment.internal, not settings.icc, settings.masquerade)
+
+
+def publications(attachment: Attachment) -> tuple[Publication, ...]:
+    """Return where its ports lead; one in whose family the container has no address is led by no rule."""
+    by_version = {each.version: str(each.ip) for each in map(ipaddress.ip_interface, attachment.addresses)}
+    found = []
+    for port in attachment.ports:
+        to = by_version.get(ipaddress.ip_address(port.host_address).version)
+        if to:
+            found.append(Publication(port.protocol, port.host_address, port.host_port, to, port.container_port))
+    return tuple(found)

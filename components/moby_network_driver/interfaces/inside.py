@@ -1,0 +1,94 @@
+"""What is done inside a container's network namespace: an interface gets its addresses, and comes up."""
+
+import re
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from moby.contracts.types import Fd
+from moby.errors import Conflict, Invalid
+from moby.host import network_settings
+from moby.host.elsewhere import in_namespace
+from moby.host.netlink import Channel
+from moby.host.rtnetlink import addresses, links
+
+__all__ = ["SYSCTLS", "Interface", "absent", "configure", "has", "remove", "settings_of"]
+
+SYSCTLS = "com.docker.network.endpoint.sysctls"
+_SETTING = re.compile(r"net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.IFNAME\.([a-z0-9_]+)")
+
+
+@frozen
+class Interface:
+    """How an interface is to be, that is in the namespace already."""
+
+    name: str
+    made_as: str = ""
+    """Its name so far, where that is another one."""
+    addresses: tuple[str, ...] = ()
+    """With prefixes."""
+    alias: str = ""
+    settings: Mapping[tuple[str, ...], str] = field(factory=dict)
+
+
+def settings_of(options: Mapping[str, str], interface: str) -> dict[tuple[str, ...], str]:
+    """Read `net.ipv4.conf.IFNAME.log_martians=1,...` (docker run --network name=...,driver-opt=...)."""
+    found: dict[tuple[str, ...], str] = {}
+    for each in filter(None, options.get(SYSCTLS, "").split(",")):
+        key, sign, value = each.partition("=")
+        match = _SETTING.fullmatch(key.strip())
+        if not match or not sign:
+            raise Invalid(
+                f"{SYSCTLS}: {each!r} is no setting of an interface", hint="as net.ipv4.conf.IFNAME.arp_ignore=1"
+            )
+        found[match[1], match[2], interface, match[3]] = value.strip()
+    return found
+
+
+def configure(namespace: Fd, interface: Interface) -> None:
+    """Have an interface be as it should, and up. OSError as the kernel has it."""
+    in_namespace(namespace, lambda: _configure(interface))
+
+
+def _configure(interface: Interface) -> None:
+    with Channel() as channel:
+        index = links.index_of(channel, interface.made_as or interface.name)
+        if interface.made_as:
+            channel.run(links.change(index, name=interface.name))
+        _settle(interface)
+        channel.run(
+            links.change(index, announces=True, alias=interface.alias or None, what=interface.name),
+            *(addresses.add(index, each) for each in interface.addresses),
+            links.change(index, up=True, what=interface.name),
+        )
+
+
+def _settle(interface: Interface) -> None:
+    """Make an interface's settings: with no IPv6 address it has no IPv6 at all, and it never listens to routers."""
+    ipv6 = any(":" in each for each in interface.addresses)
+    if network_settings.read("ipv6", "conf", interface.name, "disable_ipv6"):
+        wanted = {"disable_ipv6": "0", "accept_ra": "0", "ndisc_notify": "1"} if ipv6 else {"disable_ipv6": "1"}
+        for name, value in wanted.items():
+            network_settings.set_to(value, "ipv6", "conf", interface.name, name)
+    for parts, value in interface.settings.items():
+        network_settings.set_to(value, *parts)
+
+
+def has(namespace: Fd, name: str) -> bool:
+    """Whether there is an interface of this name in a namespace."""
+    with in_namespace(namespace, Channel) as channel:
+        return links.look_up(channel, name) is not None
+
+
+def absent(namespace: Fd, name: str) -> None:
+    """Conflict where there is an interface of this name in a namespace."""
+    if has(namespace, name):
+        raise Conflict(f"interface {name} exists already in the container", hint="give this one another name")
+
+
+def remove(namespace: Fd, alias: str) -> None:
+    """Delete the interface with this alias from a namespace; nothing where there is none."""
+    with in_namespace(namespace, Channel) as channel:
+        for each in links.dump(channel):
+            if each.alias == alias:
+                channel.run(links.delete(each.index, each.name))
