@@ -1,18 +1,46 @@
-"""Mounts seen by a copy of this process, in a mount namespace of its own, so that a test can leave none."""
+"""Mount namespaces of a test's own, so that it can leave no mount: of this process, or of a copy of it."""
 
 import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from moby.contracts.types import Mount
 from moby.host import mounts as kernel
-from moby.host.namespaces import FLAGS, unshare
+from moby.host.namespaces import FLAGS, join, unshare
 from moby.host.overlay import mount_root
 
-__all__ = ["mounted"]
+__all__ = ["mounted", "own_mounts"]
+
+_FS = 0x200
+"""CLONE_FS: the working folder and the root, which threads share (clone(2))."""
+
+
+@contextmanager
+def own_mounts() -> Iterator[None]:
+    """Have this thread, and what it starts, live in a mount namespace of their own; an ordinary user stays where it is.
+
+    What is mounted meanwhile goes with the last process in it. As on most hosts, it shares mounts with its copies.
+    """
+    if os.geteuid():
+        yield
+        return
+    before = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    folder = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    try:
+        unshare(FLAGS["mount"])
+        kernel.set_propagation("/", "rprivate")
+        kernel.set_propagation("/", "rshared")
+        yield
+    finally:
+        unshare(_FS)  # a thread that is left would keep this one from leaving (setns(2))
+        join(before, FLAGS["mount"])
+        os.fchdir(folder)
+        os.close(folder)
+        os.close(before)
 
 
 def mounted(mounts: Sequence[Mount], folder: Path, run: Callable[[Path], object]) -> None:

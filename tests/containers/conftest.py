@@ -2,6 +2,14 @@ import pytest
 from containers_engine import Engine
 
 from moby.testing.bundles import PROGRAMS, make_rootfs
+from moby.testing.mounted import own_mounts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def apart():
+    """Engines here mount in the namespace that they find."""
+    with own_mounts():
+        yield
 
 
 @pytest.fixture(scope="session")

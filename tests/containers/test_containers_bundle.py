@@ -249,9 +249,7 @@ def test_binds(engine, tmp_path):
 def test_propagation(engine, tmp_path):
     (tmp_path / "shared").mkdir()
     asked = MountRequest("bind", "/in", str(tmp_path / "shared"), propagation="rslave")
-    assert "master:" in lines(engine, "grep ' /in ' /proc/self/mountinfo", mounts=(asked,))[0] or os.system(
-        f"findmnt -no PROPAGATION -T {tmp_path} | grep -q private"
-    ) == 0  # fmt: skip
+    assert "master:" in lines(engine, "grep ' /in ' /proc/self/mountinfo", mounts=(asked,))[0]
 
 
 @pytest.mark.parametrize(

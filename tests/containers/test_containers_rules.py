@@ -303,7 +303,8 @@ def test_why_a_program_cannot_be_run(cause, program, words, code):
 
 
 def test_what_is_not_about_the_program_is_left_alone():
-    for error in (Invalid("x", problems=(Problem("p"),)), Invalid("the hook /h failed"), Conflict("x")):
+    mount = Invalid("cannot mount bind on /a (config.json: mounts[4]): No such file or directory: /a")
+    for error in (Invalid("x", problems=(Problem("p"),)), Invalid("the hook /h failed"), mount, Conflict("x")):
         with pytest.raises(type(error)) as caught, telling("a"):
             raise error
         assert caught.value is error

@@ -5,15 +5,15 @@ import os
 import shlex
 from pathlib import Path
 
-from attrs import evolve
 from moby_runtime.crun import CRUN
 from moby_runtime.oci_command.runtime import OciCommand
 from moby_runtime.runc import RUNC
 from peers import binaries
 
 from moby.contracts.runtime import RuntimeFeature
-from moby.host import mounts, namespaces
+from moby.host import mounts
 from moby.host.cgroups import hierarchies, version
+from moby.testing.mounted import own_mounts
 
 TOOLS = {tool.name: tool for tool in (RUNC, CRUN)}
 
@@ -32,12 +32,22 @@ def binary(name, folder):
 def maker(name, folder, monkeypatch):
     """Return what makes runtimes that drive a command, which finds CRIU on PATH for as long as the test lasts."""
     path, tool = binary(name, folder), TOOLS[name]
-    if binaries.find("criu") is None:
-        tool = evolve(tool, features=tuple(each for each in tool.features if each != RuntimeFeature.CHECKPOINT))
-    else:
+    return with_criu(lambda place: OciCommand(place, tool, path), folder, monkeypatch)
+
+
+def with_criu(make, folder, monkeypatch):
+    """Return what makes runtimes that find CRIU on PATH for as long as the test lasts, or don't offer what needs it."""
+    if binaries.find("criu") is not None:
         binary("criu", folder)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return lambda place: OciCommand(place, tool, path)
+        return make
+
+    def without(place):
+        made = make(place)
+        made.features -= {RuntimeFeature.CHECKPOINT}
+        return made
+
+    return without
 
 
 @contextlib.contextmanager
@@ -46,16 +56,8 @@ def without_hybrid():
     if version(hierarchies()) != "hybrid":
         yield
         return
-    before = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    folder = Path.cwd()
-    try:
-        namespaces.unshare(namespaces.FLAGS["mount"])
-        mounts.set_propagation("/", "rslave")
+    with own_mounts():
         for tree in hierarchies():
             if tree.version == 2:
                 mounts.unmount(str(tree.mount), detach=True)
         yield
-    finally:
-        namespaces.join(before, namespaces.FLAGS["mount"])
-        os.close(before)
-        os.chdir(folder)

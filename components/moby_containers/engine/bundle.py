@@ -234,6 +234,8 @@ def _mounts(config: ContainerConfig, settled: Settled) -> list[dict[str, Any]]:
                 continue
             mount = settled.shm
         elif each.destination == "/dev/mqueue" and "ipc" not in settled.namespaces:
+            if not Path("/dev/mqueue").is_dir():
+                continue  # a host that mounts none has none to share
             mount = Mount("/dev/mqueue", "/dev/mqueue", "bind", ("rbind", "nosuid", "noexec", "nodev"))
         elif config.privileged and each.destination in ("/sys", "/sys/fs/cgroup"):
             mount = Mount(each.destination, each.source, each.type, tuple(o for o in each.options if o != "ro"))

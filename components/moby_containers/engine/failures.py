@@ -37,7 +37,7 @@ def exit_code(error: BaseException) -> int:
 
 
 def _told(error: Invalid, program: str, cwd: str, *, exec_: bool) -> Invalid:
-    if error.problems:
+    if error.problems or "config.json: mounts" in error.message:
         return error
     cause = error.__cause__
     if isinstance(cause, OSError):
