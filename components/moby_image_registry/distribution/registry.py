@@ -15,8 +15,8 @@ from moby.contracts.image_registry import Credentials, Manifest, Pushed
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Corrupt, Denied, Invalid, NotFound, Unavailable
 from moby.oci import digest as digests
+from moby.oci import logins
 from moby.oci.reference import familiar, familiar_name
-from moby_image_registry.distribution import saved
 from moby_image_registry.distribution.calls import PUSH, Calls, scope_of, whole
 from moby_image_registry.distribution.connection import Asked, Connections, Wait
 from moby_image_registry.distribution.settings import Settings
@@ -202,7 +202,7 @@ class Distribution:
 
     def saved(self, server: str) -> Credentials | None:
         """Return what `docker login` has saved for a service."""
-        return saved.saved(server)
+        return logins.saved(server)
 
 
 def _manifest_path(reference: ImageReference) -> str:

@@ -10,11 +10,9 @@ from attrs import field, frozen
 from moby.errors import Invalid
 from moby.oci.reference import DEFAULT_DOMAIN
 
-__all__ = ["HUB_KEY", "Service", "Settings", "key_of"]
+__all__ = ["Service", "Settings"]
 
 HUB = "registry-1.docker.io"
-HUB_KEY = "https://index.docker.io/v1/"
-"""By which docker's config.json knows Docker Hub."""
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 _URL = re.compile(r"(https?)://([^/?#@\s]+)(/[A-Za-z0-9._/-]*)?")
 
@@ -90,8 +88,3 @@ class Settings:
                 raise Invalid(f"{certificate} has no key beside it", hint=f"put it at {key}")
             shown.append((certificate, key))
         return trusted, shown
-
-
-def key_of(domain: str) -> str:
-    """Return by which name docker's config.json has the credentials of a domain."""
-    return HUB_KEY if domain in (DEFAULT_DOMAIN, HUB, "index.docker.io", HUB_KEY) else domain

@@ -7,6 +7,7 @@ from moby.contracts.containers import Status
 from moby.contracts.images import Image, Progress
 from moby.contracts.types import Platform
 from moby.errors import Invalid, MobyError
+from moby.host.progress_lines import bar
 from moby.oci.reference import familiar, parse
 from moby_frontend.docker.call import Call, Reply, Version, empty, encode, reply_json, stream
 from moby_frontend.docker.failures import message
@@ -279,26 +280,8 @@ def shown_progress(progress: Progress) -> dict[str, Any]:
     detail |= {"total": progress.total} if progress.total else {}
     shown: dict[str, Any] = {"status": progress.status, "progressDetail": detail}
     if detail:
-        shown["progress"] = _bar(progress.current, progress.total)
+        shown["progress"] = bar(progress.current, progress.total)
     return shown | ({"id": progress.id} if progress.id else {})
-
-
-def _bar(current: int, total: int) -> str:
-    """Return what old clients print (pkg/jsonmessage)."""
-    if not total:
-        return _human(current).rjust(8)
-    done = min(50, 50 * current // total)
-    bar = "=" * done + ">" + " " * (50 - done)
-    return f"[{bar}] {_human(current).rjust(8)}/{_human(total)}"
-
-
-def _human(size: float) -> str:
-    """Return a size with four digits (go-units, HumanSize)."""
-    units = iter(("B", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while size >= 1000 and (more := next(units, "")):
-        size, unit = size / 1000, more
-    return f"{size:.4g}{unit}"
 
 
 def shown_error(error: Exception) -> dict[str, Any]:
