@@ -19,7 +19,7 @@ from moby.host.rtnetlink.addresses import Address
 from moby.host.rtnetlink.links import Device, Peer
 from moby.host.rtnetlink.neighbours import Entry, Neighbour
 from moby.host.rtnetlink.routes import Route
-from moby.testing.network_namespaces import fresh_namespace, own_namespace
+from moby.testing.net_namespaces import new_network, own_network
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making network namespaces takes root")
 MAC = "02:42:ac:12:00:02"
@@ -27,7 +27,7 @@ MAC = "02:42:ac:12:00:02"
 
 @pytest.fixture(autouse=True)
 def namespace():
-    with own_namespace():
+    with own_network():
         yield
 
 
@@ -39,7 +39,7 @@ def channel():
 
 @pytest.fixture
 def other():
-    found = fresh_namespace()
+    found = new_network()
     yield found
     os.close(found)
 
