@@ -2,6 +2,7 @@
 
 from moby.contracts.runtime import RuntimeFeature
 from moby_runtime.oci_command.tool import NEVER, Tool
+from moby_runtime.records.offers import COMMON
 
 __all__ = ["CRUN"]
 
@@ -9,24 +10,7 @@ CRUN = Tool(
     name="crun",
     package="crun",
     oldest=(1, 14),
-    features=(
-        RuntimeFeature.CGROUPS,
-        RuntimeFeature.EXEC,
-        RuntimeFeature.EXTRA_FDS,
-        RuntimeFeature.HOOKS,
-        RuntimeFeature.JOINING,
-        RuntimeFeature.NOEXEC,
-        RuntimeFeature.OOM,
-        RuntimeFeature.PAUSE,
-        RuntimeFeature.ROOTLESS,
-        RuntimeFeature.SECCOMP,
-        RuntimeFeature.STATS,
-        RuntimeFeature.TERMINAL,
-        RuntimeFeature.TIMENS,
-        RuntimeFeature.UPDATE,
-        RuntimeFeature.USERNS,
-        RuntimeFeature.USERS,
-    ),
+    features=(*COMMON, RuntimeFeature.TIMENS),
     since=(
         ("vm", NEVER),
         ("process.execCPUAffinity", (1, 20)),

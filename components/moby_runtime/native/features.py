@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from moby.contracts.runtime_values import RuntimeFeature
+from moby_runtime.records.offers import COMMON
 
 TYPE_CHECKING = False
 
 __all__ = ["FEATURES"]
 
-FEATURES = (
-    RuntimeFeature.CGROUPS,
-    RuntimeFeature.EXEC,
-    RuntimeFeature.EXTRA_FDS,
-    RuntimeFeature.HOOKS,
-    RuntimeFeature.JOINING,
-    RuntimeFeature.NOEXEC,
-    RuntimeFeature.OOM,
-    RuntimeFeature.PAUSE,
-    RuntimeFeature.ROOTLESS,
-    RuntimeFeature.SECCOMP,
-    RuntimeFeature.STATS,
-    RuntimeFeature.TERMINAL,
-    RuntimeFeature.TIMENS,
-    RuntimeFeature.UPDATE,
-    RuntimeFeature.USERNS,
-    RuntimeFeature.USERS,
-)
+FEATURES = (*COMMON, RuntimeFeature.CHECKPOINT, RuntimeFeature.TIMENS)
 """What it offers; the plugin declares the same."""

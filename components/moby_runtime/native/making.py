@@ -11,6 +11,7 @@ from moby.errors import Invalid
 from moby.host import processes
 from moby.host.blocks import Undo
 from moby.host.cgroups import Group
+from moby.host.lean import signals
 from moby.values import evolve
 from moby_runtime.native import inside, launch, placement, sources
 from moby_runtime.native.failures import Failed, Failure, cause_of, doing, error_of, not_run
@@ -25,11 +26,13 @@ from moby_runtime.records.first import boot_id
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from typing import Any, NoReturn
 
     from moby.contracts.streams import Stdio
     from moby.oci.seccomp.filter import Filter
     from moby_runtime.native.console import Console
+    from moby_runtime.native.dumping import Wishes
     from moby_runtime.native.hooks import Hooks
     from moby_runtime.native.scopes import Scope
 
@@ -116,6 +119,42 @@ class Maker:
         terminal = console.receive() if console else -1
         lent.close()
         return _kept(child, terminal, undo)
+
+    def restore(self, container_id: str, spec: Spec, stdio: Stdio, image: Path, wishes: Wishes) -> Process:
+        """Make a container of an image; as Native.restore."""
+        _check_terminal(spec.process, stdio)
+        try:
+            with Undo() as undo:
+                return self._restore(container_id, spec, stdio, image, wishes, undo)
+        except Failed as error:
+            raise error_of(error.failure, user_namespace=spec.user_namespace) from error
+
+    def _restore(self, container_id: str, spec: Spec, stdio: Stdio, image: Path, wishes: Wishes, undo: Undo) -> Process:
+        from moby_runtime.native import restoring
+
+        scope = self._scope(container_id, spec)
+        path = "" if scope else placement.path_of(self._records.root, self._engine, container_id, spec)
+        planned = None if scope else placement.plan(path, spec)
+        record = _intent(container_id, spec, planned.folders if planned else (), scope)
+        _need(spec.process, spec.seccomp, spec.mount_label)
+        self._records.reserve(record)
+        undo.callback(self._records.remove, container_id)
+        placement.tell_without_effect(spec.resources, self._warn)
+        group = placement.make(planned, undo) if planned else scope.group if scope else Group(())
+        undo.callback(group.kill, signals.SIGKILL)
+
+        def enter(pid: int) -> None:
+            if scope is not None:
+                scope.enter(pid, spec.resources, undo)
+            placement.limit(group, spec)
+
+        restorer = restoring.Restorer(
+            spec, self._records.path(container_id), image, wishes, _hooks(container_id, spec),
+            lambda pid: self._record(record, pid, group),
+        )  # fmt: skip
+        process = restorer.restore(stdio, group if planned else Group(()), group, enter, undo)
+        undo.pop_all()
+        return process
 
     def _scope(self, container_id: str, spec: Spec) -> Scope | None:
         """Choose the unit that holds the container where systemd is to make its group."""

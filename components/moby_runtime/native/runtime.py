@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from moby.errors import Conflict, HostUnfit, Invalid, NotFound, Unavailable, Unsupported
+from moby.errors import Conflict, HostUnfit, Invalid, NotFound, Unavailable
 from moby.host import processes
 from moby.host.blocks import suppress
 from moby.host.lean import signals, sockets
@@ -48,6 +48,7 @@ _PATIENCE_S = 60.0
 """Far more than any start needs, however busy the machine."""
 
 _NONE: Mapping[str, str] = {}
+_NOTHING: Mapping[str, bool] = {}
 
 # What only makes containers is imported by those calls: a command that asks or kills is done sooner without it.
 
@@ -327,20 +328,56 @@ class Native:
         return watch_oom(group_of(record), container_id)
 
     def checkpoint(
-        self, container_id: str, image: Path, options: CheckpointOptions, *, leave_running: bool = False
+        self,
+        container_id: str,
+        image: Path,
+        options: CheckpointOptions,
+        *,
+        leave_running: bool = False,
+        work: str = "",
+        more: Mapping[str, bool] = _NOTHING,
     ) -> None:
-        """Refuse; as Runtime.checkpoint."""
-        raise _lacking("checkpoint")
+        """Write an image of a running container; as Runtime.checkpoint.
+
+        CRIU's log is left in the folder `work`, where one is named; `more` are switches as CRIU calls them.
+        """
+        from moby_runtime.native import dumping
+        from moby_runtime.native.spec import read
+
+        record = self._in_state(container_id, RUNNING, "written into an image")
+        dumping.fit()
+        spec = read(record.bundle)
+        dumping.refuse(spec)
+        with telling(f"write an image of the container {container_id}"), dumping.log_folder(work) as folder:
+            wishes = dumping.Wishes({**dumping.switches_of(options), **more}, folder, leave_running)
+            dumping.dump(record, spec, image, wishes)
 
     def restore(
-        self, container_id: str, bundle: Path, image: Path, stdio: Stdio, options: CheckpointOptions
+        self,
+        container_id: str,
+        bundle: Path,
+        image: Path,
+        stdio: Stdio,
+        options: CheckpointOptions,
+        *,
+        work: str = "",
+        more: Mapping[str, bool] = _NOTHING,
     ) -> Process:
-        """Refuse; as Runtime.restore."""
-        raise _lacking("checkpoint")
+        """Make a running container of an image; as Runtime.restore, and as `checkpoint`."""
+        from moby_runtime.images import folders
+        from moby_runtime.native import dumping
+        from moby_runtime.native.making import Maker
+        from moby_runtime.native.spec import read
 
-
-def _lacking(feature: str) -> Unsupported:
-    return Unsupported(f"the native runtime has no {feature}", hint=f"choose a runtime that offers {feature}")
+        self._records.path(container_id)
+        dumping.fit()
+        folders.check(image)
+        spec = read(bundle)
+        dumping.refuse(spec)
+        maker = Maker(self._engine, self._records, self._warn, systemd=self._systemd)
+        with telling(f"make the container {container_id}"), dumping.log_folder(work) as folder:
+            wishes = dumping.Wishes({**dumping.switches_of(options), **more}, folder)
+            return maker.restore(container_id, spec, stdio, image, wishes)
 
 
 def _next(connection: sockets.socket) -> bytes:

@@ -2,6 +2,7 @@
 
 from moby.contracts.runtime import RuntimeFeature
 from moby_runtime.oci_command.tool import NEVER, Tool
+from moby_runtime.records.offers import COMMON
 
 __all__ = ["RUNC"]
 
@@ -9,24 +10,7 @@ RUNC = Tool(
     name="runc",
     package="runc",
     oldest=(1, 1),
-    features=(
-        RuntimeFeature.CGROUPS,
-        RuntimeFeature.CHECKPOINT,
-        RuntimeFeature.EXEC,
-        RuntimeFeature.EXTRA_FDS,
-        RuntimeFeature.HOOKS,
-        RuntimeFeature.JOINING,
-        RuntimeFeature.NOEXEC,
-        RuntimeFeature.OOM,
-        RuntimeFeature.PAUSE,
-        RuntimeFeature.ROOTLESS,
-        RuntimeFeature.SECCOMP,
-        RuntimeFeature.STATS,
-        RuntimeFeature.TERMINAL,
-        RuntimeFeature.UPDATE,
-        RuntimeFeature.USERNS,
-        RuntimeFeature.USERS,
-    ),
+    features=(*COMMON, RuntimeFeature.CHECKPOINT),
     since=(
         ("vm", NEVER),
         ("linux.timeOffsets", (1, 2)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from moby.errors import Conflict, Invalid, Unsupported
+from moby.errors import Conflict, Invalid
 from moby.host.blocks import Undo
 from moby.host.lean import signals
 from moby_runtime.native.cli.containers import native
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from moby_runtime.native.cli.main import Call
 
-__all__ = ["checkpoint", "delete", "kill", "pause", "resume", "start"]
+__all__ = ["delete", "kill", "pause", "resume", "start"]
 
 
 def start(call: Call) -> int:
@@ -84,8 +84,3 @@ def delete(call: Call) -> int:
         force = runtime.look(container_id)[0] == CREATED
     runtime.delete(container_id, force=force)
     return 0
-
-
-def checkpoint(call: Call) -> int:
-    """Refuse: processes can't be stored."""
-    raise Unsupported("the native runtime can't checkpoint and restore containers", hint="use runc or crun for that")

@@ -46,7 +46,7 @@ def print_usage(name: str = "", file: TextIO | None = None) -> int:
             "",
             "verbs:",
         ]
-        lines += [f"  {each:10} {VERBS[each].summary}" for each in VERBS if VERBS[each].summary]
+        lines += [f"  {each:10} {VERBS[each].summary}" for each in VERBS]
         lines += ["", "flags:", *_lines(GLOBAL)]
     else:
         lines = [f"usage: moby-runtime {name} [FLAG...] {verb.usage}".rstrip(), "", verb.summary]

@@ -107,15 +107,29 @@ _UPDATE: tuple[Flag, ...] = (
     ("mem-bw-schema", "", TEXT, "Intel RDT: schema of memory bandwidth"),
 )
 _FORMAT: Flag = ("format", "f", TEXT, "table (the default) or json")
+_IMAGE: tuple[Flag, ...] = (
+    ("image-path", "", TEXT, "folder of the image, else ./checkpoint"),
+    ("work-path", "", TEXT, "folder for CRIU's log, which else is read for errors alone"),
+    ("tcp-established", "", SWITCH, "with connections of TCP"),
+    ("ext-unix-sk", "", SWITCH, "with Unix sockets whose other end is outside"),
+    ("shell-job", "", SWITCH, "with a terminal that isn't the container's own"),
+    ("file-locks", "", SWITCH, "with locks of files"),
+    ("link-remap", "", SWITCH, "with files that are open and have no name any more"),
+    ("manage-cgroups-mode", "", TEXT, "soft, which it is"),
+    ("empty-ns", "", LIST, "network, which is made anew anyway"),
+    ("auto-dedup", "", SWITCH, ""), ("lazy-pages", "", SWITCH, ""),
+)  # fmt: skip
 _CHECKPOINT: tuple[Flag, ...] = (
+    *_IMAGE,
+    ("leave-running", "", SWITCH, "don't stop the container"),
+    ("tcp-skip-in-flight", "", SWITCH, "without connections that are being made"),
+    ("parent-path", "", TEXT, ""), ("page-server", "", TEXT, ""), ("status-fd", "", NUMBER, ""),
+    ("pre-dump", "", SWITCH, ""),
+)  # fmt: skip
+_RESTORE: tuple[Flag, ...] = (
     *_RUN,
-    ("image-path", "", TEXT, ""), ("work-path", "", TEXT, ""), ("parent-path", "", TEXT, ""),
-    ("leave-running", "", SWITCH, ""), ("tcp-established", "", SWITCH, ""), ("tcp-skip-in-flight", "", SWITCH, ""),
-    ("link-remap", "", SWITCH, ""), ("ext-unix-sk", "", SWITCH, ""), ("shell-job", "", SWITCH, ""),
-    ("lazy-pages", "", SWITCH, ""), ("status-fd", "", NUMBER, ""), ("page-server", "", TEXT, ""),
-    ("file-locks", "", SWITCH, ""), ("pre-dump", "", SWITCH, ""), ("manage-cgroups-mode", "", TEXT, ""),
-    ("empty-ns", "", LIST, ""), ("auto-dedup", "", SWITCH, ""), ("lsm-profile", "", TEXT, ""),
-    ("lsm-mount-context", "", TEXT, ""),
+    *_IMAGE,
+    ("lsm-profile", "", TEXT, ""), ("lsm-mount-context", "", TEXT, ""),
 )  # fmt: skip
 
 VERBS = {
@@ -156,7 +170,9 @@ VERBS = {
         (0, 0),
     ),
     "features": Verb("features", "print what this runtime can do, as JSON", "", (), (0, 0)),
-    "checkpoint": Verb("lifecycle", "", "ID", _CHECKPOINT, function="checkpoint"),
-    "restore": Verb("lifecycle", "", "ID", _CHECKPOINT, function="checkpoint"),
+    "checkpoint": Verb(
+        "images", "write the processes of a container into an image", "ID", _CHECKPOINT, function="checkpoint"
+    ),
+    "restore": Verb("images", "make a container of an image", "ID", _RESTORE, function="restore"),
 }  # fmt: skip
-"""By name, in the order of the help. One without a summary is refused, and not shown."""
+"""By name, in the order of the help."""
