@@ -42,15 +42,16 @@ def test_facts():
     facts = facts_of(layout)
     assert (facts.id, facts.preferred, facts.ambient) == ("images/layout", True, {"place": "place"})
     assert {each.name for each in facts.options} == {"max_unpacked_bytes", "max_unpacked_files"}
-    names = ["images", "load", "save", "rmi", "tag", "history", "import"]
+    names = ["images", "load", "save", "rmi", "tag", "history", "import", "pull", "push", "login", "logout"]
     assert [facts_of(each).id for each in others] == [f"command/{name}" for name in names]
-    assert (facts_of(command).id, [each.kind for each in facts_of(command).needs]) == ("command/image", ["images"])
+    needs = [(each.kind, str(each.arity)) for each in facts_of(command).needs]
+    assert (facts_of(command).id, needs) == ("command/image", [("images", "one"), ("image-registry", "optional")])
 
 
 def test_parts_are_made_without_effects(tmp_path):
     place = Place(tmp_path / "state", tmp_path / "run", tmp_path / "cache")
     images = layout_plugin.make(layout_plugin.Config(max_unpacked_bytes=0), place=place)
-    command_plugin.make(command_plugin.Config(), images=images)
+    command_plugin.make(command_plugin.Config(), images=images, image_registry=None)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(Invalid, match="more than 0 bytes"), images.rootfs(add(images, "a")):
         pass

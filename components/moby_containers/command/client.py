@@ -77,13 +77,18 @@ class Client:
         return json.loads(text) if text.strip() and kind == "application/json" else None
 
     def open(
-        self, method: str, path: str, body: Any = None, kind: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        kind: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> http.client.HTTPResponse:
         """Begin a call, and return its answer to be read and closed; an error of the engine's is raised."""
         connection = self._connected()
-        headers = {"Content-Type": kind} if body is not None else {}
+        sent = {**(headers or {}), **({"Content-Type": kind} if body is not None else {})}
         try:
-            connection.request(method, f"/{_VERSION}{path}", body, headers)
+            connection.request(method, f"/{_VERSION}{path}", body, sent)
             answer = connection.getresponse()
         except (http.client.HTTPException, OSError) as error:
             connection.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moby.errors import Conflict, Invalid, MobyError
-from moby_containers.command import options, streams
+from moby_containers.command import options, pulling, streams
 from moby_containers.command.client import Client, query
 from moby_containers.command.verb import Parser, complain, each, say
 
@@ -182,7 +182,10 @@ def _created(client: Client, asked: argparse.Namespace, *, attach: bool) -> str:
     if asked.tty:
         body["HostConfig"]["ConsoleSize"] = list(streams.window())
     more = query(name=asked.name, platform=asked.platform)
-    made = client.post(f"/containers/create{more}", body)
+    made = pulling.create(
+        client, f"/containers/create{more}", body,
+        image=asked.image, policy=asked.pull, platform=asked.platform, quiet=asked.quiet,
+    )  # fmt: skip
     for warning in made.get("Warnings") or ():
         complain(f"WARNING: {warning}")
     if cidfile is not None:

@@ -7,7 +7,7 @@ __all__ = ["DEFAULT_NAME", "VERBS", "parser"]
 DEFAULT_NAME = "host:latest"
 VERBS = {
     "images": "ls", "load": "load", "save": "save", "rmi": "rm", "tag": "tag", "history": "history",
-    "import": "import",
+    "import": "import", "pull": "pull", "push": "push", "login": "login", "logout": "logout",
 }  # fmt: skip
 """Docker's verbs beside `image`, and what each is of it."""
 
@@ -16,7 +16,10 @@ def parser(program: str) -> argparse.ArgumentParser:
     """Return the parser of `image`."""
     found = argparse.ArgumentParser(prog=program, description="Manage images.", allow_abbrev=False)
     verbs = found.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    for add in (_from_host, _ls, _inspect, _history, _tag, _rm, _prune, _load, _save, _import):
+    adders = (
+        _from_host, _ls, _inspect, _history, _tag, _rm, _prune, _pull, _push, _load, _save, _import, _login, _logout,
+    )  # fmt: skip
+    for add in adders:
         add(verbs)
     return found
 
@@ -79,6 +82,36 @@ def _prune(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     pruned.add_argument("-a", "--all", action="store_true", help="those with a name too")
     pruned.add_argument("-f", "--force", action="store_true", help="don't ask")
     pruned.add_argument("--filter", action="append", default=[], metavar="KEY=VALUE", help="until, label, label!")
+
+
+def _pull(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    pulled = verbs.add_parser("pull", help="fetch an image from an image registry", allow_abbrev=False)
+    pulled.add_argument("-a", "--all-tags", action="store_true", help="all images of the repository")
+    pulled.add_argument("-q", "--quiet", action="store_true", help="print no progress")
+    pulled.add_argument(
+        "--platform", metavar="OS/ARCH[/VARIANT]", help="of an image for several, take that of this one"
+    )
+    pulled.add_argument("name", metavar="NAME[:TAG|@DIGEST]")
+
+
+def _push(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    pushed = verbs.add_parser("push", help="send an image to an image registry", allow_abbrev=False)
+    pushed.add_argument("-a", "--all-tags", action="store_true", help="all images of the repository")
+    pushed.add_argument("-q", "--quiet", action="store_true", help="print no progress")
+    pushed.add_argument("name", metavar="NAME[:TAG]")
+
+
+def _login(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    login = verbs.add_parser("login", help="log in to an image registry", allow_abbrev=False)
+    login.add_argument("-u", "--username", default="", metavar="NAME")
+    login.add_argument("-p", "--password", default="", metavar="TEXT")
+    login.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    login.add_argument("server", nargs="?", default="", metavar="SERVER", help="HOST[:PORT]; without it, Docker Hub")
+
+
+def _logout(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    logout = verbs.add_parser("logout", help="log out of an image registry", allow_abbrev=False)
+    logout.add_argument("server", nargs="?", default="", metavar="SERVER", help="HOST[:PORT]; without it, Docker Hub")
 
 
 def _load(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,11 +1,12 @@
-"""The component `command/image`, and Docker's verbs beside it: `images`, `load`, `save`, `rmi` and so on."""
+"""The component `command/image`, and Docker's verbs beside it: `images`, `load`, `pull`, `rmi` and so on."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from attrs import frozen
 
 from moby.component import Component
 from moby.contracts.command import Command
+from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.images import Images
 from moby.hookspecs import hookimpl
 
@@ -17,11 +18,11 @@ class Config:
     """None of these has options."""
 
 
-def make(config: Config, *, images: Images) -> Command:
-    """Make images out of the host's own files; list, show, tag and remove them."""
+def make(config: Config, *, images: Images, image_registry: ImageRegistry | None) -> Command:
+    """Make images out of the host's own files; list, show, fetch, send, tag and remove them."""
     from moby_images.command.verb import ImageCommand
 
-    return ImageCommand(images)
+    return ImageCommand(images, image_registry)
 
 
 def make_images(config: Config, *, images: Images) -> Command:
@@ -73,11 +74,40 @@ def make_import(config: Config, *, images: Images) -> Command:
     return DockerVerb(images, "import")
 
 
+def make_pull(config: Config, *, images: Images, image_registry: ImageRegistry | None) -> Command:
+    """Fetch an image from an image registry."""
+    from moby_images.command.verb import DockerVerb
+
+    return DockerVerb(images, "pull", image_registry)
+
+
+def make_push(config: Config, *, images: Images, image_registry: ImageRegistry | None) -> Command:
+    """Send an image to an image registry."""
+    from moby_images.command.verb import DockerVerb
+
+    return DockerVerb(images, "push", image_registry)
+
+
+def make_login(config: Config, *, images: Images, image_registry: ImageRegistry | None) -> Command:
+    """Log in to an image registry."""
+    from moby_images.command.verb import DockerVerb
+
+    return DockerVerb(images, "login", image_registry)
+
+
+def make_logout(config: Config, *, images: Images) -> Command:
+    """Log out of an image registry."""
+    from moby_images.command.verb import DockerVerb
+
+    return DockerVerb(images, "logout")
+
+
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    makers = {
+    makers: dict[str, Callable[..., Command]] = {
         "image": make, "images": make_images, "load": make_load, "save": make_save, "rmi": make_rmi, "tag": make_tag,
-        "history": make_history, "import": make_import,
+        "history": make_history, "import": make_import, "pull": make_pull, "push": make_push, "login": make_login,
+        "logout": make_logout,
     }  # fmt: skip
     return [Component(name=name, factory=each) for name, each in makers.items()]

@@ -4,18 +4,20 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.images import Image, Images
 from moby.contracts.types import Platform
 from moby.errors import HostUnfit, Invalid, MobyError
 from moby.oci import reference as references
 from moby_images.command import show
 from moby_images.command.parser import DEFAULT_NAME, VERBS, parser
+from moby_images.command.transfer import Transfer
 
 __all__ = ["DEFAULT_NAME", "DockerVerb", "ImageCommand"]
 
@@ -27,8 +29,9 @@ _WARNING = "WARNING! This will remove all {} images.\nAre you sure you want to c
 class ImageCommand:
     """The verb; see the contract of commands."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, image_registry: ImageRegistry | None = None) -> None:
         self._images = images
+        self._transfer = Transfer(images, image_registry)
 
     def run(self, arguments: Sequence[str], program: str = "") -> int:
         """Do it with the process's own standard streams, and return the exit code."""
@@ -36,10 +39,12 @@ class ImageCommand:
             parsed = parser(program or f"{Path(sys.argv[0]).name or 'engine'} image").parse_args(list(arguments))
         except SystemExit as ended:
             return ended.code if isinstance(ended.code, int) else 2
-        verbs = {
+        verbs: dict[str, Callable[[Namespace], int]] = {
             "from-host": self._from_host, "ls": self._list, "inspect": self._inspect, "tag": self._tag,
             "rm": self._remove, "history": self._history, "prune": self._prune, "load": self._load,
-            "save": self._save, "import": self._import,
+            "save": self._save, "import": self._import, "push": self._transfer.push, "login": self._transfer.login,
+            "logout": self._transfer.logout,
+            "pull": lambda parsed: self._transfer.pull(parsed, _platform(parsed.platform)),
         }  # fmt: skip
         return verbs[parsed.verb](parsed)
 
@@ -166,8 +171,8 @@ class ImageCommand:
 class DockerVerb:
     """One of Docker's verbs beside `image`: `images`, `load`, `rmi` and so on."""
 
-    def __init__(self, images: Images, verb: str) -> None:
-        self._command = ImageCommand(images)
+    def __init__(self, images: Images, verb: str, image_registry: ImageRegistry | None = None) -> None:
+        self._command = ImageCommand(images, image_registry)
         self._verb = verb
 
     def run(self, arguments: Sequence[str]) -> int:
