@@ -24,8 +24,8 @@ _LASTING = ("udp", "sctp")
 class Firewall:
     """One table, `moby-KEY`, whose content is what it was told. Thread-safe.
 
-    Nobody else can change it where the kernel knows how to forbid that (6.9); elsewhere what others take away is put
-    back at once. It outlives the process.
+    While it is open nobody else can change it, where the kernel knows how to forbid that (6.9); elsewhere what others
+    take away is put back at once. It outlives the process.
     """
 
     def __init__(self, key: str, log: Log, *, flags: int = OWNER | PERSIST) -> None:

@@ -13,6 +13,7 @@ __all__ = ["hindrances"]
 
 _FORWARD = 2
 _FAMILIES = {V4: ("ip", "iptables"), V6: ("ip6", "ip6tables"), INET: ("inet", "")}
+_FIREWALLD = "firewalld"
 _BRIDGE_CALLS = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 
@@ -21,10 +22,7 @@ def hindrances(chains: Sequence[StandingChain], bridges: Sequence[str]) -> Itera
 
     A chain whose table has a rule about a bridge is taken to let it through.
     """
-    for chain in (each.chain for each in chains):
-        hook = chain.hook
-        if hook is None or hook.hook != _FORWARD or not hook.drop or chain.table.family not in _FAMILIES:
-            continue
+    for chain in (each.chain for each in chains if _drops(each.chain)):
         beside = [each for each in chains if _same_table(each.chain, chain)]
         values = {value for each in beside for rule in each.compared for value in rule}
         hindered = [each for each in bridges if not _named(each, values)]
@@ -32,6 +30,14 @@ def hindrances(chains: Sequence[StandingChain], bridges: Sequence[str]) -> Itera
             names = {each.chain.name for each in beside}
             rules = "; ".join(rule for each in hindered for rule in _rules(chain, names, each))
             yield f"{_described(chain)} drops what containers send and get{_on_bridges()}, unless you add: {rules}"
+
+
+def _drops(chain: Chain) -> bool:
+    """Whether a chain lets through only what a rule accepts; firewalld's has a last rule for that, no policy."""
+    hook = chain.hook
+    if hook is None or (hook.hook, hook.type) != (_FORWARD, "filter") or chain.table.family not in _FAMILIES:
+        return False
+    return hook.drop or chain.table.name == _FIREWALLD
 
 
 def _same_table(one: Chain, other: Chain) -> bool:
@@ -46,6 +52,8 @@ def _named(bridge: str, values: set[bytes]) -> bool:
 
 def _described(chain: Chain) -> str:
     family, command = _FAMILIES[chain.table.family]
+    if chain.table.name == _FIREWALLD:
+        return "firewalld"
     if command and chain.table.name == "filter":
         return f"the policy DROP of {command}'s chain {chain.name}"
     return f"the policy drop of the chain {chain.name} of nftables' table {family} {chain.table.name}"
@@ -53,6 +61,9 @@ def _described(chain: Chain) -> str:
 
 def _rules(chain: Chain, names: set[str], bridge: str) -> Iterator[str]:
     family, command = _FAMILIES[chain.table.family]
+    if chain.table.name == _FIREWALLD:
+        yield f"firewall-cmd --zone=trusted --add-interface={bridge}"
+        return
     for option, key in (("-i", "iifname"), ("-o", "oifname")):
         if command and chain.table.name == "filter":
             place = "DOCKER-USER" if "DOCKER-USER" in names else chain.name

@@ -1,0 +1,251 @@
+"""What passes a host with bridges and published ports, and what doesn't, by real traffic."""
+
+import pytest
+from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
+from networks.hosts import Hosts, arrives, bare, client, comes, here, send_to_loopback, server, talk
+
+from moby.host.netlink import Channel
+from moby.host.rtnetlink import links, routes
+from moby.testing.net_namespaces import own_network
+
+PORT = 8080
+ONE, TWO = ("172.18.0.1/16", "fd00:18::1/64"), ("172.19.0.1/16", "fd00:19::1/64")
+ALONE, INSIDE = ("172.20.0.1/16", "fd00:20::1/64"), ("172.21.0.1/16", "fd00:21::1/64")
+BRIDGES = (
+    Bridge("one", ("172.18.0.0/16", "fd00:18::/64")),
+    Bridge("two", ("172.19.0.0/16", "fd00:19::/64")),
+    Bridge("alone", ("172.20.0.0/16", "fd00:20::/64"), isolated=True),
+    Bridge("inside", ("172.21.0.0/16", "fd00:21::/64"), internal=True),
+)
+HOST = {4: "192.0.2.1", 6: "2001:db8::1"}
+ANY = {4: "0.0.0.0", 6: "::"}
+LOOPBACK = {4: "127.0.0.1", 6: "::1"}
+
+
+class Log:
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def _say(self, message, **fields):
+        self.said.append(message)
+
+    debug = info = warning = error = _say
+
+
+class World:
+    """The host, and those around it."""
+
+    def __init__(self, hosts):
+        for name, gateways in (("one", ONE), ("two", TWO), ("alone", ALONE), ("inside", INSIDE)):
+            hosts.bridge(name, *gateways)
+        self.hosts = hosts
+        self.web = hosts.machine("web", "172.18.0.2/16", "fd00:18::2/64", master="one")
+        self.neighbour = hosts.machine("neighbour", "172.18.0.3/16", "fd00:18::3/64", master="one")
+        self.foreign = hosts.machine("foreign", "172.19.0.2/16", "fd00:19::2/64", master="two")
+        self.lonely = hosts.machine("lonely", "172.20.0.2/16", "fd00:20::2/64", master="alone")
+        self.other = hosts.machine("other", "172.20.0.3/16", "fd00:20::3/64", master="alone")
+        self.inner = hosts.machine("inner", "172.21.0.2/16", "fd00:21::2/64", master="inside")
+        self.inner_too = hosts.machine("inner_too", "172.21.0.3/16", "fd00:21::3/64", master="inside")
+        self.outside = hosts.machine("outside", "192.0.2.2/24", "2001:db8::2/64")
+        self.log = Log()
+        self.firewall = Firewall("0123456789ab", self.log)
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(False, id="bridges_keep"), pytest.param(True, id="bridges_call_iptables")]
+)
+def world(request):
+    with own_network():
+        hosts = Hosts(bridges_call=request.param)
+        try:
+            found = World(hosts)
+            found.firewall.open()
+            yield found
+            found.firewall.close()
+        finally:
+            hosts.close()
+
+
+@pytest.fixture
+def firewall(world):
+    """The firewall with the four networks and no port."""
+    world.firewall.keep(BRIDGES, ())
+    return world.firewall
+
+
+def to(machine, family=4, *, protocol="tcp", host=None, host_port=PORT, port=80):
+    """A port of the host's that leads to a container."""
+    return Publication(protocol, host or ANY[family], host_port, machine.addresses[family], port)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_published_port_is_reached_from_everywhere(world, firewall, protocol, family):
+    firewall.publish([to(world.web, family, protocol=protocol)])
+    gateway = bare(ONE[0] if family == 4 else ONE[1])
+    with server(world.web, protocol, 80) as listener:
+        # Another host is seen as it is; who asks from a network, or from 127.0.0.1, by the host's address there.
+        assert talk(world.outside, protocol, HOST[family], PORT, listener) == world.outside.addresses[family]
+        assert talk(here, protocol, HOST[family], PORT, listener) == HOST[family]
+        assert talk(world.foreign, protocol, HOST[family], PORT, listener) == gateway
+        assert talk(world.neighbour, protocol, HOST[family], PORT, listener) == gateway
+        assert talk(world.web, protocol, HOST[family], PORT, listener) == gateway
+        assert talk(world.web, protocol, gateway, PORT, listener) == gateway
+        if family == 4:
+            assert talk(here, protocol, "127.0.0.1", PORT, listener) == gateway
+            assert talk(here, protocol, "127.0.0.2", PORT, listener) == gateway
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_port_of_one_address_is_none_of_the_others(world, firewall, family):
+    firewall.publish([to(world.web, family, protocol="udp", host=HOST[family])])
+    gateway = bare(TWO[0] if family == 4 else TWO[1])
+    with server(world.web, "udp", 80) as listener:
+        talk(world.outside, "udp", HOST[family], PORT, listener)
+        talk(here, "udp", HOST[family], PORT, listener)
+        assert not arrives(world.outside, "udp", gateway, PORT, listener)
+        assert not arrives(here, "udp", LOOPBACK[family], PORT, listener)
+
+
+def test_port_of_loopback_is_the_hosts_own(world, firewall):
+    firewall.publish([to(world.web, protocol="udp", host="127.0.0.1")])
+    with server(world.web, "udp", 80) as listener:
+        talk(here, "udp", "127.0.0.1", PORT, listener)
+        for machine in (world.outside, world.neighbour, world.foreign):
+            assert not arrives(machine, "udp", HOST[4], PORT, listener)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_networks_are_apart(world, firewall, family):
+    with server(world.web, "udp", 80) as listener:
+        address = world.web.addresses[family]
+        assert talk(world.neighbour, "udp", address, 80, listener) == world.neighbour.addresses[family]
+        for machine in (world.foreign, world.inner, world.lonely, world.outside):
+            assert not arrives(machine, "udp", address, 80, listener)
+        assert talk(here, "udp", address, 80, listener) == bare(ONE[0] if family == 4 else ONE[1])
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_internal_network_is_alone(world, firewall, family):
+    firewall.publish([to(world.web, family, protocol="udp")])
+    with server(world.inner, "udp", 80) as listener:
+        address = world.inner.addresses[family]
+        talk(world.inner_too, "udp", address, 80, listener)
+        for machine in (world.foreign, world.outside):
+            assert not arrives(machine, "udp", address, 80, listener)
+    with server(world.outside, "udp", 80) as listener:
+        assert not arrives(world.inner, "udp", world.outside.addresses[family], 80, listener)
+    with server(world.web, "udp", 80) as listener:
+        assert not arrives(world.inner, "udp", HOST[family], PORT, listener)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_isolated_containers_reach_each_other_by_published_ports_alone(world, firewall, family):
+    """What they send straight to each other the bridge keeps from them; here they send it through the host."""
+    address, gateway = world.other.addresses[family], bare(ALONE[0] if family == 4 else ALONE[1])
+    world.lonely(lambda: route_through(address, gateway))
+    firewall.publish([to(world.other, family, protocol="udp")])
+    with server(world.other, "udp", 80) as listener:
+        assert not arrives(world.lonely, "udp", address, 80, listener)
+        assert talk(world.lonely, "udp", HOST[family], PORT, listener) == gateway
+
+
+def route_through(address, gateway):
+    with Channel() as channel:
+        index = links.index_of(channel, "eth0")
+        channel.run(routes.add(routes.Route(f"{address}/{128 if ':' in address else 32}", index, gateway), again=True))
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_world_sees_the_hosts_address(world, firewall, family):
+    with server(world.outside, "udp", 80) as listener:
+        outside = world.outside.addresses[family]
+        assert talk(world.web, "udp", outside, 80, listener) == HOST[family]
+        firewall.add(Bridge("one", BRIDGES[0].subnets, masquerade=False))
+        assert talk(world.web, "udp", outside, 80, listener) == world.web.addresses[family]
+
+
+@pytest.fixture
+def private(world):
+    """A service of the host's that listens at 127.0.0.1 alone."""
+    with server(here, "udp", 7777, "127.0.0.1") as listener:
+        yield listener
+
+
+@pytest.mark.parametrize("spoofed", [False, True])
+def test_containers_do_not_reach_the_hosts_loopback(world, firewall, private, spoofed):
+    source = "127.0.0.1" if spoofed else world.neighbour.addresses[4]
+    bridge = world.hosts.hardware_address("one")
+    send_to_loopback(world.neighbour, bridge, 7777, source=source)
+    assert not comes(private)
+    talk(here, "udp", "127.0.0.1", 7777, private)
+
+
+def test_without_the_firewall_they_would(world, firewall, private):
+    """So the test above can fail."""
+    firewall.clear()
+    bridge = world.hosts.hardware_address("one")
+    send_to_loopback(world.neighbour, bridge, 7777, source=world.neighbour.addresses[4])
+    assert comes(private)
+
+
+def test_other_hosts_do_not_reach_loopback_by_a_published_port(world, firewall):
+    firewall.publish([to(world.web, protocol="udp", host="127.0.0.1"), to(world.web, protocol="udp", host_port=81)])
+    uplink = world.hosts.hardware_address("outside")
+    with server(world.web, "udp", 80) as listener, server(here, "udp", PORT, "127.0.0.1") as private:
+        for port in (PORT, 81):
+            send_to_loopback(world.outside, uplink, port, source=world.outside.addresses[4])
+        assert not comes(listener)
+        assert not comes(private)
+        send_to_loopback(world.outside, uplink, 81, source=world.outside.addresses[4], destination=HOST[4])
+        assert comes(listener)
+
+
+def test_who_spoofs_loopback_is_not_heard(world, firewall):
+    with server(here, "udp", 7777, bare(ONE[0])) as listener:
+        bridge = world.hosts.hardware_address("one")
+        send_to_loopback(world.neighbour, bridge, 7777, source="127.0.0.1", destination=bare(ONE[0]))
+        assert not comes(listener)
+        send_to_loopback(world.neighbour, bridge, 7777, source=world.neighbour.addresses[4], destination=bare(ONE[0]))
+        assert comes(listener)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_datagrams_follow_a_port_to_its_new_container(world, firewall, family):
+    """Also those of a client that sent before there was a container, and that goes on from the same port."""
+    how = {"source_port": 33333}
+    first, second = to(world.web, family, protocol="udp"), to(world.foreign, family, protocol="udp")
+    with server(world.web, "udp", 80) as one, server(world.foreign, "udp", 80) as two:
+        assert not arrives(world.outside, "udp", HOST[family], PORT, one, **how)
+        firewall.publish([first])
+        assert arrives(world.outside, "udp", HOST[family], PORT, one, **how)
+        firewall.unpublish([first])
+        firewall.publish([second])
+        assert arrives(world.outside, "udp", HOST[family], PORT, two, **how)
+        firewall.unpublish([second])
+        with server(here, "udp", PORT) as host:
+            assert arrives(world.outside, "udp", HOST[family], PORT, host, **how)
+
+
+def test_connections_go_on_while_the_table_is_replaced(world, firewall):
+    firewall.publish([to(world.web)])
+    with server(world.web, "tcp", 80) as listener, client(world.outside, "tcp", HOST[4], PORT) as asks:
+        answers, _ = listener.accept()
+        asks.settimeout(20)
+        with answers:
+            firewall.keep(BRIDGES, [to(world.web)])
+            asks.sendall(b"still")
+            assert answers.recv(100) == b"still"
+
+
+def test_one_of_a_thousand_ports_leads_where_it_should(world, firewall):
+    many = [to(world.web, host_port=10000 + at, port=at) for at in range(1, 1001)]
+    firewall.publish(many)
+    with server(world.web, "tcp", 77) as listener:
+        talk(world.outside, "tcp", HOST[4], 10077, listener)
+        firewall.unpublish(many[:76] + many[77:])
+        talk(world.outside, "tcp", HOST[4], 10077, listener)
+        firewall.unpublish(many)
+        assert not arrives(world.outside, "tcp", HOST[4], 10077, listener)
