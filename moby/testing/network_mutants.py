@@ -1,4 +1,4 @@
-"""Mutants of network drivers and of what knows networks: each breaks one promise, and names the test that sees it."""
+"""Mutants of what knows networks: each breaks one promise, and names the test that sees it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 from moby.contracts.networks import EndpointConfig, Network, Sandbox
 from moby.errors import Denied, Invalid, MobyError, NotFound, Unsupported
 
-__all__ = ["DRIVER_MUTANTS", "MUTANTS", "Mutant"]
+__all__ = ["MUTANTS", "Mutant"]
 
 
 class _Broken:
@@ -19,29 +19,6 @@ class _Broken:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
-
-
-class _Nameless(_Broken):
-    name = ""
-
-
-class _Planet(_Broken):
-    scope = "planet"
-
-
-class _NoNetworkAtAll(_Broken):
-    predefined = ""
-    creatable = False
-
-
-class _ManyHosts(_Broken):
-    shares_host = True
-    creatable = True
-
-
-class _TakesAnyOption(_Broken):
-    def check(self, options: Mapping[str, str]) -> None:
-        return
 
 
 @frozen
@@ -55,15 +32,6 @@ class Mutant:
     def name(self) -> str:
         """What it does, for a test's id."""
         return getattr(self.wrap, "__name__", "").strip("_")
-
-
-DRIVER_MUTANTS = (
-    Mutant(_Nameless, "test_what_people_see"),
-    Mutant(_Planet, "test_what_people_see"),
-    Mutant(_NoNetworkAtAll, "test_there_is_a_network_of_it"),
-    Mutant(_ManyHosts, "test_who_shares_the_host_is_made_once"),
-    Mutant(_TakesAnyOption, "test_options"),
-)
 
 
 class _Unsorted(_Broken):

@@ -1,0 +1,78 @@
+"""The suite of network drivers, for each that this kernel has what it takes for."""
+
+import inspect
+from contextlib import ExitStack
+
+import pytest
+from attrs import evolve
+from moby_network_driver.bridge.plugin import Config as BridgeConfig
+from moby_network_driver.bridge.plugin import make as make_bridge
+from moby_network_driver.host.plugin import Config as HostConfig
+from moby_network_driver.host.plugin import make as make_host
+from moby_network_driver.none.plugin import Config as NoneConfig
+from moby_network_driver.none.plugin import make as make_none
+from moby_network_driver.nothing.driver import NothingMade
+from network_driver.engines import Quiet, place_in, starting
+
+from moby.testing.net_namespaces import own_network
+from moby.testing.network_driver import Given, NetworkDriverSuite
+from moby.testing.network_driver_given import member
+from moby.testing.network_driver_mutants import MAKING_MUTANTS, MUTANTS, PUBLISHING_MUTANTS
+
+
+class Lonely(NothingMade):
+    """A sort of which users make networks, each of a container's own."""
+
+    name = "lonely"
+    scope = "swarm"
+    creatable = True
+
+
+class TestNone(NetworkDriverSuite):
+    @pytest.fixture
+    def given(self, host):
+        return Given(lambda: make_none(NoneConfig()))
+
+
+class TestHost(NetworkDriverSuite):
+    @pytest.fixture
+    def given(self, host):
+        return Given(lambda: make_host(HostConfig()))
+
+
+class TestCreatable(NetworkDriverSuite):
+    @pytest.fixture
+    def given(self, host):
+        return Given(Lonely)
+
+
+class TestBridge(NetworkDriverSuite):
+    @pytest.fixture
+    def given(self, host, tmp_path):
+        with starting(lambda: make_bridge(BridgeConfig(), place=place_in(tmp_path), log=Quiet())) as start:
+            yield Given(start)
+
+
+def caught(mutant, given):
+    """Whether the suite's test fails for a mutant, and not by a fault of the mutant's own."""
+    broken = evolve(given, open=lambda: mutant.wrap(given.open()))
+    arguments = {"given": broken}
+    with ExitStack() as stack, pytest.raises(BaseException) as found:
+        test = getattr(NetworkDriverSuite(), mutant.test)
+        if "namespace" in inspect.signature(test).parameters:
+            arguments["namespace"] = lambda: member(stack)
+        test(*arguments.values(), *mutant.arguments)
+    return not isinstance(found.value, KeyboardInterrupt | AttributeError | TypeError)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.name}-{mutant.test}")
+def test_mutant_is_caught(mutant):
+    assert caught(mutant, Given(lambda: make_none(NoneConfig())))
+
+
+@pytest.mark.parametrize(
+    "mutant", (*MAKING_MUTANTS, *PUBLISHING_MUTANTS), ids=lambda mutant: f"{mutant.name}-{mutant.test}"
+)
+def test_mutant_of_what_is_made_is_caught(mutant, tmp_path):
+    with own_network(), starting(lambda: make_bridge(BridgeConfig(), place=place_in(tmp_path), log=Quiet())) as start:
+        assert caught(mutant, Given(start))
