@@ -8,7 +8,7 @@ import time
 
 import pytest
 from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
-from networks.hosts import Hosts, arrives, server, talk
+from networks.hosts import Hosts, Log, arrives, server, talk
 from peers import binaries
 
 from moby.errors import Conflict, HostUnfit, Unavailable
@@ -21,18 +21,6 @@ OTHER = Bridge("two", ("172.19.0.0/16",), internal=True, isolated=True)
 UNKNOWN_FLAGS = OWNER | PERSIST | 1 << 20
 """As a kernel sees those that it doesn't know."""
 HOST = "192.0.2.1"
-
-
-class Log:
-    """Keeps what is said."""
-
-    def __init__(self):
-        self.said = []
-
-    def _say(self, message, **fields):
-        self.said.append(message)
-
-    debug = info = warning = error = _say
 
 
 def port(number, protocol="tcp", host="0.0.0.0", address="172.18.0.2"):
@@ -281,28 +269,14 @@ def traffic(host):
         yield lambda: arrives(outside, "tcp", HOST, 8080, listener)
 
 
-ADMINISTRATORS = """
-table inet admin {{
-    chain forward {{
-        type filter hook forward priority 0;
-        {}
-    }}
-}}
-"""
+DOCUMENTED = re.findall(r"```nft\n(.*?)```", (binaries.CHECKOUT / "docs" / "firewall.md").read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        pytest.param("ct original proto-dst 8080 drop", id="by_the_hosts_port"),
-        pytest.param("ip daddr 172.18.0.2 tcp dport 80 drop", id="by_the_container"),
-        pytest.param("policy drop; ct state established accept", id="all_but_what_is_allowed_as_ufw"),
-    ],
-)
-def test_administrators_chain_is_obeyed(firewall, traffic, rule):
+@pytest.mark.parametrize("rules", [pytest.param(each, id=f"example_{at}") for at, each in enumerate(DOCUMENTED, 1)])
+def test_administrators_chain_is_obeyed(firewall, traffic, rules):
     firewall.keep([BRIDGE], [port(8080)])
     assert traffic()
-    run("nft", "-f", "-", stdin=ADMINISTRATORS.format(rule))
+    run("nft", "-f", "-", stdin=rules)
     assert not traffic()
     run("nft", "delete", "table", "inet", "admin")
     assert traffic()

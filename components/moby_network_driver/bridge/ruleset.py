@@ -135,8 +135,7 @@ class Ruleset:
 
     def _not_from_a_loopback(self) -> Iterator[tuple[nft.Expression, ...]]:
         """Since bridges route 127.0.0.0/8 (route_localnet), containers would reach what listens there alone."""
-        for offset in (12, 16):
-            yield nft.Meta(nft.IIFNAME), nft.Lookup(self._bridges), *_is(V4), *_loopback(offset), nft.DROP
+        yield nft.Meta(nft.IIFNAME), nft.Lookup(self._bridges), *_is(V4), *_loopback(16), nft.DROP
 
     def _from_elsewhere(self) -> Iterator[tuple[nft.Expression, ...]]:
         """A port of 127.0.0.1 is the host's own: to translate it would hide it from the kernel, which refuses it."""
