@@ -336,12 +336,19 @@ def _volumes(wired: Wired) -> Mapping[str, Any]:
 
 
 def _network_driver(wired: Wired) -> Mapping[str, Any]:
-    @pytest.fixture
-    def driver(self: Any, tmp_path: Path) -> Iterator[Any]:
-        with ExitStack() as stack:
-            yield wired.make(_place(tmp_path), stack)
+    from moby.testing.network_driver import Given
 
-    return {"driver": driver}
+    @pytest.fixture
+    def given(self: Any, host: None, tmp_path: Path) -> Iterator[Given]:
+        with ExitStack() as last:
+
+            def start() -> Any:
+                last.close()  # its engine has one process at a time
+                return wired.make(_place(tmp_path), last)
+
+            yield Given(start)
+
+    return {"given": given}
 
 
 def _networks(wired: Wired) -> Mapping[str, Any]:
