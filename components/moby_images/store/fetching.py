@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from attrs import frozen
 
@@ -10,7 +10,7 @@ from moby.contracts.content import Lease
 from moby.contracts.image_registry import Credentials, ImageRegistry
 from moby.contracts.images import Progress
 from moby.contracts.types import Digest, ImageReference
-from moby.errors import Corrupt, HostUnfit, Invalid
+from moby.errors import Conflict, Corrupt, HostUnfit, Invalid
 from moby.oci.image import Descriptor
 from moby_images.store.crew import Crew, Tell
 from moby_images.store.layers import locked
@@ -65,6 +65,11 @@ class Fetching:
                 if not self.has(blob):
                     self._again(blob, tell)
         tell(Progress("Download complete", short(blob.digest)))
+
+    def forget(self, blob: Descriptor) -> None:
+        """Drop what came of a blob, unless another one fetches it."""
+        with suppress(Conflict), self.shared.parts.content.writer(FETCH + str(blob.digest), self.lease) as writer:
+            writer.abort()
 
     def _again(self, blob: Descriptor, tell: Tell) -> None:
         """Go on with what came before; where that was wrong, begin anew once."""

@@ -11,7 +11,7 @@ from moby.contracts.image_registry import Credentials, ImageRegistry
 from moby.contracts.image_registry import Manifest as Fetched
 from moby.contracts.images import Image, Progress
 from moby.contracts.types import Digest, ImageReference, Platform
-from moby.errors import Invalid, NotFound
+from moby.errors import HostUnfit, Invalid, NotFound
 from moby.oci import image as formats
 from moby.oci import reference as references
 from moby.oci.image import Descriptor
@@ -195,7 +195,12 @@ class Pulling:
             self._unpack(fetching.crew, layers, ready, tell)
 
         jobs = [lambda tell, blob=blob: download(blob, tell) for blob in wanted]
-        yield from fetching.crew.work((_AT_ONCE, jobs), (1, [unpack]))
+        try:
+            yield from fetching.crew.work((_AT_ONCE, jobs), (1, [unpack]))
+        except HostUnfit:  # a full disk, which has no room for what could be gone on with
+            for blob in wanted:
+                fetching.forget(blob)
+            raise
 
     def _unpack(self, crew: Crew, layers: Sequence[Layer], ready: dict[Digest, threading.Event], tell: Tell) -> None:
         """Unpack layers in order, each once it has come."""
