@@ -43,9 +43,13 @@ class Watch:
                     self._log.error("the firewall can't be put back", reason=str(error))
 
     def _lost(self) -> bool:
-        try:
-            found = self._losses.read()
-        except OSError:  # so much happened that some of it wasn't told
-            return True
-        ours = self._table.family, self._table.name
-        return any((each.family, each.table) == ours and each.by != self._port for each in found)
+        """Take all that lies there, so that one loss, which is told in many pieces, is put back once."""
+        ours, lost = (self._table.family, self._table.name), False
+        while select.select([self._losses.fileno()], [], [], 0)[0]:
+            try:
+                found = self._losses.read()
+            except OSError:  # so much happened that some of it wasn't told
+                lost = True
+            else:
+                lost = lost or any((each.family, each.table) == ours and each.by != self._port for each in found)
+        return lost
