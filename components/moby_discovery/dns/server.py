@@ -65,6 +65,12 @@ class Server:
         for sock in (room.udp, room.tcp):
             self._loop.unwatch(sock.fileno())
 
+    def close_all(self) -> None:
+        """End all."""
+        for sandbox in [*self._rooms]:
+            self.close(sandbox)
+        self._upstream.drop_all()
+
     def names_changed(self) -> None:
         """Forget replies that may be others now."""
         for room in self._rooms.values():

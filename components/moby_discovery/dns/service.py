@@ -63,6 +63,8 @@ class Service:
 
     def __exit__(self, *error: object) -> None:
         """Stop; what is held stays the keeper's, for the next process."""
+        with self._loop.lock:
+            self._server.close_all()
         self._loop.stop()
         self._carrying.stop()
         for room in self._rooms.values():

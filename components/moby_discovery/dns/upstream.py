@@ -49,6 +49,11 @@ class Upstream:
         there.add(asked)
         asked.next_server()
 
+    def drop_all(self) -> None:
+        """Forget all queries."""
+        for sandbox in [*self._pending]:
+            self.drop(sandbox)
+
     def drop(self, sandbox: str) -> None:
         """Forget the queries of a sandbox."""
         for each in [*self._pending.pop(sandbox, ())]:

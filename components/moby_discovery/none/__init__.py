@@ -1,0 +1,1 @@
+"""Nobody is found by name, and no ports are published."""
