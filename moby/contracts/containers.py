@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from moby.contracts.kind import contract
 from moby.contracts.log_driver import LogQuery
+from moby.contracts.network_driver import Port
 from moby.contracts.networks import Endpoint, EndpointConfig
 from moby.contracts.runtime import Stats
 from moby.contracts.supervisor import Health, HealthCheck, Streams
@@ -305,6 +306,8 @@ class Container:
     restart_count: int = 0
     mounts: tuple[MountedVolume, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[Port, ...] = ()
+    """That are published, while it runs."""
     sandbox: str = ""
     """Path of its network namespace while it runs."""
     log_path: str = ""
@@ -490,6 +493,18 @@ class Containers(Protocol):
 
     def update(self, name: str, change: ContainerUpdate) -> tuple[str, ...]:
         """Change limits, at once where it runs, and its restart policy; return warnings."""
+        ...
+
+    def connect(self, name: str, network: str, config: EndpointConfig) -> None:
+        """Put it on one more network: at once where it runs, else from its next start on.
+
+        NotFound for the network; Conflict where it runs there already, or is being removed; Invalid, in docker's words,
+        where it can't be as wanted; Unsupported for networks that take none later.
+        """
+        ...
+
+    def disconnect(self, name: str, network: str, *, force: bool = False) -> None:
+        """Take it off a network; NotFound where it isn't on it."""
         ...
 
     def wait(self, name: str, condition: Condition = Condition.NOT_RUNNING) -> Waiter:

@@ -1,7 +1,7 @@
 """The kind `networks`: knows networks by name, and gives each container its place on them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import field, frozen
 
@@ -63,8 +63,8 @@ class Network:
     labels: Mapping[str, str] = field(factory=dict)
     ipam_driver: str = "default"
     ipam_options: Mapping[str, str] = field(factory=dict)
-    ipam: tuple[Mapping[str, str], ...] = ()
-    """Pools, in Docker's words: Subnet, IPRange, Gateway."""
+    ipam: tuple[Mapping[str, Any], ...] = ()
+    """Pools, in Docker's words: Subnet, IPRange, Gateway, AuxiliaryAddresses."""
     containers: Mapping[str, Endpoint] = field(factory=dict)
     """Those that run, by id."""
     predefined: bool = False
@@ -93,9 +93,9 @@ class Sandbox:
     """Path of its network namespace; empty for one of its own, which the runtime makes; `host` for the host's."""
     endpoints: tuple[Endpoint, ...] = ()
     hosts: tuple[tuple[str, str], ...] = ()
-    """Addresses and names for its /etc/hosts besides localhost."""
+    """Addresses and names, with spaces between, of others for its /etc/hosts."""
     nameservers: tuple[str, ...] = ()
-    """For its /etc/resolv.conf; empty is the host's own file."""
+    """That serve names in it; empty where only those serve it that are its own, or the host's."""
     ports: tuple[Port, ...] = ()
     """That are published."""
     host_gateway: str = ""
@@ -137,24 +137,28 @@ class Networks(Protocol):
         """Delete a network; NotFound; Denied where it is predefined or a container that runs is on it."""
         ...
 
-    def join(
-        self,
-        container_id: str,
-        network: str,
-        wanted: Mapping[str, EndpointConfig],
-        config: SandboxConfig = SandboxConfig(),
-    ) -> Sandbox:
-        """Make a container's place on its networks, as it starts: `network` and all of `wanted`, by name.
+    def check(self, wanted: Mapping[str, EndpointConfig]) -> None:
+        """Refuse what `join` would: Invalid, in docker's words. Networks that aren't there are passed over."""
+        ...
 
-        Empty and `default` are the default one. Repeating returns the same. What it was on before and isn't wanted any
-        more it leaves; places that were made under another boot are gone. NotFound; Invalid where networks don't go
-        together or can't be as wanted; Conflict where an address or a port of the host's is taken; HostUnfit. An error
-        leaves nothing.
+    def join(
+        self, container_id: str, wanted: Mapping[str, EndpointConfig], config: SandboxConfig = SandboxConfig()
+    ) -> Sandbox:
+        """Make a container's place on its networks, by name or id, as it starts; with none it has a loopback alone.
+
+        The first one's interface is eth0. Empty and `default` are the default network. Repeating returns the same; what
+        it joined otherwise before it leaves first, and what was made under another boot is gone. NotFound; Invalid
+        where networks don't go together or can't be as wanted; Conflict where an address or a port of the host's is
+        taken; HostUnfit. An error leaves nothing.
         """
         ...
 
+    def sandbox(self, container_id: str) -> Sandbox:
+        """Return what a container has joined, as it is now; NotFound where it hasn't."""
+        ...
+
     def leave(self, container_id: str) -> None:
-        """Undo `join`; nothing where there is nothing."""
+        """Undo `join`, all of it also where some of it fails, which is then told; nothing where there is nothing."""
         ...
 
     def rename(self, container_id: str, name: str) -> None:

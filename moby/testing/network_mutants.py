@@ -1,6 +1,6 @@
 """Mutants of what knows networks: each breaks one promise, and names the test that sees it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
@@ -122,21 +122,21 @@ class _StaysThere(_Broken):
 
 
 class _OwnNamespace(_Broken):
-    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
-        found: Sandbox = evolve(self.inner.join(container_id, network, wanted), namespace="")
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        found: Sandbox = evolve(self.inner.join(container_id, wanted, *more), namespace="")
         return found
 
 
 class _HostForAll(_Broken):
-    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
-        found: Sandbox = evolve(self.inner.join(container_id, network, wanted), namespace="host")
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        found: Sandbox = evolve(self.inner.join(container_id, wanted, *more), namespace="host")
         return found
 
 
 class _JoinsAnew(_Broken):
-    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
         self.inner.leave(container_id)
-        found: Sandbox = self.inner.join(container_id, network, wanted)
+        found: Sandbox = self.inner.join(container_id, wanted, *more)
         return found
 
 
@@ -155,15 +155,15 @@ class _MustBeThere(_Broken):
 
 
 class _AnyAddress(_Broken):
-    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
         plain = {each: evolve(config, ipv4_address="", ipv6_address="") for each, config in wanted.items()}
-        found: Sandbox = self.inner.join(container_id, network, plain)
+        found: Sandbox = self.inner.join(container_id, plain, *more)
         return found
 
 
 class _JoinsFirst(_Broken):
-    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
-        found: Sandbox = self.inner.join(container_id, network, dict(list(wanted.items())[:1]))
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        found: Sandbox = self.inner.join(container_id, dict(list(wanted.items())[:1]), *more)
         return found
 
 
@@ -190,13 +190,70 @@ class _DisconnectsNothing(_Broken):
 
 
 class _TellsAlways(_Broken):
-    def join(self, container_id: str, network: str, wanted: Mapping[str, EndpointConfig]) -> Sandbox:
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
         self.inner.leave(container_id)
-        found: Sandbox = self.inner.join(container_id, network, wanted)
+        found: Sandbox = self.inner.join(container_id, wanted, *more)
         return found
 
 
+class _NoNamespace(_Broken):
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        found: Sandbox = evolve(self.inner.join(container_id, wanted, *more), namespace="")
+        return found
+
+
+class _ForgetsSandboxes(_Broken):
+    def sandbox(self, container_id: str) -> Sandbox:
+        raise NotFound(container_id)
+
+
+class _InventsSandboxes(_Broken):
+    def sandbox(self, container_id: str) -> Sandbox:
+        try:
+            found: Sandbox = self.inner.sandbox(container_id)
+        except NotFound:
+            return Sandbox("")
+        return found
+
+
+class _ChecksNothing(_Broken):
+    def check(self, wanted: Mapping[str, EndpointConfig]) -> None:
+        return
+
+
+class _ChecksNames(_Broken):
+    def check(self, wanted: Mapping[str, EndpointConfig]) -> None:
+        for each in wanted:
+            self.inner.get(each)
+        self.inner.check(wanted)
+
+
+class _RecoversNobody(_Broken):
+    def recover(self, running: Collection[str]) -> Sequence[str]:
+        found: Sequence[str] = self.inner.recover(())
+        return found
+
+
+class _LeavesAll(_Broken):
+    def recover(self, running: Collection[str]) -> Sequence[str]:
+        return ()
+
+
+class _RenamesWhoIsThere(_Broken):
+    def rename(self, container_id: str, name: str) -> None:
+        self.inner.sandbox(container_id)
+        self.inner.rename(container_id, name)
+
+
 MUTANTS = (
+    Mutant(_NoNamespace, "test_joining_nothing"),
+    Mutant(_ForgetsSandboxes, "test_what_was_joined"),
+    Mutant(_InventsSandboxes, "test_what_was_joined"),
+    Mutant(_ChecksNothing, "test_checking"),
+    Mutant(_ChecksNames, "test_checking"),
+    Mutant(_RecoversNobody, "test_recovering"),
+    Mutant(_LeavesAll, "test_recovering"),
+    Mutant(_RenamesWhoIsThere, "test_renaming"),
     Mutant(_Unsorted, "test_networks_that_are_there_from_the_start"),
     Mutant(_NewIds, "test_networks_that_are_there_from_the_start"),
     Mutant(_OwnNames, "test_none_is_as_docker_shows_it"),

@@ -7,7 +7,7 @@ import pytest
 from attrs import frozen
 
 from moby.contracts.events import Events
-from moby.contracts.networks import EndpointConfig, Network, Networks
+from moby.contracts.networks import EndpointConfig, Network, Networks, SandboxConfig
 from moby.errors import Denied, Invalid, NotFound, Unsupported
 
 __all__ = ["Given", "NetworksSuite"]
@@ -95,7 +95,7 @@ class NetworksSuite:
     def test_joining_none(self, given: Given) -> None:
         """Gives a namespace of its own, and a place that the network shows while it lasts."""
         networks = given.open()
-        sandbox = networks.join("c1", "none", {"none": _PLAIN})
+        sandbox = networks.join("c1", {"none": _PLAIN})
         [endpoint] = sandbox.endpoints
         number = networks.get("none").id
         assert (sandbox.namespace, sandbox.nameservers) == ("", ())
@@ -111,28 +111,28 @@ class NetworksSuite:
         networks = given.open()
         if "host" not in networks.drivers():
             pytest.skip("this part was wired without the network `host`")
-        sandbox = networks.join("c1", "host", {"host": _PLAIN})
+        sandbox = networks.join("c1", {"host": _PLAIN})
         assert (sandbox.namespace, [each.network for each in sandbox.endpoints]) == ("host", ["host"])
         assert list(networks.get("host").containers) == ["c1"]
 
     def test_joining_again(self, given: Given) -> None:
         """Gives the same, whichever process asks; others' places are others."""
         networks = given.open()
-        first = networks.join("c1", "none", {"none": _PLAIN})
-        assert networks.join("c1", "none", {"none": _PLAIN}) == first
-        assert given.open().join("c1", "none", {"none": _PLAIN}) == first
-        other = networks.join("c2", "none", {"none": _PLAIN})
+        first = networks.join("c1", {"none": _PLAIN})
+        assert networks.join("c1", {"none": _PLAIN}) == first
+        assert given.open().join("c1", {"none": _PLAIN}) == first
+        other = networks.join("c2", {"none": _PLAIN})
         assert other.endpoints[0].endpoint_id != first.endpoints[0].endpoint_id
         networks.leave("c1")
         assert list(networks.get("none").containers) == ["c2"]
-        again = networks.join("c1", "none", {"none": _PLAIN})
+        again = networks.join("c1", {"none": _PLAIN})
         assert again.endpoints[0].endpoint_id != first.endpoints[0].endpoint_id
 
     def test_leaving_what_one_isnt_on(self, given: Given) -> None:
         """Does nothing."""
         networks = given.open()
         networks.leave("c1")
-        networks.join("c1", "none", {"none": _PLAIN})
+        networks.join("c1", {"none": _PLAIN})
         networks.leave("c")
         assert list(networks.get("none").containers) == ["c1"]
         networks.leave("c1")
@@ -142,10 +142,10 @@ class NetworksSuite:
         """NotFound for no network, Invalid for an address where none can be chosen; nothing of it stays."""
         networks = given.open()
         with pytest.raises(NotFound, match="network nonesuch not found"):
-            networks.join("c1", "nonesuch", {"nonesuch": _PLAIN})
+            networks.join("c1", {"nonesuch": _PLAIN})
         for config in (EndpointConfig(ipv4_address="192.0.2.7"), EndpointConfig(ipv6_address="2001:db8::7")):
             with pytest.raises(Invalid, match="user specified IP address is supported on user defined networks only"):
-                networks.join("c1", "none", {"none": config})
+                networks.join("c1", {"none": config})
         assert networks.get("none").containers == {}
 
     def test_none_and_another(self, given: Given) -> None:
@@ -154,8 +154,55 @@ class NetworksSuite:
         if "host" not in networks.drivers():
             pytest.skip("this part was wired without the network `host`")
         with pytest.raises(Invalid, match="cannot be connected to any other network"):
-            networks.join("c1", "none", {"none": _PLAIN, "host": _PLAIN})
+            networks.join("c1", {"none": _PLAIN, "host": _PLAIN})
         assert [each.containers for each in networks.list()] == [{}] * len(networks.list())
+
+    def test_joining_nothing(self, given: Given) -> None:
+        """Gives a namespace of its own with a loopback, and nothing else."""
+        networks = given.open()
+        sandbox = networks.join("c1", {})
+        assert (sandbox.endpoints, sandbox.ports, sandbox.nameservers) == ((), (), ())
+        assert sandbox.namespace not in ("", "host")
+        assert networks.join("c1", {}) == sandbox
+        networks.leave("c1")
+
+    def test_what_was_joined(self, given: Given) -> None:
+        """Can be asked for while it lasts; NotFound before and after."""
+        networks = given.open()
+        with pytest.raises(NotFound, match="c1"):
+            networks.sandbox("c1")
+        sandbox = networks.join("c1", {"none": _PLAIN})
+        assert given.open().sandbox("c1") == sandbox
+        networks.leave("c1")
+        with pytest.raises(NotFound, match="c1"):
+            networks.sandbox("c1")
+
+    def test_checking(self, given: Given) -> None:
+        """Refuses what can't be joined, and passes over what isn't there; nothing is joined."""
+        networks = given.open()
+        networks.check({"none": _PLAIN})
+        networks.check({"nonesuch": EndpointConfig(ipv4_address="192.0.2.7")})
+        with pytest.raises(Invalid, match="invalid config for network none: invalid endpoint settings:"):
+            networks.check({"none": EndpointConfig(ipv4_address="192.0.2.7")})
+        assert networks.get("none").containers == {}
+
+    def test_recovering(self, given: Given) -> None:
+        """Has all leave who don't run, and leaves the others as they are."""
+        networks = given.open()
+        kept = networks.join("c1", {"none": _PLAIN})
+        networks.join("c2", {"none": _PLAIN})
+        again = given.open()
+        assert list(again.recover(["c1", "c9"])) == []
+        assert list(again.get("none").containers) == ["c1"]
+        assert again.sandbox("c1") == kept
+
+    def test_renaming(self, given: Given) -> None:
+        """Is fine where nobody finds a container by its name, and where it hasn't joined."""
+        networks = given.open()
+        networks.rename("c1", "other")
+        sandbox = networks.join("c1", {"none": _PLAIN}, SandboxConfig(name="web"))
+        networks.rename("c1", "other")
+        assert networks.sandbox("c1") == sandbox
 
     def test_connecting_later(self, given: Given) -> None:
         """Is Unsupported for these sorts, whether the container runs or not."""
@@ -173,7 +220,7 @@ class NetworksSuite:
         with pytest.raises(NotFound, match="container c1 is not connected to network none"):
             networks.disconnect("none", "c1")
         networks.disconnect("none", "c1", force=True)
-        networks.join("c1", "none", {"none": _PLAIN})
+        networks.join("c1", {"none": _PLAIN})
         networks.disconnect("none", "c1")
         assert given.open().get("none").containers == {}
         with pytest.raises(NotFound, match="nonesuch"):
@@ -188,7 +235,7 @@ class NetworksSuite:
         reader = given.events.subscribe()
         try:
             for _ in range(2):
-                networks.join("c1", "none", {"none": _PLAIN})
+                networks.join("c1", {"none": _PLAIN})
             networks.leave("c1")
             networks.leave("c1")
             found = [(each.type, each.action, each.id, dict(each.attributes)) for each in reader.take()]

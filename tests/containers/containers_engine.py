@@ -7,16 +7,20 @@ from contextlib import ExitStack, suppress
 from doubles import TreeImages
 from moby_containers.engine.service import Service
 from moby_content.local.store import Store as Content
+from moby_discovery.none.nobody import Nobody
 from moby_events.ring.ring import Ring
 from moby_image_registry.folder.layouts import Layouts
 from moby_images.store.parts import Parts as StoreParts
 from moby_images.store.service import Store as ImageStore
+from moby_ipam.default.plugin import Config as IpamConfig
+from moby_ipam.default.plugin import make as make_ipam
 from moby_log.json_file.driver import JsonFile
 from moby_log.none.driver import Nothing
 from moby_metadata.sqlite.store import Store
 from moby_network_driver.host.driver import HostNetwork
 from moby_network_driver.none.driver import NoNetwork
-from moby_networks.registry.registry import Registry as Networks
+from moby_networks.registry.plugin import Config as NetworksConfig
+from moby_networks.registry.plugin import make as make_networks
 from moby_runtime.native.runtime import Native
 from moby_snapshotter.overlay.snapshots import Overlay
 from moby_supervisor.foreground.tasks import Foreground
@@ -89,8 +93,9 @@ def place(root, name):
 class Engine:
     """Its supervisor is `local`, in this process, unless told otherwise; `restart` is what a new engine finds."""
 
-    def __init__(self, root, rootfs, supervisor="local", *, store=False):
+    def __init__(self, root, rootfs, supervisor="local", *, store=False, drivers=None, discovery=None):
         self.root, self.kind, self.rootfs, self.store = root, supervisor, rootfs, store
+        self.network_drivers, self.discovery = drivers or {}, discovery or Nobody()
         self.log, self.clock = Lines(), Clock()
         self.images = TreeImages(rootfs, place(root, "images").state)
         self.last = ""
@@ -130,11 +135,23 @@ class Engine:
         drivers = {"local": LocalVolumes(volumes.state / "volumes", volumes.state / "aside", volumes.run / "users")}
         run = place(self.root, "registry").run
         self.volumes = self.above.enter_context(Registry(drivers, self.metadata, self.events, self.clock, run))
-        networks = {"none": NoNetwork(), "host": HostNetwork()}
-        self.networks = self.above.enter_context(Networks(networks, self.metadata, self.events, self.clock))
+        self.networks = self.above.enter_context(self._networks())
         if self.store:
             self.images = self._image_store()
         self.containers = self.service(self.above)
+
+    def _networks(self):
+        return make_networks(
+            NetworksConfig(),
+            drivers={"none": NoNetwork(), "host": HostNetwork(), **self.network_drivers},
+            ipams={"default": make_ipam(IpamConfig(), metadata=self.metadata)},
+            discovery=self.discovery,
+            metadata=self.metadata,
+            events=self.events,
+            place=place(self.root, "networks"),
+            clock=self.clock,
+            log=self.log,
+        )
 
     def _image_store(self):
         limits = Limits()

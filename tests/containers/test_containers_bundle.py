@@ -213,7 +213,7 @@ def test_names_and_files(engine):
         engine, "cat /etc/hostname /etc/hosts /etc/resolv.conf", hostname="me", domainname="home",
         extra_hosts=("db:10.0.0.9",), dns=("9.9.9.9",), dns_search=("lan",), dns_options=("ndots:2",),
     )  # fmt: skip
-    assert found[0] == "me.home"
+    assert found[0] == "me"
     for each in ("127.0.0.1\tlocalhost", "10.0.0.9\tdb", "nameserver 9.9.9.9", "search lan", "options ndots:2"):
         assert each in found
     assert lines(engine, "cat /proc/sys/kernel/hostname")[0] == engine.last[:12]

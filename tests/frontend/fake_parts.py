@@ -8,7 +8,7 @@ from moby.contracts.image_registry import Credentials, Manifest
 from moby.contracts.images import HistoryStep, Image, ImageConfig, ImageUsage, Progress, Pruned, Removal, Sent
 from moby.contracts.networks import Network
 from moby.contracts.types import Digest, ImageReference, Platform
-from moby.errors import Corrupt, Denied, Invalid, NotFound, Unsupported
+from moby.errors import Corrupt, Denied, Invalid, NotFound
 from moby.oci.digest import sha256
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -146,18 +146,6 @@ class FakeNetworks:
         if self.get(name).predefined:
             raise Denied(f"{name} is a pre-defined network and cannot be removed")
         del self.made[name]
-
-    def connect(self, network, container_id, config, *, running):
-        self.get(network)
-        if network == "host":
-            raise Unsupported("container cannot be disconnected from host network or connected to host network")
-        self.calls.append(("connect", network, container_id, config, running))
-
-    def disconnect(self, network, container_id, *, force=False):
-        self.get(network)
-        if network == "host":
-            raise Unsupported("container cannot be disconnected from host network or connected to host network")
-        self.calls.append(("disconnect", network, container_id, force))
 
 
 class FakeSupervisor:

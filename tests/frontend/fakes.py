@@ -209,6 +209,18 @@ class FakeContainers:
         identity = self._id(name)
         self.all[identity] = evolve(self.all[identity], name=new)
 
+    def connect(self, name, network, config):
+        self._reach(network)
+        self.calls.append(("connect", self._id(name), network, config))
+
+    def disconnect(self, name, network, *, force=False):
+        self._reach(network)
+        self.calls.append(("disconnect", self._id(name), network, force))
+
+    def _reach(self, network):
+        if network == "host":
+            raise Unsupported("container cannot be disconnected from host network or connected to host network")
+
     def update(self, name, change):
         self._id(name)
         self.calls.append(("update", change))

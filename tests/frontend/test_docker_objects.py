@@ -289,9 +289,9 @@ class TestNetworks:
         identity = served.call("POST", "/containers/create", {"Image": "box"}).json()["Id"]
         body = {"Container": identity, "EndpointConfig": {"Aliases": ["a"]}}
         assert served.call("POST", "/networks/none/connect", body).status == 200
-        assert served.networks.calls[-1][3].aliases == ("a",)
+        assert served.containers.calls[-1][3].aliases == ("a",)
         assert served.call("POST", "/networks/none/disconnect", {"Container": identity, "Force": True}).status == 200
-        assert served.networks.calls[-1] == ("disconnect", "none", identity, True)
+        assert served.containers.calls[-1] == ("disconnect", identity, "none", True)
         for verb in ("connect", "disconnect"):
             found = served.call("POST", f"/networks/host/{verb}", {"Container": identity})
             assert (found.status, found.message) == (

@@ -1,51 +1,25 @@
 import pytest
-from moby_events.ring.ring import Ring
 from moby_metadata.sqlite.store import Store
 from moby_network_driver.host.plugin import Config as HostConfig
 from moby_network_driver.host.plugin import make as make_host
-from moby_network_driver.none.plugin import Config as NoneConfig
-from moby_network_driver.none.plugin import make as make_none
-from moby_network_driver.nothing.driver import NothingMade
 from moby_networks.registry import records
-from moby_networks.registry.plugin import Config, make
+from networks.wired import Lonely, World
 
 from moby.contracts.networks import EndpointConfig, Network
 from moby.errors import Conflict, Denied, Invalid, NotFound, Unsupported
-from moby.surroundings import SystemClock
+from moby.testing.net_namespaces import own_network
 from moby.testing.network_mutants import MUTANTS
 from moby.testing.networks import Given, NetworksSuite
 
 PLAIN = EndpointConfig()
 
 
-class Lonely(NothingMade):
-    """A sort of which users make networks, each of a container's own."""
-
-    name = "lonely"
-    scope = "swarm"
-    creatable = True
-
-    def check(self, options):
-        if options:
-            raise Invalid(f"{next(iter(options))} is no option")
-
-
-class World:
-    def __init__(self, folder):
-        self.store = Store(folder / "metadata.db")
-        self.events = Ring(SystemClock())
-        self.drivers = {"none": make_none(NoneConfig()), "host": make_host(HostConfig())}
-
-    def open(self):
-        part = make(Config(), drivers=self.drivers, metadata=self.store, events=self.events, clock=SystemClock())
-        return part.__enter__()
-
-
 @pytest.fixture
 def world(tmp_path):
-    found = World(tmp_path)
-    with found.store:
+    with Store(tmp_path / "metadata.db") as store, own_network():
+        found = World(tmp_path, store)
         yield found
+        found.open().recover(())
 
 
 @pytest.fixture
@@ -82,25 +56,25 @@ def test_drivers_and_the_default(world):
 
 
 def test_the_default_network_is_joined_where_none_is_named(world):
-    assert [each.network for each in world.open().join("c1", "default", {}).endpoints] == ["none"]
+    assert [each.network for each in world.open().join("c1", {"": PLAIN}).endpoints] == ["none"]
 
 
 def test_the_network_that_is_named_is_joined_without_more(world):
-    assert world.open().join("c1", "host", {}).namespace == "host"
-    assert [each.network for each in world.open().join("c1", "default", {"default": PLAIN}).endpoints] == ["none"]
+    assert world.open().join("c1", {"host": PLAIN}).namespace == "host"
+    assert [each.network for each in world.open().join("c1", {"default": PLAIN}).endpoints] == ["none"]
 
 
 def test_an_address_of_a_card_of_the_host(world):
     with pytest.raises(Invalid, match="mac-address"):
-        world.open().join("c1", "host", {"host": EndpointConfig(mac_address="02:00:00:00:00:01")})
-    world.open().join("c1", "none", {"none": EndpointConfig(mac_address="02:00:00:00:00:01", aliases=("w",))})
+        world.open().join("c1", {"host": EndpointConfig(mac_address="02:00:00:00:00:01")})
+    world.open().join("c1", {"none": EndpointConfig(mac_address="02:00:00:00:00:01", aliases=("w",))})
     assert world.open().get("none").containers["c1"].config.aliases == ("w",)
 
 
 def test_nobody_leaves_the_host_s_network(world):
     networks = world.open()
-    networks.join("c1", "host", {"host": PLAIN})
-    with pytest.raises(Unsupported, match="cannot disconnect container from host network"):
+    networks.join("c1", {"host": PLAIN})
+    with pytest.raises(Unsupported, match="container cannot be disconnected from host network"):
         networks.disconnect("host", "c1")
     networks.leave("c1")
     networks.disconnect("host", "c1", force=True)
@@ -108,18 +82,18 @@ def test_nobody_leaves_the_host_s_network(world):
 
 def test_a_container_that_changed_its_network(world):
     networks = world.open()
-    networks.join("c1", "host", {"host": PLAIN})
-    assert networks.join("c1", "none", {"none": PLAIN}).namespace == ""
+    networks.join("c1", {"host": PLAIN})
+    assert networks.join("c1", {"none": PLAIN}).namespace == ""
     assert (networks.get("host").containers, list(networks.get("none").containers)) == ({}, ["c1"])
 
 
 def test_places_of_an_earlier_boot_are_nobody_s(world, tmp_path, monkeypatch):
-    first = world.open().join("c1", "none", {"none": PLAIN})
+    first = world.open().join("c1", {"none": PLAIN})
     (tmp_path / "boot").write_text("another\n")
     monkeypatch.setattr(records, "_BOOT_ID", tmp_path / "boot")
     networks = world.open()
     assert networks.get("none").containers == {}
-    assert networks.join("c1", "none", {"none": PLAIN}).endpoints[0].endpoint_id != first.endpoints[0].endpoint_id
+    assert networks.join("c1", {"none": PLAIN}).endpoints[0].endpoint_id != first.endpoints[0].endpoint_id
 
 
 def test_a_driver_that_is_gone(world):
@@ -134,7 +108,7 @@ def test_a_driver_that_is_gone(world):
 
 def test_a_beginning_of_several_ids(world, monkeypatch):
     numbers = iter(["ab" * 32, "ac" * 32])
-    monkeypatch.setattr("moby_networks.registry.registry.secrets.token_hex", lambda size: next(numbers))
+    monkeypatch.setattr("moby_networks.registry.making.secrets.token_hex", lambda size: next(numbers))
     networks = world.open()
     with pytest.raises(Conflict, match=r"network a is ambiguous .2 matches found based on ID prefix"):
         networks.get("a")
@@ -160,12 +134,12 @@ def test_making_one(lonely, world):
 def test_being_on_several(lonely):
     for name in ("one", "two"):
         lonely.create(Network("", name, "lonely", ""))
-    sandbox = lonely.join("c1", "one", {"one": PLAIN})
+    sandbox = lonely.join("c1", {"one": PLAIN})
     added = lonely.connect("two", "c1", EndpointConfig(aliases=("w",)), running=True)
     assert lonely.get("two").containers == {"c1": added}
-    with pytest.raises(Conflict, match="already exists"):
+    with pytest.raises(Conflict, match="endpoint with name c1 already exists in network two"):
         lonely.connect("two", "c1", PLAIN, running=True)
-    assert lonely.join("c1", "one", {"one": PLAIN, "two": added.config}).endpoints == (*sandbox.endpoints, added)
+    assert lonely.join("c1", {"one": PLAIN, "two": added.config}).endpoints == (*sandbox.endpoints, added)
     lonely.disconnect("one", "c1")
     assert lonely.get("one").containers == {}
     with pytest.raises(Denied, match=r"network two id .* has active endpoints"):
@@ -184,14 +158,15 @@ def test_connecting_one_that_doesn_t_run(lonely):
 @pytest.mark.parametrize("first", ["none", "host"])
 def test_who_is_on_none_or_host_is_on_no_other(lonely, first):
     lonely.create(Network("", "mine", "lonely", ""))
-    lonely.join("c1", first, {first: PLAIN})
+    lonely.join("c1", {first: PLAIN})
     with pytest.raises(Unsupported, match="cannot be connected to any other network"):
         lonely.connect("mine", "c1", PLAIN, running=True)
     with pytest.raises(Invalid, match="cannot be connected to any other network"):
-        lonely.join("c1", first, {first: PLAIN, "mine": PLAIN})
+        lonely.join("c1", {first: PLAIN, "mine": PLAIN})
 
 
 def test_events_of_networks_that_users_make(lonely, world):
+    lonely.join("c1", {})
     reader = world.events.subscribe()
     lonely.create(Network("", "mine", "lonely", ""))
     lonely.connect("mine", "c1", PLAIN, running=True)
@@ -206,7 +181,7 @@ def test_events_of_networks_that_users_make(lonely, world):
 
 def test_leaving_a_network_that_is_gone(lonely, world):
     made, _ = lonely.create(Network("", "mine", "lonely", ""))
-    lonely.join("c1", "mine", {"mine": PLAIN})
+    lonely.join("c1", {"mine": PLAIN})
     world.store.bucket("networks").delete(made.id)
     lonely.leave("c1")
-    assert world.store.bucket("network-endpoints").keys() == ()
+    assert world.store.bucket("network-sandboxes").keys() == ()

@@ -37,6 +37,8 @@ class Settled:
     """The user's and the container's files, in their order."""
     namespaces: Mapping[str, str]
     """Paths by kind: empty is a new one; one that isn't in it is the host's."""
+    own_network: bool
+    """Whether its network namespace is its own, also where it has been made before."""
     cgroup: str
     init: str = ""
     """Path on the host of the program that is to be process 1."""
@@ -179,8 +181,7 @@ def _devices(config: ContainerConfig) -> tuple[list[dict[str, Any]], dict[str, A
 
 
 def _sysctls(config: ContainerConfig, settled: Settled) -> dict[str, str]:
-    own_network = settled.namespaces.get("network") == ""
-    defaults = _known_ping() if own_network else {}
+    defaults = _known_ping() if settled.own_network else {}
     for name in config.sysctls:
         if name.startswith("net.") and "network" not in settled.namespaces:
             raise Invalid(f"sysctl '{name}' not allowed in host network namespace")

@@ -16,6 +16,7 @@ from moby_containers.engine.creating import config_text
 from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.life import Life
 from moby_containers.engine.limits import limits_of
+from moby_containers.engine.networking import Networking
 from moby_containers.engine.parts import Parts
 from moby_containers.engine.warnings import warnings_of
 
@@ -27,9 +28,10 @@ _NAMES = frozenset(each.name for each in fields(Resources))
 class Changing:
     """Renames, updates and commits."""
 
-    def __init__(self, parts: Parts, life: Life) -> None:
+    def __init__(self, parts: Parts, life: Life, networking: Networking) -> None:
         self._parts = parts
         self._life = life
+        self._networking = networking
 
     def rename(self, entry: Entry, name: str) -> None:
         """Give it another name."""
@@ -43,6 +45,7 @@ class Changing:
             if entry.removing or entry.status is Status.DEAD:
                 raise Conflict(f"container {entry.id} is being removed")
             self._parts.shelf.rename(entry, bare)
+            self._networking.renamed(entry)
             self._parts.tell(entry.container, "rename", oldName=f"/{old}")
 
     def update(self, entry: Entry, change: ContainerUpdate) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ def check(config: ContainerConfig) -> None:
     _check_identity(config)
     if config.stop_signal:
         signal_number(config.stop_signal)
+    _check_network(config)
     _check_health(config)
     check_restart(config.restart, auto_remove=config.auto_remove)
     check_resources(config.resources)
@@ -80,6 +81,25 @@ def _check_identity(config: ContainerConfig) -> None:
         raise Invalid("conflicting options: hostname and the UTS mode")
     if config.terminal and config.init is False and "\0" in config.hostname:
         raise Invalid("invalid hostname")
+
+
+def _check_network(config: ContainerConfig) -> None:
+    """Refuse what doesn't go with another's network, or the host's."""
+    shared = config.network.startswith("container:")
+    kind = "container type network" if shared else "host type networking" if config.network == "host" else ""
+    if config.links and kind:
+        text = f"conflicting options: {kind} can't be used with links. This would result in undefined behavior"
+        raise Invalid(text)
+    for asked, what in (
+        (config.hostname, "hostname"),
+        (config.dns, "dns"),
+        (config.extra_hosts, "custom host-to-IP mapping"),
+        (config.mac_address, "mac-address"),
+    ):
+        if shared and asked:
+            raise Invalid(f"conflicting options: {what} and the network mode")
+    if shared and (config.ports or config.publish_all_ports):
+        raise Invalid("conflicting options: port publishing and the container type network mode")
 
 
 def _check_health(config: ContainerConfig) -> None:

@@ -19,6 +19,7 @@ from moby_containers.engine.devices import rules_of
 from moby_containers.engine.entries import Entry, Keeping, Point
 from moby_containers.engine.fixtures import FIXTURES
 from moby_containers.engine.merge import merged
+from moby_containers.engine.networking import first_endpoints, link_of, port_requests
 from moby_containers.engine.parts import Parts, rfc3339
 from moby_containers.engine.warnings import warnings_of
 
@@ -88,13 +89,14 @@ class Creating:
             arguments=tuple(arguments),
             state=State(),
             mounts=points.shown(settled, self._parts.volumes),
+            endpoints=first_endpoints(config, self._parts.networks),
             log_path=str(self._parts.folder(container_id) / f"{container_id}-json.log")
             if config.log.driver == "json-file"
             else "",
             platform=image.platform.os,
             apparmor_profile=bundle.security(config, "apparmor") or "",
         )
-        return Entry(container, Keeping(points=settled), config_text(config))
+        return Entry(container, Keeping(points=settled, placed=True), config_text(config))
 
     def _check_parts(self, config: ContainerConfig) -> None:
         """Ask the other parts what only they know."""
@@ -117,6 +119,16 @@ class Creating:
         for mode in (config.network, config.pid_mode, config.ipc_mode):
             if mode.startswith("container:"):
                 self._parts.shelf.get(mode.partition(":")[2])
+        for link in config.links:
+            name, _ = link_of(link)
+            try:
+                self._parts.shelf.get(name)
+            except NotFound as error:
+                raise Invalid(f"could not get container for {name}: {error.message}") from error
+        port_requests(config)
+        self._parts.networks.check(
+            {each.network: each.config for each in first_endpoints(config, self._parts.networks)}
+        )
 
     def _completed(self, config: ContainerConfig, container_id: str) -> tuple[ContainerConfig, tuple[str, ...]]:
         """Return the config with the defaults of what nobody asked for, and warnings."""
@@ -126,6 +138,8 @@ class Creating:
             limits = evolve(limits, memory_swap_bytes=2 * limits.memory_bytes)
         if config.network in ("", "default") and not config.network_disabled and parts.networks.default() == "none":
             warnings = (*warnings, _NO_BRIDGE)
+        if config.network == "host" and config.ports:
+            warnings = (*warnings, "Published ports are discarded when using host network mode")
         hidden = not config.privileged and bundle.security(config, "systempaths") != "unconfined"
         masked, read_only = (spec.MASKED_PATHS, spec.READONLY_PATHS) if hidden else ((), ())
         log = config.log

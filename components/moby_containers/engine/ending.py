@@ -9,6 +9,7 @@ from moby.errors import Conflict, MobyError, NotFound, Unavailable
 from moby_containers.engine import points
 from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.later import Later
+from moby_containers.engine.networking import at_rest
 from moby_containers.engine.parts import Parts, rfc3339
 from moby_containers.engine.starting import Starting
 from moby_containers.engine.states import Act, after
@@ -68,7 +69,7 @@ class Ending:
             )
             entry.keep(finished_ns=exit.time_ns)
             entry.phase = Phase.ENDED
-            entry.show(sandbox="", rootfs=None)
+            entry.show(sandbox="", rootfs=None, endpoints=at_rest(entry.container.endpoints), ports=())
             if again:
                 self._count(entry, ran_ns)
             self._parts.shelf.save(entry, position=position)

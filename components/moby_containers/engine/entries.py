@@ -28,6 +28,8 @@ class Keeping:
     manually_stopped: bool = False
     started_ns: int = 0
     finished_ns: int = 0
+    placed: bool = False
+    """Whether its endpoints say where it is to be; older engines noted where it was alone."""
     with_volumes: bool = False
     """Of one whose removal has begun: whether its anonymous volumes go too."""
 

@@ -2,15 +2,16 @@
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from moby.contracts.containers import ContainerConfig
 from moby.contracts.networks import Sandbox
 from moby.contracts.types import Mount
 from moby.errors import Invalid
+from moby_containers.engine.resolving import resolv_conf
 
-__all__ = ["FILES", "write"]
+__all__ = ["FILES", "change", "host_name", "hosts_text", "mounts", "relink", "write"]
 
 FILES = ("resolv.conf", "hostname", "hosts")
 _MOST_BYTES = 1 << 20
@@ -26,14 +27,54 @@ _LOCAL = (
 
 def write(folder: Path, config: ContainerConfig, hostname: str, sandbox: Sandbox) -> None:
     """Write the files anew, as the container's start finds its networks."""
-    full = f"{hostname}.{config.domainname}" if config.domainname else hostname
     for name, text in (
-        ("hostname", f"{full}\n"),
-        ("hosts", _hosts(config, full, sandbox)),
-        ("resolv.conf", _resolver(config, sandbox)),
+        ("hostname", f"{hostname}\n"),
+        ("hosts", hosts_text(config, hostname, sandbox)),
+        ("resolv.conf", resolv_conf(config, sandbox)),
     ):
-        with open(folder / name, "w", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
-            file.write(text)
+        _put(folder / name, text)
+
+
+def change(folder: Path, config: ContainerConfig, hostname: str, before: Sandbox, after: Sandbox) -> None:
+    """Bring the files of a running container up to date, but for what somebody else wrote into them.
+
+    A resolv.conf that isn't as it was written stays; of a hosts file other lines do.
+    """
+    path = folder / "resolv.conf"
+    if _text(path) == resolv_conf(config, before):
+        _put(path, resolv_conf(config, after))
+    old, new = (hosts_text(config, hostname, each).splitlines() for each in (before, after))
+    _change_lines(
+        folder / "hosts", {each for each in old if each not in new}, [each for each in new if each not in old]
+    )
+
+
+def relink(folder: Path, sandbox: Sandbox, names: Collection[str]) -> None:
+    """Bring the lines of a running container's hosts file up to date that say where others are, by these names."""
+    path = folder / "hosts"
+    there = _text(path).splitlines()
+    new = [f"{address}\t{each}" for address, each in sandbox.hosts if each.split()[0] in names]
+    old = {
+        each for each in there if each.partition("\t")[2].split()[:1] and each.partition("\t")[2].split()[0] in names
+    }
+    _change_lines(path, {each for each in old if each not in new}, [each for each in new if each not in there])
+
+
+def _change_lines(path: Path, gone: Collection[str], come: Sequence[str]) -> None:
+    if gone or come:
+        kept = [each for each in _text(path).splitlines() if each not in gone]
+        _put(path, "".join(f"{each}\n" for each in (*kept, *come)))
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file in its place, where it may be mounted."""
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
+        file.write(text)
+
+
+def _text(path: Path) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
+        return file.read(_MOST_BYTES)
 
 
 def mounts(folder: Path, *, read_only: bool, taken: Iterable[str]) -> tuple[Mount, ...]:
@@ -45,56 +86,35 @@ def mounts(folder: Path, *, read_only: bool, taken: Iterable[str]) -> tuple[Moun
     )
 
 
-def _hosts(config: ContainerConfig, full: str, sandbox: Sandbox) -> str:
+def hosts_text(config: ContainerConfig, hostname: str, sandbox: Sandbox) -> str:
+    """Return a hosts file: what was asked for, then others, then the container itself."""
     text = _LOCAL
     if sandbox.namespace == "host":
         text = _host_file("/etc/hosts") or _LOCAL
         if not text.endswith("\n"):
             text += "\n"
-    lines = [f"{address}\t{name}\n" for address, name in sandbox.hosts]
-    short = full.partition(".")[0]
-    names = full if short == full else f"{full} {short}"
-    named = {name for _, name in sandbox.hosts}
+    lines = [_extra(each, sandbox) for each in config.extra_hosts]
+    lines += [f"{address}\t{names}\n" for address, names in sandbox.hosts]
+    own = f"{hostname}.{config.domainname} {hostname}" if config.domainname else hostname
+    if not config.domainname and "." in hostname:
+        own = f"{hostname} {hostname.partition('.')[0]}"
     for endpoint in sandbox.endpoints:
-        lines += [
-            f"{address}\t{names}\n"
-            for address in (endpoint.ipv4_address, endpoint.ipv6_address)
-            if address and short not in named and full not in named
-        ]
-    return text + "".join([*lines, *(_extra(each, sandbox) for each in config.extra_hosts)])
+        lines += [f"{each}\t{own}\n" for each in (endpoint.ipv4_address, endpoint.ipv6_address) if each]
+    return text + "".join(lines)
 
 
 def _extra(asked: str, sandbox: Sandbox) -> str:
     name, _, address = asked.partition(":")
     if address == "host-gateway":
-        gateways = [each.ipv4_gateway for each in sandbox.endpoints if each.ipv4_gateway]
-        gateways += ["127.0.0.1"] if sandbox.namespace == "host" else []
-        if not gateways:
+        address = sandbox.host_gateway or ("127.0.0.1" if sandbox.namespace == "host" else "")
+        if not address:
             raise Invalid("unable to derive the IP value for host-gateway")
-        address = gateways[0]
     address = address.removeprefix("[").removesuffix("]")
     try:
         ipaddress.ip_address(address)
     except ValueError as error:
         raise Invalid(f'invalid IP address in add-host: "{address}"') from error
     return f"{address}\t{name}\n"
-
-
-def _resolver(config: ContainerConfig, sandbox: Sandbox) -> str:
-    theirs = _host_file("/etc/resolv.conf")
-    given = config.dns or sandbox.nameservers
-    kept: dict[str, list[str]] = {"nameserver": [], "search": [], "options": []}
-    for line in theirs.splitlines():
-        words = line.split()
-        if words and words[0] in kept:
-            kept[words[0]] += words[1:2] if words[0] == "nameserver" else words[1:]
-    if not (given or config.dns_search or config.dns_options):
-        return theirs
-    search = [] if config.dns_search == (".",) else list(config.dns_search) or kept["search"]
-    lines = [f"nameserver {each}\n" for each in given or kept["nameserver"]]
-    lines += [f"search {' '.join(search)}\n"] if search else []
-    options = list(config.dns_options) or kept["options"]
-    return "".join([*lines, f"options {' '.join(options)}\n" if options else ""])
 
 
 def _host_file(path: str) -> str:

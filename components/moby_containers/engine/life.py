@@ -15,6 +15,7 @@ from moby_containers.engine.ending import Ending
 from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.failures import exit_code, telling
 from moby_containers.engine.merge import effective_health
+from moby_containers.engine.networking import Networking, at_rest
 from moby_containers.engine.parts import Parts, rfc3339
 from moby_containers.engine.starting import Starting
 from moby_containers.engine.states import Act, after
@@ -30,11 +31,14 @@ _FOREVER_S = 10.0 * 365 * 86400
 class Life:
     """The verbs that begin and end what a container runs."""
 
-    def __init__(self, parts: Parts, starting: Starting, ending: Ending, watch: "Watch") -> None:
+    def __init__(
+        self, parts: Parts, starting: Starting, ending: Ending, watch: "Watch", networking: Networking
+    ) -> None:
         self._parts = parts
         self._starting = starting
         self._ending = ending
         self._watch = watch
+        self._networking = networking
         ending.restart = self.restart_by_policy
 
     def follow(self, watch: "Watch") -> None:
@@ -94,11 +98,12 @@ class Life:
             started=rfc3339(now),
             health=Health(HealthStatus.STARTING) if watched else None,
         )
-        entry.show(sandbox=f"/proc/{entry.pid}/ns/net")
+        entry.show(sandbox=entry.container.sandbox or f"/proc/{entry.pid}/ns/net")
         entry.keep(started_ns=now)
         parts.shelf.save(entry)
         parts.tell(entry.container, "start")
         self._watch.watch(entry.id)
+        self._networking.refresh_linked(entry)
 
     def _failed(self, entry: Entry, error: BaseException) -> None:
         """Note that a start failed, and why."""
@@ -111,6 +116,7 @@ class Life:
         text = error.message if isinstance(error, MobyError) else str(error)
         waited = entry.status is Status.RESTARTING
         entry.set_state(status=after(entry.status, Act.FAIL), error=text, exit_code=exit_code(error))
+        entry.show(endpoints=at_rest(entry.container.endpoints), ports=(), sandbox="")
         self._parts.shelf.save(entry)
         if waited:
             tell_ended(entry, for_good=True)

@@ -15,6 +15,7 @@ from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.execs import Execs
 from moby_containers.engine.later import Later
 from moby_containers.engine.life import Life, Watch
+from moby_containers.engine.networking import Networking
 from moby_containers.engine.parts import Parts, rfc3339
 from moby_containers.engine.starting import Starting
 from moby_containers.engine.states import Act, after
@@ -25,8 +26,9 @@ __all__ = ["Recovery"]
 class Recovery:
     """What is done once, when an engine starts."""
 
-    def __init__(self, parts: Parts, starting: Starting, ending: Ending, execs: Execs) -> None:
+    def __init__(self, parts: Parts, starting: Starting, ending: Ending, execs: Execs, networking: Networking) -> None:
         self._parts = parts
+        self._networking = networking
         self._starting = starting
         self._ending = ending
         self._execs = execs
@@ -50,6 +52,11 @@ class Recovery:
                 }.get(task.status, Phase.CREATED)
             elif entry.alive or self._parts.bundle(entry.id).exists():
                 entry.mounted = True
+        runs = (TaskStatus.RUNNING, TaskStatus.PAUSED)
+        tasks = self._tasks
+        self._networking.recover(
+            [each for each in self._parts.shelf.entries() if each.id in tasks and tasks[each.id].status in runs]
+        )
         alive = {each.id: each.pid for each in self._tasks.values() if each.status is not TaskStatus.STOPPED}
         self._execs.recover(alive)
 
@@ -93,7 +100,8 @@ class Recovery:
             status=after(entry.status, Act.START), pid=task.pid, exit_code=0, error="", started=rfc3339(started)
         )
         entry.keep(started_ns=started, manually_stopped=False)
-        entry.show(rootfs=self._parts.rootfs(entry.id), sandbox=f"/proc/{task.pid}/ns/net")
+        sandbox = entry.container.sandbox or f"/proc/{task.pid}/ns/net"
+        entry.show(rootfs=self._parts.rootfs(entry.id), sandbox=sandbox)
         self._parts.shelf.save(entry)
         self._parts.tell(entry.container, "start")
 

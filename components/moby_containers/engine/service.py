@@ -22,7 +22,7 @@ from moby.contracts.events import Events
 from moby.contracts.images import Images
 from moby.contracts.log_driver import LogQuery
 from moby.contracts.metadata import Metadata
-from moby.contracts.networks import Networks
+from moby.contracts.networks import EndpointConfig, Networks
 from moby.contracts.runtime import Stats
 from moby.contracts.supervisor import EventKind, Streams, Supervisor, TaskEvent
 from moby.contracts.types import Exit, Window
@@ -36,6 +36,7 @@ from moby_containers.engine.execs import Execs
 from moby_containers.engine.follower import Exits, Journal
 from moby_containers.engine.later import Later
 from moby_containers.engine.life import Life
+from moby_containers.engine.networking import Networking
 from moby_containers.engine.parts import Parts
 from moby_containers.engine.processes import table
 from moby_containers.engine.recovery import Recovery
@@ -67,13 +68,14 @@ class Service:
         self._shelf = Shelf(metadata)
         self._parts = Parts(images, supervisor, volumes, networks, events, place, clock, log, self._shelf)
         self._later = Later(log, lambda: clock.monotonic_ns() / 1e9)
-        self._starting = Starting(self._parts)
+        self._networking = Networking(self._parts)
+        self._starting = Starting(self._parts, self._networking)
         self._ending = Ending(self._parts, self._starting, self._later)
         self._creating = Creating(self._parts)
         self._archives = Archives(self._parts)
         self._follower: Journal | Exits = Journal(supervisor, self.handle, log)
-        self._life = Life(self._parts, self._starting, self._ending, self._follower)
-        self._changing = Changing(self._parts, self._life)
+        self._life = Life(self._parts, self._starting, self._ending, self._follower, self._networking)
+        self._changing = Changing(self._parts, self._life, self._networking)
         self._execs = Execs(self._parts, metadata, self._later, self._follower)
         self._ending.clear_execs = self._execs.clear
 
@@ -86,7 +88,7 @@ class Service:
             self._follower = Exits(self._parts.supervisor, self.handle, self._log)
             self._life.follow(self._follower)
             self._execs.follow(self._follower)
-        recovery = Recovery(self._parts, self._starting, self._ending, self._execs)
+        recovery = Recovery(self._parts, self._starting, self._ending, self._execs, self._networking)
         recovery.find()
         self._follower.catch_up(self._shelf.position)
         recovery.settle(self._follower)
@@ -162,6 +164,14 @@ class Service:
     def update(self, name: str, change: ContainerUpdate) -> tuple[str, ...]:
         """Change limits and the restart policy."""
         return self._changing.update(self._shelf.get(name), change)
+
+    def connect(self, name: str, network: str, config: EndpointConfig) -> None:
+        """Put it on one more network."""
+        self._networking.connect(self._shelf.get(name), network, config)
+
+    def disconnect(self, name: str, network: str, *, force: bool = False) -> None:
+        """Take it off a network."""
+        self._networking.disconnect(self._shelf.get(name), network, force=force)
 
     def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it."""

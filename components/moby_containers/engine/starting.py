@@ -21,6 +21,7 @@ from moby_containers.engine import bundle, etc, placing
 from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.failures import telling
 from moby_containers.engine.merge import effective_health
+from moby_containers.engine.networking import Networking, joins
 from moby_containers.engine.parts import Parts
 from moby_containers.engine.views import make_folders
 
@@ -43,8 +44,9 @@ def log_config(parts: Parts, container: Container) -> LogConfig:
 class Starting:
     """Makes tasks of containers, and gives back what they held. Every call wants the entry's lock held."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, networking: Networking) -> None:
         self._parts = parts
+        self._networking = networking
 
     def prepare(self, entry: Entry, window: Window | None = None) -> None:
         """Make the task, up to the user's program; an error leaves nothing."""
@@ -88,7 +90,7 @@ class Starting:
         parts = self._parts
         folder = parts.bundle(entry.id)
         failed = placing.unplace(entry.keeping.points, entry.id, parts.volumes, folder)
-        if _joins_networks(entry.container.config):
+        if joins(entry.container.config):
             try:
                 parts.networks.leave(entry.id)
             except (MobyError, OSError) as error:
@@ -125,6 +127,7 @@ class Starting:
             hostname=hostname,
             mounts=(*placed, *etc.mounts(files, read_only=config.read_only_root, taken=taken), *_init_mount(init)),
             namespaces=self._namespaces(config, sandbox),
+            own_network=joins(config) and sandbox.namespace != "host",
             cgroup=f"{config.resources.cgroup_parent.rstrip('/')}/{entry.id}" if config.resources.cgroup_parent else "",
             init=init,
             shm=self._shm(entry),
@@ -134,8 +137,11 @@ class Starting:
         spec = bundle.spec_of(entry.container, settled)
         with open(folder / "config.json", "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(json.dumps(spec, separators=(",", ":")))
+        entry.keep(placed=True)
         entry.show(
             endpoints=sandbox.endpoints,
+            ports=sandbox.ports,
+            sandbox=sandbox.namespace if sandbox.namespace not in ("", "host") else "",
             resolv_conf_path=str(files / "resolv.conf"),
             hostname_path=str(files / "hostname"),
             hosts_path=str(files / "hosts"),
@@ -148,13 +154,10 @@ class Starting:
         lasting = parts.folder(entry.id)
         if config.network.startswith("container:"):
             other = self._running(config.network, "network")
-            if config.hostname:
-                raise Invalid("conflicting options: hostname and the network mode")
             return Sandbox(f"/proc/{other.state.pid}/ns/net"), parts.folder(other.id)
         if config.network_disabled:
             return Sandbox(""), lasting
-        name = config.network if config.network not in ("", "default") else parts.networks.default()
-        return parts.networks.join(entry.id, name, config.endpoints), lasting
+        return self._networking.join(entry), lasting
 
     def _running(self, mode: str, kind: str) -> Entry:
         name = mode.partition(":")[2]
@@ -229,10 +232,6 @@ def _make_working_folder(rootfs: Path, path: str) -> None:
 
 def _init_mount(path: str) -> tuple[Mount, ...]:
     return (Mount(bundle.INIT, path, "bind", ("bind", "ro")),) if path else ()
-
-
-def _joins_networks(config: ContainerConfig) -> bool:
-    return not config.network_disabled and not config.network.startswith("container:")
 
 
 def _user(rootfs: Path, config: ContainerConfig) -> tuple[User, tuple[int, ...]]:

@@ -1,13 +1,13 @@
 """What the handlers share: the engine's other parts, and what this front end says of itself."""
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.ambient import Clock, Log, Place
-from moby.contracts.containers import Container, Containers
+from moby.contracts.containers import Containers
 from moby.contracts.events import Events
 from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.images import Images
-from moby.contracts.networks import Endpoint, EndpointConfig, Networks
+from moby.contracts.networks import Networks
 from moby.contracts.supervisor import Supervisor
 from moby.contracts.volumes import Volumes
 from moby_frontend.docker.call import Version
@@ -42,13 +42,3 @@ class Parts:
     lowest: Version = LOWEST
     highest: Version = HIGHEST
     image_registry: ImageRegistry | None = None
-
-    def placed(self, container: Container) -> Container:
-        """Return a container with the networks that it is to be on, where it has never been on any."""
-        config = container.config
-        if container.endpoints or config.network.startswith("container:") or config.network_disabled:
-            return container
-        names = [config.network or self.networks.default()]
-        names += [each for each in config.endpoints if each not in {*names, "default"}]
-        places = tuple(Endpoint("", each, config=config.endpoints.get(each) or EndpointConfig()) for each in names)
-        return evolve(container, endpoints=places)

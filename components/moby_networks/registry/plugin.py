@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from moby.component import Component
-from moby.contracts.ambient import Clock
+from moby.contracts.ambient import Clock, Log, Place
+from moby.contracts.discovery import Discovery
 from moby.contracts.events import Events
+from moby.contracts.ipam import Ipam
 from moby.contracts.metadata import Metadata
 from moby.contracts.network_driver import NetworkDriver
 from moby.contracts.networks import Networks
@@ -21,12 +23,25 @@ class Config:
 
 
 def make(
-    config: Config, *, drivers: Mapping[str, NetworkDriver], metadata: Metadata, events: Events, clock: Clock
+    config: Config,
+    *,
+    drivers: Mapping[str, NetworkDriver],
+    ipams: Mapping[str, Ipam],
+    discovery: Discovery,
+    metadata: Metadata,
+    events: Events,
+    place: Place,
+    clock: Clock,
+    log: Log,
 ) -> Networks:
-    """Knows networks by name, and keeps who is on which in the metadata."""
+    """Knows networks by name, makes containers' places on them, and keeps who is on which in the metadata."""
+    from moby_networks.registry.context import Context
+    from moby_networks.registry.namespaces import Namespaces
+    from moby_networks.registry.records import Records
     from moby_networks.registry.registry import Registry
 
-    return Registry(drivers, metadata, events, clock)
+    namespaces = Namespaces(place.run / "netns")
+    return Registry(Context(drivers, ipams, discovery, events, clock, log, Records(metadata), namespaces))
 
 
 @hookimpl

@@ -1,92 +1,193 @@
 """Networks by name, and the places of containers on them."""
 
 import re
-import secrets
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from typing import Self
 
 from attrs import evolve
 
-from moby.contracts.ambient import Clock
-from moby.contracts.events import Event, Events
-from moby.contracts.metadata import Metadata
-from moby.contracts.network_driver import NetworkDriver
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, Sandbox, SandboxConfig
-from moby.errors import Conflict, Denied, Invalid, NotFound, Unsupported
-from moby_networks.registry.records import Records
+from moby.errors import Conflict, NotFound, Unsupported
+from moby_networks.registry.checks import ALONE, check_config, check_together, is_exclusive
+from moby_networks.registry.context import Context
+from moby_networks.registry.joining import Joining
+from moby_networks.registry.making import Making
+from moby_networks.registry.presences import Presences
+from moby_networks.registry.records import Joined, Known
+from moby_networks.registry.recovery import recover
 
 __all__ = ["Registry"]
 
-_KEPT_NAMES = ("bridge", "host", "none", "default")
-_CHARACTERS = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
-_NAME = re.compile(f"{_CHARACTERS}+")
 _ID = re.compile(r"[0-9a-f]{1,64}")
-_HOST = "host"
 _PLAIN = SandboxConfig()
+_NOT_LATER = "container cannot be disconnected from host network or connected to host network"
 
 
 class Registry:
     """Networks of all drivers; see the contract."""
 
-    def __init__(self, drivers: Mapping[str, NetworkDriver], metadata: Metadata, events: Events, clock: Clock) -> None:
-        self._drivers = drivers
-        self._by_name: dict[str, NetworkDriver] = {}
-        for each in drivers.values():
-            self._by_name.setdefault(each.name, each)
-        self._records = Records(metadata)
-        self._events = events
-        self._clock = clock
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._records = context.records
+        self._making = Making(context)
+        self._presences = Presences(context)
+        self._joining = Joining(context, self._presences)
 
-    def __enter__(self) -> "Registry":
-        """Make the networks that are there from the start."""
-        with self._records.transaction():
-            there = {each.name for each in self._records.all()}
-            for driver in self._by_name.values():
-                if driver.predefined and driver.predefined not in there:
-                    self._records.put(self._new(Network("", driver.predefined, driver.name, "", predefined=True)))
+    def __enter__(self) -> Self:
+        """Have the networks that are there from the start be known."""
+        self._making.predefine()
         return self
 
     def __exit__(self, *error: object) -> None:
         """Stop: nothing is held."""
 
+    def reclaim(self) -> None:
+        """Have all leave, and take back whatever there is on the host."""
+        for each in recover(self._context, self._joining, ()):
+            self._context.log.warning("what is left of networks can't be removed", error=each)
+        for known in self._records.networks():
+            if self._context.has_driver(known.network.driver):
+                self._context.driver(known.network.driver).unmake(known.segment)
+
     def drivers(self) -> tuple[str, ...]:
         """Return the names of all network drivers."""
-        return tuple(dict.fromkeys(each.name for each in self._drivers.values()))
+        return self._context.driver_names()
 
     def default(self) -> str:
         """Return the network of a container that names none."""
-        there = [each.predefined for each in self._drivers.values()]
+        there = [self._context.driver(each).predefined for each in self.drivers()]
         return "bridge" if "bridge" in there else "none"
 
     def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
         """Make a network."""
-        if network.name in _KEPT_NAMES:
-            raise Denied(f"operation is not permitted on predefined {network.name} network", hint="take another name")
-        if not _NAME.fullmatch(network.name):
-            raise Invalid(
-                f'"{network.name}" includes invalid characters for a network name, only "{_CHARACTERS}" are allowed'
-            )
-        driver = self._driver(network.driver or self._usual_driver())
-        if not driver.creatable:
-            which = ", ".join(each.name for each in self._by_name.values() if each.creatable)
-            hint = f"users make networks of {which}" if which else "this engine has no driver whose networks users make"
-            raise Denied(f'only one instance of "{driver.name}" network is allowed', hint=hint)
-        driver.check(network.options)
-        made = self._new(evolve(network, driver=driver.name, predefined=False))
-        with self._records.transaction():
-            if any(each.name == made.name for each in self._records.all()):
-                raise Conflict(f"network with name {made.name} already exists")
-            self._records.put(made)
-        self._tell("create", made)
-        return made, ()
+        return self._making.create(network).network, ()
 
     def get(self, name: str) -> Network:
+        """Return a network, with who is on it."""
+        with self._records.snapshot():
+            return _filled([self._find(name)], self._records.all_joined())[0]
+
+    def list(self) -> tuple[Network, ...]:
+        """Return all networks, but those of drivers that this engine has no more."""
+        with self._records.snapshot():
+            return _filled(self._there(), self._records.all_joined())
+
+    def remove(self, name: str) -> None:
+        """Delete a network."""
+        self._making.remove(self._find(name))
+
+    def check(self, wanted: Mapping[str, EndpointConfig]) -> None:
+        """Refuse what can't be joined."""
+        found = []
+        for name, config in wanted.items():
+            try:
+                known = self._find(self._meant(name))
+            except (Conflict, NotFound):
+                continue
+            driver = self._context.driver(known.network.driver)
+            check_config(known, driver, config, prefix=f"invalid config for network {known.network.name}: ")
+            found.append(known.network)
+        check_together(found, self._context.driver)
+
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], config: SandboxConfig = _PLAIN) -> Sandbox:
+        """Make a container's place on its networks."""
+        found = {}
+        for name, each in wanted.items():
+            known = self._find(self._meant(name))
+            found[known.network.id] = (known, each)
+        self.check(wanted)
+        with self._context.container(container_id):
+            joined, new = self._joining.join(container_id, list(found.values()), config)
+        if new:
+            self._presences.enter_who_knows(container_id)
+        return self._presences.sandbox(joined)
+
+    def sandbox(self, container_id: str) -> Sandbox:
+        """Return what a container has joined."""
+        return self._presences.sandbox(self._joined(container_id))
+
+    def leave(self, container_id: str) -> None:
+        """Undo that."""
+        with self._context.container(container_id):
+            joined = self._records.joined(container_id)
+            if joined is None:
+                self._records.delete_joined(container_id)  # one of another boot
+                return
+            self._joining.leave(joined)
+
+    def rename(self, container_id: str, name: str) -> None:
+        """Have a container be found by another name."""
+        with self._context.container(container_id):
+            joined = self._records.joined(container_id)
+            if joined is not None and joined.config.name != name:
+                self._joining.rename(joined, name)
+
+    def recover(self, running: Collection[str]) -> Sequence[str]:
+        """Make all that stands be what these have joined."""
+        return recover(self._context, self._joining, running)
+
+    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Endpoint:
+        """Put a container on one more network."""
+        known = self._find(network)
+        self._refuse_late(known)
+        check_config(known, self._context.driver(known.network.driver), config)
+        if not running:
+            return Endpoint(known.network.id, known.network.name, config=config)
+        with self._context.container(container_id):
+            joined = self._joined(container_id)
+            if joined.namespace in ("", "host"):
+                raise Unsupported(ALONE, hint="create it on that network")
+            if joined.place(known.network.id):
+                name = joined.config.name or container_id[:12]
+                raise Conflict(f"endpoint with name {name} already exists in network {known.network.name}")
+            joined = self._joining.connect(joined, known, config)
+        self._presences.enter_who_knows(container_id)
+        place = joined.place(known.network.id)
+        assert place is not None
+        return place.endpoint
+
+    def disconnect(self, network: str, container_id: str, *, force: bool = False) -> None:
+        """Take a container off a network."""
+        known = self._find(network)
+        with self._context.container(container_id):
+            joined = self._records.joined(container_id)
+            if joined is None or joined.place(known.network.id) is None:
+                if force:
+                    return
+                raise NotFound(f"container {container_id} is not connected to network {known.network.name}")
+            if self._context.driver(known.network.driver).shares_host:
+                raise Unsupported(_NOT_LATER, hint="create it on another network")
+            self._joining.disconnect(joined, known)
+        self._presences.enter_who_knows(container_id)
+
+    def _refuse_late(self, known: Known) -> None:
+        """Refuse networks that take no container later."""
+        driver, name = self._context.driver(known.network.driver), known.network.name
+        if driver.shares_host:
+            raise Unsupported(_NOT_LATER, hint="create it with --network host")
+        if is_exclusive(known.network, driver):
+            text = (
+                f"container cannot be connected to multiple networks with one of the networks in private ({name}) mode"
+            )
+            raise Unsupported(text, hint=f"create it with --network {name}")
+
+    def _joined(self, container_id: str) -> Joined:
+        found = self._records.joined(container_id)
+        if found is None:
+            raise NotFound(f"container {container_id} has joined no network", hint="start it")
+        return found
+
+    def _there(self) -> Sequence[Known]:
+        found = [each for each in self._records.networks() if self._context.has_driver(each.network.driver)]
+        return sorted(found, key=lambda each: each.network.name)
+
+    def _find(self, name: str) -> Known:
         """Return a network: by its name, else by its id, else by a prefix of that."""
-        found = self.list()
+        found = self._there()
         for each in found:
-            if each.name == name:
+            if each.network.name == name:
                 return each
-        fitting = [each for each in found if each.id.startswith(name)] if _ID.fullmatch(name) else []
+        fitting = [each for each in found if each.network.id.startswith(name)] if _ID.fullmatch(name) else []
         if not fitting:
             raise NotFound(f"network {name} not found")  # docker's words, whole
         if len(fitting) > 1:
@@ -94,157 +195,15 @@ class Registry:
             raise Conflict(text, hint="write more of its id")
         return fitting[0]
 
-    def list(self) -> tuple[Network, ...]:
-        """Return all networks, but those of drivers that this engine has no more."""
-        with self._records.snapshot():
-            found = [each for each in self._records.all() if each.driver in self._by_name]
-        return tuple(sorted(found, key=lambda each: each.name))
-
-    def remove(self, name: str) -> None:
-        """Delete a network."""
-        with self._records.transaction():
-            found = self.get(name)
-            if found.predefined:
-                raise Denied(f"{found.name} is a pre-defined network and cannot be removed")
-            if found.containers:
-                text = f"error while removing network: network {found.name} id {found.id} has active endpoints"
-                raise Denied(text, hint=f"stop {', '.join(each[:12] for each in found.containers)} first")
-            self._records.delete(found)
-        self._tell("destroy", found)
-
-    def join(
-        self,
-        container_id: str,
-        network: str,
-        wanted: Mapping[str, EndpointConfig],
-        config: SandboxConfig = _PLAIN,
-    ) -> Sandbox:
-        """Make a container's place on its networks."""
-        configs = {self._meant(each): config for each, config in wanted.items()}
-        configs.setdefault(self._meant(network), EndpointConfig())
-        networks = {each: self.get(each) for each in configs}
-        self._check_together(list(networks.values()))
-        endpoints, new = [], []
-        with self._records.transaction():
-            there = {each.network_id: each for each in self._records.endpoints(container_id).get(container_id, ())}
-            for asked, its in networks.items():
-                self._check_config(its, configs[asked])
-                found = there.pop(its.id, None)
-                if found is None or found.config != configs[asked]:
-                    found = _placed(its, configs[asked])
-                    self._records.put_endpoint(container_id, found)
-                    new.append(its)
-                endpoints.append(found)
-            for each in there.values():
-                self._records.delete_endpoint(container_id, each.network_id)
-        for joined in new:
-            self._tell("connect", joined, container_id)
-        shares = any(self._driver(each.driver).shares_host for each in networks.values())
-        return Sandbox(namespace=_HOST if shares else "", endpoints=tuple(endpoints))
-
-    def leave(self, container_id: str) -> None:
-        """Undo that."""
-        with self._records.transaction():
-            networks = {each.id: each for each in self._records.all()}
-            found = self._records.endpoints(container_id).get(container_id, ())
-            for each in found:
-                self._records.delete_endpoint(container_id, each.network_id)
-        for each in found:
-            if each.network_id in networks:
-                self._tell("disconnect", networks[each.network_id], container_id)
-
-    def rename(self, container_id: str, name: str) -> None:
-        """Do nothing: on these networks nobody is found by name."""
-
-    def recover(self, running: Collection[str]) -> Sequence[str]:
-        """Have all others leave."""
-        for each in set(self._records.endpoints()) - set(running):
-            self.leave(each)
-        return ()
-
-    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Endpoint:
-        """Put a container on one more network."""
-        found = self.get(network)
-        driver = self._driver(found.driver)
-        if driver.shares_host:
-            text = "cannot connect container to host network - container must be created in host network mode"
-            raise Unsupported(text, hint="create it with --network host")
-        if found.predefined and not driver.creatable:
-            text = f"container cannot be connected to multiple networks with one of the networks in {found.name} mode"
-            raise Unsupported(text, hint=f"create it with --network {found.name}")
-        self._check_config(found, config)
-        if not running:
-            return Endpoint(found.id, found.name, config=config)
-        with self._records.transaction():
-            there = self._records.endpoints(container_id).get(container_id, ())
-            if any(self._is_exclusive(each.network_id) for each in there):
-                raise Unsupported(_ALONE, hint="create it on that network")
-            if any(each.network_id == found.id for each in there):
-                raise Conflict(f"endpoint of {container_id[:12]} already exists in network {found.name}")
-            made = _placed(found, config)
-            self._records.put_endpoint(container_id, made)
-        self._tell("connect", found, container_id)
-        return made
-
-    def disconnect(self, network: str, container_id: str, *, force: bool = False) -> None:
-        """Take a container off a network."""
-        found = self.get(network)
-        if container_id not in found.containers:
-            if force:
-                return
-            raise NotFound(f"container {container_id} is not connected to network {found.name}")
-        if self._driver(found.driver).shares_host:
-            text = "cannot disconnect container from host network - container was created in host network mode"
-            raise Unsupported(text, hint="create it on another network")
-        self._records.delete_endpoint(container_id, found.id)
-        self._tell("disconnect", found, container_id)
-
     def _meant(self, name: str) -> str:
         """Return which network a container means: docker's clients spell the default one so."""
         return self.default() if name in ("", "default") else name
 
-    def _usual_driver(self) -> str:
-        return "bridge" if "bridge" in self._by_name else self.drivers()[0]
 
-    def _driver(self, name: str) -> NetworkDriver:
-        found = self._by_name.get(name) or self._drivers.get(name)
-        if found is None:
-            raise NotFound(f'plugin "{name}" not found', hint=f"this engine has {', '.join(self.drivers())}")
-        return found
-
-    def _is_exclusive(self, network_id: str) -> bool:
-        """Whether who is on a network can be on no other."""
-        found = self.get(network_id)
-        return found.predefined and not self._driver(found.driver).creatable
-
-    def _check_together(self, networks: Sequence[Network]) -> None:
-        if len(networks) > 1 and any(self._is_exclusive(each.id) for each in networks):
-            raise Invalid(_ALONE, hint="choose one of them")
-
-    def _check_config(self, network: Network, config: EndpointConfig) -> None:
-        if network.predefined and (config.ipv4_address or config.ipv6_address):
-            raise Invalid("user specified IP address is supported on user defined networks only")
-        if network.predefined and config.mac_address and self._driver(network.driver).shares_host:
-            raise Invalid("conflicting options: mac-address and the network mode")
-
-    def _new(self, network: Network) -> Network:
-        seconds, rest = divmod(self._clock.now_ns(), 1_000_000_000)
-        created = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
-        scope = self._driver(network.driver).scope
-        return evolve(network, id=secrets.token_hex(32), created=created, scope=scope, containers={})
-
-    def _tell(self, action: str, network: Network, container_id: str = "") -> None:
-        more = {"container": container_id} if container_id else {}
-        self._events.publish(
-            Event("network", action, network.id, {**more, "name": network.name, "type": network.driver})
-        )
-
-
-_ALONE = (
-    "container sharing network namespace with another container or host, or with none, cannot be connected to any "
-    "other network"
-)
-
-
-def _placed(network: Network, config: EndpointConfig) -> Endpoint:
-    return Endpoint(network.id, network.name, endpoint_id=secrets.token_hex(32), config=config)
+def _filled(networks: Sequence[Known], joined: Sequence[Joined]) -> tuple[Network, ...]:
+    """Return networks with who is on each."""
+    on: dict[str, dict[str, Endpoint]] = {}
+    for each in joined:
+        for place in each.places:
+            on.setdefault(place.endpoint.network_id, {})[each.container_id] = place.endpoint
+    return tuple(evolve(each.network, containers=on.get(each.network.id, {})) for each in networks)

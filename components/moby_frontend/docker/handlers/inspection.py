@@ -9,7 +9,7 @@ from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import ZERO, rfc3339
 from moby_frontend.docker.translate.config import show_config, show_host_config
 from moby_frontend.docker.translate.mounts import show_mounted
-from moby_frontend.docker.translate.network import show_settings
+from moby_frontend.docker.translate.network import show_links, show_settings
 
 __all__ = ["changes", "inspect", "show_container", "top"]
 
@@ -19,7 +19,7 @@ _UNKNOWN_EXIT = 255
 def inspect(parts: Parts, call: Call) -> Reply:
     """Show a container."""
     name = call.names["name"]
-    container = parts.placed(parts.containers.get(name))
+    container = parts.containers.get(name)
     shown = show_container(container, call.version)
     if call.query.flag("size"):
         sizes = parts.containers.sizes(container.id)
@@ -48,7 +48,7 @@ def show_container(container: Container, version: Version) -> dict[str, Any]:
         "ProcessLabel": container.process_label,
         "AppArmorProfile": container.apparmor_profile,
         "ExecIDs": list(container.exec_ids) or None,
-        "HostConfig": show_host_config(container.config, version),
+        "HostConfig": show_host_config(container.config, version) | {"Links": show_links(container)},
         "GraphDriver": _graph(container),
         "Mounts": show_mounted(container.mounts),
         "Config": show_config(container.config),

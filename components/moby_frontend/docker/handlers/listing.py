@@ -31,7 +31,7 @@ def containers(parts: Parts, call: Call) -> Reply:
     query = call.query
     filters = Filters(query.text("filters"), _KNOWN)
     limit = query.number("limit")
-    every = [parts.placed(each) for each in parts.containers.list()]
+    every = list(parts.containers.list())
     tests = _tests(parts, filters, every)
     if not (query.flag("all") or limit > 0 or filters.get("status")):
         tests.insert(0, lambda each: each.state.status in _UP)
@@ -168,7 +168,10 @@ def _placed(parts: Parts, filters: Filters) -> list[Test]:
 
 
 def _is_on(container: Container, network: str) -> bool:
-    return any(each.network == network or each.network_id.startswith(network) for each in container.endpoints)
+    return any(
+        network == each.network or (each.network_id and each.network_id.startswith(network))
+        for each in container.endpoints
+    )
 
 
 def _ancestors(parts: Parts, names: Iterable[str]) -> set[str]:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from moby.contracts.containers import Status
 from moby.contracts.networks import Endpoint, Network
 from moby.errors import Conflict, Denied, Invalid, MobyError, Unsupported
 from moby_frontend.docker import failures
@@ -27,7 +26,12 @@ _FIELDS = (
     Field("Options", "options", TEXT_MAP),
     Field("Labels", "labels", TEXT_MAP),
 )
-_POOL = (Field("Subnet", "Subnet", TEXT), Field("IPRange", "IPRange", TEXT), Field("Gateway", "Gateway", TEXT))
+_POOL = (
+    Field("Subnet", "Subnet", TEXT),
+    Field("IPRange", "IPRange", TEXT),
+    Field("Gateway", "Gateway", TEXT),
+    Field("AuxiliaryAddresses", "AuxiliaryAddresses", TEXT_MAP),
+)
 
 
 def show_network(network: Network, version: Version, names: dict[str, str] | None = None) -> dict[str, Any]:
@@ -42,7 +46,7 @@ def show_network(network: Network, version: Version, names: dict[str, str] | Non
         "EnableIPv6": network.enable_ipv6,
         "IPAM": {
             "Driver": network.ipam_driver,
-            "Options": dict(network.ipam_options) or None,
+            "Options": dict(network.ipam_options) or (None if network.predefined else {}),
             "Config": [dict(each) for each in network.ipam] or None,
         },
         "Internal": network.internal,
@@ -127,7 +131,7 @@ def create(parts: Parts, call: Call) -> Reply:
         **{"driver": "bridge", **found},
         ipam_driver=TEXT.read(ipam.get("Driver") or "default", "IPAM.Driver"),
         ipam_options=TEXT_MAP.read(ipam.get("Options") or {}, "IPAM.Options"),
-        ipam=tuple(pools),
+        ipam=tuple({word: value for word, value in each.items() if value} for each in pools),
     )
     made, warnings = parts.networks.create(network)
     return reply_json({"Id": made.id, "Warning": "\n".join(warnings)}, 201)
@@ -143,10 +147,9 @@ def connect(parts: Parts, call: Call) -> Reply:
     """Put a container on a network."""
     body = call.json(required=True)
     container = parts.containers.get(_container(body))
-    running = container.state.status in {Status.RUNNING, Status.PAUSED, Status.RESTARTING}
     config = read_endpoint(body.get("EndpointConfig"))
     try:
-        parts.networks.connect(call.names["name"], container.id, config, running=running)
+        parts.containers.connect(container.id, call.names["name"], config)
     except Unsupported as error:
         raise Invalid(failures.message(error)) from error
     return empty(200)
@@ -165,22 +168,21 @@ def disconnect(parts: Parts, call: Call) -> Reply:
     container = parts.containers.get(_container(body))
     force = FLAG.read(body.get("Force") or False, "Force")
     try:
-        parts.networks.disconnect(call.names["name"], container.id, force=force)
+        parts.containers.disconnect(container.id, call.names["name"], force=force)
     except Unsupported as error:
         raise Invalid(failures.message(error)) from error
     return empty(200)
 
 
 def prune(parts: Parts, call: Call) -> Reply:
-    """Delete networks that no container is on."""
+    """Delete networks that no running container is on."""
     filters = Filters(call.query.text("filters"), {"label", "label!", "until"})
     until = filters.time_ns("until", parts.clock.now_ns())
-    used = {place.network_id for each in parts.containers.list() for place in each.endpoints}
     gone = []
     for each in parts.networks.list():
         young = until is not None and parsed_ns(each.created) > until
         fits = filters.labels(each.labels) and filters.no_label(each.labels)
-        if each.predefined or each.id in used or young or not fits:
+        if each.predefined or each.containers or young or not fits:
             continue
         try:
             parts.networks.remove(each.name)

@@ -42,7 +42,7 @@ def _images(parts: Parts, call: Call) -> list[dict[str, Any]]:
 def _containers(parts: Parts, call: Call) -> list[dict[str, Any]]:
     now = parts.clock.now_ns()
     found = []
-    for each in map(parts.placed, parts.containers.list()):
+    for each in parts.containers.list():
         sizes = parts.containers.sizes(each.id)
         shown = show_summary(each, call.version, now)
         found.append(shown | {"SizeRw": sizes.own_bytes, "SizeRootFs": sizes.root_bytes})

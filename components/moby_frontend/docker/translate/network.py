@@ -11,7 +11,7 @@ from moby_frontend.docker.translate.forms import NUMBER, TEXT, TEXT_MAP, TEXTS, 
 
 __all__ = [
     "read_bindings", "read_endpoint", "read_endpoints", "show_bindings", "show_endpoint", "show_endpoint_config",
-    "show_networks", "show_ports", "show_settings",
+    "show_links", "show_networks", "show_ports", "show_settings",
 ]  # fmt: skip
 
 _ADDRESSES = (
@@ -107,7 +107,7 @@ def show_networks(container: Container, version: Version) -> dict[str, Any]:
 def show_settings(container: Container, version: Version) -> dict[str, Any]:
     """Return NetworkSettings as inspect shows them; the fields of the first network's own are of before 1.52."""
     bridge = next((each for each in container.endpoints if each.network == "bridge"), Endpoint("", ""))
-    sandbox = container.sandbox if container.state.pid else ""
+    sandbox = container.sandbox if container.state.pid and _is_own(container) else ""
     return {
         "Bridge": "",
         "SandboxID": container.id if sandbox else "",
@@ -133,16 +133,26 @@ def show_settings(container: Container, version: Version) -> dict[str, Any]:
 _WITHOUT_PORTS = frozenset({"none", "host"})
 
 
+def _is_own(container: Container) -> bool:
+    """Whether its network is its own, not another container's."""
+    return not container.config.network.startswith("container:")
+
+
 def _reachable(container: Container) -> bool:
-    """Whether a container is on a network that publishes ports."""
-    return any(each.network not in _WITHOUT_PORTS and each.ipv4_address for each in container.endpoints)
+    """Whether a running container is on a network that publishes ports."""
+    return any(each.network not in _WITHOUT_PORTS and each.endpoint_id for each in container.endpoints)
 
 
 def _published(container: Container) -> dict[str, Any]:
+    """Return what is published, by port, and null for what is exposed alone."""
     if not _reachable(container):
         return {}
-    bound: dict[str, Any] = show_bindings(container.config.ports)
-    return {port: bound.get(port) for port in (*container.config.exposed_ports, *bound)}
+    found: dict[str, Any] = dict.fromkeys(container.config.exposed_ports)
+    for each in container.ports:
+        name = f"{each.container_port}/{each.protocol}"
+        binding = {"HostIp": each.host_address, "HostPort": str(each.host_port)}
+        found[name] = [*(found.get(name) or ()), binding]
+    return found
 
 
 def show_ports(container: Container) -> list[dict[str, Any]]:
@@ -153,9 +163,17 @@ def show_ports(container: Container) -> list[dict[str, Any]]:
         if not number.isdigit():
             continue
         bare = {"PrivatePort": int(number), "Type": protocol}
-        known = [each for each in bindings or () if each["HostPort"].isdigit()]
-        found += [
-            ({"IP": each["HostIp"]} if each["HostIp"] else {}) | bare | {"PublicPort": int(each["HostPort"])}
-            for each in known
-        ] or [bare]
+        found += [{"IP": each["HostIp"], **bare, "PublicPort": int(each["HostPort"])} for each in bindings or ()] or [
+            bare
+        ]
     return found
+
+
+def show_links(container: Container) -> list[str] | None:
+    """Return whom a container knows by names of its own, as docker spells it."""
+    found = []
+    for each in container.config.links:
+        name, _, alias = each.partition(":")
+        bare = name.removeprefix("/")
+        found.append(f"/{bare}:/{container.name}/{alias.rpartition('/')[2] or bare}")
+    return found or None

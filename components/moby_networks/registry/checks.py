@@ -1,0 +1,86 @@
+"""What is refused, in docker's words."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from moby.contracts.network_driver import NetworkDriver
+from moby.contracts.networks import EndpointConfig, Network
+from moby.errors import Denied, Invalid
+from moby_networks.registry.records import Known
+
+__all__ = ["ALONE", "check_config", "check_name", "check_together", "is_exclusive"]
+
+_KEPT_NAMES = ("bridge", "host", "none", "default")
+_CHARACTERS = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
+_NAME = re.compile(f"{_CHARACTERS}+")
+_MAC = re.compile("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
+ALONE = (
+    "container sharing network namespace with another container or host, or with none, cannot be connected to any "
+    "other network"
+)
+
+
+def check_name(name: str) -> None:
+    """Refuse names that are kept, Denied, and what is none."""
+    if name in _KEPT_NAMES:
+        raise Denied(f"operation is not permitted on predefined {name} network", hint="take another name")
+    if not _NAME.fullmatch(name):
+        raise Invalid(f'"{name}" includes invalid characters for a network name, only "{_CHARACTERS}" are allowed')
+
+
+def is_exclusive(network: Network, driver: NetworkDriver) -> bool:
+    """Whether who is on a network can be on no other."""
+    return network.predefined and not driver.creatable
+
+
+def check_together(networks: Sequence[Network], driver_of: Callable[[str], NetworkDriver]) -> None:
+    """Refuse networks that don't go together."""
+    if len(networks) > 1 and any(is_exclusive(each, driver_of(each.driver)) for each in networks):
+        raise Invalid(ALONE, hint="choose one of them")
+
+
+def check_config(known: Known, driver: NetworkDriver, config: EndpointConfig, *, prefix: str = "") -> None:
+    """Refuse what a container can't have on a network."""
+    problems = _wrong_addresses(known, config)
+    if config.mac_address and not _MAC.fullmatch(config.mac_address):
+        problems.append(f"invalid MAC address: {config.mac_address}")
+    for each in config.link_local_ips:
+        if not _is_address(each):
+            problems.append(f"invalid link-local IP address: {each}")
+    if problems:
+        listed = problems[0] if len(problems) == 1 else "\n".join(f"* {each}" for each in problems)
+        raise Invalid(f"{prefix}invalid endpoint settings:\n{listed}")
+    if driver.shares_host and config.mac_address:
+        raise Invalid("conflicting options: mac-address and the network mode")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _wrong_addresses(known: Known, config: EndpointConfig) -> list[str]:
+    wanted: Mapping[int, str] = {4: config.ipv4_address, 6: config.ipv6_address}
+    if not any(wanted.values()):
+        return []
+    problems = []
+    if known.network.predefined:
+        problems.append("user specified IP address is supported on user defined networks only")
+    for version, text in wanted.items():
+        if not text:
+            continue
+        if not _is_address(text) or ipaddress.ip_address(text).version != version:
+            problems.append(f"invalid IPv{version} address: {text}")
+            continue
+        subnets = [each for each in map(ipaddress.ip_network, known.asked) if each.version == version]
+        if not subnets:
+            problems.append(
+                "user specified IP address is supported only when connecting to networks with user configured subnets"
+            )
+        elif not any(ipaddress.ip_address(text) in each for each in subnets):
+            problems.append(f"no configured subnet or ip-range contain the IP address {text}")
+    return problems

@@ -1,0 +1,337 @@
+"""How containers come onto networks and leave them."""
+
+import ipaddress
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from attrs import evolve
+
+from moby.contracts.discovery import PortRequest
+from moby.contracts.network_driver import Attachment, Link, Port
+from moby.contracts.networks import Endpoint, EndpointConfig, SandboxConfig
+from moby.errors import Conflict
+from moby_networks.registry import ways
+from moby_networks.registry.checks import is_exclusive
+from moby_networks.registry.context import Context, Failures
+from moby_networks.registry.presences import Presences, dns_names
+from moby_networks.registry.records import Joined, Known, Place
+
+__all__ = ["Joining"]
+
+_HOST = "host"
+
+
+class Joining:
+    """Makes and removes places. Every call wants the container's lock held."""
+
+    def __init__(self, context: Context, presences: Presences) -> None:
+        self._context = context
+        self._presences = presences
+
+    def join(
+        self, container_id: str, wanted: Sequence[tuple[Known, EndpointConfig]], config: SandboxConfig
+    ) -> tuple[Joined, bool]:
+        """Make a container's places; return them, and whether they are new. An error leaves nothing."""
+        before = self._context.records.joined(container_id)
+        if before is not None:
+            asked = {known.network.id: each for known, each in wanted}
+            there = {each.endpoint.network_id: each.endpoint.config for each in before.places}
+            if (asked, config) == (there, before.config):
+                return before, False
+            self.leave(before)
+        with self._using([known for known, _ in wanted]), ExitStack() as undo:
+            joined = self._made(container_id, wanted, config, undo)
+            undo.pop_all()
+        for known, _ in wanted:
+            self._context.tell("connect", known.network, container_id)
+        return joined, True
+
+    def _made(
+        self,
+        container_id: str,
+        wanted: Sequence[tuple[Known, EndpointConfig]],
+        config: SandboxConfig,
+        undo: ExitStack,
+    ) -> Joined:
+        """Make all, in an order in which each step needs those before it; what is undone is put onto the stack."""
+        joined = Joined(container_id, self._namespace(container_id, wanted, undo), config)
+        for known, each in wanted:
+            place = self._place(joined, known, each, undo)
+            joined = evolve(joined, places=(*joined.places, place), interfaces=joined.interfaces + 1)
+        joined = self._claimed(joined, undo)
+        for known, _ in wanted:
+            joined = self._attached(joined, known, undo)
+        undo.callback(self._context.records.delete_joined, container_id)
+        self._context.records.put_joined(joined)
+        if ways.ways_of(joined):
+            self._lead(joined)
+        if any(each.endpoint.dns_names for each in joined.places):
+            undo.callback(self._quietly, self._context.discovery.leave, container_id)
+            self._presences.enter(joined)
+        return joined
+
+    @contextmanager
+    def _using(self, networks: Sequence[Known]) -> Iterator[None]:
+        with ExitStack() as stack:
+            for each in networks:
+                stack.enter_context(self._context.using(each.network))
+            yield
+
+    def _quietly(self, call: object, *args: object) -> None:
+        """Undo something, and go on where that fails: what is left goes when an engine starts."""
+        failures = Failures()
+        failures.run(call, *args)  # type: ignore[arg-type]  # a callable, by its callers
+        for each in failures.errors:
+            self._context.log.warning("what failed to be made on a network can't be undone", error=str(each))
+
+    def _namespace(self, container_id: str, wanted: Sequence[tuple[Known, EndpointConfig]], undo: ExitStack) -> str:
+        drivers = [self._context.driver(known.network.driver) for known, _ in wanted]
+        if any(each.shares_host for each in drivers):
+            return _HOST
+        if any(is_exclusive(known.network, driver) for (known, _), driver in zip(wanted, drivers, strict=True)):
+            return ""
+        undo.callback(self._quietly, self._context.namespaces.remove, container_id)
+        return self._context.namespaces.make(container_id)
+
+    def _place(self, joined: Joined, known: Known, config: EndpointConfig, undo: ExitStack) -> Place:
+        """Return a place that isn't made yet, with its addresses."""
+        context, network = self._context, known.network
+        endpoint_id = secrets.token_hex(32)
+        addresses: tuple[str, ...] = ()
+        if context.driver(network.driver).addressed:
+            ipam = context.ipam(network.ipam_driver)
+            undo.callback(self._quietly, ipam.unassign, network.id, endpoint_id)
+            addresses = ipam.assign(
+                network.id, endpoint_id, [each for each in (config.ipv4_address, config.ipv6_address) if each]
+            )
+        names = dns_names(joined.container_id, config, joined.config) if self._presences.serves(network) else ()
+        attachment = Attachment(
+            id=endpoint_id,
+            container_id=joined.container_id,
+            interface=f"eth{joined.interfaces}",
+            addresses=addresses,
+            mac_address=config.mac_address,
+            link_local=config.link_local_ips,
+            options=config.driver_options,
+        )
+        endpoint = Endpoint(network.id, network.name, endpoint_id, dns_names=names, config=config)
+        return Place(_addressed(endpoint, addresses, ()), attachment)
+
+    def _claimed(self, joined: Joined, undo: ExitStack) -> Joined:
+        """Return it with the ports that it publishes, which are the host's no more."""
+        publisher = self._publisher(joined)
+        if publisher is None or not joined.config.ports:
+            return evolve(joined, publisher=publisher.endpoint.network_id if publisher else "")
+        undo.callback(self._quietly, self._context.discovery.leave, joined.container_id)
+        return self._claim(joined, publisher)
+
+    def _claim(self, joined: Joined, publisher: Place, held: Sequence[Port] = ()) -> Joined:
+        """Return it with ports: those that it held, where it did, else such as it asked for."""
+        targets = _targets(publisher)
+        asked = _requests(held, publisher) or [evolve(each, targets=targets) for each in joined.config.ports]
+        try:
+            ports = self._context.discovery.claim(joined.container_id, asked)
+        except Conflict as error:
+            who = f"{joined.config.name} ({publisher.endpoint.endpoint_id})"
+            text = f"driver failed programming external connectivity on endpoint {who}: {error.message}"
+            raise Conflict(text, hint=error.hint) from error
+        return _published(joined, publisher.endpoint.network_id, ports)
+
+    def _publisher(self, joined: Joined) -> Place | None:
+        """Return the place that publishes the ports: the one that the default route leads through, if it does so."""
+        there = []
+        for each in joined.places:
+            known = self._context.records.network(each.endpoint.network_id)
+            if known is not None and self._context.has_driver(known.network.driver):
+                there.append((known, each))
+        found = ways.publisher_of(there)
+        return found[1] if found and self._context.driver(found[0].network.driver).publishes else None
+
+    def _attached(self, joined: Joined, known: Known, undo: ExitStack) -> Joined:
+        """Put a container on a network; return it with what came of that."""
+        driver, place = self._context.driver(known.network.driver), joined.place(known.network.id)
+        assert place is not None, known.network.id
+        link = Link()
+        if joined.namespace not in ("", _HOST):
+            driver.make(known.segment)  # again, since somebody may have deleted it
+            with self._context.namespaces.opened(joined.namespace) as namespace:
+                undo.callback(self._quietly, driver.detach, known.segment, place.attachment)
+                link = driver.attach(known.segment, place.attachment, namespace)
+        addresses = link.addresses or place.attachment.addresses
+        attachment = evolve(
+            place.attachment,
+            interface=link.interface or place.attachment.interface,
+            addresses=addresses,
+            mac_address=link.mac_address or place.attachment.mac_address,
+        )
+        endpoint = evolve(_addressed(place.endpoint, addresses, link.gateways), mac_address=link.mac_address)
+        return _with(joined, Place(endpoint, attachment, tuple(link.gateways), link.routed_directly))
+
+    def _lead(self, joined: Joined) -> None:
+        if joined.namespace not in ("", _HOST):
+            with self._context.namespaces.opened(joined.namespace) as namespace:
+                ways.lead(namespace, ways.ways_of(joined))
+
+    def leave(self, joined: Joined) -> None:
+        """Undo `join`, all of it; what failed is told once all else is done."""
+        context, failures = self._context, Failures()
+        failures.run(context.discovery.leave, joined.container_id)
+        left = []
+        for each in joined.places:
+            known = context.records.network(each.endpoint.network_id)
+            if known is not None and context.has_driver(known.network.driver):
+                driver = context.driver(known.network.driver)
+                failures.run(driver.detach, known.segment, each.attachment)
+                failures.run(self._unassign, known, each)
+                left.append(known.network)
+        failures.run(context.namespaces.remove, joined.container_id)
+        context.records.delete_joined(joined.container_id)
+        for network in left:
+            context.tell("disconnect", network, joined.container_id)
+        failures.tell()
+
+    def _unassign(self, known: Known, place: Place) -> None:
+        if self._context.driver(known.network.driver).addressed:
+            self._context.ipam(known.network.ipam_driver).unassign(known.network.id, place.attachment.id)
+
+    def connect(self, joined: Joined, known: Known, config: EndpointConfig) -> Joined:
+        """Put a running container on one more network; an error leaves it as it was."""
+        with self._using([known]), ExitStack() as undo:
+            place = self._place(joined, known, config, undo)
+            new = evolve(joined, places=(*joined.places, place), interfaces=joined.interfaces + 1)
+            new = self._moved(joined, new, undo)
+            new = self._attached(new, known, undo)
+            undo.callback(self._quietly, self._presences.enter, joined)
+            undo.callback(self._quietly, self._lead, joined)
+            self._lead(new)
+            self._presences.enter(new)
+            self._context.records.put_joined(new)
+            undo.pop_all()
+        self._context.tell("connect", known.network, joined.container_id)
+        return new
+
+    def _moved(self, old: Joined, new: Joined, undo: ExitStack) -> Joined:
+        """Have the ports be where the default route leads now; a place that isn't made yet publishes them then."""
+        publisher = self._publisher(new)
+        if not new.config.ports or (publisher.endpoint.network_id if publisher else "") == old.publisher:
+            return new
+        discovery = self._context.discovery
+        undo.callback(self._quietly, discovery.claim, old.container_id, _requests(old.ports, old.place(old.publisher)))
+        before, known = new.place(old.publisher), self._context.records.network(old.publisher)
+        if before is not None and known is not None:
+            driver = self._context.driver(known.network.driver)
+            undo.callback(self._quietly, driver.publish, known.segment, before.attachment)
+            driver.publish(known.segment, evolve(before.attachment, ports=()))
+        if publisher is not None:
+            return self._claim(new, publisher, old.ports)
+        discovery.claim(old.container_id, ())
+        return _published(new, "", ())
+
+    def disconnect(self, joined: Joined, known: Known) -> None:
+        """Take a running container off a network; what fails is told once all else is done."""
+        context, failures = self._context, Failures()
+        place = joined.place(known.network.id)
+        assert place is not None, known.network.id
+        rest = tuple(each for each in joined.places if each is not place)
+        new = evolve(joined, places=rest)
+        if joined.publisher == known.network.id:
+            new = evolve(new, publisher="", ports=joined.ports if self._publisher(new) else ())
+        context.records.put_joined(new)  # first, so that one who is killed leaves nothing that is on no record
+        driver = context.driver(known.network.driver)
+        if joined.namespace in ("", _HOST):
+            failures.run(driver.detach, known.segment, place.attachment)
+        else:
+            with context.namespaces.opened(joined.namespace) as namespace:
+                failures.run(driver.detach, known.segment, place.attachment, namespace)
+        failures.run(self._unassign, known, place)
+        if new.publisher != joined.publisher:
+            failures.run(self._settled_ports, joined, new)
+        failures.run(self._lead, new)
+        failures.run(self._presences.enter, new)
+        context.tell("disconnect", known.network, joined.container_id)
+        failures.tell()
+
+    def _settled_ports(self, old: Joined, new: Joined) -> Joined:
+        """Publish the ports where the default route leads now, on a place that is made."""
+        found = self._moved(old, new, ExitStack())
+        self._context.records.put_joined(found)
+        known, place = self._context.records.network(found.publisher), found.place(found.publisher)
+        if known is not None and place is not None:
+            self._context.driver(known.network.driver).publish(known.segment, place.attachment)
+        return found
+
+    def repair(self, joined: Joined, failures: Failures) -> None:
+        """Make good what a running container has besides its interfaces: default routes, ports and names."""
+        if joined.namespace in ("", _HOST):
+            return
+        failures.run(self._lead, joined)
+        if joined.config.ports:
+            failures.run(self._repair_ports, joined)
+        failures.run(self._presences.enter, joined)
+
+    def _repair_ports(self, joined: Joined) -> None:
+        publisher = self._publisher(joined)
+        if (publisher.endpoint.network_id if publisher else "") != joined.publisher:
+            self._settled_ports(joined, joined)
+        else:
+            self._context.discovery.claim(joined.container_id, _requests(joined.ports, publisher))
+
+    def rename(self, joined: Joined, name: str) -> Joined:
+        """Have a container be found by another name."""
+        config = evolve(joined.config, name=name)
+        places = tuple(
+            evolve(
+                each,
+                endpoint=evolve(each.endpoint, dns_names=dns_names(joined.container_id, each.endpoint.config, config)),
+            )
+            if each.endpoint.dns_names
+            else each
+            for each in joined.places
+        )
+        new = evolve(joined, config=config, places=places)
+        self._context.records.put_joined(new)
+        if any(each.endpoint.dns_names for each in places):
+            self._presences.enter(new)
+        return new
+
+
+def _requests(ports: Sequence[Port], place: Place | None) -> list[PortRequest]:
+    """Return what asks for the very ports that are held, for a place."""
+    targets = _targets(place) if place else ()
+    return [
+        PortRequest(each.protocol, each.container_port, each.host_address, each.host_port, each.host_port, targets)
+        for each in ports
+    ]
+
+
+def _targets(place: Place) -> tuple[str, ...]:
+    return tuple(each.partition("/")[0] for each in place.attachment.addresses)
+
+
+def _addressed(endpoint: Endpoint, addresses: Sequence[str], gateways: Sequence[str]) -> Endpoint:
+    """Return an endpoint with what is shown of its addresses."""
+    shown: dict[str, Any] = {}
+    for text in addresses:
+        interface = ipaddress.ip_interface(text)
+        version = interface.version
+        shown |= {f"ipv{version}_address": str(interface.ip), f"ipv{version}_prefix": interface.network.prefixlen}
+    for text in gateways:
+        shown[f"ipv{ipaddress.ip_address(text).version}_gateway"] = text
+    return evolve(endpoint, **shown)
+
+
+def _with(joined: Joined, place: Place) -> Joined:
+    """Return it with a place in that one's stead which is on the same network."""
+    number = place.endpoint.network_id
+    return evolve(joined, places=tuple(place if each.endpoint.network_id == number else each for each in joined.places))
+
+
+def _published(joined: Joined, network_id: str, ports: Sequence[Port]) -> Joined:
+    """Return it with ports that its place on a network publishes, and no other."""
+    found = evolve(joined, ports=tuple(ports), publisher=network_id)
+    for each in joined.places:
+        its = tuple(ports) if each.endpoint.network_id == network_id else ()
+        found = _with(found, evolve(each, attachment=evolve(each.attachment, ports=its)))
+    return found

@@ -1,0 +1,128 @@
+"""How networks are made and removed."""
+
+import secrets
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import evolve
+
+from moby.contracts.ipam import Pool
+from moby.contracts.networks import Network
+from moby.errors import Conflict, Denied, Invalid
+from moby_networks.registry import ways
+from moby_networks.registry.checks import check_name
+from moby_networks.registry.context import Context, Failures
+from moby_networks.registry.records import Known
+
+__all__ = ["Making"]
+
+_WORDS = {"Subnet": "subnet", "IPRange": "ip_range", "Gateway": "gateway", "AuxiliaryAddresses": "reserved"}
+
+
+class Making:
+    """Makes and removes networks."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def predefine(self) -> None:
+        """Have the networks that drivers bring be known; nothing is made on the host yet."""
+        records = self._context.records
+        with records.transaction():
+            there = {each.network.name for each in records.networks()}
+            for name in self._context.driver_names():
+                driver = self._context.driver(name)
+                if driver.predefined and driver.predefined not in there:
+                    options = dict(driver.predefined_options)
+                    bare = Network("", driver.predefined, name, "", predefined=True, options=options)
+                    network = self._new(bare)
+                    records.put(self._settled(network) if driver.addressed else Known(network))
+
+    def create(self, network: Network) -> Known:
+        """Make a network; an error leaves nothing."""
+        context = self._context
+        check_name(network.name)
+        driver = context.driver(network.driver or self._usual_driver())
+        if not driver.creatable:
+            names = [each for each in context.driver_names() if context.driver(each).creatable]
+            which = ", ".join(names)
+            hint = f"users make networks of {which}" if which else "this engine has no driver whose networks users make"
+            raise Denied(f'only one instance of "{driver.name}" network is allowed', hint=hint)
+        driver.check(network.options)
+        if driver.addressed:
+            context.ipam(network.ipam_driver)
+        self._refuse_taken(network)
+        made = self._new(evolve(network, driver=driver.name, predefined=False))
+        with ExitStack() as undo:
+            known = Known(made)
+            if driver.addressed:
+                known = self._settled(made)
+                undo.callback(context.ipam(made.ipam_driver).give_back, made.id)
+            undo.callback(driver.unmake, known.segment)
+            driver.make(known.segment)
+            with context.records.transaction():
+                self._refuse_taken(made)
+                context.records.put(known)
+            undo.pop_all()
+        context.tell("create", made)
+        return known
+
+    def _refuse_taken(self, network: Network) -> None:
+        if any(each.network.name == network.name for each in self._context.records.networks()):
+            raise Conflict(f"network with name {network.name} already exists")
+
+    def _settled(self, network: Network) -> Known:
+        """Give a network its pools."""
+        ipam = self._context.ipam(network.ipam_driver)
+        routes = ways.host_subnets()
+        wanted = [_pool(each) for each in network.ipam]
+        used = [each for each in wanted if network.enable_ipv6 or ":" not in each.subnet]
+        pools = ipam.take(
+            network.id,
+            used,
+            ipv6=network.enable_ipv6,
+            options=network.ipam_options,
+            occupied=[each.destination for each in routes],
+        )
+        asked = tuple(each.subnet for each in pools[: sum(each != Pool() for each in used)])
+        try:
+            ways.refuse_host_subnets(asked, routes)
+        except Conflict:
+            ipam.give_back(network.id)
+            raise
+        chosen = tuple({"Subnet": each.subnet, "Gateway": each.gateway} for each in pools[len(asked) :])
+        shown = tuple(dict(each) for each in network.ipam if each.get("Subnet"))
+        return Known(evolve(network, ipam=(*shown, *chosen)), pools, asked)
+
+    def remove(self, known: Known) -> None:
+        """Delete a network, all of it also where some of that fails."""
+        context, network = self._context, known.network
+        if network.predefined:
+            raise Denied(f"{network.name} is a pre-defined network and cannot be removed")
+        driver = context.driver(network.driver)
+        with context.removing(network):
+            failures = Failures()
+            failures.run(driver.unmake, known.segment)
+            context.records.delete(network.id)
+            if driver.addressed:
+                failures.run(context.ipam(network.ipam_driver).give_back, network.id)
+        context.tell("destroy", network)
+        failures.tell()
+
+    def _usual_driver(self) -> str:
+        return "bridge" if self._context.has_driver("bridge") else self._context.driver_names()[0]
+
+    def _new(self, network: Network) -> Network:
+        seconds, rest = divmod(self._context.clock.now_ns(), 1_000_000_000)
+        created = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
+        scope = self._context.driver(network.driver).scope
+        return evolve(network, id=secrets.token_hex(32), created=created, scope=scope, containers={})
+
+
+def _pool(asked: Any) -> Pool:
+    """Return a pool as docker words it."""
+    unknown = sorted(set(asked) - set(_WORDS))
+    if unknown:
+        raise Invalid(f"a pool has no {unknown[0]!r}", hint=f"it has {', '.join(_WORDS)}")
+    return Pool(**{name: asked[word] for word, name in _WORDS.items() if asked.get(word)})

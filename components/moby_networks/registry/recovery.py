@@ -1,0 +1,50 @@
+"""How what stands is made what running containers have joined, whatever an engine that was killed left half-way."""
+
+from collections.abc import Collection, Sequence
+
+from moby.contracts.network_driver import Attachment
+from moby.errors import MobyError
+from moby_networks.registry.context import Context, Failures
+from moby_networks.registry.joining import Joining
+from moby_networks.registry.records import Joined, Known
+
+__all__ = ["recover"]
+
+
+def recover(context: Context, joining: Joining, running: Collection[str]) -> Sequence[str]:
+    """Have all others leave, and make good what these have; return what couldn't be, in words."""
+    failures = Failures()
+    for each in context.records.strangers():
+        if each not in running or context.records.joined(each) is None:
+            _forget(context, joining, each, failures)
+    kept = context.records.all_joined()
+    networks = [each for each in context.records.networks() if context.has_driver(each.network.driver)]
+    for ipam in context.ipams.values():
+        mine = [each for each in networks if each.network.ipam_driver == ipam.name]
+        failures.run(ipam.keep, {each.network.id: _endpoints(each, kept) for each in mine})
+    failures.run(context.discovery.keep, [each.container_id for each in kept])
+    for name in context.driver_names():
+        held = [(each.segment, _attachments(each, kept)) for each in networks if each.network.driver == name]
+        failures.run(context.driver(name).keep, held)
+    failures.run(context.namespaces.keep, {each.container_id for each in kept})
+    for joined in kept:
+        joining.repair(joined, failures)
+    return [each.message if isinstance(each, MobyError) else str(each) for each in failures.errors]
+
+
+def _forget(context: Context, joining: Joining, container_id: str, failures: Failures) -> None:
+    with context.container(container_id):
+        joined = context.records.joined(container_id)
+        if joined is None:  # of another boot
+            context.records.delete_joined(container_id)
+        else:
+            failures.run(joining.leave, joined)
+
+
+def _endpoints(known: Known, kept: Sequence[Joined]) -> list[str]:
+    return [each.id for each in _attachments(known, kept)]
+
+
+def _attachments(known: Known, kept: Sequence[Joined]) -> list[Attachment]:
+    places = (each.place(known.network.id) for each in kept)
+    return [each.attachment for each in places if each is not None]
