@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import select
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
@@ -21,6 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 PATIENCE_S = 20.0
+_TRIES = 100
 _LINK_EVENTS = 1
 """RTNLGRP_LINK of rtnetlink(7), as a mask."""
 
@@ -118,11 +120,15 @@ def hears(asking: int, asked: int, address: str) -> bool:
         return socket.socket(family, socket.SOCK_DGRAM)
 
     with in_namespace(asked, unbound) as listens, in_namespace(asking, unbound) as asks:
-        for each in (listens, asks):
-            each.settimeout(PATIENCE_S)
+        listens.settimeout(0)
+        asks.settimeout(PATIENCE_S)
         listens.bind((address, 7000))
         try:
-            asks.sendto(b"ask", (address, 7000))
+            # An interface that is up lets packets pass a moment later, and IPv6 looks at its addresses before.
+            for _ in range(_TRIES):
+                asks.sendto(b"ask", (address, 7000))
+                if select.select([listens], [], [], PATIENCE_S / _TRIES)[0]:
+                    break
             data, sender = listens.recvfrom(100)
             listens.sendto(data, sender)
             return asks.recv(100) == b"ask"

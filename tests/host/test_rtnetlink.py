@@ -6,7 +6,6 @@ import os
 import socket
 import struct
 import threading
-from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
@@ -159,15 +158,6 @@ def test_groups(channel, oracle):
     assert {each.name for each in links.dump(channel)} == {"lo", "br-b"}
     with pytest.raises(OSError, match="group 7"):
         channel.run(links.delete_group(7))
-
-
-def test_addresses_that_are_announced(channel):
-    channel.run(links.bridge("br-a"))
-    index, setting = links.index_of(channel, "br-a"), Path("/proc/sys/net/ipv4/conf/br-a/arp_notify")
-    channel.run(links.change(index, announces=True))
-    assert (setting.read_text(), device(channel, "br-a").up) == ("1\n", False)
-    channel.run(links.change(index, announces=False, up=True))
-    assert (setting.read_text(), device(channel, "br-a").up) == ("0\n", True)
 
 
 def test_no_ipv6_address_of_its_own(channel, oracle):

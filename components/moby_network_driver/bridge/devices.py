@@ -20,6 +20,7 @@ __all__ = ["Bridges", "Made", "gateways", "port_flags"]
 
 _NETWORK = "network"
 _USUAL_MTU = 1500
+_EVERYWHERE = ("0.0.0.0/0", "::/0")
 _BRIDGE_CALLS = ("bridge", "bridge-nf-call-iptables")
 
 
@@ -122,9 +123,9 @@ class Bridges:
 
     def _usual_mtu(self) -> int:
         """Return the MTU of the host's way out, at most the usual one."""
-        ways = [each for each in routes.dump(self._channel) if each.destination in ("0.0.0.0/0", "::/0")]
-        mtus = {each.index: each.mtu for each in links.dump(self._channel)} if ways else {}
-        return min((mtus.get(each.index, _USUAL_MTU) for each in ways), default=_USUAL_MTU) if ways else _USUAL_MTU
+        ways = {each.index for each in routes.dump(self._channel) if each.destination in _EVERYWHERE}
+        mtus = [each.mtu for each in links.dump(self._channel) if each.index in ways] if ways else []
+        return min([_USUAL_MTU, *mtus])
 
     def _refuse_overlap(self, segment: Segment, own: int) -> None:
         """Conflict where a subnet would take what is somebody else's on this host."""

@@ -121,7 +121,8 @@ class BridgeNetworks:
             inside.configure(namespace, wanted)
             self._publish(segment, attachment)
             undo.pop_all()
-        return Link(attachment.interface, mac_of(attachment), attachment.addresses, _ways_out(segment, attachment))
+        mac = mac_of(segment, attachment)
+        return Link(attachment.interface, mac, attachment.addresses, _ways_out(segment, attachment))
 
     def publish(self, segment: Segment, attachment: Attachment) -> None:
         """Publish what an attachment says, in place of what it did; see the contract."""

@@ -26,14 +26,15 @@ def port_name(endpoint_id: str) -> str:
     return f"veth{endpoint_id[:11]}"
 
 
-def mac_of(attachment: Attachment) -> str:
-    """Return its hardware address: that of an IPv4 address never changes, so that no neighbour's table is wrong."""
+def mac_of(segment: Segment, attachment: Attachment) -> str:
+    """Return its hardware address: that of an address is always the same, so that no neighbour's table is wrong."""
     if attachment.mac_address:
         return attachment.mac_address
-    for each in map(ipaddress.ip_interface, attachment.addresses):
+    own = [ipaddress.ip_interface(each) for each in attachment.addresses]
+    for each in own:
         if each.version == 4:
             return "02:42:" + each.packed.hex(":")
-    return stable_mac(attachment.id)
+    return stable_mac(f"{segment.id} {own[0].ip}" if own else attachment.id)
 
 
 class Ports:
@@ -53,7 +54,7 @@ class Ports:
         self, segment: Segment, settings: Settings, bridge: Device, attachment: Attachment, namespace: Fd
     ) -> Device:
         """Make a pair, up at this end; Conflict where the container has the interface, or the host the name."""
-        name, peer = port_name(attachment.id), Peer(attachment.interface, namespace, mac_of(attachment))
+        name, peer = port_name(attachment.id), Peer(attachment.interface, namespace, mac_of(segment, attachment))
         pair = links.veth(name, peer, mtu=bridge.mtu, master=bridge.index, group=self._marks.group)
         try:
             self._channel.run(pair)

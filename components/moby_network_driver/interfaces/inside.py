@@ -57,7 +57,7 @@ def _configure(interface: Interface) -> None:
             channel.run(links.change(index, name=interface.name))
         _settle(interface)
         channel.run(
-            links.change(index, announces=True, alias=interface.alias or None, what=interface.name),
+            links.change(index, alias=interface.alias or None, what=interface.name),
             *(addresses.add(index, each) for each in interface.addresses),
             links.change(index, up=True, what=interface.name),
         )
@@ -67,7 +67,7 @@ def _settle(interface: Interface) -> None:
     """Make an interface's settings: with no IPv6 address it has no IPv6 at all, and it never listens to routers."""
     ipv6 = any(":" in each for each in interface.addresses)
     if network_settings.read("ipv6", "conf", interface.name, "disable_ipv6"):
-        wanted = {"disable_ipv6": "0", "accept_ra": "0", "ndisc_notify": "1"} if ipv6 else {"disable_ipv6": "1"}
+        wanted = {"disable_ipv6": "0", "accept_ra": "0"} if ipv6 else {"disable_ipv6": "1"}
         for name, value in wanted.items():
             network_settings.set_to(value, "ipv6", "conf", interface.name, name)
     for parts, value in interface.settings.items():

@@ -38,7 +38,6 @@ _ADDRESS, _IFNAME, _MTU, _PARENT, _MASTER, _LINKINFO, _ALIAS, _NS_FD = 1, 3, 4, 
 _AF_SPEC, _GROUP, _EXT_MASK, _LINK_NETNSID = 26, 27, 29, 37
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _SKIP_STATISTICS = 0x8
-_IPV4_SETTINGS, _ARP_NOTIFY = 1, 22
 _IPV6_GENERATE, _NO_ADDRESS = 8, b"\1"
 _VETH_PEER = 1
 _BRIDGE_FORWARD_DELAY, _BRIDGE_STP, _BRIDGE_SNOOPING = 1, 5, 23
@@ -171,22 +170,15 @@ def change(
     master: int | None = None,
     namespace: int = ANY,
     group: int = 0,
-    announces: bool | None = None,
     what: str = "",
 ) -> Message:
-    """Change a device; what isn't given stays. Master 0 takes it off its bridge.
-
-    `announces` has it tell its IPv4 addresses to all as it comes up.
-    """
+    """Change a device; what isn't given stays. Master 0 takes it off its bridge."""
     flags = _IFF_UP if up else 0
     payload = _LINK.pack(0, 0, index, flags, 0 if up is None else _IFF_UP)
     payload += _common(mtu=mtu, mac=mac, namespace=namespace, group=group)
     payload += text(_IFNAME, name) if name else b""
     payload += attribute(_ALIAS, os.fsencode(alias)) if alias is not None else b""
     payload += u32(_MASTER, master) if master is not None else b""
-    if announces is not None:
-        settings = u32(_ARP_NOTIFY, announces)
-        payload += nested(_AF_SPEC, nested(socket.AF_INET, nested(_IPV4_SETTINGS, settings)))
     return Message(_SETLINK, 0, payload, what or name)
 
 

@@ -1,0 +1,715 @@
+"""The driver of bridges: what it makes of a host, what it refuses, and what a fault at any step leaves."""
+
+import errno
+import ipaddress
+import os
+import signal
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from moby_network_driver.bridge.plugin import Config, make
+from moby_network_driver.bridge.ports import port_name
+from moby_network_driver.interfaces.marks import Marks
+from network_driver.engines import Quiet, place_in, starting
+
+from moby.contracts.ipam import Pool
+from moby.contracts.network_driver import Port
+from moby.errors import Conflict, HostUnfit, Invalid, MobyError
+from moby.host import network_settings
+from moby.host.elsewhere import in_namespace
+from moby.host.netlink import Channel
+from moby.host.nftables import Nftables
+from moby.host.rtnetlink import addresses, links, routes
+from moby.host.rtnetlink.links import Peer
+from moby.host.rtnetlink.routes import Route
+from moby.host.syscalls import fork_quietly
+from moby.testing.as_user import as_nobody
+from moby.testing.net_namespaces import own_network
+from moby.testing.network_driver_given import (
+    Given,
+    attachment,
+    bare,
+    devices,
+    hears,
+    inside,
+    member,
+    segment,
+    vanishes,
+)  # fmt: skip
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making network namespaces takes root")
+OPTION = "com.docker.network.bridge."
+
+
+@pytest.fixture(autouse=True)
+def host():
+    with own_network():
+        yield
+
+
+@pytest.fixture
+def channel(host):
+    with Channel() as found:
+        yield found
+
+
+@pytest.fixture
+def start(host, tmp_path):
+    with starting(lambda: make(Config(), place=place_in(tmp_path), log=Quiet())) as found:
+        yield found
+
+
+@pytest.fixture
+def driver(start):
+    return start()
+
+
+@pytest.fixture
+def stack():
+    with ExitStack() as found:
+        yield found
+
+
+@pytest.fixture
+def network(driver):
+    return segment(Given(lambda: driver), driver)
+
+
+def v4(network):
+    """A network without its IPv6 pool."""
+    return evolve(network, pools=network.pools[:1])
+
+
+def configured(tmp_path, **options):
+    return make(Config(**options), place=place_in(tmp_path), log=Quiet())
+
+
+def device(channel, name):
+    found = links.look_up(channel, name)
+    assert found is not None
+    return found
+
+
+def texts(channel, name):
+    index = device(channel, name).index
+    return {each.text for each in addresses.dump(channel) if each.index == index and not each.of_link}
+
+
+def setting(*parts):
+    return network_settings.read(*parts)
+
+
+# What it makes
+
+
+def test_a_bridge(driver, network, channel):
+    driver.make(network)
+    found = device(channel, f"br-{network.id[:12]}")
+    assert (found.kind, found.up, found.mtu) == ("bridge", True, 1500)
+    assert texts(channel, found.name) == {"10.77.1.1/24", "fd77:1::1/64"}
+    assert found.alias.split()[2:] == ["network", network.id]
+    assert (setting("ipv4", "ip_forward"), setting("ipv6", "conf", "all", "forwarding")) == ("1", "1")
+    assert setting("ipv6", "conf", found.name, "accept_ra") == "0"
+
+
+def test_a_bridge_without_ipv6(driver, network, channel, stack):
+    driver.make(v4(network))
+    name = f"br-{network.id[:12]}"
+    assert setting("ipv6", "conf", name, "disable_ipv6") == "1"
+    assert setting("ipv6", "conf", "all", "forwarding") == "0"
+    there = member(stack)
+    driver.attach(v4(network), attachment(driver, v4(network), 2), there)
+    assert inside(there)["eth0"].addresses == {"10.77.1.2/24"}
+    assert in_namespace(there, lambda: setting("ipv6", "conf", "eth0", "disable_ipv6")) == "1"
+
+
+def test_listening_to_routers_goes_on_where_ipv6_is_forwarded(driver, network, channel):
+    for name, value in (("card", "1"), ("deaf", "0")):
+        channel.run(links.bridge(name))
+        network_settings.set_to(value, "ipv6", "conf", name, "accept_ra")
+    driver.make(network)
+    assert [setting("ipv6", "conf", each, "accept_ra") for each in ("card", "deaf")] == ["2", "0"]
+
+
+def test_an_internal_network_makes_no_router_of_the_host(driver, network):
+    driver.make(evolve(network, internal=True))
+    assert (setting("ipv4", "ip_forward"), setting("ipv6", "conf", "all", "forwarding")) == ("0", "0")
+
+
+def test_a_host_that_is_not_to_forward(tmp_path, network):
+    with configured(tmp_path, ip_forward=False) as driver:
+        driver.make(network)
+        assert setting("ipv4", "ip_forward") == "0"
+
+
+def test_an_address_that_somebody_else_has(driver, network, channel):
+    driver.make(evolve(network, options={f"{OPTION}inhibit_ipv4": "true"}))
+    assert texts(channel, f"br-{network.id[:12]}") == {"fd77:1::1/64"}
+
+
+def test_addresses_of_an_earlier_subnet_go(driver, network, channel):
+    driver.make(network)
+    driver.make(evolve(network, pools=(Pool("10.78.0.0/16", gateway="10.78.0.9"),)))
+    assert texts(channel, f"br-{network.id[:12]}") == {"10.78.0.9/16"}
+
+
+@pytest.mark.parametrize(("cards", "mtu"), [((), 1500), ((1400,), 1400), ((9000,), 1500), ((1450, 1300), 1300)])
+def test_mtu_of_the_way_out(driver, network, channel, stack, cards, mtu):
+    for number, each in enumerate(cards):
+        channel.run(links.bridge(f"card{number}", mtu=each, up=True))
+        index = links.index_of(channel, f"card{number}")
+        channel.run(addresses.add(index, f"192.0.2.{number}/24"))
+        channel.run(routes.add(Route("0.0.0.0/0", index, f"192.0.2.{100 + number}", metric=number + 1)))
+    driver.make(network)
+    there = member(stack)
+    driver.attach(network, attachment(driver, network, 2), there)
+    assert inside(there)["eth0"].device.mtu == device(channel, f"br-{network.id[:12]}").mtu == mtu
+
+
+def test_mtu_that_was_chosen(tmp_path, network, channel, stack):
+    with configured(tmp_path, mtu=1400) as driver:
+        driver.make(network)
+        assert device(channel, f"br-{network.id[:12]}").mtu == 1400
+        other = segment(Given(lambda: driver, {"com.docker.network.driver.mtu": "1280"}), driver, 2)
+        driver.make(other)
+        there = member(stack)
+        driver.attach(other, attachment(driver, other, 2), there)
+        assert inside(there)["eth0"].device.mtu == 1280
+
+
+def test_a_name_that_was_chosen(tmp_path, network, channel):
+    with configured(tmp_path, device="own0") as driver:
+        predefined = evolve(network, name="bridge", options=driver.predefined_options)
+        driver.make(predefined)
+        assert device(channel, "own0").kind == "bridge"
+        driver.unmake(predefined)
+        assert "own0" not in devices()
+
+
+def test_a_port_of_a_bridge(driver, network, channel, stack):
+    driver.make(network)
+    wanted = attachment(driver, network, 2)
+    link = driver.attach(network, wanted, member(stack))
+    found = device(channel, port_name(wanted.id))
+    assert (found.kind, found.up, found.isolated) == ("veth", True, False)
+    assert found.master == device(channel, f"br-{network.id[:12]}").index
+    assert found.alias.split()[2:] == ["endpoint", network.id, wanted.id]
+    assert link.mac_address == "02:42:" + ipaddress.ip_address("10.77.1.2").packed.hex(":")
+    assert {each.text for each in addresses.dump(channel) if each.index == found.index} == set()
+
+
+def test_a_hardware_address_where_there_is_no_ipv4(driver, network, stack):
+    only = evolve(network, pools=network.pools[1:])
+    driver.make(only)
+    found = [driver.attach(only, attachment(driver, only, each), member(stack)).mac_address for each in (2, 3)]
+    assert found[0] != found[1]
+    assert {each[:5] for each in found} == {"02:42"}
+
+
+@pytest.mark.parametrize(("called", "hairpin"), [("0", False), ("1", True)])
+def test_what_bridges_send_back(driver, network, channel, stack, called, hairpin):
+    network_settings.set_to(called, "bridge", "bridge-nf-call-iptables")
+    driver.make(network)
+    wanted = attachment(driver, network, 2)
+    driver.attach(network, wanted, member(stack))
+    assert device(channel, port_name(wanted.id)).hairpin == hairpin
+
+
+def unreachable(asking, address):
+    """The error of sending to an address on the link that nobody answers for, which the kernel soon says."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+    def send():
+        for name, value in (("mcast_solicit", "1"), ("retrans_time_ms", "20")):
+            network_settings.set_to(value, "ipv6" if ":" in address else "ipv4", "neigh", "eth0", name)
+        with socket.socket(family, socket.SOCK_STREAM) as asks:
+            asks.settimeout(20)
+            return asks.connect_ex((address, 7))
+
+    return in_namespace(asking, send)
+
+
+@pytest.mark.parametrize("icc", ["true", "false"])
+def test_containers_that_are_kept_apart(driver, channel, stack, icc):
+    network = segment(Given(lambda: driver, {f"{OPTION}enable_icc": icc}), driver)
+    driver.make(network)
+    one, other = member(stack), member(stack)
+    driver.attach(network, attachment(driver, network, 2), one)
+    wanted = attachment(driver, network, 3)
+    link = driver.attach(network, wanted, other)
+    assert device(channel, port_name(wanted.id)).isolated == (icc == "false")
+    expected = errno.EHOSTUNREACH if icc == "false" else errno.ECONNREFUSED
+    assert [unreachable(one, bare(each)) for each in link.addresses] == [expected, expected]
+    assert unreachable(one, "10.77.1.1") == errno.ECONNREFUSED
+
+
+def test_settings_of_an_interface(driver, network, stack):
+    driver.make(network)
+    there, key = member(stack), "com.docker.network.endpoint.sysctls"
+    options = {key: "net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.conf.IFNAME.hop_limit=7"}
+    driver.attach(network, evolve(attachment(driver, network, 2, "net1"), options=options), there)
+    found = in_namespace(there, lambda: [setting(f"ipv{each}", "conf", "net1", name) for each, name in
+                                         ((4, "log_martians"), (6, "hop_limit"))])  # fmt: skip
+    assert found == ["1", "7"]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_an_address_that_another_has_now(driver, network, stack, version):
+    only = evolve(network, pools=network.pools[:1] if version == 4 else network.pools[1:])
+    driver.make(only)
+    one, other = member(stack), member(stack)
+    driver.attach(only, attachment(driver, only, 2), one)
+    first, second = (evolve(attachment(driver, only, 3), id=each * 64) for each in "cd")
+    link = driver.attach(only, first, other)
+    assert hears(one, other, bare(link.addresses[0]))
+    driver.detach(only, first, other)
+    driver.attach(only, second, other)
+    assert hears(one, other, bare(link.addresses[0]))
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({f"{OPTION}enable_icc": "maybe"}, "neither true nor false"),
+        ({f"{OPTION}name": "much-too-long-a-name"}, "can't be an interface's name"),
+        ({f"{OPTION}name": "a/b"}, "can't be an interface's name"),
+        ({f"{OPTION}name": ".."}, "can't be an interface's name"),
+        ({"com.docker.network.container_iface_prefix": "a b"}, "can't be an interface's name"),
+        ({"com.docker.network.driver.mtu": "67"}, "a number from 68 to 65535"),
+        ({"com.docker.network.driver.mtu": "lots"}, "a number from 68 to 65535"),
+        ({f"{OPTION}host_binding_ipv4": "::1"}, "no IPv4 address"),
+        ({f"{OPTION}gateway_mode_ipv4": "routed"}, "one of nat"),
+        ({"com.docker.network.bridge.icc": "true"}, "no option of a bridge network"),
+    ],
+)
+def test_options_that_cannot_be(driver, options, message):
+    with pytest.raises(Invalid, match=message) as caught:
+        driver.check(options)
+    assert next(iter(options)) in str(caught.value)
+
+
+def test_options_that_can_be(driver):
+    driver.check(
+        {
+            f"{OPTION}name": "br0",
+            f"{OPTION}enable_icc": "1",
+            f"{OPTION}enable_ip_masquerade": "F",
+            f"{OPTION}inhibit_ipv4": "",
+            f"{OPTION}default_bridge": "true",
+            f"{OPTION}host_binding_ipv4": "127.0.0.1",
+            f"{OPTION}gateway_mode_ipv6": "nat",
+            "com.docker.network.driver.mtu": "9000",
+            "com.docker.network.container_iface_prefix": "net",
+        }
+    )
+
+
+def test_an_mtu_that_is_too_small_for_ipv6(driver, network):
+    with pytest.raises(Invalid, match="at least 1280"):
+        driver.make(evolve(network, options={"com.docker.network.driver.mtu": "1000"}))
+    driver.make(v4(evolve(network, options={"com.docker.network.driver.mtu": "1000"})))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"nonesuch": "1"}, "'nonesuch' is no option of a place on a bridge"),
+        ({"com.docker.network.endpoint.sysctls": "net.ipv4.ip_forward=1"}, "no setting of an interface"),
+        ({"com.docker.network.endpoint.sysctls": "net.ipv4.conf.eth0.rp_filter=1"}, "no setting of an interface"),
+        ({"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.rp_filter"}, "no setting of an interface"),
+    ],
+)
+def test_options_of_a_place_that_cannot_be(driver, network, stack, options, message):
+    driver.make(network)
+    before = devices()
+    with pytest.raises(Invalid, match=message):
+        driver.attach(network, evolve(attachment(driver, network, 2), options=options), member(stack))
+    assert devices() == before
+
+
+def test_a_setting_that_this_kernel_has_not(driver, network, stack):
+    driver.make(network)
+    before, there = devices(), member(stack)
+    options = {"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.nonesuch=1"}
+    with pytest.raises(HostUnfit, match="nonesuch"):
+        driver.attach(network, evolve(attachment(driver, network, 2), options=options), there)
+    assert (devices(), set(inside(there))) == (before, {"lo"})
+
+
+@pytest.mark.parametrize("kind", ["bridge", "veth"])
+def test_a_name_that_somebody_has(driver, network, channel, kind):
+    name = f"br-{network.id[:12]}"
+    channel.run(links.bridge(name) if kind == "bridge" else links.veth(name, Peer("other")))
+    with pytest.raises(Conflict, match=f"interface {name} is there already"):
+        driver.make(network)
+    driver.unmake(network)
+    assert device(channel, name).kind == kind
+
+
+def test_a_name_of_another_network(driver, network):
+    other = evolve(network, id="a" * 64, options={f"{OPTION}name": "shared"}, pools=())
+    driver.make(evolve(network, options={f"{OPTION}name": "shared"}))
+    with pytest.raises(Conflict, match="bridge shared is another network's"):
+        driver.make(other)
+    driver.unmake(other)
+    assert "shared" in devices()
+
+
+def test_a_port_s_name_that_somebody_has(driver, network, channel, stack):
+    driver.make(network)
+    wanted = attachment(driver, network, 2)
+    channel.run(links.bridge(port_name(wanted.id)))
+    there = member(stack)
+    with pytest.raises(Conflict, match=f"interface {port_name(wanted.id)} is there already"):
+        driver.attach(network, wanted, there)
+    driver.detach(network, wanted, there)
+    assert device(channel, port_name(wanted.id)).kind == "bridge"
+    assert set(inside(there)) == {"lo"}
+
+
+@pytest.mark.parametrize(
+    ("mine", "gateway", "subnet", "refused"),
+    [
+        ("192.0.2.5/24", "", "192.0.2.0/24", True),
+        ("192.0.2.5/24", "", "192.0.2.128/25", True),
+        ("192.0.2.5/25", "", "192.0.2.0/24", True),
+        ("192.0.2.5/25", "", "192.0.2.128/25", False),
+        ("192.0.2.5/24", "10.0.0.0/8", "10.1.0.0/16", False),
+        ("192.0.2.5/24", "10.0.0.0/8", "10.0.0.0/8", True),
+        ("192.0.2.5/24", "10.1.2.0/24", "10.1.0.0/16", True),
+        ("192.0.2.5/24", "0.0.0.0/0", "10.1.0.0/16", False),
+        ("2001:db8::5/64", "", "2001:db8::/48", True),
+        ("2001:db8::5/64", "", "2001:db8:1::/64", False),
+    ],
+)
+def test_subnets_that_others_have(driver, network, channel, mine, gateway, subnet, refused):
+    channel.run(links.bridge("card", up=True))
+    index = links.index_of(channel, "card")
+    channel.run(addresses.add(index, mine))
+    if gateway:
+        channel.run(routes.add(Route(gateway, index, "192.0.2.1")))
+    first = str(ipaddress.ip_network(subnet)[1])
+    wanted = evolve(network, pools=(Pool(subnet, gateway=first),))
+    before = devices()
+    if refused:
+        with pytest.raises(Conflict, match=f"subnet {subnet} overlaps with .* through card"):
+            driver.make(wanted)
+        assert devices() == before
+    else:
+        driver.make(wanted)
+        driver.make(wanted)
+
+
+def test_a_namespace_that_is_none(driver, network):
+    driver.make(network)
+    before = devices()
+    with Path("/proc/self/ns/uts").open() as other, pytest.raises(HostUnfit, match="eth0 on network network1"):
+        driver.attach(network, attachment(driver, network, 2), other.fileno())
+    assert devices() == before
+
+
+def test_a_hardware_address_of_a_group(driver, network, stack):
+    driver.make(network)
+    before, wanted = devices(), evolve(attachment(driver, network, 2), mac_address="01:00:5e:00:00:01")
+    with pytest.raises(MobyError, match="eth0 on network network1"):
+        driver.attach(network, wanted, member(stack))
+    assert devices() == before
+
+
+def test_a_kernel_without_ipv6(driver, network, monkeypatch):
+    monkeypatch.setattr(network_settings, "_ROOT", "/nonesuch")
+    with pytest.raises(HostUnfit, match="IPv6 switched off"):
+        driver.make(network)
+    assert set(devices()) == {"lo"}
+
+
+def refusing(monkeypatch, number, words=""):
+    """Have the kernel refuse to make devices, as one does that lacks them, or forbids it."""
+
+    def refuse(self, *messages):
+        raise OSError(number, f"{os.strerror(number)}{words}", "br")
+
+    monkeypatch.setattr(Channel, "run", refuse)
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "hint"),
+    [
+        (errno.EOPNOTSUPP, " (Unknown device type)", "kernel module"),
+        (errno.EPERM, "", "CAP_NET_ADMIN"),
+        (errno.EXFULL, "", "one more network"),
+        (errno.EROFS, "", "/proc/sys be writable"),
+    ],
+)
+def test_what_the_host_lacks(driver, network, monkeypatch, number, words, hint):
+    refusing(monkeypatch, number, words)
+    with pytest.raises(HostUnfit, match=hint) as caught:
+        driver.make(network)
+    assert f"network network1: {os.strerror(number)}{words}" in str(caught.value)
+
+
+def test_an_ordinary_user(tmp_path, network):
+    place = place_in(tmp_path)
+
+    def attempt():
+        with make(Config(), place=place, log=Quiet()) as driver, pytest.raises(HostUnfit, match="CAP_NET_ADMIN"):
+            driver.make(network)
+        with make(Config(), place=place, log=Quiet()) as driver:
+            driver.reclaim()
+
+    as_nobody(attempt)
+
+
+# Faults
+
+
+def rules():
+    """What the engine's table holds: elements of all its sets."""
+    with Nftables() as nftables:
+        return [
+            (name.table.name, each, tuple(nftables.sets(name.table)))
+            for name in nftables.tables()
+            for each in nftables.sets(name.table)
+        ]
+
+
+class Failing:
+    """Has the n-th request of a call fail; afterwards the kernel answers again."""
+
+    def __init__(self, monkeypatch, at):
+        self.count, self.at = 0, at
+        real = Channel._send
+
+        def send(channel, messages, last):
+            self.count += 1
+            if self.count == self.at:
+                raise OSError(errno.ENOMEM, "no memory at all")
+            return real(channel, messages, last)
+
+        monkeypatch.setattr(Channel, "_send", send)
+
+
+def each_fault(monkeypatch, call, check):
+    """Call something with its first request failing, then its second, until it gets through; check after each."""
+    for at in range(1, 100):
+        with monkeypatch.context() as patch:
+            failing = Failing(patch, at)
+            try:
+                call()
+            except MobyError as error:
+                assert "no memory at all" in str(error)
+            else:
+                assert failing.count < at
+                return at - 1
+        check()
+    raise AssertionError("it never gets through")
+
+
+def test_a_fault_while_a_network_is_made(driver, network, monkeypatch, channel):
+    driver.keep([])
+
+    def nothing_is_left():
+        assert set(devices()) == {"lo"}
+
+    assert each_fault(monkeypatch, lambda: driver.make(network), nothing_is_left) > 4
+    assert texts(channel, f"br-{network.id[:12]}") == {"10.77.1.1/24", "fd77:1::1/64"}
+
+
+def test_a_fault_while_a_container_is_attached(driver, network, monkeypatch, stack):
+    driver.make(network)
+    there, before = member(stack), devices()
+    wanted = attachment(driver, network, 2, ports=(Port("tcp", 80, "0.0.0.0", 8080),))
+
+    def nothing_is_left():
+        assert (devices(), set(inside(there))) == (before, {"lo"})
+        driver.attach(network, evolve(wanted, id="b" * 64), there)  # its port is free
+        driver.detach(network, evolve(wanted, id="b" * 64), there)
+
+    assert each_fault(monkeypatch, lambda: driver.attach(network, wanted, there), nothing_is_left) > 4
+    assert inside(there)["eth0"].device.up
+
+
+def test_a_firewall_that_fails(driver, network, monkeypatch, stack):
+    def fail(*given):
+        raise HostUnfit("no rule at all")
+
+    with monkeypatch.context() as patch, pytest.raises(HostUnfit, match="no rule at all"):
+        patch.setattr(driver._firewall, "add", fail)
+        driver.make(network)
+    assert set(devices()) == {"lo"}
+    driver.make(network)
+    before, there = devices(), member(stack)
+    wanted = attachment(driver, network, 2, ports=(Port("tcp", 80, "0.0.0.0", 8080),))
+    with monkeypatch.context() as patch, pytest.raises(HostUnfit, match="no rule at all"):
+        patch.setattr(driver._firewall, "publish", fail)
+        driver.attach(network, wanted, there)
+    assert (devices(), set(inside(there))) == (before, {"lo"})
+
+
+def test_a_port_that_is_published_already(driver, network, stack):
+    driver.make(network)
+    port = Port("tcp", 80, "0.0.0.0", 8080)
+    driver.attach(network, attachment(driver, network, 2, ports=(port,)), member(stack))
+    before, there = devices(), member(stack)
+    with pytest.raises(Conflict, match="8080"):
+        driver.attach(network, attachment(driver, network, 3, ports=(port,)), there)
+    assert (devices(), set(inside(there))) == (before, {"lo"})
+
+
+def test_a_fault_while_a_network_is_removed(driver, network, monkeypatch, stack):
+    driver.make(network)
+    driver.attach(network, attachment(driver, network, 2), member(stack))
+    each_fault(monkeypatch, lambda: driver.unmake(network), lambda: None)
+    assert set(devices()) == {"lo"}
+
+
+def killed_after(at, call):
+    """Whether a process that makes calls is killed once its n-th request was carried out; it may end before."""
+    pid = fork_quietly()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    try:
+        count, real = 0, Channel._send
+
+        def send(channel, messages, last):
+            nonlocal count
+            first = real(channel, messages, last)
+            count += 1
+            if count == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return first
+
+        Channel._send = send
+        call()
+    finally:
+        os._exit(0)
+
+
+def test_a_kill_at_any_step(tmp_path, stack):
+    def serve():
+        driver = configured(tmp_path).__enter__()
+        network = segment(Given(lambda: driver), driver)
+        driver.make(network)
+        driver.attach(network, attachment(driver, network, 2), there)
+
+    for at in range(1, 100):
+        there = member(stack)
+        if not killed_after(at, serve):
+            break
+        with configured(tmp_path) as driver:
+            driver.keep([])
+            assert (set(devices()), set(inside(there))) == ({"lo"}, {"lo"})
+    assert at > 8
+
+
+# Repairs and the next process
+
+
+def test_the_engine_s_devices_are_its_own(driver, start, network, channel, tmp_path, stack):
+    driver.make(network)
+    driver.attach(network, attachment(driver, network, 2), member(stack))
+    channel.run(links.bridge("br-0123456789ab"), links.veth("veth0123456789a", Peer("peer")))
+    mine = devices()
+    with make(Config(), place=place_in(tmp_path / "other"), log=Quiet()) as other:
+        other.keep([])
+        elsewhere = segment(Given(lambda: other), other, 2)
+        other.make(elsewhere)
+        start().keep([])
+        assert set(devices()) == {"lo", "br-0123456789ab", "veth0123456789a", "peer", f"br-{elsewhere.id[:12]}"}
+        other.unmake(elsewhere)
+    assert set(mine) - set(devices()) == {f"br-{network.id[:12]}", port_name(attachment(driver, network, 2).id)}
+
+
+def test_what_has_no_alias_yet_is_known(driver, start, network, channel, tmp_path, stack):
+    driver.make(network)
+    wanted = attachment(driver, network, 2)
+    driver.attach(network, wanted, member(stack))
+    for each in (f"br-{network.id[:12]}", port_name(wanted.id)):
+        channel.run(links.change(links.index_of(channel, each), alias=""))
+    driver = start()
+    driver.keep([(network, [wanted])])
+    assert device(channel, f"br-{network.id[:12]}").alias.split()[2:] == ["network", network.id]
+    start().keep([])
+    assert set(devices()) == {"lo"}
+
+
+def test_what_has_lost_its_group_is_known(driver, start, network, channel):
+    driver.make(network)
+    channel.run(links.change(links.index_of(channel, f"br-{network.id[:12]}"), group=1))
+    start().keep([])
+    assert set(devices()) == {"lo"}
+
+
+def test_an_attachment_that_was_interrupted(driver, network, channel, stack):
+    driver.make(network)
+    one, other, wanted = member(stack), member(stack), attachment(driver, network, 2)
+    driver.attach(network, wanted, one)
+    driver.attach(network, wanted, other)
+    assert (set(inside(one)), set(inside(other))) == ({"lo"}, {"lo", "eth0"})
+
+
+def test_a_bridge_that_somebody_deleted(driver, network, channel, stack):
+    driver.make(network)
+    one, other = member(stack), member(stack)
+    options = evolve(network, options={f"{OPTION}enable_icc": "true"})
+    link = driver.attach(options, attachment(driver, network, 2), one)
+    channel.run(links.delete(links.index_of(channel, f"br-{network.id[:12]}")))
+    driver.attach(options, attachment(driver, network, 3), other)  # which makes it again
+    assert all(hears(other, one, bare(each)) for each in link.addresses)
+
+
+def test_networks_that_can_t_be_repaired(driver, start, network, channel, stack):
+    given = Given(lambda: driver)
+    others = [segment(given, driver, each) for each in (2, 3)]
+    for each in others:
+        channel.run(links.bridge(f"br-{each.id[:12]}"))
+    driver = start()
+    with pytest.raises(HostUnfit) as caught:
+        driver.keep([(others[0], []), (network, []), (others[1], [])])
+    assert all(f"br-{each.id[:12]} is there already" in str(caught.value) for each in others)
+    driver.attach(network, attachment(driver, network, 2), member(stack))
+    with pytest.raises(Conflict, match="is there already"):
+        driver.keep([(others[0], []), (network, [])])
+
+
+def test_all_is_given_back(driver, start, network, stack):
+    driver.make(network)
+    driver.attach(network, attachment(driver, network, 2), member(stack))
+    start().reclaim()
+    assert set(devices()) == {"lo"}
+    with Nftables() as nftables:
+        assert nftables.tables() == []
+    start().reclaim()
+
+
+def test_many_go_in_the_time_of_one(driver, network, channel, stack):
+    driver.make(network)
+    for each in range(2, 12):
+        driver.attach(network, attachment(driver, network, each), member(stack))
+    driver.unmake(network)
+    assert set(devices()) == {"lo"}
+
+
+def test_a_container_whose_namespace_goes_while_it_is_detached(driver, network):
+    driver.make(network)
+    before = devices()
+    with ExitStack() as stack:
+        there = member(stack)
+        driver.attach(network, attachment(driver, network, 2), there)
+        copy = os.dup(there)
+    driver.detach(network, attachment(driver, network, 2), copy)
+    os.close(copy)
+    vanishes(before)
+
+
+def test_marks_are_others_for_other_roots(tmp_path):
+    one, other = (Marks.of(place_in(tmp_path / each)) for each in ("one", "other"))
+    assert one != other
+    assert one == Marks.of(place_in(tmp_path / "one"))
+    assert len({one.group, other.group, one.doomed, other.doomed}) == 4
