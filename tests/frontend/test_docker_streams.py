@@ -189,9 +189,10 @@ class TestEvents:
         query = json.dumps(filters).replace('"', "%22").replace(" ", "%20")
         assert len(self.lines(self.past(served, f"&filters={query}"))) == count
 
-    def test_followed(self, served):
+    @pytest.mark.parametrize("end", ["", "&until=4000000000"], ids=["for good", "for many years"])
+    def test_followed(self, served, end):
         sock = served.raw()
-        sock.sendall(head("GET", "/events?filters=%7B%22event%22:%5B%22wanted%22%5D%7D"))
+        sock.sendall(head("GET", f"/events?filters=%7B%22event%22:%5B%22wanted%22%5D%7D{end}"))
         assert "Transfer-Encoding: chunked" in read_head(sock)
         deadline = time.monotonic() + PATIENCE_S
         while not served.events._readers and time.monotonic() < deadline:

@@ -353,3 +353,10 @@ class TestErrors:
     def test_create(self, body, words):
         with pytest.raises(Invalid, match=words.replace("(", r"\(")):
             read_create(body)
+
+
+def test_a_swappiness_that_nobody_asked_for_is_none():
+    from moby_frontend.docker.translate.limits import read_resources
+
+    assert read_resources({"MemorySwappiness": -1}).memory_swappiness is None
+    assert read_resources({"MemorySwappiness": 60}).memory_swappiness == 60

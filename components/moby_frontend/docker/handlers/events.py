@@ -20,7 +20,8 @@ _SEQUENCES = {
     "application/x-ndjson": (b"", "application/x-ndjson"),
     "application/jsonl": (b"", "application/jsonl"),
 }
-_FOR_EVER_NS = 1 << 62
+_LONGEST_WAIT_S = 3600.0
+"""poll(2) takes no more than some weeks."""
 
 
 def events(parts: Parts, call: Call) -> Reply:
@@ -65,7 +66,7 @@ def _followed(
             left = (until - parts.clock.now_ns()) / 10**9 if until else None
             if left is not None and left <= 0:
                 return
-            call.link.watch(subscription.fileno(), left)
+            call.link.watch(subscription.fileno(), None if left is None else min(left, _LONGEST_WAIT_S))
             taken = [each for each in subscription.take() if not until or each.time_ns <= until]
             yield b"".join(map(line, taken))
 

@@ -112,13 +112,18 @@ FIELDS: tuple[Field, ...] = (
     Field("Ulimits", "ulimits", _list(_ulimit, _ULIMIT)),
 )
 RESTART = (Field("Name", "name", TEXT), Field("MaximumRetryCount", "maximum_retries", NUMBER))
+_USUAL = -1
+"""The swappiness by which docker's command says that none is asked for; none is kept then, as with dockerd."""
 _WINDOWS = {"CpuCount": 0, "CpuPercent": 0, "IOMaximumIOps": 0, "IOMaximumBandwidth": 0}
 """What means nothing on Linux, and is shown all the same."""
 
 
 def read_resources(value: Mapping[str, Any], where: str = "HostConfig") -> Resources:
     """Return what a HostConfig limits."""
-    return Resources(**read(FIELDS, value, where))
+    given = read(FIELDS, value, where)
+    if given.get("memory_swappiness") == _USUAL:
+        given["memory_swappiness"] = None
+    return Resources(**given)
 
 
 def show_resources(resources: Resources) -> dict[str, Any]:
