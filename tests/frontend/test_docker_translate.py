@@ -86,7 +86,7 @@ LIMITS = dict(  # noqa: C408 - as the functions beside it
         some(Driver=TEXT, Count=NUMBER, DeviceIDs=TEXTS, Capabilities=st.lists(TEXTS, max_size=2), Options=MAP),
         max_size=2,
     ),
-    MemorySwappiness=NUMBER,
+    MemorySwappiness=NUMBER.filter(lambda value: value != -1),
     OomKillDisable=st.booleans(),
     PidsLimit=NUMBER,
     Ulimits=st.lists(some(Name=TEXT, Hard=NUMBER, Soft=NUMBER), max_size=2),
