@@ -7,11 +7,10 @@ Source: Docker's embedded DNS server (docs: networking, DNS services); RFC 1034,
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.kind import contract, repeatable
 from moby.contracts.network_driver import Port
 from moby.contracts.types import Fd
+from moby.values import field, frozen
 
 __all__ = ["ADDRESS", "Discovery", "PortRequest", "Presence", "Resolver"]
 

@@ -6,9 +6,8 @@ Source: Docker's container network model (libnetwork, docs/ipam.md); words of Do
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.kind import contract
+from moby.values import field, frozen
 
 __all__ = ["Ipam", "Pool"]
 

@@ -7,11 +7,10 @@ network a `Segment`, and whose endpoint an `Attachment`.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.ipam import Pool
 from moby.contracts.kind import contract
 from moby.contracts.types import Fd
+from moby.values import field, frozen
 
 __all__ = ["Attachment", "Link", "NetworkDriver", "Port", "Segment"]
 

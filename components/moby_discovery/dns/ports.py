@@ -40,16 +40,21 @@ class Chooser:
     def __init__(self) -> None:
         self._last = 0
 
-    def claim(self, requests: Sequence[PortRequest], held: Mapping[Claim, socket.socket]) -> tuple[list[Port], Claims]:
-        """Return ports and their sockets, those of `held` where they fit; an error has closed all that are new."""
-        ports: list[Port] = []
+    def claim(
+        self, requests: Sequence[PortRequest], held: Mapping[Claim, socket.socket]
+    ) -> tuple[list[tuple[Port, PortRequest]], Claims]:
+        """Return ports, for which request each is, and their sockets; those of `held` where they fit.
+
+        An error has closed all that are new.
+        """
+        ports: list[tuple[Port, PortRequest]] = []
         taken: Claims = {}
         try:
             for each in requests:
                 addresses = _addresses(each)
                 number, socks = self._find(each, addresses, held, taken)
                 taken.update({(each.protocol, address, number): sock for address, sock in socks.items()})
-                ports += [Port(each.protocol, each.container_port, address, number) for address in socks]
+                ports += [(Port(each.protocol, each.container_port, address, number), each) for address in socks]
         except BaseException:
             close_new(taken, held)
             raise

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, field, frozen
-
 from moby.contracts.discovery import Presence, Resolver
+from moby.values import asdict, field, frozen
 from moby_discovery.dns.ports import Claim
 
 __all__ = ["Record", "Records"]

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from attrs import field, frozen
-
 from moby.contracts.discovery import Resolver
+from moby.values import field, frozen
 from moby_discovery.dns import messages
 from moby_discovery.dns.loop import Loop
 from moby_discovery.dns.names import Names
@@ -23,7 +22,7 @@ _IDLE_S = 10.0
 _LONGEST = 65535
 
 
-@frozen(eq=False)
+@frozen
 class Room:
     """What a sandbox's names are served with."""
 

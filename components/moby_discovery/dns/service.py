@@ -9,13 +9,12 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Self
 
-from attrs import evolve
-
 from moby.contracts.ambient import Keeper, Log, Place
 from moby.contracts.discovery import PortRequest, Presence, Resolver
 from moby.contracts.network_driver import Port
 from moby.contracts.types import Fd
 from moby.errors import Invalid
+from moby.values import evolve
 from moby_discovery.dns import listening
 from moby_discovery.dns.forwarder import Forwarder
 from moby_discovery.dns.loop import Loop
@@ -108,12 +107,10 @@ class Service:
         with self._lock:
             held = self._claims.get(sandbox, {})
             ports, claims = self._chooser.claim(requests, held)
-            targets = {}
-            for request in requests:
-                for port in ports:
-                    if _is_of(port, request):
-                        claim = (port.protocol, port.host_address, port.host_port)
-                        targets[claim] = (port.container_port, tuple(request.targets))
+            targets = {
+                (port.protocol, port.host_address, port.host_port): (port.container_port, tuple(request.targets))
+                for port, request in ports
+            }
             try:
                 self._remember(sandbox, evolve(self._known.get(sandbox, Record()), targets=targets))
                 self._hold_claims(sandbox, claims)
@@ -121,7 +118,7 @@ class Service:
                 close_new(claims, held)
                 raise
             self._take_claims(sandbox, claims)
-            return tuple(ports)
+            return tuple(port for port, _ in ports)
 
     def leave(self, sandbox: str) -> None:
         """Forget a sandbox."""
@@ -232,15 +229,6 @@ class Service:
             else:
                 sock.close()
         self._take_claims(sandbox, claims)
-
-
-def _is_of(port: Port, request: PortRequest) -> bool:
-    """Whether a port is what a request gave."""
-    return (
-        (port.protocol, port.container_port) == (request.protocol, request.container_port)
-        and (not request.host_address or request.host_address == port.host_address)
-        and (not request.first or request.first <= port.host_port <= max(request.first, request.last))
-    )
 
 
 def _raise_open_files() -> None:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import select
 import socket
 from collections.abc import Callable, Sequence
@@ -77,7 +76,7 @@ class _Query:
         self._namespace = namespace
         self._servers = servers
         self._number = query[:2]
-        self._data = secrets.token_bytes(2) + query[2:]
+        self._data = os.urandom(2) + query[2:]
         self._tcp = tcp
         self._tell = tell
         self._done = done
