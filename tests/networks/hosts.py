@@ -14,7 +14,9 @@ from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links, routes
 from moby.testing.net_namespaces import new_network
 
-HERE = "/proc/thread-self/ns/net"
+PRESENT_S, ABSENT_S = 20, 0.25
+"""How long a test waits for what should come, and for what shouldn't: on a machine that is slower than that, a test
+that should fail may not."""
 
 
 class Machine:
@@ -141,7 +143,7 @@ def server(machine, protocol: str, port: int, address: str = "::") -> Iterator[s
         return found
 
     found = machine(listen)
-    found.settimeout(20)
+    found.settimeout(PRESENT_S)
     with found:
         yield found
 
@@ -168,14 +170,14 @@ def talk(machine, protocol: str, address: str, port: int, listener: socket.socke
     with client(machine, protocol, address, port) as asks:
         if protocol == "tcp":
             answers, seen = listener.accept()
-            asks.settimeout(20)
+            asks.settimeout(PRESENT_S)
             with answers:
                 asks.sendall(b"ask")
                 assert answers.recv(100) == b"ask"
                 answers.sendall(b"answer")
                 assert asks.recv(100) == b"answer"
         else:
-            asks.settimeout(20)
+            asks.settimeout(PRESENT_S)
             asks.send(b"ask")
             data, seen = listener.recvfrom(100)
             assert data == b"ask"
@@ -184,8 +186,10 @@ def talk(machine, protocol: str, address: str, port: int, listener: socket.socke
     return seen[0].removeprefix("::ffff:")
 
 
-def arrives(machine, protocol: str, address: str, port: int, listener: socket.socket, **how) -> bool:
-    """Whether what a machine sends to a port comes to the one who listens, within the time that it takes in a test."""
+def arrives(
+    machine, protocol: str, address: str, port: int, listener: socket.socket, within_s: float = ABSENT_S, **how
+) -> bool:
+    """Whether what a machine sends to a port comes to the one who listens."""
     with client(machine, protocol, address, port, **how) as asks:
         if protocol == "udp":
             try:
@@ -193,8 +197,8 @@ def arrives(machine, protocol: str, address: str, port: int, listener: socket.so
             except OSError:
                 return False
         if protocol == "udp":
-            return comes(listener)
-        if not select.select([listener], [], [], 0.25)[0]:
+            return comes(listener, within_s)
+        if not select.select([listener], [], [], within_s)[0]:
             return False
         listener.accept()[0].close()
         return True
@@ -217,9 +221,9 @@ def send_to_loopback(machine, hardware_address: str, port: int, *, source: str, 
     machine(send)
 
 
-def comes(listener: socket.socket) -> bool:
-    """Whether a datagram comes, within the time that it takes in a test."""
-    if not select.select([listener], [], [], 0.25)[0]:
+def comes(listener: socket.socket, within_s: float = ABSENT_S) -> bool:
+    """Whether a datagram comes."""
+    if not select.select([listener], [], [], within_s)[0]:
         return False
     listener.recvfrom(100)
     return True

@@ -4,7 +4,7 @@ import os
 
 import pytest
 from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
-from networks.hosts import Hosts, Log, arrives, bare, client, comes, here, send_to_loopback, server, talk
+from networks.hosts import PRESENT_S, Hosts, Log, arrives, bare, client, comes, here, send_to_loopback, server, talk
 
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import links, routes
@@ -192,7 +192,7 @@ def test_without_the_firewall_they_would(world, firewall, private):
     firewall.clear()
     bridge = world.hosts.hardware_address("one")
     send_to_loopback(world.neighbour, bridge, 7777, source=world.neighbour.addresses[4])
-    assert comes(private)
+    assert comes(private, PRESENT_S)
 
 
 def test_other_hosts_do_not_reach_loopback_by_a_published_port(world, firewall):
@@ -204,7 +204,7 @@ def test_other_hosts_do_not_reach_loopback_by_a_published_port(world, firewall):
         assert not comes(listener)
         assert not comes(private)
         send_to_loopback(world.outside, uplink, 81, source=world.outside.addresses[4], destination=HOST[4])
-        assert comes(listener)
+        assert comes(listener, PRESENT_S)
 
 
 def test_who_spoofs_loopback_is_not_heard(world, firewall):
@@ -213,7 +213,7 @@ def test_who_spoofs_loopback_is_not_heard(world, firewall):
         send_to_loopback(world.neighbour, bridge, 7777, source="127.0.0.1", destination=bare(ONE[0]))
         assert not comes(listener)
         send_to_loopback(world.neighbour, bridge, 7777, source=world.neighbour.addresses[4], destination=bare(ONE[0]))
-        assert comes(listener)
+        assert comes(listener, PRESENT_S)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -224,13 +224,13 @@ def test_datagrams_follow_a_port_to_its_new_container(world, firewall, family):
     with server(world.web, "udp", 80) as one, server(world.foreign, "udp", 80) as two:
         assert not arrives(world.outside, "udp", HOST[family], PORT, one, **how)
         firewall.publish([first])
-        assert arrives(world.outside, "udp", HOST[family], PORT, one, **how)
+        assert arrives(world.outside, "udp", HOST[family], PORT, one, **how, within_s=PRESENT_S)
         firewall.unpublish([first])
         firewall.publish([second])
-        assert arrives(world.outside, "udp", HOST[family], PORT, two, **how)
+        assert arrives(world.outside, "udp", HOST[family], PORT, two, **how, within_s=PRESENT_S)
         firewall.unpublish([second])
         with server(here, "udp", PORT) as host:
-            assert arrives(world.outside, "udp", HOST[family], PORT, host, **how)
+            assert arrives(world.outside, "udp", HOST[family], PORT, host, **how, within_s=PRESENT_S)
 
 
 def test_connections_go_on_while_the_table_is_replaced(world, firewall):

@@ -3,15 +3,17 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import time
 
 import pytest
 from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
-from networks.hosts import Hosts, Log, arrives, server, talk
+from networks.hosts import ABSENT_S, PRESENT_S, Hosts, Log, arrives, server, talk
 from peers import binaries
 
 from moby.errors import Conflict, HostUnfit, Unavailable
+from moby.host import processes
 from moby.host.nft_values import INET, OWNER, PERSIST, Table
 from moby.host.nftables import Delete, Nftables
 from moby.testing.net_namespaces import own_network
@@ -151,6 +153,31 @@ def test_table_outlives_its_process_and_is_taken_over(firewall, host, log):
         successor.close()
 
 
+def test_table_of_a_process_that_was_killed_is_taken_over_at_once(host, log):
+    def live():
+        killed = Firewall("mine", log)
+        killed.open()
+        killed.keep([BRIDGE], PORTS)
+        os.write(write, b".")
+        while True:
+            signal.pause()
+
+    read, write = os.pipe()
+    _, pidfd = processes.fork(live)
+    os.close(write)
+    assert os.read(read, 1) == b"."
+    successor = Firewall("mine", log)
+    with pytest.raises(Conflict, match="belongs to a process that runs"):
+        successor.open()
+    processes.send_signal(pidfd, signal.SIGKILL)
+    processes.reap(pidfd)
+    successor.open()
+    assert listed() == fresh([BRIDGE], PORTS)
+    successor.close()
+    for each in (pidfd, read):
+        os.close(each)
+
+
 def test_nobody_flushes_it_but_while_no_process_has_it(firewall, log):
     firewall.keep([BRIDGE], PORTS)
     run("nft", "flush", "ruleset")
@@ -266,7 +293,7 @@ def traffic(host):
     web = host.machine("web", "172.18.0.2/16", master="one")
     outside = host.machine("outside", "192.0.2.2/24")
     with server(web, "tcp", 80) as listener:
-        yield lambda: arrives(outside, "tcp", HOST, 8080, listener)
+        yield lambda within_s: arrives(outside, "tcp", HOST, 8080, listener, within_s)
 
 
 DOCUMENTED = re.findall(r"```nft\n(.*?)```", (binaries.CHECKOUT / "docs" / "firewall.md").read_text(), re.DOTALL)
@@ -275,24 +302,24 @@ DOCUMENTED = re.findall(r"```nft\n(.*?)```", (binaries.CHECKOUT / "docs" / "fire
 @pytest.mark.parametrize("rules", [pytest.param(each, id=f"example_{at}") for at, each in enumerate(DOCUMENTED, 1)])
 def test_administrators_chain_is_obeyed(firewall, traffic, rules):
     firewall.keep([BRIDGE], [port(8080)])
-    assert traffic()
+    assert traffic(PRESENT_S)
     run("nft", "-f", "-", stdin=rules)
-    assert not traffic()
+    assert not traffic(ABSENT_S)
     run("nft", "delete", "table", "inet", "admin")
-    assert traffic()
+    assert traffic(PRESENT_S)
 
 
 def test_drop_of_iptables_is_told_with_the_rules_that_help(firewall, traffic, log):
     run("iptables-nft", "-P", "FORWARD", "DROP", peers="iptables")
     firewall.keep([BRIDGE], [port(8080)])
-    assert not traffic()
+    assert not traffic(ABSENT_S)
     (said,) = log.said
     assert said.startswith(
         "the policy DROP of iptables's chain FORWARD drops what containers send and get, unless you add: "
     )
     assert "also to each other" not in said
     add(said)
-    assert traffic()
+    assert traffic(PRESENT_S)
     log.said.clear()
     firewall.keep([BRIDGE], [port(8080)])
     assert not log.said
@@ -312,9 +339,9 @@ def test_rules_go_where_docker_leaves_room_for_them(firewall, traffic, log):
     firewall.publish([port(8080)])
     (said,) = log.said
     assert said.endswith("iptables -I DOCKER-USER -i one -j ACCEPT; iptables -I DOCKER-USER -o one -j ACCEPT")
-    assert not traffic()
+    assert not traffic(ABSENT_S)
     add(said)
-    assert traffic()
+    assert traffic(PRESENT_S)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +369,7 @@ def test_drop_of_a_table_is_told_with_the_rules_that_help(firewall, traffic, log
     (said,) = log.said
     assert said.startswith("the policy drop of the chain way of nftables' table inet wall drops what containers send")
     add(said)
-    assert traffic()
+    assert traffic(PRESENT_S)
 
 
 def test_firewalld_is_told_of_the_bridge(firewall, log):
