@@ -148,7 +148,7 @@ class Creating:
         return evolve(
             config,
             hostname=config.hostname or _hostname(config, container_id),
-            network=config.network or "default",
+            network=self._network(config),
             resources=limits,
             restart=config.restart if config.restart.name else RestartPolicy(),
             log=log,
@@ -158,6 +158,13 @@ class Creating:
             masked_paths=masked if config.masked_paths is None else config.masked_paths,
             read_only_paths=read_only if config.read_only_paths is None else config.read_only_paths,
         ), warnings
+
+    def _network(self, config: ContainerConfig) -> str:
+        """Return its network: another container's by its id, which stays when that one is renamed."""
+        kind, colon, name = config.network.partition(":")
+        if colon and kind == "container":
+            return f"container:{self._parts.shelf.get(name).id}"
+        return config.network or "default"
 
     def _copy_up(self, container_id: str, settled: tuple[Point, ...]) -> None:
         """Fill new volumes with what the image has at their places."""

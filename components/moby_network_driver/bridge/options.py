@@ -81,7 +81,10 @@ def settings_of(segment: Segment, config: Config) -> Settings:
     options = segment.options
     check(options)
     mtu = words.mtu(options, _MTU, config.mtu)
-    if any(":" in each.subnet for each in segment.pools):
+    versions = [":" in each.subnet for each in segment.pools]
+    if len(versions) > len(set(versions)):
+        raise Invalid("bridge driver doesn't support multiple subnets", hint="name one of each family")
+    if any(versions):
         words.enough_for_ipv6(_MTU, mtu)
     return Settings(
         words.interface_name(options, _NAME, f"br-{segment.id[:12]}"),
