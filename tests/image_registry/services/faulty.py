@@ -18,6 +18,8 @@ class Faults:
     """Bytes of a blob's body after which the connection closes."""
     cuts: int = 0
     """How many more times."""
+    hold_s: float = 0.0
+    """How long it stays open before."""
     status: int = 0
     statuses: int = 0
     """How many more requests, of any kind, get `status`."""
@@ -83,9 +85,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             data, length = data + b"more", str(len(data) + 4)
         if is_blob and faults.stall_s:
             time.sleep(faults.stall_s)
-        if is_blob and faults.cuts and faults.cut_after is not None:
+        if is_blob and faults.cuts and faults.cut_after is not None and len(data) > faults.cut_after:
             faults.cuts -= 1
             self.say(answer.status, data[: faults.cut_after], kept, str(len(data)))
+            time.sleep(faults.hold_s)
             self.close_connection = True
             return None
         return self.say(answer.status, data, kept, length)
