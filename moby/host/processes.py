@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 __all__ = [
-    "CLONE_PARENT", "LONGEST_POLL_MS", "ProcessStat", "clone", "close_other_descriptors", "execute", "execute_path",
-    "forget_arguments", "fork", "has_threads", "prctl", "process_stat", "readable", "reap", "send_signal",
+    "CLONE_PARENT", "LONGEST_POLL_MS", "ProcessStat", "act_for_parent", "clone", "close_other_descriptors", "dismiss",
+    "execute", "execute_path", "forget_arguments", "fork", "has_threads", "prctl", "process_stat", "readable", "reap",
+    "send_signal", "sibling", "take_dismissed",
     "set_child_subreaper", "set_domain_name", "set_dumpable", "set_keep_capabilities", "set_no_new_privileges",
     "set_parent_death_signal", "wait_ended",
 ]  # fmt: skip
@@ -40,6 +41,13 @@ _PR_SET_KEEPCAPS = 8
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 _PR_SET_NO_NEW_PRIVS = 38
+
+
+class _Kin:
+    """Whose children this process makes."""
+
+    parents = False
+    dismissed: list[int] = []  # noqa: RUF012 - of the whole process, as children are
 
 
 class _CloneArguments(ctypes.Structure):
@@ -126,6 +134,35 @@ def reap(pidfd: int) -> int | None:
     if result is None:
         return None
     return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
+
+
+def act_for_parent() -> None:
+    """Have what is cloned with `sibling` be the children of this process's parent, who reaps them, from here on."""
+    _Kin.parents = True
+
+
+def sibling() -> int:
+    """Return the flag by which `clone` makes a child of whom this process acts for: itself, or its parent."""
+    return CLONE_PARENT if _Kin.parents else 0
+
+
+def dismiss(pidfd: int) -> None:
+    """Wait for the end of a process that `clone` made with `sibling`, and have it reaped; closes the descriptor.
+
+    Where this process acts for its parent, that one does it, who is given what `take_dismissed` returns.
+    """
+    if _Kin.parents:
+        readable(pidfd, LONGEST_POLL_MS / 1000)
+        _Kin.dismissed.append(pidfd)
+        return
+    reap(pidfd)
+    os.close(pidfd)
+
+
+def take_dismissed() -> list[int]:
+    """Return pidfds of what has ended and is the parent's to reap, and forget them."""
+    found, _Kin.dismissed = _Kin.dismissed, []
+    return found
 
 
 def send_signal(pidfd: int, number: int) -> None:

@@ -207,8 +207,10 @@ class SupervisorSuite:
             self.make(supervisor, bundle, ":", runtime="nobody's")
 
     def test_failed_create_leaves_nothing(self, supervisor: Supervisor, bundle: Bundles, tmp_path: Path) -> None:
-        """The id is free again, and no descriptor stays open."""
+        """The id is free again, and no descriptor stays open but for what the first call of all may begin."""
         (tmp_path / "empty").mkdir()
+        with pytest.raises(NotFound):
+            supervisor.create(TaskConfig("a", tmp_path / "empty"))
         before = open_descriptors()
         with pytest.raises(NotFound):
             supervisor.create(TaskConfig("a", tmp_path / "empty"))
@@ -437,7 +439,9 @@ class SupervisorSuite:
         self.close(streams)
 
     def test_no_descriptor_stays_open(self, supervisor: Supervisor, bundle: Bundles) -> None:
-        """What was opened for a task is closed with it."""
+        """What was opened for a task is closed with it, but for what the first of all may begin."""
+        self.make(supervisor, bundle, ":")
+        supervisor.delete("a", force=True)
         before = open_descriptors()
         for terminal in (False, True):
             streams = self.begin(supervisor, bundle, ":", stdin=True, terminal=terminal)

@@ -61,6 +61,32 @@ def test_a_slow_sink_holds_up_a_container_in_blocking_mode(supervisor, task, tmp
     assert said(folder).count(b"\n") == 40001
 
 
+def test_an_end_is_told_once_the_sink_has_what_came_before(supervisor, task, tmp_path):  # noqa: F811
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log/waiting").touch()
+    folder = task("echo end", slow="1")
+    ended = supervisor.exit_fd("a")
+    assert not readable(ended, 0.2)
+    assert said(folder) == b""
+    (folder / "waiting").unlink()
+    assert readable(ended, PATIENCE_S)
+    assert said(folder) == b"end\n"
+    os.close(ended)
+
+
+def test_an_end_is_told_though_the_sink_stays_behind(supervisor, task, tmp_path):  # noqa: F811
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log/waiting").touch()
+    folder = task("echo end", slow="1")
+    ended = supervisor.exit_fd("a")
+    assert readable(ended, PATIENCE_S)
+    assert supervisor.state("a").exit.code == 0
+    os.close(ended)
+    (folder / "waiting").unlink()
+    supervisor.delete("a")
+    assert said(folder) == b"end\n"
+
+
 @pytest.mark.parametrize("size", ["64k", None])
 def test_a_slow_sink_holds_up_nobody_in_non_blocking_mode(supervisor, task, tmp_path, size):  # noqa: F811
     (tmp_path / "log").mkdir()

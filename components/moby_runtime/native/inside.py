@@ -53,6 +53,8 @@ class Channel:
     """What this process isn't in yet of its control group."""
     hides: bool = False
     """Whether the caller has more to hide than who may look into its own processes has anyway."""
+    joins: tuple[tuple[int, int, str], ...] = ()
+    """Namespaces to join first: descriptors, with flags and what they are."""
 
     def above(self, first: int) -> Channel:
         """Return the same with no descriptor below a number."""
@@ -163,6 +165,9 @@ def run_init(start: Start) -> NoReturn:
         return os.write(channel.report, data)
 
     def begin() -> None:
+        for fd, flags, name in channel.joins:
+            with doing(f"join {name}", "linux.namespaces"):
+                namespaces.join(fd, flags)
         with doing("enter the control group", "linux.cgroupsPath"):
             channel.group.enter()
         kept = (*program.take_stdio(start.stdio), *channel.descriptors, start.listener)

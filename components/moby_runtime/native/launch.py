@@ -30,6 +30,7 @@ __all__ = ["Child", "Entry", "into_new", "into_running", "map_ids", "spawn"]
 
 _PATIENCE_S = 60.0
 """Far more than any start needs, however busy the machine."""
+_INNER = frozenset({"network", "uts", "ipc"})
 
 
 @frozen
@@ -45,6 +46,8 @@ class Entry:
     """A further program, some of whose attributes only the host's /proc and processors can set."""
     root: int = -1
     """The folder that becomes its root; -1 where that is the root of its mount namespace."""
+    inner: tuple[tuple[int, int, str], ...] = ()
+    """As `joined`, but what the process joins itself."""
 
     @property
     def watched(self) -> bool:
@@ -143,6 +146,9 @@ def into_new(spec_namespaces: Mapping[str, str], oom_score_adj: int | None, grou
     """
     new = 0
     joined = []
+    # What shows no process of this one's needs no other process to go before it; so every container on a network.
+    alone = os.geteuid() == 0 and "user" not in spec_namespaces
+    inner = alone and all(name in _INNER for name, path in spec_namespaces.items() if path)
     for name, path in spec_namespaces.items():
         if path:
             with doing(f"open the {name} namespace {path}", "linux.namespaces"):
@@ -151,7 +157,10 @@ def into_new(spec_namespaces: Mapping[str, str], oom_score_adj: int | None, grou
             joined.append((fd, namespaces.FLAGS[name], f"the {name} namespace {path}"))
         elif name not in MADE_INSIDE and name != "time":
             new |= namespaces.FLAGS[name]
-    return Entry(new, tuple(joined), oom_score_adj, _entrance(group, undo))
+    entrance = _entrance(group, undo)
+    if inner:
+        return Entry(new, (), oom_score_adj, entrance, inner=tuple(joined))
+    return Entry(new, tuple(joined), oom_score_adj, entrance)
 
 
 def into_running(first: tuple[int, int], process: ProcessSpec, group: Group, undo: Undo, *, chroot: bool) -> Entry:
@@ -191,6 +200,7 @@ def spawn(entry: Entry, body: Body, undo: Undo, lent: Undo, console: int = -1) -
         console,
         NO_GROUP if entry.joined else entry.group,
         os.geteuid() == 0,
+        entry.inner,
     )
 
     def child() -> NoReturn:
@@ -234,19 +244,13 @@ def _end(pidfd: int) -> None:
     """Kill a process and reap it."""
     with suppress(ProcessLookupError):
         processes.send_signal(pidfd, signals.SIGKILL)
-    processes.reap(pidfd)
-    os.close(pidfd)
-
-
-def _reaped(pidfd: int) -> None:
-    processes.reap(pidfd)
-    os.close(pidfd)
+    processes.dismiss(pidfd)
 
 
 def _clone_directly(entry: Entry, child: Callable[[], NoReturn]) -> tuple[int, int]:
     """Clone from here, as a caller with one thread may where nothing is joined."""
     with doing("make the namespaces"):
-        pid, pidfd = processes.clone(child, entry.new, group=entry.group.folder)
+        pid, pidfd = processes.clone(child, entry.new | processes.sibling(), group=entry.group.folder)
     if entry.oom_score_adj is not None:
         try:
             with doing("set the score for want of memory", "process.oomScoreAdj"):
@@ -295,11 +299,11 @@ def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int
             if forked:
                 _, pidfd = processes.fork(between)
             else:
-                _, pidfd = processes.clone(between, group=entry.group.folder)
+                _, pidfd = processes.clone(between, processes.sibling(), group=entry.group.folder)
         os.close(pid_write)
         pid_write = -1
         # Its exit takes a while, as the end of a copy of this process does.
-        lent.callback(_reaped, pidfd)
+        lent.callback(processes.dismiss, pidfd)
         data = os.read(pid_read, 65536)
     finally:
         os.close(pid_read)

@@ -64,7 +64,7 @@ class Local:
     def __enter__(self) -> Self:
         # As runtimes ask: what a command leaves behind shall be ours.
         set_child_subreaper()
-        kept = frozenset(int(each) for each in os.listdir("/proc/self/fd"))  # noqa: PTH208
+        kept = frozenset(each for each in map(int, os.listdir("/proc/self/fd")) if _is_open(each))  # noqa: PTH208
         self._ending = False
         self._lock_fd = lock.take(self._run)
         self._world = self._make_world(kept=kept)
@@ -286,3 +286,12 @@ class Local:
     def trim_journal(self, until: int) -> None:
         """Forget entries up to a number."""
         self._call(lambda: self._verbs.trim_journal(until))
+
+
+def _is_open(fd: int) -> bool:
+    """Whether a descriptor is there, which that of a folder being listed isn't any more."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True

@@ -2,12 +2,12 @@
 
 import os
 import select
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from moby.contracts.runtime import Process, RuntimeFeature
 from moby.contracts.supervisor import EventKind, TaskConfig, TaskEvent, TaskState
-from moby.contracts.types import Exit, Stdio, TaskStatus
+from moby.contracts.types import Exit, TaskStatus
 from moby.errors import Invalid, MobyError, NotFound
 from moby.host import processes
 from moby.values import evolve
@@ -15,14 +15,17 @@ from moby_supervisor.local import task_logs
 from moby_supervisor.local.health import Monitor
 from moby_supervisor.local.probes import check_test
 from moby_supervisor.local.records import Record, boot_id
-from moby_supervisor.local.sinks import DirectSink
+from moby_supervisor.local.sinks import DirectSink, LoggerSink
 from moby_supervisor.local.starter import Line
 from moby_supervisor.local.task import Task, new_exit_event
+from moby_supervisor.local.workers import Call
 from moby_supervisor.local.world import World, log_name, task_name
 
 __all__ = ["Maker", "runtime_of"]
 
 _RETRY_S = 1.0
+_BEHIND_NS = 1_000_000_000
+"""How long a log's process may keep an end from being told; a sink that is slower, or dead, doesn't."""
 _OOM_AGAIN_S = (0.05, 0.5, 5.0)
 
 
@@ -38,11 +41,8 @@ class Maker:
         name, runtime = self._world.runtime(config.runtime)
         task = self._begin(config, config.id)
         task.runtime = runtime
-
-        def make(stdio: Stdio) -> Process:
-            return runtime.create(config.id, config.bundle, stdio)
-
-        await self._make(task, f"make the container {config.id}", make, TaskStatus.CREATED, runtime_name=name)
+        call = Call(runtime, "create", (config.id, config.bundle))
+        await self._make(task, f"make the container {config.id}", call, TaskStatus.CREATED, runtime_name=name)
         return task.state()
 
     async def exec(self, task_id: str, exec_id: str, process: Mapping[str, Any], config: TaskConfig) -> TaskState:
@@ -54,11 +54,8 @@ class Maker:
         task = self._begin(_named(config, exec_id), task_id)
         task.runtime = parent.runtime
         task.turns = parent.turns
-
-        def run(stdio: Stdio) -> Process:
-            return parent.runtime.exec(task_id, {**process, "terminal": config.terminal}, stdio)
-
-        await self._make(task, f"run a program in {task_id}", run, TaskStatus.RUNNING)
+        call = Call(parent.runtime, "exec", (task_id, {**process, "terminal": config.terminal}))
+        await self._make(task, f"run a program in {task_id}", call, TaskStatus.RUNNING)
         return task.state()
 
     def _begin(self, config: TaskConfig, container: str) -> Task:
@@ -80,9 +77,7 @@ class Maker:
         world.making[config.id] = task
         return task
 
-    async def _make(
-        self, task: Task, what: str, call: Callable[[Stdio], Process], status: TaskStatus, *, runtime_name: str = ""
-    ) -> None:
+    async def _make(self, task: Task, what: str, call: Call, status: TaskStatus, *, runtime_name: str = "") -> None:
         world = self._world
         try:
             if task.config.log is not None:
@@ -95,9 +90,7 @@ class Maker:
                 stdio, theirs = task.make_streams()
                 try:
                     world.hold(task)
-                    keep = (*theirs, *stdio.extra)
-                    begun = world.starter.run(line, what, lambda: call(stdio), keep=keep)
-                    promise = world.loop.start(begun)
+                    promise = world.loop.start(world.workers.run(line, what, evolve(call, stdio=stdio)))
                 finally:
                     for fd in theirs:
                         os.close(fd)
@@ -148,6 +141,8 @@ class Maker:
             each.drain()
         if isinstance(task.sink, DirectSink):
             task.sink.finish()  # who is told of the end may read the log at once
+        elif task.sink is not None and self._is_behind(task, task.sink):
+            return
         known = self._written_exit(task)
         if known is None:
             ending = world.endings.of(record.pid, record.ticks, task.pidfd)
@@ -167,6 +162,22 @@ class Maker:
         if task.stdin is not None:
             task.stdin.close()
         task.tell_exit()
+
+    def _is_behind(self, task: Task, sink: LoggerSink) -> bool:
+        """Whether a task's end is to be told later, once its log's process has written all, or has had time for it."""
+        now_ns = self._world.clock.monotonic_ns()
+        task.told_by_ns = task.told_by_ns or now_ns + _BEHIND_NS
+        if not sink.behind or now_ns >= task.told_by_ns:
+            return False
+
+        def again() -> None:
+            sink.on_heard = lambda: None
+            timer.cancel()
+            self._world.loop.after(0, lambda: self.ended(task))
+
+        timer = self._world.loop.after((task.told_by_ns - now_ns) / 1e9, again)
+        sink.on_heard = again
+        return True
 
     def _written_exit(self, task: Task) -> Exit | None:
         """Return the exit that the journal has, and the record not yet: a supervisor was killed between the two."""

@@ -16,6 +16,7 @@ from moby.errors import Corrupt, Invalid, MobyError
 from moby.host import namespaces, processes
 from moby_supervisor.local.loop import Loop
 from moby_supervisor.local.task import Task
+from moby_supervisor.local.workers import Call
 from moby_supervisor.local.world import World
 
 __all__ = ["check_test", "look"]
@@ -74,14 +75,12 @@ async def _run(world: World, task: Task, check: HealthCheck, timeout_s: float) -
     output = _Output(world.loop, ours)
     try:
         try:
-            process: Process = await world.starter.call(
-                f"run the health check of {task.id}",
-                lambda: task.runtime.exec(task.record.container, spec, stdio),
-                keep=(nothing, theirs),
-            )
+            call = Call(task.runtime, "exec", (task.record.container, spec), stdio=stdio)
+            begun = world.loop.start(world.workers.call(f"run the health check of {task.id}", call))
         finally:
             os.close(nothing)
             os.close(theirs)
+        process: Process = await begun
         return await _finish(world, task, process, timeout_s, output)
     finally:
         output.close()

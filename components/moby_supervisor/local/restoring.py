@@ -14,6 +14,7 @@ from moby_supervisor.local.records import boot_id
 from moby_supervisor.local.starter import message_of
 from moby_supervisor.local.task import Task
 from moby_supervisor.local.verbs import Verbs
+from moby_supervisor.local.workers import Call
 from moby_supervisor.local.world import World, log_name, task_name
 
 __all__ = ["restore"]
@@ -145,7 +146,8 @@ async def _finish_making(world: World, maker: Maker, task: Task) -> None:
         # Without its runtime's name, which is written before it is called, there is nothing to delete.
         if task.is_container and hasattr(task, "runtime"):
             with suppress(MobyError):
-                await world.starter.call(f"delete {task.id}", lambda: task.runtime.delete(task.id, force=True))
+                call = Call(task.runtime, "delete", (task.id,), {"force": True})
+                await world.workers.call(f"delete {task.id}", call)
         await maker.forget(task)
         return
     del world.making[task.id]

@@ -117,6 +117,8 @@ class LoggerSink:
         self.process = (0, 0)
         """Pid and start time of the writer's process, while there is one."""
         self.on_room: Callable[[], object] = lambda: None
+        self.on_heard: Callable[[], object] = lambda: None
+        """Called when it has `behind` no more."""
         self._driver = driver
         self._config = for_driver(config)
         self._mode = mode
@@ -131,6 +133,11 @@ class LoggerSink:
         self._pidfd = -1
         self._closing = False
         self._closed: Promise[None] = Promise()
+
+    @property
+    def behind(self) -> bool:
+        """Whether its process is there and hasn't said of all yet that it is written."""
+        return self.sock is not None and (bool(self._buffer) or self._slot.read(Slot.UNHEARD) > 0)
 
     # --- its process --------------------------------------------------------------------------------------------
 
@@ -217,6 +224,8 @@ class LoggerSink:
                 self._slot.write(Slot.UNHEARD, max(0, self._slot.read(Slot.UNHEARD) - size))
                 if not well:
                     self._slot.add(Slot.LOST, size)
+                if not self.behind:
+                    self.on_heard()
             elif said == b"open":
                 self._opened.set(None)
                 self._flush()
@@ -229,6 +238,7 @@ class LoggerSink:
         self._drop_socket()
         self._slot.lose(Slot.UNHEARD)
         self._opened.fail(Unavailable("the process that writes the log was killed", hint="try again"))
+        self.on_heard()
         if self._closing:
             self._closed.set(None)
         elif not waiting:

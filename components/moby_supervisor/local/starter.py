@@ -35,10 +35,14 @@ from moby.host import processes
 from moby.values import field, frozen
 from moby_supervisor.local.loop import Loop
 
-__all__ = ["Line", "Starter", "decode_error", "encode_error", "message_of"]
+__all__ = [
+    "LARGEST", "Line", "Outcome", "Starter", "decode_error", "descriptors_of", "encode_error", "message_of",
+    "outcome_of", "reply",
+]  # fmt: skip
 
-_LARGEST = 1 << 18
-_MOST_FDS = 8
+LARGEST = 1 << 18
+"""Bytes of a message."""
+_MOST_FDS = 32
 _LEARN_S = 0.02
 _ERRORS: dict[str, type[MobyError]] = {
     each.__name__: each for each in (Conflict, Corrupt, Denied, HostUnfit, Invalid, NotFound, Unavailable, Unsupported)
@@ -50,7 +54,7 @@ class Line:
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
+        self.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
 
     @classmethod
     def of(cls, fd: int) -> "Line":
@@ -94,9 +98,9 @@ class Starter:
             processes.reap(pidfd)
         finally:
             os.close(pidfd)
-        return message_of(line.ours, what, self._learn)
+        return message_of(line.ours, what, self.learn)
 
-    def _learn(self, modules: Collection[str]) -> None:
+    def learn(self, modules: Collection[str]) -> None:
         """Import, once there is time, what a starter had to, so that the next ones needn't."""
         self.loop.after(_LEARN_S, lambda: _import(modules))
 
@@ -120,24 +124,55 @@ def _import(modules: Collection[str]) -> None:
     gc.freeze()
 
 
+@frozen
+class Outcome:
+    """What a call came to."""
+
+    said: dict[str, Any]
+    fds: list[int]
+
+    @property
+    def leaves(self) -> bool:
+        """Whether who made the call ends now, since it has a child that is to be the supervisor's."""
+        return bool(self.said.get("leaves"))
+
+    @property
+    def dismissed(self) -> list[int]:
+        """Pidfds of processes that have ended, and are the supervisor's to reap."""
+        return self.fds[len(self.fds) - self.said.get("dismissed", 0) :]
+
+    def value(self) -> Any:
+        """Return what it returned, or raise what it raised."""
+        return _decode(self.said, self.fds[: len(self.fds) - self.said.get("dismissed", 0)])
+
+
 def message_of(sock: socket.socket, what: str, learn: Callable[[list[str]], object] = len) -> Any:
-    """Return or raise what a starter that has ended said; Unavailable where it was killed before it could.
+    """Return or raise what was said of a call; Unavailable where who made it was killed before it could."""
+    outcome = outcome_of(sock, what, learn)
+    for pidfd in outcome.dismissed:
+        os.close(pidfd)  # the keeper has reaped it
+    return outcome.value()
+
+
+def outcome_of(sock: socket.socket, what: str, learn: Callable[[list[str]], object]) -> Outcome:
+    """Return what was said of a call; Unavailable as `message_of`.
 
     The message stays in the socket, so that another supervisor finds it where this one is killed.
     """
     size = socket.CMSG_SPACE(_MOST_FDS * array("i").itemsize)
     flags = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
     with suppress(BlockingIOError):
-        data, ancillary, _, _ = sock.recvmsg(_LARGEST, size, flags)
+        data, ancillary, _, _ = sock.recvmsg(LARGEST, size, flags)
         if data:
             said = json.loads(data)
             if modules := said.pop("modules", ()):
                 learn(modules)
-            return _decode(said, _descriptors(ancillary))
+            return Outcome(said, descriptors_of(ancillary))
     raise Unavailable(f"cannot {what}: the process that did it was killed", hint="try again")
 
 
-def _descriptors(ancillary: Iterable[tuple[int, int, bytes]]) -> list[int]:
+def descriptors_of(ancillary: Iterable[tuple[int, int, bytes]]) -> list[int]:
+    """Return the descriptors that came with a message."""
     fds = array("i")
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -147,19 +182,42 @@ def _descriptors(ancillary: Iterable[tuple[int, int, bytes]]) -> list[int]:
 
 def _make_call(function: Callable[[], object], answers: socket.socket) -> NoReturn:
     """Make the call and say what came of it; the copy's whole life."""
-    code, before = 1, set(sys.modules)
+    code = 1
     try:
-        try:
-            data, fds = _encode(function())
-        except Exception as error:
-            data, fds = {"error": _plain_error(error)}, []
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
-        data["modules"] = [name for name in sys.modules if name not in before]
-        with suppress(BrokenPipeError):
-            answers.sendmsg([json.dumps(data).encode()], rights)
+        reply(answers, function, set(sys.modules))
         code = 0
     finally:
         os._exit(code)
+
+
+def reply(
+    answers: socket.socket,
+    function: Callable[[], object],
+    known: set[str],
+    *,
+    leaves: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Make a call and say what came of it, and whether this process then `leaves`, which is returned.
+
+    `known` are the modules of which the supervisor knows; new ones are told, and added.
+    """
+    try:
+        data, fds = _encode(function())
+    except Exception as error:
+        data, fds = {"error": _plain_error(error)}, []
+    data["leaves"] = leaves()
+    ended = processes.take_dismissed()
+    data["dismissed"] = len(ended[: _MOST_FDS - len(fds)])
+    fds += ended
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds[:_MOST_FDS]))] if fds else []
+    if len(sys.modules) > len(known):
+        data["modules"] = [name for name in sys.modules if name not in known]
+        known.update(data["modules"])
+    with suppress(BrokenPipeError):
+        answers.sendmsg([json.dumps(data).encode()], rights)
+    for fd in fds:
+        os.close(fd)
+    return bool(data["leaves"])
 
 
 def _encode(value: object) -> tuple[dict[str, Any], list[int]]:

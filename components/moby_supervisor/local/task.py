@@ -13,7 +13,7 @@ from moby.contracts.supervisor import Streams, TaskConfig, TaskState
 from moby.contracts.types import Stdio, TaskStatus, Window
 from moby.errors import Conflict
 from moby.values import evolve
-from moby_supervisor.local.loop import Loop, Promise, Timer, Turns
+from moby_supervisor.local.loop import Loop, Promise, Turns
 from moby_supervisor.local.marks import Slot
 from moby_supervisor.local.records import Record, Records
 from moby_supervisor.local.starter import Line
@@ -69,7 +69,8 @@ class Task:
         self.health: Watch | None = None
         self._records = records
         self._folder = records.folder(config.id)
-        self.closing: Timer | None = None
+        self.told_by_ns = 0
+        """When its end is told at last, though its log may be behind."""
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from moby_supervisor.local import readers, task_logs
 from moby_supervisor.local.making import Maker
 from moby_supervisor.local.starter import Line
 from moby_supervisor.local.task import Task
+from moby_supervisor.local.workers import Call
 from moby_supervisor.local.world import World
 
 __all__ = ["Verbs"]
@@ -56,8 +57,7 @@ class Verbs:
             task.expect_container("start")
             now = self._world.clock.now_ns()
             try:
-                function = task.runtime.start
-                await self._call(task, "start", f"start {task_id}", lambda: function(task_id), started_ns=now)
+                await self._call(task, "start", Call(task.runtime, "start", (task_id,)), started_ns=now)
             except BaseException:
                 task.change(started_ns=0)
                 raise
@@ -69,14 +69,14 @@ class Verbs:
             task.change(status=TaskStatus.RUNNING.value)
             self._maker.begin_health(task)
 
-    async def _call(self, task: Task, doing: str, what: str, function: Any, **values: object) -> Any:
-        """Have a starter do what changes a task, so that another supervisor knows what to wait for."""
+    async def _call(self, task: Task, doing: str, call: Call, **values: object) -> Any:
+        """Have a worker do what changes a task, so that another supervisor knows what to wait for."""
         with Line() as line:
             task.line = line
             task.change(doing=doing, **values)
             self._world.hold(task)
             try:
-                return await self._world.starter.run(line, what, function)
+                return await self._world.workers.run(line, f"{doing} {task.id}", call)
             finally:
                 task.line = None
                 task.change(doing="")
@@ -113,9 +113,8 @@ class Verbs:
             await self._runtime_kill(task, signal)  # which thaws it, since what is frozen doesn't die
 
     async def _runtime_kill(self, task: Task, signal: int, *, everyone: bool = False) -> None:
-        await self._world.starter.call(
-            f"send a signal to {task.id}", lambda: task.runtime.kill(task.id, signal, everyone=everyone)
-        )
+        call = Call(task.runtime, "kill", (task.id, signal), {"everyone": everyone})
+        await self._world.workers.call(f"send a signal to {task.id}", call)
 
     async def resize(self, task_id: str, window: Window) -> None:
         """Tell the terminal its size."""
@@ -134,8 +133,7 @@ class Verbs:
         task.expect_container(verb)
         async with task.turns:
             task.expect(before)
-            function = getattr(task.runtime, verb)
-            await self._call(task, verb, f"{verb} {task_id}", lambda: function(task_id))
+            await self._call(task, verb, Call(task.runtime, verb, (task_id,)))
             if task.record.exit is None:
                 task.change(status=after.value)
 
@@ -144,9 +142,8 @@ class Verbs:
         task = self._world.task(task_id)
         task.expect_container("update")
         async with task.turns:
-            await self._world.starter.call(
-                f"change the limits of {task_id}", lambda: task.runtime.update(task_id, resources)
-            )
+            call = Call(task.runtime, "update", (task_id, resources))
+            await self._world.workers.call(f"change the limits of {task_id}", call)
 
     async def stats(self, task_id: str) -> Stats:
         """Return what it uses now; by files alone, as runtimes promise, so it is done at once."""
@@ -160,9 +157,8 @@ class Verbs:
         task.expect_container("list")
         if task.record.exit is not None:
             return ()
-        return tuple(
-            await self._world.starter.call(f"list the processes of {task_id}", lambda: task.runtime.pids(task_id))
-        )
+        call = Call(task.runtime, "pids", (task_id,))
+        return tuple(await self._world.workers.call(f"list the processes of {task_id}", call))
 
     # --- logs and journal ---------------------------------------------------------------------------------------
 
@@ -206,7 +202,7 @@ class Verbs:
                 await self._end(task)
             if task.is_container:
                 # Its first process is gone; what that left running elsewhere than in a PID namespace goes by force.
-                await self._call(task, "delete", f"delete {task_id}", lambda: task.runtime.delete(task_id, force=True))
+                await self._call(task, "delete", Call(task.runtime, "delete", (task_id,), {"force": True}))
             await self._maker.forget(task)
             return task.record.exit
 

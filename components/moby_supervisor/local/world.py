@@ -14,6 +14,7 @@ from moby_supervisor.local.loop import Loop, Turns
 from moby_supervisor.local.marks import Marks
 from moby_supervisor.local.records import Records
 from moby_supervisor.local.starter import Starter
+from moby_supervisor.local.workers import Workers
 
 if TYPE_CHECKING:
     from moby_supervisor.local.task import Task
@@ -49,6 +50,7 @@ class World:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.loop = Loop(clock, log)
         self.starter = Starter(self.loop, kept)
+        self.workers = Workers(self.loop, runtimes, lambda: self.starter)
         self.records = Records(run / "tasks")
         self.marks = Marks(run / "marks")
         self.journal = Journal(state / "journal", log)
@@ -61,6 +63,7 @@ class World:
         """Let go of all that this process has open; what is on disk, and the keeper's, stays."""
         for each in (*self.tasks.values(), *self.making.values()):
             each.close()
+        self.workers.close()
         self.journal.close()
         self.marks.close()
         self.loop.close()
