@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
+from functools import lru_cache
 
-from moby.host.elsewhere import in_namespace
 from moby.host.nft_expressions import L4PROTO, NETWORK, TRANSPORT, Compare, Immediate, Meta, Nat, Payload
 from moby.host.nft_values import V4, Chain, Hook, Rule, Table
 from moby.host.nftables import Add, Delete, Nftables
@@ -14,8 +14,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["dns_redirect", "redirect_dns"]
+    from moby.host.netfilter import Order
 
+__all__ = ["redirect_dns"]
+
+_TABLE = Table(V4, "moby-dns")
 _DNS = 53
 _SOURCE, _DESTINATION = 12, 16
 """Offsets of addresses in an IPv4 header."""
@@ -23,18 +26,26 @@ _SOURCE_PORT, _DESTINATION_PORT = 0, 2
 _OUTPUT, _POSTROUTING = 3, 4
 
 
-def dns_redirect(address: str, udp_port: int, tcp_port: int, table: str = "moby-dns") -> list[Add | Delete]:
-    """Return the changes that lead an address's port 53 to these ports of it, in place of what the table did before.
+def redirect_dns(nftables: Nftables, address: str, udp_port: int, tcp_port: int) -> None:
+    """Lead an address's port 53 to these ports of it, in place of where the namespace's table led it before.
 
-    What it answers comes from port 53, also late, when the connection is forgotten. Done in the namespace itself.
+    What it answers comes from port 53, also late, when the connection is forgotten. Done in the namespace of the
+    socket; Refused names what its kernel lacks.
     """
-    made = Table(V4, table)
-    output = Chain(made, "output", Hook("nat", _OUTPUT, -100))
-    postrouting = Chain(made, "postrouting", Hook("nat", _POSTROUTING, 100))
-    changes: list[Add | Delete] = [Add(made), Delete(made), Add(made), Add(output), Add(postrouting)]
+    # Deleting a table takes the kernel 8 ms when the socket is closed, so it is done only where there is one.
+    stands = any((each.table.family, each.table.name) == (V4, _TABLE.name) for each in nftables.tables())
+    before = [*Add(_TABLE).orders(), *Delete(_TABLE).orders()] if stands else []
+    nftables.commit_encoded([*before, *_orders(address, udp_port, tcp_port)], "a redirection of port 53")
+
+
+@lru_cache(maxsize=8)
+def _orders(address: str, udp_port: int, tcp_port: int) -> tuple[Order, ...]:
+    output = Chain(_TABLE, "output", Hook("nat", _OUTPUT, -100))
+    postrouting = Chain(_TABLE, "postrouting", Hook("nat", _POSTROUTING, 100))
+    changes = [Add(_TABLE), Add(output), Add(postrouting)]
     for protocol, port in ((socket.IPPROTO_UDP, udp_port), (socket.IPPROTO_TCP, tcp_port)):
         changes += [Add(each) for each in _rules(output, postrouting, socket.inet_aton(address), protocol, port)]
-    return changes
+    return tuple(order for change in changes for order in change.orders())
 
 
 def _rules(output: Chain, postrouting: Chain, address: bytes, protocol: int, port: int) -> Iterator[Rule]:
@@ -48,13 +59,3 @@ def _rules(output: Chain, postrouting: Chain, address: bytes, protocol: int, por
         at_port = (Payload(TRANSPORT, port_place, 2), Compare(seen))
         translate = Nat(V4, address=0, port=1, source=chain is postrouting)
         yield Rule(chain, (*matches, *at_port, Immediate(address, 0), Immediate(becomes, 1), translate))
-
-
-def redirect_dns(namespace: int, address: str, udp_port: int, tcp_port: int) -> None:
-    """Make `dns_redirect` of a network namespace, given by a descriptor; Refused names what its kernel lacks."""
-
-    def make() -> None:
-        with Nftables() as nftables:
-            nftables.commit(dns_redirect(address, udp_port, tcp_port))
-
-    in_namespace(namespace, make)

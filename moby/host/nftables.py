@@ -123,6 +123,12 @@ class Nftables:
                 [(of[each.index] if each.index < len(of) else None, each.number, each.explanation) for each in failures]
             )
 
+    def commit_encoded(self, orders: Sequence[Order], what: str) -> None:
+        """Make changes that are encoded already, for who makes the same ones often; Refused as `commit`."""
+        failures = self._netfilter.batch(orders)
+        if failures:
+            raise Refused([(None, each.number, f"{what}: {each.explanation}") for each in failures])
+
     def tables(self) -> list[StandingTable]:
         """Return all tables of all families."""
         found = []

@@ -111,7 +111,7 @@ def ignored(before):
 
 
 def own_port(before):
-    return lambda namespace, log: service.listening.in_namespace(namespace, lambda: service.listening._listen(53))
+    return lambda namespace, log: service.listening.in_namespace(namespace, lambda: service.listening._bound(53))
 
 
 def first_of_all(before):

@@ -12,7 +12,8 @@ from moby_discovery.dns import messages
 LABELS = st.text("abcXYZ019-_", min_size=1, max_size=63)
 NAMES = st.lists(LABELS, min_size=1, max_size=4).filter(lambda labels: sum(map(len, labels)) < 240).map(".".join)
 V4 = st.ip_addresses(v=4).map(str)
-V6 = st.ip_addresses(v=6).map(str)
+# Those that stand for IPv4 addresses dnspython reverses as such.
+V6 = st.ip_addresses(v=6).filter(lambda address: address.ipv4_mapped is None).map(str)
 KINDS = {"A": messages.A, "AAAA": messages.AAAA, "PTR": messages.PTR, "ANY": messages.ANY, "MX": 15}
 
 

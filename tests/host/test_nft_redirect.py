@@ -18,11 +18,19 @@ def servers():
     return datagrams, socket.create_server((ADDRESS, 0))
 
 
+def redirect(namespace, udp_port, tcp_port):
+    def make():
+        with Nftables() as nftables:
+            redirect_dns(nftables, ADDRESS, udp_port, tcp_port)
+
+    in_namespace(namespace, make)
+
+
 @pytest.fixture
 def served(namespace):
     """Sockets in the namespace to which its port 53 leads."""
     datagrams, listener = in_namespace(namespace, servers)
-    redirect_dns(namespace, ADDRESS, datagrams.getsockname()[1], listener.getsockname()[1])
+    redirect(namespace, datagrams.getsockname()[1], listener.getsockname()[1])
     for each in (datagrams, listener):
         each.settimeout(20)
     yield datagrams, listener
@@ -91,7 +99,7 @@ def test_repeating_leads_elsewhere(namespace, served):
     datagrams, listener = in_namespace(namespace, servers)
     with datagrams, listener, client(namespace, socket.SOCK_DGRAM) as asks:
         datagrams.settimeout(20)
-        redirect_dns(namespace, ADDRESS, datagrams.getsockname()[1], listener.getsockname()[1])
+        redirect(namespace, datagrams.getsockname()[1], listener.getsockname()[1])
         asks.send(b"again")
         assert datagrams.recv(100) == b"again"
 
@@ -107,13 +115,13 @@ def test_many_at_once(namespace, served):
     ports = [each.getsockname()[1] for each in served]
     errors = []
 
-    def redirect():
+    def attempt():
         try:
-            redirect_dns(namespace, ADDRESS, *ports)
+            redirect(namespace, *ports)
         except OSError as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=redirect) for _ in range(8)]
+    threads = [threading.Thread(target=attempt) for _ in range(8)]
     for each in threads:
         each.start()
     for each in threads:
