@@ -208,7 +208,7 @@ class TestFlags:
             (["update", "--memory", "lots", "box"], "invalid value for memory: 'lots' is no size"),
             (["update", "--cpu-share", "-5", "box"], "invalid value for cpu-share: '-5' is no number"),
             (["update", "--cpu-quota", "half", "box"], "invalid value for cpu-quota: 'half' is no number"),
-            (["update", "--l3-cache-schema", "x", "box"], "has no Intel RDT, so --l3-cache-schema can't be set"),
+            (["update", "--l3-cache-schema", "x", "box"], "has no group of caches (set linux.intelRdt"),
             (["update", "--resources", "/nosuch", "box"], "--resources file /nosuch isn't there"),
             (["update", "--resources", "-", "box"], "--resources file - is no JSON"),
             (["checkpoint", "--lazy-pages", "box"], "has no --lazy-pages for images of processes"),

@@ -47,6 +47,10 @@ def raw_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         from moby_runtime.native import seccomp
 
         yield from seccomp.problems(linux["seccomp"])
+    if "intelRdt" in linux:
+        from moby_runtime.native import rdt
+
+        yield from rdt.problems(linux["intelRdt"])
     yield from _mapping_problems(linux, "linux")
     for index, point in enumerate(data.get("mounts", ())):
         yield from _mapping_problems(point, f"mounts[{index}]")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from moby_runtime.native.console import Console
     from moby_runtime.native.dumping import Wishes
     from moby_runtime.native.hooks import Hooks
+    from moby_runtime.native.rdt import Class
     from moby_runtime.native.scopes import Scope
 
 __all__ = ["Maker", "add"]
@@ -82,6 +83,7 @@ class Maker:
         self._records.reserve(record)
         undo.callback(self._records.remove, container_id)
         placement.tell_without_effect(spec.resources, self._warn)
+        _make_class(record, spec, undo)
         own = self._records.path(container_id)
         if folder:
             os.mkdir(f"{own}/{folder}")
@@ -103,6 +105,7 @@ class Maker:
         self._record(record, child.pid, group)
         if spec.new("user"):
             launch.map_ids(child.pid, spec.uid_mappings, spec.gid_mappings)
+        _classify(record, child.pid)
         if scope is not None:
             scope.enter(child.pid, spec.resources, undo)
         _raise_limits(spec.process, child.pid)
@@ -140,10 +143,12 @@ class Maker:
         self._records.reserve(record)
         undo.callback(self._records.remove, container_id)
         placement.tell_without_effect(spec.resources, self._warn)
+        _make_class(record, spec, undo)
         group = placement.make(planned, undo) if planned else scope.group if scope else Group(())
         undo.callback(group.kill, signals.SIGKILL)
 
         def enter(pid: int) -> None:
+            _classify(record, pid)
             if scope is not None:
                 scope.enter(pid, spec.resources, undo)
             placement.limit(group, spec)
@@ -202,8 +207,32 @@ def _take_off_root(record: Record) -> None:
     shared_mounts.take_off(record.rootfs, record.mount_namespace)
 
 
+def _class_of(container_id: str, spec: Spec) -> Class | None:
+    if spec.rdt is None:
+        return None
+    from moby_runtime.native import rdt
+
+    return rdt.plan(container_id, spec.rdt)
+
+
+def _make_class(record: Record, spec: Spec, undo: Undo) -> None:
+    """Make the groups of caches that a bundle asks for."""
+    if spec.rdt is not None:
+        from moby_runtime.native import rdt
+
+        rdt.make(rdt.Class(record.rdt, record.own_rdt), spec.rdt, undo)
+
+
+def _classify(record: Record, pid: int) -> None:
+    if record.rdt:
+        from moby_runtime.native import rdt
+
+        rdt.enter(tuple(record.rdt), pid)
+
+
 def _intent(container_id: str, spec: Spec, folders: tuple[str, ...], scope: Scope | None) -> Record:
     """Return what is written before there is a process."""
+    classed = _class_of(container_id, spec)
     return Record(
         id=container_id,
         bundle=spec.bundle,
@@ -216,6 +245,8 @@ def _intent(container_id: str, spec: Spec, folders: tuple[str, ...], scope: Scop
         rootfs=spec.rootfs,
         shares_mounts=spec.shares_mounts,
         mount_namespace=spec.namespaces.get("mount", ""),
+        rdt=classed.groups if classed else (),
+        own_rdt=classed.own if classed else (),
         created_ns=time.time_ns(),
         hooks={name: spec.hooks[name] for name in _LATER_HOOKS if name in spec.hooks},
         startable=bool(spec.process.args),
@@ -269,6 +300,7 @@ def _add(
         from moby.host import systemd
 
         systemd.attach(record.scope, child.pid, user=True)
+    _classify(record, child.pid)
     _raise_limits(process, child.pid)
     if process.affinity[1]:
         with doing("choose processors", "process.execCPUAffinity.final"):

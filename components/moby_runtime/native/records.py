@@ -45,6 +45,10 @@ class Record:
     """Whether its root is on a mount in a namespace that isn't its own, and is reached by chroot(2)."""
     mount_namespace: str = ""
     """The path of that namespace; empty where it is the caller's."""
+    rdt: tuple[str, ...] = ()
+    """Groups of caches that its processes are in."""
+    own_rdt: tuple[str, ...] = ()
+    """Those of them that go with it."""
     created_ns: int = 0
     """Since the epoch."""
 

@@ -19,7 +19,7 @@ from moby_runtime.records.first import boot_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any, Protocol
 
@@ -249,6 +249,10 @@ class Native:
 
             shared_mounts.take_off(record.rootfs, record.mount_namespace)
         self._remove_group(record)
+        if record.own_rdt:
+            from moby_runtime.native import rdt
+
+            rdt.remove(record.own_rdt)
         # Before the record goes, so that they run once more, rather than never, where this process is killed.
         if "poststop" in record.hooks:
             _hooks(record).run_poststop(self._warn)
@@ -306,6 +310,23 @@ class Native:
 
                 scopes.change(group_of(record), record.scope, resources, user=record.scope_of_user)
             placement.change(group_of(record), resources, self._warn)
+        except Failed as error:
+            raise error_of(error.failure) from error
+
+    def update_rdt(self, container_id: str, lines: Sequence[tuple[str, str]]) -> None:
+        """Change what a container has of caches and memory bandwidth: lines of `schemata`, each by what asks for it.
+
+        Conflict where it has no group for that; other errors as `update`.
+        """
+        from moby_runtime.native import rdt
+
+        record = self._records.read(container_id)
+        if not record.alive() or not record.rdt:
+            raise Conflict(
+                f"container {container_id!r} has no group of caches", hint="set linux.intelRdt in its config.json"
+            )
+        try:
+            rdt.change(record.rdt[0], lines)
         except Failed as error:
             raise error_of(error.failure) from error
 

@@ -159,6 +159,7 @@ def _spec(bundle: str, data: Mapping[str, Any]) -> Spec:
         net_devices=linux.get("netDevices") or {},
         time_offsets={clock: each for clock, each in (linux.get("timeOffsets") or {}).items() if clock in CLOCKS},
         seccomp=_filter(linux.get("seccomp")),
+        rdt=linux.get("intelRdt"),
         hooks={name: each for name, each in (data.get("hooks") or {}).items() if each and name in HOOKS},
     )
 

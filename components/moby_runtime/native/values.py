@@ -158,6 +158,8 @@ class Spec:
     """As config.json has them."""
     time_offsets: Mapping[str, Any] = field(factory=dict)
     """As config.json has them."""
+    rdt: Mapping[str, Any] | None = None
+    """As config.json has it; None where it has none."""
     keyring: bool = True
     """Whether it gets a session keyring of its own; not of config.json."""
     pivot: bool = True

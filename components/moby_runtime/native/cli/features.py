@@ -57,7 +57,11 @@ def _linux(linux: Mapping[str, Any], process: Mapping[str, Any], mount: Mapping[
         "seccomp": _seccomp() if linux["seccomp"] is not Missing else {"enabled": False},
         "apparmor": {"enabled": process["apparmorProfile"] is not Missing},
         "selinux": {"enabled": process["selinuxLabel"] is not Missing},
-        "intelRdt": {"enabled": linux["intelRdt"] is not Missing},
+        "intelRdt": {
+            "enabled": linux["intelRdt"] is not Missing,
+            "schemata": "schemata" in linux["intelRdt"],
+            "monitoring": "enableMonitoring" in linux["intelRdt"],
+        },
         "mountExtensions": {"idmap": {"enabled": mount["uidMappings"] is not Missing}},
         "netDevices": {"enabled": linux["netDevices"] is not Missing},
     }

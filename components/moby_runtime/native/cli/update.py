@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from moby.errors import Invalid, NotFound, Unsupported
+from moby.errors import Invalid, NotFound
 from moby_runtime.native.cli.containers import native
 
 TYPE_CHECKING = False
@@ -37,19 +37,20 @@ _FLAGS = {
 _UNSIGNED = frozenset({"cpu-period", "cpu-burst", "cpu-share", "cpu-rt-period"})
 _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
 _GONE = ("kernel-memory", "kernel-memory-tcp")
-_RDT = ("l3-cache-schema", "mem-bw-schema")
+_RDT = {"l3-cache-schema": "linux.intelRdt.l3CacheSchema", "mem-bw-schema": "linux.intelRdt.memBwSchema"}
 
 
 def update(call: Call) -> int:
     """Change what is named, by flags or by a file."""
-    for flag in _RDT:
-        if call.text(flag):
-            raise Unsupported(f"the native runtime has no Intel RDT, so --{flag} can't be set")
+    runtime, container_id = native(call), call.arguments[0]
+    lines = [(field, call.text(flag)) for flag, field in _RDT.items() if call.text(flag)]
+    if lines:
+        runtime.update_rdt(container_id, lines)
     for flag in _GONE:
         if call.text(flag):
             sys.stderr.write(f"moby-runtime: --{flag} is ignored: the kernel has no such limit any more\n")
     path = call.text("resources")
-    native(call).update(call.arguments[0], _document(path) if path else _from_flags(call))
+    runtime.update(container_id, _document(path) if path else _from_flags(call))
     return 0
 
 
