@@ -112,7 +112,7 @@ class NetworkDriver(Protocol):
         ...
 
     def unmake(self, segment: Segment) -> None:
-        """Remove a network and all that is on it, as far as it is there."""
+        """Remove a network, as far as it is there, with the interfaces on it that are its host's too."""
         ...
 
     def attach(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Link:

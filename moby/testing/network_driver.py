@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from attrs import evolve
 
 from moby.contracts.network_driver import Port
 from moby.errors import Conflict, Invalid, NotFound
@@ -25,6 +24,7 @@ from moby.testing.network_driver_given import (
     segment,
     vanishes,
 )  # fmt: skip
+from moby.values import evolve
 
 __all__ = ["Given", "NetworkDriverSuite"]
 
@@ -218,7 +218,7 @@ class NetworkDriverSuite:
             driver.attach(network, wanted, member(stack))
 
     def test_unmaking(self, given: Given, namespace: Namespaces) -> None:
-        """Leaves nothing of it on the host, also of what is on it; again is fine, and it can be made anew."""
+        """Leaves nothing of it on the host; again is fine, and it can be made anew."""
         driver = given.started()
         own, network = devices(), segment(given, driver)
         driver.make(network)
@@ -227,7 +227,7 @@ class NetworkDriverSuite:
             driver.unmake(network)
             assert devices() == own
         driver.make(network)
-        driver.attach(network, attachment(driver, network, 2), namespace())
+        driver.attach(network, attachment(driver, network, 3), namespace())
 
     def test_making_again(self, given: Given, namespace: Namespaces) -> None:
         """Changes nothing, and repairs what others have deleted, also for who is on it."""

@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.errors import Conflict, MobyError, NotFound
 from moby.host.elsewhere import in_namespace
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links
+from moby.values import evolve
 
 __all__ = ["MAKING_MUTANTS", "MUTANTS", "PUBLISHING_MUTANTS", "Mutant"]
 

@@ -213,6 +213,15 @@ def test_vlan(channel, oracle):
     assert info(seen(oracle, "card.7"), "IFLA_INFO_DATA").get_attr("IFLA_VLAN_ID") == 7
 
 
+@pytest.mark.parametrize("kind", ["dummy", "ifb"])
+def test_a_device_that_leads_nowhere(channel, oracle, kind):
+    if absent(channel, links.lone("alone", kind, mac=MAC, group=7, up=True)):
+        return
+    found = device(channel, "alone")
+    assert (found.kind, found.mac, found.group, found.up) == (kind, MAC, 7, True)
+    assert seen(oracle, "alone").get_attr("IFLA_CARRIER") == 1
+
+
 @pytest.mark.parametrize("local", ["192.0.2.1", "2001:db8::1"])
 def test_vxlan(channel, oracle, local):
     packed = ipaddress.ip_address(local).packed

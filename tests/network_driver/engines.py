@@ -1,8 +1,11 @@
 """Drivers as engines start them, one process after the other."""
 
+import errno
 from contextlib import ExitStack, contextmanager
 
 from moby.contracts.ambient import Place
+from moby.host.netlink import Channel
+from moby.host.rtnetlink import links
 
 
 class Quiet:
@@ -21,6 +24,19 @@ def place_in(folder):
     for each in (found.state, found.run, found.cache):
         each.mkdir(parents=True, exist_ok=True)
     return found
+
+
+def has_ipvlan():
+    """Whether this kernel has ipvlan, as it says in the calling thread's network namespace."""
+    with Channel() as channel:
+        try:
+            channel.run(links.ipvlan("probe", links.index_of(channel, "card"), "l2"))
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                return False
+            raise
+        channel.run(links.delete(links.index_of(channel, "probe")))
+        return True
 
 
 @contextmanager

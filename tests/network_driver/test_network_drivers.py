@@ -5,15 +5,23 @@ from contextlib import ExitStack
 
 import pytest
 from attrs import evolve
+from guests.cover import needs
 from moby_network_driver.bridge.plugin import Config as BridgeConfig
 from moby_network_driver.bridge.plugin import make as make_bridge
 from moby_network_driver.host.plugin import Config as HostConfig
 from moby_network_driver.host.plugin import make as make_host
+from moby_network_driver.ipvlan.plugin import Config as IpvlanConfig
+from moby_network_driver.ipvlan.plugin import make as make_ipvlan
+from moby_network_driver.macvlan.plugin import Config as MacvlanConfig
+from moby_network_driver.macvlan.plugin import make as make_macvlan
 from moby_network_driver.none.plugin import Config as NoneConfig
 from moby_network_driver.none.plugin import make as make_none
 from moby_network_driver.nothing.driver import NothingMade
-from network_driver.engines import Quiet, place_in, starting
+from network_driver.engines import Quiet, has_ipvlan, place_in, starting
 
+from moby.host.netlink import Channel
+from moby.host.rtnetlink import links
+from moby.host.rtnetlink.links import Peer
 from moby.testing.net_namespaces import own_network
 from moby.testing.network_driver import Given, NetworkDriverSuite
 from moby.testing.network_driver_given import member
@@ -51,6 +59,33 @@ class TestBridge(NetworkDriverSuite):
     def given(self, host, tmp_path):
         with starting(lambda: make_bridge(BridgeConfig(), place=place_in(tmp_path), log=Quiet())) as start:
             yield Given(start)
+
+
+def card():
+    """Make an interface of the host's, as a real one would be."""
+    with Channel() as channel:
+        channel.run(links.veth("card", Peer("cable")))
+        for each in ("card", "cable"):
+            channel.run(links.change(links.index_of(channel, each), up=True))
+
+
+class TestMacvlan(NetworkDriverSuite):
+    @pytest.fixture(params=["card", ""], ids=["on-a-card", "alone"])
+    def given(self, host, tmp_path, request):
+        card()
+        options = {"parent": request.param} if request.param else {}
+        with starting(lambda: make_macvlan(MacvlanConfig(), place=place_in(tmp_path))) as start:
+            yield Given(start, options)
+
+
+class TestIpvlan(NetworkDriverSuite):
+    @pytest.fixture(params=["l2", "l3", "l3s", "alone"])
+    def given(self, host, tmp_path, request):
+        card()
+        needs(has_ipvlan(), "ipvlan", "uml")
+        options = {} if request.param == "alone" else {"parent": "card", "ipvlan_mode": request.param}
+        with starting(lambda: make_ipvlan(IpvlanConfig(), place=place_in(tmp_path))) as start:
+            yield Given(start, options, macs=False)
 
 
 def caught(mutant, given):

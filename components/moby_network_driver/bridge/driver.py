@@ -1,6 +1,5 @@
 """The driver of bridge networks."""
 
-import ipaddress
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -23,9 +22,10 @@ from moby_network_driver.bridge.options import (
     settings_of,
 )  # fmt: skip
 from moby_network_driver.bridge.plugin import Config
-from moby_network_driver.bridge.ports import Ports, mac_of, port_name
+from moby_network_driver.bridge.ports import Ports, port_name
 from moby_network_driver.bridge.publications import firewalled, publications
 from moby_network_driver.interfaces import inside
+from moby_network_driver.interfaces.addressing import gateways_of, mac_of, with_link_local
 from moby_network_driver.interfaces.inside import Interface
 from moby_network_driver.interfaces.marks import Marks
 from moby_network_driver.interfaces.removal import delete_named
@@ -122,7 +122,7 @@ class BridgeNetworks:
             self._publish(segment, attachment)
             undo.pop_all()
         mac = mac_of(segment, attachment)
-        return Link(attachment.interface, mac, attachment.addresses, _ways_out(segment, attachment))
+        return Link(attachment.interface, mac, attachment.addresses, gateways_of(segment, attachment))
 
     def publish(self, segment: Segment, attachment: Attachment) -> None:
         """Publish what an attachment says, in place of what it did; see the contract."""
@@ -203,15 +203,5 @@ class BridgeNetworks:
 
 def _interface(attachment: Attachment) -> Interface:
     """Return what is to be inside."""
-    own = tuple(f"{each}/{64 if ':' in each else 16}" for each in attachment.link_local)
     settings = inside.settings_of(attachment.options, attachment.interface)
-    return Interface(attachment.interface, addresses=(*attachment.addresses, *own), settings=settings)
-
-
-def _ways_out(segment: Segment, attachment: Attachment) -> tuple[str, ...]:
-    """Return the gateways of the families in which it has an address; none on an internal network."""
-    if segment.internal:
-        return ()
-    versions = {ipaddress.ip_interface(each).version for each in attachment.addresses}
-    ways = [str(ipaddress.ip_address(each.gateway)) for each in segment.pools if each.gateway]
-    return tuple(each for each in ways if ipaddress.ip_address(each).version in versions)
+    return Interface(attachment.interface, addresses=with_link_local(attachment), settings=settings)

@@ -1,7 +1,6 @@
 """Containers' ports on bridges: pairs of veths, whose other end is the container's interface."""
 
 import errno
-import ipaddress
 from contextlib import ExitStack
 
 from moby.contracts.network_driver import Attachment, Segment
@@ -13,10 +12,11 @@ from moby.host.rtnetlink.links import Device, Peer
 from moby_network_driver.bridge.devices import port_flags
 from moby_network_driver.bridge.options import Settings
 from moby_network_driver.interfaces import inside
-from moby_network_driver.interfaces.marks import Marks, stable_mac
+from moby_network_driver.interfaces.addressing import mac_of
+from moby_network_driver.interfaces.marks import Marks
 from moby_network_driver.interfaces.removal import delete_named
 
-__all__ = ["Ports", "mac_of", "port_name"]
+__all__ = ["Ports", "port_name"]
 
 _ENDPOINT = "endpoint"
 
@@ -24,17 +24,6 @@ _ENDPOINT = "endpoint"
 def port_name(endpoint_id: str) -> str:
     """Return the name of an endpoint's port on the host, as long as one may be."""
     return f"veth{endpoint_id[:11]}"
-
-
-def mac_of(segment: Segment, attachment: Attachment) -> str:
-    """Return its hardware address: that of an address is always the same, so that no neighbour's table is wrong."""
-    if attachment.mac_address:
-        return attachment.mac_address
-    own = [ipaddress.ip_interface(each) for each in attachment.addresses]
-    for each in own:
-        if each.version == 4:
-            return "02:42:" + each.packed.hex(":")
-    return stable_mac(f"{segment.id} {own[0].ip}" if own else attachment.id)
 
 
 class Ports:

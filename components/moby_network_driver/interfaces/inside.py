@@ -1,6 +1,8 @@
 """What is done inside a container's network namespace: an interface gets its addresses, and comes up."""
 
+import errno
 import re
+import time
 from collections.abc import Mapping
 
 from attrs import field, frozen
@@ -12,9 +14,10 @@ from moby.host.elsewhere import in_namespace
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links
 
-__all__ = ["SYSCTLS", "Interface", "absent", "configure", "has", "remove", "settings_of"]
+__all__ = ["SYSCTLS", "Interface", "absent", "configure", "remove", "settings_of"]
 
 SYSCTLS = "com.docker.network.endpoint.sysctls"
+_TRIES, _PAUSE_S = 200, 0.01
 _SETTING = re.compile(r"net\.(ipv4|ipv6|mpls)\.(conf|neigh)\.IFNAME\.([a-z0-9_]+)")
 
 
@@ -54,13 +57,41 @@ def _configure(interface: Interface) -> None:
     with Channel() as channel:
         index = links.index_of(channel, interface.made_as or interface.name)
         if interface.made_as:
-            channel.run(links.change(index, name=interface.name))
+            _rename(channel, index, interface.name)
         _settle(interface)
         channel.run(
             links.change(index, alias=interface.alias or None, what=interface.name),
             *(addresses.add(index, each) for each in interface.addresses),
-            links.change(index, up=True, what=interface.name),
         )
+        _bring_up(channel, index, interface.name)
+
+
+def _bring_up(channel: Channel, index: int, name: str) -> None:
+    """Set an interface up; where its hardware address is still somebody's who is going, once that one has gone.
+
+    The kernel removes a namespace's interfaces some time after it, and tells nobody outside.
+    """
+    for _ in range(_TRIES):
+        try:
+            return channel.run(links.change(index, up=True, what=name))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            time.sleep(_PAUSE_S)
+    raise Conflict("the hardware address is another interface's on the same parent", hint="choose another one")
+
+
+def _rename(channel: Channel, index: int, name: str) -> None:
+    try:
+        channel.run(links.change(index, name=name))
+    except OSError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        raise _taken(name) from error
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"interface {name} exists already in the container", hint="give this one another name")
 
 
 def _settle(interface: Interface) -> None:
@@ -74,21 +105,16 @@ def _settle(interface: Interface) -> None:
         network_settings.set_to(value, *parts)
 
 
-def has(namespace: Fd, name: str) -> bool:
-    """Whether there is an interface of this name in a namespace."""
-    with in_namespace(namespace, Channel) as channel:
-        return links.look_up(channel, name) is not None
-
-
 def absent(namespace: Fd, name: str) -> None:
     """Conflict where there is an interface of this name in a namespace."""
-    if has(namespace, name):
-        raise Conflict(f"interface {name} exists already in the container", hint="give this one another name")
+    with in_namespace(namespace, Channel) as channel:
+        if links.look_up(channel, name):
+            raise _taken(name)
 
 
-def remove(namespace: Fd, alias: str) -> None:
-    """Delete the interface with this alias from a namespace; nothing where there is none."""
+def remove(namespace: Fd, made_as: str, alias: str) -> None:
+    """Delete the interface that was made with this name, or has this alias by now; nothing where there is none."""
     with in_namespace(namespace, Channel) as channel:
         for each in links.dump(channel):
-            if each.alias == alias:
+            if each.alias == alias or each.name == made_as:
                 channel.run(links.delete(each.index, each.name))

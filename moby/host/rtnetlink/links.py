@@ -25,8 +25,8 @@ from moby.host.netlink import (
 from moby.values import frozen
 
 __all__ = [
-    "ANY", "Device", "Peer", "bridge", "change", "delete", "delete_group", "dump", "index_of", "ipvlan", "look_up",
-    "macvlan", "port", "veth", "vlan", "vxlan", "without_link_local",
+    "ANY", "Device", "Peer", "bridge", "change", "delete", "delete_group", "dump", "index_of", "ipvlan", "lone",
+    "look_up", "macvlan", "port", "veth", "vlan", "vxlan", "without_link_local",
 ]  # fmt: skip
 
 _NEWLINK, _DELLINK, _GETLINK, _SETLINK = 16, 17, 18, 19
@@ -145,6 +145,11 @@ def ipvlan(name: str, parent: int, mode: str, flag: str = "bridge", *, mtu: int 
 def vlan(name: str, parent: int, number: int, *, group: int = 0, up: bool = False) -> Message:
     """Make a device for one 802.1Q VLAN of another one."""
     return _made(name, "vlan", u16(_VLAN_ID, number), _common(parent=parent, group=group), up=up)
+
+
+def lone(name: str, kind: str, *, mac: str = "", group: int = 0, up: bool = False) -> Message:
+    """Make a device that leads nowhere: a `dummy`, or an `ifb`, which drops what isn't sent to it by a filter."""
+    return _made(name, kind, b"", _common(mac=mac, group=group), up=up)
 
 
 def vxlan(name: str, number: int, *, local: bytes = b"", port: int = 4789, mtu: int = 0, master: int = 0) -> Message:

@@ -1,0 +1,1 @@
+"""Networks that are the host's own: containers share a card's hardware address."""

@@ -1,0 +1,30 @@
+"""The component `network-driver/macvlan`."""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from moby.component import Component
+from moby.contracts.ambient import Place
+from moby.contracts.network_driver import NetworkDriver
+from moby.hookspecs import hookimpl
+
+__all__ = ["Config", "make", "moby_components"]
+
+
+@frozen
+class Config:
+    """`network-driver/macvlan` has no options."""
+
+
+def make(config: Config, *, place: Place) -> NetworkDriver:
+    """Puts containers on a network of the host's, each with a hardware address of its own."""
+    from moby_network_driver.macvlan.driver import macvlan
+
+    return macvlan(place)
+
+
+@hookimpl
+def moby_components() -> Iterable[Component]:
+    """Return this module's components."""
+    return [Component(name="macvlan", factory=make)]
