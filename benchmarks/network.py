@@ -1,54 +1,40 @@
 """The bridge networks' firewall: ports published beside few and many, beside nft, and what passes them with iperf3.
 
-Everything is in network namespaces of its own. Needs root, and what `tools/peers nftables iptables iperf3` unpacks.
+Everything is in network namespaces of its own. Needs root, and what `tools/peers nftables iptables iperf3
+docker` unpacks.
 """
 
+import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
 
 from benchmarks.measure import Row
+from moby.host.elsewhere import in_namespace
 from moby.testing.net_namespaces import own_network
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = 15
-ROUNDS = 5
+ROUNDS = 11
 GIBIBYTE = 1 << 30
 BRIDGE = Bridge("bench", ("172.18.0.0/16",))
 HOST, PORT = "192.0.2.1", 5201
-# What dockerd 26.1 with its proxy off makes of a bridge and one port, in this order.
-DOCKERS = """
--t nat -N DOCKER
--t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
--t nat -A OUTPUT -m addrtype --dst-type LOCAL -j DOCKER
--t nat -A POSTROUTING -o bench -m addrtype --src-type LOCAL -j MASQUERADE
--t nat -A POSTROUTING -s 172.18.0.0/16 ! -o bench -j MASQUERADE
--t nat -A POSTROUTING -s 172.18.0.2/32 -d 172.18.0.2/32 -p tcp -m tcp --dport 5201 -j MASQUERADE
--t nat -A DOCKER -p tcp -m tcp --dport 5201 -j DNAT --to-destination 172.18.0.2:5201
--N DOCKER
--N DOCKER-ISOLATION-STAGE-1
--N DOCKER-ISOLATION-STAGE-2
--N DOCKER-USER
--A FORWARD -j DOCKER-USER
--A FORWARD -j DOCKER-ISOLATION-STAGE-1
--A FORWARD -o bench -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
--A FORWARD -o bench -j DOCKER
--A FORWARD -i bench ! -o bench -j ACCEPT
--A FORWARD -i bench -o bench -j ACCEPT
--A DOCKER -d 172.18.0.2/32 ! -i bench -o bench -p tcp -m tcp --dport 5201 -j ACCEPT
--A DOCKER-ISOLATION-STAGE-1 -i bench ! -o bench -j DOCKER-ISOLATION-STAGE-2
--A DOCKER-ISOLATION-STAGE-1 -j RETURN
--A DOCKER-ISOLATION-STAGE-2 -o bench -j DROP
--A DOCKER-ISOLATION-STAGE-2 -j RETURN
--A DOCKER-USER -j RETURN
+SERVE = ("-s", "-p", str(PORT), "--forceflush")
+# Debian has the command's name as an alternative, which unpacking doesn't make.
+ALTERNATIVES = """
+mount -t tmpfs none /usr/local/sbin
+for each in iptables ip6tables; do ln -s /usr/sbin/$each-nft /usr/local/sbin/$each; done
 """
+OPTIONS = ("--bridge=docker0", "--iptables=true", "--userland-proxy=false")
 
 
 class _Silent:
@@ -125,68 +111,98 @@ def _served(command: list[str], environment: dict[str, str]) -> subprocess.Popen
     return found
 
 
-def _passing(hosts: Any, firewall: Firewall, program: Callable[..., list[str]], environment: dict[str, str]) -> Row:
-    """Time what goes from another host to a published port, with our table and with dockerd's rules, in turn."""
-    web = hosts.machine("web", "172.18.0.2/16", master="bench")
-    outside = hosts.machine("outside", "192.0.2.2/24")
-    serve = web(lambda: _served(program("iperf3", "-s", "-p", str(PORT), "--forceflush"), environment))
-    send = program("iperf3", "-c", HOST, "-p", str(PORT), "-n", str(GIBIBYTE), "--connect-timeout", "5000")
-
-    def sent() -> float:
-        return _ms(
-            lambda: outside(lambda: subprocess.run(send, check=True, stdout=subprocess.DEVNULL, env=environment))
-        )
-
-    published = Publication("tcp", "0.0.0.0", PORT, "172.18.0.2", PORT)  # noqa: S104 - the firewall's
-    rules = [program("iptables-nft", *each.split()) for each in DOCKERS.strip().splitlines()]
-    times = []
+@contextmanager
+def _ours(tools: Any) -> Iterator[Any]:
+    """Serve iperf3 at a port of ours; yield another host."""
+    with own_network():
+        hosts, firewall = tools.hosts(), Firewall("bench", _Silent())
+        hosts.bridge("bench", "172.18.0.1/16")
+        web, outside = hosts.machine("web", "172.18.0.2/16", master="bench"), hosts.machine("outside", "192.0.2.2/24")
+        firewall.open()
+        firewall.keep([BRIDGE], [Publication("tcp", "0.0.0.0", PORT, "172.18.0.2", PORT)])  # noqa: S104 - the firewall's
+        served = web(lambda: _served(tools.program("iperf3", *SERVE), tools.environment))
     try:
-        for _ in range(ROUNDS):
-            firewall.keep([BRIDGE], [published])
-            ours = sent()
-            firewall.clear()
-            for each in rules:
-                subprocess.run(each, check=True, env=environment)
-            times.append((ours, sent()))
-            for table in ("nat", "filter"):
-                for option in ("-F", "-X"):
-                    subprocess.run(program("iptables-nft", "-t", table, option), check=True, env=environment)
+        yield outside
     finally:
-        serve.terminate()
-        serve.communicate()
-    ours, theirs = (statistics.median(each) for each in zip(*times, strict=True))
-    rates = ", ".join(f"{8 * GIBIBYTE / each / 1e6:.1f}" for each in (ours, theirs))
-    note = f"{rates} Gbit/s"
-    return Row(
-        "1 GiB from another host to a published port (iperf3)", ours, "dockerd's rules, no proxy", theirs, 1.1, note
-    )
+        served.terminate()
+        served.communicate()
+        firewall.close()
+        hosts.close()
+
+
+@contextmanager
+def _dockerds(tools: Any, folder: Path) -> Iterator[Any]:
+    """The same by dockerd, without its proxy."""
+    from peers.engines import opened  # type: ignore[import-not-found]
+    from peers.images import NAME, archive  # type: ignore[import-not-found]
+
+    image = archive(folder / "image.tar", folder / "rootfs")
+    (folder / "docker").mkdir()
+    with opened("docker", "runc", folder / "docker", image, ALTERNATIVES, options=OPTIONS) as engine:
+        engine("run", "-d", "--name", "web", "-p", f"{PORT}:{PORT}", NAME, "sleep", "100000")
+        key = engine.inspect("web", ".NetworkSettings.SandboxKey").removeprefix("/var")  # whose run is a link to /run
+        web = os.open(engine.sandbox.seen(key), os.O_RDONLY)
+        # Not by the container itself, whose control group would give it more of the processor than ours has.
+        served = in_namespace(web, lambda: _served(tools.program("iperf3", *SERVE), tools.environment))
+        namespace = os.open(f"/proc/{engine.sandbox._pid}/ns/net", os.O_RDONLY)
+        hosts = in_namespace(namespace, tools.hosts)
+        try:
+            yield in_namespace(namespace, lambda: hosts.machine("outside", "192.0.2.2/24"))
+        finally:
+            hosts.close()
+            served.terminate()
+            served.communicate()
+            for each in (namespace, web):
+                os.close(each)
+
+
+def _passing(tools: Any) -> Row:
+    """Measure what goes from another host to a published port, through ours and through dockerd's, in turn."""
+    send = tools.program("iperf3", "-c", HOST, "-p", str(PORT), "-t", "1", "-J")
+
+    def sent(outside: Any) -> float:
+        """Return the milliseconds that 1 GiB takes: iperf3 itself ends at whole seconds."""
+        said = outside(lambda: subprocess.run(send, check=True, stdout=subprocess.PIPE, env=tools.environment)).stdout
+        return 8000 * GIBIBYTE / float(json.loads(said)["end"]["sum_received"]["bits_per_second"])
+
+    with tempfile.TemporaryDirectory() as folder, _ours(tools) as ours, _dockerds(tools, Path(folder)) as theirs:
+        times = [(sent(ours), sent(theirs)) for _ in range(ROUNDS)]
+    mine, peer = (statistics.median(each) for each in zip(*times, strict=True))
+    note = ", ".join(f"{8 * GIBIBYTE / each / 1e6:.1f}" for each in (mine, peer)) + " Gbit/s"
+    return Row("1 GiB from another host to a published port (iperf3)", mine, "dockerd, no proxy", peer, 1.1, note)
+
+
+class _Tools:
+    """What the tests have for such things."""
+
+    def __init__(self) -> None:
+        sys.path.insert(0, str(ROOT / "tests"))
+        from networks.hosts import Hosts  # type: ignore[import-not-found]
+        from peers import binaries  # type: ignore[import-not-found]
+
+        self.hosts = Hosts
+        self.environment: dict[str, str] = binaries.environment()
+        self._find = binaries.find
+
+    def program(self, name: str, *args: str) -> list[str]:
+        """Return the words of a command."""
+        return [os.fspath(self._find(name) or name), *args]
+
+    def nft(self, text: str) -> None:
+        """Have nft do something."""
+        subprocess.run(self.program("nft", "-f", "-"), input=text, text=True, check=True, env=self.environment)
 
 
 def rows() -> Iterator[Row]:
     """Measure."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from networks.hosts import Hosts  # type: ignore[import-not-found]
-    from peers import binaries  # type: ignore[import-not-found]
-
-    extensions = ":".join(str(each) for each in binaries.ROOT.glob("usr/lib/*/xtables"))
-    environment = binaries.environment(XTABLES_LIBDIR=extensions)
-
-    def program(name: str, *args: str) -> list[str]:
-        return [os.fspath(binaries.find(name) or name), *args]
-
-    def nft(text: str) -> None:
-        subprocess.run(program("nft", "-f", "-"), input=text, text=True, check=True, env=environment)
-
+    tools = _Tools()
     with own_network():
-        hosts = Hosts()
         firewall = Firewall("bench", _Silent())
+        firewall.open()
         try:
-            hosts.bridge("bench", "172.18.0.1/16")
-            firewall.open()
             yield _flat(firewall, 1)
             yield _flat(firewall, 1_000)
-            yield _beside_nft(firewall, nft)
-            yield _passing(hosts, firewall, program, environment)
+            yield _beside_nft(firewall, tools.nft)
         finally:
             firewall.close()
-            hosts.close()
+    yield _passing(tools)
