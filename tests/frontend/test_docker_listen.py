@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from frontend.test_docker_http import answer, head
-from moby_frontend.docker import addresses
+from moby_frontend.listening import addresses
 
 from moby.contracts.containers import ContainerConfig
 from moby.errors import Conflict, HostUnfit, Invalid, Unsupported

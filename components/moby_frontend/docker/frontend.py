@@ -11,15 +11,15 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from moby.errors import Invalid, MobyError
+from moby.errors import Invalid, MobyError, Unsupported
 from moby_frontend.docker.access import Access
-from moby_frontend.docker.addresses import Listener, listening
 from moby_frontend.docker.call import Call, Ending, Gone, Query, Reply, Version, empty
 from moby_frontend.docker.connection import Connection, Request
 from moby_frontend.docker.failures import Status, failed, message, status_of
 from moby_frontend.docker.parts import RELEASE, Parts, spelled
 from moby_frontend.docker.routes import find
 from moby_frontend.docker.server import Server
+from moby_frontend.listening.addresses import Listener, listening
 
 __all__ = ["DockerFrontend", "Tls"]
 
@@ -70,13 +70,20 @@ class DockerFrontend:
         try:
             context = self._context()
             for each in addresses or self._addresses:
-                opened += listening(each, group=self._group, tls=context is not None)
+                opened += listening(each, group=self._group, tls=context is not None, check=self._check)
             self._server.add(opened, context)
         except BaseException:
             for listener in opened:
                 listener.close()
             raise
         return tuple(each.address for each in opened)
+
+    def _check(self, address: str, host: str) -> None:
+        if self._tls is None:
+            raise Unsupported(
+                f"{address} without TLS would give this host to everybody who reaches the port",
+                hint="set tls_certificate, tls_key and tls_authority, so that clients need a certificate; or use unix://",
+            )
 
     def _context(self) -> object:
         if self._tls is None:

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from moby.contracts.ambient import Log
-from moby_frontend.docker.addresses import Listener
 from moby_frontend.docker.call import Client
 from moby_frontend.docker.connection import Answer, Connection
+from moby_frontend.listening.addresses import Listener
 
 __all__ = ["Server"]
 

@@ -5,6 +5,7 @@ import grp
 import os
 import socket
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,12 +14,15 @@ from attrs import frozen
 
 from moby.errors import Conflict, HostUnfit, Invalid, Unsupported
 
-__all__ = ["Listener", "listening"]
+__all__ = ["Check", "Listener", "listening"]
 
 _BACKLOG = 1024
 _FIRST_PASSED = 3
 _LONGEST_PATH = 107
 """Of a Unix socket's, without the NUL at its end (unix(7))."""
+
+
+Check = Callable[[str, str], None]
 
 
 @frozen
@@ -40,15 +44,18 @@ class Listener:
                     self.path.unlink()
 
 
-def listening(address: str, *, group: str, tls: bool) -> list[Listener]:
-    """Listen at an address; see the contract `Frontend.listen` for its forms and errors."""
+def listening(address: str, *, group: str, tls: bool, check: Check) -> list[Listener]:
+    """Listen at an address; see the contract `Frontend.listen` for its forms and errors.
+
+    `check` is called for an address that isn't a Unix socket's, with the host's name, and raises where it may not be.
+    """
     scheme, separator, rest = address.partition("://")
     if separator and scheme == "unix":
         return [_unix(rest, address, group)]
     if separator and scheme == "tcp":
-        return [_tcp(address, tls)]
+        return [_tcp(address, tls, check)]
     if separator and scheme == "fd":
-        return [_passed(number, tls) for number in _numbers(rest, address)]
+        return [_passed(number, tls, check) for number in _numbers(rest, address)]
     raise Invalid(
         f"can't listen at {address!r}", hint="an address is unix:///PATH, tcp://HOST:PORT, or fd://NUMBER"
     )  # fmt: skip
@@ -129,8 +136,7 @@ def _permit(path: Path, group: str) -> None:
     path.chmod(0o660)
 
 
-def _tcp(address: str, tls: bool) -> Listener:
-    _refuse_plain(address, tls)
+def _tcp(address: str, tls: bool, check: Check) -> Listener:
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
@@ -138,6 +144,7 @@ def _tcp(address: str, tls: bool) -> Listener:
         raise Invalid(f"can't listen at {address!r}: {error}") from None
     if port is None or parts.path not in {"", "/"} or not host:
         raise Invalid(f"can't listen at {address!r}", hint="write tcp://HOST:PORT, with port 0 for any free one")
+    check(address, host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -149,15 +156,7 @@ def _tcp(address: str, tls: bool) -> Listener:
         kind = Conflict if isinstance(error, OSError) and error.errno == 98 else HostUnfit
         raise kind(f"can't listen at {address}: {error.strerror}") from error
     shown = f"[{host}]" if family == socket.AF_INET6 else host
-    return Listener(sock, f"tcp://{shown}:{sock.getsockname()[1]}", tls=True)
-
-
-def _refuse_plain(address: str, tls: bool) -> None:
-    if not tls:
-        raise Unsupported(
-            f"{address} without TLS would give this host to everybody who reaches the port",
-            hint="set tls_certificate, tls_key and tls_authority, so that clients need a certificate; or use unix://",
-        )
+    return Listener(sock, f"tcp://{shown}:{sock.getsockname()[1]}", tls=tls)
 
 
 def _numbers(text: str, address: str) -> list[int]:
@@ -172,7 +171,7 @@ def _numbers(text: str, address: str) -> list[int]:
     raise Invalid(f"{address!r} names no descriptor", hint="write fd://NUMBER")
 
 
-def _passed(number: int, tls: bool) -> Listener:
+def _passed(number: int, tls: bool, check: Check) -> Listener:
     address = f"fd://{number}"
     try:
         sock = socket.socket(fileno=number)
@@ -185,8 +184,8 @@ def _passed(number: int, tls: bool) -> Listener:
     if sock.family == socket.AF_UNIX:
         return Listener(sock, address)
     try:
-        _refuse_plain(address, tls)
+        check(address, str(sock.getsockname()[0]))
     except Unsupported:
         sock.detach()
         raise
-    return Listener(sock, address, tls=True)
+    return Listener(sock, address, tls=tls)

@@ -1,0 +1,1 @@
+"""Figures of the engine and its containers, for Prometheus."""
