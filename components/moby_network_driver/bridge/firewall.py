@@ -44,15 +44,15 @@ class Firewall:
 
         Conflict where a process that runs has it, HostUnfit where this process or this kernel can't.
         """
-        with self._lock:
-            self._nftables = _opened()
-            try:
+        try:
+            with self._lock:
+                self._nftables = _opened()
                 self._take()
                 if not self._nftables.sets(self._rules.table):
                     self._replace()
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()  # without the lock, for which one who watches may wait
+            raise
 
     def _take(self) -> None:
         assert self._nftables
