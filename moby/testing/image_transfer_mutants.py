@@ -1,5 +1,6 @@
 """Mutants of stores that pull and push: each breaks one promise that their suite must see."""
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -122,6 +123,19 @@ class _TellsAnotherDigest(_Broken):
             yield evolve(each, sent=changed(each.sent, digest=sha256(b"another"))) if each.sent else each
 
 
+class _KeepsManifests(_Broken):
+    def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
+        archive = b"".join(self.images.save([str(each.id) for each in self.images.list()]))
+        yield from self.images.pull(reference, credentials, **options)
+        image = self.images.get(str(reference))
+        names = [*image.references, *image.digests]
+        self.images.remove(str(image.id), force=True)
+        list(self.images.load(io.BytesIO(archive)))
+        for each in names:
+            if each.tag:
+                self.images.tag(str(image.id), each)
+
+
 class _PushesAll(_Broken):
     def push(self, reference: ImageReference, credentials: Any = None) -> Iterator[Progress]:
         return self.images.push(changed(reference, tag=""), credentials)
@@ -230,6 +244,7 @@ MUTANTS = (
     Mutant(_PushesAnonymously, "test_who_asks"),
     Mutant(_TellsAnotherDigest, "test_what_is_pushed"),
     Mutant(_ForgetsDigests, "test_what_is_pushed"),
+    Mutant(_KeepsManifests, "test_what_was_here_before_it_was_pulled"),
     Mutant(_SendsAlways, "test_what_is_there_is_not_sent"),
     Mutant(_PushesAll, "test_all_tags_are_pushed"),
     Mutant(_ForgivesPush, "test_what_can_t_be_pushed"),

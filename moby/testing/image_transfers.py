@@ -16,7 +16,8 @@ from moby.contracts.types import Digest, ImageReference, Platform
 from moby.errors import Corrupt, Invalid, NotFound, Unavailable
 from moby.oci.digest import sha256
 from moby.oci.reference import familiar, parse
-from moby.testing.archives import Archived, described
+from moby.testing.archives import Archived, described, docker
+from moby.testing.image_store import load
 from moby.testing.images import add, layer_of
 from moby.values import evolve
 
@@ -378,6 +379,16 @@ class ImageTransferSuite:
         names = [familiar(each) for each in store(registry).get("other.org/b:2").digests]
         assert names == [f"example.org/a@{manifest.digest}", f"other.org/b@{manifest.digest}"]
         assert _files(elsewhere(registry), _pulled(elsewhere(registry), "other.org/b:2")) == ["a", "b"]
+
+    def test_what_was_here_before_it_was_pulled(self, store: Open, registry: ImageRegistry) -> None:
+        """From an archive, say, with other bytes for the same image, is pushed as what was pulled."""
+        made = _image()
+        load(store(registry), docker(Archived(made.layers, architecture=_HOST.architecture), "b:1"))
+        manifest = send(registry, "example.org/a:1", made)
+        assert _pulled(store(registry), "example.org/a:1").id == store(registry).get("b:1").id
+        store(registry).tag("b:1", parse("example.org/b:1"))
+        list(store(registry).push(parse("example.org/b:1")))
+        assert registry.manifest(parse("example.org/b:1")) == manifest
 
     def test_what_is_there_is_not_sent(self, store: Open, registry: ImageRegistry) -> None:
         """A blob that the repository has is left alone, one of another repository is taken over from there."""

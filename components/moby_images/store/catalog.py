@@ -108,10 +108,14 @@ class Catalog:
 
     # Records
 
-    def put(self, record: Record) -> None:
-        """Store a record; one that is there stays."""
-        if self._images.text(str(record.id)) is None:
+    def put(self, record: Record, *, anew: bool = False) -> None:
+        """Store a record; one that is there stays, or, `anew`, is known by this one's manifest and layers from now."""
+        known = self._images.get(str(record.id))
+        if known is None:
             self._images.put(str(record.id), evolve(record, stored_ns=time.time_ns()).document())
+        elif anew:
+            document = record.document()
+            self._images.put(str(record.id), {**known, "manifest": document["manifest"], "layers": document["layers"]})
 
     def set_parent(self, image: Digest, parent: Digest) -> None:
         """Write down what an image was made on."""

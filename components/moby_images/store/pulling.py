@@ -99,7 +99,8 @@ class Pulling:
             former = self._former(reference)
             named = evolve(reference, tag="", digest=top.digest)
             names = (named,) if reference.digest else (reference, named)
-            image, _ = self._storing.publish(evolve(found, names=names))
+            # Known by the manifest that came last: what is pushed is what was pulled.
+            image, _ = self._storing.publish(evolve(found, names=names), anew=True)
         yield Progress(f"Digest: {top.digest}", final=True, image=image)
         return former != image.id, _missed(asked, image)
 

@@ -54,10 +54,13 @@ class Storing:
             size = layer.blob.size_bytes
             yield Progress("Loading layer", layer.diff_id.hex[:12], size, size)
 
-    def publish(self, found: Found, parent: Digest | None = None) -> tuple[Image, list[tuple[ImageReference, Digest]]]:
+    def publish(
+        self, found: Found, parent: Digest | None = None, *, anew: bool = False
+    ) -> tuple[Image, list[tuple[ImageReference, Digest]]]:
         """Write an image down, with its names; return it, and which image had each name that moved.
 
-        Its layers are unpacked, the caller is `storing`, and a lease keeps the blobs.
+        One that is here already keeps its manifest, unless `anew`. Its layers are unpacked, the caller is `storing`,
+        and a lease keeps the blobs.
         """
         catalog = self._shared.catalog
         record = Record(
@@ -70,7 +73,7 @@ class Storing:
         )
         moved = []
         with catalog.metadata.transaction():
-            catalog.put(record)
+            catalog.put(record, anew=anew)
             for name in found.names:
                 former = catalog.name(name, record.id)
                 if former is not None and former != record.id:
