@@ -20,10 +20,10 @@ _FS = 0x200
 
 
 @contextmanager
-def own_mounts() -> Iterator[None]:
+def own_mounts(*, shared: bool = False) -> Iterator[None]:
     """Have this thread, and what it starts, live in a mount namespace of their own; an ordinary user stays where it is.
 
-    What is mounted meanwhile goes with the last process in it. As on most hosts, it shares mounts with its copies.
+    What is mounted meanwhile goes with the last process in it. `shared` is as on most hosts: copies get mounts of it.
     """
     if os.geteuid():
         yield
@@ -33,7 +33,8 @@ def own_mounts() -> Iterator[None]:
     try:
         unshare(FLAGS["mount"])
         kernel.set_propagation("/", "rprivate")
-        kernel.set_propagation("/", "rshared")
+        if shared:
+            kernel.set_propagation("/", "rshared")
         yield
     finally:
         unshare(_FS)  # a thread that is left would keep this one from leaving (setns(2))

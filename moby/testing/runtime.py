@@ -14,6 +14,7 @@ import pytest
 from moby.host.processes import set_child_subreaper
 from moby.testing.boxes import Boxes, MakeRuntime, leaks, place_in
 from moby.testing.bundles import Bundles, make_rootfs
+from moby.testing.mounted import own_mounts
 from moby.testing.runtime_checkpoint import Checkpoint
 from moby.testing.runtime_features import Features
 from moby.testing.runtime_hooks import Hooks
@@ -79,13 +80,14 @@ def boxes_of(make_runtime: MakeRuntime, rootfs: Path) -> Iterator[Boxes]:
     folder.chmod(0o755)
     place = place_in(folder / "place")
     (folder / "bundles").mkdir()
-    check = leaks(place.engine)
-    left = next(check)
-    boxes = Boxes(make_runtime(place), place, Bundles(folder / "bundles", rootfs))
-    try:
-        yield boxes
-    finally:
-        boxes.close()
-        next(check, None)
-        shutil.rmtree(folder)
+    with own_mounts():  # in the host's, others mount too
+        check = leaks(place.engine)
+        left = next(check)
+        boxes = Boxes(make_runtime(place), place, Bundles(folder / "bundles", rootfs))
+        try:
+            yield boxes
+        finally:
+            boxes.close()
+            next(check, None)
+            shutil.rmtree(folder)
     assert left == [], "this is left after the test"

@@ -8,7 +8,7 @@ from moby.testing.mounted import own_mounts
 @pytest.fixture(scope="module", autouse=True)
 def apart():
     """Engines here mount in the namespace that they find."""
-    with own_mounts():
+    with own_mounts(shared=True):
         yield
 
 

@@ -215,6 +215,7 @@ class TestFailures:
         data["linux"] |= {"sysctl": {"net.odd": "1"}, "devices": [{"path": "/dev/odd"}]}
         rows = {
             "chdir to /some/where": "process.cwd",
+            "current working directory is outside of the root": "process.cwd",
             "mount to /data": "mounts[4]",
             "stat /host/data": "mounts[4].source",
             "stat /host/data2": "",

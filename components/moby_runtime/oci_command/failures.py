@@ -49,6 +49,8 @@ def field_in(told: str, config: Mapping[str, Any]) -> str:
     if found:
         longest = max(found)[0]
         return " or ".join(path for length, path in found if length == longest)
+    if "current working directory" in told:
+        return "process.cwd"
     number = re.search(r"\bhook #(\d+)\b", told)
     if number is None:
         return ""
