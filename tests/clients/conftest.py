@@ -22,9 +22,10 @@ def pyz(tmp_path_factory):
 
 @pytest.fixture(scope="module")  # whose processes are this one's children, for which others wait
 def moby(tmp_path_factory, image, pyz):
-    """Our engine, in a sandbox."""
+    """Our engine, in a sandbox; at its end nothing of it is left."""
     with opened_moby(tmp_path_factory.mktemp("moby"), image, pyz) as found:
         yield found
+        found.check_gone()
 
 
 @pytest.fixture(scope="module")  # whose processes are this one's children, for which others wait

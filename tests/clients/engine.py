@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from attrs import define
@@ -12,6 +13,7 @@ from peers.sandbox import Sandbox
 
 ROOT = "/var/lib/docker/engine"
 SOCKET = "/run/docker.sock"
+LEFT_S = 30
 
 
 @define
@@ -21,8 +23,11 @@ class Moby(Docker):
     name = "moby"
     distribution: Path = Path()
     """The pyz, as it was assembled."""
+    nothing: tuple[str, ...] = ()
+    """What there was before the engine."""
 
     def open(self, image):
+        self.nothing = self._all()
         # Copied to where it lies on a file system of the sandbox's, and nobody else's.
         shutil.copy(self.distribution, self.sandbox.seen("/var/lib/docker/docker.pyz"))
         super().open(image)
@@ -42,6 +47,31 @@ class Moby(Docker):
         self.sandbox.run("kill", str(self.pid()))
         self._daemon.wait(60)
         self._begin()
+
+    def check_gone(self):
+        """See that its containers leave nothing, and that `down --purge` leaves nothing of the engine itself."""
+        self.remove_all()
+        self._check(self.left, "its containers")
+        self.verb("down", "--purge")
+        self._check(lambda: [each for each in self._all() if each not in self.nothing], "the engine")
+        self._check(
+            lambda: [each for each in self.nothing if each not in self._all()], "what was there before it, gone"
+        )
+
+    def _check(self, look, whose):
+        limit = time.monotonic() + LEFT_S
+        while (left := look()) and time.monotonic() < limit:
+            time.sleep(0.05)  # until the kernel has taken down what has just ended
+        running = "; ".join(self.sandbox.processes().values())
+        assert not left, f"left of {whose}: {', '.join(left)}; there run: {running}"
+
+    def _all(self):
+        """Return all that an engine can leave behind."""
+        root = self.sandbox.seen(ROOT)
+        files = [f"file {each.relative_to(root)} of the root" for each in root.rglob("*")]
+        found = [*self.sandbox.trace().elements(), *self.sandbox.network(), *files]
+        # The sandbox's own programs, which were in the way of the root's controllers, are in that one still.
+        return tuple(sorted(each for each in found if not each.endswith(":moby-init")))
 
     def pid(self):
         """Return the engine's process id inside."""

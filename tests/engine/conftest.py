@@ -1,6 +1,6 @@
 """Plans of toy parts, made by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,6 +9,20 @@ import pytest
 
 from moby.component import Arity, HostNeed, facts_of
 from moby.plan import Binding, Instance, Plan
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """See that a module's engines leave no process of theirs, and no mount below their folders."""
+    before = _children()
+    yield
+    base = f" {tmp_path_factory.getbasetemp()}/"
+    assert [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if base in line] == []
+    assert _children() - before == set()
+
+
+def _children() -> set[str]:
+    return {pid for each in Path("/proc/self/task").iterdir() for pid in (each / "children").read_text().split()}
 
 
 @pytest.fixture

@@ -140,6 +140,14 @@ class Sandbox:
                     found.append(f"{group.parent.name}:{Path(below).relative_to(group)}")
         return sorted(found)
 
+    def network(self):
+        """Return what the sandbox's own network namespace has: interfaces, addresses and routes."""
+        found = []
+        for name, key in (("dev", ":"), ("fib_trie", "|--"), ("if_inet6", ""), ("ipv6_route", "")):
+            lines = Path(f"/proc/{self._pid}/net/{name}").read_text().splitlines()
+            found += [f"{name} {_figureless(name, line)}" for line in lines if key in line]
+        return sorted(set(found))
+
     def trace(self):
         """Return all that containers could leave behind inside, counted."""
         run = self.seen("/run")
@@ -164,6 +172,12 @@ class Sandbox:
         first.stdout.close()
         for group in self.groups:
             _remove_group(group)
+
+
+def _figureless(name, line):
+    """Return a line of a network's table without what it counts."""
+    words = line.split()
+    return words[0] if name == "dev" else f"{words[0]} {words[-1]}" if name == "ipv6_route" else " ".join(words)
 
 
 def _counts(path):
