@@ -94,6 +94,10 @@ def test_own_verbs(around, far):
     assert engine.verb("run", "--pull", "never", _at(OPEN, "never"), check=False).returncode == 125
     assert engine.verb("create", "--pull", "soon", name, check=False).returncode == 1
     assert engine.verb("pull", "-q", name).stdout == f"{name}\n"
+    around.said("rmi", "-f", name)
+    around.faults(flip=True)
+    done = engine.verb("run", "--network", "none", far, check=False)
+    assert (done.returncode, "is not what its digest" in done.stderr) == (125, True)
 
 
 def test_a_password(around, far):
