@@ -233,6 +233,20 @@ def test_datagrams_follow_a_port_to_its_new_container(world, firewall, family):
             assert arrives(world.outside, "udp", HOST[family], PORT, host, **how, within_s=PRESENT_S)
 
 
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("exact", [False, True])
+def test_datagrams_find_the_port_gone_after_an_engine_was_away(world, firewall, family, exact):
+    where = {"host": HOST[family]} if exact else {}
+    how = {"source_port": 33334, "within_s": PRESENT_S}
+    firewall.publish([to(world.web, family, protocol="udp", **where), to(world.foreign, family, host_port=81, **where)])
+    with server(world.web, "udp", 80) as listener, server(here, "udp", PORT) as host:
+        assert arrives(world.outside, "udp", HOST[family], PORT, listener, **how)
+        firewall.close()
+        firewall.open()
+        firewall.keep(BRIDGES, [])
+        assert arrives(world.outside, "udp", HOST[family], PORT, host, **how)
+
+
 def test_connections_go_on_while_the_table_is_replaced(world, firewall):
     firewall.publish([to(world.web)])
     with server(world.web, "tcp", 80) as listener, client(world.outside, "tcp", HOST[4], PORT) as asks:

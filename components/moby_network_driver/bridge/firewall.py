@@ -78,12 +78,23 @@ class Firewall:
     def keep(self, bridges: Iterable[Bridge], published: Iterable[Publication]) -> None:
         """Have the table be exactly these, in one step that no packet sees; say what of the host's hinders them."""
         with self._lock:
+            before = self._standing()
             self._bridges = {each.interface: each for each in bridges}
             self._ports = {_place(each): each for each in published}
             self._replace()
             for each in self._bridges.values():
                 _route_loopback(each)
+        self._forget([each for each in before if self._ports.get(_place(each)) != each])
         self._say_hindrances(tuple(self._bridges.values()))
+
+    def _standing(self) -> list[Publication]:
+        """Return the ports that an engine before this one left, as far as they can be told."""
+        if not self._nftables:
+            raise Unavailable("the firewall isn't open")
+        try:
+            return list(self._rules.standing_ports(self._nftables.elements))
+        except OSError:  # another version's table
+            return []
 
     def add(self, bridge: Bridge) -> None:
         """Have a network, whose bridge is there, in place of what was known by its name; say what hinders it.

@@ -6,7 +6,7 @@ So a port costs the same beside a thousand others, and what comes or goes change
 import ipaddress
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from attrs import frozen
@@ -207,6 +207,32 @@ class Ruleset:
         for (family, exact), elements in found.items():
             sets = self._families[family]
             yield Elements(sets.exact if exact else sets.anywhere, tuple(elements))
+
+    def standing_ports(self, elements: Callable[[Set], Sequence[Element]]) -> Iterator[Publication]:
+        """Yield the ports that stand, given what returns the elements of a map."""
+        names = {number: name for name, number in PROTOCOLS.items()}
+        for family in self._families.values():
+            length = family.destination.length
+            for found, host in ((family.exact, length), (family.anywhere, 0)):
+                for each in elements(found):
+                    address, place = each.key[4 : 4 + host] or bytes(length), each.key[4 + host :]
+                    target = each.data if isinstance(each.data, bytes) else b""
+                    if each.key[0] in names:
+                        yield Publication(
+                            names[each.key[0]],
+                            _text(address),
+                            _port(place),
+                            _text(target[:length]),
+                            _port(target[length:]),
+                        )
+
+
+def _text(address: bytes) -> str:
+    return str(ipaddress.ip_address(address))
+
+
+def _port(data: bytes) -> int:
+    return int.from_bytes(data[:2], "big")
 
 
 @lru_cache(maxsize=1024)
