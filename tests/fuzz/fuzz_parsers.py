@@ -470,6 +470,19 @@ def log_tag(data: bytes, folder: Path) -> None:
         check(_text(data))
 
 
+def dns_message(data: bytes, folder: Path) -> None:
+    """What is answered asks the same, and only its asker's words are in it."""
+    from moby_discovery.dns import messages
+
+    question = messages.parse(data)
+    if question is None:
+        return
+    value = messages.reverse_address(question.name) or "10.0.0.2"
+    for reply in (messages.answer(question, [value, "fd00::1"]), messages.failure(question, messages.SERVER_FAILURE)):
+        assert reply[:2] == data[:2]
+        assert reply[12 : 12 + len(question.section)] == question.section
+
+
 CHECKS = {
     each.__name__: each
     for each in (
@@ -477,7 +490,7 @@ CHECKS = {
         image_archive, elf, users, lock, artifact,
         locked_artifact, sizes, sums, runtime_config, runtime_process, runtime_record, settings, plugin_facts,
         plugin_info, host_facts, seccomp_profile, docker_profile, mount_options, served_message, served_error,
-        json_log, local_log, log_folder, journal_export, log_tag,
+        json_log, local_log, log_folder, journal_export, log_tag, dns_message,
     )
 }  # fmt: skip
 TARGETS = {name: Target(check, tuple(SEEDS[name]())) for name, check in CHECKS.items()}
