@@ -217,9 +217,9 @@ def _journal() -> list[bytes]:
 SEEDS: Mapping[str, Callable[[], list[bytes]]] = {
     "manifest": lambda: MANIFESTS,
     "dns_message": lambda: [
-        bytes.fromhex("123401000001000000000000" + "03776562076578616d706c650000010001"),
-        bytes.fromhex("123401000001000000000001" + "0132013001300231300769 6e2d616464720461727061 00000c0001"),
-        bytes.fromhex("123401000001000000000001" + "03776562000 01c0001" + "00002904d0000000000000"),
+        b"\x124\1\0\0\1\0\0\0\0\0\0\3www\7example\0\0\1\0\1",
+        b"\x124\1\0\0\1\0\0\0\0\0\0\x012\x010\x010\x0210\7in-addr\4arpa\0\0\x0c\0\1",
+        b"\x124\1\0\0\1\0\0\0\0\0\1\3web\0\0\x1c\0\1" + b"\0\0\x29\4\xd0\0\0\0\0\0\0",
     ],
     "reference": lambda: [b"a", b"docker.io/library/a:b", b"h:5000/a/b-c_d.e@sha256:" + HEX.encode(), b"localhost/x"],
     "digest": lambda: [f"sha256:{HEX}".encode(), f"sha512:{HEX}{HEX}".encode()],
