@@ -87,11 +87,11 @@ def test_an_end_is_told_though_the_sink_stays_behind(supervisor, task, tmp_path)
     assert said(folder) == b"end\n"
 
 
-@pytest.mark.parametrize("size", ["64k", None])
-def test_a_slow_sink_holds_up_nobody_in_non_blocking_mode(supervisor, task, tmp_path, size):  # noqa: F811
+@pytest.mark.parametrize(("driver", "size"), [("waiting", "64k"), ("waiting", None), ("lines", "64k")])
+def test_a_slow_sink_holds_up_nobody_in_non_blocking_mode(supervisor, task, tmp_path, driver, size):  # noqa: F811
     (tmp_path / "log").mkdir()
     (tmp_path / "log/waiting").touch()
-    folder = task(FLOOD, slow="1", mode="non-blocking", **({"max_buffer_size": size} if size else {}))
+    folder = task(FLOOD, driver, slow="1", mode="non-blocking", **({"max_buffer_size": size} if size else {}))
     ended = supervisor.exit_fd("a")
     assert readable(ended, PATIENCE_S)
     os.close(ended)

@@ -49,10 +49,12 @@ def _sink(world: World, task: Task) -> DirectSink | LoggerSink:
     config = task.config.log
     assert config is not None
     driver: LogDriver = world.driver(config.driver)
-    if not driver.waits:
+    mode = mode_of(config.options)
+    # A disk may be slow, too: who asked not to wait for the log isn't made to wait for that either.
+    if not driver.waits and mode.blocking:
         return DirectSink(driver, config, task.slot, world.clock, world.log)
     sink = LoggerSink(
-        driver, config, mode_of(config.options), task.slot, world.clock, world.log, world.starter,
+        driver, config, mode, task.slot, world.clock, world.log, world.starter,
         lambda: _hold(world, task, sink),
     )  # fmt: skip
     sink.on_room = task.begin_reading
