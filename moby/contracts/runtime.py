@@ -8,7 +8,8 @@ is a command a program's start more), plus the time of hooks.
 
 It may be code in the caller's process or a command that is run for each call. So that a command's containers have
 a parent once it has ended, who calls `create`, `exec` or `restore` is a child subreaper (PR_SET_CHILD_SUBREAPER,
-prctl(2)), or a descendant of one that tells it how they end.
+prctl(2)), or a descendant of one that tells it how they end. In a process that acts for its parent
+(`moby.host.processes.act_for_parent`) a runtime best makes that one's children; one left with its own ends for them.
 """
 
 from collections.abc import Mapping

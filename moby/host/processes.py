@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLONE_PARENT", "LONGEST_POLL_MS", "ProcessStat", "act_for_parent", "clone", "close_other_descriptors", "dismiss",
     "execute", "execute_path", "forget_arguments", "fork", "has_threads", "prctl", "process_stat", "readable", "reap",
-    "send_signal", "sibling", "take_dismissed",
+    "remember_arguments", "send_signal", "sibling", "take_dismissed",
     "set_child_subreaper", "set_domain_name", "set_dumpable", "set_keep_capabilities", "set_no_new_privileges",
     "set_parent_death_signal", "wait_ended",
 ]  # fmt: skip
@@ -247,12 +247,24 @@ def set_dumpable(on: bool) -> None:
     prctl(_PR_SET_DUMPABLE, int(on))
 
 
-def forget_arguments() -> None:
-    """Blank this process's command line and first environment, which /proc shows to whoever sees the process."""
+def forget_arguments() -> list[tuple[int, bytes]]:
+    """Blank this process's command line and first environment, which /proc shows to whoever sees the process.
+
+    What `remember_arguments` puts back is returned.
+    """
     fields = read_text("/proc/self/stat").rpartition(")")[2].split()
-    for start, end in (fields[45:47], fields[47:49]):
-        if 0 < int(start) < int(end):
-            ctypes.memset(int(start), 0, int(end) - int(start))
+    found = []
+    for start, end in ((int(first), int(last)) for first, last in (fields[45:47], fields[47:49])):
+        if 0 < start < end:
+            found.append((start, ctypes.string_at(start, end - start)))
+            ctypes.memset(start, 0, end - start)
+    return found
+
+
+def remember_arguments(forgotten: list[tuple[int, bytes]]) -> None:
+    """Undo `forget_arguments`."""
+    for start, data in forgotten:
+        ctypes.memmove(start, data, len(data))
 
 
 def execute(folder: int, name: str, arguments: Sequence[str], environment: Sequence[str]) -> NoReturn:

@@ -13,10 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["NUMBERS", "call", "current_folder", "fork_quietly", "libc", "syscall", "syscall_holding_gil"]
+__all__ = ["NUMBERS", "call", "current_folder", "fork_quietly", "holding_gil", "libc", "syscall", "syscall_holding_gil"]
 
 libc = ctypes.CDLL(None, use_errno=True)
-_holding_gil = ctypes.PyDLL(None, use_errno=True)
+holding_gil = ctypes.PyDLL(None, use_errno=True)
+"""Its functions keep the interpreter's lock, for what goes on in another process."""
 
 _PIVOT_ROOT = {"x86_64": 155, "i686": 217, "armv7l": 218, "ppc64le": 203, "s390x": 217}
 _BPF = {"x86_64": 321, "i686": 357, "armv7l": 386, "ppc64le": 361, "s390x": 351}
@@ -42,6 +43,9 @@ NUMBERS = {
     "pidfd_send_signal": 424,
     "open_tree": 428,
     "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
     "pidfd_open": 434,
     "clone3": 435,
     "close_range": 436,
@@ -52,14 +56,10 @@ NUMBERS = {
 """Numbers of this machine; the defaults are those of the generic table (aarch64, riscv64)."""
 
 
-def _converted(argument: Any) -> Any:
-    """Widen an integer to a register, since variadic arguments carry no type."""
-    return ctypes.c_long(argument) if isinstance(argument, int) else argument
-
-
 def call(function: Any, *arguments: Any, what: str = "") -> int:
     """Call a function of the C library; OSError where it returns -1, with `what` as its file name."""
-    result: int = function(*(_converted(argument) for argument in arguments))
+    # Integers are widened to a register, since variadic arguments carry no type.
+    result: int = function(*[ctypes.c_long(each) if isinstance(each, int) else each for each in arguments])
     if result == -1:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what or function.__name__)
@@ -96,4 +96,4 @@ def fork_quietly() -> int:
 
 def syscall_holding_gil(name: str, *arguments: Any) -> int:
     """Make a system call without releasing the interpreter's lock, so that a cloned child holds it too."""
-    return call(_holding_gil.syscall, NUMBERS[name], *arguments, what=name)
+    return call(holding_gil.syscall, NUMBERS[name], *arguments, what=name)

@@ -112,7 +112,7 @@ class TestAttacks(RuntimeFixtures):
 
     def test_the_watcher_sees_what_is_not_hidden(self, boxes: Boxes, monkeypatch) -> None:
         monkeypatch.setattr(processes, "set_dumpable", lambda on: None)
-        monkeypatch.setattr(processes, "forget_arguments", lambda: None)
+        monkeypatch.setattr(processes, "forget_arguments", list)
         slowly(executable, "_find", monkeypatch)
         text = what_is_seen(boxes, watcher(boxes))
         got = {line.rpartition("/")[2] for line in text.splitlines() if line.startswith("got ")}

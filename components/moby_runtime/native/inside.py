@@ -56,6 +56,12 @@ class Channel:
     joins: tuple[tuple[int, int, str], ...] = ()
     """Namespaces to join first: descriptors, with flags and what they are."""
 
+    def join(self) -> None:
+        """Join what is joined first."""
+        for fd, flags, name in self.joins:
+            with doing(f"join {name}", "linux.namespaces"):
+                namespaces.join(fd, flags)
+
     def above(self, first: int) -> Channel:
         """Return the same with no descriptor below a number."""
         console = program.above(self.console, first) if self.console >= 0 else -1
@@ -165,9 +171,7 @@ def run_init(start: Start) -> NoReturn:
         return os.write(channel.report, data)
 
     def begin() -> None:
-        for fd, flags, name in channel.joins:
-            with doing(f"join {name}", "linux.namespaces"):
-                namespaces.join(fd, flags)
+        channel.join()
         with doing("enter the control group", "linux.cgroupsPath"):
             channel.group.enter()
         kept = (*program.take_stdio(start.stdio), *channel.descriptors, start.listener)
@@ -324,6 +328,7 @@ def run_exec(
         return os.write(channel.report, data)
 
     def steps() -> None:
+        channel.join()
         _isolate((*program.take_stdio(stdio), *channel.descriptors))
         may_set_groups = _await_release(channel)
         _become_root(user_namespace, may_set_groups)

@@ -8,7 +8,7 @@ import os
 import time
 
 from moby.errors import HostUnfit
-from moby.host import namespaces, processes
+from moby.host import namespaces, processes, vfork
 from moby.host.blocks import Undo, suppress
 from moby.host.cgroups import NO_GROUP, Entrance, Group
 from moby.host.files import read_text, write_text
@@ -31,6 +31,9 @@ __all__ = ["Child", "Entry", "into_new", "into_running", "map_ids", "spawn"]
 _PATIENCE_S = 60.0
 """Far more than any start needs, however busy the machine."""
 _INNER = frozenset({"network", "uts", "ipc"})
+_CGROUP = namespaces.FLAGS["cgroup"]
+_ALONE = namespaces.FLAGS["user"] | namespaces.FLAGS["time"] | _CGROUP
+"""Namespaces that only a process with its own memory joins, or that are in the way of joining a control group."""
 
 
 @frozen
@@ -170,12 +173,15 @@ def into_running(first: tuple[int, int], process: ProcessSpec, group: Group, und
     """
     pid, pidfd = first
     with doing("look at the container's namespaces"):
-        joined = ((pidfd, namespaces.differing(pid), "the container's namespaces"),)
+        flags = namespaces.differing(pid)
+        late = _CGROUP if flags & _CGROUP and not flags & namespaces.FLAGS["user"] and flags != _CGROUP else 0
+        joined = ((pidfd, flags & ~late, "the container's namespaces"),)
+        inner = ((pidfd, late, "the container's control groups"),) if late else ()
         root = -1
         if chroot:
             root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             undo.callback(os.close, root)
-    return Entry(0, joined, process.oom_score_adj, _entrance(group, undo), process, root)
+    return Entry(0, joined, process.oom_score_adj, _entrance(group, undo), process, root, inner)
 
 
 def _entrance(group: Group, undo: Undo) -> Entrance:
@@ -266,8 +272,10 @@ def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int
 
     That one joins namespaces that the caller couldn't leave again, and has one thread, as a raw clone must.
     """
-    pid_read, pid_write = os.pipe()
     forked = processes.has_threads()
+    if not forked and vfork.possible() and not any(flags & _ALONE for _, flags, _ in entry.joined):
+        return _clone_lending(entry, child, lent)
+    pid_read, pid_write = os.pipe()
 
     def between() -> NoReturn:
         code = 70
@@ -316,7 +324,37 @@ def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int
     return pid, os.pidfd_open(pid)
 
 
-def _prepare(entry: Entry) -> None:
+def _clone_lending(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int, int]:
+    """As `_clone`, where the process between needs no memory of its own."""
+    made = []
+
+    def between() -> None:
+        _prepare(entry, forget=False)
+        with doing("enter the control group"):
+            entry.group.enter(counted=False)
+        _join_all(entry)
+        if entry.root >= 0:
+            with doing("enter the container's root"):
+                os.fchdir(entry.root)
+                os.chroot(".")
+        with doing("make the namespaces"):
+            flags = entry.new | processes.CLONE_PARENT
+            made.append(processes.clone(child, flags, group=entry.group.folder)[0])
+
+    forgotten = processes.forget_arguments() if entry.watched else []
+    try:
+        with doing("start a process"):
+            _, pidfd = vfork.run(between, processes.sibling())
+    finally:
+        if entry.watched:
+            processes.set_dumpable(True)
+            processes.remember_arguments(forgotten)
+    lent.callback(processes.dismiss, pidfd)
+    # It is an unreaped child of ours, or of who waits for our answer, so the number can't have become another's.
+    return made[0], os.pidfd_open(made[0])
+
+
+def _prepare(entry: Entry, *, forget: bool = True) -> None:
     """Do what the copy inherits, and what it could not do itself any more.
 
     A process that can be watched has nothing to show: no memory, environment, descriptors or program of the caller
@@ -335,7 +373,8 @@ def _prepare(entry: Entry) -> None:
             labels.apply(entry.process)
     if entry.watched:
         with doing("hide from the container"):
-            processes.forget_arguments()
+            if forget:
+                processes.forget_arguments()
             processes.set_dumpable(False)
 
 

@@ -79,10 +79,14 @@ class Root:
         except FileNotFoundError:
             pass
         parts = parts_of(path)
-        for depth, name in enumerate(parts, start=1):
-            above = "/".join(parts[: depth - 1])
-            with suppress(FileExistsError):
-                self._make(above, name, folder=folder or depth < len(parts))
+        try:
+            # Most often all above it is there.
+            self._make("/".join(parts[:-1]), parts[-1], folder=folder)
+        except (FileNotFoundError, FileExistsError):
+            for depth, name in enumerate(parts, start=1):
+                above = "/".join(parts[: depth - 1])
+                with suppress(FileExistsError):
+                    self._make(above, name, folder=folder or depth < len(parts))
         return self.open(path)
 
     def mount_target(self, point: MountPoint, *, folder: bool, tree: int = -1) -> int:

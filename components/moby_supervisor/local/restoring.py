@@ -84,6 +84,9 @@ def _take_up(
         _kill_probe(task)
         if task.status is TaskStatus.RUNNING:
             maker.begin_health(task)
+    if not task.record.doing and task.line is not None:
+        task.line.ours.close()  # of a call that was over
+        task.line = None
     if task.record.doing:
         world.loop.background(_finish_call(world, verbs, task), f"go on with {task.record.doing} of {task.id}")
 

@@ -140,7 +140,7 @@ class Output:
             self.sink.write(self.stream, chunk)
         if self._clients:
             for client in (*self._clients,):
-                client.pending = chunk
+                client.pending = b"".join((client.pending, chunk)) if client.pending else chunk
                 self._send(client)
         elif self.sink is None and not self.discards:
             self._keep(self._kept + chunk)
@@ -198,10 +198,11 @@ class Output:
                 self._left(client)
 
     def close(self) -> None:
-        """Let go of all; clients lose what they haven't read."""
+        """Take what is left, and let go; clients see the end once they have all, however late they read."""
+        for _ in range(_DRAINED):
+            if self.ended or not (self.sink is not None or self._clients) or not self._read():
+                break
         self.end()
-        for client in (*self._clients,):
-            self._left(client)
         self._keep(b"")
 
 

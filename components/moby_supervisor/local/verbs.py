@@ -57,11 +57,12 @@ class Verbs:
             task.expect_container("start")
             now = self._world.clock.now_ns()
             try:
-                await self._call(task, "start", Call(task.runtime, "start", (task_id,)), started_ns=now)
+                await self._call(task, "start", TaskStatus.RUNNING, started_ns=now)
             except BaseException:
                 task.change(started_ns=0)
                 raise
-            self.started(task)
+            if task.record.exit is None:
+                self._maker.begin_health(task)
 
     def started(self, task: Task) -> None:
         """A task's program runs, or has ended already."""
@@ -69,18 +70,30 @@ class Verbs:
             task.change(status=TaskStatus.RUNNING.value)
             self._maker.begin_health(task)
 
-    async def _call(self, task: Task, doing: str, call: Call, **values: object) -> Any:
-        """Have a worker do what changes a task, so that another supervisor knows what to wait for."""
+    async def _call(self, task: Task, doing: str, status: TaskStatus, **values: object) -> None:
+        """Have a worker do what changes a task, so that another supervisor knows what to wait for.
+
+        `status` is that of a task which hasn't ended meanwhile.
+        """
+        call = Call(task.runtime, doing, (task.id,))
         with Line() as line:
-            task.line = line
-            task.change(doing=doing, **values)
-            self._world.hold(task)
             try:
-                return await self._world.workers.run(line, f"{doing} {task.id}", call)
-            finally:
+                await self._with_line(task, doing, call, line, **values)
+            except BaseException:
                 task.line = None
                 task.change(doing="")
-                self._world.hold(task)
+                self._world.hold_later(task)
+                raise
+            task.line = None
+            task.change(doing="", **({} if task.record.exit else {"status": status.value}))
+            self._world.hold_later(task)
+
+    async def _with_line(self, task: Task, doing: str, call: Call, line: Line, **values: object) -> None:
+        """Write down what is begun, have its line held, and make the call."""
+        task.line = line
+        task.change(doing=doing, **values)
+        self._world.hold(task)
+        await self._world.workers.run(line, f"{doing} {task.id}", call)
 
     async def attach(self, task_id: str) -> Streams:
         """Return fresh descriptors of the task's streams."""
@@ -133,9 +146,7 @@ class Verbs:
         task.expect_container(verb)
         async with task.turns:
             task.expect(before)
-            await self._call(task, verb, Call(task.runtime, verb, (task_id,)))
-            if task.record.exit is None:
-                task.change(status=after.value)
+            await self._call(task, verb, after)
 
     async def update(self, task_id: str, resources: Mapping[str, Any]) -> None:
         """Change limits."""
@@ -202,9 +213,22 @@ class Verbs:
                 await self._end(task)
             if task.is_container:
                 # Its first process is gone; what that left running elsewhere than in a PID namespace goes by force.
-                await self._call(task, "delete", Call(task.runtime, "delete", (task_id,), {"force": True}))
+                await self._delete(task)
             await self._maker.forget(task)
             return task.record.exit
+
+    async def _delete(self, task: Task) -> None:
+        """Remove a container; what is written of it, and held, goes next."""
+        call = Call(task.runtime, "delete", (task.id,), {"force": True})
+        with Line() as line:
+            try:
+                await self._with_line(task, "delete", call, line)
+            except BaseException:
+                task.line = None
+                task.change(doing="")
+                self._world.hold_later(task)
+                raise
+            task.line = None
 
     async def _end(self, task: Task) -> None:
         """Kill a task and wait until it has ended, which takes as long as the kernel needs to tear it down."""

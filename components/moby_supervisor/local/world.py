@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["World", "log_name", "task_name"]
 
+_LATER_S = 1.0
+
 
 class World:
     """The loop, what is on disk, and the tasks."""
@@ -103,6 +105,15 @@ class World:
     def hold(self, task: "Task", *pids: int) -> None:
         """Have the keeper hold what another supervisor needs to go on with a task, and note new children."""
         self.keeper.hold(task_name(task.id), task.fds(), pids)
+
+    def hold_later(self, task: "Task") -> None:
+        """As `hold`, where what the keeper has is merely too much: of a task that lasts."""
+
+        def hold() -> None:
+            if self.tasks.get(task.id) is task:
+                self.hold(task)
+
+        self.loop.after(_LATER_S, hold)
 
 
 def task_name(task_id: str) -> str:

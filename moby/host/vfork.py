@@ -1,0 +1,79 @@
+"""A process for a moment on the memory of its maker, who waits: a copy of this process takes twenty times as long.
+
+As vfork(2), in a way that the interpreter bears: the process has a stack of its own, begins in a function of Python
+and ends by returning from it, with the interpreter as it found it. It has its own descriptors, namespaces, ids,
+control group and folder; memory, and so whether it can be looked into, it shares.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import mmap
+import sys
+
+from moby.host.lean import signals
+from moby.host.syscalls import call, holding_gil
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["possible", "run"]
+
+_CLONE_VM = 0x00000100
+_CLONE_VFORK = 0x00004000
+_CLONE_PIDFD = 0x00001000
+_MAP_NORESERVE = 0x04000
+_MAP_STACK = 0x20000
+_STACK = 8 << 20
+"""As much as a first thread has; what isn't touched takes nothing."""
+_Body = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+
+
+def possible() -> bool:
+    """Whether the interpreter lets its own code run on another stack; from 3.14 on it looks where that is."""
+    return sys.version_info < (3, 14) and sys.implementation.name == "cpython"
+
+
+def run(body: Callable[[], None], flags: int = 0) -> tuple[int, int]:
+    """Have another process call `body`, and return its pid and a pidfd once it has; what `body` raises is raised.
+
+    What it has opened is closed by then, whatever numbers it left in this one's memory. The caller must be
+    single-threaded, and reaps it. `flags` may be CLONE_PARENT. OSError as clone(2).
+    """
+    with mmap.mmap(-1, _STACK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE | _MAP_STACK) as stack:
+        first = ctypes.c_char.from_buffer(stack)
+        try:
+            return _run(body, flags, ctypes.addressof(first) + _STACK)
+        finally:
+            del first
+
+
+def _run(body: Callable[[], None], flags: int, top: int) -> tuple[int, int]:
+    failed: list[BaseException] = []
+
+    def guarded(_: object) -> int:
+        try:
+            body()
+        except BaseException as error:
+            failed.append(error)
+        return 0
+
+    function, pidfd = _Body(guarded), ctypes.c_int(-1)
+    flags |= _CLONE_VM | _CLONE_VFORK | _CLONE_PIDFD | signals.SIGCHLD
+    collects = gc.isenabled()
+    gc.disable()  # what is collected there would be closed only there
+    before = signals.pthread_sigmask(signals.SIG_SETMASK, signals.valid_signals())
+    try:
+        pid = call(holding_gil.clone, function, ctypes.c_void_p(top), flags, None, ctypes.byref(pidfd), what="clone")
+    finally:
+        signals.pthread_sigmask(signals.SIG_SETMASK, before)
+        if collects:
+            gc.enable()
+    if failed:
+        from moby.host import processes
+
+        processes.dismiss(pidfd.value)
+        raise failed[0]
+    return pid, pidfd.value
