@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
@@ -330,6 +331,43 @@ def add(said):
     for each in said.partition(" unless you add: ")[2].split("; "):
         command, *args = shlex.split(each)
         run({"iptables": "iptables-nft", "ip6tables": "ip6tables-nft"}.get(command, command), *args, peers="iptables")
+
+
+@pytest.mark.parametrize("command", ["iptables-legacy", "ip6tables-legacy"])
+def test_what_nftables_does_not_show_is_told_too(firewall, log, command):
+    legacy(command, "-P", "FORWARD", "DROP")
+    legacy(command, "-A", "FORWARD", "-i", "other", "-j", "ACCEPT")
+    firewall.add(BRIDGE)
+    assert log.said[0].startswith(f"the policy DROP of {command}'s chain FORWARD drops what containers send and get")
+    assert log.said[0].endswith(f"{command} -I FORWARD -i one -j ACCEPT; {command} -I FORWARD -o one -j ACCEPT")
+    legacy(command, "-N", "DOCKER-USER")
+    legacy(command, "-A", "DOCKER-USER", "-j", "RETURN")
+    firewall.add(Bridge("two"))
+    assert f"{command} -I DOCKER-USER -i two -j ACCEPT" in log.said[1]
+    for each in ("three", "thr+"):
+        legacy(command, "-A", "DOCKER-USER", "-o", each, "-j", "ACCEPT")
+        firewall.add(Bridge("three"))
+        legacy(command, "-F", "DOCKER-USER")
+        firewall.remove("three")
+    legacy(command, "-P", "FORWARD", "ACCEPT")
+    firewall.add(Bridge("four"))
+    assert len(log.said) == 2
+
+
+def legacy(command, *args):
+    """Have iptables-legacy do something; skip the test where this kernel hasn't got it."""
+    try:
+        run(command, *args, peers="iptables")
+    except AssertionError as error:
+        if "does not exist" in str(error) or "Protocol not available" in str(error):
+            pytest.skip(f"this kernel has no {command}")
+        raise
+
+
+def test_tables_of_iptables_legacy_are_not_made_by_asking(firewall):
+    firewall.add(BRIDGE)
+    names = Path("/proc/thread-self/net/ip_tables_names")
+    assert not names.exists() or not names.read_text()
 
 
 def test_rules_go_where_docker_leaves_room_for_them(firewall, traffic, log):

@@ -8,6 +8,7 @@ from pathlib import Path
 from moby.contracts.ambient import Log
 from moby.errors import Conflict, HostUnfit, Unavailable
 from moby.host import conntrack
+from moby.host.legacy_tables import legacy_forward_chains
 from moby.host.nft_values import OWNER, PERSIST, Value
 from moby.host.nftables import Add, Delete, Nftables, Refused
 from moby_network_driver.bridge.hindrances import hindrances
@@ -199,7 +200,7 @@ class Firewall:
 
     def _say_hindrances(self, bridges: Sequence[Bridge]) -> None:
         with self._lock:
-            chains = self._nftables.chains() if self._nftables else []
+            chains = [*self._nftables.chains(), *legacy_forward_chains()] if self._nftables else []
         names = [each.interface for each in bridges if not each.internal]
         for each in hindrances(chains, names):
             self._log.warning(each)

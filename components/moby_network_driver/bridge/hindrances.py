@@ -6,6 +6,7 @@ A packet passes only where every table accepts it, so nothing of ours helps wher
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from moby.host.legacy_tables import LEGACY
 from moby.host.nft_values import INET, V4, V6, Chain
 from moby.host.nftables import StandingChain
 
@@ -13,6 +14,8 @@ __all__ = ["hindrances"]
 
 _FORWARD = 2
 _FAMILIES = {V4: ("ip", "iptables"), V6: ("ip6", "ip6tables"), INET: ("inet", "")}
+_TABLES = {"filter": "", LEGACY: "-legacy"}
+"""Of iptables, with what its command's name ends in."""
 _FIREWALLD = "firewalld"
 _BRIDGE_CALLS = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
@@ -50,22 +53,28 @@ def _named(bridge: str, values: set[bytes]) -> bool:
     return any(each.rstrip(b"\0") == name or (each and name.startswith(each)) for each in values)
 
 
+def _command(chain: Chain) -> str:
+    """Return the command whose chain it is, iptables or one like it; empty where it is another's."""
+    _, command = _FAMILIES[chain.table.family]
+    return command + _TABLES[chain.table.name] if command and chain.table.name in _TABLES else ""
+
+
 def _described(chain: Chain) -> str:
-    family, command = _FAMILIES[chain.table.family]
+    family, command = _FAMILIES[chain.table.family][0], _command(chain)
     if chain.table.name == _FIREWALLD:
         return "firewalld"
-    if command and chain.table.name == "filter":
+    if command:
         return f"the policy DROP of {command}'s chain {chain.name}"
     return f"the policy drop of the chain {chain.name} of nftables' table {family} {chain.table.name}"
 
 
 def _rules(chain: Chain, names: set[str], bridge: str) -> Iterator[str]:
-    family, command = _FAMILIES[chain.table.family]
+    family, command = _FAMILIES[chain.table.family][0], _command(chain)
     if chain.table.name == _FIREWALLD:
         yield f"firewall-cmd --zone=trusted --add-interface={bridge}"
         return
     for option, key in (("-i", "iifname"), ("-o", "oifname")):
-        if command and chain.table.name == "filter":
+        if command:
             place = "DOCKER-USER" if "DOCKER-USER" in names else chain.name
             yield f"{command} -I {place} {option} {bridge} -j ACCEPT"
         else:
