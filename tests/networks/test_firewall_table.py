@@ -272,6 +272,16 @@ def test_what_others_take_away_is_put_back(older, log, taking):
     stands_again([BRIDGE], [*PORTS, port(99)])
 
 
+def test_table_that_was_made_without_an_owner_is_taken_as_it_is(host, log):
+    run("nft", "add", "table", "inet", "moby-mine")
+    firewall = Firewall("mine", log)
+    firewall.open()
+    firewall.keep([BRIDGE], PORTS)
+    run("nft", "flush", "ruleset")
+    stands_again([BRIDGE], PORTS)
+    firewall.close()
+
+
 def test_own_changes_are_not_put_back(older, log):
     older.keep([BRIDGE], PORTS)
     older.unpublish(PORTS)

@@ -17,6 +17,8 @@ from moby_network_driver.bridge.watch import Watch
 
 __all__ = ["Bridge", "Firewall", "Publication"]
 
+_UNKNOWN_FLAGS = (errno.EOPNOTSUPP, errno.EINVAL)
+"""What kernels before 6.9 say, and before 5.12; also this one, of a table that was made without."""
 _ROUTE_LOCALNET = "/proc/sys/net/ipv4/conf/{}/route_localnet"
 _LASTING = ("udp", "sctp")
 """Whose connections the kernel takes for the same ones, whoever answers; a new one of TCP is seen as such."""
@@ -60,7 +62,7 @@ class Firewall:
         try:
             self._nftables.commit([Add(self._rules.table)])
         except Refused as error:
-            if error.errno != errno.EOPNOTSUPP:
+            if error.errno not in _UNKNOWN_FLAGS:
                 raise self._unfit(error) from error
             self._rules = Ruleset(self._name)
             self._commit([Add(self._rules.table)])
