@@ -11,11 +11,11 @@ from moby.host.syscalls import call, libc, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "ACCESS_TIME", "ATTRIBUTES", "FLAGS", "PROPAGATION", "attach", "clone_tree", "is_proc", "map_ids", "mount",
-    "open_in_root", "pivot_root", "set_attributes", "set_propagation", "unmount",
+    "new_tree", "open_in_root", "pivot_root", "set_attributes", "set_propagation", "unmount",
 ]  # fmt: skip
 
 FLAGS: Mapping[str, int] = {
@@ -53,6 +53,11 @@ _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
 _TRIES = 10_000
 _TRIES_AT_ONCE = 50
+_FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
+_SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
+"""FSCONFIG_*."""
+_OF_FILE_SYSTEMS = ("ro", "sync", "mand", "dirsync", "lazytime")
+"""Flags of mount(2) that are a file system's, whatever mount shows it."""
 _PAUSE_S = 0.0005
 
 
@@ -124,6 +129,24 @@ def clone_tree(path: str, *, recursive: bool = False, directory_fd: int = _AT_FD
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
     flags |= 0 if path or directory_fd == _AT_FDCWD else _AT_EMPTY_PATH
     return syscall("open_tree", directory_fd, os.fsencode(path), flags, what=path)
+
+
+def new_tree(kind: str, source: str, options: Sequence[str], *, flags: int = 0, on: int = 0) -> int:
+    """Return a descriptor of a new mount that is nowhere yet, for `attach`: what `mount` makes, but never found again.
+
+    `flags` are MS_* of the file system, `on` are MOUNT_ATTR_*. OSError names the kind, or the option that is refused.
+    """
+    words = [name for name in _OF_FILE_SYSTEMS if flags & FLAGS[name]]
+    context = syscall("fsopen", os.fsencode(kind), _FSOPEN_CLOEXEC, what=kind)
+    try:
+        for option in (f"source={source}", *words, *options):
+            key, equals, value = option.partition("=")
+            command, text = (_SET_STRING, os.fsencode(value)) if equals else (_SET_FLAG, None)
+            syscall("fsconfig", context, command, os.fsencode(key), text, 0, what=option)
+        syscall("fsconfig", context, _CREATE, None, None, 0, what=kind)
+        return syscall("fsmount", context, _FSMOUNT_CLOEXEC, on, what=kind)
+    finally:
+        os.close(context)
 
 
 def attach(tree_fd: int, target_fd: int) -> None:

@@ -251,6 +251,36 @@ class TestExchanges:
                 exchange(volume / "a", volume / "link")
         assert outside.read_text() == ""
 
+    @pytest.mark.parametrize(
+        "options", [["ro"], ["ro", "tmpcopyup"], ["tmpcopyup", "rro"], ["tmpcopyup", "rro", "shared"]]
+    )
+    def test_links_that_come_after_a_mount(self, boxes: Boxes, options: list[str], monkeypatch) -> None:
+        """CVE-2021-30465, CVE-2024-45310: what is done to a mount later goes to another one, or none."""
+        volume = boxes.bundles.folder / "shared"
+        for name in ("a", "other"):
+            (volume / name / "b").mkdir(parents=True)
+        (volume / "a/b/given").write_text("given\n")
+        script = (
+            "cat /volume/other/b/given; echo > /volume/a/b/x && echo written; echo > /volume/other/b/x || echo kept"
+        )
+        data = boxes.config("sh", "-c", script)
+        data["mounts"] += [
+            {"destination": "/volume", "source": str(volume), "options": ["rbind"]},
+            {"destination": "/volume/a/b", "type": "tmpfs", "source": "t", "options": options},
+        ]
+        attach = mounts.attach
+
+        def attached(tree: int, target: int) -> None:
+            place = str(Path(f"/proc/self/fd/{target}").readlink())
+            attach(tree, target)
+            if place.endswith("/volume/a/b"):
+                exchange(volume / "a", volume / "other")
+
+        monkeypatch.setattr(mounts, "attach", attached)
+        _, text = boxes.run_config(data)
+        wanted = ["given", "written", "kept"] if "tmpcopyup" in options else ["written", "kept"]
+        assert [line for line in text.splitlines() if not line.startswith(("cat:", "sh:"))] == wanted
+
     def exchange_at(self, volume: Path, step: int, moment: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         """Exchange the names once, before or after a certain look at a path."""
         original = mounts.open_in_root

@@ -15,6 +15,8 @@ from moby_runtime.native.root import Root, bind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from moby_runtime.native.mount_options import MountOptions
     from moby_runtime.native.sources import Trees
     from moby_runtime.native.values import MountPoint
@@ -28,8 +30,12 @@ _UNLABELLED = frozenset({"proc", "sysfs", "cgroup", "cgroup2", "mqueue"})
 """File systems that take no SELinux context as an option."""
 
 
-def mount(root: Root, point: MountPoint, cgroups: tuple[str, ...], trees: Trees) -> None:
-    """Do one mount; `trees` are the sources that were opened before."""
+def mount(root: Root, point: MountPoint, cgroups: tuple[str, ...], trees: Trees) -> int:
+    """Do one mount; `trees` are the sources that were opened before.
+
+    Returns a descriptor of one that is to be made read-only once all else is made, else -1. Its place is resolved once:
+    whatever is changed of it then, what it begins with and what is mounted on it goes by a descriptor of the mount.
+    """
     options = mount_options.parse(point.options)
     with doing(f"mount {point.type or 'bind'} on {point.destination}", point.where):
         if options.remount:
@@ -38,10 +44,9 @@ def mount(root: Root, point: MountPoint, cgroups: tuple[str, ...], trees: Trees)
             _mount_bind(root, point, options, trees)
         elif point.type in ("cgroup", "cgroup2"):
             _mount_cgroups(root, point, options, cgroups)
-            _finish(root, point, options)
         else:
-            _mount_filesystem(root, point, options)
-            _finish(root, point, options)
+            return _mount_filesystem(root, point, options)
+    return -1
 
 
 def _remount(root: Root, point: MountPoint, options: MountOptions) -> None:
@@ -53,10 +58,9 @@ def _remount(root: Root, point: MountPoint, options: MountOptions) -> None:
         else:
             flags = mounts.FLAGS["remount"] | options.flags
             mounts.mount("none", f"/proc/self/fd/{target}", "", flags, ",".join(options.data))
+            _set(target, mount_options.only_recursive(options))
     finally:
         os.close(target)
-    if not options.bind:
-        _finish(root, point, options)
 
 
 def _mount_bind(root: Root, point: MountPoint, options: MountOptions, trees: Trees) -> None:
@@ -97,24 +101,22 @@ def _set_own(tree: int, options: MountOptions) -> None:
         )  # fmt: skip
 
 
-def _mount_filesystem(root: Root, point: MountPoint, options: MountOptions) -> None:
+def _mount_filesystem(root: Root, point: MountPoint, options: MountOptions) -> int:
     data = [option for option in options.data if _mapped(root, option)]
     like = point.type == "tmpfs" and not any(each.startswith("mode=") for each in data) and root.has(point.destination)
     target = root.mount_target(point, folder=True)
-    covered = -1
     try:
         if point.type in ("proc", "sysfs") and not root.is_itself(target, point.destination):
             raise OSError(errno.ELOOP, "a link in the image", point.destination)
         if like:
             data.append(f"mode={stat.S_IMODE(os.fstat(target).st_mode):o}")
-        if root.spec.mount_label and point.type not in _UNLABELLED:
-            data.append(f'context="{root.spec.mount_label}"')
-        if options.copy_up:
-            covered = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=target)
-        flags = options.flags & ~mounts.FLAGS["ro"] if filled_first(point) else options.flags
-        mounts.mount(point.source or point.type, f"/proc/self/fd/{target}", point.type, flags, ",".join(data))
-        if options.copy_up:
-            _fill(root, point, covered)
+        label = "" if point.type in _UNLABELLED else root.spec.mount_label
+        later = filled_first(point)
+        if later or options.copy_up or options.propagation or options.all_on or options.all_off:
+            data += [f"context={label}"] if label else []
+            return _mount_by_descriptor(point, options, data, target, later=later)
+        data += [f'context="{label}"'] if label else []  # which has commas
+        mounts.mount(point.source or point.type, f"/proc/self/fd/{target}", point.type, options.flags, ",".join(data))
     except PermissionError:
         # Only the owner of a network (or IPC) namespace mounts its sysfs (or mqueue); others get the host's view.
         shown = _SHOWN.get(point.type, "")
@@ -123,18 +125,38 @@ def _mount_filesystem(root: Root, point: MountPoint, options: MountOptions) -> N
         bind(shown, target)
     finally:
         os.close(target)
-        if covered >= 0:
-            os.close(covered)
+    return -1
 
 
-def _fill(root: Root, point: MountPoint, covered: int) -> None:
-    """Copy what a tmpfs covers into it."""
+def _mount_by_descriptor(point: MountPoint, options: MountOptions, data: list[str], target: int, *, later: bool) -> int:
+    """Make a mount that more is done to than mounting; return its descriptor where it is read-only `later`."""
+    on, flags = options.on, options.flags
+    if later:
+        on, flags = on & ~_READ_ONLY, flags & ~mounts.FLAGS["ro"]
+    tree = mounts.new_tree(point.type, point.source or point.type, data, flags=flags, on=on)
+    try:
+        if options.copy_up:
+            _copy_up(target, tree)
+        mounts.attach(tree, target)
+        _set(tree, mount_options.only_recursive(options))
+        if later:
+            kept, tree = tree, -1
+            return kept
+    finally:
+        if tree >= 0:
+            os.close(tree)
+    return -1
+
+
+def _copy_up(target: int, tree: int) -> None:
+    """Copy what a tmpfs will cover into it."""
     from moby_runtime.native.copyup import copy_up
 
-    fresh = root.open(point.destination, os.O_RDONLY | os.O_DIRECTORY)
+    covered, fresh = (os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=each) for each in (target, tree))
     try:
         copy_up(covered, fresh)
     finally:
+        os.close(covered)
         os.close(fresh)
 
 
@@ -144,10 +166,9 @@ def filled_first(point: MountPoint) -> bool:
     return asked and bool(mount_options.parse(point.options).on & _READ_ONLY)
 
 
-def make_readonly(root: Root, point: MountPoint) -> None:
-    """Make a mount read-only that has been written to until now."""
+def make_readonly(fd: int, point: MountPoint) -> None:
+    """Make a mount read-only that has been written to until now, and close its descriptor."""
     with doing(f"make {point.destination} read-only", point.where):
-        fd = root.open(point.destination)
         try:
             mounts.set_attributes(fd, on=_READ_ONLY)
         finally:
@@ -160,17 +181,6 @@ def _mapped(root: Root, option: str) -> bool:
         return True
     group = int(option.removeprefix("gid="))
     return any(each.inside <= group < each.inside + each.size for each in root.spec.gid_mappings)
-
-
-def _finish(root: Root, point: MountPoint, options: MountOptions) -> None:
-    """Set what mount(2) doesn't of a mount that is attached."""
-    if not (options.propagation or options.all_on or options.all_off):
-        return
-    fd = root.open(point.destination)
-    try:
-        _set(fd, mount_options.only_recursive(options))
-    finally:
-        os.close(fd)
 
 
 def _mount_cgroups(root: Root, point: MountPoint, options: MountOptions, cgroups: tuple[str, ...]) -> None:
@@ -188,21 +198,28 @@ def _mount_cgroups(root: Root, point: MountPoint, options: MountOptions, cgroups
         folders = {_tree_name(folder): folder for folder in cgroups}
         if list(folders) == ["cgroup"]:
             _bind_cgroup(folders["cgroup"], target, options)
-            return
-        mounts.mount("tmpfs", f"/proc/self/fd/{target}", "tmpfs", options.flags & ~1, "mode=755")
+        else:
+            _bind_cgroups(folders, target, options)
     finally:
         os.close(target)
-    for name, folder in folders.items():
-        each = root.target(f"{point.destination}/{name}", folder=True)
-        try:
-            _bind_cgroup(folder, each, options)
-        finally:
-            os.close(each)
-    fd = root.open(point.destination)
+
+
+def _bind_cgroups(folders: Mapping[str, str], target: int, options: MountOptions) -> None:
+    """Show groups in several trees, each by its name in a folder of their own."""
+    flags = options.flags & ~mounts.FLAGS["ro"]
+    tree = mounts.new_tree("tmpfs", "tmpfs", ["mode=755"], flags=flags, on=options.on & ~_READ_ONLY)
     try:
-        mounts.set_attributes(fd, on=options.on, off=options.off)
+        mounts.attach(tree, target)
+        for name, folder in folders.items():
+            os.mkdir(name, 0o755, dir_fd=tree)
+            each = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tree)
+            try:
+                _bind_cgroup(folder, each, options)
+            finally:
+                os.close(each)
+        _set(tree, options)
     finally:
-        os.close(fd)
+        os.close(tree)
 
 
 def _caller_groups() -> tuple[str, ...]:
@@ -224,5 +241,6 @@ def _bind_cgroup(folder: str, target: int, options: MountOptions) -> None:
     try:
         mounts.set_attributes(tree, on=options.on, off=options.off)
         mounts.attach(tree, target)
+        _set(tree, mount_options.only_recursive(options))
     finally:
         os.close(tree)

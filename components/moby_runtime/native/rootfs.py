@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from moby_runtime.native.sources import Trees
-    from moby_runtime.native.values import Spec
+    from moby_runtime.native.values import MountPoint, Spec
 
 __all__ = ["build", "mount_root"]
 
@@ -50,8 +50,13 @@ def build(root: Root, cgroups: tuple[str, ...], trees: Trees, *, terminal: int =
     end becomes 0, 1 and 2, and /dev/console.
     """
     spec = root.spec
+    later: list[tuple[int, MountPoint]] = []
     for point in spec.mounts:
-        mount_points.mount(root, point, cgroups, trees)
+        if mount_options.parse(point.options).remount:
+            later = [each for each in later if each[1].destination != point.destination]  # which says what it is now
+        fd = mount_points.mount(root, point, cgroups, trees)
+        if fd >= 0:
+            later.append((fd, point))
     if terminal >= 0:
         from moby_runtime.native import console
 
@@ -62,10 +67,8 @@ def build(root: Root, cgroups: tuple[str, ...], trees: Trees, *, terminal: int =
         masks.make_readonly(root, path)
     for path in spec.masked:
         masks.mask(root, path)
-    places = [point.destination for point in spec.mounts]
-    for index, point in enumerate(spec.mounts):
-        if mount_points.filled_first(point) and point.destination not in places[index + 1 :]:
-            mount_points.make_readonly(root, point)
+    for fd, point in later:
+        mount_points.make_readonly(fd, point)
 
 
 def _privatise_above(folder: str) -> None:
