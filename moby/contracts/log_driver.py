@@ -1,8 +1,9 @@
 """The kind `log-driver`: takes what containers write and, where it can, gives it back.
 
 A driver is called in processes that do nothing else: writers where `LogDriver.waits` is true, and those of a log's mode
-`non-blocking`, each have one of their own, so that a slow sink stops nobody else; all other writers are called by the supervisor's only thread, and may wait
-for nothing but a local disk. Readers have a process of their own, cloned for the call.
+`non-blocking`, each have one of their own, so that a slow sink stops nobody else; all other writers are called by the
+supervisor's only thread, and may wait for nothing but a local disk. Readers have a process of their own, cloned for the
+call.
 """
 
 from collections.abc import Iterator, Mapping
