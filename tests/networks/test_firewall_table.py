@@ -231,6 +231,17 @@ def test_without_the_power_it_is_said(unprivileged, log):
     unprivileged(open_it)
 
 
+def test_table_that_nobody_owned_is_replaced_by_one_that_is_owned(host, log):
+    run("nft", "-f", "-", stdin="table inet moby-mine { set other { type ipv4_addr; }; }")
+    firewall = Firewall("mine", log)
+    firewall.open()
+    assert listed() == fresh([], [])
+    firewall.keep([BRIDGE], PORTS)
+    run("nft", "flush", "ruleset")
+    assert listed() == fresh([BRIDGE], PORTS)
+    firewall.close()
+
+
 @pytest.fixture
 def older(host, log):
     """A firewall on a kernel that doesn't know owners of tables."""
@@ -270,16 +281,6 @@ def test_what_others_take_away_is_put_back(older, log, taking):
     assert log.said[0] == "somebody changed the table moby-mine of nftables; it is put back"
     older.publish([port(99)])
     stands_again([BRIDGE], [*PORTS, port(99)])
-
-
-def test_table_that_was_made_without_an_owner_is_taken_as_it_is(host, log):
-    run("nft", "add", "table", "inet", "moby-mine")
-    firewall = Firewall("mine", log)
-    firewall.open()
-    firewall.keep([BRIDGE], PORTS)
-    run("nft", "flush", "ruleset")
-    stands_again([BRIDGE], PORTS)
-    firewall.close()
 
 
 def test_own_changes_are_not_put_back(older, log):

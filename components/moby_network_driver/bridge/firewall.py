@@ -18,7 +18,7 @@ from moby_network_driver.bridge.watch import Watch
 __all__ = ["Bridge", "Firewall", "Publication"]
 
 _UNKNOWN_FLAGS = (errno.EOPNOTSUPP, errno.EINVAL)
-"""What kernels before 6.9 say, and before 5.12; also this one, of a table that was made without."""
+"""What kernels before 6.9 say, and before 5.12; also newer ones, of a table that was made without."""
 _ROUTE_LOCALNET = "/proc/sys/net/ipv4/conf/{}/route_localnet"
 _LASTING = ("udp", "sctp")
 """Whose connections the kernel takes for the same ones, whoever answers; a new one of TCP is seen as such."""
@@ -34,7 +34,6 @@ class Firewall:
     def __init__(self, key: str, log: Log, *, flags: int = OWNER | PERSIST) -> None:
         self._log = log
         self._name = f"moby-{key}"
-        self._flags = flags
         self._rules = Ruleset(self._name, flags)
         self._bridges: dict[str, Bridge] = {}
         self._ports: dict[tuple[str, str, int], Publication] = {}
@@ -59,14 +58,20 @@ class Firewall:
 
     def _take(self) -> None:
         assert self._nftables
-        try:
-            self._nftables.commit([Add(self._rules.table)])
-        except Refused as error:
-            if error.errno not in _UNKNOWN_FLAGS:
-                raise self._unfit(error) from error
-            self._rules = Ruleset(self._name)
-            self._commit([Add(self._rules.table)])
-            self._watch = Watch(self._rules.table, self._nftables.port, self._put_back, self._log)
+        owned, plain = self._rules.table, Ruleset(self._name)
+        # One that nobody ever owned can't be taken over, but one in its place can be owned.
+        replace: list[Add | Delete] = [Add(plain.table), Delete(plain.table), Add(owned)]
+        for attempt in (replace[2:], replace):
+            try:
+                self._nftables.commit(attempt)
+            except Refused as error:
+                if error.errno not in _UNKNOWN_FLAGS:
+                    raise self._unfit(error) from error
+            else:
+                return
+        self._rules = plain
+        self._commit([Add(plain.table)])
+        self._watch = Watch(plain.table, self._nftables.port, self._put_back, self._log)
 
     def close(self) -> None:
         """Let go of the table, which stays."""
