@@ -81,7 +81,7 @@ def test_ages(seconds, text):
 def test_sizes_and_ports():
     assert [words.size(each) for each in (0, 999, 1000, 1234567, 5 * 10**9)] == ["0B", "999B", "1kB", "1.23MB", "5GB"]
     published = {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}
-    assert words.ports([{"PrivatePort": 90, "Type": "udp"}, published]) == "0.0.0.0:8080->80/tcp, 90/udp"
+    assert words.ports([{"PrivatePort": 90, "Type": "udp"}, published]) == "90/udp, 0.0.0.0:8080->80/tcp"
 
 
 def body(*given):

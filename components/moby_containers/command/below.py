@@ -1,13 +1,13 @@
-"""What verbs with verbs below them share: which one is meant, and how a prune asks and tells."""
+"""What verbs with verbs below them share: which one is meant, how lists are shown, and how a prune asks and tells."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moby_containers.command import words
+from moby_containers.command import template, words
 from moby_containers.command.verb import Parser, say
 
-__all__ = ["below", "confirmed", "pruned", "pruning"]
+__all__ = ["below", "confirmed", "labels", "listed", "listing", "pruned", "pruning"]
 
 
 def below(parser: Parser, arguments: Sequence[str], verbs: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -20,6 +20,27 @@ def below(parser: Parser, arguments: Sequence[str], verbs: Sequence[str]) -> tup
         parser.exit(2, f"{usage}{parser.prog}: {arguments[0]!r} is none of them\n")
     parser.prog = f"{parser.prog} {arguments[0]}"
     return arguments[0], arguments[1:]
+
+
+def listing(parser: Parser, arguments: Sequence[str]) -> Any:
+    """Read the command line of a list."""
+    parser.add_argument("-f", "--filter", action="append", default=[])
+    parser.add_argument("-q", "--quiet", action="store_true")
+    parser.add_argument("--no-trunc", action="store_true")
+    parser.add_argument("--format", default="")
+    return parser.parse_args(arguments)
+
+
+def listed(rows: Sequence[Mapping[str, Any]], asked: Any, columns: Mapping[str, str], key: str) -> int:
+    """Print a list as it was asked for: as a table, by a template, or what one is known by alone."""
+    for line in [row[key] for row in rows] if asked.quiet else template.shown(rows, asked.format, columns):
+        say(line)
+    return 0
+
+
+def labels(found: Mapping[str, Any]) -> str:
+    """Return labels as a list shows them."""
+    return ",".join(f"{key}={value}" for key, value in sorted((found.get("Labels") or {}).items()))
 
 
 def pruning(parser: Parser, arguments: Sequence[str], warning: str, **more: Any) -> Any:

@@ -1,15 +1,15 @@
-"""Verbs with verbs below them: volume, network, container."""
+"""Verbs with verbs below them: volume, container."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from moby_containers.command import options, template
-from moby_containers.command.below import below, pruned, pruning
+from moby_containers.command import options
+from moby_containers.command.below import below, labels, listed, listing, pruned, pruning
 from moby_containers.command.client import Client, query
 from moby_containers.command.looking import filters, show
 from moby_containers.command.verb import _MODULES, Parser, do, each, say
 
-__all__ = ["container", "network", "volume", "volume_row"]
+__all__ = ["container", "volume", "volume_row"]
 
 _ALIASES = {"ls": "ps", "list": "ps"}
 _OTHERS = ("container", "network", "volume", "info", "events", "system")
@@ -37,7 +37,7 @@ def volume(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     if verb == "create":
         return _create_volume(client, parser, rest)
     if verb in ("ls", "list"):
-        return _list(client, parser, rest, "/volumes")
+        return _list(client, parser, rest)
     if verb == "inspect":
         parser.add_argument("-f", "--format", default="")
         parser.add_argument("names", nargs="+", metavar="VOLUME")
@@ -74,52 +74,17 @@ def _create_volume(client: Client, parser: Parser, arguments: Sequence[str]) -> 
     return 0
 
 
-def network(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
-    """Look at networks."""
-    verb, rest = below(parser, arguments, ("inspect", "ls", "list"))
-    if verb in ("ls", "list"):
-        return _list(client, parser, rest, "/networks")
-    parser.add_argument("-f", "--format", default="")
-    parser.add_argument("names", nargs="+", metavar="NETWORK")
-    asked = parser.parse_args(rest)
-    return show(asked.names, lambda name: client.get(f"/networks/{name}"), asked.format)
-
-
-def _list(client: Client, parser: Parser, arguments: Sequence[str], path: str) -> int:
-    parser.add_argument("-f", "--filter", action="append", default=[])
-    parser.add_argument("-q", "--quiet", action="store_true")
-    parser.add_argument("--no-trunc", action="store_true")
-    parser.add_argument("--format", default="")
-    asked = parser.parse_args(arguments)
-    found = client.get(f"{path}{query(filters=filters(asked.filter))}")
-    if path == "/volumes":
-        rows = [volume_row(each) for each in sorted(found["Volumes"] or (), key=lambda each: str(each["Name"]))]
-        columns, key = {"Driver": "DRIVER", "Name": "VOLUME NAME"}, "Name"
-    else:
-        rows = [_network_row(each, whole=asked.no_trunc) for each in sorted(found, key=lambda each: str(each["Name"]))]
-        columns, key = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}, "ID"
-    for line in [row[key] for row in rows] if asked.quiet else template.shown(rows, asked.format, columns):
-        say(line)
-    return 0
-
-
-def _labels(found: Any) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted((found.get("Labels") or {}).items()))
+def _list(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
+    asked = listing(parser, arguments)
+    found = client.get(f"/volumes{query(filters=filters(asked.filter))}")["Volumes"]
+    rows = [volume_row(each) for each in sorted(found or (), key=lambda each: str(each["Name"]))]
+    return listed(rows, asked, {"Driver": "DRIVER", "Name": "VOLUME NAME"}, "Name")
 
 
 def volume_row(found: Any) -> dict[str, Any]:
     """Return what is listed of a volume, as docker words it."""
     return {
-        "Availability": "N/A", "Driver": found["Driver"], "Group": "N/A", "Labels": _labels(found), "Links": "N/A",
+        "Availability": "N/A", "Driver": found["Driver"], "Group": "N/A", "Labels": labels(found), "Links": "N/A",
         "Mountpoint": found["Mountpoint"], "Name": found["Name"], "Scope": found["Scope"], "Size": "N/A",
         "Status": "N/A",
-    }  # fmt: skip
-
-
-def _network_row(found: Any, *, whole: bool) -> dict[str, Any]:
-    return {
-        "CreatedAt": found["Created"], "Driver": found["Driver"], "ID": found["Id"] if whole else found["Id"][:12],
-        "IPv6": "true" if found.get("EnableIPv6") else "false",
-        "Internal": "true" if found.get("Internal") else "false", "Labels": _labels(found), "Name": found["Name"],
-        "Scope": found["Scope"],
     }  # fmt: skip

@@ -54,8 +54,14 @@ def duration(text: str) -> int:
     return round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
 
 
+_WITHOUT_NAMES = ("", "default", "bridge", "none", "host")
+"""Networks on which nobody is found by name."""
+_PUBLISH = re.compile(
+    r"(?:(?:(?P<address>[\d.]+|\[[\da-f:]+\]):)?(?P<outside>(?:\d+(?:-\d+)?)?):)?"
+    r"(?P<inside>\d+(?:-\d+)?)(?:/(?P<protocol>tcp|udp|sctp))?"
+)
 _TEXTS = (
-    ("--name",), ("-w", "--workdir"), ("-u", "--user"), ("-h", "--hostname"), ("--domainname",), ("--network", "--net"),
+    ("--name",), ("-w", "--workdir"), ("-u", "--user"), ("-h", "--hostname"), ("--domainname",),
     ("--cpuset-cpus",), ("--cpuset-mems",), ("--stop-signal",), ("--runtime",), ("--log-driver",), ("--pid",),
     ("--ipc",), ("--uts",), ("--userns",), ("--cgroupns",), ("--cgroup-parent",), ("--platform",), ("--health-cmd",),
     ("--volume-driver",), ("--ip",), ("--ip6",), ("--mac-address",), ("--cidfile",),
@@ -65,6 +71,7 @@ _LISTS = (
     ("-l", "--label"), ("-p", "--publish"), ("--expose",), ("--cap-add",), ("--cap-drop",), ("--security-opt",),
     ("--group-add",), ("--device",), ("--ulimit",), ("--sysctl",), ("--add-host",), ("--dns",), ("--dns-search",),
     ("--dns-option",), ("--log-opt",), ("--annotation",), ("--storage-opt",), ("--network-alias",),
+    ("--network", "--net"), ("--link",), ("--link-local-ip",),
 )  # fmt: skip
 _FLAGS = (
     ("-i", "--interactive"), ("-t", "--tty"), ("--rm",), ("-P", "--publish-all"), ("--oom-kill-disable",),
@@ -146,7 +153,8 @@ def _host(asked: argparse.Namespace) -> dict[str, Any]:
         "Tmpfs": {each.partition(":")[0]: each.partition(":")[2] for each in asked.tmpfs} or None,
         "VolumesFrom": asked.volumes_from or None,
         "VolumeDriver": asked.volume_driver,
-        "NetworkMode": asked.network or "default",
+        "NetworkMode": _first(asked),
+        "Links": (asked.link or None) if _first(asked) in _WITHOUT_NAMES else None,
         "RestartPolicy": policy,
         "AutoRemove": asked.rm,
         "PublishAllPorts": asked.publish_all,
@@ -199,15 +207,59 @@ def restart(text: str) -> dict[str, Any]:
     return {"Name": name or "no", "MaximumRetryCount": int(retries or 0)}
 
 
+def _first(asked: argparse.Namespace) -> str:
+    """Return the network that a container begins on."""
+    return str(_network(asked.network[0])["name"]) if asked.network else "default"
+
+
+def _network(text: str) -> dict[str, Any]:
+    """Return a network's name and what is wanted of it, given `NAME` or `name=NAME,alias=A,ip=10.0.0.9,...`."""
+    if "=" not in text:
+        return {"name": text}
+    found: dict[str, Any] = {}
+    for each in text.split(","):
+        key, _, value = each.partition("=")
+        match key.lower():
+            case "name" | "ip" | "ip6" | "mac-address" | "gw-priority":
+                found[key.lower()] = value
+            case "alias" | "link-local-ip" | "driver-opt":
+                found.setdefault(key.lower(), []).append(each.partition("=")[2])
+            case _:
+                raise Invalid(f"invalid field key {key}")
+    if not found.get("name"):
+        raise Invalid("network name/id is not specified")
+    return found
+
+
 def _networking(asked: argparse.Namespace) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    if asked.ip or asked.ip6:
-        config["IPAMConfig"] = {"IPv4Address": asked.ip, "IPv6Address": asked.ip6}
-    if asked.network_alias:
-        config["Aliases"] = asked.network_alias
-    if asked.mac_address:
-        config["MacAddress"] = asked.mac_address
-    return {"EndpointsConfig": {asked.network or "default": config}} if config else {}
+    """Return how it wants to be on each network; what is asked for beside them is the first one's."""
+    networks = [_network(each) for each in asked.network] or [{"name": "default"}]
+    first = networks[0]
+    for key, value in (("ip", asked.ip), ("ip6", asked.ip6), ("mac-address", asked.mac_address)):
+        if value:
+            first.setdefault(key, value)
+    first["alias"] = [*first.get("alias", ()), *asked.network_alias]
+    first["link-local-ip"] = [*first.get("link-local-ip", ()), *asked.link_local_ip]
+    user_defined = first["name"] not in _WITHOUT_NAMES and not first["name"].startswith("container:")
+    if first["alias"] and not user_defined:
+        raise Invalid("network-scoped aliases are only supported for user-defined networks")
+    first["links"] = asked.link if user_defined else []
+    found = {each["name"]: _endpoint(each) for each in networks}
+    return {"EndpointsConfig": found} if len(found) > 1 or any(found.values()) else {}
+
+
+def _endpoint(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    addresses = {"IPv4Address": wanted.get("ip"), "IPv6Address": wanted.get("ip6")}
+    addresses["LinkLocalIPs"] = wanted.get("link-local-ip")
+    config = {
+        "IPAMConfig": {key: value for key, value in addresses.items() if value},
+        "Aliases": wanted.get("alias"),
+        "Links": wanted.get("links"),
+        "MacAddress": wanted.get("mac-address"),
+        "DriverOpts": pairs(wanted.get("driver-opt", ())),
+        "GwPriority": int(wanted.get("gw-priority") or 0),
+    }
+    return {key: value for key, value in config.items() if value}
 
 
 def _health(asked: argparse.Namespace) -> dict[str, Any] | None:
@@ -311,10 +363,38 @@ def _ports(asked: argparse.Namespace) -> tuple[Mapping[str, Any] | None, Mapping
     exposed: dict[str, Any] = {(each if "/" in each else f"{each}/tcp"): {} for each in asked.expose}
     bindings: dict[str, list[dict[str, str]]] = {}
     for each in asked.publish:
-        match = re.fullmatch(r"(?:(?:([\d.]+|\[[\da-f:]+\]):)?(\d*):)?(\d+)(?:/(tcp|udp|sctp))?", each)
-        if match is None:
-            raise Invalid(f"invalid publish opts format (should be name=value but got '{each}')")
-        inside = f"{match[3]}/{match[4] or 'tcp'}"
-        exposed[inside] = {}
-        bindings.setdefault(inside, []).append({"HostIp": (match[1] or "").strip("[]"), "HostPort": match[2] or ""})
+        for address, outside, inside in _published(each):
+            exposed[inside] = {}
+            bindings.setdefault(inside, []).append({"HostIp": address, "HostPort": outside})
     return exposed or None, bindings or None
+
+
+def _published(text: str) -> list[tuple[str, str, str]]:
+    """Return addresses and ports of the host, and ports of the container, given `[[ADDRESS:]PORT:]PORT[/PROTOCOL]`.
+
+    Each PORT may be a range; where the container's is one port, the host's range is what to choose from.
+    """
+    match = _PUBLISH.fullmatch(text)
+    if match is None:
+        raise Invalid(f"invalid publish opts format (should be name=value but got '{text}')")
+    address, protocol = (match["address"] or "").strip("[]"), match["protocol"] or "tcp"
+    inside, outside = _range(match["inside"], "containerPort"), _range(match["outside"] or "", "hostPort")
+    if not outside:
+        return [(address, "", f"{each}/{protocol}") for each in inside]
+    if len(inside) == 1 and len(outside) > 1:
+        return [(address, match["outside"], f"{inside[0]}/{protocol}")]
+    if len(inside) != len(outside):
+        raise Invalid(
+            f"Invalid ranges specified for container and host Ports: {match['inside']} and {match['outside']}"
+        )
+    return [(address, str(ours), f"{each}/{protocol}") for ours, each in zip(outside, inside, strict=True)]
+
+
+def _range(text: str, what: str) -> list[int]:
+    if not text:
+        return []
+    first, _, last = text.partition("-")
+    numbers = range(int(first), int(last or first) + 1)
+    if not numbers or numbers[-1] > 65535:
+        raise Invalid(f"Invalid {what}: {text}")
+    return list(numbers)

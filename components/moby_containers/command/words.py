@@ -58,9 +58,29 @@ def moment_ns(text: str) -> int:
 
 
 def ports(found: Sequence[Any]) -> str:
-    """Return published and exposed ports, sorted: `0.0.0.0:80->8080/tcp, 9000/tcp`."""
-    said = []
-    for each in sorted(found, key=lambda each: (each["PrivatePort"], each.get("Type", ""), each.get("IP", ""))):
-        inside = f"{each['PrivatePort']}/{each.get('Type', 'tcp')}"
-        said.append(f"{each.get('IP', '')}:{each['PublicPort']}->{inside}" if each.get("PublicPort") else inside)
-    return ", ".join(said)
+    """Return published and exposed ports: those with the same number outside as ranges, then those with another.
+
+    `80-81/tcp, 0.0.0.0:6000-6001->6000-6001/tcp, 0.0.0.0:8080->80/tcp`.
+    """
+    ranges: dict[tuple[str, str], tuple[int, int]] = {}
+    said, others = [], []
+    for each in sorted(found, key=_port_order):
+        address, protocol, inside = each.get("IP", ""), each.get("Type", "tcp"), each["PrivatePort"]
+        if address and each.get("PublicPort", 0) != inside:
+            others.append(f"{address}:{each['PublicPort']}->{inside}/{protocol}")
+            continue
+        first, last = ranges.get((address, protocol), (inside, inside - 1))
+        if last + 1 != inside:
+            said.append(_port_range(address, protocol, first, last))
+            first = inside
+        ranges[address, protocol] = (first, inside)
+    return ", ".join([*said, *(_port_range(*key, *ends) for key, ends in ranges.items()), *others])
+
+
+def _port_order(port: Any) -> tuple[int, str, int, str]:
+    return port["PrivatePort"], port.get("IP", ""), port.get("PublicPort", 0), port.get("Type", "")
+
+
+def _port_range(address: str, protocol: str, first: int, last: int) -> str:
+    numbers = str(first) if first == last else f"{first}-{last}"
+    return f"{address}:{numbers}->{numbers}/{protocol}" if address else f"{numbers}/{protocol}"

@@ -5,11 +5,10 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from attrs import asdict
-
 from moby.contracts.ipam import Pool
 from moby.contracts.metadata import Metadata
 from moby.errors import Conflict, Invalid, NotFound
+from moby.values import asdict
 from moby_ipam.default import subnets
 from moby_ipam.default.subnets import Address, Block, Network
 

@@ -4,10 +4,11 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.ipam import Pool
 from moby.errors import Conflict, Invalid
+from moby.values import evolve
 
 __all__ = [
     "Address",

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from attrs import evolve
-
 from moby.contracts.discovery import PortRequest
 from moby.contracts.network_driver import Attachment, Link, Port
 from moby.contracts.networks import Endpoint, EndpointConfig, SandboxConfig
 from moby.errors import Conflict
+from moby.values import evolve
 from moby_networks.registry import ways
 from moby_networks.registry.checks import is_exclusive
 from moby_networks.registry.context import Context, Failures
@@ -21,6 +20,8 @@ from moby_networks.registry.records import Joined, Known, Place
 __all__ = ["Joining"]
 
 _HOST = "host"
+_INTERFACE_NAME = "com.docker.network.endpoint.ifname"
+"""The option of an endpoint that names its interface, as docker has it."""
 
 
 class Joining:
@@ -110,7 +111,7 @@ class Joining:
         attachment = Attachment(
             id=endpoint_id,
             container_id=joined.container_id,
-            interface=f"eth{joined.interfaces}",
+            interface=config.driver_options.get(_INTERFACE_NAME) or f"eth{joined.interfaces}",
             addresses=addresses,
             mac_address=config.mac_address,
             link_local=config.link_local_ips,

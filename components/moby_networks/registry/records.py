@@ -13,6 +13,7 @@ from moby.contracts.ipam import Pool
 from moby.contracts.metadata import Metadata
 from moby.contracts.network_driver import Attachment, Port, Segment
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, SandboxConfig
+from moby.values import asdict
 
 __all__ = ["Joined", "Known", "Place", "Records"]
 
@@ -102,7 +103,7 @@ class Records:
     def put(self, known: Known) -> None:
         """Store a network, without who is on it."""
         document = {key: value for key, value in attrs.asdict(known.network).items() if key not in _NOT_KEPT}
-        pools = [attrs.asdict(each) for each in known.pools]
+        pools = [asdict(each) for each in known.pools]
         self._networks.put(known.network.id, document | {"pools": pools, "asked": list(known.asked)})
 
     def delete(self, network_id: str) -> None:

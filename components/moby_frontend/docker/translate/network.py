@@ -86,6 +86,7 @@ def show_endpoint(endpoint: Endpoint, version: Version) -> dict[str, Any]:
     asked["MacAddress"] = endpoint.mac_address or asked["MacAddress"]
     if version < (1, 48):
         del asked["GwPriority"]
+    last: dict[str, Any] = {key: asked.pop(key) for key in ("DriverOpts", "GwPriority") if key in asked}
     return asked | {
         "NetworkID": endpoint.network_id,
         "EndpointID": endpoint.endpoint_id,
@@ -95,6 +96,7 @@ def show_endpoint(endpoint: Endpoint, version: Version) -> dict[str, Any]:
         "IPv6Gateway": endpoint.ipv6_gateway,
         "GlobalIPv6Address": endpoint.ipv6_address,
         "GlobalIPv6PrefixLen": endpoint.ipv6_prefix,
+        **last,
         "DNSNames": list(endpoint.dns_names) or None,
     }
 
@@ -152,7 +154,7 @@ def _published(container: Container) -> dict[str, Any]:
         name = f"{each.container_port}/{each.protocol}"
         binding = {"HostIp": each.host_address, "HostPort": str(each.host_port)}
         found[name] = [*(found.get(name) or ()), binding]
-    return found
+    return dict(sorted(found.items()))
 
 
 def show_ports(container: Container) -> list[dict[str, Any]]:
