@@ -5,6 +5,8 @@ from runtime.commands import maker, without_hybrid
 
 from moby.testing.runtime import MakeRuntime, RuntimeSuite
 
+pytestmark = pytest.mark.slow
+
 
 class TestRunc(RuntimeSuite):
     @pytest.fixture

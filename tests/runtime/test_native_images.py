@@ -249,6 +249,29 @@ class TestImages(Images):
             self.restored(boxes, bundle, image)
         assert boxes.runtime.list() == ()
 
+    @pytest.mark.parametrize(
+        "name", ["device:/../etc", "root:/../../../../etc", "mount:0:/../../etc", "cgroup:/etc", "etc"]
+    )
+    def test_an_image_shows_no_folder_of_the_host(self, boxes: Boxes, name: str) -> None:
+        """CVE-2024-8676: what a restored container sees of the host was what the image said, not the bundle."""
+        volume = boxes.bundles.folder / "volume"
+        volume.mkdir()
+        more = {"destination": "/vol", "source": str(volume), "options": ["bind"]}
+        box = self.counting(boxes, {"mounts": [*boxes.config("true")["mounts"], more]})
+        image = self.written(boxes, box)
+        listed = image / "moby.json"
+        data = json.loads(listed.read_text())
+        data["mounts"]["/vol"] = name
+        listed.write_text(json.dumps(data))
+        with pytest.raises(Corrupt, match="which the bundle lacks"):
+            self.restored(boxes, box.bundle, image)
+        del data["mounts"]["/vol"]
+        data["mounts"]["/other"] = "device:/null"
+        listed.write_text(json.dumps(data))
+        with pytest.raises(HostUnfit, match="mnt: "):
+            self.restored(boxes, box.bundle, image)
+        assert boxes.runtime.list() == ()
+
     def test_it_needs_criu(self, boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
         box = boxes.sleeping()
         monkeypatch.setenv("PATH", "/nowhere")

@@ -12,6 +12,9 @@ __all__ = ["check", "find_criu", "reason", "writing"]
 _MAGIC = (0x58313116).to_bytes(4, "little")
 """What the first of its images begins with (criu, criu/include/magic.h, INVENTORY_MAGIC)."""
 
+_AFTERWARDS = ("FAILED", "cgroupd: recv req error")
+"""What it logs of any failure, after the one error that matters."""
+
 
 def find_criu() -> str:
     """Return where CRIU is; HostUnfit names its package."""
@@ -54,6 +57,6 @@ def reason(work: Path) -> str:
     for log in sorted(work.glob("*.log")):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         for line in reversed(lines):
-            if "Error (" in line and "FAILED" not in line:
+            if "Error (" in line and not any(each in line for each in _AFTERWARDS):
                 return line.partition("): ")[2].strip() or line
     return ""
