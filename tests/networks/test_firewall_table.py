@@ -327,7 +327,7 @@ def test_drop_of_iptables_is_told_with_the_rules_that_help(firewall, traffic, lo
     assert not traffic(ABSENT_S)
     (said,) = log.said
     assert said.startswith(
-        "the policy DROP of iptables's chain FORWARD drops what containers send and get, unless you add: "
+        "the policy DROP of iptables's chain FORWARD drops what containers send and get, unless a rule accepts it, as: "
     )
     assert "also to each other" not in said
     add(said)
@@ -339,7 +339,7 @@ def test_drop_of_iptables_is_told_with_the_rules_that_help(firewall, traffic, lo
 
 def add(said):
     """Add the rules that a warning names."""
-    for each in said.partition(" unless you add: ")[2].split("; "):
+    for each in said.partition(" as: ")[2].split("; "):
         command, *args = shlex.split(each)
         run({"iptables": "iptables-nft", "ip6tables": "ip6tables-nft"}.get(command, command), *args, peers="iptables")
 
@@ -427,7 +427,7 @@ def test_firewalld_is_told_of_the_bridge(firewall, log):
     run("nft", "-f", "-", stdin=f"table inet firewalld {{ {chain}; }}")
     firewall.add(BRIDGE)
     assert log.said == [
-        "firewalld drops what containers send and get, unless you add: firewall-cmd --zone=trusted --add-interface=one"
+        "firewalld drops what containers send and get, unless a rule accepts it, as: firewall-cmd --zone=trusted --add-interface=one"
     ]
 
 
@@ -439,7 +439,10 @@ def test_what_stays_on_a_bridge_is_told_of_too(log, host):
     try:
         run("iptables-nft", "-P", "FORWARD", "DROP", peers="iptables")
         firewall.add(BRIDGE)
-        assert "also to each other, since net.bridge.bridge-nf-call-iptables is 1, unless you add: " in log.said[0]
+        assert (
+            "also to each other, since net.bridge.bridge-nf-call-iptables is 1, unless a rule accepts it, as: "
+            in log.said[0]
+        )
     finally:
         firewall.close()
         calling.close()

@@ -86,7 +86,7 @@ def test_both_lead_their_ports_once_the_administrator_did_what_is_said(engine, o
         assert rules(engine) == before
         talk(outside, "tcp", HOST, 8081, their_server)
         assert not arrives(outside, "tcp", HOST, 8080, our_server)
-        said = [shlex.split(each) for each in log.said[0].partition(" unless you add: ")[2].split("; ")]
+        said = [shlex.split(each) for each in log.said[0].partition(" as: ")[2].split("; ")]
         for each in said:
             engine.sandbox.run(*each)
         talk(outside, "tcp", HOST, 8080, our_server)
