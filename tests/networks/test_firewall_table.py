@@ -427,7 +427,8 @@ def test_firewalld_is_told_of_the_bridge(firewall, log):
     run("nft", "-f", "-", stdin=f"table inet firewalld {{ {chain}; }}")
     firewall.add(BRIDGE)
     assert log.said == [
-        "firewalld drops what containers send and get, unless a rule accepts it, as: firewall-cmd --zone=trusted --add-interface=one"
+        "firewalld drops what containers send and get, unless a rule accepts it, as: "
+        "firewall-cmd --zone=trusted --add-interface=one"
     ]
 
 

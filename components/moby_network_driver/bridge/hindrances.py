@@ -32,7 +32,8 @@ def hindrances(chains: Sequence[StandingChain], bridges: Sequence[str]) -> Itera
         if hindered:
             names = {each.chain.name for each in beside}
             rules = "; ".join(rule for each in hindered for rule in _rules(chain, names, each))
-            yield f"{_described(chain)} drops what containers send and get{_on_bridges()}, unless a rule accepts it, as: {rules}"
+            what = f"what containers send and get{_on_bridges()}"
+            yield f"{_described(chain)} drops {what}, unless a rule accepts it, as: {rules}"
 
 
 def _drops(chain: Chain) -> bool:
