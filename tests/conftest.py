@@ -14,6 +14,14 @@ for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(_number, _usual)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Have suites against mutants be slow: each runs what failing takes, again and again."""
+    for item in items:
+        if item.path.stem.endswith("_mutants"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def unprivileged():
     """A function that calls another as an ordinary user, with a folder that is that user's."""

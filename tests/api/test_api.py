@@ -72,6 +72,7 @@ class TestResolve:
 
 
 class TestAssemble:
+    @pytest.mark.slow
     def test_a_distribution(self, manifest: Path, tmp_path: Path) -> None:
         made = moby.assemble(manifest, tmp_path / "out", sets=["name=other"])
         assert (made.name, made.folder, made.changed) == ("other", tmp_path / "out/other", True)

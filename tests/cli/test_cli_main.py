@@ -168,6 +168,7 @@ main(["assemble", "quickstart", "-o", sys.argv[1]])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
 def test_a_signal_in_the_middle_leaves_nothing(folder: Path, number: signal.Signals) -> None:
     out = folder / "out"
@@ -191,6 +192,7 @@ class TestDocumentation:
 
     TEXT = (Path(__file__).resolve().parents[2] / "docs/cli.md").read_text()
 
+    @pytest.mark.slow
     def test_its_python_runs(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (code,) = re.findall(r"^```python\n(.*?)^```", self.TEXT, re.MULTILINE | re.DOTALL)
         exec(compile(code.replace("/tmp/engine", str(folder / "engine")), "docs/cli.md", "exec"), {})

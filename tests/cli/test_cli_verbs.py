@@ -212,6 +212,7 @@ def test_a_plugin_without_a_component_of_the_kind(moby) -> None:
 class TestProgress:
     """A person at a terminal sees what is being done; nobody else does."""
 
+    @pytest.mark.slow
     def test_of_assembling(self, moby, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         steps: list[str] = []
 

@@ -15,6 +15,7 @@ class TestOnLocal(ContainersSuite):
         return World(engine.containers, engine.events)
 
 
+@pytest.mark.slow
 class TestOnServed(ContainersSuite):
     """The same with the supervisor in a process of its own, under a keeper."""
 

@@ -179,6 +179,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(JSON)
 def test_any_json_is_a_lock_or_refused(data: Any) -> None:

@@ -69,6 +69,7 @@ class TestWhatIsOpen:
         monkeypatch.setattr(processes, "set_dumpable", lambda on: None)
         assert str(victim.secret) in tried(boxes, OPEN).values()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("how", ["create", "exec", "link", "deep-link"])
     def test_as_a_working_folder(self, boxes: Boxes, victim: Victim, how: str) -> None:
         """CVE-2024-21626, CVE-2026-55686: process.cwd goes by /proc/self/fd, or by a link of the image, to the host."""
@@ -93,6 +94,7 @@ class TestWhatIsOpen:
                     (bundle / "config.json").write_text(json.dumps(data), encoding="utf-8")
                     boxes.create_in(bundle, f"cwd{number}")
 
+    @pytest.mark.slow
     def test_a_working_folder_is_the_hosts_without_care(self, boxes: Boxes, victim: Victim, monkeypatch) -> None:
         def careless(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0) -> int:
             return os.open(path if path.startswith("/proc/self/fd/") else f"/{path}".replace("//", "/"), flags)

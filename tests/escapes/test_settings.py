@@ -164,6 +164,7 @@ def test_lines_and_paths_in_fields(boxes: Boxes, victim: Victim, change: dict[st
     assert victim.seen() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 200, 341, 5000, 70000])
 def test_many_mappings(boxes: Boxes, count: int) -> None:
     """CVE-2021-43784: so many mappings that a 16-bit length of their message runs over."""

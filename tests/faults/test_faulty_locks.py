@@ -10,6 +10,8 @@ import pytest
 from attrs import evolve
 from fault_engine import Engine
 
+pytestmark = pytest.mark.slow
+
 LOCK = "moby-lock.json"
 
 

@@ -9,6 +9,8 @@ from fault_engine import NOBODY, Engine, call
 
 from moby.host import settings
 
+pytestmark = pytest.mark.slow
+
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, and unshare(1) of util-linux"
 )

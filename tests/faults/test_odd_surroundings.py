@@ -14,6 +14,8 @@ from attrs import evolve
 from fault_engine import Engine, call, environment
 from fault_traces import listing
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Any]
 
 

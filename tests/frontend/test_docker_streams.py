@@ -228,6 +228,7 @@ class TestStats:
         assert found["precpu_stats"]["cpu_usage"]["total_usage"] == 0
         assert found["id"] == identity
 
+    @pytest.mark.slow
     def test_twice_and_followed(self, served):
         identity = served.run("sleep", "100")
         found = served.call("GET", f"/containers/{identity}/stats?stream=0").json()

@@ -208,6 +208,7 @@ EXACT = ("Cmd", "Entrypoint")
 
 
 class TestAlgebra:
+    @pytest.mark.slow
     @settings(max_examples=150, deadline=None)
     @given(CREATE)
     def test_what_was_asked_for_is_shown(self, body):
@@ -219,6 +220,7 @@ class TestAlgebra:
         assert endpoints[0] == endpoints[1]
         assert asked == told
 
+    @pytest.mark.slow
     @settings(max_examples=100, deadline=None)
     @given(CREATE)
     def test_what_is_shown_asks_for_the_same(self, body):

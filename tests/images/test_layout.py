@@ -146,6 +146,7 @@ for number in range(10):
 """
 
 
+@pytest.mark.slow
 def test_processes_lose_nothing_of_each_others(state, images):
     running = [subprocess.Popen([sys.executable, "-c", PROCESS, state, str(each)]) for each in range(3)]
     assert [each.wait() for each in running] == [0, 0, 0]

@@ -234,6 +234,7 @@ text = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
+@pytest.mark.slow
 @given(text, st.sampled_from([STDOUT, STDERR]))
 @settings(max_examples=150, deadline=None)
 def test_json_lines_are_dockers(data, stream):
@@ -248,6 +249,7 @@ def test_json_lines_with_attributes_are_dockers():
     assert Encoder(attrs).lines(batch) == slow(batch, more)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(text, st.sampled_from([STDOUT, STDERR]), st.integers(0, 3)), max_size=8), st.integers(1, 5000)
 )
@@ -273,6 +275,7 @@ def test_what_json_file_writes_is_read(chunks, size):
     assert decoder.take_back() == 0
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(text, st.sampled_from([STDOUT, STDERR]), st.integers(0, 3)), max_size=8), st.integers(1, 5000)
 )

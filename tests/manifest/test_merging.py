@@ -250,6 +250,7 @@ def _state(draft: Draft) -> Any:
     return kinds, draft.removed
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(_LAYER, max_size=3), _LAYER)
 def test_laying_a_layer_twice_is_laying_it_once(below: list[dict[str, Any]], layer: dict[str, Any]) -> None:
@@ -260,12 +261,14 @@ def test_laying_a_layer_twice_is_laying_it_once(below: list[dict[str, Any]], lay
         assert _state(twice) == _state(once)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(_LAYER, max_size=3), st.integers(0, 3))
 def test_an_empty_layer_changes_nothing(layers: list[dict[str, Any]], at: int) -> None:
     assert _state(_merged(*layers[:at], {}, *layers[at:])) == _state(_merged(*layers))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(_LAYER, max_size=3), _LAYER, _LAYER)
 def test_layers_of_different_kinds_commute(below: list[Any], one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -285,6 +288,7 @@ _SHAPED = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(_SHAPED, _SHAPED, _SHAPED)
 def test_merging_options_is_associative(one: Any, two: Any, three: Any) -> None:

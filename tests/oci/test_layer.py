@@ -68,6 +68,7 @@ def test_what_is_written_is_read(pairs):
     assert entries(written(*pairs)) == pairs
 
 
+@pytest.mark.slow
 @given(st.lists(FILES, max_size=4))
 def test_the_standard_library_reads_what_is_written(pairs):
     with tarfile.open(fileobj=io.BytesIO(written(*pairs))) as tar:

@@ -51,6 +51,7 @@ def test_follows_no_link_out(tmp_path):
     assert (kept / "file").read_text() == "x"
 
 
+@pytest.mark.slow
 def test_depth_costs_neither_stack_nor_descriptors(tmp_path):
     fd = os.open(tmp_path, tree.DIRECTORY_FLAGS)
     for _ in range(3000):

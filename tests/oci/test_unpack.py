@@ -332,6 +332,7 @@ ENTRIES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(ENTRIES, max_size=8), max_size=3))
 def test_any_layers_unpack_or_are_invalid_and_stay_inside(tmp_path_factory, layers):
     base = tmp_path_factory.mktemp("any")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = Path(__file__).parents[2] / "plugins/moby-runtime-bwrap"
 MANIFEST = """
 moby: 1

@@ -12,6 +12,8 @@ from moby.errors import HostUnfit, Invalid, NotFound
 from moby.registry import Broken, Catalog
 from moby.scaffold import rendering
 
+pytestmark = pytest.mark.slow
+
 MOBY = [sys.executable, "-c", "from moby.cli.main import main; main()"]
 
 

@@ -12,6 +12,8 @@ from moby.registry import Catalog, discover, discovery
 from moby.registry.cache import default_folder
 from moby.registry.inspection import inspect
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def looked(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:

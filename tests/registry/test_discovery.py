@@ -73,6 +73,7 @@ def test_of_two_distributions_of_one_name_the_first_on_the_path_counts(
     assert twice.version == "1.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "reason"),
     [
@@ -178,6 +179,7 @@ def test_one_module_declared_twice_is_used_for_neither(site: Site, found: Found)
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "module"),
     [

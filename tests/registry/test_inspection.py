@@ -37,6 +37,7 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [pytest.param(SESSION, id="session"), pytest.param(ORPHAN, id="orphan")])
 @pytest.mark.parametrize(
     ("ending", "reason"),

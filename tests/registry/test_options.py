@@ -399,6 +399,7 @@ VALUES = st.recursive(
 
 
 # The machine's load is no property of the code.
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(

@@ -14,6 +14,8 @@ from sites import part
 
 from moby.registry import facts_file
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

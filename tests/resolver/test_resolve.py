@@ -333,6 +333,7 @@ def outcome(chosen: Assembly, catalog: Catalog) -> Any:
         return error.problems
 
 
+@pytest.mark.slow
 @given(graphs(), st.randoms(use_true_random=False))
 @settings(max_examples=80, deadline=None)
 def test_shuffled_input_gives_the_same(graph: tuple[Assembly, Catalog], draw: random.Random) -> None:
@@ -344,6 +345,7 @@ def test_shuffled_input_gives_the_same(graph: tuple[Assembly, Catalog], draw: ra
     assert outcome(evolve(chosen, choices=tuple(choices)), shuffled) == outcome(chosen, catalog)
 
 
+@pytest.mark.slow
 @given(graphs())
 @settings(max_examples=80, deadline=None)
 def test_a_plan_is_closed_and_in_order(graph: tuple[Assembly, Catalog]) -> None:
@@ -365,6 +367,7 @@ def test_a_plan_is_closed_and_in_order(graph: tuple[Assembly, Catalog]) -> None:
     assert asked <= started <= asked | needed
 
 
+@pytest.mark.slow
 @given(graphs())
 @settings(max_examples=40, deadline=None)
 def test_conflicts_are_minimal_and_edits_work(graph: tuple[Assembly, Catalog]) -> None:
@@ -383,6 +386,7 @@ def test_conflicts_are_minimal_and_edits_work(graph: tuple[Assembly, Catalog]) -
             assert after or resolve(edited.assembly, catalog)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.sets(st.sampled_from("abcdefgh"))))
 def test_what_is_not_in_a_circle_starts_after_what_it_needs(edges: dict[str, set[str]]) -> None:
     needs = {key: sorted(edges.get(key, ())) for key in "abcdefgh"}
@@ -409,6 +413,7 @@ def single_changes(chosen: Assembly, catalog: Catalog) -> Iterator[Assembly]:
             yield evolve(chosen, choices=(*chosen.choices, choose(facts.id, default=True)))
 
 
+@pytest.mark.slow
 @given(graphs())
 @settings(max_examples=150, deadline=None)
 def test_where_one_change_suffices_an_edit_is_offered(graph: tuple[Assembly, Catalog]) -> None:
@@ -435,6 +440,7 @@ CHOICES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(CHOICES, max_size=4, unique_by=lambda choice: (choice.kind, choice.name)), st.sets(NAMES, max_size=2))
 @settings(max_examples=100, deadline=None)
 def test_any_assembly_is_resolved_or_explained(choices: list[Choice], removals: set[str]) -> None:
