@@ -43,9 +43,11 @@ class Volumes(Protocol):
         driver: str = "",
         options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
+        holder: str = "",
     ) -> Volume:
         """Make a volume and return it; one of that name and driver that is there already is returned as it is.
 
+        A `holder` is a container that has it from the first: no death leaves it made and held by nobody.
         Without a name it is anonymous: 64 random hexadecimal digits. Conflict where another driver than the one asked
         for has the name, or where options are asked for and it has others; its labels stay as they are. Invalid for a
         name or an option; NotFound for a driver that isn't there.

@@ -243,6 +243,12 @@ class _LeavesHalf(_Broken):
         return found
 
 
+class _PassesOverHolders(_Broken):
+    def create(self, *given: Any, holder: str = "", **named: Any) -> Volume:
+        found: Volume = self.inner.create(*given, **named)
+        return evolve(found, users=(holder,)) if holder else found
+
+
 class _HoldsAnything(_Broken):
     def hold(self, name: str, container_id: str) -> None:
         try:
@@ -349,6 +355,7 @@ MUTANTS = (
     Mutant(_ForceNeedsOne, "test_one_that_isnt_there"),
     Mutant(_NoUsers, "test_who_has_it"),
     Mutant(_ReleasesAll, "test_who_has_it"),
+    Mutant(_PassesOverHolders, "test_who_has_it_from_the_first"),
     Mutant(_ForcesInUse, "test_one_in_use_isnt_removed"),
     Mutant(_KeepsData, "test_removing"),
     Mutant(_RemovesMounted, "test_mounted_ones_stay"),

@@ -116,6 +116,14 @@ class VolumesSuite:
         volumes.release("data", "c2")
         assert volumes.create("data").users == ("c1",)
 
+    def test_who_has_it_from_the_first(self, given: Given) -> None:
+        """A holder is noted with what is made, and with what is there already."""
+        volumes = given.open()
+        volumes.create("data")
+        for name, holder, users in (("", "c1", ("c1",)), ("data", "c2", ("c2",)), ("data", "c1", ("c1", "c2"))):
+            made = volumes.create(name, holder=holder)
+            assert (made.users, given.open().get(made.name).users) == (users, users)
+
     def test_one_in_use_isnt_removed(self, given: Given) -> None:
         """Conflict, by force too, and it is as it was."""
         volumes = given.open()

@@ -145,6 +145,17 @@ def test_what_is_left_of_a_making_goes(engine):
         engine.volumes.get(volume)
 
 
+def test_a_volume_that_was_just_made_is_already_somebody_s(engine, monkeypatch):
+    """A kill at the next moment leaves a volume that the next engine can tell is that of nothing half-made."""
+    made = []
+    create = engine.volumes.create
+    monkeypatch.setattr(
+        engine.volumes, "create", lambda *given, **named: made.append(create(*given, **named)) or made[-1]
+    )
+    container = engine.create(":", volumes=("/a",))
+    assert [(each.anonymous, each.users) for each in made] == [(True, (container,))]
+
+
 def test_a_removal_is_finished(engine):
     made = engine.create(":", volumes=("/a",))
     name = engine.containers.get(made).mounts[0].name

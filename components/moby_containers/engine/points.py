@@ -114,10 +114,10 @@ def _held(point: Point, config: ContainerConfig, container_id: str, volumes: Vol
     name = point.volume or asked.source
     if point.volume:
         volume = volumes.get(name)
+        volumes.hold(volume.name, container_id)
     else:
         driver = asked.driver or config.volume_driver
-        volume = volumes.create(name, driver, asked.driver_options or None, asked.labels or None)
-    volumes.hold(volume.name, container_id)
+        volume = volumes.create(name, driver, asked.driver_options or None, asked.labels or None, container_id)
     return Point(asked, volume.name, anonymous=not name)
 
 

@@ -69,6 +69,7 @@ class Registry:
         driver: str = "",
         options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
+        holder: str = "",
     ) -> Volume:
         """Make a volume, or return the one that is there."""
         anonymous = not name
@@ -78,7 +79,10 @@ class Registry:
             self._clear(name)
             found = self._there(name)
             if found is not None:
-                return self._volume(name, _same(name, found, driver, options), self._records.users(name))
+                same = _same(name, found, driver, options)
+                if holder:
+                    self.hold(name, holder)
+                return self._volume(name, same, self._records.users(name))
             chosen = driver or next(iter(self._drivers))
             try:
                 part = self._driver(chosen)
@@ -93,9 +97,12 @@ class Registry:
                 self._records.delete(name)
                 raise _prefixed("create", name, error) from error
             ready = evolve(record, stage=Stage.READY)
-            self._records.put(name, ready)
+            with self._records.transaction():
+                self._records.put(name, ready)
+                if holder:
+                    self._records.add_user(name, holder)
         self._tell("create", name, ready)
-        return self._volume(name, ready, ())
+        return self._volume(name, ready, (holder,) if holder else ())
 
     def get(self, name: str) -> Volume:
         """Return a volume."""
