@@ -14,7 +14,7 @@ from guests.machine import CACHE, Guest, Launch
 from guests.modules import module_tree, plain_kernel
 from peers import binaries
 
-_MODULES = ("overlay", "veth", "null_blk")
+_MODULES = ("overlay", "veth", "null_blk", "bridge", "dummy", "ipvlan", "macvlan", "8021q")
 _MEMORY = "1024M"
 # The last ones make an emulated processor's start shorter.
 _WORDS = (

@@ -12,6 +12,8 @@ HOSTS = "tests/runtime/test_native_hosts.py"
 SYSTEMD = "tests/runtime/test_native_systemd.py"
 USER_SYSTEMD = "tests/runtime/test_native_user_systemd.py"
 GROUPS = ("tests/host/test_cgroups.py", "tests/host/test_device_filter.py")
+NETWORKS = ("tests/network_driver", "tests/host/test_rtnetlink.py")
+STACKED = "Ipvlan or vlan"
 BRIEF = ("-m", "not long and not slow and not fuzz")
 # Those with a descriptor as working folder try thirty containers each, and a host makes no difference to them.
 BUSY = "descriptor"
@@ -37,6 +39,19 @@ LACKING = {"uml": "not (timeOffsets or joined_ones or personality or nodes_beyon
 def test_user_mode_linux(inner, tmp_path, notes):
     """Pure version 2 with cpu, io, memory and pids; an ordinary user has a group of its own, and subordinate ids."""
     run(uml(), tmp_path, [inner], 800, notes)
+
+
+@pytest.mark.slow
+def test_networks(tmp_path, notes):
+    """Interfaces on top of others, of sorts that machines may lack."""
+    run(uml(), tmp_path, [Inner("root", ["-k", STACKED, *NETWORKS])], 280, notes)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_networks_where_that_guest_has_no_processor(tmp_path, notes):
+    """User-mode Linux doesn't run on processors with more registers than it has room for."""
+    run(qemu(), tmp_path, [Inner("root", ["-k", STACKED, *NETWORKS])], 1700, notes)
 
 
 @pytest.mark.slow

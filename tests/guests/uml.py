@@ -13,7 +13,7 @@ from guests.machine import CACHE, Guest, Launch
 from guests.modules import module_tree
 from peers import binaries
 
-_MODULES = ("overlay", "veth", "bridge", "dummy", "brd")
+_MODULES = ("overlay", "veth", "bridge", "dummy", "brd", "ipvlan", "macvlan", "8021q")
 _MEMORY_MB = 1024
 
 

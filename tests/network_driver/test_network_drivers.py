@@ -17,11 +17,8 @@ from moby_network_driver.macvlan.plugin import make as make_macvlan
 from moby_network_driver.none.plugin import Config as NoneConfig
 from moby_network_driver.none.plugin import make as make_none
 from moby_network_driver.nothing.driver import NothingMade
-from network_driver.engines import Quiet, has_ipvlan, place_in, starting
+from network_driver.engines import Quiet, card, has_ipvlan, place_in, starting
 
-from moby.host.netlink import Channel
-from moby.host.rtnetlink import links
-from moby.host.rtnetlink.links import Peer
 from moby.testing.net_namespaces import own_network
 from moby.testing.network_driver import Given, NetworkDriverSuite
 from moby.testing.network_driver_given import member
@@ -61,14 +58,6 @@ class TestBridge(NetworkDriverSuite):
             yield Given(start)
 
 
-def card():
-    """Make an interface of the host's, as a real one would be."""
-    with Channel() as channel:
-        channel.run(links.veth("card", Peer("cable")))
-        for each in ("card", "cable"):
-            channel.run(links.change(links.index_of(channel, each), up=True))
-
-
 class TestMacvlan(NetworkDriverSuite):
     @pytest.fixture(params=["card", ""], ids=["on-a-card", "alone"])
     def given(self, host, tmp_path, request):
@@ -82,7 +71,7 @@ class TestIpvlan(NetworkDriverSuite):
     @pytest.fixture(params=["l2", "l3", "l3s", "alone"])
     def given(self, host, tmp_path, request):
         card()
-        needs(has_ipvlan(), "ipvlan", "uml")
+        needs(has_ipvlan(), "ipvlan", "uml", "qemu")
         options = {} if request.param == "alone" else {"parent": "card", "ipvlan_mode": request.param}
         with starting(lambda: make_ipvlan(IpvlanConfig(), place=place_in(tmp_path))) as start:
             yield Given(start, options, macs=False)
