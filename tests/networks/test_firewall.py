@@ -180,6 +180,7 @@ def private(world):
 
 @pytest.mark.parametrize("spoofed", [False, True])
 def test_containers_do_not_reach_the_hosts_loopback(world, firewall, private, spoofed):
+    """CVE-2020-8558: 127.0.0.1 is routed by bridges, for published ports."""
     source = "127.0.0.1" if spoofed else world.neighbour.addresses[4]
     bridge = world.hosts.hardware_address("one")
     send_to_loopback(world.neighbour, bridge, 7777, source=source)
@@ -196,6 +197,7 @@ def test_without_the_firewall_they_would(world, firewall, private):
 
 
 def test_other_hosts_do_not_reach_loopback_by_a_published_port(world, firewall):
+    """CVE-2020-8558, from beyond: neither the container to which a port of 127.0.0.1 leads, nor the host's service."""
     firewall.publish([to(world.web, protocol="udp", host="127.0.0.1"), to(world.web, protocol="udp", host_port=81)])
     uplink = world.hosts.hardware_address("outside")
     with server(world.web, "udp", 80) as listener, server(here, "udp", PORT, "127.0.0.1") as private:

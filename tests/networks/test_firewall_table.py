@@ -180,6 +180,7 @@ def test_table_of_a_process_that_was_killed_is_taken_over_at_once(host, log):
 
 
 def test_nobody_flushes_it_but_while_no_process_has_it(firewall, log):
+    """CVE-2025-54388, CVE-2025-54410: what a reload of another firewall removed didn't all come back."""
     firewall.keep([BRIDGE], PORTS)
     run("nft", "flush", "ruleset")
     assert listed() == fresh([BRIDGE], PORTS)
@@ -275,6 +276,7 @@ def stands_again(bridges, published):
     ],
 )
 def test_what_others_take_away_is_put_back(older, log, taking):
+    """CVE-2025-54388, CVE-2025-54410, on a kernel where anybody may remove it."""
     older.keep([BRIDGE], PORTS)
     run("nft", taking)
     stands_again([BRIDGE], PORTS)
