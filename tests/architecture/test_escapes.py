@@ -11,6 +11,7 @@ BUG = re.compile(r"CVE-\d{4}-\d{4,}|GHSA(?:-[0-9a-z]{4}){3}")
 TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
 OTHERS = (
     "tests/runtime/test_native_attacks.py",
+    "tests/runtime/test_native_images.py",
     "tests/networks/test_firewall.py",
     "tests/networks/test_firewall_table.py",
 )
