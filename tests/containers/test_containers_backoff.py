@@ -1,0 +1,48 @@
+"""How long a container waits for its next start, by a clock that goes when it is told to."""
+
+import pytest
+from containers_engine import eventually
+
+from moby.contracts.containers import RestartPolicy, Status
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def clock(engine, monkeypatch):
+    """What the engine reads the time of what is left to do from, in seconds."""
+    seconds = [1000.0]
+    monkeypatch.setattr(engine.containers._later, "_now", lambda: seconds[0])
+    return seconds
+
+
+def waits(engine, clock, made, restarts):
+    """Return how long the container waits, once it has ended so often."""
+    later = engine.containers._later
+
+    def found():
+        shown = engine.containers.get(made)
+        due = [at - clock[0] for at, _, _ in list(later._due) if at > clock[0]]
+        return shown.restart_count == restarts and shown.state.status is Status.RESTARTING and due
+
+    (wait,) = eventually(found, f"end {restarts}")
+    return wait
+
+
+def test_it_waits_longer_each_time_and_never_longer_than_a_minute(engine, clock, monkeypatch):
+    made = engine.create("exit 1", restart=RestartPolicy("always"))
+    engine.containers.start(made)
+    later = engine.containers._later
+    found = []
+    for number in range(1, 13):
+        found.append(round(waits(engine, clock, made, number), 6))
+        clock[0] += found[-1]
+        later.soon(lambda: None)  # has it look at the clock
+    assert found == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0, 60.0]
+    waits(engine, clock, made, 13)
+    monkeypatch.setattr("moby_containers.engine.ending._LONG_RUN_NS", 0)  # as if it had run for long
+    clock[0] += 60
+    later.soon(lambda: None)
+    assert round(waits(engine, clock, made, 14), 6) == 0.1
+    engine.containers.stop(made)
+    assert engine.containers.get(made).state.status is Status.EXITED
