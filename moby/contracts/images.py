@@ -238,7 +238,7 @@ class Images(Protocol):
     def pull(
         self, reference: ImageReference, credentials: Credentials | None = None, *, platform: Platform | None = None
     ) -> Iterator[Progress]:
-        """Fetch an image, or with neither tag nor digest all of a repository, and store it by its name and its digest.
+        """Fetch an image, or with neither tag nor digest a whole repository, and store it by name and digest.
 
         Its layers stay compressed as they come, several at a time. Of an index the platform's image is taken, the
         host's where none is asked for; NotFound where there is none. A single image of another platform than was asked

@@ -9,7 +9,7 @@ from moby.contracts.discovery import PortRequest
 from moby.contracts.kind import contract
 from moby.contracts.network_driver import Port
 
-__all__ = ["Endpoint", "EndpointConfig", "Network", "Networks", "Sandbox", "SandboxConfig"]
+__all__ = ["PLAIN", "Endpoint", "EndpointConfig", "Network", "Networks", "Sandbox", "SandboxConfig"]
 
 
 @frozen
@@ -85,6 +85,10 @@ class SandboxConfig:
     """Ids of containers, and the names by which this one knows them (`docker run --link`)."""
 
 
+PLAIN = SandboxConfig()
+"""Nothing but a place on the networks."""
+
+
 @frozen
 class Sandbox:
     """What a container that is about to start gets of its networks."""
@@ -141,9 +145,7 @@ class Networks(Protocol):
         """Refuse what `join` would: Invalid, in docker's words. Networks that aren't there are passed over."""
         ...
 
-    def join(
-        self, container_id: str, wanted: Mapping[str, EndpointConfig], config: SandboxConfig = SandboxConfig()
-    ) -> Sandbox:
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], config: SandboxConfig = PLAIN) -> Sandbox:
         """Make a container's place on its networks, by name or id, as it starts; with none it has a loopback alone.
 
         The first one's interface is eth0. Empty and `default` are the default network. Repeating returns the same; what

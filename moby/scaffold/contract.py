@@ -22,7 +22,7 @@ __all__ = ["Contract", "contract_of", "has_suite", "import_block", "kinds", "mod
 Import = tuple[str, str]
 """Module, and a name in it."""
 WIDTH = 120
-_EMPTY = {"frozenset[str]": "frozenset()", "bool": "False", "str": '""'}
+_EMPTY = {"frozenset[str]": "frozenset()", "bool": "False", "str": '""', "Mapping[str, str]": "{}"}
 _NEEDS: Mapping[str, tuple[tuple[str, str, tuple[Import, ...]], ...]] = {
     "supervisor": (
         (
