@@ -101,7 +101,7 @@ class TestLogs:
         assert joined(found.body) == b"1\n2\n3\n"
 
     def test_followed_by_one_who_goes(self, served):
-        identity = served.run("sh", "-c", "echo x; sleep 100")
+        identity = served.run("sh", "-c", "echo x; exec sleep 100")
         sock = served.raw()
         sock.sendall(head("GET", f"/containers/{identity}/logs?stdout=1&follow=1"))
         read_head(sock)
