@@ -99,7 +99,14 @@ def opened_moby(folder, image, distribution):
     return _opened(Moby, folder, image, distribution=distribution)
 
 
+class Bridged(Docker):
+    """Debian's dockerd with its bridge; its ports are published by proxies alone, for want of iptables."""
+
+    def daemon(self):
+        return [each for each in super().daemon() if each != "--bridge=none"]
+
+
 def opened_docker(folder, image):
     """Lend Debian's dockerd, with an image loaded."""
     need("dockerd", "docker")
-    return _opened(Docker, folder, image)
+    return _opened(Bridged, folder, image)

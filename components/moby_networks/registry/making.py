@@ -92,7 +92,9 @@ class Making:
             ipam.give_back(network.id)
             raise
         chosen = tuple({"Subnet": each.subnet, "Gateway": each.gateway} for each in pools[len(asked) :])
-        shown = tuple(dict(each) for each in network.ipam if each.get("Subnet"))
+        shown = sorted(
+            (dict(each) for each in network.ipam if each.get("Subnet")), key=lambda each: ":" in each["Subnet"]
+        )
         return Known(evolve(network, ipam=(*shown, *chosen)), pools, asked)
 
     def remove(self, known: Known) -> None:
