@@ -116,8 +116,8 @@ class Networking:
             name, alias = link_of(text)
             other = self._parts.shelf.get(name)
             if self._parts.networks.default() not in [each.network for each in other.container.endpoints]:
-                text = f"Cannot link to /{other.container.name}, as it does not belong to the default network"
-                raise Conflict(text, hint="put both on a network of your own, where they find each other by name")
+                why = f"Cannot link to /{other.container.name}, as it does not belong to the default network"
+                raise Conflict(why, hint="put both on a network of your own, where they find each other by name")
             if not other.alive:
                 own = entry.container.name
                 raise Conflict(f"Cannot link to a non running container: /{other.container.name} AS /{own}/{alias}")
