@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+from moby_runtime.native.shape import Strings, mistakes
 from peers.binaries import environment, need
 from runtime_command.command import PATIENCE_S, Command, ended
 
@@ -133,3 +134,40 @@ def test_version(both):
     assert ours[0].split()[1] == theirs[0].split()[1] == "version"
     assert ours[1].startswith("spec: ")
     assert any(line.startswith("spec: ") for line in theirs)
+
+
+# features.md and features-linux.md of the runtime specification 1.3.0: every field, and what it is.
+FEATURES = {
+    "ociVersionMin": str, "ociVersionMax": str, "hooks": [str], "mountOptions": [str], "annotations": Strings,
+    "potentiallyUnsafeConfigAnnotations": [str],
+    "linux": {
+        "namespaces": [str], "capabilities": [str],
+        "cgroup": {"v1": bool, "v2": bool, "systemd": bool, "systemdUser": bool, "rdma": bool},
+        "seccomp": {
+            "enabled": bool, "actions": [str], "operators": [str], "archs": [str], "knownFlags": [str],
+            "supportedFlags": [str],
+        },
+        "apparmor": {"enabled": bool},
+        "selinux": {"enabled": bool},
+        "intelRdt": {"enabled": bool, "schemata": bool, "monitoring": bool},
+        "mountExtensions": {"idmap": {"enabled": bool}},
+        "netDevices": {"enabled": bool},
+    },
+}  # fmt: skip
+
+
+def unknown(value, known, path=""):
+    """Return the fields that the specification doesn't have."""
+    if not isinstance(known, dict):
+        return []
+    found = [f"{path}.{key}" for key in value if key not in known]
+    return found + [each for key in value if key in known for each in unknown(value[key], known[key], f"{path}.{key}")]
+
+
+def test_features_are_fields_of_the_specification(command):
+    told = json.loads(command("features").stdout)
+    assert list(mistakes(told, FEATURES)) == []
+    assert unknown(told, FEATURES) == []
+    assert told["linux"]["intelRdt"] == {"enabled": True, "schemata": True, "monitoring": True}
+    assert all(each["enabled"] for each in (told["linux"][name] for name in ("seccomp", "apparmor", "netDevices")))
+    assert told["potentiallyUnsafeConfigAnnotations"] == []
