@@ -29,12 +29,6 @@ GIBIBYTE = 1 << 30
 BRIDGE = Bridge("bench", ("172.18.0.0/16",))
 HOST, PORT = "192.0.2.1", 5201
 SERVE = ("-s", "-p", str(PORT), "--forceflush")
-# Debian has the command's name as an alternative, which unpacking doesn't make.
-ALTERNATIVES = """
-mount -t tmpfs none /usr/local/sbin
-for each in iptables ip6tables; do ln -s /usr/sbin/$each-nft /usr/local/sbin/$each; done
-"""
-OPTIONS = ("--bridge=docker0", "--iptables=true", "--userland-proxy=false")
 
 
 class _Silent:
@@ -133,18 +127,17 @@ def _ours(tools: Any) -> Iterator[Any]:
 @contextmanager
 def _dockerds(tools: Any, folder: Path) -> Iterator[Any]:
     """The same by dockerd, without its proxy."""
+    from peers import bridged  # type: ignore[import-not-found]
     from peers.engines import opened  # type: ignore[import-not-found]
     from peers.images import NAME, archive  # type: ignore[import-not-found]
 
     image = archive(folder / "image.tar", folder / "rootfs")
     (folder / "docker").mkdir()
-    with opened("docker", "runc", folder / "docker", image, ALTERNATIVES, options=OPTIONS) as engine:
+    with opened("docker", "runc", folder / "docker", image, bridged.PREPARE, options=bridged.OPTIONS) as engine:
         engine("run", "-d", "--name", "web", "-p", f"{PORT}:{PORT}", NAME, "sleep", "100000")
-        key = engine.inspect("web", ".NetworkSettings.SandboxKey").removeprefix("/var")  # whose run is a link to /run
-        web = os.open(engine.sandbox.seen(key), os.O_RDONLY)
+        web, namespace = bridged.network_of(engine, "web"), bridged.network_of_host(engine)
         # Not by the container itself, whose control group would give it more of the processor than ours has.
         served = in_namespace(web, lambda: _served(tools.program("iperf3", *SERVE), tools.environment))
-        namespace = os.open(f"/proc/{engine.sandbox._pid}/ns/net", os.O_RDONLY)
         hosts = in_namespace(namespace, tools.hosts)
         try:
             yield in_namespace(namespace, lambda: hosts.machine("outside", "192.0.2.2/24"))
@@ -178,7 +171,7 @@ class _Tools:
     def __init__(self) -> None:
         sys.path.insert(0, str(ROOT / "tests"))
         from networks.hosts import Hosts  # type: ignore[import-not-found]
-        from peers import binaries  # type: ignore[import-not-found]
+        from peers import binaries
 
         self.hosts = Hosts
         self.environment: dict[str, str] = binaries.environment()

@@ -7,18 +7,13 @@ import shlex
 import pytest
 from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
 from networks.hosts import Hosts, Log, Machine, arrives, server, talk
+from peers.bridged import OPTIONS, PREPARE, network_of, network_of_host
 from peers.engines import opened
 
 from moby.host.namespaces import FLAGS, join
 
 pytestmark = pytest.mark.slow
 
-# Debian has the command's name as an alternative, which unpacking doesn't make.
-ALTERNATIVES = """
-mount -t tmpfs none /usr/local/sbin
-for each in iptables ip6tables; do ln -s /usr/sbin/$each-nft /usr/local/sbin/$each; done
-"""
-OPTIONS = ("--bridge=docker0", "--iptables=true", "--userland-proxy=false")
 BRIDGE = Bridge("one", ("172.30.0.0/16",))
 HOST = "192.0.2.1"
 
@@ -27,21 +22,20 @@ class Theirs(Machine):
     """The network namespace of a container of dockerd's."""
 
     def __init__(self, engine, name) -> None:
-        key = engine.inspect(name, ".NetworkSettings.SandboxKey").removeprefix("/var")  # whose run is a link to /run
-        self.namespace = os.open(engine.sandbox.seen(key), os.O_RDONLY)
+        self.namespace = network_of(engine, name)
         self.addresses = {4: engine.inspect(name, ".NetworkSettings.IPAddress")}
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory, image):
-    with opened("docker", "runc", tmp_path_factory.mktemp("docker"), image, ALTERNATIVES, options=OPTIONS) as found:
+    with opened("docker", "runc", tmp_path_factory.mktemp("docker"), image, PREPARE, options=OPTIONS) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def hosts(engine):
     """The sandbox's network namespace as the host, with this thread in it, and a bridge of ours."""
-    before, there = (os.open(f"/proc/{pid}/ns/net", os.O_RDONLY) for pid in ("thread-self", engine.sandbox._pid))
+    before, there = os.open("/proc/thread-self/ns/net", os.O_RDONLY), network_of_host(engine)
     join(there, FLAGS["network"])
     found = Hosts()
     found.bridge("one", "172.30.0.1/16")
