@@ -80,7 +80,7 @@ class Moby(Docker):
 
 
 @contextlib.contextmanager
-def _opened(kind, folder, image, **more):
+def opened(kind, folder, image, **more):
     need("docker", "docker")
     (folder / "memory").mkdir(parents=True)
     sandbox = Sandbox(folder / "memory")
@@ -96,7 +96,7 @@ def _opened(kind, folder, image, **more):
 
 def opened_moby(folder, image, distribution):
     """Lend our engine, from that pyz, with an image loaded."""
-    return _opened(Moby, folder, image, distribution=distribution)
+    return opened(Moby, folder, image, distribution=distribution)
 
 
 class Bridged(Docker):
@@ -109,4 +109,4 @@ class Bridged(Docker):
 def opened_docker(folder, image):
     """Lend Debian's dockerd, with an image loaded."""
     need("dockerd", "docker")
-    return _opened(Bridged, folder, image)
+    return opened(Bridged, folder, image)
