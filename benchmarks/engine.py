@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
+from benchmarks import crowd
 from benchmarks.measure import Row
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +41,7 @@ for line in sys.stdin:
 """
 
 
-class _Worker:
+class Worker:
     """Times commands inside one sandbox."""
 
     def __init__(self, engine: Any) -> None:
@@ -61,15 +62,18 @@ class _Worker:
         return float(took)
 
     def close(self) -> None:
+        """End what runs the commands."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(timeout=60)
 
 
 @frozen
-class _Pair:
-    ours: _Worker
-    dockerd: _Worker
+class Pair:
+    """Our engine and dockerd, each with what times commands in its sandbox."""
+
+    ours: Worker
+    dockerd: Worker
 
     def row(self, what: str, *command: str, target: float, note: str = "", runs: int = RUNS, output: str = "") -> Row:
         """Time a command on both, in turn."""
@@ -82,13 +86,14 @@ class _Pair:
         ours, theirs = (statistics.median(each) * 1000 for each in taken)
         return Row(what, ours, "dockerd", theirs, target, note)
 
-    def each(self, what: str, figure: Callable[[_Worker], float], *, target: float, note: str = "") -> Row:
+    def each(self, what: str, figure: Callable[[Worker], float], *, target: float, note: str = "") -> Row:
         """Take one figure of both."""
         return Row(what, figure(self.ours), "dockerd", figure(self.dockerd), target, note)
 
 
 @contextlib.contextmanager
-def _workers() -> Iterator[_Pair]:
+def workers() -> Iterator[Pair]:
+    """Lend both engines, with an image loaded."""
     sys.path.insert(0, str(ROOT / "tests"))
     from clients.engine import opened_docker, opened_moby  # type: ignore[import-not-found]
     from peers.images import archive  # type: ignore[import-not-found]
@@ -101,7 +106,7 @@ def _workers() -> Iterator[_Pair]:
         image = archive(folder / "image.tar", folder / "rootfs")
         ours = stack.enter_context(opened_moby(folder / "moby", image, folder / "dist" / "docker" / "docker.pyz"))
         theirs = stack.enter_context(opened_docker(folder / "dockerd", image))
-        pair = _Pair(_Worker(ours), _Worker(theirs))
+        pair = Pair(Worker(ours), Worker(theirs))
         stack.callback(pair.ours.close)
         stack.callback(pair.dockerd.close)
         yield pair
@@ -109,15 +114,16 @@ def _workers() -> Iterator[_Pair]:
 
 def rows() -> Iterator[Row]:
     """Measure the engine; needs root, and what `tools/peers docker` unpacks."""
-    with _workers() as pair:
+    with workers() as pair:
         yield from _speed(pair)
         yield from _memory(pair)
         yield from _logs(pair)
         yield _many(pair)
+        yield crowd.row(pair)
         yield _start(pair)
 
 
-def _speed(pair: _Pair) -> Iterator[Row]:
+def _speed(pair: Pair) -> Iterator[Row]:
     from peers.images import NAME
 
     floor = statistics.median(pair.ours.seconds("docker", "--version") for _ in range(RUNS)) * 1000
@@ -132,7 +138,7 @@ def _speed(pair: _Pair) -> Iterator[Row]:
     yield pair.row("docker ps", "docker", "ps", output="stays", target=1.0)
 
 
-def _memory(pair: _Pair) -> Iterator[Row]:
+def _memory(pair: Pair) -> Iterator[Row]:
     from peers.images import NAME
 
     before = {id(each): _pss_mib(each) for each in (pair.ours, pair.dockerd)}
@@ -145,7 +151,7 @@ def _memory(pair: _Pair) -> Iterator[Row]:
     yield Row("memory of an idle container's supervision, MiB", taken[0], "dockerd", taken[1], READ_CONTAINER)
 
 
-def _pss_mib(worker: _Worker) -> float:
+def _pss_mib(worker: Worker) -> float:
     """The engine's own processes: all inside but containers' and the worker itself."""
     sandbox, total = worker.engine.sandbox, 0
     for pid, words in sandbox.processes().items():
@@ -158,13 +164,13 @@ def _pss_mib(worker: _Worker) -> float:
     return total / 1024
 
 
-def _logs(pair: _Pair) -> Iterator[Row]:
+def _logs(pair: Pair) -> Iterator[Row]:
     from peers.images import NAME
 
     script = f"yes {'x' * 79} | head -n {LINES}"
     names = iter(range(100))
 
-    def write(worker: _Worker) -> float:
+    def write(worker: Worker) -> float:
         name = f"logs{next(names)}"
         command = ("docker", "run", "--network", "none", "--name", name, "-d", NAME, "sh", "-c", script)
         began = time.perf_counter()
@@ -172,7 +178,7 @@ def _logs(pair: _Pair) -> Iterator[Row]:
         worker.seconds("docker", "wait", name, output="0\n")
         return (time.perf_counter() - began) * 1000
 
-    def read(worker: _Worker) -> float:
+    def read(worker: Worker) -> float:
         name = worker.engine.out("ps", "-a", "--filter", "name=logs", "--format", "{{.Names}}").split()[0]
         return worker.seconds("sh", "-c", f"docker logs {name} | wc -l", output=f"{LINES}\n") * 1000
 
@@ -180,10 +186,10 @@ def _logs(pair: _Pair) -> Iterator[Row]:
     yield pair.each(f"docker logs of {LINES} lines", read, target=0.4)
 
 
-def _many(pair: _Pair) -> Row:
+def _many(pair: Pair) -> Row:
     from peers.images import NAME
 
-    def start(worker: _Worker) -> float:
+    def start(worker: Worker) -> float:
         count = 100 if worker is pair.ours else 20
         line = f"seq {count} | xargs -P 16 -I N docker run -d --network none --name manyN {NAME} sleep 10000 | wc -l"
         took = worker.seconds("sh", "-c", line, output=f"{count}\n")
@@ -193,8 +199,8 @@ def _many(pair: _Pair) -> Row:
     return pair.each("a container of 100 that 16 clients start at once", start, target=READ_MANY)
 
 
-def _start(pair: _Pair) -> Row:
-    def again(worker: _Worker) -> float:
+def _start(pair: Pair) -> Row:
+    def again(worker: Worker) -> float:
         taken = []
         for _ in range(5):
             worker.engine.again()

@@ -252,9 +252,9 @@ class Images(Protocol):
         """Send the image of a tag, or without a tag all of a repository, and keep the digest that it has there.
 
         Manifest and layers go as they came, so that they keep their digests; layers that came uncompressed go
-        compressed, the same ones always to the same bytes. What is there isn't sent, and what another repository of
-        that service has is taken over. NotFound where no image has such a name, and Invalid for a digest.
-        May raise whatever an image registry does.
+        compressed: as they were pulled once, else the same ones always to the same bytes. What is there isn't sent,
+        and what another repository of that service has is taken over. NotFound where no image has such a name, and
+        Invalid for a digest. May raise whatever an image registry does.
         """
         ...
 

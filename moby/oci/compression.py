@@ -5,6 +5,7 @@ gzip, bzip2 and xz are the standard library's; zstd is its from Python 3.14 on, 
 """
 
 import bz2
+import fcntl
 import importlib
 import io
 import lzma
@@ -176,6 +177,9 @@ def _by_command(source: BinaryIO) -> Iterator[bytes]:
     ) as process:
         assert process.stdin and process.stdout and process.stderr
         stdin, failed = process.stdin, list[BaseException]()
+        for each in (process.stdin, process.stdout):
+            with suppress(OSError):  # more than a user may have; it goes slower then
+                fcntl.fcntl(each, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)
 
         def feed() -> None:
             try:
@@ -191,7 +195,7 @@ def _by_command(source: BinaryIO) -> Iterator[bytes]:
         thread = threading.Thread(target=feed, daemon=True)
         thread.start()
         try:
-            while chunk := process.stdout.read1(CHUNK_BYTES):  # type: ignore[attr-defined]
+            while chunk := process.stdout.read(CHUNK_BYTES):
                 yield chunk
             thread.join()
             if failed:

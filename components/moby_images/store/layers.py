@@ -100,7 +100,11 @@ class Layers:
             blob = _Told(blob, lambda done: told(layer, done))  # type: ignore[assignment]
         if layer.blob.digest == layer.diff_id:
             return blob
-        return _Opened(blob, layer.diff_id)  # type: ignore[return-value]
+        try:
+            return _Opened(blob, layer.diff_id)  # type: ignore[return-value]
+        except BaseException:
+            blob.close()
+            raise
 
     def drop(self, chain: str) -> None:
         """Remove a chain's snapshot; none there is fine. Conflict where something is on it."""

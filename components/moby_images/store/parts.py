@@ -58,6 +58,8 @@ class Shared:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.catalog = Catalog(parts.metadata)
+        self.compressed = parts.metadata.bucket("image-compressed")
+        """By diff id, which gzip blob is known to hold a layer: one that was fetched, else one that was made."""
         self.layers = Layers(parts.content, parts.snapshotter, parts.place.run)
         self._lock = parts.place.run / "images.lock"
         self._wanted = parts.place.run / "collection-wanted"

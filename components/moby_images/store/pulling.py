@@ -101,8 +101,16 @@ class Pulling:
             names = (named,) if reference.digest else (reference, named)
             # Known by the manifest that came last: what is pushed is what was pulled.
             image, _ = self._storing.publish(evolve(found, names=names), anew=True)
+            self._note(found)
         yield Progress(f"Digest: {top.digest}", final=True, image=image)
         return former != image.id, _missed(asked, image)
+
+    def _note(self, found: Found) -> None:
+        """Remember under which digests image registries have layers, for when others send the same ones."""
+        bucket = self._shared.compressed
+        for layer in found.layers:
+            if formats.is_gzip(layer.blob.media_type) and bucket.text(str(layer.diff_id)) is None:
+                bucket.put(str(layer.diff_id), {"digest": str(layer.blob.digest), "size_bytes": layer.blob.size_bytes})
 
     def _known(self, asked: _Asked) -> tuple[Image, Digest] | None:
         """Return the image of a name, and its digest there, if it still is what the image registry has."""

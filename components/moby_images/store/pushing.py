@@ -58,7 +58,7 @@ class Pushing:
     def __init__(self, shared: Shared, registry: ImageRegistry) -> None:
         self._shared = shared
         self._registry = registry
-        self._compressed = shared.parts.metadata.bucket("image-compressed")
+        self._compressed = shared.compressed
 
     def push(self, reference: ImageReference, credentials: Credentials | None) -> Iterator[Progress]:
         """Push the image of a tag, or without a tag all of a repository."""
@@ -130,14 +130,12 @@ class Pushing:
         if layer.blob.digest != layer.diff_id:
             self._told(layer, self._send(sending, layer.blob, sources, layer, tell), sources, tell)
             return layer.blob
-        blob, made = self._known(layer.diff_id), None
-        if blob is None:
-            blob = made = self._compress(sending, layer)
+        blob = self._known(layer.diff_id) or self._compress(sending, layer)
         while True:
             try:
-                result = self._send(sending, blob, sources, layer, tell, made)
+                result = self._send(sending, blob, sources, layer, tell)
             except _Other as other:
-                blob = made = other.blob
+                blob = other.blob
                 continue
             self._told(layer, result, sources, tell)
             return blob
@@ -156,7 +154,6 @@ class Pushing:
         sources: Sequence[ImageReference],
         layer: Layer | None = None,
         tell: Tell | None = None,
-        made: Descriptor | None = None,
     ) -> Pushed:
         """Send a blob; _Other where it is to be compressed again first, and comes to another one."""
         told = 0
@@ -169,7 +166,8 @@ class Pushing:
                 tell(Progress("Pushing", short(layer.diff_id), done, blob.size_bytes))
 
         def content() -> BinaryIO:
-            if layer is not None and layer.blob.digest == layer.diff_id and made is None:
+            is_here = sending.lease.hold(blob.digest)  # fetched once, compressed just now, or as it came
+            if layer is not None and layer.blob.digest == layer.diff_id and not is_here:
                 again = self._compress(sending, layer)
                 if again.digest != blob.digest:
                     raise _Other(again)
