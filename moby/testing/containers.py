@@ -25,9 +25,10 @@ from moby.contracts.containers import (
 )
 from moby.contracts.events import Event, Events
 from moby.contracts.log_driver import LogQuery
+from moby.contracts.networks import EndpointConfig
 from moby.contracts.supervisor import HealthCheck, HealthStatus, Streams
 from moby.contracts.types import Window
-from moby.errors import Conflict, Denied, Invalid, NotFound
+from moby.errors import Conflict, Denied, Invalid, NotFound, Unsupported
 from moby.testing.boxes import PATIENCE_S, read_all, read_until, readable
 
 __all__ = ["ContainersSuite", "World", "close", "eventually"]
@@ -211,6 +212,38 @@ class ContainersSuite:
         with pytest.raises(Conflict):
             world.containers.rename(other, "new")
         assert self.told(world, made)[-1].attributes["oldName"] == "/old"
+
+    def test_its_networks(self, world: World) -> None:
+        """Are shown from its creation on; it has an endpoint there while it runs alone."""
+        made = self.make(world, "read x", open_stdin=True, network="none")
+        [created] = world.containers.get(made).endpoints
+        world.containers.start(made)
+        shown = world.containers.get(made)
+        [running] = shown.endpoints
+        assert (created.network, running.network, bool(running.endpoint_id)) == ("none", "none", True)
+        assert shown.sandbox
+        world.containers.stop(made, timeout_s=0)
+        ended = world.containers.get(made)
+        assert (ended.endpoints[0].endpoint_id, ended.sandbox, ended.ports) == ("", "", ())
+
+    def test_connect_and_disconnect(self, world: World) -> None:
+        """Change where it is from its next start on; networks that aren't there, or take nobody later, are refused."""
+        made = self.make(world, "read x", open_stdin=True, network="none")
+        with pytest.raises(NotFound, match="nonesuch"):
+            world.containers.connect(made, "nonesuch", EndpointConfig())
+        with pytest.raises(Unsupported, match="cannot be connected"):
+            world.containers.connect(made, "none", EndpointConfig())
+        world.containers.disconnect(made, "none")
+        assert world.containers.get(made).endpoints == ()
+        with pytest.raises(NotFound, match="is not connected to the network none"):
+            world.containers.disconnect(made, "none")
+        world.containers.start(made)
+        assert world.containers.get(made).endpoints == ()
+        other = self.begin(world, "read x", open_stdin=True, network="none")
+        world.containers.disconnect(other, "none")
+        assert world.containers.get(other).endpoints == ()
+        with pytest.raises(NotFound, match="is not connected to network none"):
+            world.containers.disconnect(other, "none", force=True)
 
     def test_list(self, world: World) -> None:
         """All of them, the newest first."""

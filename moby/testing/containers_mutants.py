@@ -23,7 +23,7 @@ from moby.contracts.log_driver import LogQuery
 from moby.contracts.runtime import Stats
 from moby.contracts.supervisor import Streams
 from moby.contracts.types import Window
-from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound
+from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unsupported
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -311,6 +311,24 @@ class _FollowsNoLink(_Broken):
         return evolve(found, link_target="")
 
 
+class _OnNoNetwork(_Shows):
+    def shown(self, container: Container) -> Container:
+        """Return it without its networks."""
+        return evolve(container, endpoints=())
+
+
+class _OnItsNetworksForEver(_Shows):
+    def shown(self, container: Container) -> Container:
+        """Return it as if it ran."""
+        return evolve(container, endpoints=tuple(evolve(each, endpoint_id="e") for each in container.endpoints))
+
+
+class _StaysConnected(_Broken):
+    def disconnect(self, name: str, network: str, *, force: bool = False) -> None:
+        if not self.inner.get(name).endpoints:
+            self.inner.disconnect(name, network, force=force)
+
+
 @frozen
 class Mutant:
     """A way to break one promise, and the test of the suite that must see it."""
@@ -339,6 +357,12 @@ MUTANTS = (
     Mutant(_TakesAnyName, "test_taken_name"),
     Mutant(_TakesAnyName, "test_no_name", ("-a",)),
     Mutant(_forgives("rename", Conflict), "test_rename", name="renames to a taken one"),
+    Mutant(_OnNoNetwork, "test_its_networks"),
+    Mutant(_OnItsNetworksForEver, "test_its_networks"),
+    Mutant(_StaysConnected, "test_connect_and_disconnect"),
+    Mutant(_forgives("connect", NotFound), "test_connect_and_disconnect", name="connects to nothing"),
+    Mutant(_forgives("connect", Unsupported), "test_connect_and_disconnect", name="connects to none"),
+    Mutant(_forgives("disconnect", NotFound), "test_connect_and_disconnect", name="disconnects from nothing"),
     Mutant(_OldestFirst, "test_list"),
     Mutant(_KeepsTheNameOfAFailure, "test_unknown_image"),
     Mutant(_forgives("start", Invalid), "test_no_program", _NOTHING, "starts anything"),
