@@ -32,8 +32,14 @@ _Body = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
 
 def possible() -> bool:
-    """Whether the interpreter lets its own code run on another stack; from 3.14 on it looks where that is."""
-    return sys.version_info < (3, 14) and sys.implementation.name == "cpython"
+    """Whether the interpreter can do it: from 3.14 on it looks where its stack is, and some hosts deny it."""
+    if sys.version_info >= (3, 14) or sys.implementation.name != "cpython":
+        return False
+    try:
+        _Body(int)
+    except (MemoryError, OSError):  # memory that is written and run, which SELinux may deny
+        return False
+    return True
 
 
 def run(body: Callable[[], None], flags: int = 0) -> tuple[int, int]:

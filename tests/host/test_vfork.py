@@ -118,3 +118,14 @@ def test_what_acts_for_its_parent_makes_siblings_and_leaves_them():
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), told, left, processes.take_dismissed()
 
     assert alone(check) == [9, True, [], []]
+
+
+def test_where_it_cannot_be_done(monkeypatch):
+    def denied(function):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vfork, "_Body", denied)
+        assert not vfork.possible()
+    monkeypatch.setattr(sys, "version_info", (3, 14))
+    assert not vfork.possible()

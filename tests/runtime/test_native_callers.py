@@ -11,7 +11,8 @@ import pytest
 from moby_runtime.native.runtime import Native
 
 from moby.contracts.types import Stdio
-from moby.testing.boxes import Boxes, MakeRuntime, read_all
+from moby.host import processes, vfork
+from moby.testing.boxes import Boxes, MakeRuntime, read_all, run_inside
 from moby.testing.runtime import RuntimeFixtures
 
 
@@ -94,6 +95,23 @@ class TestCallers(RuntimeFixtures):
         assert ended(fds[0]) == (os.CLD_KILLED, signal.SIGKILL)
         boxes.runtime.delete("box")
         os.close(null)
+
+    @pytest.mark.parametrize("lends", [True, False], ids=["on our memory", "by a copy"])
+    def test_a_further_program_is_where_its_container_is(self, boxes: Boxes, monkeypatch, lends: bool) -> None:
+        monkeypatch.setattr(vfork, "possible", lambda: lends)
+        box = boxes.sleeping()
+        kinds = ("mnt", "uts", "ipc", "pid", "net", "cgroup", "user", "time")
+        script = f"for each in {' '.join(kinds)}; do readlink /proc/self/ns/$each; done"
+        arguments = Path("/proc/self/cmdline").read_bytes()
+        code, text = run_inside(boxes, box.id, "sh", "-c", script)
+        first = Path("/proc", str(box.process.pid))
+        expected = [os.readlink(first / "ns" / each) for each in kinds]  # noqa: PTH115
+        assert (code, text.splitlines()) == (0, expected)
+        assert run_inside(boxes, box.id, "cat", "/proc/self/cgroup") == run_inside(
+            boxes, box.id, "cat", "/proc/1/cgroup"
+        )
+        dumpable = 3  # PR_GET_DUMPABLE
+        assert (Path("/proc/self/cmdline").read_bytes(), processes.prctl(dumpable)) == (arguments, 1)
 
     def test_a_caller_that_lives_on_keeps_nothing_and_imports_once(self, boxes: Boxes) -> None:
         null = os.open("/dev/null", os.O_RDWR)

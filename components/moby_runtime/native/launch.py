@@ -51,6 +51,8 @@ class Entry:
     """The folder that becomes its root; -1 where that is the root of its mount namespace."""
     inner: tuple[tuple[int, int, str], ...] = ()
     """As `joined`, but what the process joins itself."""
+    waits: bool = False
+    """Whether it may take long until the process is in its control group: that of a container which is paused."""
 
     @property
     def watched(self) -> bool:
@@ -273,7 +275,8 @@ def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int
     That one joins namespaces that the caller couldn't leave again, and has one thread, as a raw clone must.
     """
     forked = processes.has_threads()
-    if not forked and vfork.possible() and not any(flags & _ALONE for _, flags, _ in entry.joined):
+    lends = not forked and not entry.waits and vfork.possible()
+    if lends and not any(flags & _ALONE for _, flags, _ in entry.joined):
         return _clone_lending(entry, child, lent)
     pid_read, pid_write = os.pipe()
 

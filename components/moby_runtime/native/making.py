@@ -295,6 +295,7 @@ def _add(
     with Undo() as entered:
         group = _group(record, groups)
         entry = launch.into_running((record.pid, first), process, group, entered, chroot=record.shares_mounts)
+        entry = evolve(entry, waits=patient)
         child = launch.spawn(entry, body, undo, lent, console.child if console else -1)
     if record.scope_of_user:
         from moby.host import systemd
