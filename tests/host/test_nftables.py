@@ -221,6 +221,7 @@ def test_elements_come_and_go(nftables):
     assert [len(each) for each in seen(nftables)[2]] == [2, 3, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_more_elements_than_fit_a_message(nftables):
     nftables.commit(WHOLE)
     many = tuple(
