@@ -1,5 +1,6 @@
 """What is done inside a container's network namespace: an interface gets its addresses, and comes up."""
 
+import contextlib
 import errno
 import re
 import time
@@ -59,15 +60,19 @@ def _configure(interface: Interface) -> None:
         if interface.made_as:
             _rename(channel, index, interface.name)
         _settle(interface)
-        channel.run(
-            links.change(index, alias=interface.alias or None, what=interface.name),
-            *(addresses.add(index, each) for each in interface.addresses),
-        )
-        _bring_up(channel, index, interface.name)
+        made = [addresses.add(index, each) for each in interface.addresses]
+        if interface.alias:
+            made.append(links.change(index, alias=interface.alias, what=interface.name))
+        try:
+            channel.run(*made, links.change(index, up=True, what=interface.name))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            _bring_up(channel, index, interface.name)
 
 
 def _bring_up(channel: Channel, index: int, name: str) -> None:
-    """Set an interface up; where its hardware address is still somebody's who is going, once that one has gone.
+    """Set an interface up once one with its hardware address, that is going, has gone.
 
     The kernel removes a namespace's interfaces some time after it, and tells nobody outside.
     """
@@ -97,10 +102,11 @@ def _taken(name: str) -> Conflict:
 def _settle(interface: Interface) -> None:
     """Make an interface's settings: with no IPv6 address it has no IPv6 at all, and it never listens to routers."""
     ipv6 = any(":" in each for each in interface.addresses)
-    if network_settings.read("ipv6", "conf", interface.name, "disable_ipv6"):
-        wanted = {"disable_ipv6": "0", "accept_ra": "0"} if ipv6 else {"disable_ipv6": "1"}
-        for name, value in wanted.items():
-            network_settings.set_to(value, "ipv6", "conf", interface.name, name)
+    # A kernel without IPv6 hasn't got these.
+    with contextlib.suppress(FileNotFoundError):
+        network_settings.set_to("0" if ipv6 else "1", "ipv6", "conf", interface.name, "disable_ipv6")
+        if ipv6:
+            network_settings.set_to("0", "ipv6", "conf", interface.name, "accept_ra")
     for parts, value in interface.settings.items():
         network_settings.set_to(value, *parts)
 

@@ -217,23 +217,30 @@ def dump(channel: Channel) -> tuple[Device, ...]:
     return tuple(_device(each) for each in channel.ask(Message(_GETLINK, DUMP, payload)))
 
 
-def look_up(channel: Channel, name: str) -> Device | None:
-    """Return a device by its name, or None where there is none."""
+def _described(channel: Channel, name: str) -> bytes | None:
+    """Return the kernel's description of a device, or None where there is none."""
     payload = _LINK.pack(0, 0, 0, 0, 0) + text(_IFNAME, name) + u32(_EXT_MASK, _SKIP_STATISTICS)
     try:
-        return _device(channel.ask(Message(_GETLINK, ACK, payload, name))[0])
+        return channel.ask(Message(_GETLINK, ACK, payload, name))[0]
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
         return None
 
 
+def look_up(channel: Channel, name: str) -> Device | None:
+    """Return a device by its name, or None where there is none."""
+    found = _described(channel, name)
+    return None if found is None else _device(found)
+
+
 def index_of(channel: Channel, name: str) -> int:
     """Return a device's index; OSError (ENODEV) where there is none of that name."""
-    found = look_up(channel, name)
+    found = _described(channel, name)
     if found is None:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), name)
-    return found.index
+    index: int = _LINK.unpack_from(found)[2]
+    return index
 
 
 def _device(payload: bytes) -> Device:
