@@ -1,20 +1,25 @@
 """Figures for Prometheus, read by its own parser."""
 
 import http.client
+import os
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from frontend.conftest import Connection
 from moby_frontend.metrics.counting import EventCounts
 from moby_frontend.metrics.exposition import Family, text
 from moby_frontend.metrics.figures import Parts, collect
 from moby_frontend.metrics.plugin import Config, make
+from moby_frontend.traffic.interfaces import interfaces
 from prometheus_client.parser import text_string_to_metric_families
 
 from moby.contracts.events import Event
+from moby.contracts.networks import Endpoint
 from moby.contracts.runtime import DeviceIo, Stall, Stats
 from moby.errors import NotFound, Unsupported
 from moby.testing.frontend import FrontendSuite
@@ -235,3 +240,27 @@ def test_who_has_asked_is_answered_before_it_ends(opened, served, short):
         go.set()
         assert frontend.drain(PATIENCE_S) is True
         assert sock.makefile("rb").read().startswith(b"HTTP/1.0 200 ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make interfaces")
+def test_interfaces_of_its_own(served):
+    runs = served.run("sleep", "100")
+    script = "ip link add d0 type bridge && ip link set d0 up && echo ready && read end"
+    with subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as inside:
+        assert inside.stdout.readline() == b"ready\n"
+        container = served.containers.get(runs)
+        joined = evolve(
+            container, endpoints=(Endpoint("1", "bridge"),), state=evolve(container.state, pid=inside.pid)
+        )  # fmt: skip
+        served.containers.list = lambda: (joined,)
+        found = figures(text(collect(Parts(served.containers, served.images, served.volumes, "x"), {})))
+        of = {name for name, *labels in found if "d0" in labels}
+        assert of == {
+            f"moby_container_network_{way}_{what}_total"
+            for way in ("rx", "tx") for what in ("bytes", "packets", "errors", "dropped")
+        }  # fmt: skip
+        assert interfaces(evolve(joined, endpoints=(Endpoint("2", "none"),)), inside.pid) == {}
+        inside.stdin.close()
+    assert interfaces(joined, inside.pid) == {}

@@ -13,6 +13,7 @@ from moby.contracts.runtime import Stats
 from moby.contracts.volumes import Volumes
 from moby.errors import MobyError
 from moby_frontend.metrics.exposition import Family
+from moby_frontend.traffic.interfaces import interfaces
 
 __all__ = ["Parts", "collect"]
 
@@ -118,6 +119,13 @@ _FIGURES = (
     ("processes_limit", "gauge", "How many it may have, where that is limited."),
 )  # fmt: skip
 
+_TRAFFIC = (
+    ("rx_bytes", "What it received."), ("rx_packets", "Packets that it received."),
+    ("rx_errors", "Packets that came broken."), ("rx_dropped", "Received packets that were dropped."),
+    ("tx_bytes", "What it sent."), ("tx_packets", "Packets that it sent."),
+    ("tx_errors", "Packets that couldn't be sent."), ("tx_dropped", "Packets to be sent that were dropped."),
+)  # fmt: skip
+
 
 def _used(running: Mapping[str, Container], containers: Containers) -> list[Family]:
     """Return what containers use, of those that run."""
@@ -128,7 +136,14 @@ def _used(running: Mapping[str, Container], containers: Containers) -> list[Fami
     waited = Family(
         "moby_container_pressure_seconds_total", "counter", "For how long its tasks waited.", (*_LABELS, "for", "tasks")
     )
+    passed = [
+        Family(f"moby_container_network_{name}_total", "counter", said, (*_LABELS, "interface"))
+        for name, said in _TRAFFIC
+    ]
     for container in running.values():
+        for name, figure in interfaces(container, container.state.pid).items():
+            for family, (field, _) in zip(passed, _TRAFFIC, strict=True):
+                family.add(getattr(figure, field), *_labels(container), name)
         try:
             found = containers.stats(container.id)
         except MobyError:  # it has just ended
@@ -144,7 +159,7 @@ def _used(running: Mapping[str, Container], containers: Containers) -> list[Fami
         for what, (some, every) in found.pressure.items():
             waited.add(some.total_us / 10**6, *labels, what, "some")
             waited.add(every.total_us / 10**6, *labels, what, "all")
-    return [*families, read, written, waited]
+    return [*families, read, written, waited, *passed]
 
 
 def _values(found: Stats) -> tuple[float | None, ...]:

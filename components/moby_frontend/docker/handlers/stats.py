@@ -4,18 +4,19 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from attrs import asdict
+
 from moby.contracts.containers import Container
 from moby.contracts.runtime import Stats
 from moby.errors import MobyError
 from moby_frontend.docker.call import Call, Reply, Version, encode, reply_json, stream
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import ZERO, rfc3339
+from moby_frontend.traffic.interfaces import interfaces
 
 __all__ = ["show_stats", "stats"]
 
 _EVERY_S = 1.0
-_BARE = frozenset({"none", "host"})
-"""Networks of which a container has no interface of its own."""
 _TICK_NS = 10**9 // 100
 _BLKIO = (
     "io_service_bytes_recursive", "io_serviced_recursive", "io_queue_recursive", "io_service_time_recursive",
@@ -169,22 +170,9 @@ def _io(found: Stats | None) -> dict[str, Any]:
 
 
 def _networks(container: Container, parts: Parts) -> dict[str, Any]:
-    """Return the traffic of a container's own interfaces, of its first process's network namespace (proc(5))."""
-    if all(each.network in _BARE for each in container.endpoints):
-        return {}
+    """Return the traffic of a container's own interfaces."""
     try:
         pid = parts.containers.get(container.id).state.pid
-        with open(f"/proc/{pid}/net/dev", encoding="ascii") as file:  # noqa: PTH123
-            lines = file.read().splitlines()[2:]
-    except (MobyError, OSError):
+    except MobyError:
         return {}
-    found = {}
-    for line in lines:
-        name, _, figures = line.partition(":")
-        numbers = [int(each) for each in figures.split()]
-        if name.strip() != "lo" and len(numbers) >= 12:
-            found[name.strip()] = {
-                "rx_bytes": numbers[0], "rx_packets": numbers[1], "rx_errors": numbers[2], "rx_dropped": numbers[3],
-                "tx_bytes": numbers[8], "tx_packets": numbers[9], "tx_errors": numbers[10], "tx_dropped": numbers[11],
-            }  # fmt: skip
-    return found
+    return {name: asdict(each) for name, each in interfaces(container, pid).items()}

@@ -1,0 +1,1 @@
+"""What front ends share: how much has passed a container's interfaces."""
