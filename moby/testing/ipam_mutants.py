@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.ipam import Ipam, Pool
 from moby.errors import Conflict, Invalid, NotFound
+from moby.values import evolve
 
 __all__ = ["MUTANTS", "Mutant"]
 
