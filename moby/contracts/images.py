@@ -183,6 +183,9 @@ class Images(Protocol):
     wrong with which one, and nothing of it stays.
     """
 
+    storage: str
+    """What keeps layers, by its snapshotter's name, or `layout`; never empty."""
+
     # Storing and finding
 
     def add(

@@ -68,6 +68,9 @@ class Snapshotter(Protocol):
     Every call may raise HostUnfit.
     """
 
+    name: str
+    """What it is called where people read how layers are kept: `overlay`, `copy`."""
+
     def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
         """Begin a writable snapshot on a committed one, or on nothing; return what to mount, as `mounts`."""
         ...

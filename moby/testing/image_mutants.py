@@ -26,6 +26,10 @@ class _Broken:
         return getattr(self.images, name)
 
 
+class _Nameless(_Broken):
+    storage = ""
+
+
 class _LosesConfig(_Broken):
     def add(self, reference, layers, config, *, created=""):  # type: ignore[no-untyped-def]
         return self.images.add(reference, layers, evolve(config, user=""), created=created)
@@ -199,6 +203,7 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(_Nameless, "test_it_says_what_keeps_layers"),
     Mutant(_LosesConfig, "test_what_was_added_is_there"),
     Mutant(_LosesTime, "test_creation_time_is_kept"),
     Mutant(_TurnsLayersRound, "test_rootfs_is_the_layers_in_order"),

@@ -63,6 +63,11 @@ class ImagesSuite:
         """Return a function that opens the store under test; each call gives another client of the same store."""
         raise NotImplementedError
 
+    def test_it_says_what_keeps_layers(self, store: Open) -> None:
+        """By a word, which is the same for all who ask."""
+        assert store().storage == store().storage
+        assert store().storage.isidentifier()
+
     # Storing
 
     def test_what_was_added_is_there(self, store: Open) -> None:

@@ -83,6 +83,11 @@ class SnapshotterSuite:
 
     # What is shown
 
+    def test_it_has_a_name(self, store: Open, at: Path) -> None:
+        """Which is a word, and the same for all who ask."""
+        assert store().name == store().name
+        assert store().name.isidentifier()
+
     @pytest.mark.parametrize(
         ("layers", "shown"),
         [

@@ -26,6 +26,12 @@ class _Broken:
         return getattr(self.inner, name)
 
 
+class _Nameless(_Broken):
+    """Says of nobody what it is."""
+
+    name = ""
+
+
 class _KeepsWhiteouts(_Broken):
     """Unpacks whiteouts as files."""
 
@@ -175,6 +181,7 @@ class Mutant:
 _HIDING = {"layers": [tar(a=b"1", b=b"1"), tar(file(".wh.a", b""))], "shown": {"b": "1"}}
 
 MUTANTS = (
+    Mutant(_Nameless, "test_it_has_a_name"),
     Mutant(_KeepsWhiteouts, "test_layers_on_each_other", _HIDING),
     Mutant(_ExportsOwnOnly, "test_layers_on_each_other", _HIDING),
     Mutant(_ForgetsTimes, "test_attributes"),

@@ -20,6 +20,8 @@ MADE = "2026-01-02T03:04:05.600000000Z"
 class FakeImages:
     """One image, `box`."""
 
+    storage = "overlay"
+
     def __init__(self):
         self.image = Image(
             Digest("sha256", "a" * 64),

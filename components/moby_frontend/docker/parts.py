@@ -18,6 +18,7 @@ LOWEST: Version = (1, 24)
 HIGHEST: Version = (1, 51)
 RELEASE = "0.1.0"
 """What clients are told as the engine's version."""
+_STORAGE = {"overlay": "overlay2", "copy": "vfs"}
 
 
 def spelled(version: Version) -> str:
@@ -42,3 +43,8 @@ class Parts:
     lowest: Version = LOWEST
     highest: Version = HIGHEST
     image_registry: ImageRegistry | None = None
+
+    @property
+    def storage_driver(self) -> str:
+        """What keeps layers, by docker's name for it where docker has the like."""
+        return _STORAGE.get(self.images.storage, self.images.storage)

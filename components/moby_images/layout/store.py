@@ -29,6 +29,8 @@ _WHOLE_MAP = ["0", "0", "4294967295"]
 class Layout(Lacking):
     """Images in a folder in the OCI image layout; see the contract."""
 
+    storage = "layout"
+
     def __init__(self, state: Path, limits: Limits | None = None) -> None:
         self._folder = Folder(state)
         self._limits = limits or Limits()

@@ -45,6 +45,7 @@ class Store:
     """Images over content, snapshots and metadata."""
 
     def __init__(self, parts: Parts, registry: ImageRegistry) -> None:
+        self.storage = parts.snapshotter.name
         self._shared = Shared(parts)
         self._catalog = self._shared.catalog
         self._storing = Storing(self._shared)

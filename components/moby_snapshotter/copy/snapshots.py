@@ -24,6 +24,8 @@ _UNLIMITED = Limits(1 << 62, 1 << 62)
 class Copy:
     """Snapshots by key."""
 
+    name = "copy"
+
     def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
         self._shelf = Shelf(state, metadata, "snapshots/copy")
         self._limits = limits or Limits()

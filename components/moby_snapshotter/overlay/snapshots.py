@@ -30,6 +30,8 @@ _UNWANTED = ("index", "redirect_dir", "metacopy")
 class Overlay:
     """Snapshots by key."""
 
+    name = "overlay"
+
     def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
         self._shelf = Shelf(state, metadata, "snapshots/overlay")
         self._limits = limits or Limits()

@@ -81,10 +81,10 @@ def show_summary(image: Image, version: Version, *, containers: int, shared: int
 
 def inspect(parts: Parts, call: Call) -> Reply:
     """Show an image."""
-    return reply_json(show_image(parts.images.get(call.names["name"]), call.version))
+    return reply_json(show_image(parts.images.get(call.names["name"]), call.version, parts.storage_driver))
 
 
-def show_image(image: Image, version: Version) -> dict[str, Any]:
+def show_image(image: Image, version: Version, driver: str) -> dict[str, Any]:
     """Return all that inspect shows."""
     shown: dict[str, Any] = {
         "Id": str(image.id),
@@ -101,7 +101,7 @@ def show_image(image: Image, version: Version) -> dict[str, Any]:
         "Os": image.platform.os,
         **({"OsVersion": image.raw_config["os.version"]} if image.raw_config.get("os.version") else {}),
         "Size": image.size_bytes,
-        "GraphDriver": {"Data": {}, "Name": "overlay2"},
+        "GraphDriver": {"Data": {}, "Name": driver},
         "RootFS": {"Type": "layers", "Layers": [str(each) for each in image.layers]},
         "Metadata": {"LastTagTime": rfc3339(image.tagged_ns)},
     }

@@ -20,14 +20,14 @@ def inspect(parts: Parts, call: Call) -> Reply:
     """Show a container."""
     name = call.names["name"]
     container = parts.containers.get(name)
-    shown = show_container(container, call.version)
+    shown = show_container(container, call.version, parts.storage_driver)
     if call.query.flag("size"):
         sizes = parts.containers.sizes(container.id)
         shown |= {"SizeRw": sizes.own_bytes, "SizeRootFs": sizes.root_bytes}
     return reply_json(shown)
 
 
-def show_container(container: Container, version: Version) -> dict[str, Any]:
+def show_container(container: Container, version: Version, driver: str) -> dict[str, Any]:
     """Return all that inspect shows."""
     return {
         "Id": container.id,
@@ -42,23 +42,23 @@ def show_container(container: Container, version: Version) -> dict[str, Any]:
         "LogPath": container.log_path,
         "Name": f"/{container.name}",
         "RestartCount": container.restart_count,
-        "Driver": "overlay2",
+        "Driver": driver,
         "Platform": container.platform,
         "MountLabel": container.mount_label,
         "ProcessLabel": container.process_label,
         "AppArmorProfile": container.apparmor_profile,
         "ExecIDs": list(container.exec_ids) or None,
         "HostConfig": show_host_config(container.config, version) | {"Links": show_links(container)},
-        "GraphDriver": _graph(container),
+        "GraphDriver": _graph(container, driver),
         "Mounts": show_mounted(container.mounts),
         "Config": show_config(container.config),
         "NetworkSettings": show_settings(container, version),
     }
 
 
-def _graph(container: Container) -> dict[str, Any]:
+def _graph(container: Container, driver: str) -> dict[str, Any]:
     merged = {"MergedDir": str(container.rootfs)} if container.rootfs else {}
-    return {"Data": merged, "Name": "overlay2"}
+    return {"Data": merged, "Name": driver}
 
 
 def _state(state: State) -> dict[str, Any]:

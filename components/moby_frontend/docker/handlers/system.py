@@ -123,7 +123,7 @@ def _parts(parts: Parts) -> dict[str, Any]:
         except MobyError as error:
             parts.log.warning("the supervisor doesn't say what it has", error=str(error))
     return {
-        "Driver": "overlay2",
+        "Driver": parts.storage_driver,
         "DriverStatus": [],
         "Plugins": {
             "Volume": sorted(parts.volumes.drivers()),
