@@ -15,7 +15,7 @@ def right(tmp_path_factory, rootfs):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """What never comes, doesn't come in a second either."""
-    monkeypatch.setattr("moby.testing.containers.PATIENCE_S", 1.0)
+    monkeypatch.setattr("moby.testing.containers_world.PATIENCE_S", 1.0)
     monkeypatch.setattr("moby.testing.boxes.PATIENCE_S", 1.0)
 
 
@@ -41,7 +41,7 @@ def test_suite_fails(right, mutant):
 
 
 def test_every_promise_has_a_mutant():
-    tests = {name for name in vars(ContainersSuite) if name.startswith("test_")}
+    tests = {name for name in dir(ContainersSuite) if name.startswith("test_")}
     assert tests - {each.test for each in MUTANTS} == {
         # That something published is as it should be, and that a root keeps what was written, is not in the answers
         # that a mutant wraps.
