@@ -184,6 +184,16 @@ class TestMounts(RuntimeFixtures):
         assert {"size=2048k", "nosuid"} <= options_of(found["/tmp/t"])
         assert said.splitlines()[-2:] == ["refused", "711"]
 
+    def test_a_remount_has_the_last_word(self, boxes: Boxes) -> None:
+        _, said = mounted(
+            boxes,
+            tmpfs("/tmp/open", "ro"),
+            tmpfs("/tmp/shut", "ro"),
+            {"destination": "/tmp/open", "options": ["remount", "bind", "rw"]},
+            script="echo x > /tmp/open/x; cat /tmp/open/x; echo x > /tmp/shut/x || echo refused",
+        )
+        assert [line for line in said.splitlines() if not line.startswith("sh:")][-2:] == ["x", "refused"]
+
     def test_a_tmpfs_is_as_open_as_what_it_covers(self, boxes: Boxes) -> None:
         data = boxes.config("stat", "-c", "%a", "/etc/open", "/etc/told", "/etc/fresh")
         data["mounts"] += [tmpfs("/etc/open"), tmpfs("/etc/told", "mode=700"), tmpfs("/etc/fresh")]

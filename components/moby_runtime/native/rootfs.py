@@ -52,7 +52,7 @@ def build(root: Root, cgroups: tuple[str, ...], trees: Trees, *, terminal: int =
     spec = root.spec
     later: list[tuple[int, MountPoint]] = []
     for point in spec.mounts:
-        if mount_options.parse(point.options).remount:
+        if later and "remount" in point.options:
             later = [each for each in later if each[1].destination != point.destination]  # which says what it is now
         fd = mount_points.mount(root, point, cgroups, trees)
         if fd >= 0:
