@@ -1,17 +1,19 @@
 """What the verbs are made of, without an engine."""
 
 import argparse
+import json
 import os
+import re
 import socket
 import threading
 
 import pytest
-from moby_containers.command import options, template, words
+from moby_containers.command import options, statistics, template, words
 from moby_containers.command.client import Client, query
 from moby_containers.command.looking import filters
 from moby_containers.command.plugin import moby_components
 from moby_containers.command.streams import Frames, Session, keys
-from moby_containers.command.verb import Verb
+from moby_containers.command.verb import Verb, do
 
 from moby.contracts.ambient import Place
 from moby.errors import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported
@@ -180,20 +182,36 @@ def test_queries_and_filters():
 
 
 def answering(path, *answers):
-    """Serve answers, one a connection, at a socket."""
+    """Serve answers, one a connection, at a socket; return a list that gets what was asked."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
 
+    asked = []
+
     def serve():
         for each in answers:
             connection, _ = listener.accept()
-            connection.recv(65536)
+            asked.append(_request(connection))
             connection.sendall(each)
             connection.close()
         listener.close()
 
     threading.Thread(target=serve, daemon=True).start()
+    return asked
+
+
+def _request(connection):
+    """Return a whole request: its head and as much as that says."""
+    found = b""
+    while b"\r\n\r\n" not in found or len(found.partition(b"\r\n\r\n")[2]) < _length(found):
+        found += connection.recv(65536)
+    return found
+
+
+def _length(head):
+    match = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    return int(match[1]) if match else 0
 
 
 @pytest.mark.parametrize(
@@ -223,3 +241,65 @@ def test_nobody_who_answers(place, tmp_path, capfd):
     assert Verb("volume", place).run([]) == 2
     assert Verb("volume", place).run(["nonesuch"]) == 2
     assert capfd.readouterr().err.startswith("usage: ")
+
+
+# What containers use, in docker's words
+
+SAMPLE = {
+    "id": "f" * 64, "name": "/box", "pids_stats": {"current": 3},
+    "cpu_stats": {"cpu_usage": {"total_usage": 300}, "system_cpu_usage": 2000, "online_cpus": 2},
+    "precpu_stats": {"cpu_usage": {"total_usage": 100}, "system_cpu_usage": 1000},
+    "memory_stats": {"usage": 3 << 20, "limit": 1 << 30, "stats": {"inactive_file": 1 << 20}},
+    "blkio_stats": {"io_service_bytes_recursive": [
+        {"op": "read", "value": 1000}, {"op": "Write", "value": 2500}, {"op": "Total", "value": 9},
+    ]},
+    "networks": {"eth0": {"rx_bytes": 1, "tx_bytes": 2}, "eth1": {"rx_bytes": 1000, "tx_bytes": 2}},
+}  # fmt: skip
+
+
+def test_figures_of_a_container():
+    assert statistics.figures("asked", SAMPLE, whole=False) == {
+        "BlockIO": "1kB / 2.5kB", "CPUPerc": "40.00%", "Container": "asked", "ID": "f" * 12, "MemPerc": "0.20%",
+        "MemUsage": "2MiB / 1GiB", "Name": "box", "NetIO": "1kB / 4B", "PIDs": "3",
+    }  # fmt: skip
+    assert statistics.figures("asked", SAMPLE, whole=True)["ID"] == "f" * 64
+
+
+@pytest.mark.parametrize(
+    ("memory", "usage", "share"),
+    [
+        ({}, "0B / 0B", "0.00%"),
+        ({"usage": 10, "limit": 100, "stats": {"total_inactive_file": 4, "inactive_file": 9}}, "6B / 100B", "6.00%"),
+        ({"usage": 10, "limit": 100, "stats": {"inactive_file": 11}}, "10B / 100B", "10.00%"),
+    ],
+    ids=["not running", "version 1", "more than all"],
+)
+def test_memory_without_what_the_kernel_can_take_back(memory, usage, share):
+    found = statistics.figures("x", {**SAMPLE, "memory_stats": memory}, whole=False)
+    assert (found["MemUsage"], found["MemPerc"]) == (usage, share)
+
+
+def test_figures_of_one_that_is_not_running():
+    none = {"cpu_usage": {"total_usage": 0}}
+    empty = {"cpu_stats": none, "precpu_stats": none, "memory_stats": {}, "pids_stats": {}, "networks": None,
+             "blkio_stats": {"io_service_bytes_recursive": None}}  # fmt: skip
+    found = statistics.figures("x", {**SAMPLE, **empty}, whole=False)
+    assert (found["CPUPerc"], found["PIDs"], found["NetIO"], found["BlockIO"]) == ("0.00%", "0", "0B / 0B", "0B / 0B")
+    assert statistics.figures("x", {}, whole=False)["Name"] == "--"
+
+
+def test_sizes_in_units_of_1024():
+    sizes = [words.binary_size(each) for each in (0, 1023, 1024, 1_294_000, 23.54 * 2**30)]
+    assert sizes == ["0B", "1023B", "1KiB", "1.234MiB", "23.54GiB"]
+
+
+def test_an_update_changes_what_was_given_alone(tmp_path):
+    text = b'{"Warnings":["said"]}'
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
+    asked = answering(tmp_path / "s", answer)
+    given = ["-m", "64m", "--cpus", "1.5", "--restart", "on-failure:3", "--pids-limit", "0", "box"]
+    assert do(Client(tmp_path / "s"), "update", given, prefix="engine") == 0
+    assert json.loads(asked[0].partition(b"\r\n\r\n")[2]) == {
+        "Memory": 64 << 20, "NanoCpus": 1_500_000_000, "PidsLimit": 0,
+        "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3},
+    }  # fmt: skip
