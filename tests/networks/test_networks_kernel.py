@@ -143,6 +143,13 @@ def test_wishes_that_can_t_be(networks, network, config, words):
     assert caught.value.message.startswith("invalid endpoint settings:\n")
 
 
+def test_names_of_interfaces(networks):
+    networks.create(Network("", "named", "veths", "", options={"com.docker.network.container_iface_prefix": "net"}))
+    wish = EndpointConfig(driver_options={"com.docker.network.endpoint.ifname": "mine"})
+    sandbox = networks.join("c1", {"named": PLAIN, "one": wish})
+    assert sorted(inside(sandbox.namespace)[0]) == ["lo", "mine", "net0"]
+
+
 # Making networks
 
 

@@ -65,7 +65,7 @@ class Veths(NothingMade):
     publishes = True
 
     def check(self, options):
-        if unknown := set(options) - {"kind"}:
+        if unknown := set(options) - {"kind", "com.docker.network.container_iface_prefix"}:
             raise Invalid(f"{sorted(unknown)[0]} is no option")
 
     def step(self, name, *args):

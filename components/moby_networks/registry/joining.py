@@ -8,7 +8,7 @@ from typing import Any
 
 from moby.contracts.discovery import PortRequest
 from moby.contracts.network_driver import Attachment, Link, Port
-from moby.contracts.networks import Endpoint, EndpointConfig, SandboxConfig
+from moby.contracts.networks import Endpoint, EndpointConfig, Network, SandboxConfig
 from moby.errors import Conflict
 from moby.values import evolve
 from moby_networks.registry import ways
@@ -21,7 +21,8 @@ __all__ = ["Joining"]
 
 _HOST = "host"
 _INTERFACE_NAME = "com.docker.network.endpoint.ifname"
-"""The option of an endpoint that names its interface, as docker has it."""
+"""The option of an endpoint that names its interface, as docker has it; of a network, what names begin with."""
+_PREFIXES = ("com.docker.network.container_iface_prefix", "com.docker.network.container_interface_prefix")
 
 
 class Joining:
@@ -111,7 +112,7 @@ class Joining:
         attachment = Attachment(
             id=endpoint_id,
             container_id=joined.container_id,
-            interface=config.driver_options.get(_INTERFACE_NAME) or f"eth{joined.interfaces}",
+            interface=config.driver_options.get(_INTERFACE_NAME) or f"{_prefix(network)}{joined.interfaces}",
             addresses=addresses,
             mac_address=config.mac_address,
             link_local=config.link_local_ips,
@@ -296,6 +297,10 @@ class Joining:
         if any(each.endpoint.dns_names for each in places):
             self._presences.enter(new)
         return new
+
+
+def _prefix(network: Network) -> str:
+    return next((network.options[each] for each in _PREFIXES if network.options.get(each)), "eth")
 
 
 def _requests(ports: Sequence[Port], place: Place | None) -> list[PortRequest]:
