@@ -5,6 +5,7 @@ import ipaddress
 import os
 import signal
 import socket
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -606,6 +607,33 @@ def test_a_kill_at_any_step(tmp_path, stack):
             driver.keep([])
             assert (set(devices()), set(inside(there))) == ({"lo"}, {"lo"})
     assert at > 8
+
+
+def test_many_at_once(driver, network, stack):
+    driver.make(network)
+    before, failures = devices(), []
+    places = [(attachment(driver, network, 10 + each, ports=(Port("tcp", 80, "0.0.0.0", 8000 + each),)), member(stack))
+              for each in range(24)]  # fmt: skip
+
+    def work(mine):
+        try:
+            for wanted, there in mine:
+                driver.attach(network, wanted, there)
+                driver.publish(network, evolve(wanted, ports=()))
+                assert inside(there)["eth0"].addresses >= set(wanted.addresses)
+                driver.make(network)
+                if wanted.ports[0].host_port % 2:
+                    driver.detach(network, wanted, there)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(places[each::6],)) for each in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert failures == []
+    assert set(devices()) - set(before) == {port_name(wanted.id) for wanted, _ in places[::2]}
 
 
 # Repairs and the next process
