@@ -48,7 +48,7 @@ run --rm --ip 172.17.0.77 localhost/box true
 run --rm --network container:there -p 80 localhost/box true
 run --rm --network container:there localhost/box ip -o -4 addr show eth0
 run --rm --network host -p 80 localhost/box true
-run --rm --network mine --add-host one.x:10.0.0.1 --add-host two.x:host-gateway localhost/box grep "\.x$" /etc/hosts
+run --rm --network mine --add-host one.x:10.0.0.1 --add-host two.x:host-gateway localhost/box grep "\\.x$" /etc/hosts
 run --rm --network mine --dns 10.9.9.9 --dns-search x.y --dns-option ndots:3 localhost/box cat /etc/resolv.conf
 run --rm --dns 10.9.9.9 localhost/box cat /etc/resolv.conf
 run --rm --network-alias x localhost/box true
