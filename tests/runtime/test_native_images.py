@@ -19,9 +19,9 @@ from runtime.test_native_killed import await_end, killed_at, steps_of
 
 from moby.contracts.runtime import CheckpointOptions
 from moby.contracts.types import Stdio, TaskStatus
-from moby.errors import Corrupt, HostUnfit, Invalid, Unsupported
+from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, Unsupported
 from moby.testing.as_user import as_nobody
-from moby.testing.boxes import Box, Boxes, MakeRuntime, children, readable, run_inside
+from moby.testing.boxes import Box, Boxes, MakeRuntime, children, exit_code, readable, run_inside
 from moby.testing.runtime import RuntimeFixtures
 
 PLAIN = CheckpointOptions()
@@ -223,6 +223,19 @@ class TestImages(Images):
             boxes.runtime.checkpoint(box.id, image, PLAIN)
         assert boxes.runtime.state(box.id).status is TaskStatus.RUNNING
         assert not image.exists()
+
+    def test_a_program_that_came_by_exec(self, boxes: Boxes) -> None:
+        box = self.counting(boxes)
+        null = os.open(os.devnull, os.O_RDWR)
+        process = boxes.runtime.exec(box.id, boxes.config("sleep", "1000")["process"], Stdio(null, null, null))
+        os.close(null)
+        image = boxes.bundles.folder / "image"
+        with pytest.raises(Conflict, match=f"process {process.pid} came into the container"):
+            boxes.runtime.checkpoint(box.id, image, PLAIN)
+        assert not image.exists()
+        os.kill(process.pid, signal.SIGKILL)
+        assert exit_code(process) == 137
+        self.restored(boxes, box.bundle, self.written(boxes, box))
 
     def test_an_image_that_is_damaged(self, boxes: Boxes) -> None:
         box = self.counting(boxes)

@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from moby.errors import HostUnfit, Unsupported
+from moby.errors import Conflict, HostUnfit, Unsupported
 from moby.host import processes
 from moby.host.blocks import Undo
 from moby.host.lean import signals
 from moby.values import frozen
 from moby_runtime.images import folders
 from moby_runtime.native import criu, outside
-from moby_runtime.native.members import group_of
+from moby_runtime.native.members import group_of, pids_of
 from moby_runtime.native.placement import is_root_of_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from moby.contracts.runtime_values import CheckpointOptions
@@ -37,15 +36,16 @@ _SOFT, _SKIP = 3, 3
 """criu_cg_mode, criu_network_lock_method."""
 _NET = 0x40000000
 _END_S = 10.0
+_LOG = "log"
 
 
 @frozen
 class Wishes:
-    """What an image may hold, and in which folder CRIU writes its log."""
+    """What an image may hold, and where CRIU writes its log: a folder, or nothing for one of ours."""
 
     switches: Mapping[str, bool]
     """Of criu_opts."""
-    work: str
+    work: str = ""
     leave_running: bool = False
 
 
@@ -58,22 +58,18 @@ def switches_of(options: CheckpointOptions) -> dict[str, bool]:
     }
 
 
-@contextmanager
-def log_folder(named: str) -> Iterator[str]:
-    """Lend the folder for CRIU's log: the one that is named, or one of ours, which goes at the end."""
-    if named:
-        os.makedirs(named, 0o700, exist_ok=True)
-        yield named
-        return
-    with tempfile.TemporaryDirectory(prefix="moby-criu-") as folder:
-        yield folder
-
-
 def fit() -> None:
     """See that images can be written and read here; HostUnfit."""
     folders.find_criu()
     if not is_root_of_host():
         raise HostUnfit("an ordinary user writes no images of processes", hint="run as root")
+
+
+def log_folder(wishes: Wishes, folder: str) -> Path:
+    """Make the folder for CRIU's log: the one that is named, or one in the folder of the container's record."""
+    found = wishes.work or f"{folder}/{_LOG}"
+    os.makedirs(found, 0o700, exist_ok=True)
+    return Path(found)
 
 
 def refuse(spec: Spec) -> None:
@@ -111,9 +107,10 @@ def message_of(key: str, value: str | int) -> bytes:
     return criu.message((1, key), (2, value))
 
 
-def dump(record: Record, spec: Spec, image: Path, wishes: Wishes) -> None:
-    """Have the processes of a running container written into a new folder."""
-    group = group_of(record)
+def dump(record: Record, spec: Spec, image: Path, wishes: Wishes, folder: str) -> None:
+    """Have the processes of a running container written into a new folder; `folder` is that of its record."""
+    group, work = group_of(record), log_folder(wishes, folder)
+    _alone(record)
     with folders.writing(image), Undo() as undo, record.first() as (pidfd, _):
         image.mkdir(parents=True, exist_ok=True)
         left_out = outside.look(record.pid, spec, record.cgroups)
@@ -121,7 +118,7 @@ def dump(record: Record, spec: Spec, image: Path, wishes: Wishes) -> None:
         freezer = (group.file("freezer.state") or "").rpartition("/")[0] or group.unified
         wanted = criu.options(
             images_dir_fd=_opened(image, undo),
-            work_dir_fd=_opened(Path(wishes.work), undo),
+            work_dir_fd=_opened(work, undo),
             pid=record.pid,
             log_file="dump.log",
             leave_running=wishes.leave_running,
@@ -135,11 +132,22 @@ def dump(record: Record, spec: Spec, image: Path, wishes: Wishes) -> None:
         try:
             _ask(wanted)
         except criu.Refused as error:
-            raise failed(f"write the container {record.id!r} into {image}", Path(wishes.work), error) from error
+            raise failed(f"write the container {record.id!r} into {image}", work, error) from error
         if not wishes.leave_running:
             with suppress(ProcessLookupError):
                 processes.send_signal(pidfd, signals.SIGKILL)
             processes.wait_ended(pidfd, _END_S)
+
+
+def _alone(record: Record) -> None:
+    """See that the container has no processes but its first one's: others' are in no image, and would be lost."""
+    pids = set(pids_of(record))
+    for stat in map(processes.process_stat, pids - {record.pid}):
+        if stat is not None and stat.parent not in pids and not stat.ended:
+            raise Conflict(
+                f"process {stat.pid} came into the container {record.id!r} by exec, so no image can hold it",
+                hint="end it first",
+            )
 
 
 def _opened(folder: Path, undo: Undo) -> int:

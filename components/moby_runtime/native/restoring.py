@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from pathlib import Path
 
 from moby.contracts.runtime_values import Process
 from moby.host import keyrings, links, mounts, namespaces, processes
@@ -23,6 +22,7 @@ from moby_runtime.native.values import CREATING
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
     from typing import NoReturn
 
     from moby.contracts.streams import Stdio
@@ -62,9 +62,10 @@ class Restorer:
         """
         left_out = outside.read(self.image)
         os.mkdir(f"{self.folder}/{ROOT}")
+        work = dumping.log_folder(self.wishes, self.folder)
         with Undo() as lent:
             given = self._given(left_out, stdio, lent)
-            worker = self._worker(entered, tuple(given.values()), lent)
+            worker = self._worker(entered, (self.image, work), tuple(given.values()), lent)
             enter(worker.pid())
             connection = worker.go()
             lent.callback(connection.close)
@@ -74,7 +75,7 @@ class Restorer:
                     criu.RESTORE, self._wanted(left_out, group, given), made.notified
                 )
             except criu.Refused as error:
-                raise dumping.failed(f"make the container of {self.image}", Path(self.wishes.work), error) from error
+                raise dumping.failed(f"make the container of {self.image}", work, error) from error
             worker.end(connection)
             pidfd = made.kept(pid)
         if stdio.terminal and made.terminal < 0:
@@ -113,7 +114,7 @@ class Restorer:
             **dumping.common(self.spec, self.wishes),
         )
 
-    def _worker(self, entered: Group, given: tuple[int, ...], undo: Undo) -> _Worker:
+    def _worker(self, entered: Group, paths: tuple[Path, ...], given: tuple[int, ...], undo: Undo) -> _Worker:
         """Start what becomes the parent of CRIU's process, and of what that makes until all is made."""
         program = folders.find_criu()
         with doing("open the control group", "linux.cgroupsPath"):
@@ -131,7 +132,7 @@ class Restorer:
             try:
                 theirs.send(str(os.getpid()).encode())
                 if theirs.recv(1):
-                    self._become(program, entrance, theirs, given)
+                    self._become(program, entrance, theirs, paths, given)
             except Failed as error:
                 theirs.send(error.failure.encode())
             finally:
@@ -144,7 +145,9 @@ class Restorer:
         theirs.close()
         return _Worker(pidfd, ours)
 
-    def _become(self, program: str, entrance: Entrance, caller: socket.socket, given: tuple[int, ...]) -> NoReturn:
+    def _become(
+        self, program: str, entrance: Entrance, caller: socket.socket, paths: tuple[Path, ...], given: tuple[int, ...]
+    ) -> NoReturn:
         """Become CRIU, in the container's control group, with its root at hand; the caller gets the other socket.
 
         CRIU looks for descriptors at who made the socket, and mounts something in the folder of its log. So that is
@@ -159,7 +162,7 @@ class Restorer:
         with doing("start criu"):
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            opened = [os.open(path, flags) for path in (self.image, self.wishes.work)]
+            opened = [os.open(path, flags) for path in paths]
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             descriptors = (null, null, null, theirs.fileno(), *opened, *given)
             above = max(len(descriptors), caller.fileno() + 1, ours.fileno() + 1)

@@ -369,9 +369,9 @@ class Native:
         dumping.fit()
         spec = read(record.bundle)
         dumping.refuse(spec)
-        with telling(f"write an image of the container {container_id}"), dumping.log_folder(work) as folder:
-            wishes = dumping.Wishes({**dumping.switches_of(options), **more}, folder, leave_running)
-            dumping.dump(record, spec, image, wishes)
+        wishes = dumping.Wishes({**dumping.switches_of(options), **more}, work, leave_running)
+        with telling(f"write an image of the container {container_id}"):
+            dumping.dump(record, spec, image, wishes, self._records.path(container_id))
 
     def restore(
         self,
@@ -396,8 +396,8 @@ class Native:
         spec = read(bundle)
         dumping.refuse(spec)
         maker = Maker(self._engine, self._records, self._warn, systemd=self._systemd)
-        with telling(f"make the container {container_id}"), dumping.log_folder(work) as folder:
-            wishes = dumping.Wishes({**dumping.switches_of(options), **more}, folder)
+        wishes = dumping.Wishes({**dumping.switches_of(options), **more}, work)
+        with telling(f"make the container {container_id}"):
             return maker.restore(container_id, spec, stdio, image, wishes)
 
 
