@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from moby.contracts.ambient import Log, Place
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
-from moby.errors import HostUnfit, MobyError, NotFound
+from moby.errors import HostUnfit, NotFound
 from moby.host.netlink import Channel
 from moby.host.rtnetlink.links import Device
 from moby_network_driver.bridge import forwarding
@@ -29,7 +29,7 @@ from moby_network_driver.interfaces.addressing import gateways_of, mac_of, with_
 from moby_network_driver.interfaces.inside import Interface
 from moby_network_driver.interfaces.marks import Marks
 from moby_network_driver.interfaces.removal import delete_named
-from moby_network_driver.interfaces.unfit import explained
+from moby_network_driver.interfaces.unfit import Failures, explained
 
 __all__ = ["BridgeNetworks"]
 
@@ -143,7 +143,7 @@ class BridgeNetworks:
     def keep(self, held: Sequence[tuple[Segment, Sequence[Attachment]]]) -> None:
         """Have all that it makes stand for these, and nothing else; see the contract."""
         settings = {segment.id: settings_of(segment, self._config) for segment, _ in held}
-        failures: list[MobyError] = []
+        failures = Failures()
         with self._lock, explained("bridge networks"):
             names = {port_name(each.id) for _, attachments in held for each in attachments}
             self._bridges.sweep(names | {each.device for each in settings.values()})
@@ -157,19 +157,15 @@ class BridgeNetworks:
             )
             for segment, _ in standing:
                 self._forward(segment)
-        if failures:
-            raise failures[0] if len(failures) == 1 else HostUnfit("\n".join(str(each) for each in failures))
+        failures.tell()
 
-    def _stands(self, segment: Segment, settings: Settings, failures: list[MobyError]) -> bool:
+    def _stands(self, segment: Segment, settings: Settings, failures: Failures) -> bool:
         """Repair a network; where it can't be, say so in `failures`, and go on with the others."""
-        try:
-            with explained(f"network {segment.name}"), ExitStack() as undo:
-                self._bridges.make(segment, settings, undo)
-                undo.pop_all()
-        except MobyError as error:
-            failures.append(error)
-            return False
-        return True
+        with failures.collected(f"network {segment.name}"), ExitStack() as undo:
+            self._bridges.make(segment, settings, undo)
+            undo.pop_all()
+            return True
+        return False
 
     def _publish(self, segment: Segment, attachment: Attachment) -> None:
         """Have the firewall lead exactly these ports to a container; as before, where one can't be."""

@@ -4,9 +4,9 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from moby.errors import HostUnfit
+from moby.errors import HostUnfit, MobyError
 
-__all__ = ["explained"]
+__all__ = ["Failures", "explained"]
 
 
 @contextmanager
@@ -16,6 +16,29 @@ def explained(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise HostUnfit(f"{what}: {_reason(error)}", hint=_hint(error)) from error
+
+
+class Failures:
+    """What fails of several things that are done whether others fail or not."""
+
+    def __init__(self) -> None:
+        self._found: list[MobyError] = []
+
+    @contextmanager
+    def collected(self, what: str) -> Iterator[None]:
+        """Go on after an error, of the kernel's too."""
+        try:
+            with explained(what):
+                yield
+        except MobyError as error:
+            self._found.append(error)
+
+    def tell(self) -> None:
+        """Raise the only error, or HostUnfit with all of them."""
+        if len(self._found) == 1:
+            raise self._found[0]
+        if self._found:
+            raise HostUnfit("\n".join(str(each) for each in self._found))
 
 
 def _reason(error: OSError) -> str:

@@ -10,13 +10,13 @@ from attrs import frozen
 from moby.contracts.ambient import Place
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
-from moby.errors import HostUnfit, Invalid, MobyError
+from moby.errors import Invalid
 from moby.host.netlink import Channel, Message
 from moby_network_driver.interfaces import inside, words
 from moby_network_driver.interfaces.addressing import gateways_of, mac_of, with_link_local
 from moby_network_driver.interfaces.inside import SYSCTLS, Interface
 from moby_network_driver.interfaces.marks import Marks
-from moby_network_driver.interfaces.unfit import explained
+from moby_network_driver.interfaces.unfit import Failures, explained
 from moby_network_driver.parented.parents import Parents
 
 __all__ = ["OnParent", "Sort"]
@@ -139,17 +139,13 @@ class OnParent:
     def keep(self, held: Sequence[tuple[Segment, Sequence[Attachment]]]) -> None:
         """Have all that it makes stand for these, and nothing else; see the contract."""
         wanted = [(segment, segment.options.get(_PARENT, "")) for segment, _ in held]
-        failures: list[MobyError] = []
+        failures = Failures()
         with self._lock, explained(f"{self.name} networks"):
             self._parents.sweep(wanted)
             for segment, parent in wanted:
-                try:
-                    with explained(f"network {segment.name}"):
-                        self._parents.make(segment, parent)
-                except MobyError as error:
-                    failures.append(error)
-        if failures:
-            raise failures[0] if len(failures) == 1 else HostUnfit("\n".join(str(each) for each in failures))
+                with failures.collected(f"network {segment.name}"):
+                    self._parents.make(segment, parent)
+        failures.tell()
 
     def reclaim(self) -> None:
         """Remove all that an engine left on the host."""

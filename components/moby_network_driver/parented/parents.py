@@ -41,10 +41,8 @@ class Parents:
         if found is None:
             with ExitStack() as undo:
                 self._create(segment, parent, name, undo)
-                found = links.look_up(self._channel, name)
+                found = links.get(self._channel, name)
                 undo.pop_all()
-        if found is None:
-            raise HostUnfit(f"interface {name} has gone as soon as it was made")
         return self._usable(segment, parent, found)
 
     def _usable(self, segment: Segment, parent: str, found: Device) -> Device:

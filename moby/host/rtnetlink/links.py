@@ -25,7 +25,7 @@ from moby.host.netlink import (
 from moby.values import frozen
 
 __all__ = [
-    "ANY", "Device", "Peer", "bridge", "change", "delete", "delete_group", "dump", "index_of", "ipvlan", "lone",
+    "ANY", "Device", "Peer", "bridge", "change", "delete", "delete_group", "dump", "get", "index_of", "ipvlan", "lone",
     "look_up", "macvlan", "port", "veth", "vlan", "vxlan", "without_link_local",
 ]  # fmt: skip
 
@@ -234,13 +234,22 @@ def look_up(channel: Channel, name: str) -> Device | None:
     return None if found is None else _device(found)
 
 
+def get(channel: Channel, name: str) -> Device:
+    """Return a device by its name; OSError (ENODEV) where there is none."""
+    return _device(_there(channel, name))
+
+
 def index_of(channel: Channel, name: str) -> int:
     """Return a device's index; OSError (ENODEV) where there is none of that name."""
+    index: int = _LINK.unpack_from(_there(channel, name))[2]
+    return index
+
+
+def _there(channel: Channel, name: str) -> bytes:
     found = _described(channel, name)
     if found is None:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), name)
-    index: int = _LINK.unpack_from(found)[2]
-    return index
+    return found
 
 
 def _device(payload: bytes) -> Device:
