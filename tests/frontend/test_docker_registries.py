@@ -122,6 +122,10 @@ class TestLogin:
         found = linked.call("POST", "/auth", given)
         assert (found.status, "401 Unauthorized" in found.message) == (401, True)
 
+    def test_what_is_no_login(self, linked):
+        found = linked.call("POST", "/auth", {"auth": "%%%"})
+        assert (found.status, "invalid auth" in found.message) == (400, True)
+
     def test_an_engine_without_a_client(self, served):
         found = served.call("POST", "/auth", {"username": "me"})
         assert (found.status, "no image registry's client" in found.message) == (501, True)

@@ -104,6 +104,11 @@ class TestTokens:
         assert client.manifest(there, Credentials(registry_token="abc")) == image.manifest
         assert not [each for each in faulty.faults.seen if each[1].startswith("/token")]
 
+    def test_one_of_the_users_own_that_no_header_can_hold(self, client, there, faulty):
+        faulty.faults.token = "abc"
+        with pytest.raises(Invalid, match="given as a token"):
+            client.manifest(there, Credentials(registry_token="a\r\nb"))
+
     def test_none_is_given(self, client, there, faulty):
         faulty.faults.token, faulty.faults.token_status = "abc", 401
         with pytest.raises(Denied, match="gives no token"):

@@ -65,6 +65,8 @@ class Tokens:
         self, host: str, scope: str, credentials: Credentials | None, challenges: tuple[Challenge, ...]
     ) -> _Token | None:
         if credentials and credentials.registry_token:
+            if not _is_token(credentials.registry_token):
+                raise Invalid(f"what was given as a token for {host} is none", hint="log in again")
             return self._for(f"Bearer {credentials.registry_token}", _SHORTEST_S)
         for challenge in challenges:
             if challenge.scheme == "bearer" and "realm" in challenge.parameters:
@@ -104,11 +106,16 @@ class Tokens:
         if status != 200:
             raise Denied(f"{parts.netloc} gives no token for {host}: {_told(answer) or f'status {status}'}")
         token = answer.get("access_token") or answer.get("token")
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        if not isinstance(token, str) or not _is_token(token):
             raise Invalid(f"{parts.netloc} answers with no token for {host}")
         lasts = answer.get("expires_in")
         seconds = lasts if isinstance(lasts, int | float) else _SHORTEST_S
         return self._for(f"Bearer {token}", min(max(seconds, _SHORTEST_S), _LONGEST_S) * 0.9)
+
+
+def _is_token(text: str) -> bool:
+    """Whether a header can hold it."""
+    return text.isascii() and text.isprintable()
 
 
 def _basic(credentials: Credentials) -> str:

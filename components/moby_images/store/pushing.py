@@ -28,7 +28,8 @@ from moby_images.store.storing import layers_of, new_ref
 __all__ = ["Pushing"]
 
 _AT_ONCE = 4
-_LEVEL = 6
+_LEVEL = 5
+"""A hundredth larger than by 6, and a third faster. Another level would send all layers anew."""
 _TELL_BYTES = 512 << 10
 
 

@@ -95,7 +95,11 @@ def auth(parts: Parts, call: Call) -> Reply:
     given = call.json()
     server = str(given.get("serveraddress") or "")
     try:
-        token = _client(parts).login(server, _of(given) or Credentials())
+        who = _of(given) or Credentials()
+    except ValueError as error:
+        raise Invalid(f"invalid auth: {error}") from error
+    try:
+        token = _client(parts).login(server, who)
     except Denied as error:
         raise Status(401, message(error)) from error
     return reply_json({"IdentityToken": token, "Status": "Login Succeeded"})
