@@ -123,7 +123,7 @@ class TestLogin:
         assert (found.status, "401 Unauthorized" in found.message) == (401, True)
 
     def test_what_is_no_login(self, linked):
-        found = linked.call("POST", "/auth", {"auth": "%%%"})
+        found = linked.call("POST", "/auth", {"auth": "/w=="})
         assert (found.status, "invalid auth" in found.message) == (400, True)
 
     def test_an_engine_without_a_client(self, served):
