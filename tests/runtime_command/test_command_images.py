@@ -1,5 +1,6 @@
 """The command's images of processes: checkpoint, and restore in the foreground and without."""
 
+import contextlib
 import os
 import signal
 
@@ -19,12 +20,23 @@ def path(open_folder):
     return {"PATH": f"{open_folder}:{os.environ['PATH']}"}
 
 
+@contextlib.contextmanager
+def begun(command, *args, env=None):
+    """Start the command, and end it where the test fails."""
+    process = command.begin(*args, env=env)
+    with process:
+        try:
+            yield process
+        except BaseException:
+            process.terminate()
+            raise
+
+
 @pytest.fixture
 def written(command, path):
     """A bundle, and the image that its running container was written into."""
     bundle, image = command.bundle("sh", "-c", SCRIPT), command.folder / "image"
-    process = command.begin("run", "--bundle", bundle, "box")
-    with process:
+    with begun(command, "run", "--bundle", bundle, "box") as process:
         assert process.stdout.readline() == b"up\n"
         command("checkpoint", "--image-path", image, "--work-path", command.folder / "work", "box", env=path)
         assert process.wait(60) == 137
@@ -35,8 +47,7 @@ def written(command, path):
 
 def test_in_the_foreground(command, path, written):
     bundle, image = written
-    process = command.begin("restore", "--bundle", bundle, "--image-path", image, "box", env=path)
-    with process:
+    with begun(command, "restore", "--bundle", bundle, "--image-path", image, "box", env=path) as process:
         while command.ids() != ["box"] or command.status("box") != "running":
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
@@ -49,8 +60,7 @@ def test_detached(command, path, written):
     bundle, image = written
     pid_file = command.folder / "pid"
     words = ("restore", "--detach", "--bundle", bundle, "--image-path", image, "--pid-file", pid_file, "box")
-    process = command.begin(*words, env=path)
-    with process:
+    with begun(command, *words, env=path) as process:
         assert process.wait(60) == 0
         assert command.state("box")["pid"] == int(pid_file.read_text())
         command("kill", "box", "TERM")
