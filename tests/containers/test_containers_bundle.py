@@ -77,7 +77,7 @@ def test_capabilities(engine):
 
 
 def test_no_such_capability(engine):
-    with pytest.raises(Invalid, match='invalid capability: "NONSENSE"'):
+    with pytest.raises(Invalid, match='invalid CapAdd: unknown capability: "CAP_NONSENSE"'):
         engine.create(":", cap_add=("NONSENSE",))
 
 

@@ -103,6 +103,10 @@ def test_health_of_both():
     ("change", "words"),
     [
         ({"hostname": "a b"}, "invalid hostname format: a b"),
+        ({"hostname": "a\nb"}, "invalid hostname format: a"),
+        ({"hostname": "a" * 65}, "invalid hostname format: a"),
+        ({"storage_options": {"size": "1G"}}, "--storage-opt is supported only for"),
+        ({"cap_drop": ("cap_odd",)}, 'invalid CapDrop: unknown capability: "CAP_ODD"'),
         ({"environment": ("=x",)}, "invalid environment variable: =x"),
         ({"uts_mode": "host", "hostname": "a"}, "conflicting options: hostname and the UTS mode"),
         ({"stop_signal": "SIGNONE"}, "invalid signal: SIGNONE"),
@@ -121,6 +125,11 @@ def test_health_of_both():
 def test_refused(change, words):
     with pytest.raises(Invalid, match=words):
         checks.check(ContainerConfig("i", ("x",), **change))
+
+
+@pytest.mark.parametrize("name", ["my_service", "a.b-c", "x" * 64])
+def test_hostnames(name):
+    checks.check(ContainerConfig("i", ("x",), hostname=name))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +154,10 @@ def test_refused(change, words):
         ({"pids_limit": -2}, "invalid value for PIDs limit"),
         ({"blkio_weight": 5}, "Range of blkio weight is from 10 to 1000"),
         ({"blkio_weight_devices": (DeviceWeight("/dev/x", 5),)}, "Range of blkio weight is from 10 to 1000"),
-        ({"device_requests": (DeviceRequest("nvidia"),)}, 'could not select device driver "nvidia"'),
+        (
+            {"device_requests": (DeviceRequest("nvidia", capabilities=(("gpu", "video"), ("x",))),)},
+            r'could not select device driver "nvidia" with capabilities: \[\[gpu video\] \[x\]\]$',
+        ),
         ({"ulimits": (Ulimit("nofile", -1, 5),)}, "ulimit soft limit must be less"),
     ],
 )

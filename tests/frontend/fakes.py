@@ -72,6 +72,8 @@ class FakeContainers:
     def create(self, config, name=""):
         if config.image not in {"box", "localhost/box", IMAGE}:
             raise NotFound(f"No such image: {config.image}:latest")
+        for each in config.volumes_from:
+            self.get(each)
         with self.lock:
             identity = secrets.token_hex(32)
             name = name or f"box_{len(self.all)}"

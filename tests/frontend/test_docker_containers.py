@@ -32,6 +32,10 @@ class TestLife:
         ("path", "body", "status", "words"),
         [
             ("", {"Image": "nonesuch"}, 404, "No such image: nonesuch:latest"),
+            # Not 404, after which a client would pull the image.
+            ("", {"Image": "box", "HostConfig": {"VolumesFrom": ["other"]}}, 400, "No such container: other"),
+            ("?platform=linux/arm64", {"Image": "box"}, 404, "image with reference box was found but does not match"),
+            ("?platform=linux/amd64", {"Image": "nonesuch"}, 404, "No such image: nonesuch:latest"),
             ("?name=aa", {"Image": "box"}, 409, 'Conflict. The container name "/aa" is already in use by container'),
             ("", {}, 400, "config cannot be empty in order to create a container"),
         ],
@@ -40,6 +44,9 @@ class TestLife:
         found = served.call("POST", f"/containers/create{path}", body)
         assert found.status == status
         assert found.message.startswith(words)
+
+    def test_create_for_a_platform(self, served):
+        assert served.call("POST", "/containers/create?platform=linux/amd64", {"Image": "box"}).status == 201
 
     def test_start_of_one_that_runs(self, served, box):
         found = served.call("POST", "/containers/aa/start")

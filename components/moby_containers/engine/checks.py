@@ -12,7 +12,8 @@ __all__ = ["check", "check_resources", "check_restart", "signal_number"]
 
 _LEAST_MEMORY_BYTES = 6 << 20
 _MS_NS = 1_000_000
-_LABEL = re.compile(r"[a-zA-Z0-9-]{1,63}(\.[a-zA-Z0-9-]{1,63})*")
+# What the kernel and a line of /etc/hosts take, such as my_service, which is no name for the DNS.
+_HOSTNAME = re.compile(r"[!-.0-~]{1,64}")
 _SECURITY = ("seccomp", "apparmor", "label", "systempaths", "no-new-privileges")
 
 
@@ -48,6 +49,8 @@ def check(config: ContainerConfig) -> None:
     check_restart(config.restart, auto_remove=config.auto_remove)
     check_resources(config.resources)
     _check_security(config)
+    if config.storage_options:
+        raise Invalid("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
     if config.shm_size_bytes < 0:
         raise Invalid("SHM size can not be less than 0")
     if not -1000 <= config.oom_score_adjust <= 1000:
@@ -59,7 +62,7 @@ def check(config: ContainerConfig) -> None:
 
 
 def _check_identity(config: ContainerConfig) -> None:
-    if config.hostname and not _LABEL.fullmatch(config.hostname):
+    if config.hostname and not _HOSTNAME.fullmatch(config.hostname):
         raise Invalid(f"invalid hostname format: {config.hostname}")
     where = config.working_directory
     if where and not where.startswith("/"):
@@ -154,8 +157,8 @@ def check_resources(asked: Resources) -> None:
             raise Invalid("Range of blkio weight is from 10 to 1000")
     for each in asked.device_requests:
         if each.driver != "cdi":
-            capabilities = [list(group) for group in each.capabilities]
-            raise Invalid(f'could not select device driver "{each.driver}" with capabilities: {capabilities}')
+            groups = " ".join(f"[{' '.join(group)}]" for group in each.capabilities)
+            raise Invalid(f'could not select device driver "{each.driver}" with capabilities: [{groups}]')
     for limit in asked.ulimits:
         if limit.hard != -1 and (limit.soft > limit.hard or limit.soft == -1):
             raise Invalid(f"ulimit soft limit must be less than or equal to hard limit: {limit.soft} > {limit.hard}")
@@ -225,11 +228,13 @@ def _numbers(text: str) -> set[int]:
 
 
 def _check_security(config: ContainerConfig) -> None:
-    for name in (*config.cap_add, *config.cap_drop):
-        try:
-            capability(name)
-        except Invalid as error:
-            raise Invalid(f'invalid capability: "{name}"') from error
+    for what, names in (("CapAdd", config.cap_add), ("CapDrop", config.cap_drop)):
+        for name in names:
+            try:
+                capability(name)
+            except Invalid as error:
+                full = f"CAP_{name.upper().removeprefix('CAP_')}"
+                raise Invalid(f'invalid {what}: unknown capability: "{full}"') from error
     for each in config.security_options:
         name = re.split("[=:]", each, maxsplit=1)[0]
         if name not in _SECURITY or (name == each and name != "no-new-privileges"):

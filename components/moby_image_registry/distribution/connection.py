@@ -23,6 +23,8 @@ _MOVED = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_S = 30.0
 _FIRST_WAIT_S = 0.2
+# A name that isn't known, a port that is closed, a certificate that doesn't fit: these are tried twice at most.
+_PLAIN = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.SSLError)
 
 # Whose certificate isn't looked at an administrator has said by name.
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -83,6 +85,8 @@ class Connections:
                 response = self._once(service, asked, secret)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 last = error
+                if number and isinstance(error, _PLAIN):
+                    break
                 continue
             with _closing(response):
                 if response.status not in _BUSY:

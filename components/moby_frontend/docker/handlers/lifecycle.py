@@ -3,7 +3,8 @@
 from typing import Any
 
 from moby.contracts.containers import Container, Status
-from moby.contracts.types import Window
+from moby.contracts.images import Image
+from moby.contracts.types import Platform, Window
 from moby.errors import Conflict, Invalid, NotFound
 from moby_frontend.docker import failures
 from moby_frontend.docker.call import Call, Reply, empty, reply_json
@@ -22,11 +23,30 @@ _LEAST_BODY = 7
 
 def create(parts: Parts, call: Call) -> Reply:
     """Make a container."""
+    from moby_frontend.docker.handlers.images import platform_of
     from moby_frontend.docker.translate.config import read_create
 
     config = read_create(call.json(required=True), call.query.text("platform"))
-    made = parts.containers.create(config, call.query.text("name").removeprefix("/"))
+    if wanted := platform_of(call):
+        _check_platform(parts.images.get(config.image), config.image, wanted)
+    try:
+        made = parts.containers.create(config, call.query.text("name").removeprefix("/"))
+    except NotFound as error:
+        # Docker's clients pull the image after a 404, and try again: only of the image it may be told.
+        parts.images.get(config.image)
+        raise Invalid(error.message, hint=error.hint) from error
     return reply_json({"Id": made.id, "Warnings": list(made.warnings)}, 201)
+
+
+def _check_platform(image: Image, name: str, wanted: Platform) -> None:
+    """Refuse an image that was made for something else: NotFound, after which docker's clients pull the right one."""
+    has = image.platform
+    same = (has.os, has.architecture) == (wanted.os, wanted.architecture)
+    if not same or (wanted.variant and has.variant and wanted.variant != has.variant):
+        raise NotFound(
+            f"image with reference {name} was found but does not match the specified platform: "
+            f"wanted {wanted}, actual: {has}"
+        )
 
 
 def start(parts: Parts, call: Call) -> Reply:
