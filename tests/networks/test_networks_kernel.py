@@ -301,6 +301,7 @@ def test_links(world, networks):
 @pytest.mark.parametrize("step", ["make", "attach", "claim", "enter"])
 def test_what_fails_as_a_container_joins_is_undone(world, networks, step):
     before = networks.list()
+    networks = world.open()  # another process, which has made none of them
     part = world.discovery if step in ("claim", "enter") else world.drivers["own"]
     part.failing = step
     with pytest.raises(Conflict, match=f"{step} fails"):
@@ -315,6 +316,7 @@ def test_what_fails_as_a_container_is_connected_is_undone(world, networks, step)
     sandbox = networks.join("c1", {"two": PLAIN}, WEB)
     before = networks.list(), left(world), inside(sandbox.namespace), world.discovery.claimed
     before_published = [each.ports for each in world.drivers["own"].attached.values()]
+    networks = world.open()
     part = world.discovery if step in ("claim", "enter") else world.drivers["own"]
     part.failing = step
     with pytest.raises(Conflict, match=f"{step} fails"):

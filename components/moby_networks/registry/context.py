@@ -58,6 +58,8 @@ class Context:
     log: Log
     records: Records
     namespaces: Namespaces
+    made: set[str] = field(factory=set)
+    """Ids of networks that this process has seen made; what is deleted of them later, drivers make good themselves."""
     _by_name: dict[str, NetworkDriver] = field(factory=dict)
     _lock: Any = field(factory=threading.Lock)
     _stripes: Any = field(factory=lambda: [threading.RLock() for _ in range(_STRIPES)])

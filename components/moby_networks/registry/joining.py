@@ -157,7 +157,9 @@ class Joining:
         assert place is not None, known.network.id
         link = Link()
         if joined.namespace not in ("", _HOST):
-            driver.make(known.segment)  # again, since somebody may have deleted it
+            if known.network.id not in self._context.made:
+                driver.make(known.segment)
+                self._context.made.add(known.network.id)
             with self._context.namespaces.opened(joined.namespace) as namespace:
                 undo.callback(self._quietly, driver.detach, known.segment, place.attachment)
                 link = driver.attach(known.segment, place.attachment, namespace)

@@ -65,6 +65,7 @@ class Making:
                 self._refuse_taken(made)
                 context.records.put(known)
             undo.pop_all()
+        context.made.add(made.id)
         context.tell("create", made)
         return known
 
@@ -105,6 +106,7 @@ class Making:
         driver = context.driver(network.driver)
         with context.removing(network):
             failures = Failures()
+            context.made.discard(network.id)
             failures.run(driver.unmake, known.segment)
             context.records.delete(network.id)
             if driver.addressed:
