@@ -8,6 +8,8 @@ from moby_runtime.native.shape import Strings, mistakes
 from peers.binaries import environment, need
 from runtime_command.command import PATIENCE_S, Command, ended
 
+pytestmark = pytest.mark.slow
+
 
 class Runc(Command):
     def options(self, env=None, **more):

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from runtime_command.command import ended
 
+pytestmark = pytest.mark.slow
+
 
 class TestTheLog:
     def test_json_lines(self, command):

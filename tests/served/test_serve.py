@@ -21,6 +21,8 @@ from moby.plan import Instance, Plan
 from moby.served.launching import Launcher
 from moby.surroundings import Surroundings
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Path]
 
 

@@ -23,6 +23,7 @@ class TestOverlay(SnapshotterSuite):
         return lambda: Overlay(tmp_path / "state", metadata)
 
 
+@pytest.mark.slow
 class TestOverlayInAnOddFolder(SnapshotterSuite):
     """Whose path has what an overlay's options give a meaning to."""
 
@@ -42,6 +43,7 @@ def snapshotter(request, tmp_path, metadata):
     return request.param(tmp_path / "state", metadata)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_mutant_is_caught(mutant, tmp_path, metadata):
     def store():
@@ -68,6 +70,7 @@ def test_the_part_makes_one(part, tmp_path, metadata):
         made.apply("a", io.BytesIO(tar(a=b"1", b=b"2")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "test",
     [

@@ -14,6 +14,7 @@ from moby.testing.bundles import PROGRAMS, make_rootfs
 
 HERE = Path(__file__).parent
 NOBODY = 65534
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture
@@ -127,14 +128,14 @@ def running(kind, folder, rootfs):
     assert engine.left() == []
 
 
-@pytest.fixture(params=["forking", "native", "native-nobody"])
+@pytest.fixture(params=["forking", pytest.param("native", marks=SLOW), pytest.param("native-nobody", marks=SLOW)])
 def engine(request, folder, rootfs):
     """An engine on each runtime."""
     with running(request.param, folder, rootfs) as engine:
         yield engine
 
 
-@pytest.fixture(params=["native", "native-nobody"])
+@pytest.fixture(params=["native", pytest.param("native-nobody", marks=SLOW)])
 def isolating(request, folder, rootfs):
     """An engine on each runtime that isolates."""
     with running(request.param, folder, rootfs) as engine:

@@ -16,7 +16,10 @@ from moby.testing.bundles import Bundles, config
 
 FILL = "while :; do echo 0123456789abcdef0123456789abcdef0123456789abcdef; done > /tmp/much"
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user has no group of memory here; runs as root")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user has no group of memory here; runs as root"),
+]
 
 
 @pytest.fixture

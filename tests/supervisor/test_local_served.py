@@ -14,6 +14,8 @@ from moby.testing.bundles import Bundles, config
 from moby.testing.supervisor import read_all, readable
 from moby.testing.supervisor_whole import WholeSupervisorSuite
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def served():

@@ -12,6 +12,8 @@ from moby_supervisor.run import terminal
 
 from moby.testing.supervisor import read_until
 
+pytestmark = pytest.mark.slow
+
 LOOP = "echo ready; while :; do sleep 0.1; done"
 GRACE_S = 0.3
 
