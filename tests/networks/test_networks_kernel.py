@@ -224,6 +224,21 @@ def test_addresses_of_nobody(networks, world):
 # Ports
 
 
+@pytest.mark.parametrize(
+    ("binding", "asked", "found"),
+    [
+        ("192.0.2.9", "", ["192.0.2.9"]),
+        ("192.0.2.9", "192.0.2.8", ["192.0.2.8"]),
+        ("0.0.0.0", "", ["0.0.0.0", "::"]),
+    ],
+)
+def test_an_address_by_which_a_network_publishes(networks, binding, asked, found):
+    options = {"com.docker.network.bridge.host_binding_ipv4": binding}
+    networks.create(Network("", "bound", "veths", "", options=options, ipam=({"Subnet": "10.3.0.0/24"},)))
+    config = SandboxConfig("web", "host1", (PortRequest("tcp", 80, asked),))
+    assert [each.host_address for each in networks.join("c1", {"bound": PLAIN}, config).ports] == found
+
+
 def test_ports_are_published_by_the_way_out(world, networks):
     driver = world.drivers["own"]
     sandbox = networks.join("c1", {"two": PLAIN}, WEB)

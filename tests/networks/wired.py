@@ -48,6 +48,13 @@ class Lonely(NothingMade):
             raise Invalid(f"{next(iter(options))} is no option")
 
 
+KNOWN = {
+    "kind",
+    "com.docker.network.container_iface_prefix",
+    "com.docker.network.bridge.host_binding_ipv4",
+}
+
+
 @define(eq=False)
 class Veths(NothingMade):
     """Pairs of devices of the kernel's, one end in the container and one here, with the gateway's address."""
@@ -65,7 +72,7 @@ class Veths(NothingMade):
     publishes = True
 
     def check(self, options):
-        if unknown := set(options) - {"kind", "com.docker.network.container_iface_prefix"}:
+        if unknown := set(options) - KNOWN:
             raise Invalid(f"{sorted(unknown)[0]} is no option")
 
     def step(self, name, *args):

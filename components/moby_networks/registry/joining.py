@@ -23,6 +23,7 @@ _HOST = "host"
 _INTERFACE_NAME = "com.docker.network.endpoint.ifname"
 """The option of an endpoint that names its interface, as docker has it; of a network, what names begin with."""
 _PREFIXES = ("com.docker.network.container_iface_prefix", "com.docker.network.container_interface_prefix")
+_BINDING, _ALL = "com.docker.network.bridge.host_binding_ipv4", "0.0.0.0"  # noqa: S104 - what docker writes for all
 
 
 class Joining:
@@ -132,7 +133,10 @@ class Joining:
     def _claim(self, joined: Joined, publisher: Place, held: Sequence[Port] = ()) -> Joined:
         """Return it with ports: those that it held, where it did, else such as it asked for."""
         targets = _targets(publisher)
-        asked = _requests(held, publisher) or [evolve(each, targets=targets) for each in joined.config.ports]
+        binding = self._binding(publisher)
+        asked = _requests(held, publisher) or [
+            evolve(each, targets=targets, host_address=each.host_address or binding) for each in joined.config.ports
+        ]
         try:
             ports = self._context.discovery.claim(joined.container_id, asked)
         except Conflict as error:
@@ -140,6 +144,12 @@ class Joining:
             text = f"driver failed programming external connectivity on endpoint {who}: {error.message}"
             raise Conflict(text, hint=error.hint) from error
         return _published(joined, publisher.endpoint.network_id, ports)
+
+    def _binding(self, publisher: Place) -> str:
+        """Return the address of the host's by which a network publishes what names none; empty is all of them."""
+        known = self._context.records.network(publisher.endpoint.network_id)
+        found = known.network.options.get(_BINDING, "") if known else ""
+        return "" if found == _ALL else found
 
     def _publisher(self, joined: Joined) -> Place | None:
         """Return the place that publishes the ports: the one that the default route leads through, if it does so."""
