@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Workers"]
 
 _REST_S = 5.0
-"""How long workers beyond one wait for another call."""
+"""How long workers wait for another call, at least."""
 _MOST_CALLS = 500
 """After so many a worker ends, and with it whatever a runtime may have left in it."""
 _MOST_FDS = 64
@@ -81,6 +81,8 @@ class Workers:
         self._all: list[_Worker] = []
         self._idle: list[_Worker] = []
         self._rest: Timer | None = None
+        self._called = False
+        """Whether there was a call since it was last looked who is needed."""
 
     async def call(self, what: str, call: Call) -> Any:
         """Make a call; return or raise what it does, or Unavailable where its worker is killed."""
@@ -146,7 +148,7 @@ class Workers:
                 worker.sock.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))])
             except (BrokenPipeError, ConnectionResetError):
                 continue  # it was killed while it was idle, which its socket will tell
-            worker.busy = True
+            worker.busy = self._called = True
             return worker
 
     async def _answered(self, line: Line, worker: _Worker) -> None:
@@ -189,7 +191,7 @@ class Workers:
         """Have a worker for the next call, of which it hears once it is through with this one."""
         if worker.sock.fileno() >= 0:
             self._idle.append(worker)
-            if self._rest is None and len(self._idle) > 1:
+            if self._rest is None:
                 self._rest = self._loop.after(_REST_S, self._thin_out)
 
     def _left(self, worker: _Worker) -> None:
@@ -208,11 +210,12 @@ class Workers:
         worker.ended.set(None)
 
     def _thin_out(self) -> None:
-        """Let those go that nobody has needed lately."""
-        self._rest = None
-        for worker in self._idle[:-1]:
+        """Let those go that nobody has needed lately: all but one, or all where there was no call."""
+        kept = self._idle[-1:] if self._called else []
+        for worker in self._idle[: len(self._idle) - len(kept)]:
             worker.sock.shutdown(socket.SHUT_WR)
-        del self._idle[:-1]
+        self._idle, self._called = kept, False
+        self._rest = self._loop.after(_REST_S, self._thin_out) if kept else None
 
 
 # --- in the worker ----------------------------------------------------------------------------------------------
