@@ -60,7 +60,9 @@ def _at(port, name, tag="1"):
 @pytest.fixture
 def far(around):
     """A name at the faulty service of an image that the engine hasn't got."""
-    around.said("rmi", "-f", *around.said("images", "-q").split())
+    images = around.said("images", "-aq").split()
+    if images:
+        around.said("rmi", "-f", *dict.fromkeys(images))
     around.faults()
     return _at(FAULTY, "box")
 
