@@ -327,12 +327,13 @@ class TestRuntime:
         with pytest.raises(NotFound):
             folders.check(tmp_path / "absent")
 
-    def test_the_last_error_of_an_image(self, tmp_path):
+    def test_the_errors_of_an_image(self, tmp_path):
         (tmp_path / "dump.log").write_text(
             "(00.1) Error (criu/a.c:1): Can't do it\n(00.2) Error (b.c:2): Dumping FAILED.\n"
+            "(00.2) Error (criu/a.c:2): and this\n(00.2) Error (criu/a.c:3): so that it fails\n"
             "(00.3) Error (criu/cgroup.c:9): cg: cgroupd: recv req error: No such file or directory\n"
         )
-        assert folders.reason(tmp_path) == "Can't do it"
+        assert folders.reason(tmp_path) == "Can't do it ... so that it fails"
         assert folders.reason(tmp_path / "absent") == ""
         assert images.flags(CheckpointOptions(True, True, True)) == (
             "--tcp-established",

@@ -12,8 +12,8 @@ __all__ = ["check", "find_criu", "reason", "writing"]
 _MAGIC = (0x58313116).to_bytes(4, "little")
 """What the first of its images begins with (criu, criu/include/magic.h, INVENTORY_MAGIC)."""
 
-_AFTERWARDS = ("FAILED", "cgroupd: recv req error")
-"""What it logs of any failure, after the one error that matters."""
+_BESIDE = ("FAILED", "cgroupd: recv req error", "rlimit: Can't setup RLIMIT_NOFILE for self")
+"""What it logs of any failure, or of none."""
 
 
 def find_criu() -> str:
@@ -53,10 +53,10 @@ def check(image: Path) -> None:
 
 
 def reason(work: Path) -> str:
-    """Return the last error in the logs that were written meanwhile; empty where there is none."""
+    """Return the first and the last error in the logs that were written meanwhile; empty where there is none."""
+    found = []
     for log in sorted(work.glob("*.log")):
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        for line in reversed(lines):
-            if "Error (" in line and not any(each in line for each in _AFTERWARDS):
-                return line.partition("): ")[2].strip() or line
-    return ""
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if "Error (" in line and not any(each in line for each in _BESIDE):
+                found.append(line.partition("): ")[2].strip() or line)
+    return " ... ".join(dict.fromkeys([*found[:1], *found[-1:]]))

@@ -227,7 +227,7 @@ def _classify(record: Record, pid: int) -> None:
     if record.rdt:
         from moby_runtime.native import rdt
 
-        rdt.enter(tuple(record.rdt), pid)
+        rdt.enter(record.rdt, pid)
 
 
 def _intent(container_id: str, spec: Spec, folders: tuple[str, ...], scope: Scope | None) -> Record:

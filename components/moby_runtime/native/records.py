@@ -86,4 +86,10 @@ class Records(Folders):
 
     def read(self, container_id: str) -> Record:
         """Return a record; NotFound where there is none, Corrupt where it can't be read."""
-        return self.get(container_id, Record)
+        return self.get(container_id, _made)
+
+
+def _made(**values: Any) -> Record:
+    """Return a record of values as JSON has them, which knows no tuples."""
+    lists: dict[str, Any] = {name: tuple(values[name]) for name in ("rdt", "own_rdt") if name in values}
+    return Record(**(values | lists))
