@@ -19,7 +19,8 @@ from moby_frontend.docker.call import Call
 __all__ = ["DetachKeys", "Pump", "head", "keys"]
 
 _CHUNK = 64 << 10
-_HEAD_S = 0.1
+_HEAD_S = 2.0
+"""A loaded machine may keep a client from running for longer than a tenth of a second."""
 _SMALL = 4096
 """What a pipe that is ready surely takes (PIPE_BUF, pipe(7)); a stdin is written so much at once, never waiting."""
 DEFAULT_KEYS = "ctrl-p,ctrl-q"
