@@ -5,12 +5,14 @@ import os
 import shlex
 from pathlib import Path
 
+from guests.cover import GUEST
 from moby_runtime.crun import CRUN
 from moby_runtime.oci_command.runtime import OciCommand
 from moby_runtime.runc import RUNC
 from peers import binaries
 
 from moby.contracts.runtime import RuntimeFeature
+from moby.errors import Unsupported
 from moby.host import mounts
 from moby.host.cgroups import hierarchies, version
 from moby.testing.mounted import own_mounts
@@ -36,15 +38,22 @@ def maker(name, folder, monkeypatch):
 
 
 def with_criu(make, folder, monkeypatch):
-    """Return what makes runtimes that find CRIU on PATH for as long as the test lasts, or don't offer what needs it."""
-    if binaries.find("criu") is not None:
+    """Return what makes runtimes that find CRIU on PATH for as long as the test lasts, or don't offer what needs it.
+
+    Guests don't: for a restore an emulated processor takes minutes.
+    """
+    if binaries.find("criu") is not None and not GUEST:
         binary("criu", folder)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
         return make
 
+    def refuse(*arguments, **more):
+        raise Unsupported("this host has no CRIU")
+
     def without(place):
         made = make(place)
         made.features -= {RuntimeFeature.CHECKPOINT}
+        made.checkpoint = made.restore = refuse
         return made
 
     return without
