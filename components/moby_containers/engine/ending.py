@@ -75,6 +75,7 @@ class Ending:
             self._parts.shelf.save(entry, position=position)
             code = "unknown" if exit.code is None else str(exit.code)
             self._parts.tell(entry.container, "die", execDuration=str(ran_ns // 10**9), exitCode=code)
+            self._starting.leave_networks(entry)  # first, so that who waited for its end finds its ports free
             tell_ended(entry, for_good=not again)
             self._go_on(entry, again=again)
 

@@ -90,11 +90,7 @@ class Starting:
         parts = self._parts
         folder = parts.bundle(entry.id)
         failed = placing.unplace(entry.keeping.points, entry.id, parts.volumes, folder)
-        if joins(entry.container.config):
-            try:
-                parts.networks.leave(entry.id)
-            except (MobyError, OSError) as error:
-                failed.append(error)
+        self.leave_networks(entry)
         for name in ("shm", "rootfs"):
             _unmount_all(folder / name)
         if not os.path.ismount(folder / "rootfs"):
@@ -102,6 +98,14 @@ class Starting:
         entry.mounted = False
         for each in failed:
             parts.log.warning("what a container held can't be given back", container=entry.id, error=str(each))
+
+    def leave_networks(self, entry: Entry) -> None:
+        """Give back its places on networks, its addresses and ports; what fails is logged."""
+        if joins(entry.container.config):
+            try:
+                self._parts.networks.leave(entry.id)
+            except (MobyError, OSError) as error:
+                self._parts.log.warning("a container's networks can't be left", container=entry.id, error=str(error))
 
     def _write_bundle(self, entry: Entry) -> None:
         parts, config = self._parts, entry.container.config
