@@ -94,7 +94,9 @@ def test_health_of_both():
     whole = merged(ContainerConfig("i", health=HealthCheck((), **{**zeros, "timeout_ns": 9})), IMAGE)
     found = effective_health(whole.health)
     assert (found.test, found.interval_ns, found.timeout_ns, found.retries) == (("CMD", "look"), 7, 9, 4)
-    assert found.start_interval_ns == 5_000_000_000
+    assert found.start_interval_ns == 7, "no longer than the interval"
+    assert effective_health(HealthCheck(("CMD", "x"))).start_interval_ns == 5_000_000_000
+    assert effective_health(HealthCheck(("CMD", "x"), 7, start_interval_ns=9)).start_interval_ns == 9
     assert effective_health(merged(ContainerConfig("i", health=HealthCheck(("NONE",))), IMAGE).health) is None
     assert effective_health(None) is None
 

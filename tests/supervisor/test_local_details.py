@@ -108,7 +108,7 @@ def port():
         ("/well", HealthStatus.HEALTHY, "204"),
         ("/moved", HealthStatus.HEALTHY, "302"),
         ("/ill", HealthStatus.UNHEALTHY, "ill\n"),
-        ("/never", HealthStatus.UNHEALTHY, "timeout"),
+        ("/never", HealthStatus.UNHEALTHY, "Health check exceeded timeout (300ms)"),
         (None, HealthStatus.HEALTHY, ""),
     ],
 )

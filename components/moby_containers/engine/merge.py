@@ -85,4 +85,8 @@ def effective_health(asked: HealthCheck | None) -> HealthCheck | None:
     """Return what to look at and when, with the defaults filled in; None where nobody is to look."""
     if asked is None or not asked.test or asked.test[0] == "NONE":
         return None
-    return HealthCheck(asked.test, **{name: getattr(asked, name) or getattr(_DEFAULT, name) for name in _TIMES})
+    found = HealthCheck(asked.test, **{name: getattr(asked, name) or getattr(_DEFAULT, name) for name in _TIMES})
+    if asked.start_interval_ns:
+        return found
+    # Nobody waits longer for a container that starts than for one that runs.
+    return evolve(found, start_interval_ns=min(found.start_interval_ns, found.interval_ns))

@@ -98,7 +98,7 @@ async def _finish(world: World, task: Task, process: Process, timeout_s: float, 
             processes.send_signal(process.exit_fd, signal.SIGKILL)
         await world.loop.readable(process.exit_fd)
         processes.reap(process.exit_fd)
-        return -1, f"Health check exceeded timeout ({timeout_s:g}s): {output.text()}"[:_MOST_OUTPUT]
+        return -1, _exceeded(timeout_s, output.text())
     finally:
         os.close(process.exit_fd)
         with suppress(FileNotFoundError):
@@ -146,6 +146,12 @@ def _process_of(task: Task) -> dict[str, Any]:
         raise Corrupt(f"{path} can't be read any more: {error}", hint="make the container again") from error
 
 
+def _exceeded(timeout_s: float, output: str = "") -> str:
+    """Return docker's words for a test that took too long."""
+    limit = f"{timeout_s:g}s" if timeout_s >= 1 else f"{timeout_s * 1000:g}ms"
+    return f"Health check exceeded timeout ({limit}){': ' if output else ''}{output}"[:_MOST_OUTPUT]
+
+
 def _ask(pid: int, test: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
     """Connect from within a container's network; called in a process that has no other use."""
     try:
@@ -157,7 +163,7 @@ def _ask(pid: int, test: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
         assert found is not None
         return _get(int(found[1] or 80), found[2] or "/", timeout_s)
     except TimeoutError:
-        return -1, f"Health check exceeded timeout ({timeout_s:g}s)"
+        return -1, _exceeded(timeout_s)
     except OSError as error:
         return 1, error.strerror or str(error)
 
