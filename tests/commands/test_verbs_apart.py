@@ -243,6 +243,14 @@ def test_nobody_who_answers(place, tmp_path, capfd):
     assert capfd.readouterr().err.startswith("usage: ")
 
 
+def test_wrong_usage_is_told_without_pages_of_options(place, capfd):
+    assert Verb("run", place).run([]) == 125
+    usage, wrong, more = capfd.readouterr().err.splitlines()
+    assert usage.endswith(" run [OPTIONS] IMAGE ...")
+    assert wrong.endswith(" run: the following arguments are required: IMAGE")
+    assert more.endswith(" run --help'.")
+
+
 # What containers use, in docker's words
 
 SAMPLE = {

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from containers_engine import close
+from moby_containers.engine.recovery import Recovery
 
 from moby.contracts.containers import Condition, ContainerConfig, ExecConfig, MountRequest, RestartPolicy, Status
 from moby.errors import NotFound
@@ -167,6 +168,20 @@ def test_a_removal_is_finished(engine):
     assert engine.containers.list() == ()
     with pytest.raises(NotFound):
         engine.volumes.get(name)
+
+
+def test_a_removal_that_has_begun_goes_on(engine):
+    """One with --rm that ended just now, say: it is on its way already when all are looked at."""
+    own = engine.containers
+    entry = own._shelf.get(engine.create(":"))
+    entry.removing = True
+    entry.set_state(status=Status.REMOVING)
+    recovery = Recovery(own._parts, own._starting, own._ending, own._execs, own._networking)
+    recovery.settle(own._follower)
+    assert entry.status is Status.REMOVING
+    entry.removing = False
+    recovery.settle(own._follower)
+    assert own.list() == ()
 
 
 def test_a_stranger_among_tasks_goes(engine):

@@ -61,9 +61,11 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--help", action="help", help="show this text")
 
     def error(self, message: str) -> Any:
-        """Say what is wrong and how it is used."""
-        self.print_usage(sys.stderr)
-        self.exit(self.failure, f"{self.prog}: {message}\n")
+        """Say what is wrong and how it is used; the options are told elsewhere, for there may be pages of them."""
+        formatter = argparse.HelpFormatter(f"{self.prog} [OPTIONS]")
+        formatter.add_usage(None, [each for each in self._actions if not each.option_strings], ())
+        usage = formatter.format_help().rstrip()
+        self.exit(self.failure, f"{usage}\n{self.prog}: {message}\nSee '{self.prog} --help'.\n")
 
 
 def say(text: str) -> None:

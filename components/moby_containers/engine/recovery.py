@@ -72,6 +72,8 @@ class Recovery:
             self._clear_stranger(each)
 
     def _settle(self, entry: Entry, watch: Watch) -> None:
+        if entry.removing:  # the journal told that it ended, and it was to go then
+            return
         task = self._tasks.get(entry.id)
         runs = task is not None and task.status in (TaskStatus.RUNNING, TaskStatus.PAUSED)
         if entry.status is Status.REMOVING:
