@@ -24,7 +24,7 @@ IMAGE = ImageConfig(entrypoint=("entry",), command=("command", "x"), environment
 
 
 def spec(image=IMAGE, user=User(), **asked):  # noqa: B008  # a frozen value
-    return container_spec(image, Request(**{"hostname": "box", **asked}), user=user, rootfs=Path("/root/fs"))
+    return container_spec(image, Request(**{"hostname": "box", **asked}), user=user, rootfs=Path("/made/fs"))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_default_is_closed():
     assert "/proc/kcore" in found["linux"]["maskedPaths"]
     assert "/proc/sys" in found["linux"]["readonlyPaths"]
     assert found["linux"]["resources"]["devices"][0] == {"allow": False, "type": "a", "access": "rwm"}
-    assert found["root"] == {"path": "/root/fs", "readonly": False}
+    assert found["root"] == {"path": "/made/fs", "readonly": False}
 
 
 def test_network_of_the_host():
