@@ -65,7 +65,7 @@ LOCKS = [
     pytest.param(edited(lambda plan: plan["instances"].append(first(plan))), "is there twice", id="twice"),
     pytest.param(
         edited(lambda plan: of(plan, "command/image").update(bindings={})),
-        "command/image needs ['images'], and is wired for []",
+        "command/image needs ['image_registry', 'images'], and is wired for []",
         id="unwired",
     ),
     pytest.param(
