@@ -209,7 +209,8 @@ class TestMounts(RuntimeFixtures):
         names = "file deep deep/er/file link pipe node ."
         script = f"cd /etc/many; stat -c '%n %a %u:%g %Y %t:%T' {names}; cat file link; echo new > file; cat file"
         data = boxes.config("sh", "-c", script)
-        data["mounts"].append(tmpfs("/etc/many", "tmpcopyup", "size=1m"))
+        # Several in one word, and an empty one, which podman writes, are as mount(2) takes them.
+        data["mounts"].append(tmpfs("/etc/many", "tmpcopyup", "", "size=1m,nr_inodes=99"))
         bundle = boxes.bundles.make("copied", data, shared=False)
         folder = bundle / "rootfs/etc/many"
         (folder / "deep/er").mkdir(parents=True)

@@ -102,7 +102,7 @@ def _set_own(tree: int, options: MountOptions) -> None:
 
 
 def _mount_filesystem(root: Root, point: MountPoint, options: MountOptions) -> int:
-    data = [option for option in options.data if _mapped(root, option)]
+    data = [each for option in options.data for each in _words(point.type, option) if _mapped(root, each)]
     like = point.type == "tmpfs" and not any(each.startswith("mode=") for each in data) and root.has(point.destination)
     target = root.mount_target(point, folder=True)
     try:
@@ -126,6 +126,11 @@ def _mount_filesystem(root: Root, point: MountPoint, options: MountOptions) -> i
     finally:
         os.close(target)
     return -1
+
+
+def _words(kind: str, option: str) -> list[str]:
+    """Return what an option says, several things or none, as mount(2) takes it; paths of overlays have commas."""
+    return [each for each in ([option] if kind == "overlay" else option.split(",")) if each]
 
 
 def _mount_by_descriptor(point: MountPoint, options: MountOptions, data: list[str], target: int, *, later: bool) -> int:
