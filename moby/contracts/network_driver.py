@@ -116,7 +116,7 @@ class NetworkDriver(Protocol):
         ...
 
     def attach(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Link:
-        """Put a container, given by its network namespace, on a network that was made, and repair what it needs of it.
+        """Put a container, by its network namespace, on a network that was made; repair what it needs of that.
 
         Its interface is up, with its addresses, and its ports are published; default routes are the caller's. Conflict
         where the namespace has the interface. The descriptor is borrowed. Nothing else of the namespace is touched.
