@@ -68,10 +68,10 @@ def test_one_that_is_killed_while_it_rests_is_replaced(supervisor, bundle):  # n
 
 
 def test_one_that_is_killed_in_a_call_fails_that_one(again, bundle, monkeypatch):  # noqa: F811
-    ended = zombies()
+    ended, before = zombies(), copies()
     with again() as supervisor:  # noqa: F811
         supervisor.create(TaskConfig("a", bundle(*SLEEPS), stdin=True))
-        (worker,) = copies() - {supervisor.state("a").pid}
+        (worker,) = copies() - before - {supervisor.state("a").pid}
         os.kill(worker, 9)
         eventually(lambda: worker not in children_of(os.getpid()))
         with monkeypatch.context() as patch:  # of the next one
