@@ -1,18 +1,19 @@
 """What discovery comes to: the components that can be used, and the parts that can't, each with its reason."""
 
-import importlib
 import pkgutil
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from attrs import field, frozen
 
 from moby.component import Facts
-from moby.contracts.kind import kind_of
 from moby.errors import NotFound
 from moby.registry.installed import Distribution
 
 __all__ = ["Broken", "Catalog", "contract_versions", "served", "settle"]
+
+_CONTRACT = re.compile(rb'^@contract\("([a-z0-9-]+)", version=(\d+)', re.MULTILINE)
 
 
 @frozen(order=True)
@@ -74,13 +75,16 @@ def served(written_for: int, offered: int) -> bool:
 
 @lru_cache(maxsize=1)
 def contract_versions() -> Mapping[str, int]:
-    """Return the version of each contract that the framework has, by kind."""
+    """Return the version of each contract that the framework has, by kind.
+
+    Read from their sources: importing them all takes 70 ms, a fifth of what `moby check` takes.
+    """
     from moby import contracts
 
     found: dict[str, int] = {}
     for module in pkgutil.iter_modules(contracts.__path__):
-        members = vars(importlib.import_module(f"{contracts.__name__}.{module.name}")).values()
-        found.update({kind.id: kind.version for kind in map(kind_of, members) if kind})
+        source = pkgutil.get_data(contracts.__name__, f"{module.name}.py") or b""
+        found.update({kind.decode(): int(version) for kind, version in _CONTRACT.findall(source)})
     return found
 
 

@@ -1,12 +1,15 @@
 """The catalog: which contracts are served, whose an id is, and what a name finds."""
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import pytest
 
+from moby import contracts
 from moby.component import Component, Facts, Need, facts_of
-from moby.contracts.kind import contract
+from moby.contracts.kind import contract, kind_of
 from moby.errors import NotFound
 from moby.registry import Broken, Catalog, served
 from moby.registry.catalog import contract_versions, settle
@@ -92,7 +95,12 @@ def test_kinds_of_third_parties_are_theirs() -> None:
 
 
 def test_the_frameworks_contracts_are_known() -> None:
-    assert contract_versions()["runtime"] >= 1
+    """What is read in their sources is what importing them gives."""
+    modules = [
+        importlib.import_module(f"moby.contracts.{each.name}") for each in pkgutil.iter_modules(contracts.__path__)
+    ]
+    kinds = [kind_of(each) for module in modules for each in vars(module).values()]
+    assert contract_versions() == {kind.id: kind.version for kind in kinds if kind}
     assert "supervisor" in contract_versions()
 
 
