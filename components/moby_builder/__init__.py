@@ -1,0 +1,1 @@
+"""Parts that build images of Dockerfiles."""

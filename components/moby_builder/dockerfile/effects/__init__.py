@@ -1,0 +1,1 @@
+"""Effects: operations done, to snapshots, by way of the contracts that the builder needs."""

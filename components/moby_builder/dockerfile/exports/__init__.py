@@ -1,0 +1,1 @@
+"""Exports: what was built as images, archives, folders; and caches."""

@@ -1,0 +1,1 @@
+"""The language: what a Dockerfile says, with lines; and patterns of .dockerignore."""
