@@ -1,7 +1,8 @@
 """The kind `snapshotter`: layers as file systems, each on the one below, and what to mount to see them.
 
 A snapshot is active (writable), a view, or committed; only what is committed can have others on it. Keys are the
-caller's; images name theirs by chain id (image-spec, config.md, layer chain id).
+caller's; images name theirs by chain id (image-spec, config.md, layer chain id). Several who need the same snapshot
+each have a key of their own for it.
 """
 
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ class Snapshot:
     parent: str = ""
     """Key of the one below; empty where there is none."""
     created_ns: int = 0
+    aliases: tuple[str, ...] = ()
+    """Other keys of the same files, sorted."""
 
 
 @frozen
@@ -98,6 +101,13 @@ class Snapshotter(Protocol):
         """Make an active snapshot, which isn't mounted, a committed one of this name; the key is free then."""
         ...
 
+    def link(self, key: str, name: str) -> None:
+        """Give a committed snapshot one more key, which is as good as the first; its files go with the last key.
+
+        What is on it stays on it under whichever key is left.
+        """
+        ...
+
     def stat(self, key: str) -> Snapshot:
         """Return what is known of a snapshot."""
         ...
@@ -111,7 +121,7 @@ class Snapshotter(Protocol):
         ...
 
     def remove(self, key: str) -> None:
-        """Remove a snapshot, which isn't mounted; Conflict where others are on it."""
+        """Remove a snapshot, which isn't mounted; Conflict where others are on it and it has no other key."""
         ...
 
     def changes(self, key: str) -> tuple[Change, ...]:

@@ -257,6 +257,42 @@ class SnapshotterSuite:
             store().remove(top)
         store().prepare("c")
 
+    def test_a_snapshot_of_several_keys(self, store: Open, at: Path) -> None:
+        """Each shows the same, and what is on it stays on it; the files go with the last key."""
+        top = chain(store(), tar(a=b"1"), tar(b=b"2"))
+        store().link(top, "other")
+        store().prepare("c", top)
+        store().view("v", "other")
+        assert (store().stat(top).aliases, store().stat("other").aliases) == (("other",), (top,))
+        assert (store().stat("other").kind, store().stat("other").parent) == (SnapshotKind.COMMITTED, "layer-0")
+        assert store().usage("other") == store().usage(top)
+        assert b"".join(store().diff("other")) == b"".join(store().diff(top))
+        store().link("other", "third")
+        store().remove(top)
+        assert store().stat("third").aliases == ("other",)
+        store().remove("other")
+        assert [store().stat(each).parent for each in "cv"] == ["third", "third"]
+        assert store().stat("third").aliases == ()
+        for key in "cv":
+            mounted(store().mounts(key), at, lambda root: _same(contents(root), {"a": "1", "b": "2"}))
+            with pytest.raises(Conflict, match=key):
+                store().remove("third")
+            store().remove(key)
+        store().remove("third")
+        assert [each.key for each in store().list()] == ["layer-0"]
+
+    def test_keys_that_cannot_be_given(self, store: Open) -> None:
+        """Conflict for one that is taken, NotFound for what isn't committed; nothing is changed."""
+        top = chain(store(), tar(a=b"1"))
+        store().prepare("c", top)
+        for name in ("c", top):
+            with pytest.raises(Conflict, match=name):
+                store().link(top, name)
+        for key in ("c", "absent"):
+            with pytest.raises(NotFound, match=key):
+                store().link(key, "new")
+        assert [(each.key, each.aliases) for each in store().list()] == [("c", ()), (top, ())]
+
     def test_remove_of_what_may_not_be_written(self, store: Open, at: Path) -> None:
         """A tree with folders that their owner may not write goes too."""
         top = chain(store(), tar(folder("d"), file("d/a", b"1"), folder("d", 0o500)))

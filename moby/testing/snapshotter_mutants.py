@@ -107,6 +107,27 @@ class _RemovesAllOnIt(_Broken):
         self.inner.remove(key)
 
 
+class _LinksCopies(_Broken):
+    """Gives a key to a snapshot like it."""
+
+    def link(self, key: str, name: str) -> None:
+        self.inner.prepare(f"under-{name}", self.inner.stat(key).parent)
+        self.inner.apply(f"under-{name}", io.BytesIO(b"".join(self.inner.diff(key))))
+        self.inner.commit(name, f"under-{name}")
+
+
+class _LinksByRenaming(_Broken):
+    def link(self, key: str, name: str) -> None:
+        self.inner.link(key, name)
+        self.inner.remove(key)
+
+
+class _LinksAnything(_Broken):
+    def link(self, key: str, name: str) -> None:
+        with suppress(Conflict):
+            self.inner.link(key, name)
+
+
 class _HidesDeletions(_Broken):
     def changes(self, key: str) -> tuple[Change, ...]:
         return tuple(each for each in self.inner.changes(key) if each.kind is not ChangeKind.DELETED)
@@ -195,6 +216,9 @@ MUTANTS = (
     Mutant(_ReplacesTaken, "test_one_of_many_gets_a_key"),
     Mutant(_ForgivesAbsent, "test_remove"),
     Mutant(_RemovesAllOnIt, "test_remove"),
+    Mutant(_LinksCopies, "test_a_snapshot_of_several_keys"),
+    Mutant(_LinksByRenaming, "test_a_snapshot_of_several_keys"),
+    Mutant(_LinksAnything, "test_keys_that_cannot_be_given"),
     Mutant(_HidesDeletions, "test_changes_and_diff"),
     Mutant(_DiffForgetsDeletions, "test_changes_and_diff"),
     Mutant(_DiffForgetsOpaque, "test_a_folder_in_place_of_another"),

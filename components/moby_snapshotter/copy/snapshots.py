@@ -71,6 +71,11 @@ class Copy:
         with host_errors("commit a snapshot"):
             self._shelf.commit(name, key, self._usage)
 
+    def link(self, key: str, name: str) -> None:
+        """Give a committed snapshot one more key."""
+        with host_errors("name a snapshot"):
+            self._shelf.link(key, name)
+
     def stat(self, key: str) -> Snapshot:
         """Return what is known of a snapshot."""
         return self._shelf.snapshot(key, self._shelf.record(key))

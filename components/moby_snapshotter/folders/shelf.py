@@ -55,12 +55,15 @@ class Record:
     created_ns: int = 0
     usage: Usage = field(default=Usage(0, 0))
     """Of a committed one, and of what was unpacked into an active one."""
+    aliases: tuple[str, ...] = ()
+    """Other keys with the same folder, sorted."""
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {
             "folder": self.folder, "kind": self.kind.value, "parent": self.parent, "below": list(self.below),
             "created_ns": self.created_ns, "size_bytes": self.usage.size_bytes, "inodes": self.usage.inodes,
+            **({"aliases": list(self.aliases)} if self.aliases else {}),
         }  # fmt: skip
 
     @classmethod
@@ -69,6 +72,7 @@ class Record:
         return cls(
             document["folder"], SnapshotKind(document["kind"]), document["parent"], tuple(document["below"]),
             document["created_ns"], Usage(document["size_bytes"], document["inodes"]),
+            tuple(document.get("aliases", ())),
         )  # fmt: skip
 
 
@@ -129,18 +133,40 @@ class Shelf:
             self._bucket.insert(name, evolve(record, kind=SnapshotKind.COMMITTED, usage=found).document())
             self._bucket.delete(key)
 
+    def link(self, key: str, name: str) -> None:
+        """Give a committed snapshot one more key."""
+        with self._metadata.transaction():
+            record = self.record(key, SnapshotKind.COMMITTED)
+            self._bucket.insert(name, record.document())
+            self._know((key, *record.aliases, name))
+
     def remove(self, key: str) -> None:
-        """Remove a snapshot that has none on it."""
+        """Remove a key, and with the last one the snapshot, which has none on it."""
         with host_errors("remove a snapshot"), self._lock(exclusive=False):
             with self._metadata.transaction():
                 record = self.record(key)
                 on_it = [name for name, each in self.records().items() if each.parent == key]
-                if on_it and record.kind is SnapshotKind.COMMITTED:
+                if record.aliases:
+                    self._hand_over(on_it, record.aliases)
+                elif on_it and record.kind is SnapshotKind.COMMITTED:
                     raise Conflict(
                         f"snapshot {key!r} has others on it: {', '.join(on_it[:3])}", hint="remove those first"
                     )
                 self._bucket.delete(key)
-            self._drop(record.folder)
+            if not record.aliases:
+                self._drop(record.folder)
+
+    def _know(self, keys: tuple[str, ...]) -> None:
+        """Write into each record which other keys its snapshot has."""
+        for each in keys:
+            others = tuple(sorted(set(keys) - {each}))
+            self._bucket.put(each, evolve(self.record(each), aliases=others).document())
+
+    def _hand_over(self, on_it: list[str], heirs: tuple[str, ...]) -> None:
+        """Let the keys that are left have what was on one that goes."""
+        self._know(heirs)
+        for each in on_it:
+            self._bucket.put(each, evolve(self.record(each), parent=heirs[0]).document())
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Return all as the contract has them."""
@@ -148,7 +174,7 @@ class Shelf:
 
     def snapshot(self, key: str, record: Record) -> Snapshot:
         """Return one as the contract has it."""
-        return Snapshot(key, record.kind, record.parent, record.created_ns)
+        return Snapshot(key, record.kind, record.parent, record.created_ns, record.aliases)
 
     def sweep(self, *, wait: bool = True) -> None:
         """Remove the folders that killed processes left; later, where one is being made and `wait` is false."""
