@@ -177,6 +177,8 @@ class CopySource:
     path: str
     """Absolute, from the input's root; the last elements may have wildcards."""
     exclude: tuple[str, ...] = ()
+    unpack: bool = False
+    """Whether archives are unpacked, rather than copied."""
 
 
 @frozen
@@ -192,8 +194,6 @@ class Copy:
     """Octal, or symbolic as chmod(1) has it; empty keeps modes."""
     parents: bool = False
     """Whether the folders above come along, from the source's root or its pivot `/./`."""
-    unpack: bool = False
-    """Whether local archives are unpacked."""
     require: bool = True
     """Whether a wildcard must fit something."""
     time_ns: int | None = None
