@@ -14,7 +14,7 @@ from typing import Any
 from attrs import asdict, field, frozen
 
 from moby.contracts.builder import Range, Selection
-from moby.contracts.types import Digest, ImageReference, Platform
+from moby.contracts.types import Digest, ImageReference, Limits, Platform
 
 __all__ = [
     "Copy", "CopySource", "EmptySource", "GitSource", "HttpSource", "ImageSource", "LayoutSource", "LocalSource",
@@ -167,6 +167,8 @@ class Run:
     cgroup_parent: str = ""
     proxy: tuple[str, ...] = ()
     """Variables that it sees and that make no difference to the cache."""
+    limits: Limits = field(factory=Limits)
+    """Which make no difference to the cache either."""
 
 
 @frozen

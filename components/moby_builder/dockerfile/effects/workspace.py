@@ -10,7 +10,7 @@ from moby.contracts.snapshotter import Snapshotter
 from moby.contracts.types import Mount
 from moby.errors import HostUnfit, NotFound
 from moby.host import mounts as kernel
-from moby.host.overlay import mount_root, unmount_root
+from moby.host.overlay import escape, mount_root, unmount_root
 from moby_builder.dockerfile.solver.effects import Tree
 
 __all__ = ["ACTIVE", "PREFIX", "Draft", "Workspace"]
@@ -105,6 +105,19 @@ class Workspace:
                 yield path
             finally:
                 kernel.unmount(str(path), detach=True)
+
+    @contextmanager
+    def covered(self, lower: Path, memory: Path) -> Iterator[Path]:
+        """Lend a folder's files so that they may be written, which changes what is in `memory` alone."""
+        upper, work = memory / "upper", memory / "work"
+        upper.mkdir()
+        work.mkdir()
+        found = lower.stat()
+        os.chown(upper, found.st_uid, found.st_gid)
+        upper.chmod(found.st_mode & 0o7777)
+        options = (f"lowerdir={escape(str(lower))}", f"upperdir={escape(str(upper))}", f"workdir={escape(str(work))}")
+        with self.mounted((Mount("/", "overlay", "overlay", options),)) as path:
+            yield path
 
     def sweep(self) -> None:
         """Remove what killed processes left; called while nobody works."""
