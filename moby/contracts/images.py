@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 from attrs import field, frozen
 
+from moby.contracts.content import Lease
 from moby.contracts.image_registry import Credentials
 from moby.contracts.kind import contract
 from moby.contracts.snapshotter import Change, ChangeKind
@@ -18,7 +19,7 @@ from moby.contracts.types import Digest, ImageReference, Mount, Platform
 
 __all__ = [
     "Change", "ChangeKind", "Filters", "Fixture", "HistoryStep", "Image", "ImageConfig", "ImageUsage", "Images",
-    "Progress", "Pruned", "Removal", "RootSizes", "Sent",
+    "Progress", "Pruned", "Removal", "RootSizes", "Sent", "StoredLayer",
 ]  # fmt: skip
 
 Filters = Mapping[str, Sequence[str]]
@@ -157,6 +158,17 @@ class RootSizes:
 
     changed_bytes: int
     root_bytes: int
+
+
+@frozen
+class StoredLayer:
+    """A layer, and the blob that it is stored as."""
+
+    diff_id: Digest
+    digest: Digest
+    size_bytes: int
+    """Of the blob."""
+    media_type: str
 
 
 @frozen
@@ -350,6 +362,48 @@ class Images(Protocol):
         """Make an image of a container's: with one more layer of its changes, and its own config, else the image's.
 
         `changes` are lines of a Dockerfile on top of that; `created_by` is the history's, the container's command.
+        """
+        ...
+
+    # Snapshots: of the snapshotter that the store keeps its layers in
+
+    def snapshot(self, image: Image, key: str = "") -> str:
+        """Return the key of the committed snapshot of all an image's layers, unpacked if need be; empty for none.
+
+        With `key`, that is one of the caller's own, which the caller removes. Without, it is the store's, and only
+        what is on it keeps it once the image is removed. While it is there, so are its layers' blobs. Conflict where
+        the key is taken.
+        """
+        ...
+
+    def layers(self, snapshot: str, lease: Lease) -> tuple[StoredLayer, ...]:
+        """Return the layers of a committed snapshot, lowest first, whoever made it, with blobs that a lease keeps.
+
+        Those that an image has are as they came; others are written uncompressed, if that wasn't done before.
+        """
+        ...
+
+    def adopt(
+        self,
+        snapshot: str,
+        config: Mapping[str, Any],
+        references: Sequence[ImageReference] = (),
+        *,
+        annotations: Mapping[str, str] | None = None,
+        parent: Digest | None = None,
+    ) -> Image:
+        """Make an image of a committed snapshot, whoever made it, without unpacking it; empty is one without layers.
+
+        `config` is the image's whole config (image-spec, config.md), whose `rootfs` this fills in; `annotations` are
+        the manifest's. The snapshot's own key stays as it is, its owner's, and may be removed. Names move if they are
+        taken. Invalid for a config that is wrong.
+        """
+        ...
+
+    def collect(self) -> int:
+        """Remove layers and blobs that nothing needs any more, and return the bytes; 0 where something is being stored.
+
+        Removing images does it too: this is for one who removed a snapshot that was on an image's.
         """
         ...
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from moby.contracts.content import Content
 from moby.contracts.images import Fixture, Image, ImageConfig, Images, Progress
-from moby.contracts.snapshotter import Change, ChangeKind
-from moby.contracts.types import Platform
+from moby.contracts.snapshotter import Change, ChangeKind, Snapshotter
+from moby.contracts.types import Digest, Platform
 from moby.errors import Conflict, Corrupt, Invalid, NotFound
 from moby.oci.digest import sha256
 from moby.oci.reference import familiar, parse
@@ -73,12 +74,34 @@ def _lines(removals: Iterable[object]) -> list[str]:
     return [str(each) for each in removals]
 
 
+def _on(snapshotter: Snapshotter, key: str, parent: str, **files: bytes) -> str:
+    """Commit a snapshot of files on another; return its key."""
+    snapshotter.prepare("work", parent)
+    snapshotter.apply("work", io.BytesIO(layer_of(files)))
+    snapshotter.commit(key, "work")
+    return key
+
+
+def _chain(image: Image) -> Digest:
+    return sha256(f"{image.layers[0]} {image.layers[1]}".encode())
+
+
 class ImageStoreSuite:
     """What a store that has all of the contract must do. A subclass brings the fixture `store`."""
 
     @pytest.fixture
     def store(self) -> Open:
         """Return a function that opens the store under test; each call gives another client of the same store."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def snapshotter(self) -> Callable[[], Snapshotter]:
+        """Return a function that opens the snapshotter that the store keeps its layers in."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def content(self) -> Callable[[], Content]:
+        """Return a function that opens the blobs that the store keeps."""
         raise NotImplementedError
 
     # Loading
@@ -376,6 +399,100 @@ class ImageStoreSuite:
         with pytest.raises(NotFound, match="No such image"):
             store().prepare("c1", image)
         assert store().prepared() == {}
+
+    # Snapshots
+
+    def test_a_snapshot_is_adopted(
+        self, store: Open, snapshotter: Callable[[], Snapshotter], content: Callable[[], Content]
+    ) -> None:
+        """As it is, on an image's layers; what both have goes with the last that has it."""
+        base = add(store(), "base", layer_of({"a": b"1"}))
+        made = _on(snapshotter(), "builder/2", store().snapshot(base, "builder/1"), b=b"2")
+        config = {**base.raw_config, "config": {"Cmd": ["new"]}, "author": "me"}
+        image = store().adopt(made, config, [parse("app:1"), parse("app")], annotations={"k": "v"}, parent=base.id)
+        assert image == store().get("app:1") == store().get("app:latest")
+        assert (image.layers[0], image.layers[1:], image.parent) == (base.layers[0], image.layers[1:2], base.id)
+        assert (image.config.command, image.author, image.size_bytes) == (("new",), "me", 2)
+        assert _files(store(), "app") == {"a": b"1", "b": b"2"}
+        assert json.loads(content().open(image.digest).read())["annotations"] == {"k": "v"}
+        assert snapshotter().stat("builder/2").aliases == (str(_chain(image)),)
+        for name in ("app:1", "app", "base"):
+            store().remove(name)
+        assert [each.key for each in snapshotter().list()] == ["builder/1", "builder/2"]
+        assert store().layers_bytes() == 0
+        again = store().adopt(made, config, [parse("again")])
+        assert (again.id, again.layers) == (image.id, image.layers)
+        snapshotter().remove("builder/2")
+        snapshotter().remove("builder/1")
+        assert _files(store(), "again") == {"a": b"1", "b": b"2"}
+        assert store().remove("again")
+        assert (snapshotter().list(), content().list()) == ((), ())
+
+    def test_a_snapshot_like_an_images_is_adopted(self, store: Open, snapshotter: Callable[[], Snapshotter]) -> None:
+        """One of the two is the image's, and the other one is not needed."""
+        base = add(store(), "base", layer_of({"a": b"1"}))
+        one, two = (_on(snapshotter(), key, store().snapshot(base), b=b"2") for key in ("one", "two"))
+        first = store().adopt(one, base.raw_config, [parse("a")])
+        assert store().adopt(two, base.raw_config, [parse("b")]).id == first.id
+        assert [snapshotter().stat(each).aliases for each in ("one", "two")] == [(str(_chain(first)),), ()]
+        for key in ("one", "two"):
+            snapshotter().remove(key)
+        assert _files(store(), "b") == {"a": b"1", "b": b"2"}
+
+    def test_an_image_without_layers(self, store: Open, content: Callable[[], Content]) -> None:
+        """Has no snapshot; none is an image without layers."""
+        empty = store().adopt("", {"os": "linux", "architecture": "amd64"}, [parse("empty")])
+        assert (empty.layers, store().snapshot(empty, "mine"), store().snapshot(empty)) == ((), "", "")
+        with content().lease() as lease:
+            assert store().layers("", lease) == ()
+
+    def test_layers_of_a_snapshot(
+        self, store: Open, snapshotter: Callable[[], Snapshotter], content: Callable[[], Content]
+    ) -> None:
+        """Are an image's blobs, as they came; else they are written, once."""
+        data = _gzip(_A)
+        found = Archived([_A], packed=[data])
+        [image] = _loaded(store(), layout([described(found.manifest, _MANIFEST)], found))
+        made = _on(snapshotter(), "mine", store().snapshot(image), b=b"2")
+        with content().lease() as lease:
+            lower, upper = store().layers(made, lease)
+            assert (lower.diff_id, lower.digest, lower.size_bytes) == (sha256(_A), sha256(data), len(data))
+            assert lower.media_type.endswith("+gzip")
+            assert upper.diff_id == upper.digest
+            assert content().open(upper.digest).read() == b"".join(snapshotter().diff("mine"))
+            assert store().collect() == 0
+            assert store().layers(made, lease) == (lower, upper)
+        assert store().prune({"dangling": ["false"]}).removals
+        with content().lease() as lease:
+            assert store().layers(made, lease) == (lower, upper)
+        snapshotter().remove("mine")
+        assert store().collect() == 1
+        assert (snapshotter().list(), content().list()) == ((), ())
+
+    def test_what_lay_under_a_snapshot_is_collected(self, store: Open, snapshotter: Callable[[], Snapshotter]) -> None:
+        """Once it is gone, and the image too."""
+        image = add(store(), "a", layer_of({"a": b"123"}))
+        made = _on(snapshotter(), "mine", store().snapshot(image), b=b"2")
+        assert store().remove("a")
+        assert [each.key for each in snapshotter().list()] == ["mine", str(image.layers[0])]
+        snapshotter().remove(made)
+        assert store().collect() == 3
+        assert snapshotter().list() == ()
+
+    def test_what_cannot_be_adopted(self, store: Open, snapshotter: Callable[[], Snapshotter]) -> None:
+        """A wrong config, and what is no committed snapshot; nothing stays. A key that is taken can't be lent."""
+        image = add(store(), "a")
+        made = _on(snapshotter(), "mine", "", b=b"2")
+        with pytest.raises(Invalid, match="architecture"):
+            store().adopt(made, {"os": "linux"}, [parse("b")])
+        with pytest.raises(NotFound, match="absent"):
+            store().adopt("absent", image.raw_config, [parse("b")])
+        with pytest.raises(Conflict, match="mine"):
+            store().snapshot(image, "mine")
+        store().remove("a")
+        with pytest.raises(NotFound, match=str(image.id)):
+            store().snapshot(image)
+        assert (store().list(all=True), [each.key for each in snapshotter().list()]) == ((), ["mine"])
 
     # Removing
 

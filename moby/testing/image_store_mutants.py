@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from attrs import evolve, field, frozen
 
+from moby.contracts.content import Lease
 from moby.contracts.images import (
     Change,
     Filters,
@@ -20,10 +21,12 @@ from moby.contracts.images import (
     Pruned,
     Removal,
     RootSizes,
+    StoredLayer,
 )  # fmt: skip
 from moby.contracts.snapshotter import ChangeKind
 from moby.contracts.types import Digest, ImageReference, Mount, Platform
 from moby.errors import Conflict, Corrupt, Invalid, MobyError, NotFound
+from moby.oci.digest import sha256
 from moby.oci.reference import parse
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -199,6 +202,46 @@ class _CutsExport(_Broken):
         yield data[:512] + bytes(1024)
 
 
+class _AdoptsWithoutNames(_Broken):
+    def adopt(self, snapshot: str, config: Mapping[str, Any], references: Any = (), **options: Any) -> Image:
+        return self.images.adopt(snapshot, config, references[:1], **options)
+
+
+class _AdoptsWithoutAnnotations(_Broken):
+    def adopt(self, snapshot: str, config: Mapping[str, Any], references: Any = (), **options: Any) -> Image:
+        return self.images.adopt(snapshot, config, references, **{**options, "annotations": None})
+
+
+class _AdoptsAnything(_Broken):
+    def adopt(self, snapshot: str, config: Mapping[str, Any], references: Any = (), **options: Any) -> Image:
+        return self.images.adopt(snapshot, {"architecture": "amd64", **config}, references, **options)
+
+
+class _LendsNoKeys(_Broken):
+    """Gives its own key instead of one of the caller's."""
+
+    def snapshot(self, image: Image, key: str = "") -> str:
+        return self.images.snapshot(image)
+
+
+class _InventsLayers(_Broken):
+    def layers(self, snapshot: str, lease: Lease) -> tuple[StoredLayer, ...]:
+        found = self.images.layers(snapshot, lease)
+        return found or (StoredLayer(sha256(b""), sha256(b""), 0, "any"),)
+
+
+class _ForgetsBlobs(_Broken):
+    """Takes all layers for uncompressed ones."""
+
+    def layers(self, snapshot: str, lease: Lease) -> tuple[StoredLayer, ...]:
+        return tuple(evolve(each, digest=each.diff_id) for each in self.images.layers(snapshot, lease))
+
+
+class _CollectsNothing(_Broken):
+    def collect(self) -> int:
+        return 0
+
+
 @frozen
 class Mutant:
     """A way to break one promise, and the test of the suite that must see it."""
@@ -226,6 +269,14 @@ MUTANTS = (
     Mutant(_SavesOneTag, "test_save_by_repository_and_id"),
     Mutant(_ImportsWithoutChanges, "test_import", {"pack": bytes}),
     Mutant(_CommitsWithoutChanges, "test_commit"),
+    Mutant(_AdoptsWithoutNames, "test_a_snapshot_is_adopted"),
+    Mutant(_AdoptsWithoutAnnotations, "test_a_snapshot_is_adopted"),
+    Mutant(_LendsNoKeys, "test_a_snapshot_is_adopted"),
+    Mutant(_LendsNoKeys, "test_what_cannot_be_adopted"),
+    Mutant(_AdoptsAnything, "test_what_cannot_be_adopted"),
+    Mutant(_InventsLayers, "test_an_image_without_layers"),
+    Mutant(_ForgetsBlobs, "test_layers_of_a_snapshot"),
+    Mutant(_CollectsNothing, "test_what_lay_under_a_snapshot_is_collected"),
     Mutant(_HidesDeletions, "test_a_container_has_a_layer"),
     Mutant(_CountsTwice, "test_a_container_has_a_layer"),
     Mutant(_PreparesAgain, "test_a_container_has_a_layer"),

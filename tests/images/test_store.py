@@ -26,6 +26,14 @@ class TestStoreWhole(ImageStoreSuite):
     def store(self, tmp_path, metadata):
         return lambda: store_of(parts(tmp_path, metadata))
 
+    @pytest.fixture
+    def snapshotter(self, tmp_path, metadata):
+        return lambda: parts(tmp_path, metadata).snapshotter
+
+    @pytest.fixture
+    def content(self, tmp_path, metadata):
+        return lambda: parts(tmp_path, metadata).content
+
 
 class TestStoreOverCopies(ImagesSuite):
     @pytest.fixture
@@ -43,7 +51,11 @@ def test_mutant_is_caught(mutant, tmp_path, metadata):
 @pytest.mark.parametrize("mutant", STORE_MUTANTS, ids=lambda mutant: f"{mutant.name}-{mutant.test}")
 def test_mutant_of_the_whole_is_caught(mutant, tmp_path, metadata):
     test = getattr(ImageStoreSuite, mutant.test)
-    given = {"store": lambda: mutant.wrap(store_of(parts(tmp_path, metadata))), "tmp_path": tmp_path, **mutant.given}
+    given = {
+        "store": lambda: mutant.wrap(store_of(parts(tmp_path, metadata))), "tmp_path": tmp_path,
+        "snapshotter": lambda: parts(tmp_path, metadata).snapshotter,
+        "content": lambda: parts(tmp_path, metadata).content, **mutant.given,
+    }  # fmt: skip
     wanted = test.__code__.co_varnames[1 : test.__code__.co_argcount]
     with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises
         test(ImageStoreSuite(), **{name: given[name] for name in wanted})

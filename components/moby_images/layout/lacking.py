@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NoReturn
 
+from moby.contracts.content import Lease
 from moby.contracts.images import (
     Change,
     Filters,
@@ -14,6 +15,7 @@ from moby.contracts.images import (
     Progress,
     Pruned,
     RootSizes,
+    StoredLayer,
 )
 from moby.contracts.types import Digest, ImageReference, Mount, Platform
 from moby.errors import Unsupported
@@ -93,6 +95,24 @@ class Lacking:
     ) -> Image:
         """Refuse."""
         _refuse("commit")
+
+    def snapshot(self, image: Image, key: str = "") -> str:
+        """Refuse."""
+        _refuse("snapshots")
+
+    def layers(self, snapshot: str, lease: Lease) -> tuple[StoredLayer, ...]:
+        """Refuse."""
+        _refuse("snapshots")
+
+    def adopt(
+        self, snapshot: str, config: Mapping[str, Any], references: Sequence[ImageReference] = (), **_: Any
+    ) -> Image:
+        """Refuse."""
+        _refuse("snapshots")
+
+    def collect(self) -> int:
+        """Return nothing: there is no more than what images have."""
+        return 0
 
     def usage(self) -> tuple[ImageUsage, ...]:
         """Refuse."""

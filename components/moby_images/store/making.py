@@ -1,7 +1,7 @@
 """Making images: of tars that are given, of a file system, of a container."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from moby.contracts.content import Blob, Lease
@@ -35,7 +35,7 @@ class Making:
             blobs = tuple(self._layer(lease, _read(each)) for each in layers)
             diff_ids = [each.diff_id for each in blobs]
             text = formats.dump_config(config, Platform.host(), diff_ids, created=created)
-            return self._finish(lease, text, blobs, reference)
+            return self.finish(lease, text, blobs, (reference,))
 
     def import_(
         self,
@@ -55,7 +55,7 @@ class Making:
                 {}, config, platform, [layer.diff_id], created, [{"created": created, "comment": message}],
                 comment=message,
             )  # fmt: skip
-            image = self._finish(lease, text, (layer,), reference)
+            image = self.finish(lease, text, (layer,), (reference,) if reference else ())
         self._shared.tell("import", image, references.familiar(reference) if reference else "")
         return image
 
@@ -86,7 +86,7 @@ class Making:
                 [*old, {key: value for key, value in step.items() if value}], author=author, comment=message,
             )  # fmt: skip
             layers = (*layers_of(record, stored.diff_ids), layer)
-            image = self._finish(lease, text, layers, reference, parent=record)
+            image = self.finish(lease, text, layers, (reference,) if reference else (), parent=record)
         shared.tell("create", image, references.familiar(reference) if reference else "")
         return image
 
@@ -94,31 +94,35 @@ class Making:
         return rfc3339(self._shared.parts.clock.now_ns())
 
     def _layer(self, lease: Lease, chunks: Iterable[bytes]) -> Layer:
-        blob = self._write(lease, chunks)
+        blob = self.write(lease, chunks)
         return Layer(Descriptor(formats.LAYER, blob.digest, blob.size_bytes), blob.digest)
 
-    def _finish(
+    def finish(
         self,
         lease: Lease,
         text: bytes,
         layers: Sequence[Layer],
-        reference: ImageReference | None,
+        names: Sequence[ImageReference],
         parent: Record | None = None,
+        annotations: Mapping[str, str] | None = None,
     ) -> Image:
-        """Write config and manifest, unpack, and write the image down."""
+        """Write config and manifest, unpack what isn't, and write the image down."""
         stored = formats.parse_config(text)  # what couldn't be read back isn't stored
-        config = self._write(lease, [text])
+        config = self.write(lease, [text])
         described = Descriptor(formats.CONFIG, config.digest, config.size_bytes)
-        data = formats.dump_manifest(Manifest(described, tuple(each.blob for each in layers)))
+        data = formats.dump_manifest(
+            Manifest(described, tuple(each.blob for each in layers), annotations=annotations or {})
+        )
         formats.parse_manifest(data)
-        manifest = self._write(lease, [data])
+        manifest = self.write(lease, [data])
         found = Found(
             Descriptor(formats.MANIFEST, manifest.digest, manifest.size_bytes), described, text.decode(), stored,
-            tuple(layers), (reference,) if reference else (),
+            tuple(layers), tuple(names),
         )  # fmt: skip
-        return self._storing.store(found, parent.id if parent else None)
+        return self._storing.store(found, parent.id if parent else None, anew=bool(annotations))
 
-    def _write(self, lease: Lease, chunks: Iterable[bytes]) -> Blob:
+    def write(self, lease: Lease, chunks: Iterable[bytes]) -> Blob:
+        """Write a blob down."""
         with self._shared.parts.content.writer(new_ref(), lease) as writer:
             try:
                 for chunk in chunks:

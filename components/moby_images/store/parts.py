@@ -14,6 +14,7 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import SnapshotKind, Snapshotter
 from moby.contracts.types import Digest
 from moby.errors import Conflict, Corrupt, Invalid
+from moby.oci import digest as digests
 from moby.oci.unpack import Limits
 from moby_images.store.catalog import Catalog, chain_ids
 from moby_images.store.layers import Layers, locked
@@ -60,6 +61,8 @@ class Shared:
         self.catalog = Catalog(parts.metadata)
         self.compressed = parts.metadata.bucket("image-compressed")
         """By diff id, which gzip blob is known to hold a layer: one that was fetched, else one that was made."""
+        self.noted = parts.metadata.bucket("image-layers")
+        """By a snapshot's key, its layer: of one that was lent, whose blob is kept, or that was written for others."""
         self.layers = Layers(parts.content, parts.snapshotter, parts.place.run)
         self._lock = parts.place.run / "images.lock"
         self._wanted = parts.place.run / "collection-wanted"
@@ -86,6 +89,8 @@ class Shared:
             self.layers.sweep()
             self._drop_ingests()
             freed = self._drop_layers()
+            for gone in set(self.noted.keys()) - {each.key for each in self.parts.snapshotter.list()}:
+                self.noted.delete(gone)
         self.parts.content.collect(self.roots)
         return freed
 
@@ -103,8 +108,8 @@ class Shared:
         try:
             records = self.catalog.records().values()
             chains = [chain_ids(self.catalog.config(each).diff_ids) for each in records]
-            used = {str(chain) for found in chains for chain in found}
-            whole = {str(found[-1]) if found else "" for found in chains}
+            used = {str(chain) for each in chains for chain in each}
+            whole = {str(each[-1]) if each else "" for each in chains}
         except (Corrupt, Invalid):
             return 0  # what a damaged image uses can't be told
         committed = {
@@ -122,14 +127,16 @@ class Shared:
             for key in leaves:
                 del committed[key]
                 with suppress(Conflict):
-                    size = self.parts.snapshotter.usage(key).size_bytes
+                    shared = self.parts.snapshotter.stat(key).aliases
+                    size = 0 if shared else self.parts.snapshotter.usage(key).size_bytes
                     self.layers.drop(key)
                     freed += size
         return freed
 
     def roots(self) -> list[Digest]:
-        """Return the digests of all blobs that images are made of."""
-        return [digest for record in self.catalog.records().values() for digest in record.blobs()]
+        """Return the digests of all blobs that images, and layers that were lent, are made of."""
+        lent = [digests.parse(each["digest"]) for _, each in self.noted.items() if each["lent"]]
+        return lent + [digest for record in self.catalog.records().values() for digest in record.blobs()]
 
     def tell(self, action: str, image: Image | Digest, name: str = "") -> None:
         """Publish what happened to an image."""

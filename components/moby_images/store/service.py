@@ -4,10 +4,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from attrs import evolve
 
+from moby.contracts.content import Lease
 from moby.contracts.image_registry import Credentials, ImageRegistry
 from moby.contracts.images import (
     Change,
@@ -21,10 +22,12 @@ from moby.contracts.images import (
     Pruned,
     Removal,
     RootSizes,
+    StoredLayer,
 )  # fmt: skip
 from moby.contracts.types import Digest, ImageReference, Mount, Platform
 from moby.errors import Invalid, MobyError
 from moby.oci import reference as references
+from moby_images.store.adopting import Adopting
 from moby_images.store.catalog import sole
 from moby_images.store.containers import Containers
 from moby_images.store.filters import LISTED, predicate
@@ -52,6 +55,7 @@ class Store:
         self._pulling = Pulling(self._shared, self._storing, registry)
         self._pushing = Pushing(self._shared, registry)
         self._making = Making(self._shared, self._storing)
+        self._adopting = Adopting(self._shared, self._making)
         self._removing = Removing(self._shared)
         self._containers = Containers(self._shared)
         self._roots = Roots(parts.place.state / "roots", parts.limits)
@@ -258,6 +262,32 @@ class Store:
         """Make an image of a container's."""
         named = sole(reference) if reference else None
         return self._making.commit(container_id, named, config, changes, author, message, created_by)
+
+    # Snapshots
+
+    def snapshot(self, image: Image, key: str = "") -> str:
+        """Return the key of what all layers of an image show."""
+        return self._adopting.snapshot(image, key)
+
+    def layers(self, snapshot: str, lease: Lease) -> tuple[StoredLayer, ...]:
+        """Return the layers of a snapshot with their blobs."""
+        return self._adopting.layers(snapshot, lease)
+
+    def adopt(
+        self,
+        snapshot: str,
+        config: Mapping[str, Any],
+        references: Sequence[ImageReference] = (),
+        *,
+        annotations: Mapping[str, str] | None = None,
+        parent: Digest | None = None,
+    ) -> Image:
+        """Make an image of a snapshot."""
+        return self._adopting.adopt(snapshot, config, [sole(each) for each in references], annotations or {}, parent)
+
+    def collect(self) -> int:
+        """Remove what no image needs."""
+        return self._shared.collect()
 
     # Figures
 

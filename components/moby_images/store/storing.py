@@ -80,11 +80,11 @@ class Storing:
                     moved.append((name, former))
         return catalog.image(record.id), moved
 
-    def store(self, found: Found, parent: Digest | None = None) -> Image:
+    def store(self, found: Found, parent: Digest | None = None, *, anew: bool = False) -> Image:
         """Unpack and publish an image; as `publish`."""
         for _ in self._shared.layers.ensure(found.layers):
             pass
-        return self.publish(found, parent)[0]
+        return self.publish(found, parent, anew=anew)[0]
 
 
 def _short(path: str) -> str:

@@ -1,0 +1,145 @@
+"""Adopting: snapshots that somebody else made become an image, without being unpacked again."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from moby.contracts.content import Lease
+from moby.contracts.images import Image, StoredLayer
+from moby.contracts.types import Digest, ImageReference
+from moby.errors import Conflict
+from moby.oci import digest as digests
+from moby.oci import image as formats
+from moby.oci import reference as references
+from moby.oci.image import Descriptor
+from moby_images.store.catalog import chain_ids
+from moby_images.store.layers import Layer
+from moby_images.store.making import Making
+from moby_images.store.parts import Shared
+from moby_images.store.storing import layers_of
+
+__all__ = ["Adopting"]
+
+
+class Adopting:
+    """Gives snapshots to images, and images' snapshots to others."""
+
+    def __init__(self, shared: Shared, making: Making) -> None:
+        self._shared = shared
+        self._making = making
+        self._snapshotter = shared.parts.snapshotter
+
+    def snapshot(self, image: Image, key: str) -> str:
+        """Return the key of what all layers of an image show."""
+        with self._shared.storing():
+            record = self._shared.catalog.record(image.id)
+            diff_ids = self._shared.catalog.config(record).diff_ids
+            for _ in self._shared.layers.ensure(layers_of(record, diff_ids)):
+                pass
+            if not diff_ids:
+                return ""
+            layers = [_stored(each) for each in layers_of(record, diff_ids)]
+            chains = [str(each) for each in chain_ids(diff_ids)]
+            if key:
+                self._snapshotter.link(chains[-1], key)
+                self._note(key, layers[-1], lent=True)
+            for chain, layer in zip(chains, layers, strict=True):
+                self._note(chain, layer, lent=True)
+            return key or chains[-1]
+
+    def layers(self, snapshot: str, lease: Lease) -> tuple[StoredLayer, ...]:
+        """Return the layers of a snapshot with their blobs."""
+        with self._shared.storing():
+            return tuple(self._layers(snapshot, lease))
+
+    def adopt(
+        self,
+        snapshot: str,
+        config: Mapping[str, Any],
+        names: Sequence[ImageReference],
+        annotations: Mapping[str, str],
+        parent: Digest | None,
+    ) -> Image:
+        """Make an image of a snapshot."""
+        shared = self._shared
+        with shared.storing(), shared.parts.content.lease() as lease:
+            found = tuple(self._layers(snapshot, lease))
+            self._name([each.diff_id for each in found], snapshot)
+            rootfs = {"type": "layers", "diff_ids": [str(each.diff_id) for each in found]}
+            text = _json({**config, "rootfs": rootfs})
+            layers = [Layer(Descriptor(each.media_type, each.digest, each.size_bytes), each.diff_id) for each in found]
+            record = shared.catalog.record(parent) if parent else None
+            image = self._making.finish(lease, text, layers, names, parent=record, annotations=annotations)
+        shared.tell("create", image)
+        for each in names:
+            shared.tell("tag", image, references.familiar(each))
+        return image
+
+    def _layers(self, snapshot: str, lease: Lease) -> Iterator[StoredLayer]:
+        known = self._known()
+        for key in self._keys(snapshot):
+            found = None
+            for each in (key, *self._snapshotter.stat(key).aliases):
+                found = found or _held(known.get(each) or self._noted(each), lease)
+            yield found or self._diffed(key, lease)
+
+    def _keys(self, snapshot: str) -> list[str]:
+        """Return the keys of a snapshot and of those below, the lowest first."""
+        keys = []
+        while snapshot:
+            keys.append(snapshot)
+            snapshot = self._snapshotter.stat(snapshot).parent
+        return keys[::-1]
+
+    def _known(self) -> dict[str, StoredLayer]:
+        """Return the layers that images have, by chain id."""
+        catalog, found = self._shared.catalog, dict[str, StoredLayer]()
+        for record in catalog.records().values():
+            diff_ids = catalog.config(record).diff_ids
+            for chain, layer in zip(chain_ids(diff_ids), layers_of(record, diff_ids), strict=True):
+                found.setdefault(str(chain), _stored(layer))
+        return found
+
+    def _noted(self, key: str) -> StoredLayer | None:
+        """Return a layer that was lent, or written before."""
+        noted = self._shared.noted.get(key)
+        if noted is None:
+            return None
+        diff_id, digest = digests.parse(noted["diff_id"]), digests.parse(noted["digest"])
+        return StoredLayer(diff_id, digest, noted["size_bytes"], noted["media_type"])
+
+    def _note(self, key: str, layer: StoredLayer, *, lent: bool) -> None:
+        document = {
+            "diff_id": str(layer.diff_id), "digest": str(layer.digest), "size_bytes": layer.size_bytes,
+            "media_type": layer.media_type, "lent": lent,
+        }  # fmt: skip
+        if self._shared.noted.get(key) != document:
+            self._shared.noted.put(key, document)
+
+    def _diffed(self, key: str, lease: Lease) -> StoredLayer:
+        """Write a snapshot's layer down, hashed as it is read."""
+        blob = self._making.write(lease, self._snapshotter.diff(key))
+        layer = StoredLayer(blob.digest, blob.digest, blob.size_bytes, formats.LAYER)
+        self._note(key, layer, lent=False)
+        return layer
+
+    def _name(self, diff_ids: Sequence[Digest], snapshot: str) -> None:
+        """Give snapshots the keys that images look for; where there is such a one, that is used."""
+        for chain, key in zip(chain_ids(diff_ids), self._keys(snapshot), strict=True):
+            if not self._shared.layers.has(str(chain)):
+                with suppress(Conflict):
+                    self._snapshotter.link(key, str(chain))
+
+
+def _held(layer: StoredLayer | None, lease: Lease) -> StoredLayer | None:
+    """Return a layer if its blob is here, which is kept then."""
+    return layer if layer is not None and lease.hold(layer.digest) else None
+
+
+def _stored(layer: Layer) -> StoredLayer:
+    return StoredLayer(layer.diff_id, layer.blob.digest, layer.blob.size_bytes, layer.blob.media_type)
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
