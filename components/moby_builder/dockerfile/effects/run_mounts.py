@@ -72,7 +72,7 @@ class RunMounts:
     def _cache(self, mount: RunMount, begin: Tree) -> Mount:
         described = f"cached mount {mount.target} from exec {self._description}"
         root = self._stack.enter_context(self._caches.lend(mount.id, mount.sharing, begin, described, self._cancel))
-        if not any(os.scandir(root)):
+        if not os.listdir(root):  # noqa: PTH208
             os.chown(root, mount.uid, mount.gid)
             root.chmod(mount.mode)
         return Mount(mount.target, self._inside(root, mount), "bind", (*_BIND, "rw" if mount.writable else "ro"))

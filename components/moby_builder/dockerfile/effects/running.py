@@ -82,8 +82,8 @@ class Running:
             )  # fmt: skip
             bundle.write_spec(memory, run, settled)
             with _prepared(draft, run, [each.destination for each in mounts]):
-                ended = self._supervise(settled.id, memory, watch)
-            _judge(ended, node, run, watch)
+                ended = self._supervise(settled.id, memory, node, watch)
+            _judge(ended, node, watch)
             draft.keep()
         return draft.tree
 
@@ -110,7 +110,7 @@ class Running:
         asked = run.limits
         return asked if asked.pids else Limits(asked.memory_bytes, asked.cpus, self._most_processes)
 
-    def _supervise(self, task_id: str, folder: Path, watch: Watch) -> Exit | None:
+    def _supervise(self, task_id: str, folder: Path, node: Node, watch: Watch) -> Exit | None:
         """Run a bundle to its end, or until it is given up; return how it ended. Nothing is left of the task."""
         watch.cancel.check()
         try:
@@ -124,9 +124,9 @@ class Running:
                 return self._wait(task_id)
             finally:
                 back()
-        except NotFound:
+        except (Invalid, NotFound) as error:
             watch.cancel.check()  # it was ended then
-            raise
+            raise BuildFailed(f"{_failed(node)}: {error.message}", ranges=node.ranges, hint=error.hint) from error
         finally:
             self._end(task_id)
 
@@ -147,16 +147,21 @@ class Running:
             self._log.warning("a build's task can't be removed", task=task_id, error=str(error))
 
 
-def _judge(ended: Exit | None, node: Node, run: Run, watch: Watch) -> None:
+def _judge(ended: Exit | None, node: Node, watch: Watch) -> None:
     """Raise where a program didn't end well."""
     watch.cancel.check()
     if ended is not None and ended.code == 0:
         return
-    said = f'process "{" ".join(run.arguments)}" did not complete successfully'
+    said = _failed(node)
     if ended is None or ended.code is None:
         raise BuildFailed(f"{said}: its exit code is unknown", ranges=node.ranges)
     killed = ": cannot allocate memory" if ended.oom_killed else ""
     raise BuildFailed(f"{said}: exit code: {ended.code}{killed}", code=ended.code, ranges=node.ranges)
+
+
+def _failed(node: Node) -> str:
+    assert isinstance(node.operation, Run)
+    return f'process "{" ".join(node.operation.arguments)}" did not complete successfully'
 
 
 def _user(rootfs: Path, run: Run) -> User:
@@ -183,20 +188,26 @@ def _prepared(draft: Draft, run: Run, targets: Sequence[str]) -> Iterator[None]:
 
 def _make_folder(root: int, path: str) -> None:
     reached = ""
-    for name in path.split("/"):
-        if name in ("", "."):
-            continue
-        above, reached = reached, f"{reached}/{name}"
-        with suppress(FileNotFoundError):
-            os.close(open_in_root(root, reached))
-            continue
-        fd = open_in_root(root, above or "/", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.mkdir(name, 0o755, dir_fd=fd)
-        except OSError as error:
-            raise Invalid(f"can't make the working folder {path}: {(error.strerror or '').lower()}") from error
-        finally:
-            os.close(fd)
+    try:
+        for name in path.split("/"):
+            above, reached = reached, f"{reached}/{name}".replace("//", "/")
+            if name not in ("", ".") and not _is_there(root, reached):
+                fd = open_in_root(root, above or "/", os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.mkdir(name, 0o755, dir_fd=fd)
+                finally:
+                    os.close(fd)
+        os.close(open_in_root(root, path, os.O_RDONLY | os.O_DIRECTORY))
+    except OSError as error:
+        raise BuildFailed(f"can't work in {path}: {(error.strerror or '').lower()}") from error
+
+
+def _is_there(root: int, path: str) -> bool:
+    try:
+        os.close(open_in_root(root, path))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @contextmanager
