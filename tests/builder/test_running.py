@@ -6,6 +6,8 @@ import threading
 import time
 
 import pytest
+from moby_builder.dockerfile.operations import MountKind, RunMount
+from moby_builder.dockerfile.solver.effects import Tree
 from runs import PATH, Ear, Kitchen, Lender
 
 from moby.contracts.builder import BuildFailed
@@ -14,8 +16,6 @@ from moby.errors import Conflict, Invalid, NotFound, Unavailable
 from moby.testing.bundles import PROGRAMS, make_rootfs
 from moby.testing.mounted import own_mounts
 from moby.testing.net_namespaces import own_network
-from moby_builder.dockerfile.operations import MountKind, RunMount
-from moby_builder.dockerfile.solver.effects import Tree
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,7 +71,7 @@ def test_a_program_that_fails(kitchen):
 
 
 def test_a_program_that_is_not_there(kitchen):
-    with pytest.raises(BuildFailed, match='process "/nowhere" did not complete successfully: .*nowhere'):
+    with pytest.raises(BuildFailed, match=r'process "/nowhere" did not complete successfully: .*nowhere'):
         kitchen.run(("/nowhere",))
 
 
@@ -100,7 +100,7 @@ def test_its_names(kitchen):
 
 @pytest.mark.parametrize("address", ["nonsense", "host-gateway"])
 def test_names_that_can_not_be(kitchen, address):
-    with pytest.raises(Invalid, match="host-gateway|invalid IP address"):
+    with pytest.raises(Invalid, match=r"host-gateway|invalid IP address"):
         kitchen.run("true", hosts=(("far", address),))
 
 
@@ -145,9 +145,8 @@ def test_limits(kitchen):
 
 
 def test_a_program_that_forks_without_end(tmp_path, rootfs, apart):
-    with Kitchen(tmp_path, rootfs, most_processes=20) as kitchen:
-        with pytest.raises(BuildFailed, match="did not complete"):
-            kitchen.run("f() { f | f & f; }; f")
+    with Kitchen(tmp_path, rootfs, most_processes=20) as kitchen, pytest.raises(BuildFailed, match="did not complete"):
+        kitchen.run("f() { f | f & f; }; f")
 
 
 def test_shared_memory(kitchen):
