@@ -383,6 +383,14 @@ class Images(Protocol):
         """
         ...
 
+    def unpack(self, layers: Sequence[StoredLayer], key: str) -> None:
+        """Make a committed snapshot of layers, lowest first, under a key of the caller's own, which the caller removes.
+
+        Their blobs are here and the caller keeps them meanwhile; afterwards the snapshot does. What images or others
+        have of these layers isn't unpacked again. Conflict where the key is taken, Invalid where there are no layers.
+        """
+        ...
+
     def adopt(
         self,
         snapshot: str,

@@ -469,6 +469,31 @@ class ImageStoreSuite:
         assert store().collect() == 1
         assert (snapshotter().list(), content().list()) == ((), ())
 
+    def test_layers_are_unpacked(
+        self, store: Open, snapshotter: Callable[[], Snapshotter], content: Callable[[], Content]
+    ) -> None:
+        """Under a key of the caller's; their blobs stay as long as that, and what images have is used."""
+        data = _gzip(_B)
+        found = Archived([_A, _B], packed=[_A, data])
+        [image] = _loaded(store(), layout([described(found.manifest, _MANIFEST)], found))
+        with content().lease() as lease:
+            layers = store().layers(store().snapshot(image), lease)
+            assert store().remove(str(image.id))
+            store().unpack(layers, "mine")
+            with pytest.raises(Conflict, match="mine"):
+                store().unpack(layers, "mine")
+            with pytest.raises(Invalid, match="no layer"):
+                store().unpack((), "other")
+        assert store().collect() == 0
+        assert {each.digest for each in content().list()} == {sha256(_A), sha256(data)}
+        again = store().adopt("mine", image.raw_config, [parse("again")])
+        assert (again.layers, _files(store(), "again")) == (image.layers, {"b": b"2"})
+        assert store().remove("again")
+        snapshotter().remove("mine")
+        assert store().collect() == 1
+        with pytest.raises(NotFound):
+            store().unpack(layers, "mine")
+
     def test_what_lay_under_a_snapshot_is_collected(self, store: Open, snapshotter: Callable[[], Snapshotter]) -> None:
         """Once it is gone, and the image too."""
         image = add(store(), "a", layer_of({"a": b"123"}))

@@ -237,6 +237,14 @@ class _ForgetsBlobs(_Broken):
         return tuple(evolve(each, digest=each.diff_id) for each in self.images.layers(snapshot, lease))
 
 
+class _UnpacksAgain(_Broken):
+    """Takes a key that is taken for one that is wished for twice."""
+
+    def unpack(self, layers: Sequence[StoredLayer], key: str) -> None:
+        with suppress(Conflict):
+            self.images.unpack(layers, key)
+
+
 class _CollectsNothing(_Broken):
     def collect(self) -> int:
         return 0
@@ -276,6 +284,7 @@ MUTANTS = (
     Mutant(_AdoptsAnything, "test_what_cannot_be_adopted"),
     Mutant(_InventsLayers, "test_an_image_without_layers"),
     Mutant(_ForgetsBlobs, "test_layers_of_a_snapshot"),
+    Mutant(_UnpacksAgain, "test_layers_are_unpacked"),
     Mutant(_CollectsNothing, "test_what_lay_under_a_snapshot_is_collected"),
     Mutant(_HidesDeletions, "test_a_container_has_a_layer"),
     Mutant(_CountsTwice, "test_a_container_has_a_layer"),

@@ -104,6 +104,10 @@ class Lacking:
         """Refuse."""
         _refuse("snapshots")
 
+    def unpack(self, layers: Sequence[StoredLayer], key: str) -> None:
+        """Refuse."""
+        _refuse("snapshots")
+
     def adopt(
         self, snapshot: str, config: Mapping[str, Any], references: Sequence[ImageReference] = (), **_: Any
     ) -> Image:

@@ -8,7 +8,7 @@ from typing import Any
 from moby.contracts.content import Lease
 from moby.contracts.images import Image, StoredLayer
 from moby.contracts.types import Digest, ImageReference
-from moby.errors import Conflict
+from moby.errors import Conflict, Invalid
 from moby.oci import digest as digests
 from moby.oci import image as formats
 from moby.oci import reference as references
@@ -35,18 +35,26 @@ class Adopting:
         with self._shared.storing():
             record = self._shared.catalog.record(image.id)
             diff_ids = self._shared.catalog.config(record).diff_ids
-            for _ in self._shared.layers.ensure(layers_of(record, diff_ids)):
-                pass
-            if not diff_ids:
-                return ""
-            layers = [_stored(each) for each in layers_of(record, diff_ids)]
-            chains = [str(each) for each in chain_ids(diff_ids)]
-            if key:
-                self._snapshotter.link(chains[-1], key)
-                self._note(key, layers[-1], lent=True)
-            for chain, layer in zip(chains, layers, strict=True):
-                self._note(chain, layer, lent=True)
-            return key or chains[-1]
+            return self._lend(layers_of(record, diff_ids), key) if diff_ids else ""
+
+    def unpack(self, layers: Sequence[StoredLayer], key: str) -> None:
+        """Make a snapshot of layers."""
+        if not layers:
+            raise Invalid("there is no layer to be unpacked")
+        with self._shared.storing():
+            self._lend([Layer(_blob(each), each.diff_id) for each in layers], key)
+
+    def _lend(self, layers: Sequence[Layer], key: str) -> str:
+        """Unpack layers, and keep their blobs for as long as their snapshots."""
+        for _ in self._shared.layers.ensure(layers):
+            pass
+        chains = [str(each) for each in chain_ids(each.diff_id for each in layers)]
+        if key:
+            self._snapshotter.link(chains[-1], key)
+            self._note(key, _stored(layers[-1]), lent=True)
+        for chain, layer in zip(chains, layers, strict=True):
+            self._note(chain, _stored(layer), lent=True)
+        return key or chains[-1]
 
     def layers(self, snapshot: str, lease: Lease) -> tuple[StoredLayer, ...]:
         """Return the layers of a snapshot with their blobs."""
@@ -68,7 +76,7 @@ class Adopting:
             self._name([each.diff_id for each in found], snapshot)
             rootfs = {"type": "layers", "diff_ids": [str(each.diff_id) for each in found]}
             text = _json({**config, "rootfs": rootfs})
-            layers = [Layer(Descriptor(each.media_type, each.digest, each.size_bytes), each.diff_id) for each in found]
+            layers = [Layer(_blob(each), each.diff_id) for each in found]
             record = shared.catalog.record(parent) if parent else None
             image = self._making.finish(lease, text, layers, names, parent=record, annotations=annotations)
         shared.tell("create", image)
@@ -135,6 +143,10 @@ class Adopting:
 def _held(layer: StoredLayer | None, lease: Lease) -> StoredLayer | None:
     """Return a layer if its blob is here, which is kept then."""
     return layer if layer is not None and lease.hold(layer.digest) else None
+
+
+def _blob(layer: StoredLayer) -> Descriptor:
+    return Descriptor(layer.media_type, layer.digest, layer.size_bytes)
 
 
 def _stored(layer: Layer) -> StoredLayer:

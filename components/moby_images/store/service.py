@@ -273,6 +273,10 @@ class Store:
         """Return the layers of a snapshot with their blobs."""
         return self._adopting.layers(snapshot, lease)
 
+    def unpack(self, layers: Sequence[StoredLayer], key: str) -> None:
+        """Make a snapshot of layers."""
+        self._adopting.unpack(layers, key)
+
     def adopt(
         self,
         snapshot: str,
