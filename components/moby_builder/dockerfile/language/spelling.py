@@ -1,0 +1,64 @@
+"""Characters and names: what is white space, how texts are quoted in messages, which name was most likely meant."""
+
+from collections.abc import Iterable
+
+__all__ = ["SPACES", "cased", "nearest", "quoted", "suggestion"]
+
+SPACES = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+"""White space as Unicode has it; `str.isspace` also takes four separators for it."""
+
+_ESCAPES = {
+    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
+_FARTHEST = 2
+"""How many changes of a character away a name may be that was meant."""
+
+
+def quoted(text: str) -> str:
+    """Return a text as BuildKit's messages quote one."""
+    return '"' + "".join(_ESCAPES.get(each) or _shown(each) for each in text) + '"'
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if number < 0x80:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def nearest(name: str, known: Iterable[str], *, case: bool = True) -> str:
+    """Return the name that was most likely meant, or an empty text; so also where it is known."""
+    wanted = name if case else name.lower()
+    best, least = "", _FARTHEST + 1
+    for each in sorted(known):
+        option = each if case else each.lower()
+        if option == wanted:
+            return ""
+        if abs(len(option) - len(wanted)) < least and (found := _distance(wanted, option)) < least:
+            best, least = (each if case else cased(each, name)), found
+    return best
+
+
+def suggestion(name: str, known: Iterable[str], *, case: bool = True) -> str:
+    """Return ` (did you mean NAME?)`, or an empty text."""
+    found = nearest(name, known, case=case)
+    return f" (did you mean {found}?)" if found else ""
+
+
+def cased(text: str, like: str) -> str:
+    """Return a text in the case of another, where that has just one."""
+    if like == like.lower():
+        return text.lower()
+    return text.upper() if like == like.upper() else text
+
+
+def _distance(one: str, other: str) -> int:
+    """Return how many characters have to be put in, left out or replaced."""
+    row = list(range(len(other) + 1))
+    for number, character in enumerate(one, 1):
+        before, row[0] = row[0], number
+        for at, each in enumerate(other, 1):
+            before, row[at] = row[at], min(row[at] + 1, row[at - 1] + 1, before + (each != character))
+    return row[-1]
