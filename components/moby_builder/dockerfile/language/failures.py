@@ -30,6 +30,6 @@ def located(error: BuildFailed | Invalid, file: str, source: str, range: Range |
         vertex=error.vertex,
         file=file,
         source=source,
-        ranges=error.ranges or ((range,) if range else ()),
+        ranges=(range,) if range else error.ranges,
         hint=error.hint,
     )
