@@ -193,7 +193,9 @@ class Group:
 
     def file(self, name: str) -> str | None:
         """Return the path of a group's file, in whichever tree has it."""
-        paths = (f"{each}/{name}" for each in self.folders)
+        controller = name.partition(".")[0]
+        # Where each controller has a tree, that most often has its name.
+        paths = sorted([f"{each}/{name}" for each in self.folders], key=lambda path: f"/{controller}/" not in path)
         return next((path for path in paths if os.access(path, os.F_OK)), None)
 
     @property

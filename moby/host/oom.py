@@ -20,9 +20,10 @@ def watch(group: Group) -> int:
     admin-guide/cgroup-v1/memory.rst, OOM Control); with version 2 an inotify(7) of memory.events and cgroup.events,
     which also change at other limits, and when no process is left.
     """
-    control, events = group.file("memory.oom_control"), group.file("memory.events")
+    control = group.file("memory.oom_control")
     if control is not None:
         return _by_eventfd(control)
+    events = group.file("memory.events")
     if events is not None:
         return _by_inotify(events)
     raise FileNotFoundError(errno.ENOENT, "no controller of memory", "memory.events")

@@ -200,7 +200,7 @@ def _mount_cgroups(root: Root, point: MountPoint, options: MountOptions, cgroups
             options = evolve(options, on=options.on | _READ_ONLY, off=options.off & ~_READ_ONLY)
         if not cgroups:
             raise OSError(errno.EPERM, "the container is in no control group that is seen", point.destination)
-        folders = {_tree_name(folder): folder for folder in cgroups}
+        folders = _by_tree(cgroups)
         if list(folders) == ["cgroup"]:
             _bind_cgroup(folders["cgroup"], target, options)
         else:
@@ -233,12 +233,21 @@ def _caller_groups() -> tuple[str, ...]:
     return tuple(tree.folder(tree.own) for tree in seen)
 
 
-def _tree_name(folder: str) -> str:
-    """Return the last part of the path that a control group's tree is mounted at."""
+def _by_tree(cgroups: tuple[str, ...]) -> Mapping[str, str]:
+    """Return groups by the last part of the path that the tree of each is mounted at."""
+    mount = _mount_of(cgroups[0])
+    # Most often all have the same path in their trees.
+    inside = cgroups[0].removeprefix(mount)
+    alike = inside and all(each.endswith(inside) for each in cgroups)
+    return {os.path.basename(each.removesuffix(inside) if alike else _mount_of(each)): each for each in cgroups}
+
+
+def _mount_of(folder: str) -> str:
+    """Return where a control group's tree is mounted."""
     device = os.stat(folder).st_dev
     while os.stat(above := os.path.dirname(folder)).st_dev == device:
         folder = above
-    return os.path.basename(folder)
+    return folder
 
 
 def _bind_cgroup(folder: str, target: int, options: MountOptions) -> None:

@@ -91,14 +91,11 @@ class Native:
     def start(self, container_id: str) -> None:
         """Run the user's program; as Runtime.start."""
         record = self._records.read(container_id)
-        status = self._status(record)
-        if status != CREATED:
-            raise Conflict(f"container {container_id!r} is {status}, so it can't be started")
-        if not record.startable:
-            raise Invalid(f"container {container_id!r} can't be started: its config.json had no process")
         gate = Gate(self._records.path(container_id))
-        connection = gate.connect()
+        connection = self._reached(record, gate)
         try:
+            if not record.startable:
+                raise Invalid(f"container {container_id!r} can't be started: its config.json had no process")
             connection.sendall(GO)
             answer = self._answer(record, connection)
         except Failed as error:
@@ -120,6 +117,13 @@ class Native:
         if failure is not None:
             self.delete(container_id, force=True)
             raise error_of(failure)
+
+    def _reached(self, record: Record, gate: Gate) -> sockets.socket:
+        """Return a connection to a first process that waits for its start; Conflict where none does."""
+        if record.alive():
+            with suppress(ConnectionError, FileNotFoundError):
+                return gate.connect()
+        raise Conflict(f"container {record.id!r} is {self._status(record)}, so it can't be started")
 
     def _answer(self, record: Record, connection: sockets.socket) -> bytes:
         """Read why the program didn't start; nothing where it did."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, NoReturn
 
 try:
     import _json as _fast
@@ -18,6 +18,8 @@ except ImportError:
 __all__ = ["decoded", "encoded"]
 
 _SPACE = " \t\n\r"
+_PLAIN = (False, False, True)
+"""Of json.dumps: keys aren't sorted, none is left out, and what JSON lacks of floats is written."""
 _CONSTANTS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
@@ -54,44 +56,9 @@ def encoded(value: Any) -> str:
         import json
 
         return json.dumps(value)
-    parts: list[str] = []
-    _encode(value, parts.append)
-    return "".join(parts)
+    encode = _fast.make_encoder(None, _refuse, _fast.encode_basestring_ascii, None, ": ", ", ", *_PLAIN)
+    return "".join(encode(value, 0))
 
 
-def _encode(value: Any, put: Any) -> None:
-    if isinstance(value, str):
-        put(_fast.encode_basestring_ascii(value))
-    elif value is None or value is True or value is False:
-        put({None: "null", True: "true", False: "false"}[value])
-    elif isinstance(value, int):
-        put(int.__repr__(value))
-    elif isinstance(value, float):
-        put(_number(value))
-    elif isinstance(value, dict):
-        before = "{"
-        for key, each in value.items():
-            put(f"{before}{_fast.encode_basestring_ascii(_key(key))}: ")
-            _encode(each, put)
-            before = ", "
-        put("}" if value else "{}")
-    elif isinstance(value, (list, tuple)):
-        before = "["
-        for each in value:
-            put(before)
-            _encode(each, put)
-            before = ", "
-        put("]" if value else "[]")
-    else:
-        raise TypeError(f"{type(value).__name__} has no JSON")
-
-
-def _number(value: float) -> str:
-    shown = float.__repr__(value)
-    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(shown, shown)
-
-
-def _key(key: object) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"{type(key).__name__} can't be a key of JSON")
-    return key
+def _refuse(value: object) -> NoReturn:
+    raise TypeError(f"{type(value).__name__} has no JSON")
