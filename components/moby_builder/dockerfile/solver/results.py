@@ -1,0 +1,56 @@
+"""Results of builds, by references that other builds may begin with (`Request.contexts`, `result:REFERENCE`)."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from moby.contracts.metadata import Metadata
+from moby.errors import NotFound
+
+__all__ = ["Made", "Results"]
+
+
+@frozen
+class Made:
+    """What a build came to."""
+
+    snapshot: str
+    """Key of its topmost snapshot; empty for none."""
+    record: str = ""
+    """Id of the cache's record of it; empty where it is just what an image has."""
+    config: Mapping[str, Any] = field(factory=dict)
+    """Of its image, as `Target.config`."""
+    written_ns: int = 0
+
+
+class Results:
+    """Results by reference, which the same result always gets. Thread-safe."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+        self._bucket = metadata.bucket("builder/results")
+
+    def add(self, made: Made) -> str:
+        """Remember a result, and return its reference."""
+        document = {"snapshot": made.snapshot, "record": made.record, "config": dict(made.config)}
+        text = json.dumps(document, sort_keys=True)
+        reference = hashlib.sha256(text.encode()).hexdigest()[:25]
+        self._bucket.put(reference, {**document, "written_ns": made.written_ns})
+        return reference
+
+    def get(self, reference: str) -> Made:
+        """Return a result; NotFound where it isn't remembered."""
+        document = self._bucket.get(reference) if reference else None
+        if document is None:
+            raise NotFound(f"no result of a build is known as {reference!r}", hint="build it again")
+        return Made(**document)
+
+    def drop(self, unwanted: Callable[[Made], bool]) -> None:
+        """Forget results."""
+        with self._metadata.transaction():
+            for key, document in self._bucket.items():
+                if unwanted(Made(**document)):
+                    self._bucket.delete(key)

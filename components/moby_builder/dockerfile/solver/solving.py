@@ -1,0 +1,330 @@
+"""Solving: what a graph's nodes make, from the cache as far as it goes, else by doing them.
+
+A node has an identity, of which the keys of nodes on it are made, and a result, its files. Identities are asked for
+from the sources up, which needs no files but what sources are told apart by; results from the roots down, so that
+nothing is done below what was found. Where a node wasn't found by its inputs' identities it is looked for again once
+their files are there, by what it reads of them; it is then known by the identity of the one that it was found as.
+"""
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import TypeVar
+
+from attrs import frozen
+
+from moby.contracts.builder import BuildFailed
+from moby.contracts.types import Digest
+from moby.errors import Conflict, Invalid, MobyError, NotFound
+from moby_builder.dockerfile.operations import EmptySource, ImageSource, LayoutSource, Node, Run, ancestors
+from moby_builder.dockerfile.solver import keys
+from moby_builder.dockerfile.solver.cache import Cache
+from moby_builder.dockerfile.solver.effects import Cancel, Effects, Tree, Watch
+from moby_builder.dockerfile.solver.flights import Flights, Slots
+from moby_builder.dockerfile.solver.imported import Elsewhere, Found, Imported
+from moby_builder.dockerfile.solver.reasons import places_of, why
+from moby_builder.dockerfile.solver.records import Made, Record
+from moby_builder.dockerfile.solver.schedule import Schedule, Steps, Task
+from moby_builder.dockerfile.solver.telling import Telling, Told
+
+__all__ = ["Outcome", "Shared", "Solving"]
+
+T = TypeVar("T")
+
+_MOST_THREADS = 64
+"""Of one build; most of them wait for somebody else."""
+_THE_FILE = (Conflict, Invalid, NotFound)
+"""What is wrong with the Dockerfile where a step of it raises this."""
+
+
+@frozen
+class Shared:
+    """What all builds of an engine share."""
+
+    flights: Flights
+    runs: Slots
+
+    @classmethod
+    def new(cls, parallel: int = 0) -> "Shared":
+        """Return it for so many RUNs at a time; 0 is somewhat more than there are processors."""
+        return cls(Flights(), Slots(parallel or len(os.sched_getaffinity(0)) + 2))
+
+
+@frozen
+class Outcome:
+    """What a node made."""
+
+    tree: Tree
+    identity: str
+    record: str = ""
+    """Id of its record; sources have none."""
+
+
+@frozen
+class _Step:
+    """A node whose inputs are there."""
+
+    node: Node
+    inputs: tuple[Outcome, ...]
+    key: str
+    first_key: str
+    """By which it was looked for before."""
+
+    @property
+    def trees(self) -> list[Tree]:
+        return [each.tree for each in self.inputs]
+
+    @property
+    def identities(self) -> list[str]:
+        return [each.identity for each in self.inputs]
+
+
+class Solving:
+    """One graph on its way, which may grow: nodes are asked for one after the other, and done once each."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        effects: Effects,
+        telling: Telling,
+        cancel: Cancel,
+        shared: Shared,
+        *,
+        imported: Sequence[Imported] = (),
+        sequential: bool = False,
+    ) -> None:
+        self._cache = cache
+        self._effects = effects
+        self._telling = telling
+        self._cancel = cancel
+        self._shared = shared
+        self._elsewhere = Elsewhere(imported)
+        self._schedule = Schedule(1 if sequential else _MOST_THREADS, cancel)
+        self._lock = threading.RLock()
+        self._identities: dict[Digest, Task[str]] = {}
+        self._results: dict[Digest, Task[Outcome]] = {}
+        self._orders: dict[Digest, int] = {}
+        self._hits: dict[Digest, Record | tuple[Imported, Found]] = {}
+        self._loads = [self._schedule.add(self._load(each), -1) for each in imported]
+        self._nonce = secrets.token_hex(8)
+
+    def identify(self, node: Node) -> str:
+        """Return the identity of a node, doing no more than that takes."""
+        self._prepare(node)
+        task = self._identity(node)
+        self._schedule.run(task)
+        return task.value
+
+    def solve(self, *nodes: Node) -> tuple[Outcome, ...]:
+        """Return what nodes make; raise the first failure once all else has stopped."""
+        self._prepare(*nodes)
+        tasks = [self._result(each) for each in nodes]
+        self._schedule.run(*tasks)
+        for each in ancestors(*nodes):
+            if not self._telling.is_completed(each):
+                self._telling.completed(each, cached=self._is_cached(each))
+        self._cache.count()
+        return tuple(each.value for each in tasks)
+
+    def _is_cached(self, node: Node) -> bool:
+        """Whether a node that wasn't needed was found anyhow, or is what need not be fetched then."""
+        fetched = (ImageSource, LayoutSource)
+        return not isinstance(node.operation, keys.SOURCES) or isinstance(node.operation, fetched)
+
+    # Tasks
+
+    def _prepare(self, *nodes: Node) -> None:
+        for each in ancestors(*nodes):
+            self._orders.setdefault(each.digest, len(self._orders))
+
+    def _identity(self, node: Node) -> Task[str]:
+        return self._once(self._identities, node, self._identity_of)
+
+    def _result(self, node: Node) -> Task[Outcome]:
+        return self._once(self._results, node, self._result_of)
+
+    def _once(self, tasks: dict[Digest, Task[T]], node: Node, steps: Callable[[Node], Steps[T]]) -> Task[T]:
+        with self._lock:
+            task = tasks.get(node.digest)
+            if task is None:
+                task = tasks[node.digest] = self._schedule.add(steps(node), self._orders[node.digest])
+            return task
+
+    def _load(self, cache: Imported) -> Steps[None]:
+        """Read what a cache elsewhere holds; without it, if need be."""
+        node = Node(EmptySource(), name=cache.name, ignore_cache=True)
+        self._telling.started(node)
+        try:
+            cache.load(self._telling.watch(node, self._cancel))
+        except MobyError as error:
+            self._cancel.check()
+            self._elsewhere.drop(cache)
+            self._telling.failed(node, error.message)
+        else:
+            self._telling.completed(node)
+        return
+        yield
+
+    def _identity_of(self, node: Node) -> Steps[str]:
+        if isinstance(node.operation, keys.SOURCES):
+            return self._identify_source(node)
+        inputs = [self._identity(each) for each in node.inputs]
+        yield inputs
+        key = self._key(node, [each.value for each in inputs])
+        if node.ignore_cache:
+            return key
+        record = self._cache.find(key)
+        if record is not None:
+            self._hits[node.digest] = record
+            return record.identity
+        yield self._loads
+        elsewhere = self._elsewhere.find(key)
+        if elsewhere is None:
+            return key
+        self._hits[node.digest] = elsewhere
+        return elsewhere[1].identity
+
+    def _result_of(self, node: Node) -> Steps[Outcome]:
+        identity = self._identity(node)
+        yield [identity]
+        if isinstance(node.operation, keys.SOURCES):
+            return self._fetch(node, identity.value)
+        hit = self._hits.get(node.digest)
+        if isinstance(hit, Record):
+            self._telling.completed(node, cached=True, result=hit.id)
+            return _outcome(hit)
+        if hit is not None and hit[1].reference:
+            return self._take(node, *hit)
+        inputs = [self._result(each) for each in node.inputs]
+        yield inputs
+        found = tuple(each.value for each in inputs)
+        key = self._key(node, [each.identity for each in found])
+        return self._reach(_Step(node, found, key, identity.value))
+
+    def _key(self, node: Node, inputs: Sequence[str]) -> str:
+        """Return a node's key; where the cache isn't to be used, one that nobody else has."""
+        key = keys.key(node, inputs)
+        return f"{key}-{self._nonce}" if node.ignore_cache else key
+
+    # Sources
+
+    def _identify_source(self, node: Node) -> str:
+        if isinstance(node.operation, EmptySource):
+            return keys.EMPTY
+        watch = self._telling.watch(node, self._cancel)
+        if not isinstance(node.operation, ImageSource | LayoutSource):
+            self._telling.started(node)
+        return keys.source_key(self._doing(node, lambda: self._effects.identify(node, watch)))
+
+    def _fetch(self, node: Node, identity: str) -> Outcome:
+        if isinstance(node.operation, EmptySource):
+            self._telling.completed(node, cached=True)
+            return Outcome(Tree(), identity)
+        watch = self._telling.watch(node, self._cancel)
+        is_image = isinstance(node.operation, ImageSource | LayoutSource)
+        if is_image:
+            self._telling.started(node)
+        tree = self._doing(node, lambda: self._effects.perform(node, (), watch))
+        self._telling.completed(node, cached=is_image and not watch.heard)
+        return Outcome(tree, identity)
+
+    # Steps
+
+    def _reach(self, step: _Step) -> Outcome:
+        """Return a step's result: found after all, or made now."""
+        told = self._telling.watch(step.node, self._cancel)
+        with self._shared.flights.turn(step.key, told) as watch:
+            if step.node.ignore_cache:
+                return self._perform(step, {}, told, watch)
+            by_inputs = (step.key, step.first_key)
+            found = self._again(step.node, *by_inputs, watch=watch)
+            if found is not None:
+                return found
+            contents = self._doing(step.node, lambda: self._contents(step, watch))
+            if contents:
+                key = keys.content_key(step.node, step.identities, contents)
+                found = self._again(step.node, key, *by_inputs, watch=watch)
+            return found or self._perform(step, contents, told, watch)
+
+    def _again(self, node: Node, *by: str, watch: Watch) -> Outcome | None:
+        """Look for a node by further keys."""
+        record = self._cache.find(*by)
+        if record is not None:
+            self._telling.completed(node, cached=True, result=record.id)
+            return _outcome(record)
+        for each in by:
+            found = self._elsewhere.find(each)
+            if found is not None and found[1].reference:
+                return self._bring(node, *found, watch)
+        return None
+
+    def _contents(self, step: _Step, watch: Watch) -> dict[int, Digest]:
+        """Return the digests of what a step reads of its inputs, where it reads only a part."""
+        found = {
+            number: self._effects.content(step.node, step.trees, number, watch) for number in range(1, len(step.inputs))
+        }
+        return {number: digest for number, digest in found.items() if digest is not None}
+
+    def _perform(self, step: _Step, contents: Mapping[int, Digest], told: Told, watch: Watch) -> Outcome:
+        node = step.node
+        by = [step.key, step.first_key]
+        if contents:
+            by.append(keys.content_key(node, step.identities, contents))
+        made = Made(
+            node.name, keys.facts_of(node), tuple(step.identities), tuple(each.name for each in node.inputs),
+            {str(number): str(digest) for number, digest in contents.items()},
+        )  # fmt: skip
+        places = places_of(node, step.identities)
+        with self._shared.runs.one(self._cancel) if isinstance(node.operation, Run) else nullcontext():
+            missed = "the cache is not to be used" if node.ignore_cache else why(made, self._cache.last, places)
+            self._telling.started(node, missed=missed)
+            tree = self._doing(node, lambda: self._effects.perform(node, step.trees, watch))
+        record = self._cache.keep(
+            tree, step.key, [keys.key(node, step.identities)] if node.ignore_cache else by, made=made, places=places,
+            description=node.name, parents=[each.record for each in step.inputs[:1] if each.record],
+        )  # fmt: skip
+        self._telling.completed(node, result=record.id)
+        return _outcome(record)
+
+    def _take(self, node: Node, cache: Imported, found: Found) -> Outcome:
+        """Bring a node's result from elsewhere, unless somebody has just done so."""
+        told = self._telling.watch(node, self._cancel)
+        with self._shared.flights.turn(found.identity, told) as watch:
+            record = self._cache.find(*found.keys)
+            if record is not None:
+                self._telling.completed(node, cached=True, result=record.id)
+                return _outcome(record)
+            return self._bring(node, cache, found, watch)
+
+    def _bring(self, node: Node, cache: Imported, found: Found, watch: Watch) -> Outcome:
+        self._telling.started(node)
+        tree = self._doing(node, lambda: cache.fetch(found, watch))
+        record = self._cache.keep(tree, found.identity, found.keys, description=found.description or node.name)
+        self._telling.completed(node, cached=True, result=record.id)
+        return _outcome(record)
+
+    def _doing(self, node: Node, do: Callable[[], T]) -> T:
+        """Do something for a node; say of a failure whose it is."""
+        try:
+            self._cancel.check()
+            return do()
+        except BaseException as error:
+            if self._cancel.is_set():
+                self._telling.failed(node, "context canceled")
+                raise
+            self._telling.failed(node, error.message if isinstance(error, MobyError) else str(error))
+            if isinstance(error, BuildFailed) or (isinstance(error, _THE_FILE) and node.ranges):
+                raise _located(error, node) from error
+            raise
+
+
+def _located(error: MobyError, node: Node) -> BuildFailed:
+    """Return a failure with the node that it is of."""
+    code = error.code if isinstance(error, BuildFailed) else None
+    return BuildFailed(error.message, code=code, vertex=node.digest, ranges=node.ranges, hint=error.hint)
+
+
+def _outcome(record: Record) -> Outcome:
+    return Outcome(Tree(record.snapshot), record.identity, record.id)
