@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"values"}),
     frozenset({"errors"}),
     frozenset({"contracts", "host"}),
-    frozenset({"oci"}),
+    frozenset({"context", "oci"}),
     frozenset({"component", "options"}),
     frozenset({"hookspecs", "manifest", "needs", "plan", "surroundings"}),
     frozenset({"placement", "served"}),
@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"api", "testing"}),
     frozenset({"cli"}),
 )
-COMPONENT_MAY = frozenset({"contracts", "errors", "host", "oci", "values"})
+COMPONENT_MAY = frozenset({"context", "contracts", "errors", "host", "oci", "values"})
 PLUGIN_MODULE_MAY = COMPONENT_MAY | {"component", "hookspecs"}
 ENGINE_SIDE = frozenset(name.split(".")[1] for name in ENGINE_HALF)
 HEAVY = frozenset({"yaml", "networkx", "click", "packaging", "cyclonedx", "pytest"})

@@ -1,6 +1,6 @@
 """Patterns of `${NAME#...}`, `%` and `/`: `*` is any text, `?` any character."""
 
-from moby_builder.dockerfile.language.automaton import Automaton, Step
+from moby.context.automaton import Automaton, Step
 
 __all__ = ["BadPattern", "replace", "without_prefix", "without_suffix"]
 

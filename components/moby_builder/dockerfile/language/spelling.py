@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-__all__ = ["SPACES", "cased", "nearest", "quoted", "suggestion"]
+from moby.context.patterns import SPACES
 
-SPACES = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-"""White space as Unicode has it; `str.isspace` also takes four separators for it."""
+__all__ = ["SPACES", "cased", "nearest", "quoted", "suggestion"]
 
 _ESCAPES = {
     '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
