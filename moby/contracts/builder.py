@@ -17,8 +17,8 @@ from moby.contracts.types import Digest, Fd, Limits, Platform
 from moby.errors import MobyError
 
 __all__ = [
-    "Blobs", "Build", "BuildFailed", "Builder", "BuilderFeature", "CacheEntry", "CacheExport", "CacheSource", "Entry",
-    "Event", "Export", "ExportType", "Exported", "Finding", "Folder", "Keep", "Log", "Planned", "Progress", "Range",
+    "Blobs", "Build", "BuildFailed", "Builder", "BuilderFeature", "CacheEntry", "CacheExport", "CacheSource",
+    "CacheWritten", "Entry", "Event", "Export", "ExportType", "Exported", "Finding", "Folder", "Keep", "Log", "Planned", "Progress", "Range",
     "Receiver", "Reclaimed", "Request", "Result", "Selection", "Session", "Step", "Target", "Vertex",
 ]  # fmt: skip
 
@@ -269,6 +269,16 @@ class Result:
 
 
 @frozen
+class CacheWritten:
+    """A cache that was written, and the manifest that it is found by."""
+
+    type: str
+    digest: Digest
+    media_type: str
+    size_bytes: int
+
+
+@frozen
 class Exported:
     """What came of an export."""
 
@@ -276,9 +286,12 @@ class Exported:
     """Digest of the image's config; of the first platform's where there are several."""
     digest: Digest | None = None
     """Of its manifest, or of an index of several."""
+    media_type: str = ""
+    """Of that."""
+    size_bytes: int = 0
+    """Of that."""
     names: tuple[str, ...] = ()
-    cache: tuple[tuple[str, Digest], ...] = ()
-    """Types of the caches that were written, and the digests of their manifests."""
+    cache: tuple[CacheWritten, ...] = ()
 
 
 # What is told meanwhile
@@ -462,7 +475,10 @@ class Build(Protocol):
     def export(
         self, result: Result, exports: Sequence[Export], caches: Sequence[CacheExport] = ()
     ) -> tuple[Exported, ...]:
-        """Give a result of this build away, in this order; what was given stays where a later one fails."""
+        """Give a result of this build away, in this order; what was given stays where a later one fails.
+
+        Returns what came of each export, and then, where there are caches, one more for these.
+        """
         ...
 
     def cancel(self) -> None:
