@@ -1,13 +1,16 @@
 """Which texts of an instruction variables are put into: those that BuildKit puts them into."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from attrs import evolve
 
+from moby_builder.dockerfile.language import words
+from moby_builder.dockerfile.language.failures import place
 from moby_builder.dockerfile.language.instructions import (
     Add,
     Copy,
+    Dockerfile,
     Env,
     Heredoc,
     Instruction,
@@ -19,7 +22,7 @@ from moby_builder.dockerfile.language.instructions import (
     Workdir,
 )
 
-__all__ = ["expanded"]
+__all__ = ["expanded", "file_arguments"]
 
 Files = TypeVar("Files", Add, Copy)
 
@@ -67,3 +70,17 @@ def _document(heredoc: Heredoc, expand: Callable[[str], str]) -> Heredoc:
     """Return a here-document as it is to be written: variables put in, tabs that are no part of it taken away."""
     content = expand(heredoc.text) if heredoc.expand else heredoc.text
     return evolve(heredoc, content=content, expand=False, chomp=False)
+
+
+def file_arguments(dockerfile: Dockerfile, given: Mapping[str, str], predefined: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of the arguments before the first FROM, and of those that are there by themselves."""
+    values = {name: given.get(name, value) for name, value in predefined.items()}
+    for instruction in dockerfile.arguments:
+        for argument in instruction.arguments:
+            if argument.name in given:
+                values[argument.name] = given[argument.name]
+            elif argument.default is not None:
+                with place(dockerfile.name, dockerfile.source, instruction.written.range):
+                    found = words.expand(argument.default, values, escape=dockerfile.escape)
+                values[argument.name] = found.text
+    return values
