@@ -9,6 +9,7 @@ from attrs import evolve
 
 from moby.contracts.containers import Container, ContainerConfig, Created, RestartPolicy, State
 from moby.contracts.images import Image
+from moby.contracts.networks import Endpoint
 from moby.errors import Invalid, NotFound
 from moby.host.overlay import mount_root, unmount_root
 from moby.oci import spec
@@ -57,7 +58,8 @@ class Creating:
         image = parts.images.get(config.image)
         whole = merged(config, image.config)
         check(whole)
-        self._check_parts(whole)
+        endpoints = first_endpoints(whole, parts.networks)
+        self._check_parts(whole, endpoints)
         container_id = fresh_id()
         whole, warnings = self._completed(whole, container_id)
         with parts.shelf.naming(name, container_id) as bare, ExitStack() as undo:
@@ -69,14 +71,20 @@ class Creating:
             settled = points.settle(whole, container_id, parts.volumes, parts.shelf)
             undo.callback(points.release, settled, container_id, parts.volumes, with_anonymous=True)
             self._copy_up(container_id, settled)
-            entry = self._entry(container_id, bare, whole, image, settled)
+            entry = self._entry(container_id, bare, whole, image, settled, endpoints)
             parts.shelf.add(entry)
             undo.pop_all()
         parts.tell(entry.container, "create")
         return Created(container_id, warnings)
 
     def _entry(
-        self, container_id: str, name: str, config: ContainerConfig, image: Image, settled: tuple[Point, ...]
+        self,
+        container_id: str,
+        name: str,
+        config: ContainerConfig,
+        image: Image,
+        settled: tuple[Point, ...],
+        endpoints: tuple[Endpoint, ...],
     ) -> Entry:
         program, *arguments = bundle.program(config)
         container = Container(
@@ -89,7 +97,7 @@ class Creating:
             arguments=tuple(arguments),
             state=State(),
             mounts=points.shown(settled, self._parts.volumes),
-            endpoints=first_endpoints(config, self._parts.networks),
+            endpoints=endpoints,
             log_path=str(self._parts.folder(container_id) / f"{container_id}-json.log")
             if config.log.driver == "json-file"
             else "",
@@ -98,7 +106,7 @@ class Creating:
         )
         return Entry(container, Keeping(points=settled, placed=True), config_text(config))
 
-    def _check_parts(self, config: ContainerConfig) -> None:
+    def _check_parts(self, config: ContainerConfig, endpoints: tuple[Endpoint, ...]) -> None:
         """Ask the other parts what only they know."""
         supervisor = self._parts.supervisor
         if config.runtime and config.runtime not in self._runtimes:
@@ -126,9 +134,7 @@ class Creating:
             except NotFound as error:
                 raise Invalid(f"could not get container for {name}: {error.message}") from error
         port_requests(config)
-        self._parts.networks.check(
-            {each.network: each.config for each in first_endpoints(config, self._parts.networks)}
-        )
+        self._parts.networks.check({each.network: each.config for each in endpoints})
 
     def _completed(self, config: ContainerConfig, container_id: str) -> tuple[ContainerConfig, tuple[str, ...]]:
         """Return the config with the defaults of what nobody asked for, and warnings."""

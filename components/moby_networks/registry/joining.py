@@ -66,11 +66,13 @@ class Joining:
         joined = self._claimed(joined, undo)
         for known, _ in wanted:
             joined = self._attached(joined, known, undo)
+        named = any(each.endpoint.dns_names for each in joined.places)
+        joined = evolve(joined, discovered=named or bool(config.ports))
         undo.callback(self._context.records.delete_joined, container_id)
         self._context.records.put_joined(joined)
         if ways.ways_of(joined):
             self._lead(joined)
-        if any(each.endpoint.dns_names for each in joined.places):
+        if named:
             undo.callback(self._quietly, self._context.discovery.leave, container_id)
             self._presences.enter(joined)
         return joined
@@ -191,7 +193,8 @@ class Joining:
     def leave(self, joined: Joined) -> None:
         """Undo `join`, all of it; what failed is told once all else is done."""
         context, failures = self._context, Failures()
-        failures.run(context.discovery.leave, joined.container_id)
+        if joined.discovered:
+            failures.run(context.discovery.leave, joined.container_id)
         left = []
         for each in joined.places:
             known = context.records.network(each.endpoint.network_id)
@@ -212,6 +215,9 @@ class Joining:
 
     def connect(self, joined: Joined, known: Known, config: EndpointConfig) -> Joined:
         """Put a running container on one more network; an error leaves it as it was."""
+        if not joined.discovered:
+            joined = evolve(joined, discovered=True)
+            self._context.records.put_joined(joined)  # first, so that one who is killed leaves what is left by
         with self._using([known]), ExitStack() as undo:
             place = self._place(joined, known, config, undo)
             new = evolve(joined, places=(*joined.places, place), interfaces=joined.interfaces + 1)
@@ -263,7 +269,8 @@ class Joining:
         if new.publisher != joined.publisher:
             failures.run(self._settled_ports, joined, new)
         failures.run(self._lead, new)
-        failures.run(self._presences.enter, new)
+        if new.discovered:
+            failures.run(self._presences.enter, new)
         context.tell("disconnect", known.network, joined.container_id)
         failures.tell()
 
@@ -283,7 +290,8 @@ class Joining:
         failures.run(self._lead, joined)
         if joined.config.ports:
             failures.run(self._repair_ports, joined)
-        failures.run(self._presences.enter, joined)
+        if joined.discovered:
+            failures.run(self._presences.enter, joined)
 
     def _repair_ports(self, joined: Joined) -> None:
         publisher = self._publisher(joined)

@@ -1,9 +1,10 @@
 """What is kept of networks, and of who is on them in this boot."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 from attrs import field, frozen
@@ -66,10 +67,31 @@ class Joined:
     """Id of the network that publishes the ports."""
     interfaces: int = 0
     """How many there ever were; the next one is named by it."""
+    discovered: bool = False
+    """Whether the discovery has been told of it."""
 
     def place(self, network_id: str) -> Place | None:
         """Return its place on a network."""
         return next((each for each in self.places if each.endpoint.network_id == network_id), None)
+
+
+class _Read(Generic[T]):
+    """What was read last, by key and text: making values of a text takes ten times as long as finding it unchanged."""
+
+    def __init__(self, read: Callable[[str, Any], T]) -> None:
+        self._read = read
+        self._found: dict[str, tuple[str, T]] = {}
+
+    def __call__(self, key: str, text: str) -> T:
+        """Return what a text says, whoever has written it."""
+        found = self._found.get(key)
+        if found is None or found[0] != text:
+            found = self._found[key] = (text, self._read(key, json.loads(text)))
+        return found[1]
+
+    def forget(self, key: str) -> None:
+        """Keep nothing of a key."""
+        self._found.pop(key, None)
 
 
 class Records:
@@ -82,6 +104,8 @@ class Records:
         self._links = metadata.bucket("network-links")
         # No container survives its kernel, so what was noted under another is nobody's.
         self._boot = _BOOT_ID.read_text(encoding="ascii").strip()
+        self._known = _Read(_known)
+        self._sandbox = _Read(_sandbox)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Make what follows one change."""
@@ -93,12 +117,12 @@ class Records:
 
     def networks(self) -> tuple[Known, ...]:
         """Return all networks."""
-        return tuple(_known(each, document) for each, document in self._networks.items())
+        return tuple(self._known(key, text) for key, text in self._networks.texts())
 
     def network(self, network_id: str) -> Known | None:
         """Return one of them."""
-        found = self._networks.get(network_id) if network_id else None
-        return None if found is None else _known(network_id, found)
+        found = self._networks.text(network_id) if network_id else None
+        return None if found is None else self._known(network_id, found)
 
     def put(self, known: Known) -> None:
         """Store a network, without who is on it."""
@@ -109,15 +133,18 @@ class Records:
     def delete(self, network_id: str) -> None:
         """Forget a network."""
         self._networks.delete(network_id)
+        self._known.forget(network_id)
 
     def all_joined(self) -> tuple[Joined, ...]:
         """Return who has joined any, in this boot."""
-        return tuple(_joined(key, document) for key, document in self._joined.items() if document["boot"] == self._boot)
+        found = (self._sandbox(key, text) for key, text in self._joined.texts())
+        return tuple(joined for boot, joined in found if boot == self._boot)
 
     def joined(self, container_id: str) -> Joined | None:
         """Return what a container has joined in this boot."""
-        found = self._joined.get(container_id)
-        return _joined(container_id, found) if found is not None and found["boot"] == self._boot else None
+        text = self._joined.text(container_id)
+        boot, joined = self._sandbox(container_id, text) if text is not None else ("", None)
+        return joined if boot == self._boot else None
 
     def put_joined(self, joined: Joined) -> None:
         """Store what a container has joined, and whom it knows."""
@@ -134,6 +161,7 @@ class Records:
             for other, _ in found["config"]["links"] if found else ():
                 self._links.delete(f"{other}/{container_id}")
             self._joined.delete(container_id)
+        self._sandbox.forget(container_id)
 
     def strangers(self) -> Sequence[str]:
         """Return all containers that are noted, of other boots too."""
@@ -151,9 +179,10 @@ def _known(network_id: str, document: Mapping[str, Any]) -> Known:
     return Known(network, pools, tuple(document.get("asked", ())))
 
 
-def _joined(container_id: str, document: Mapping[str, Any]) -> Joined:
+def _sandbox(container_id: str, document: Mapping[str, Any]) -> tuple[str, Joined]:
+    """Return in which boot a container has joined, and what."""
     config = document["config"]
-    return Joined(
+    return document["boot"], Joined(
         container_id=container_id,
         namespace=document["namespace"],
         config=_made(
@@ -166,6 +195,7 @@ def _joined(container_id: str, document: Mapping[str, Any]) -> Joined:
         ports=tuple(Port(**each) for each in document["ports"]),
         publisher=document["publisher"],
         interfaces=document["interfaces"],
+        discovered=document.get("discovered", True),
     )
 
 

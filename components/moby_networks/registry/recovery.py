@@ -22,7 +22,7 @@ def recover(context: Context, joining: Joining, running: Collection[str]) -> Seq
     for ipam in context.ipams.values():
         mine = [each for each in networks if each.network.ipam_driver == ipam.name]
         failures.run(ipam.keep, {each.network.id: _endpoints(each, kept) for each in mine})
-    failures.run(context.discovery.keep, [each.container_id for each in kept])
+    failures.run(context.discovery.keep, [each.container_id for each in kept if each.discovered])
     for name in context.driver_names():
         held = [(each.segment, _attachments(each, kept)) for each in networks if each.network.driver == name]
         failures.run(context.driver(name).keep, held)
