@@ -1,8 +1,9 @@
-"""Files and folders in the run folder that are named by what is in them, so that a live process's stay as they are."""
+"""Files and folders in the run folder that are named by what is in them, so that a live process's stay as they are.
 
-import hashlib
+What makes them is imported as they are made: the processes of parts, which seldom do, would each be 1 MiB larger.
+"""
+
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,9 @@ __all__ = ["stored", "stored_copy", "stored_file"]
 
 def stored(folder: Path, files: Mapping[str, bytes]) -> Path:
     """Return a folder with these files, `FOLDER-DIGEST`, made whole or not at all."""
+    import hashlib
+    import shutil
+
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
@@ -34,6 +38,8 @@ def stored(folder: Path, files: Mapping[str, bytes]) -> Path:
 
 def stored_file(folder: Path, data: bytes, suffix: str) -> Path:
     """Return a file with these bytes, `FOLDER/DIGEST.SUFFIX`, made whole or not at all."""
+    import hashlib
+
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
     if not path.exists():
