@@ -57,11 +57,11 @@ def _assembled(parts: Parts, entry: Entry, stack: ExitStack) -> View:
     unshare(FLAGS["mount"])
     kernel.set_propagation("/", "rprivate")
     rootfs = parts.rootfs(entry.id)
-    if not rootfs.is_dir():
+    with entry.lock:  # else the folder of one that has just ended may be taken away meanwhile
         rootfs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not os.path.ismount(rootfs):
-        mount_root(parts.images.mounts(entry.id), str(rootfs))
-    view = View(os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        if not os.path.ismount(rootfs):
+            mount_root(parts.images.mounts(entry.id), str(rootfs))
+        view = View(os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     stack.callback(os.close, view.root_fd)
     user = f"view-{secrets.token_hex(8)}"
     for each in sorted(entry.keeping.points, key=lambda point: point.request.target.count("/")):
