@@ -19,6 +19,7 @@ Given = tuple[tuple[int, ...], tuple[int, ...]]
 """Copies of descriptors, and pids."""
 NOTHING: Given = ((), ())
 _SPACE = socket.CMSG_SPACE(MOST_FDS * 4)
+_CUT = int(socket.MSG_CTRUNC)
 
 
 class Conversation:
@@ -52,7 +53,7 @@ class Conversation:
         for _, _, payload in ancillary:
             received.frombytes(payload)
         word, *rest = answer.decode("utf-8", "surrogateescape").split("\0")
-        if word == "error" or flags & socket.MSG_CTRUNC:
+        if word == "error" or flags & _CUT:
             close_all(received)
             raise Invalid(f"the keeper refuses {fields[0]}: {rest[0] if rest else 'too many open descriptors'}")
         return rest, list(received)

@@ -31,6 +31,8 @@ MOST_FDS = 253
 _HEAD = struct.Struct("!IH")
 _CHUNK = 65536
 _SPACE = socket.CMSG_SPACE(MOST_FDS * 4)
+_CUT = int(socket.MSG_CTRUNC)
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Closed(ConnectionError):
@@ -44,7 +46,7 @@ class Closed(ConnectionError):
 def pack(message: Any, fds: Sequence[int] = ()) -> bytes:
     """Return a message's bytes; Invalid where it is too long, or holds what JSON can't."""
     try:
-        body = json.dumps(message, separators=(",", ":")).encode("ascii")
+        body = _ENCODE(message).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise Invalid(f"this can't be passed to another process: {error}") from error
     if len(body) > LONGEST or len(fds) > MOST_FDS:
@@ -128,7 +130,7 @@ def read_some(sock: socket.socket) -> tuple[bytes, list[int]]:
             found = array("i")
             found.frombytes(payload[: len(payload) - len(payload) % found.itemsize])
             fds += found
-    if flags & socket.MSG_CTRUNC:
+    if flags & _CUT:
         close_all(fds)
         raise Unavailable("this process has too many descriptors open to take another", hint="raise `ulimit -n`")
     return data, fds

@@ -221,6 +221,7 @@ class Maker:
         task.close()
         if sink is not None:
             await sink.close(world.log_timeout_s)
+        if isinstance(sink, LoggerSink):
             world.keeper.release(log_name(task.id))
         world.keeper.release(task_name(task.id))
         world.records.remove(task.id)

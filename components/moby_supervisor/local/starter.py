@@ -44,6 +44,8 @@ LARGEST = 1 << 18
 """Bytes of a message."""
 _MOST_FDS = 32
 _LEARN_S = 0.02
+# As numbers: what enumerations are put together of costs as much as the call that they are for.
+_PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
 _ERRORS: dict[str, type[MobyError]] = {
     each.__name__: each for each in (Conflict, Corrupt, Denied, HostUnfit, Invalid, NotFound, Unavailable, Unsupported)
 }
@@ -160,9 +162,8 @@ def outcome_of(sock: socket.socket, what: str, learn: Callable[[list[str]], obje
     The message stays in the socket, so that another supervisor finds it where this one is killed.
     """
     size = socket.CMSG_SPACE(_MOST_FDS * array("i").itemsize)
-    flags = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
     with suppress(BlockingIOError):
-        data, ancillary, _, _ = sock.recvmsg(LARGEST, size, flags)
+        data, ancillary, _, _ = sock.recvmsg(LARGEST, size, _PEEK)
         if data:
             said = json.loads(data)
             if modules := said.pop("modules", ()):
