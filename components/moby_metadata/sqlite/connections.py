@@ -38,16 +38,9 @@ class Connections:
         self._free: list[sqlite3.Connection] = []
         self._pid = os.getpid()
 
-    @contextmanager
-    def lend(self) -> Iterator[sqlite3.Connection]:
+    def lend(self) -> "_Lent":
         """Lend a connection to the caller alone; what SQLite raises is said in our words."""
-        with self._told():
-            connection = self._take()
-        try:
-            with self._told():
-                yield connection
-        finally:
-            self._give_back(connection)
+        return _Lent(self)
 
     def close(self) -> None:
         """Close what isn't lent."""
@@ -55,7 +48,8 @@ class Connections:
             with suppress(IndexError):  # another thread took it meanwhile
                 self._discard(self._free.pop())
 
-    def _take(self) -> sqlite3.Connection:
+    def take(self) -> sqlite3.Connection:
+        """Return a connection that nobody has."""
         if self._pid != os.getpid():
             _BEFORE_A_FORK.extend(self._free)
             self._free, self._pid = [], os.getpid()
@@ -64,7 +58,8 @@ class Connections:
         except IndexError:
             return self._open()
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Have a connection for who comes next."""
         if self._pid != os.getpid():
             _BEFORE_A_FORK.append(connection)
         elif connection.in_transaction or len(self._free) >= _KEPT:
@@ -115,17 +110,11 @@ class Connections:
         finally:
             os.close(fd)
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise self._translated(error) from error
-        except OSError as error:
+    def told(self, error: sqlite3.DatabaseError | OSError) -> MobyError:
+        """Return an error as it is said in our words."""
+        if isinstance(error, OSError):
             hint = "name a folder that you may write with --root DIR"
-            raise HostUnfit(f"can't use {self._path}: {error.strerror or error}", hint=hint) from error
-
-    def _translated(self, error: sqlite3.DatabaseError) -> MobyError:
+            return HostUnfit(f"can't use {self._path}: {error.strerror or error}", hint=hint)
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _BUSY:
             return Unavailable(f"{self._path} is in use by another writer for {_WAIT_S:.0f} s", hint="try again")
@@ -134,3 +123,24 @@ class Connections:
             return Corrupt(f"{self._path} is damaged: {error}", hint=hint)
         hint = "make room on that disk" if code == sqlite3.SQLITE_FULL else "see that the engine's user may write there"
         return HostUnfit(f"can't use {self._path}: {error}", hint=hint)
+
+
+class _Lent:
+    """A connection for the time of a block. It is lent for every read, so no generator makes it."""
+
+    __slots__ = ("_connection", "_lender")
+
+    def __init__(self, lender: Connections) -> None:
+        self._lender = lender
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._connection = self._lender.take()
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise self._lender.told(error) from error
+        return self._connection
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._lender.give_back(self._connection)
+        if isinstance(error, (sqlite3.DatabaseError, OSError)):
+            raise self._lender.told(error) from error

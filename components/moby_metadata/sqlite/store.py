@@ -29,6 +29,20 @@ class _Held(threading.local):
     failed = False
 
 
+class _Turn:
+    """Lets one thread in at a time; Unavailable for who waits too long."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=_WAIT_S):
+            raise Unavailable(f"another thread writes metadata for {_WAIT_S:.0f} s", hint="try again")
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
 class Store:
     """Buckets of documents in one database file."""
 
@@ -36,7 +50,7 @@ class Store:
         self._connections = Connections(path, durable=durable)
         self._held = _Held()
         # Writers of one process queue here, woken at once; SQLite's own waiting sleeps up to 100 ms at a time.
-        self._turn = threading.Lock()
+        self._turn = _Turn()
 
     def __enter__(self) -> "Store":
         with self._connections.lend():
@@ -67,7 +81,7 @@ class Store:
                 held.failed = True
                 raise
             return
-        with self._in_turn(), self._connections.lend() as connection:
+        with self._turn, self._connections.lend() as connection:
             connection.execute("BEGIN IMMEDIATE")
             held.connection, held.writing, held.failed = connection, True, False
             try:
@@ -114,17 +128,8 @@ class Store:
             if not held.writing:
                 raise Conflict("a snapshot is for reading; write outside it")
             return change(held.connection)
-        with self._in_turn(), self._connections.lend() as connection:
+        with self._turn, self._connections.lend() as connection:
             return change(connection)
-
-    @contextmanager
-    def _in_turn(self) -> Iterator[None]:
-        if not self._turn.acquire(timeout=_WAIT_S):
-            raise Unavailable(f"another thread writes metadata for {_WAIT_S:.0f} s", hint="try again")
-        try:
-            yield
-        finally:
-            self._turn.release()
 
 
 class _Bucket:
