@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 import h11
@@ -235,7 +236,7 @@ class Connection:
             self._send_chunks(reply, reply.body, head_only)
 
     def _headers(self, reply: Reply, *more: tuple[str, str]) -> list[tuple[str, str]]:
-        return [*self.common_headers(), *reply.headers, ("Date", formatdate(usegmt=True)), *more]
+        return [*self.common_headers(), *reply.headers, ("Date", _date(int(time.time()))), *more]
 
     def _send_whole(self, reply: Reply, body: bytes, head_only: bool) -> None:
         length = () if reply.status in {204, 304} else (("Content-Length", str(len(body))),)
@@ -319,6 +320,11 @@ class Connection:
         """Return the headers that all answers have."""
         found: tuple[tuple[str, str], ...] = self._common()
         return found
+
+
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 _REASONS = {

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from moby.contracts.images import Change, Fixture, Image, ImageUsage, RootSizes
 from moby.contracts.types import Digest, Mount
-from moby.errors import NotFound
+from moby.errors import Conflict, NotFound
 from moby_images.store.catalog import Hold, chain_ids
 from moby_images.store.parts import Shared
 from moby_images.store.skeletons import Skeletons
@@ -33,14 +33,19 @@ class Containers:
             try:
                 for _ in self._shared.layers.ensure(layers_of(record, self._catalog.config(record).diff_ids)):
                     pass  # they are there, unless somebody removed them
-                with suppress(NotFound):
-                    self._snapshotter.remove(key)  # of one that was killed between
                 chains = chain_ids(image.layers)
                 below = self._skeletons.ensure(str(chains[-1]) if chains else "", skeleton)
-                return self._snapshotter.prepare(key, below)
+                return self._prepared(key, below)
             except BaseException:
                 self._catalog.let_go(container_id)
                 raise
+
+    def _prepared(self, key: str, below: str) -> tuple[Mount, ...]:
+        try:
+            return self._snapshotter.prepare(key, below)
+        except Conflict:
+            self._snapshotter.remove(key)  # of one that was killed between
+            return self._snapshotter.prepare(key, below)
 
     def mounts(self, container_id: str) -> tuple[Mount, ...]:
         """Return what to mount."""

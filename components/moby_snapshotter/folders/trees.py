@@ -10,6 +10,7 @@ from attrs import frozen
 
 from moby.contracts.snapshotter import Usage
 from moby.host import tree
+from moby.host.files import read_text
 from moby.oci.pack import is_whiteout
 
 __all__ = ["Seen", "keeps_owners", "opened", "seen", "usage_of", "walk"]
@@ -19,7 +20,7 @@ _WHOLE_MAP = ["0", "0", "4294967295"]
 
 def keeps_owners() -> bool:
     """Say whether files can be given to any user: root's right, in a user namespace that maps everybody."""
-    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _WHOLE_MAP
+    return os.geteuid() == 0 and read_text("/proc/self/uid_map").split() == _WHOLE_MAP
 
 
 @contextmanager

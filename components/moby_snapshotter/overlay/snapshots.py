@@ -10,6 +10,7 @@ from typing import BinaryIO
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, SnapshotKind, Usage
 from moby.contracts.types import Mount
+from moby.host.files import read_text
 from moby.host.overlay import escape
 from moby.oci import layer
 from moby.oci.digest import CHUNK_BYTES
@@ -22,7 +23,7 @@ from moby_snapshotter.folders.trees import Seen, keeps_owners, opened, seen, usa
 
 __all__ = ["Overlay"]
 
-_PARAMETERS = Path("/sys/module/overlay/parameters")
+_PARAMETERS = "/sys/module/overlay/parameters"
 _UNWANTED = ("index", "redirect_dir", "metacopy")
 """What a kernel may have on by default, and what a layer that others unpack can't carry."""
 
@@ -168,7 +169,7 @@ def _off() -> tuple[str, ...]:
     found = []
     for name in _UNWANTED:
         with suppress(OSError):
-            if (_PARAMETERS / name).read_text(encoding="ascii").strip() == "Y":
+            if read_text(f"{_PARAMETERS}/{name}").strip() == "Y":
                 found.append(f"{name}=off")
     return tuple(found)
 
