@@ -27,7 +27,7 @@ from moby_builder.dockerfile.solver.imported import Elsewhere, Found, Imported
 from moby_builder.dockerfile.solver.reasons import places_of, why
 from moby_builder.dockerfile.solver.records import Made, Record
 from moby_builder.dockerfile.solver.schedule import Schedule, Steps, Task
-from moby_builder.dockerfile.solver.telling import Telling, Told
+from moby_builder.dockerfile.solver.telling import Telling
 
 __all__ = ["Outcome", "Shared", "Solving"]
 
@@ -80,6 +80,11 @@ class _Step:
     def identities(self) -> list[str]:
         return [each.identity for each in self.inputs]
 
+    def keys(self, contents: Mapping[int, Digest]) -> tuple[str, ...]:
+        """Return all that it can be found by, where this is what it reads."""
+        by_content = (keys.content_key(self.node, self.identities, contents),) if contents else ()
+        return (*by_content, self.key, self.first_key)
+
 
 class Solving:
     """One graph on its way, which may grow: nodes are asked for one after the other, and done once each."""
@@ -110,22 +115,17 @@ class Solving:
         self._loads = [self._schedule.add(self._load(each), -1) for each in imported]
         self._nonce = secrets.token_hex(8)
 
-    def identify(self, node: Node) -> str:
-        """Return the identity of a node, doing no more than that takes."""
-        self._prepare(node)
-        task = self._identity(node)
-        self._schedule.run(task)
-        return task.value
-
     def solve(self, *nodes: Node) -> tuple[Outcome, ...]:
         """Return what nodes make; raise the first failure once all else has stopped."""
         self._prepare(*nodes)
         tasks = [self._result(each) for each in nodes]
-        self._schedule.run(*tasks)
+        try:
+            self._schedule.run(*tasks)
+        finally:
+            self._cache.count()
         for each in ancestors(*nodes):
             if not self._telling.is_completed(each):
                 self._telling.completed(each, cached=self._is_cached(each))
-        self._cache.count()
         return tuple(each.value for each in tasks)
 
     def _is_cached(self, node: Node) -> bool:
@@ -154,16 +154,12 @@ class Solving:
 
     def _load(self, cache: Imported) -> Steps[None]:
         """Read what a cache elsewhere holds; without it, if need be."""
-        node = Node(EmptySource(), name=cache.name, ignore_cache=True)
-        self._telling.started(node)
         try:
-            cache.load(self._telling.watch(node, self._cancel))
-        except MobyError as error:
+            with self._telling.errand(cache.name, self._cancel) as watch:
+                cache.load(watch)
+        except MobyError:
             self._cancel.check()
             self._elsewhere.drop(cache)
-            self._telling.failed(node, error.message)
-        else:
-            self._telling.completed(node)
         return
         yield
 
@@ -237,18 +233,15 @@ class Solving:
         told = self._telling.watch(step.node, self._cancel)
         with self._shared.flights.turn(step.key, told) as watch:
             if step.node.ignore_cache:
-                return self._perform(step, {}, told, watch)
-            by_inputs = (step.key, step.first_key)
-            found = self._again(step.node, *by_inputs, watch=watch)
+                return self._perform(step, {}, watch)
+            found = self._again(step.node, step.keys({}), watch)
             if found is not None:
                 return found
             contents = self._doing(step.node, lambda: self._contents(step, watch))
-            if contents:
-                key = keys.content_key(step.node, step.identities, contents)
-                found = self._again(step.node, key, *by_inputs, watch=watch)
-            return found or self._perform(step, contents, told, watch)
+            found = self._again(step.node, step.keys(contents), watch) if contents else None
+            return found or self._perform(step, contents, watch)
 
-    def _again(self, node: Node, *by: str, watch: Watch) -> Outcome | None:
+    def _again(self, node: Node, by: Sequence[str], watch: Watch) -> Outcome | None:
         """Look for a node by further keys."""
         record = self._cache.find(*by)
         if record is not None:
@@ -267,11 +260,8 @@ class Solving:
         }
         return {number: digest for number, digest in found.items() if digest is not None}
 
-    def _perform(self, step: _Step, contents: Mapping[int, Digest], told: Told, watch: Watch) -> Outcome:
+    def _perform(self, step: _Step, contents: Mapping[int, Digest], watch: Watch) -> Outcome:
         node = step.node
-        by = [step.key, step.first_key]
-        if contents:
-            by.append(keys.content_key(node, step.identities, contents))
         made = Made(
             node.name, keys.facts_of(node), tuple(step.identities), tuple(each.name for each in node.inputs),
             {str(number): str(digest) for number, digest in contents.items()},
@@ -281,9 +271,10 @@ class Solving:
             missed = "the cache is not to be used" if node.ignore_cache else why(made, self._cache.last, places)
             self._telling.started(node, missed=missed)
             tree = self._doing(node, lambda: self._effects.perform(node, step.trees, watch))
+        by = [keys.key(node, step.identities)] if node.ignore_cache else step.keys(contents)
         record = self._cache.keep(
-            tree, step.key, [keys.key(node, step.identities)] if node.ignore_cache else by, made=made, places=places,
-            description=node.name, parents=[each.record for each in step.inputs[:1] if each.record],
+            tree, step.key, by, description=node.name, made=made, places=places,
+            parents=[each.record for each in step.inputs[:1] if each.record],
         )  # fmt: skip
         self._telling.completed(node, result=record.id)
         return _outcome(record)

@@ -1,15 +1,17 @@
 """Telling how a build goes: events of its vertices, one at a time, and logs within BuildKit's limits."""
 
 import math
+import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from attrs import evolve
 
 from moby.contracts.ambient import Clock
 from moby.contracts.builder import Event, Log, Progress, Vertex
 from moby.contracts.types import Digest
-from moby_builder.dockerfile.operations import Node
+from moby_builder.dockerfile.operations import Node, ResultSource
 from moby_builder.dockerfile.solver.effects import Cancel
 
 __all__ = ["Clipped", "Telling", "Told"]
@@ -69,6 +71,18 @@ class Telling:
         """Whether it was told of a vertex that it is done."""
         known = self._vertices.get(node.digest)
         return known is not None and bool(known.completed_ns)
+
+    @contextmanager
+    def errand(self, name: str, cancel: Cancel) -> Iterator["Told"]:
+        """Tell of something besides the graph, as a vertex of its own, from now to the end of the block."""
+        node = Node(ResultSource(f"{name} {secrets.token_hex(8)}"), name=name)
+        self.started(node)
+        try:
+            yield self.watch(node, cancel)
+        except BaseException as error:
+            self.failed(node, "context canceled" if cancel.is_set() else str(getattr(error, "message", error)))
+            raise
+        self.completed(node)
 
     def watch(self, node: Node, cancel: Cancel) -> "Told":
         """Return a watch of a vertex."""
