@@ -73,17 +73,20 @@ class StageChecks:
             if isinstance(instruction, Arg):
                 self._arg(instruction, arguments, given, missing)
             else:
-                made = expanded(
-                    instruction, lambda text: self._expand(text, missing), lambda text: self._document(text, missing)
-                )
-                if isinstance(made, Run):
-                    for each in made.mounts:
-                        mounts.read(each, lambda text: self._expand(text, missing))
-                self._check(made)
+                self._check(self._expanded(instruction, missing))
         except BuildFailed:
             return
         finally:
             self._tell_missing(missing, instruction.written)
+
+    def _expanded(self, instruction: Instruction, missing: set[str]) -> Instruction:
+        """Return an instruction with variables put in, and note those that aren't there."""
+        if isinstance(instruction, Run):
+            for each in instruction.mounts:
+                mounts.read(each, lambda text: self._expand(text, missing))
+        return expanded(
+            instruction, lambda text: self._expand(text, missing), lambda text: self._document(text, missing)
+        )
 
     def _expand(self, text: str, missing: set[str]) -> str:
         found = expand(text, self._variables, escape=self._escape)
