@@ -5,7 +5,7 @@ import json
 
 import pytest
 from frontend.fakes import IMAGE
-from moby_frontend.docker.handlers.archives import go_mode
+from moby_frontend.docker.modes import go_mode
 
 from moby.contracts.containers import FileStat, Status
 

@@ -364,7 +364,7 @@ class TestAbsent:
             ("POST", "/build", 501),
             ("POST", "/build/cancel?id=x", 404),
             ("POST", "/session", 400),
-            ("POST", "/grpc", 404),
+            ("POST", "/grpc", 400),
             ("GET", "/containers/x/checkpoints", 501),
         ],
     )

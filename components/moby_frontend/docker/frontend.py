@@ -141,7 +141,7 @@ class DockerFrontend:
         if found is None:
             raise Status(404, "page not found")
         route, names = found
-        headers = {name.decode("ascii"): value.decode("latin-1") for name, value in request.headers}
+        headers = _joined(request)
         client = connection.client
         call = Call(method, path, Query(query), headers, version, client, connection, connection, names)
         self._allow.check(route, call)
@@ -163,6 +163,15 @@ class DockerFrontend:
             most = spelled(self._parts.highest)
             raise Invalid(f"client version {spelled(version)} is too new. Maximum supported API version is {most}")
         return version, rest
+
+
+def _joined(request: Request) -> dict[str, str]:
+    """Return headers by name, with the values of one that is there several times as a list (RFC 9110, 5.3)."""
+    found: dict[str, str] = {}
+    for name, value in request.headers:
+        key, text = name.decode("ascii"), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
 
 
 class _Rest:

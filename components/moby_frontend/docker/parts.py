@@ -1,8 +1,9 @@
 """What the handlers share: the engine's other parts, and what this front end says of itself."""
 
-from attrs import frozen
+from attrs import field, frozen
 
 from moby.contracts.ambient import Clock, Log, Place
+from moby.contracts.builder import Builder
 from moby.contracts.containers import Containers
 from moby.contracts.events import Events
 from moby.contracts.image_registry import ImageRegistry
@@ -10,6 +11,7 @@ from moby.contracts.images import Images
 from moby.contracts.networks import Networks
 from moby.contracts.supervisor import Supervisor
 from moby.contracts.volumes import Volumes
+from moby_frontend.docker.buildkit.building import Building
 from moby_frontend.docker.call import Version
 
 __all__ = ["HIGHEST", "LOWEST", "RELEASE", "Parts", "spelled"]
@@ -43,6 +45,9 @@ class Parts:
     lowest: Version = LOWEST
     highest: Version = HIGHEST
     image_registry: ImageRegistry | None = None
+    builder: Builder | None = None
+    building: Building = field(factory=Building)
+    """What goes on in it for this front end's clients."""
 
     @property
     def storage_driver(self) -> str:

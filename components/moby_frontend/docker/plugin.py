@@ -9,6 +9,7 @@ from attrs.validators import ge
 
 from moby.component import Component
 from moby.contracts.ambient import Clock, Log, Place
+from moby.contracts.builder import Builder
 from moby.contracts.containers import Containers
 from moby.contracts.events import Events
 from moby.contracts.frontend import Frontend
@@ -62,6 +63,7 @@ def make(
     events: Events,
     supervisor: Supervisor | None,
     image_registry: ImageRegistry | None,
+    builder: Builder | None,
     place: Place,
     clock: Clock,
     log: Log,
@@ -74,7 +76,8 @@ def make(
 
     lowest, highest = bounds(config.lowest_api, config.highest_api)
     parts = Parts(
-        containers, images, volumes, networks, events, supervisor, place, clock, log, lowest, highest, image_registry
+        containers, images, volumes, networks, events, supervisor, place, clock, log, lowest, highest, image_registry,
+        builder,
     )  # fmt: skip
     files = (config.tls_certificate, config.tls_key, config.tls_authority)
     return DockerFrontend(
@@ -90,4 +93,4 @@ def make(
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="docker", factory=make, preferred=True, brings=("h11",))]
+    return [Component(name="docker", factory=make, preferred=True, brings=("h11", "hpack"))]

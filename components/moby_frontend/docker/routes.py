@@ -92,10 +92,10 @@ POST    /images/{name:*}/tag                images.tag
 DELETE  /images/{name:*}                    images.remove
 GET     /distribution/{name:*}/json         images_registry.distribution 1.30 reads
 POST    /build                              absent.build
-POST    /build/prune                        absent.build_prune  1.31
+POST    /build/prune                        cache.prune         1.31
 POST    /build/cancel                       absent.build_cancel 1.31
-POST    /session                            absent.session      1.39
-POST    /grpc                               absent.grpc         1.39
+POST    /session                            building.session    1.39
+POST    /grpc                               building.grpc       1.39
 
 GET     /volumes                            volumes.listed              reads
 POST    /volumes/create                     volumes.create

@@ -1,13 +1,12 @@
 """What this engine hasn't got, in the words by which docker's clients know what to do."""
 
-from moby.errors import Invalid, NotFound, Unavailable, Unsupported
+from moby.errors import NotFound, Unavailable, Unsupported
 from moby_frontend.docker.call import Call, Reply, reply_json
-from moby_frontend.docker.failures import Status
 from moby_frontend.docker.parts import Parts
 
 __all__ = [
-    "build", "build_cancel", "build_prune", "experimental", "grpc", "no_part", "no_plugins", "no_swarm",
-    "plugin", "plugins", "search", "session", "swarm", "volume_update",
+    "build", "build_cancel", "experimental", "no_part", "no_plugins", "no_swarm", "plugin", "plugins", "search",
+    "swarm", "volume_update",
 ]  # fmt: skip
 
 
@@ -21,26 +20,9 @@ def build(parts: Parts, call: Call) -> Reply:
     raise Unsupported("this engine has no builder; build elsewhere and bring the image with docker load")
 
 
-def build_prune(parts: Parts, call: Call) -> Reply:
-    """Remove nothing: there is no build cache."""
-    return reply_json({"CachesDeleted": None, "SpaceReclaimed": 0})
-
-
 def build_cancel(parts: Parts, call: Call) -> Reply:
     """End no build: there is none."""
     raise NotFound(f"no such build: {call.query.text('id')}")
-
-
-def session(parts: Parts, call: Call) -> Reply:
-    """Refuse a builder's session, so that clients do without."""
-    if "upgrade" not in call.headers:
-        raise Invalid("no upgrade proto in request")
-    raise Status(404, "page not found")
-
-
-def grpc(parts: Parts, call: Call) -> Reply:
-    """Refuse a builder's calls."""
-    raise Status(404, "page not found")
 
 
 def experimental(parts: Parts, call: Call) -> Reply:

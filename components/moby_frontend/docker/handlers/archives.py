@@ -1,29 +1,18 @@
 """Files of a container as tar archives."""
 
 import base64
-import stat as modes
 
 from moby.contracts.containers import FileStat
 from moby.errors import Invalid
 from moby_frontend.docker.call import Call, Reply, empty, encode
+from moby_frontend.docker.modes import go_mode
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import rfc3339
 
-__all__ = ["export", "go_mode", "read", "stat", "write"]
+__all__ = ["export", "read", "stat", "write"]
 
 _HEADER = "X-Docker-Container-Path-Stat"
 _TAR = ("Content-Type", "application/x-tar")
-_GO_KINDS = {
-    modes.S_IFDIR: 1 << 31, modes.S_IFLNK: 1 << 27, modes.S_IFBLK: 1 << 26, modes.S_IFIFO: 1 << 25,
-    modes.S_IFSOCK: 1 << 24, modes.S_IFCHR: (1 << 26) | (1 << 21),
-}  # fmt: skip
-_GO_BITS = ((modes.S_ISUID, 1 << 23), (modes.S_ISGID, 1 << 22), (modes.S_ISVTX, 1 << 20))
-
-
-def go_mode(mode: int) -> int:
-    """Return a mode as Go's fs.FileMode has it."""
-    found = (mode & 0o777) | _GO_KINDS.get(modes.S_IFMT(mode), 0)
-    return found | sum(theirs for ours, theirs in _GO_BITS if mode & ours)
 
 
 def _described(found: FileStat) -> str:

@@ -5,6 +5,8 @@ import platform
 import sys
 from typing import Any
 
+from attrs import evolve
+
 from moby.contracts.containers import Status
 from moby.contracts.types import Platform
 from moby.errors import MobyError
@@ -19,7 +21,6 @@ _PING = Reply(
     b"OK",
     (
         ("Content-Type", "text/plain; charset=utf-8"),
-        ("Builder-Version", "1"),
         ("Swarm", "inactive"),
         ("Cache-Control", "no-cache, no-store, must-revalidate"),
         ("Pragma", "no-cache"),
@@ -29,7 +30,7 @@ _PING = Reply(
 
 def ping(parts: Parts, call: Call) -> Reply:
     """Say that the engine is there."""
-    return _PING
+    return evolve(_PING, headers=(*_PING.headers, ("Builder-Version", "2" if parts.builder else "1")))
 
 
 def version(parts: Parts, call: Call) -> Reply:

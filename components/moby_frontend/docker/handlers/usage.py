@@ -4,6 +4,7 @@ from typing import Any
 
 from moby.errors import Invalid
 from moby_frontend.docker.call import Call, Reply, reply_json
+from moby_frontend.docker.handlers.cache import show_entry
 from moby_frontend.docker.handlers.images import show_summary as show_image
 from moby_frontend.docker.handlers.listing import show_summary
 from moby_frontend.docker.handlers.volumes import show_volume
@@ -22,13 +23,14 @@ def df(parts: Parts, call: Call) -> Reply:
             raise Invalid(f"unknown object type: {each}")
     wanted = set(types or _TYPES)
     images = _images(parts, call) if "image" in wanted else None
+    cache = [show_entry(each) for each in parts.builder.usage()] if parts.builder and "build-cache" in wanted else []
     return reply_json({
         "LayersSize": parts.images.layers_bytes() if "image" in wanted else 0,
         "Images": images,
         "Containers": _containers(parts, call) if "container" in wanted else None,
         "Volumes": _volumes(parts) if "volume" in wanted else None,
-        "BuildCache": [] if "build-cache" in wanted else None,
-        **({"BuilderSize": 0} if call.version < (1, 42) else {}),
+        "BuildCache": cache if "build-cache" in wanted else None,
+        **({"BuilderSize": sum(each["Size"] for each in cache)} if call.version < (1, 42) else {}),
     })  # fmt: skip
 
 

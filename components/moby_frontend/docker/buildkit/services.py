@@ -1,0 +1,176 @@
+"""The services that clients call: moby.buildkit.v1.Control, and the bridge of a client's part of a build."""
+
+import platform
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from moby.contracts.builder import Builder
+from moby.contracts.types import Platform
+from moby.errors import Conflict, Invalid, NotFound
+from moby_frontend.docker.buildkit import usage
+from moby_frontend.docker.buildkit.building import Building
+from moby_frontend.docker.buildkit.grpc import Fault, Method, Served
+from moby_frontend.docker.buildkit.jobs import Job
+from moby_frontend.docker.buildkit.progress import shown
+from moby_frontend.docker.buildkit.protocol import control, gateway
+from moby_frontend.docker.buildkit.protocol.common import (
+    BuildkitVersion,
+    Capability,
+    Empty,
+    PbPlatform,
+    WorkerRecord,
+)
+from moby_frontend.docker.parts import RELEASE, Parts
+
+__all__ = ["methods"]
+
+_CONTROL = "/moby.buildkit.v1.Control/"
+_BRIDGE = "/moby.buildkit.v1.frontend.LLBBridge/"
+_JOB_S = 15.0
+"""How long a call waits for the build that it belongs to, which comes over another connection, maybe later."""
+_BUILD_ID = "buildkit-controlapi-buildid"
+_WORKER = "org.mobyproject.buildkit.worker."
+_CAPABILITIES = (
+    "solve.base", "return", "returnmap", "proto.refarray", "reference.output", "frontend.inputs", "frontend.caps",
+    "gateway.solve.metadata", "gateway.solve.evaluate", "gateway.evaluate", "importcaches",
+)  # fmt: skip
+_GRAPH_CAPABILITIES = (
+    "source.image", "source.image.resolvemode", "source.local", "source.git", "source.http", "source.ocilayout",
+    "exec.meta.base", "exec.mount.bind", "exec.mount.cache", "exec.mount.secret", "exec.mount.ssh", "exec.secretenv",
+    "file.base", "constraints", "platform", "meta.ignorecache", "meta.description", "meta.exportcache", "mergeop",
+    "exporter.image.annotations", "exporter.image.attestations", "exporter.sourcedateepoch", "exporter.multiple",
+)  # fmt: skip
+
+
+def methods(parts: Parts, builder: Builder) -> Mapping[str, Method]:
+    """Return what answers each call of a front end's clients."""
+    control_ = _Control(parts, builder)
+    bridge = _Bridge(parts.building, control_)
+    return {
+        f"{_CONTROL}Solve": Method(control.SolveRequest, control_.solve),
+        f"{_CONTROL}Status": Method(control.StatusRequest, control_.status),
+        f"{_CONTROL}ListWorkers": Method(Empty, control_.workers),
+        f"{_CONTROL}Info": Method(Empty, control_.info),
+        f"{_CONTROL}DiskUsage": Method(control.DiskUsageRequest, control_.disk_usage),
+        f"{_CONTROL}Prune": Method(control.PruneRequest, control_.prune),
+        f"{_CONTROL}ListenBuildHistory": Method(Empty, control_.history),
+        f"{_BRIDGE}Ping": Method(Empty, bridge.ping),
+        f"{_BRIDGE}Solve": Method(gateway.GatewaySolve, bridge.solve),
+        f"{_BRIDGE}Evaluate": Method(gateway.EvaluateRequest, bridge.evaluate),
+        f"{_BRIDGE}Inputs": Method(Empty, bridge.inputs),
+        f"{_BRIDGE}Return": Method(gateway.ReturnRequest, bridge.return_),
+    }
+
+
+class _Control:
+    """Builds from their beginning to their end, and the cache."""
+
+    def __init__(self, parts: Parts, builder: Builder) -> None:
+        self._parts, self._builder = parts, builder
+        self._building: Building = parts.building
+
+    def solve(self, call: Served, asked: control.SolveRequest) -> control.SolveResponse:
+        """Carry out a build, whose client solves its part by other calls meanwhile."""
+        if not asked.ref:
+            raise Invalid("a build without a ref")
+        job = Job(asked, self._builder, self._building.sessions)
+        if not self._building.jobs.add(asked.ref, job):
+            raise Conflict(f"job ID exists: {asked.ref}")
+        call.afterwards += (lambda: self._building.jobs.remove(asked.ref), job.close)
+        call.when_lost(job.cancel)
+        try:
+            return control.SolveResponse(job.export(job.alone() if asked.frontend else job.wait()))
+        finally:
+            job.feed.close()
+
+    def status(self, call: Served, asked: control.StatusRequest) -> Iterator[control.StatusResponse]:
+        """Tell what a build does, until its end."""
+        return map(shown, self.job(asked.ref).feed.watch())
+
+    def job(self, ref: str) -> Job:
+        """Return a build that goes on, or is about to."""
+        found = self._building.jobs.get(ref, _JOB_S)
+        if found is None:
+            raise NotFound(f"no such job {ref}")
+        return found
+
+    def workers(self, call: Served, asked: Empty) -> control.ListWorkersResponse:
+        """Tell what builds."""
+        return control.ListWorkersResponse([self.worker()])
+
+    def worker(self) -> WorkerRecord:
+        """Return what builds: this engine. Clients ask for its labels before they ask for several platforms."""
+        labels = {
+            f"{_WORKER}executor": "moby",
+            f"{_WORKER}snapshotter": self._parts.images.storage,
+            f"{_WORKER}hostname": platform.node(),
+        }
+        host = Platform.host()
+        shown = PbPlatform(host.architecture, host.os, host.variant)
+        return WorkerRecord(self._parts.place.engine or "moby", labels, [shown], _version())
+
+    def info(self, call: Served, asked: Empty) -> control.InfoResponse:
+        """Tell who answers."""
+        return control.InfoResponse(_version())
+
+    def disk_usage(self, call: Served, asked: control.DiskUsageRequest) -> control.DiskUsageResponse:
+        """Tell what the cache takes."""
+        found = usage.selected(self._builder.usage(), asked.filters)
+        return control.DiskUsageResponse([usage.record(each) for each in found])
+
+    def prune(self, call: Served, asked: control.PruneRequest) -> Iterator[control.UsageRecord]:
+        """Remove what nobody needs of the cache, and tell what went."""
+        return map(usage.record, self._builder.prune(usage.keep(asked)).entries)
+
+    def history(self, call: Served, asked: Empty) -> Iterator[Any]:
+        """Tell of no builds that are over: none are kept."""
+        return iter(())
+
+
+class _Bridge:
+    """The client's part of a build, by calls that name the build."""
+
+    def __init__(self, building: Building, control_: _Control) -> None:
+        self._building, self._control = building, control_
+
+    def _job(self, call: Served) -> Job:
+        return self._control.job(call.metadata.get(_BUILD_ID, ""))
+
+    def ping(self, call: Served, asked: Empty) -> gateway.Pong:
+        """Tell what this end can, once the build is there."""
+        self._job(call)
+        return gateway.Pong(
+            [Capability(each, True) for each in _CAPABILITIES],
+            [Capability(each, True) for each in _GRAPH_CAPABILITIES],
+            [self._control.worker()],
+        )
+
+    def solve(self, call: Served, asked: gateway.GatewaySolve) -> gateway.GatewaySolved:
+        """Solve what the client wants, and tell it by which ids it may ask for that."""
+        job = self._job(call)
+        if asked.policies and any(each.rules for each in asked.policies):
+            raise Invalid("policies of sources are not followed here")
+        if asked.definition is not None and asked.definition.operations:
+            return gateway.GatewaySolved(job.adopt(asked.definition))
+        call.when_lost(job.cancel)
+        return gateway.GatewaySolved(job.solve(asked.frontend, asked.options, asked.inputs))
+
+    def evaluate(self, call: Served, asked: gateway.EvaluateRequest) -> Empty:
+        """Make sure that a file system is there: all are, once they are solved."""
+        self._job(call).check(asked.ref)
+        return Empty()
+
+    def inputs(self, call: Served, asked: Empty) -> gateway.InputsResponse:
+        """Return the graphs that came with the build."""
+        return gateway.InputsResponse(dict(self._job(call).asked.frontend_inputs))
+
+    def return_(self, call: Served, asked: gateway.ReturnRequest) -> Empty:
+        """Take what the client makes of it all, which ends its part."""
+        error = asked.error
+        job = self._job(call)
+        job.give_back(Fault(error.code, error.message, error.details) if error else asked.result or gateway.ResultOf())
+        return Empty()
+
+
+def _version() -> BuildkitVersion:
+    return BuildkitVersion("moby-framework", f"v{RELEASE}")
