@@ -2,6 +2,7 @@
 
 # ruff: noqa: D102 - the name of a test says what it holds a runtime to
 import fcntl
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,13 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user has one
 def _status(text: str) -> dict[str, str]:
     """Read /proc/PID/status."""
     return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+
+
+def _numbers() -> list[int]:
+    """Return the descriptors that this process has open, and the free numbers that a runtime's own get first."""
+    taken = {int(each.name) for each in Path("/proc/self/fd").iterdir()}
+    free = itertools.islice((number for number in itertools.count(3) if number not in taken), 28)
+    return sorted(taken.difference(range(3)).union(free))
 
 
 class Isolation:
@@ -92,9 +100,7 @@ class Isolation:
     @pytest.mark.parametrize("folder", ["/proc/self/fd", "/proc/1/fd"])
     def test_a_descriptor_as_working_folder_is_no_way_out(self, boxes: Boxes, folder: str) -> None:
         """CVE-2024-21626: what the runtime itself has open may be the host's."""
-        # A runtime that is code may open its own above those that this process has.
-        highest = max(30, *(int(each.name) + 6 for each in Path("/proc/self/fd").iterdir()))
-        for number in range(3, highest + 1):
+        for number in _numbers():
             try:
                 code, text = boxes.run("sh", "-c", f"ls {UPWARDS}; echo; ls /", cwd=f"{folder}/{number}")
             except Invalid as error:
