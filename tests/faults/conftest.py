@@ -1,5 +1,6 @@
 """An engine to try faults on, and the traces that it leaves."""
 
+import compileall
 import os
 import subprocess
 import sys
@@ -25,6 +26,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
+    # As an installer does; else each of some hundred calls would compile it.
+    compileall.compile_dir(folder / "moby", quiet=2)
     return [sys.executable, "-P", "-B", "-c", MAIN, str(folder)]
 
 
