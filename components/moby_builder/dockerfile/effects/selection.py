@@ -1,0 +1,86 @@
+"""What a COPY takes of its inputs, and the digest of that."""
+
+import hashlib
+import stat
+from collections.abc import Iterator
+from posixpath import dirname
+
+from moby.contracts.builder import BuildFailed
+from moby.contracts.types import Digest
+from moby_builder.dockerfile.effects.beneath import canonical, look
+from moby_builder.dockerfile.effects.listings import Excludes, Listing
+from moby_builder.dockerfile.effects.matches import Match, matches, matches_with_parents
+from moby_builder.dockerfile.language.patterns import Patterns
+from moby_builder.dockerfile.language.wildcards import has_wildcards
+from moby_builder.dockerfile.operations import Copy, CopySource
+
+__all__ = ["chosen", "digest_of_copy", "digest_of_path", "excludes_of"]
+
+
+def excludes_of(source: CopySource) -> Excludes | None:
+    """Return what says whether a path is left out; None where nothing is."""
+    if not source.exclude:
+        return None
+    return Patterns(source.exclude)
+
+
+def chosen(root_fd: int, copy: Copy, source: CopySource, excludes: Excludes | None) -> Iterator[Match]:
+    """Yield what a source means, in order; BuildFailed, in BuildKit's words, where that is nothing and must not be."""
+    wild = has_wildcards(source.path)
+    count = 0
+    for each in (matches_with_parents if copy.parents else matches)(root_fd, source.path):
+        count += 1
+        inside = f"{each.above}/{each.name}".lstrip("/")
+        if excludes is None or not (wild or copy.parents) or not excludes.matches(inside):
+            yield each
+    if not count and (copy.require or not wild):
+        raise missing(source.path)
+
+
+def missing(path: str) -> BuildFailed:
+    """Return what BuildKit says of a source that isn't there."""
+    return BuildFailed(f'failed to calculate checksum of ref: "{path}": not found')
+
+
+def digest_of_copy(root_fd: int, copy: Copy, number: int, listing: Listing) -> Digest:
+    """Return the digest of all that a COPY takes of an input: names, attributes, content; no times."""
+    total = hashlib.sha256()
+    for source in copy.sources:
+        if source.input != number:
+            continue
+        excludes = excludes_of(source)
+        total.update(b"source\0")
+        for match in chosen(root_fd, copy, source, excludes):
+            if copy.parents:
+                _take(total, *_lines_above(match, listing))
+            is_folder = stat.S_ISDIR(match.found.st_mode)
+            if copy.parents or not is_folder:
+                _take(total, f"{match.name}\0{listing.line(match.path)}\n")
+            if is_folder:
+                _take(total, *listing.below(match.path, excludes))
+    return Digest("sha256", total.hexdigest())
+
+
+def digest_of_path(root_fd: int, path: str, listing: Listing) -> Digest:
+    """Return the digest of a file, or of a folder with all in it; BuildFailed where it isn't there."""
+    where = canonical(root_fd, path)
+    found = look(root_fd, where)
+    if found is None:
+        raise missing(path)
+    total = hashlib.sha256()
+    _take(total, listing.line(where))
+    if stat.S_ISDIR(found.st_mode):
+        _take(total, *listing.below(where, None))
+    return Digest("sha256", total.hexdigest())
+
+
+def _lines_above(match: Match, listing: Listing) -> Iterator[str]:
+    """Yield what counts of the folders that come along with a file."""
+    path = dirname(match.path)
+    for each in reversed(match.above.split("/") if match.above else ()):
+        yield f"{each}\0{listing.line(path)}\n"
+        path = dirname(path)
+
+
+def _take(total: "hashlib._Hash", *lines: str) -> None:
+    total.update("".join(lines).encode("utf-8", "surrogateescape"))
