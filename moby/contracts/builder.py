@@ -18,8 +18,9 @@ from moby.errors import MobyError
 
 __all__ = [
     "Blobs", "Build", "BuildFailed", "Builder", "BuilderFeature", "CacheEntry", "CacheExport", "CacheSource",
-    "CacheWritten", "Entry", "Event", "Export", "ExportType", "Exported", "Finding", "Folder", "Keep", "Log", "Planned", "Progress", "Range",
-    "Receiver", "Reclaimed", "Request", "Result", "Selection", "Session", "Step", "Target", "Vertex",
+    "CacheWritten", "Entry", "Event", "Export", "ExportType", "Exported", "Finding", "Folder", "Keep", "Log",
+    "Planned", "Progress", "Range", "Receiver", "Reclaimed", "Request", "Result", "Selection", "Session", "Step",
+    "Target", "Vertex",
 ]  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""Exports: what was built as images, archives, folders; and caches."""
+"""Exports: what was built goes into the engine, to image registries, into archives and folders; and caches do."""

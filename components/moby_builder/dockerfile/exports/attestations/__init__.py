@@ -1,0 +1,1 @@
+"""What is attested of images: how they were built, and which packages are in them."""

@@ -1,0 +1,1 @@
+"""Caches to and from elsewhere, in BuildKit's format."""
