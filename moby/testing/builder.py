@@ -1,7 +1,9 @@
 """The conformance suite of the kind `builder`; `moby.testing.builder_mutants` holds what it must fail."""
 
 import io
+import os
 import tarfile
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -57,14 +59,14 @@ class Workshop:
 
 
 def _written(folder: Path, files: Files) -> Path:
-    """Return a new folder with files."""
-    number = sum(1 for _ in folder.iterdir())
-    context = folder / f"context-{number}"
-    context.mkdir()
+    """Return a new folder with files, whose times are always the same."""
+    context = Path(tempfile.mkdtemp(dir=folder))
     for name, text in files.items():
         path = context / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    for path in (*context.rglob("*"), context):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
     return context
 
 
@@ -99,7 +101,7 @@ class BuilderSuite:
         """What each instruction says of how it is to be run, and what the base image said where none does."""
         image = built(
             workshop,
-            BASE + 'ENV A=b "C=d e"\nLABEL one="two three"\nUSER ann\nWORKDIR /w\nWORKDIR x\nEXPOSE 80 53/udp\n'
+            BASE + 'ENV A=b C="d e"\nLABEL one="two three"\nUSER ann\nWORKDIR /w\nWORKDIR x\nEXPOSE 80 53/udp\n'
             'VOLUME ["/v"]\nSTOPSIGNAL SIGINT\nENTRYPOINT ["/bin/sh", "-c"]\nCMD ["echo hi"]\n'
             "HEALTHCHECK --interval=5s --retries=2 CMD cat /x\n",
         )

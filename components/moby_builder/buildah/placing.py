@@ -1,0 +1,62 @@
+"""Where a lent folder is put for buildah to find it."""
+
+import os
+import stat
+from pathlib import Path
+
+from moby.contracts.builder import Entry
+from moby.errors import Invalid
+
+__all__ = ["Placing"]
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Placing:
+    """A receiver that writes into a new folder. Names that lead elsewhere are refused."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._folders: set[str] = {""}
+        self._file = -1
+
+    def entry(self, entry: Entry) -> bool:
+        """Make it; files are filled later."""
+        above, _, name = entry.path.rpartition("/")
+        if above not in self._folders or name in ("", ".", "..") or "\0" in entry.path:
+            raise Invalid(f"the context has a file at {entry.path[:200]!r}, which is no place in it")
+        path = self._folder / entry.path
+        if stat.S_ISDIR(entry.mode):
+            path.mkdir(mode=0o700)
+            path.chmod(stat.S_IMODE(entry.mode))
+            self._folders.add(entry.path)
+        elif stat.S_ISLNK(entry.mode):
+            path.symlink_to(entry.link)
+        elif stat.S_ISREG(entry.mode) and not entry.link:
+            self._file = os.open(path, _NEW, 0o600)
+            os.fchmod(self._file, stat.S_IMODE(entry.mode))
+            os.utime(self._file, ns=(entry.time_ns, entry.time_ns))
+            return True
+        elif stat.S_ISREG(entry.mode):
+            self._link(entry, path)
+        return False
+
+    def content(self, path: str, chunk: bytes) -> None:
+        """Fill the last file."""
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(self._file, view) :]
+        if not chunk:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of a file that was begun."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _link(self, entry: Entry, path: Path) -> None:
+        source = self._folder / entry.link
+        if entry.link.rpartition("/")[0] not in self._folders or not stat.S_ISREG(source.lstat().st_mode):
+            raise Invalid(f"{entry.path[:200]!r} is a link to {entry.link[:200]!r}, which isn't in the context")
+        path.hardlink_to(source)

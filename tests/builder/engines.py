@@ -1,0 +1,62 @@
+"""Images of an engine that builders build for, on real parts."""
+
+import os
+from contextlib import ExitStack
+
+from moby_content.local.store import Store as Content
+from moby_events.ring.ring import Ring
+from moby_image_registry.folder.layouts import Layouts
+from moby_images.store.parts import Parts as StoreParts
+from moby_images.store.service import Store as ImageStore
+from moby_metadata.sqlite.store import Store
+from moby_snapshotter.overlay.snapshots import Overlay
+from runs import Clock, Lines, place
+
+from moby.oci import layer
+from moby.oci.pack import Packing
+from moby.oci.reference import parse
+from moby.oci.unpack import Limits
+from moby.testing.bundles import PROGRAMS, make_rootfs
+
+
+def box_root(folder):
+    """Make the root of the image `box`."""
+    root = make_rootfs(
+        folder / "rootfs",
+        (*PROGRAMS, "id", "ls", "cat", "rm", "stat", "mkdir", "touch", "mount", "hostname", "sleep", "cp"),
+    )
+    (root / "etc/group").write_text("root:x:0:\nusers:x:100:ann\n")
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000:Ann:/home/ann:/bin/sh\n")
+    (root / "tmp").chmod(0o1777)
+    return root
+
+
+class Pantry:
+    """Content, snapshots and images, with `box` among them."""
+
+    def __init__(self, root, rootfs):
+        self.root, self.rootfs, self.log = root, rootfs, Lines()
+
+    def __enter__(self):
+        self.stack = ExitStack()
+        enter = self.stack.enter_context
+        self.metadata = enter(Store(place(self.root, "metadata").state / "db"))
+        self.content = Content(place(self.root, "content").state)
+        self.snapshotter = enter(Overlay(place(self.root, "snapshots").state, self.metadata))
+        self.events = Ring(Clock())
+        where = place(self.root, "store")
+        parts = StoreParts(
+            self.content, self.snapshotter, self.metadata, self.events, Clock(), where, Limits()
+        )  # fmt: skip
+        self.registry = Layouts(where.state / "registry")
+        self.images = ImageStore(parts, self.registry)
+        fd = os.open(self.rootfs, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            tar = layer.write(Packing(fd).entries())
+            self.images.import_(tar, parse("box"), changes=("ENV PATH=/bin", 'CMD ["sh"]'))
+        finally:
+            os.close(fd)
+        return self
+
+    def __exit__(self, *_):
+        self.stack.close()
