@@ -43,24 +43,21 @@ _TIMES = ("until", "unused-for")
 
 
 class Choice:
-    """What a prune may take."""
+    """What a prune may take: what fits one value of each filter."""
 
     def __init__(self, keep: Keep, now_ns: int) -> None:
         self._keep = keep
         self._before_ns = now_ns - keep.age_ns if keep.age_ns else None
-        self._filters: list[tuple[Fits, str]] = []
+        self._filters: list[tuple[Fits, Sequence[str]]] = []
         for name, values in keep.filters.items():
             if name not in _FILTERS and name not in _TIMES:
                 known = ", ".join(sorted({*_FILTERS, *_TIMES}))
                 raise Invalid(f"invalid filter '{name}'", hint=f"there are {known}")
-            if len(values) > 1:
-                raise Invalid(f"the filter '{name}' takes one value, not {len(values)}")
-            value = values[0] if values else ""
             if name in _TIMES:
-                before = _moment(name, value, now_ns)
+                before = min((_moment(name, each, now_ns) for each in values), default=now_ns)
                 self._before_ns = before if self._before_ns is None else min(before, self._before_ns)
             else:
-                self._filters.append((_FILTERS[name], value))
+                self._filters.append((_FILTERS[name], tuple(values) or ("",)))
         for name in ("inuse", "shared", "private"):
             for value in keep.filters.get(name, ()):
                 _is(name, value)
@@ -71,7 +68,7 @@ class Choice:
             return False
         if self._before_ns is not None and _last_ns(entry) > self._before_ns:
             return False
-        return all(fits(entry, value) for fits, value in self._filters)
+        return all(any(fits(entry, each) for each in values) for fits, values in self._filters)
 
     def room(self, entries: Sequence[CacheEntry], free_bytes: int) -> float:
         """Return how many bytes are to be removed, where so many are free on the disk."""

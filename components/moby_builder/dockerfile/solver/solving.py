@@ -23,7 +23,7 @@ from moby_builder.dockerfile.solver import keys
 from moby_builder.dockerfile.solver.cache import Cache
 from moby_builder.dockerfile.solver.effects import Cancel, Effects, Tree, Watch
 from moby_builder.dockerfile.solver.flights import Flights, Slots
-from moby_builder.dockerfile.solver.imported import Elsewhere, Found, Imported
+from moby_builder.dockerfile.solver.imported import Found, Imported, Imports, nothing
 from moby_builder.dockerfile.solver.reasons import places_of, why
 from moby_builder.dockerfile.solver.records import Made, Record
 from moby_builder.dockerfile.solver.schedule import Schedule, Steps, Task
@@ -97,7 +97,7 @@ class Solving:
         cancel: Cancel,
         shared: Shared,
         *,
-        imported: Sequence[Imported] = (),
+        imports: Imports = nothing,
         sequential: bool = False,
     ) -> None:
         self._cache = cache
@@ -105,14 +105,16 @@ class Solving:
         self._telling = telling
         self._cancel = cancel
         self._shared = shared
-        self._elsewhere = Elsewhere(imported)
+        self._elsewhere: Sequence[Imported] = ()
         self._schedule = Schedule(1 if sequential else _MOST_THREADS, cancel)
         self._lock = threading.RLock()
         self._identities: dict[Digest, Task[str]] = {}
         self._results: dict[Digest, Task[Outcome]] = {}
         self._orders: dict[Digest, int] = {}
-        self._hits: dict[Digest, Record | tuple[Imported, Found]] = {}
-        self._loads = [self._schedule.add(self._load(each), -1) for each in imported]
+        self._hits: dict[Digest, Record | Found] = {}
+        self._records: dict[Digest, Record] = {}
+        self._stood_for: dict[Digest, str] = {}
+        self._loading = None if imports is nothing else self._schedule.add(self._load(imports), -1)
         self._nonce = secrets.token_hex(8)
 
     def solve(self, *nodes: Node) -> tuple[Outcome, ...]:
@@ -127,6 +129,15 @@ class Solving:
             if not self._telling.is_completed(each):
                 self._telling.completed(each, cached=self._is_cached(each))
         return tuple(each.value for each in tasks)
+
+    def stood_for(self, node: Node) -> Mapping[Digest, str]:
+        """Return what the sources below a node stand for, as effects identified them."""
+        return {each.digest: self._stood_for[each.digest] for each in ancestors(node) if each.digest in self._stood_for}
+
+    def records(self, node: Node) -> tuple[Record, ...]:
+        """Return the records of all steps up to a node that has been solved, those included that weren't needed."""
+        found = (self._records.get(each.digest) or self._hits.get(each.digest) for each in ancestors(node))
+        return tuple(each for each in found if isinstance(each, Record))
 
     def _is_cached(self, node: Node) -> bool:
         """Whether a node that wasn't needed was found anyhow, or is what need not be fetched then."""
@@ -152,14 +163,10 @@ class Solving:
                 task = tasks[node.digest] = self._schedule.add(steps(node), self._orders[node.digest])
             return task
 
-    def _load(self, cache: Imported) -> Steps[None]:
-        """Read what a cache elsewhere holds; without it, if need be."""
-        try:
-            with self._telling.errand(cache.name, self._cancel) as watch:
-                cache.load(watch)
-        except MobyError:
-            self._cancel.check()
-            self._elsewhere.drop(cache)
+    def _load(self, imports: Imports) -> Steps[None]:
+        """Read what caches elsewhere hold, while sources are looked at."""
+        self._elsewhere = imports(lambda name: self._telling.errand(name, self._cancel))
+        self._cancel.check()
         return
         yield
 
@@ -175,12 +182,14 @@ class Solving:
         if record is not None:
             self._hits[node.digest] = record
             return record.identity
-        yield self._loads
-        elsewhere = self._elsewhere.find(key)
-        if elsewhere is None:
+        if self._loading is None:
             return key
-        self._hits[node.digest] = elsewhere
-        return elsewhere[1].identity
+        yield [self._loading]
+        found = self._find_elsewhere(key)
+        if found is None:
+            return key
+        self._hits[node.digest] = found
+        return found.identity
 
     def _result_of(self, node: Node) -> Steps[Outcome]:
         identity = self._identity(node)
@@ -189,10 +198,9 @@ class Solving:
             return self._fetch(node, identity.value)
         hit = self._hits.get(node.digest)
         if isinstance(hit, Record):
-            self._telling.completed(node, cached=True, result=hit.id)
-            return _outcome(hit)
-        if hit is not None and hit[1].reference:
-            return self._take(node, *hit)
+            return self._found(node, hit)
+        if hit is not None:
+            return self._take(node, hit)
         inputs = [self._result(each) for each in node.inputs]
         yield inputs
         found = tuple(each.value for each in inputs)
@@ -212,7 +220,8 @@ class Solving:
         watch = self._telling.watch(node, self._cancel)
         if not isinstance(node.operation, ImageSource | LayoutSource):
             self._telling.started(node)
-        return keys.source_key(self._doing(node, lambda: self._effects.identify(node, watch)))
+        found = self._stood_for[node.digest] = self._doing(node, lambda: self._effects.identify(node, watch))
+        return keys.source_key(found)
 
     def _fetch(self, node: Node, identity: str) -> Outcome:
         if isinstance(node.operation, EmptySource):
@@ -245,13 +254,13 @@ class Solving:
         """Look for a node by further keys."""
         record = self._cache.find(*by)
         if record is not None:
-            self._telling.completed(node, cached=True, result=record.id)
-            return _outcome(record)
-        for each in by:
-            found = self._elsewhere.find(each)
-            if found is not None and found[1].reference:
-                return self._bring(node, *found, watch)
-        return None
+            return self._found(node, record)
+        elsewhere = self._find_elsewhere(*by)
+        return None if elsewhere is None else self._bring(node, elsewhere, by, watch)
+
+    def _find_elsewhere(self, *by: str) -> Found | None:
+        found = (cache.find(key) for key in by for cache in self._elsewhere)
+        return next((each for each in found if each is not None), None)
 
     def _contents(self, step: _Step, watch: Watch) -> dict[int, Digest]:
         """Return the digests of what a step reads of its inputs, where it reads only a part."""
@@ -276,25 +285,26 @@ class Solving:
             tree, step.key, by, description=node.name, made=made, places=places,
             parents=[each.record for each in step.inputs[:1] if each.record],
         )  # fmt: skip
-        self._telling.completed(node, result=record.id)
-        return _outcome(record)
+        return self._found(node, record, cached=False)
 
-    def _take(self, node: Node, cache: Imported, found: Found) -> Outcome:
+    def _take(self, node: Node, found: Found) -> Outcome:
         """Bring a node's result from elsewhere, unless somebody has just done so."""
-        told = self._telling.watch(node, self._cancel)
-        with self._shared.flights.turn(found.identity, told) as watch:
-            record = self._cache.find(*found.keys)
+        with self._shared.flights.turn(found.key, self._telling.watch(node, self._cancel)) as watch:
+            record = self._cache.find(found.key)
             if record is not None:
-                self._telling.completed(node, cached=True, result=record.id)
-                return _outcome(record)
-            return self._bring(node, cache, found, watch)
+                return self._found(node, record)
+            return self._bring(node, found, (found.key,), watch)
 
-    def _bring(self, node: Node, cache: Imported, found: Found, watch: Watch) -> Outcome:
+    def _bring(self, node: Node, found: Found, by: Sequence[str], watch: Watch) -> Outcome:
         self._telling.started(node)
-        tree = self._doing(node, lambda: cache.fetch(found, watch))
-        record = self._cache.keep(tree, found.identity, found.keys, description=found.description or node.name)
-        self._telling.completed(node, cached=True, result=record.id)
-        return _outcome(record)
+        tree = self._doing(node, lambda: found.bring(watch))
+        return self._found(node, self._cache.keep(tree, found.identity, by, description=node.name))
+
+    def _found(self, node: Node, record: Record, *, cached: bool = True) -> Outcome:
+        """Note that a record is a node's."""
+        self._records[node.digest] = record
+        self._telling.completed(node, cached=cached, result=record.id)
+        return Outcome(Tree(record.snapshot), record.identity, record.id)
 
     def _doing(self, node: Node, do: Callable[[], T]) -> T:
         """Do something for a node; say of a failure whose it is."""
@@ -315,7 +325,3 @@ def _located(error: MobyError, node: Node) -> BuildFailed:
     """Return a failure with the node that it is of."""
     code = error.code if isinstance(error, BuildFailed) else None
     return BuildFailed(error.message, code=code, vertex=node.digest, ranges=node.ranges, hint=error.hint)
-
-
-def _outcome(record: Record) -> Outcome:
-    return Outcome(Tree(record.snapshot), record.identity, record.id)

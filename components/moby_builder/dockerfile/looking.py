@@ -1,0 +1,62 @@
+"""What a front end looks up while it reads, by the same solving that its plan will go through."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from moby.contracts.images import Image
+from moby.contracts.types import ImageReference
+from moby.values import evolve
+from moby_builder.dockerfile.effects.doing import Doing
+from moby_builder.dockerfile.effects.reading import read_file
+from moby_builder.dockerfile.frontend.plan import FoundImage
+from moby_builder.dockerfile.operations import ImageSource, LayoutSource, Node
+from moby_builder.dockerfile.solver.effects import Cancel
+from moby_builder.dockerfile.solver.results import Results
+from moby_builder.dockerfile.solver.solving import Solving
+from moby_builder.dockerfile.solver.telling import Telling
+
+__all__ = ["Looking"]
+
+
+@frozen
+class Looking:
+    """Looks things up for a front end."""
+
+    solving: Solving
+    doing: Doing
+    results: Results
+    telling: Telling
+    cancel: Cancel
+
+    def image(self, node: Node) -> FoundImage:
+        """Find the image of a node."""
+        source = node.operation
+        if isinstance(source, ImageSource):
+            reference, name = source.reference, str(source.reference)
+        else:
+            assert isinstance(source, LayoutSource), f"{source} is no image"
+            name = f"{source.store}@{source.digest}"
+            reference = ImageReference("", source.store, digest=source.digest)
+        with self.telling.errand(f"[internal] load metadata for {name}", self.cancel) as watch:
+            self.cancel.check()
+            image = self.doing.image(node, watch)
+        return FoundImage(_pinned(reference, image), image.raw_config)
+
+    def result(self, reference: str) -> Mapping[str, Any]:
+        """Return the config of another build's result."""
+        return self.results.get(reference).config
+
+    def file(self, node: Node, path: str, most_bytes: int) -> bytes:
+        """Read a file of what a node makes."""
+        (outcome,) = self.solving.solve(node)
+        return read_file(self.doing.tools.workspace, outcome.tree, path, most_bytes)
+
+
+def _pinned(reference: ImageReference, image: Image) -> ImageReference:
+    """Return a reference with the digest by which an image registry knows its image, where one does."""
+    if reference.digest is not None:
+        return reference
+    same = [each for each in image.digests if (each.domain, each.path) == (reference.domain, reference.path)]
+    return evolve(reference, digest=same[0].digest) if same else reference

@@ -1,0 +1,77 @@
+"""The workshop: all that builds are done with, put together once somebody builds."""
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from moby.contracts.builder import Keep, Session
+from moby_builder.dockerfile.building import Tools
+from moby_builder.dockerfile.effects import doing
+from moby_builder.dockerfile.effects.cache_mounts import CacheMounts
+from moby_builder.dockerfile.effects.running import Running
+from moby_builder.dockerfile.effects.workspace import Workspace
+from moby_builder.dockerfile.exports.caches.reading import Reading
+from moby_builder.dockerfile.exports.service import Exporting
+from moby_builder.dockerfile.keeping import KeptContexts, KeptMounts
+from moby_builder.dockerfile.parts import Parts, Policy
+from moby_builder.dockerfile.policy import rules
+from moby_builder.dockerfile.solver.effects import Tree
+from moby_builder.dockerfile.solver.leases import Leases
+from moby_builder.dockerfile.solver.pruning import Pruning, Stores
+from moby_builder.dockerfile.solver.records import Records
+from moby_builder.dockerfile.solver.results import Results
+from moby_builder.dockerfile.solver.solving import Shared
+
+__all__ = ["Workshop"]
+
+
+@frozen
+class Workshop:
+    """What builds of an engine share."""
+
+    tools: Tools
+    effects: doing.Tools
+    leases: Leases
+    pruning: Pruning
+    policy: Policy
+
+    @classmethod
+    def of(cls, parts: Parts, policy: Policy) -> "Workshop":
+        """Put it together."""
+        workspace = Workspace(parts.snapshotter, parts.place.run / "mounts")
+        mounts = CacheMounts(parts.snapshotter, workspace, parts.metadata, parts.place.run / "caches", parts.clock)
+        running = Running(
+            parts.supervisor, parts.networks, workspace, mounts, parts.log, most_processes=policy.most_processes
+        )
+        effects = doing.Tools.of(
+            parts.images, parts.snapshotter, parts.metadata, workspace, running, parts.place, parts.clock
+        )
+        exporting = Exporting(parts.images, parts.content, parts.snapshotter, parts.registry, parts.metadata, workspace)
+        records, leases = Records(parts.metadata), Leases(parts.place.run)
+        tools = Tools(
+            records, Results(parts.metadata), parts.snapshotter, exporting,
+            Reading(parts.images, parts.content, parts.registry), Shared.new(policy.parallel), parts.clock,
+        )  # fmt: skip
+        kept = (KeptMounts(mounts), KeptContexts(effects.folders))
+        stores = Stores(records, leases, parts.snapshotter, parts.images, kept, parts.place.state)
+        return cls(tools, effects, leases, Pruning(stores, parts.clock), policy)
+
+    def doing(self, session: Session) -> doing.Doing:
+        """Return what does the operations of one build."""
+        results = self.tools.results
+        return doing.Doing(self.effects, session, lambda reference: Tree(results.get(reference).snapshot))
+
+    def rules(self) -> Sequence[Keep]:
+        """Return what is kept without being asked."""
+        return rules(self.policy.keep_bytes, self.effects.place.state)
+
+    def sweep(self) -> None:
+        """Remove what killed builds left; nobody builds meanwhile."""
+        self.effects.running.sweep()
+        self.effects.workspace.sweep()
+        self.effects.folders.sweep()
+        self.pruning.sweep()
+
+    def close(self) -> None:
+        """Give back what is kept for the next build."""
+        self.effects.running.close()
