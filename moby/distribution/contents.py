@@ -20,9 +20,9 @@ __all__ = [
 ]  # fmt: skip
 
 ENGINE_HALF = (
-    "moby.values", "moby.errors", "moby.contracts", "moby.host", "moby.oci", "moby.component", "moby.options",
-    "moby.hookspecs", "moby.needs", "moby.placement", "moby.plan", "moby.served", "moby.surroundings", "moby.wiring",
-    "moby.engine",
+    "moby.values", "moby.errors", "moby.contracts", "moby.host", "moby.context", "moby.oci", "moby.component",
+    "moby.options", "moby.hookspecs", "moby.needs", "moby.placement", "moby.plan", "moby.served", "moby.surroundings",
+    "moby.wiring", "moby.engine",
 )  # fmt: skip
 """What of the framework may be in an engine; the rest serves assembling one."""
 ENTRY_MODULE = "moby.engine.entry"
@@ -142,6 +142,7 @@ class _Walk:
     _tops: dict[str, Installed] = field(factory=dict)
     _followed: set[str] = field(factory=set)
     _shipped: dict[str, Installed] = field(factory=dict)
+    _found: dict[str, Module | None] = field(factory=dict)
 
     def run(self) -> None:
         """Walk; Invalid names all imports that can't be kept."""
@@ -169,7 +170,7 @@ class _Walk:
     def _add(self, name: str, owner: str) -> bool:
         """Take a module and its packages; False where there is no such module."""
         for each in (*modules.ancestors(name), name):
-            module = modules.find(each)
+            module = self._find(each)
             if module is None:
                 return False
             if each not in self.owners and not module.path.is_dir():
@@ -209,7 +210,7 @@ class _Walk:
             self._problem(each, module, f"{owner} imports {each.module}, which isn't in the engine", fix)
 
     def _follow_framework(self, each: Import, module: Module, owner: str) -> None:
-        if each.member and modules.find(each.module) is None:
+        if each.member and self._find(each.module) is None:
             return
         if each.module != "moby" and not any(inside(each.module, half) for half in ENGINE_HALF):
             fix = f"an engine may import {', '.join(ENGINE_HALF)}"
@@ -220,7 +221,7 @@ class _Walk:
     def _follow_component(self, each: Import, module: Module, owner: str) -> None:
         facts = next(facts for facts in self.chosen if facts.id == owner)
         other = next(
-            (name for name in (*modules.ancestors(each.module), each.module) if _is_component(name, facts)), None
+            (name for name in (*modules.ancestors(each.module), each.module) if self._is_component(name, facts)), None
         )
         if other is not None:
             fix = "ask for its contract in the factory's signature"
@@ -231,7 +232,7 @@ class _Walk:
     def _follow_brought(self, name: str) -> None:
         """Note the machine code that is needed once a module of a brought distribution is imported."""
         for each in (*modules.ancestors(name), name):
-            module = modules.find(each)
+            module = self._find(each)
             if module is None or each in self._followed or module.path.is_dir():
                 continue
             self._followed.add(each)
@@ -244,19 +245,24 @@ class _Walk:
                 if inner.module.partition(".")[0] in self._tops and not inner.guarded and not inner.lazy:
                     self._follow_brought(inner.module)
 
+    def _is_component(self, name: str, facts: Facts) -> bool:
+        """Return whether a package is a component's, but not this one's."""
+        return (
+            not inside(_package(facts), name)
+            and not inside(name, _package(facts))
+            and bool((module := self._find(name)) and module.package and self._find(f"{name}.plugin"))
+        )
+
+    def _find(self, name: str) -> Module | None:
+        """Return where a module lies; most are imported many times."""
+        if name not in self._found:
+            self._found[name] = modules.find(name)
+        return self._found[name]
+
     def _problem(self, each: Import, module: Module, message: str, fix: str) -> None:
         problem = Problem(message, Origin(module.entry, each.line, 1), fixes=(fix,) if fix else ())
         if problem not in self._problems:
             self._problems.append(problem)
-
-
-def _is_component(name: str, facts: Facts) -> bool:
-    """Return whether a package is a component's, but not this one's."""
-    return (
-        not inside(_package(facts), name)
-        and not inside(name, _package(facts))
-        and bool((module := modules.find(name)) and module.package and modules.find(f"{name}.plugin"))
-    )
 
 
 def _own_files(package: str) -> Iterable[tuple[Path, tuple[str, ...]]]:

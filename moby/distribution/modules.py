@@ -14,6 +14,8 @@ from moby.errors import Invalid, Origin, Problem
 __all__ = ["Import", "Module", "ancestors", "find", "imports", "inside", "is_standard"]
 
 NATIVE = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+"""Where statements, such as imports, are in others; expressions have none."""
 GUARDS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -140,14 +142,13 @@ def _walk(node: ast.AST, module: Module, *, guarded: bool, lazy: bool) -> Iterat
 
 
 def _inner(node: ast.AST, module: Module, *, guarded: bool, lazy: bool) -> Iterator[Import]:
-    for name, value in ast.iter_fields(node):
-        if isinstance(node, ast.If) and name == "body" and _for_checkers(node.test):
+    later = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    for name in BLOCKS:
+        if name == "body" and isinstance(node, ast.If) and _for_checkers(node.test):
             continue
-        caught = guarded or (isinstance(node, ast.Try) and name == "body" and _catches(node))
-        later = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                yield from _walk(child, module, guarded=caught, lazy=later)
+        caught = guarded or (name == "body" and isinstance(node, ast.Try) and _catches(node))
+        for child in getattr(node, name, ()):
+            yield from _walk(child, module, guarded=caught, lazy=later)
 
 
 def _for_checkers(test: ast.expr) -> bool:
