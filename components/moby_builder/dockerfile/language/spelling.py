@@ -30,14 +30,16 @@ def _shown(character: str) -> str:
 def nearest(name: str, known: Iterable[str], *, case: bool = True) -> str:
     """Return the name that was most likely meant, or an empty text; so also where it is known."""
     wanted = name if case else name.lower()
-    best, least = "", _FARTHEST + 1
-    for each in sorted(known):
-        option = each if case else each.lower()
-        if option == wanted:
-            return ""
-        if abs(len(option) - len(wanted)) < least and (found := _distance(wanted, option)) < least:
-            best, least = (each if case else cased(each, name)), found
-    return best
+    options = {(each if case else each.lower()): each for each in known}
+    if wanted in options:
+        return ""
+    near = [each for each in options if abs(len(each) - len(wanted)) <= _FARTHEST]
+    # Of equally near ones that with the same characters is meant, two of which were swapped.
+    ranked = sorted((_distance(wanted, each), sorted(wanted) != sorted(each), each) for each in near)
+    if not ranked or ranked[0][0] > _FARTHEST:
+        return ""
+    found = options[ranked[0][2]]
+    return found if case else cased(found, name)
 
 
 def suggestion(name: str, known: Iterable[str], *, case: bool = True) -> str:
