@@ -111,12 +111,10 @@ class Bases:
         try:
             return references.parse(base)
         except Invalid as error:
-            reason = "repository name must be lowercase" if base != base.lower() else "invalid reference format"
-            raise BuildFailed(
-                f'failed to parse stage name "{base}": invalid reference format'
-                + (f": {reason}" if base != base.lower() else ""),
-                ranges=site.where,
-            ) from error
+            path = base.rpartition("/")[2] if "/" in base else base
+            reason = f": repository name ({path}) must be lowercase" if path != path.lower() else ""
+            message = f'failed to parse stage name "{base}": invalid reference format{reason}'
+            raise BuildFailed(message, ranges=site.where) from error
 
     def _look_up(self, site: Site, node: Node, reference: ImageReference) -> FoundImage:
         if node.digest not in self._found:
@@ -134,7 +132,7 @@ class Bases:
 
     def _trigger(self, site: Site, triggers: list[str]) -> None:
         """Put the triggers of what a stage begins with before its own instructions."""
-        tasks = [self._sites.task(self._parse(text, site), triggered=True) for text in triggers]
+        tasks = [self._sites.task(self._parse(text, site)) for text in triggers]
         site.tasks = [*tasks, *site.tasks]
 
 

@@ -212,12 +212,12 @@ class Contexts:
         reference = references.parse(text)
         asked = Node(
             ImageSource(reference, platform, self._request.pull),
-            name=f"[context {name}] load metadata for {reference}",
+            name=f"[context {name}] load metadata for {text}",
             platform=platform,
         )
         found = self._lookup.image(asked)
         source = ImageSource(found.reference, platform)
-        return Found(Node(source, name=f"[context {name}] {found.reference}", platform=platform), found.config)
+        return Found(Node(source, name=f"[context {name}] {text}", platform=platform), found.config)
 
     def _layout(self, name: str, text: str, platform: Platform) -> Found:
         store, _, digest = text.partition("@")

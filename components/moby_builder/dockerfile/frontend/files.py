@@ -67,20 +67,20 @@ def copy(site: Site, task: Task, instruction: CopyInstruction, around: Surroundi
             folder.use(path)
         number = inputs.add(around.contexts.main() if other is None else other.root)
         sources.append(CopySource(number, _path(path, parents=instruction.parents), instruction.exclude))
-    wish = _Wish(instruction, "COPY", _name(site, task, instruction, around), tuple(sources))
-    return _finish(site, task, wish, inputs, around)
+    wish = _Wish(instruction, "COPY", _name(site, instruction, around), tuple(sources))
+    return _finish(site, wish, inputs, around)
 
 
-def add(site: Site, task: Task, instruction: Add, around: Surroundings) -> Node:
+def add(site: Site, instruction: Add, around: Surroundings) -> Node:
     """Add what an ADD does to its stage."""
     _check_checksum(instruction)
     inputs = Inputs(site, empty=_linked(instruction))
-    wish = _Wish(instruction, "ADD", _name(site, task, instruction, around))
+    wish = _Wish(instruction, "ADD", _name(site, instruction, around))
     sources = tuple(_add_source(path, instruction, inputs, wish.name, around) for path in instruction.sources)
-    return _finish(site, task, evolve(wish, sources=sources), inputs, around)
+    return _finish(site, evolve(wish, sources=sources), inputs, around)
 
 
-def workdir(site: Site, task: Task, instruction: Workdir, around: Surroundings) -> Node | None:
+def workdir(site: Site, instruction: Workdir, around: Surroundings) -> Node | None:
     """Change the working directory of a stage, and make it where it isn't the root."""
     path = workdir_of(site, instruction.path)
     site.draft.config["WorkingDir"] = path
@@ -92,7 +92,7 @@ def workdir(site: Site, task: Task, instruction: Workdir, around: Surroundings) 
             MakeFolder(path, _owner(user)),
             (site.root,),
             Inputs(site).platform,
-            name=counted(site, name, around, triggered=task.triggered),
+            name=counted(site, name, around),
             ranges=(instruction.written.range,),
             epoch_s=around.epoch_s,
         )
@@ -101,7 +101,7 @@ def workdir(site: Site, task: Task, instruction: Workdir, around: Surroundings) 
     return node
 
 
-def _finish(site: Site, task: Task, wish: _Wish, inputs: Inputs, around: Surroundings) -> Node:
+def _finish(site: Site, wish: _Wish, inputs: Inputs, around: Surroundings) -> Node:
     """Make the node of a COPY or ADD whose sources are known."""
     instruction = wish.instruction
     target = _target(site, instruction.target)
@@ -127,7 +127,7 @@ def _finish(site: Site, task: Task, wish: _Wish, inputs: Inputs, around: Surroun
             Stack(),
             (site.root, node),
             inputs.platform,
-            name=_name(site, task, instruction, around, link=True),
+            name=_name(site, instruction, around, link=True),
             ranges=(instruction.written.range,),
             ignore_cache=site.ignore_cache,
         )
@@ -136,11 +136,9 @@ def _finish(site: Site, task: Task, wish: _Wish, inputs: Inputs, around: Surroun
     return node
 
 
-def _name(
-    site: Site, task: Task, instruction: CopyInstruction | Add, around: Surroundings, *, link: bool = False
-) -> str:
+def _name(site: Site, instruction: CopyInstruction | Add, around: Surroundings, *, link: bool = False) -> str:
     title = shown(instruction.written.text, site.environment, around)
-    return counted(site, f"LINK {title}" if link else title, around, triggered=task.triggered, again=link)
+    return counted(site, f"LINK {title}" if link else title, around, again=link)
 
 
 def _add_source(path: str, instruction: Add, inputs: Inputs, title: str, around: Surroundings) -> CopySource:

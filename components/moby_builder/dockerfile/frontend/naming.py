@@ -12,7 +12,7 @@ from moby_builder.dockerfile.language import words
 __all__ = ["counted", "shown", "summary"]
 
 
-def counted(site: Site, text: str, around: Surroundings, *, triggered: bool = False, again: bool = False) -> str:
+def counted(site: Site, text: str, around: Surroundings, *, again: bool = False) -> str:
     """Return the name of a stage's next step; with `again`, of the same once more."""
     if not site.total:
         return text
@@ -23,7 +23,7 @@ def counted(site: Site, text: str, around: Surroundings, *, triggered: bool = Fa
     if site.label:
         prefix += f"{site.label} "
     number = str(site.shown).rjust(len(str(site.total)))
-    return f"[{prefix}{number}/{site.total}] {'ONBUILD ' if triggered else ''}{text}"
+    return f"[{prefix}{number}/{site.total}] {text}"
 
 
 def shown(text: str, variables: Mapping[str, str], around: Surroundings, *, raw: bool = False) -> str:

@@ -39,7 +39,7 @@ def plan(request: Request, lookup: Lookup) -> Plan:
     sites = [each.target(request.target) for each in translations]
     steps = [step for site in translations[0].needed for step in site.steps]
     roots = substitution.replaced(
-        [*(site.root for site in sites), *(node for _, node in steps if node is not None)],
+        [*(node for _, node in steps if node is not None), *(site.root for site in sites)],
         {id(each.stand_in): each.node() for each in contexts.folders()},
     )
     return Plan(

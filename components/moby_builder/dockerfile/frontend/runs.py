@@ -55,7 +55,7 @@ def run(site: Site, task: Task, instruction: RunInstruction, around: Surrounding
         operation,
         inputs.nodes,
         inputs.platform,
-        name=counted(site, name, around, triggered=task.triggered),
+        name=counted(site, name, around),
         ranges=(instruction.written.range,),
         ignore_cache=site.ignore_cache,
     )
@@ -216,7 +216,7 @@ def _allow(instruction: RunInstruction, network: str, request: Request) -> None:
         wanted.append("security.insecure")
     for each in wanted:
         if each not in request.allow:
-            raise BuildFailed(f"{each} is not allowed", hint=f"--allow {each}")
+            raise BuildFailed(f"failed to load LLB: {each} is not allowed", hint=f"--allow {each}")
 
 
 def _proxy(request: Request) -> tuple[str, ...]:

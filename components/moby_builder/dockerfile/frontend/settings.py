@@ -1,5 +1,6 @@
 """Instructions that change nothing but an image's config."""
 
+import ipaddress
 import re
 import signal
 from collections.abc import Callable, Mapping
@@ -200,16 +201,25 @@ def _ports(text: str) -> list[str]:
     *host, container = text.rsplit(":", 2) if text.count(":") > 1 else text.split(":")
     numbers, _, protocol = container.partition("/")
     if not numbers:
-        raise BuildFailed(f'invalid port: "{text}": no port specified')
-    protocol = protocol.lower() or "tcp"
-    if protocol not in _PROTOCOLS:
-        raise BuildFailed(f'invalid port: "{text}": invalid proto: {protocol}')
+        raise BuildFailed(f"No port specified: {text}<empty>")
+    if (protocol.lower() or "tcp") not in _PROTOCOLS:
+        raise BuildFailed(f"Invalid proto: {protocol}")
+    if len(host) > 1 and host[0] and not _is_address(host[0]):
+        raise BuildFailed(f"Invalid ip address: {host[0]}")
     if host and host[-1] and _range(host[-1]) is None:
-        raise BuildFailed(f"invalid hostPort: {host[-1]}")
+        raise BuildFailed(f"Invalid hostPort: {host[-1]}")
     found = _range(numbers)
     if found is None:
-        raise BuildFailed(f"invalid containerPort: {numbers}")
-    return [f"{number}/{protocol}" for number in found]
+        raise BuildFailed(f"Invalid containerPort: {numbers}")
+    return [f"{number}/{protocol.lower() or 'tcp'}" for number in found]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _range(text: str) -> range | None:

@@ -78,8 +78,6 @@ class Task:
 
     instruction: Instruction
     sites: Mapping[str, Site] = field(factory=dict)
-    triggered: bool = False
-    """Whether it comes of ONBUILD."""
 
 
 class Sites:
@@ -104,10 +102,10 @@ class Sites:
             self._names[origin.name.lower()] = site
         return site
 
-    def task(self, instruction: Instruction, *, triggered: bool = False) -> Task:
+    def task(self, instruction: Instruction) -> Task:
         """Return an instruction with those whose files it takes; what no stage is called is an image or a context."""
         sites = {name: self._find(name, instruction) for name in _origins(instruction)}
-        return Task(instruction, sites, triggered)
+        return Task(instruction, sites)
 
     def names(self) -> tuple[str, ...]:
         """Return how stages are called."""

@@ -141,9 +141,9 @@ class Translation:
             case Copy():
                 return files.copy(site, task, instruction, around)
             case Add():
-                return files.add(site, task, instruction, around)
+                return files.add(site, instruction, around)
             case Workdir():
-                return files.workdir(site, task, instruction, around)
+                return files.workdir(site, instruction, around)
             case _:
                 SETTINGS[type(instruction)](site, instruction, around)
         return None
