@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 
 from attrs import frozen
 
@@ -86,7 +87,8 @@ class Building:
         with self._at_work() as cancel:
             begun_ns = self._tools.clock.now_ns()
             solving = self._solving(request, cancel)
-            planned = plan(request, Looking(solving, self._doing, self._tools.results, self._telling, cancel))
+            looking = Looking(partial(self._solving, request), self._doing, self._tools.results, self._telling, cancel)
+            planned = plan(request, looking)
             self._tell(planned)
             if not planned.targets:
                 return Result(answers=planned.answers)
@@ -138,12 +140,10 @@ class Building:
         with self._changed:
             self._cancel.check()
             self._going_on += 1
-        cancel = Cancel()
-        remove = self._cancel.add(cancel.set)
         try:
-            yield cancel
+            with self._cancel.within() as cancel:
+                yield cancel
         finally:
-            remove()
             with self._changed:
                 self._going_on -= 1
                 self._changed.notify_all()

@@ -1,6 +1,6 @@
 """What a front end looks up while it reads, by the same solving that its plan will go through."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -24,7 +24,8 @@ __all__ = ["Looking"]
 class Looking:
     """Looks things up for a front end."""
 
-    solving: Solving
+    solving: Callable[[Cancel], Solving]
+    """Each look is by one of its own, since a front end goes on where it finds nothing."""
     doing: Doing
     results: Results
     telling: Telling
@@ -50,7 +51,8 @@ class Looking:
 
     def file(self, node: Node, path: str, most_bytes: int) -> bytes:
         """Read a file of what a node makes."""
-        (outcome,) = self.solving.solve(node)
+        with self.cancel.within() as cancel:
+            (outcome,) = self.solving(cancel).solve(node)
         return read_file(self.doing.tools.workspace, outcome.tree, path, most_bytes)
 
 

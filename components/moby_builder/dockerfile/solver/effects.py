@@ -1,7 +1,8 @@
 """What the solver asks of those who do operations; and how it hears of them, and stops them."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -58,6 +59,16 @@ class Cancel:
                 return lambda: self._remove(number)
         call()
         return lambda: None
+
+    @contextmanager
+    def within(self) -> Iterator["Cancel"]:
+        """Lend one for a part of what goes on: it is given up with this one, or by itself."""
+        part = Cancel()
+        remove = self.add(part.set)
+        try:
+            yield part
+        finally:
+            remove()
 
     def _remove(self, number: int) -> None:
         with self._lock:
