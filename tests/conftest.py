@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from moby import distribution
 from moby.host import tree
 from moby.testing.as_user import NOBODY, as_nobody
 
@@ -27,6 +28,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
         elif item.path.stem in _BY_CRIU or "checkpoint" in item.name:
             item.add_marker(pytest.mark.flaky(reruns=3))
+
+
+@pytest.fixture(scope="session")
+def docker_pyz(tmp_path_factory):
+    """The distribution `docker`, as one file, assembled once for all who start it in sandboxes of their own."""
+    folder = tmp_path_factory.mktemp("docker")
+    distribution.assemble("docker", folder)
+    return folder / "docker" / "docker.pyz"
 
 
 @pytest.fixture

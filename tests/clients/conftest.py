@@ -2,8 +2,6 @@ import pytest
 from clients.engine import opened_docker, opened_moby
 from peers.images import archive
 
-from moby import distribution
-
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory):
@@ -12,18 +10,10 @@ def image(tmp_path_factory):
     return archive(folder / "image.tar", folder / "rootfs")
 
 
-@pytest.fixture(scope="session")
-def pyz(tmp_path_factory):
-    """The distribution `docker`, as one file."""
-    folder = tmp_path_factory.mktemp("docker")
-    distribution.assemble("docker", folder)
-    return folder / "docker" / "docker.pyz"
-
-
 @pytest.fixture(scope="module")  # whose processes are this one's children, for which others wait
-def moby(tmp_path_factory, image, pyz):
+def moby(tmp_path_factory, image, docker_pyz):
     """Our engine, in a sandbox; at its end nothing of it is left."""
-    with opened_moby(tmp_path_factory.mktemp("moby"), image, pyz) as found:
+    with opened_moby(tmp_path_factory.mktemp("moby"), image, docker_pyz) as found:
         yield found
         found.check_gone()
 

@@ -12,7 +12,6 @@ from image_registry.engines import OPEN, Around
 from peers.binaries import need
 from peers.images import NAME, archive
 
-from moby import distribution
 from moby.testing.archives import Archived, described, layout
 from moby.testing.images import layer_of
 
@@ -38,15 +37,14 @@ def _at(name, tag="1"):
 
 
 @pytest.fixture(scope="module")  # whose processes are this one's children, for which others wait
-def engines(tmp_path_factory):
+def engines(tmp_path_factory, docker_pyz):
     """Dockerd and our engine, each with an image registry inside; both of these have the same data."""
     need("skopeo", "skopeo")
     folder = tmp_path_factory.mktemp("agreement")
-    distribution.assemble("docker", folder / "dist")
     image = archive(folder / "image.tar", folder / "rootfs")
     with (
         opened_docker(folder / "docker", image) as docker,
-        opened_moby(folder / "moby", image, folder / "dist/docker/docker.pyz") as moby,
+        opened_moby(folder / "moby", image, docker_pyz) as moby,
     ):
         theirs, ours = (Around(each, folder / "registries.log") for each in (docker, moby))
         theirs.registry(OPEN)
