@@ -31,8 +31,9 @@ def test_it_keeps_its_contract(run_program, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("user", ["", "nobody"])
+@pytest.mark.parametrize("user", [pytest.param("", marks=pytest.mark.long), "nobody"])
 def test_the_plugins_own_tests(run_program, user):
+    """The same suite is among them, which root runs above."""
     become = ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups"] if user else []
     if user and os.geteuid() != 0:
         pytest.skip("becoming another user takes root; run as root")
