@@ -396,7 +396,7 @@ class BuilderSuite:
 
     def test_a_folder_that_is_not_lent(self, workshop: Workshop) -> None:
         """Is missed."""
-        with Building(workshop.builder, Lending()) as at, pytest.raises(NotFound):
+        with Building(workshop.builder, Lending()) as at, pytest.raises((BuildFailed, NotFound)):
             at.build.solve(Request())
 
 

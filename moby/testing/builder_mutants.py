@@ -2,14 +2,13 @@
 
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from attrs import evolve, field, frozen
 
 from moby.contracts.builder import (
     Build,
-    Builder,
     BuildFailed,
     CacheEntry,
     CacheExport,
@@ -28,8 +27,9 @@ from moby.contracts.builder import (
     Session,
     Vertex,
 )  # fmt: skip
+from moby.contracts.images import ImageConfig
 from moby.errors import Conflict, MobyError, Unavailable
-from moby.testing.builder import WRONG
+from moby.testing.builder import WRONG, Workshop
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -59,14 +59,15 @@ class _Work:
 class _Broken:
     """A builder that passes everything on."""
 
-    def __init__(self, builder: Builder) -> None:
-        self.builder = builder
+    def __init__(self, workshop: Workshop) -> None:
+        self.builder = workshop.builder
+        self.images = workshop.images
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.builder, name)
 
 
-def _asks(change: Callable[[Request], Request]) -> Callable[[Builder], Any]:
+def _asks(change: Callable[[Request], Request]) -> Callable[[Workshop], Any]:
     """Return a mutant that builds something else than was asked for."""
 
     class Work(_Work):
@@ -80,7 +81,7 @@ def _asks(change: Callable[[Request], Request]) -> Callable[[Builder], Any]:
     return Mutated
 
 
-def _works(work: type[_Work]) -> Callable[[Builder], Any]:
+def _works(work: type[_Work]) -> Callable[[Workshop], Any]:
     """Return a mutant whose builds are these."""
 
     class Mutated(_Broken):
@@ -90,7 +91,7 @@ def _works(work: type[_Work]) -> Callable[[Builder], Any]:
     return Mutated
 
 
-def _lends(lent: type[_Lent]) -> Callable[[Builder], Any]:
+def _lends(lent: type[_Lent]) -> Callable[[Workshop], Any]:
     """Return a mutant that is lent something else."""
 
     class Mutated(_Broken):
@@ -101,7 +102,7 @@ def _lends(lent: type[_Lent]) -> Callable[[Builder], Any]:
     return Mutated
 
 
-def _tells(change: Callable[[Event], Event | None]) -> Callable[[Builder], Any]:
+def _tells(change: Callable[[Event], Event | None]) -> Callable[[Workshop], Any]:
     """Return a mutant that tells something else."""
 
     class Mutated(_Broken):
@@ -116,24 +117,32 @@ def _tells(change: Callable[[Event], Event | None]) -> Callable[[Builder], Any]:
     return Mutated
 
 
-def _configs(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Builder], Any]:
-    """Return a mutant whose images want to be run otherwise."""
+def _configs(change: Callable[[ImageConfig], ImageConfig]) -> Callable[[Workshop], Any]:
+    """Return a mutant whose images want to be run otherwise, and have no history."""
 
-    class Work(_Work):
-        def solve(self, request: Request) -> Result:
-            result = self.build.solve(request)
-            targets = (evolve(each, config=_changed(each.config, change)) for each in result.targets)
-            return evolve(result, targets=tuple(targets))
+    class Mutated(_Broken):
+        def open(self, session: Session, tell: Tell) -> Any:
+            images = self.images
 
-    return _works(Work)
+            class Work(_Work):
+                def export(
+                    self, result: Result, exports: Sequence[Export], caches: Sequence[CacheExport] = ()
+                ) -> tuple[Exported, ...]:
+                    [told] = self.build.export(result, exports, caches)
+                    image = images.get(str(told.image))
+                    layers = list(images.export_layers(image))
+                    other = images.add(image.references[0], layers, change(image.config))
+                    for each in layers:
+                        each.close()
+                    return (evolve(told, image=other.id),)
+
+            return Work(self.builder.open(session, tell))
+
+    return Mutated
 
 
-def _changed(config: Mapping[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    return {**config, "config": change(dict(config.get("config") or {}))}
-
-
-def _without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda config: {key: value for key, value in config.items() if key != name}
+def _without(name: str) -> Callable[[ImageConfig], ImageConfig]:
+    return lambda config: evolve(config, **{name: getattr(ImageConfig(), name)})
 
 
 class _OneNameOnly(_Work):
@@ -150,31 +159,9 @@ class _NamesNothing(_Work):
         return tuple(evolve(each, names=()) for each in self.build.export(result, exports, caches))
 
 
-class _LosesHistory(_Work):
-    def solve(self, request: Request) -> Result:
-        result = self.build.solve(request)
-        return evolve(
-            result, targets=tuple(evolve(each, config={**each.config, "history": []}) for each in result.targets)
-        )
-
-
 class _ForgetsIgnored(_Lent):
     def folder(self, name: str, selection: Selection, receiver: Any) -> None:
         self.session.folder(name, evolve(selection, exclude=()), receiver)
-
-
-class _KeepsSecrets(_Work):
-    """Writes into the image's labels what was only lent."""
-
-    def solve(self, request: Request) -> Result:
-        result = self.build.solve(request)
-        return evolve(
-            result,
-            targets=tuple(
-                evolve(each, config=_changed(each.config, lambda config: {**config, "Labels": {"key": "hush-hush"}}))
-                for each in result.targets
-            ),
-        )
 
 
 class _NeedsNoSecret(_Lent):
@@ -328,8 +315,8 @@ class _NamelessArchive(_Work):
 class _OneAtATime(_Broken):
     """Has no time for a second build."""
 
-    def __init__(self, builder: Builder) -> None:
-        super().__init__(builder)
+    def __init__(self, workshop: Workshop) -> None:
+        super().__init__(workshop)
         self.count = 0
 
     def open(self, session: Session, tell: Tell) -> Any:
@@ -404,18 +391,18 @@ class Mutant:
     """A broken builder, and the test that must see it."""
 
     test: str
-    wrap: Callable[[Builder], Any]
+    wrap: Callable[[Workshop], Any]
     given: tuple[Any, ...] = ()
     """What the test is given besides the workshop."""
     name: str = field(default="")
 
 
-def _request(**changes: Any) -> Callable[[Builder], Any]:
+def _request(**changes: Any) -> Callable[[Workshop], Any]:
     return _asks(lambda request: evolve(request, **changes))
 
 
-_UNTOLD = ("Env", "User", "WorkingDir", "StopSignal", "Entrypoint", "Cmd", "ExposedPorts", "Volumes", "Labels",
-           "Healthcheck")  # fmt: skip
+_UNTOLD = ("environment", "user", "working_directory", "stop_signal", "entrypoint", "command", "exposed_ports",
+           "volumes", "labels", "healthcheck")  # fmt: skip
 _FAILING = "test_a_step_that_fails"
 _WRONG = "test_a_file_that_is_wrong"
 
@@ -424,16 +411,17 @@ MUTANTS = (
     Mutant("test_its_names", _works(_NamesNothing), name="untold"),
     *(Mutant("test_its_config", _configs(_without(each)), name=each) for each in _UNTOLD),
     Mutant("test_an_entry_point_takes_the_command_of_the_base_away",
-           _configs(lambda config: {**config, "Cmd": ["sh"]}), name="keeps"),
-    Mutant("test_an_entry_point_takes_the_command_of_the_base_away", _configs(_without("Cmd")), name="loses"),
-    Mutant("test_its_history", _works(_LosesHistory)),
+           _configs(lambda config: evolve(config, command=("sh",))), name="keeps"),
+    Mutant("test_an_entry_point_takes_the_command_of_the_base_away", _configs(_without("command")), name="loses"),
+    Mutant("test_its_history", _configs(lambda config: config)),
     Mutant("test_a_target", _request(target="")),
     Mutant("test_arguments", _request(arguments={})),
-    Mutant("test_arguments", _configs(lambda config: {**config, "Env": [*config["Env"], "A=given"]}), name="stay"),
+    Mutant("test_arguments", _configs(lambda config: evolve(config, environment=(*config.environment, "A=given"))),
+           name="stay"),
     Mutant("test_labels", _request(labels={})),
     Mutant("test_what_is_ignored", _lends(_ForgetsIgnored)),
     Mutant("test_another_file", _request(dockerfile="Dockerfile")),
-    Mutant("test_a_secret", _works(_KeepsSecrets)),
+    Mutant("test_a_secret", _configs(lambda config: evolve(config, labels={"key": "hush-hush"}))),
     Mutant("test_what_was_built_is_not_built_again", _request(no_cache=True)),
     Mutant("test_without_the_cache", _request(no_cache=False)),
     Mutant("test_what_changed_is_built_again", _request(no_cache=True)),

@@ -3,13 +3,24 @@
 import os
 from contextlib import ExitStack
 
+from moby_builder.dockerfile.plugin import Config as BuilderConfig
+from moby_builder.dockerfile.plugin import make as make_builder
 from moby_content.local.store import Store as Content
+from moby_discovery.none.nobody import Nobody
 from moby_events.ring.ring import Ring
 from moby_image_registry.folder.layouts import Layouts
 from moby_images.store.parts import Parts as StoreParts
 from moby_images.store.service import Store as ImageStore
+from moby_ipam.default.plugin import Config as IpamConfig
+from moby_ipam.default.plugin import make as make_ipam
 from moby_metadata.sqlite.store import Store
+from moby_network_driver.host.driver import HostNetwork
+from moby_network_driver.none.driver import NoNetwork
+from moby_networks.registry.plugin import Config as NetworksConfig
+from moby_networks.registry.plugin import make as make_networks
+from moby_runtime.native.runtime import Native
 from moby_snapshotter.overlay.snapshots import Overlay
+from moby_supervisor.local.local import Local
 from runs import Clock, Lines, place
 
 from moby.oci import layer
@@ -17,6 +28,7 @@ from moby.oci.pack import Packing
 from moby.oci.reference import parse
 from moby.oci.unpack import Limits
 from moby.testing.bundles import PROGRAMS, make_rootfs
+from moby.testing.holding import SameProcess
 
 
 def box_root(folder):
@@ -60,3 +72,46 @@ class Pantry:
 
     def __exit__(self, *_):
         self.stack.close()
+
+
+class Engine(Pantry):
+    """The same with a supervisor and networks, and the builder `dockerfile` in it."""
+
+    def __enter__(self):
+        super().__enter__()
+        enter = self.stack.enter_context
+        keeper = SameProcess()
+        self.stack.callback(keeper.close)
+        runtimes = {"native": Native(place(self.root, "runtime"))}
+        where = place(self.root, "supervisor")
+        self.supervisor = enter(Local(runtimes, {}, keeper, where, Clock(), self.log))
+        self.networks = enter(
+            make_networks(
+                NetworksConfig(),
+                drivers={"none": NoNetwork(), "host": HostNetwork()},
+                ipams={"default": make_ipam(IpamConfig(), metadata=self.metadata)},
+                discovery=Nobody(),
+                metadata=self.metadata,
+                events=self.events,
+                place=place(self.root, "networks"),
+                clock=Clock(),
+                log=self.log,
+            )
+        )
+        self.builder = enter(self.new_builder())
+        return self
+
+    def new_builder(self):
+        return make_builder(
+            BuilderConfig(),
+            images=self.images,
+            content=self.content,
+            snapshotter=self.snapshotter,
+            supervisor=self.supervisor,
+            networks=self.networks,
+            image_registry=self.registry,
+            metadata=self.metadata,
+            place=place(self.root, "builder"),
+            clock=Clock(),
+            log=self.log,
+        )
