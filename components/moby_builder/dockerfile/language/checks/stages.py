@@ -69,6 +69,7 @@ class StageChecks:
     def check(self, instruction: Instruction, arguments: Mapping[str, str], given: Mapping[str, str]) -> None:
         """Check the next instruction; what can't be expanded is left to whoever builds it."""
         missing: set[str] = set()
+        before = tuple(self._variables)
         try:
             if isinstance(instruction, Arg):
                 self._arg(instruction, arguments, given, missing)
@@ -77,7 +78,7 @@ class StageChecks:
         except BuildFailed:
             return
         finally:
-            self._tell_missing(missing, instruction.written)
+            self._tell_missing(missing, before, instruction.written)
 
     def _expanded(self, instruction: Instruction, missing: set[str]) -> Instruction:
         """Return an instruction with variables put in, and note those that aren't there."""
@@ -98,11 +99,11 @@ class StageChecks:
         missing |= found.missing
         return found.text
 
-    def _tell_missing(self, missing: Iterable[str], written: Written) -> None:
+    def _tell_missing(self, missing: set[str], known: Iterable[str], written: Written) -> None:
         if not self._whole:
             return
-        for name in sorted(set(missing) - self._declared - _QUIET):
-            hint = suggestion(f"${name}", [f"${each}" for each in self._variables])
+        for name in sorted(missing - self._declared - _QUIET):
+            hint = suggestion(f"${name}", [f"${each}" for each in known])
             self._report.tell("UndefinedVar", f"Usage of undefined variable '${name}'{hint}", written)
 
     def _arg(self, instruction: Arg, arguments: Mapping[str, str], given: Mapping[str, str], missing: set[str]) -> None:
