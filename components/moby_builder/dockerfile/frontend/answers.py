@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 
 from moby.contracts.builder import Request
 from moby.errors import Unsupported
-from moby_builder.dockerfile.frontend.contexts import Definition
+from moby_builder.dockerfile.frontend.contexts import Contexts, Definition
 from moby_builder.dockerfile.frontend.documents import encoded, filled, location, rendered, table
+from moby_builder.dockerfile.frontend.lint import lint
 from moby_builder.dockerfile.frontend.outline import outline
 from moby_builder.dockerfile.frontend.plan import Plan
 from moby_builder.dockerfile.frontend.translation import Translation
@@ -15,20 +16,26 @@ from moby_builder.dockerfile.language.instructions import Dockerfile
 __all__ = ["answer"]
 
 _NAMED = [{"name": "result.json", "description": ""}, {"name": "result.txt", "description": ""}]
+_STATUS = {"name": "result.statuscode", "description": ""}
 _REQUESTS: Mapping[str, str] = {
+    "frontend.lint": "Lint a Dockerfile",
     "frontend.outline": "List all parameters current build target supports",
     "frontend.targets": "List all targets current build supports",
     "frontend.subrequests.describe": "List available subrequest types",
 }
 
 
-def answer(request: Request, definition: Definition, translate: Callable[[Dockerfile], Translation]) -> Plan:
+def answer(
+    request: Request, definition: Definition, contexts: Contexts, translate: Callable[[Dockerfile], Translation]
+) -> Plan:
     """Return a plan that is but an answer; Unsupported for what can't be asked."""
     name = request.request.removeprefix("frontend.")
     if name in {"describe", "subrequests.describe"}:
         return _plan(definition, "", _describe())
-    if name not in {"outline", "targets"}:
+    if name not in {"lint", "outline", "targets"}:
         raise Unsupported(f"unsupported request {request.request}", hint=f"ask for one of {', '.join(_REQUESTS)}")
+    if name == "lint":
+        return _plan(definition, "", lint(definition, request, contexts, translate))
     file = parser.parse(definition.data, definition.name)
     if name == "targets":
         return _plan(definition, file.source, _targets(file))
@@ -75,7 +82,7 @@ def _describe() -> dict[str, bytes]:
             "description": description,
             "opts": [{"name": "target", "description": "Target build stage"}] if name == "frontend.outline" else [],
             "inputs": None,
-            "metadata": _NAMED,
+            "metadata": [*_NAMED, *([_STATUS] if name == "frontend.lint" else [])],
             "refs": None,
         }
         for name, description in _REQUESTS.items()

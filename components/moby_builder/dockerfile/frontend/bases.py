@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from moby.contracts.builder import BuildFailed
-from moby.contracts.types import Digest, ImageReference
+from moby.contracts.types import Digest, ImageReference, Platform
 from moby.errors import Denied, Invalid, NotFound
 from moby.oci import reference as references
 from moby.values import evolve
@@ -14,6 +14,7 @@ from moby_builder.dockerfile.frontend.naming import counted
 from moby_builder.dockerfile.frontend.plan import FoundImage
 from moby_builder.dockerfile.frontend.stages import SCRATCH, Site, Sites, needed
 from moby_builder.dockerfile.frontend.surroundings import Surroundings
+from moby_builder.dockerfile.language.failures import place
 from moby_builder.dockerfile.language.instructions import Instruction, OnBuild
 from moby_builder.dockerfile.language.spelling import suggestion
 from moby_builder.dockerfile.operations import Copy, CopySource, EmptySource, ImageSource, Node
@@ -60,7 +61,8 @@ class Bases:
             site.root = Node(EmptySource(), platform=platform)
             site.platform = self._around.platform
             return
-        context = self._around.contexts.named(_whole(name), platform)
+        with place("", "", site.origin.written.range):
+            context = self._around.contexts.named(_whole(name), platform)
         if context is not None:
             self._take(site, context)
         else:
@@ -82,6 +84,8 @@ class Bases:
             site.draft = Draft.empty(site.platform)
         if not site.implied and context.document is None:
             site.root = _as_root(site, context)
+            if site.root is not context.node:
+                site.draft.record(context.node.name, layer=True, epoch_s=self._around.epoch_s)
 
     def _take_image(self, site: Site) -> None:
         platform = site.platform
@@ -95,6 +99,7 @@ class Bases:
         )
         found = self._look_up(site, asked, reference)
         site.draft = Draft(found.config)
+        site.found_for = Platform(found.config.get("os", ""), found.config.get("architecture", ""))
         if _is_empty(found.config):
             site.root = Node(EmptySource(), platform=platform)
             return
@@ -146,6 +151,8 @@ def begin(site: Site) -> None:
         site.environment = dict(site.base.environment)
     if "PATH" not in site.draft.variables():
         site.draft.set_variable("PATH", DEFAULT_PATH)
+    if site.base is None:
+        site.inherited = site.draft.variables()
     for name, value in site.draft.variables().items():
         site.set_variable(name, value)
 

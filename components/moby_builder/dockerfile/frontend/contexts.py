@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from moby.context.patterns import read_ignore_file
 from moby.contracts.builder import BuildFailed, Request, Selection
 from moby.contracts.types import Platform
 from moby.errors import Invalid, NotFound
@@ -15,7 +16,6 @@ from moby.oci import digest as digests
 from moby.oci import reference as references
 from moby_builder.dockerfile.frontend import gitrefs, platforms
 from moby_builder.dockerfile.frontend.plan import Lookup
-from moby_builder.dockerfile.language.patterns import read_ignore_file
 from moby_builder.dockerfile.operations import (
     EmptySource,
     GitSource,

@@ -4,13 +4,14 @@ from moby.contracts.builder import Finding, Request, Step
 from moby.contracts.types import Platform
 from moby.errors import Invalid, Unsupported
 from moby.oci import reference as references
-from moby_builder.dockerfile.frontend import answers, platforms, substitution
+from moby_builder.dockerfile.frontend import answers, checks, platforms, substitution
 from moby_builder.dockerfile.frontend.contexts import Contexts, Definition
 from moby_builder.dockerfile.frontend.plan import Lookup, Plan, PlannedTarget
 from moby_builder.dockerfile.frontend.stages import Site
 from moby_builder.dockerfile.frontend.surroundings import Surroundings
-from moby_builder.dockerfile.frontend.translation import Translation, file_arguments
+from moby_builder.dockerfile.frontend.translation import Translation
 from moby_builder.dockerfile.language import directives, parser
+from moby_builder.dockerfile.language.expansion import file_arguments
 from moby_builder.dockerfile.language.instructions import Arg, Dockerfile
 from moby_builder.dockerfile.operations import Node
 
@@ -33,10 +34,13 @@ def plan(request: Request, lookup: Lookup) -> Plan:
     definition = contexts.definition()
     _check_syntax(request, definition)
     if request.request:
-        return answers.answer(request, definition, lambda file: _translations(file, request, lookup, contexts)[0])
+        return answers.answer(
+            request, definition, contexts, lambda file: _translations(file, request, lookup, contexts)[0]
+        )
     dockerfile = parser.parse(definition.data, definition.name)
     translations = _translations(dockerfile, request, lookup, contexts)
     sites = [each.target(request.target) for each in translations]
+    found = checks.find(dockerfile, translations[0], request, contexts, definition)
     steps = [step for site in translations[0].needed for step in site.steps]
     roots = substitution.replaced(
         [*(node for _, node in steps if node is not None), *(site.root for site in sites)],
@@ -48,7 +52,7 @@ def plan(request: Request, lookup: Lookup) -> Plan:
             for site, platform in zip(sites, _platforms(request), strict=True)
         ),
         tuple(Step(text, None if node is None else roots[id(node)].digest) for text, node in steps),
-        _unused(dockerfile, request, definition),
+        (*found, *_unused(dockerfile, request, definition)),
         file=definition.name,
         source=dockerfile.source,
     )
@@ -72,6 +76,7 @@ def _translations(
             target,
             several,
             file_arguments(dockerfile, request.arguments, predefined),
+            predefined,
             dockerfile.escape,
             _epoch(request),
         )

@@ -108,8 +108,6 @@ def _command(command: Command, text: str) -> tuple[Command, str, Placed | None]:
     """Return what is run, what it is called, and the script where a here-document is one."""
     if not command.files:
         return command, text, None
-    if not command.shell or len(command.arguments) != 1:
-        raise BuildFailed(f"parsing produced an invalid run command: [{' '.join(command.arguments)}]")
     document = command.files[0]
     line = command.arguments[0]
     if heredocs.named(line) is None:

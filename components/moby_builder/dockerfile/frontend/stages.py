@@ -51,6 +51,10 @@ class Site:
         self.environment: dict[str, str] = {}
         self.declared: dict[str, str | None] = {}
         """Arguments that it declared, and their values."""
+        self.inherited: dict[str, str] | None = None
+        """Variables of what it begins with, once they are known, where that is no other stage."""
+        self.found_for: Platform | None = None
+        """For which platform its image is."""
         self.ignore_cache = False
         self.has_cmd = False
         self.total = 0

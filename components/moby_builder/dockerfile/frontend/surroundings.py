@@ -24,5 +24,7 @@ class Surroundings:
     """Whether there are other platforms too."""
     arguments: Mapping[str, str] = field(factory=dict)
     """What a stage gets of arguments that it declares: those of the platforms, and the file's own."""
+    predefined: Mapping[str, str] = field(factory=dict)
+    """Those of the platforms alone."""
     escape: str = "\\"
     epoch_s: int | None = None

@@ -1,6 +1,6 @@
 """A Dockerfile for one platform: its stages, translated into operations, instruction by instruction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from attrs import evolve
@@ -26,21 +26,7 @@ from moby_builder.dockerfile.language.instructions import (
 )
 from moby_builder.dockerfile.operations import EmptySource, Node
 
-__all__ = ["Translation", "file_arguments"]
-
-
-def file_arguments(dockerfile: Dockerfile, given: Mapping[str, str], predefined: Mapping[str, str]) -> dict[str, str]:
-    """Return the values of the arguments before the first FROM, and of those that are there by themselves."""
-    values = {name: given.get(name, value) for name, value in predefined.items()}
-    for instruction in dockerfile.arguments:
-        for argument in instruction.arguments:
-            if argument.name in given:
-                values[argument.name] = given[argument.name]
-            elif argument.default is not None:
-                with place(dockerfile.name, dockerfile.source, instruction.written.range):
-                    found = words.expand(argument.default, values, escape=dockerfile.escape)
-                values[argument.name] = found.text
-    return values
+__all__ = ["Translation"]
 
 
 class Translation:
@@ -57,6 +43,16 @@ class Translation:
                 self._add(stage)
 
     @property
+    def stages(self) -> Sequence[Site]:
+        """All stages of the file."""
+        return self._sites.stages
+
+    @property
+    def predefined(self) -> Mapping[str, str]:
+        """Arguments that are there by themselves."""
+        return self._around.predefined
+
+    @property
     def arguments(self) -> Mapping[str, str]:
         """Values of the file's arguments, and of those that are there by themselves."""
         return self._around.arguments
@@ -68,11 +64,10 @@ class Translation:
         self._translate([target])
         return target
 
-    def everything(self) -> tuple[Site, ...]:
-        """Translate all stages, and return them."""
+    def everything(self) -> None:
+        """Translate all stages."""
         self._link()
         self._translate(self._sites.stages)
-        return tuple(self._sites.stages)
 
     def _add(self, stage: Stage) -> None:
         origin = stage.origin

@@ -72,6 +72,7 @@ RULES = {
             "instruction and the comment.",
             experimental=True,
         ),
+        Rule("InvalidBaseImagePlatform", "Base image platform does not match expected target platform"),
         Rule("ExposeProtoCasing", "Protocol in EXPOSE instruction should be lowercase"),
         Rule(
             "ExposeInvalidFormat",
