@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import fuzz_dockerfile
 import fuzz_manifest
 from attrs import frozen
 from fuzz_seeds import SEEDS
@@ -36,6 +37,14 @@ def _text(data: bytes) -> str:
 
 def manifest(data: bytes, folder: Path) -> None:
     fuzz_manifest.check(data, folder / "m.yaml")
+
+
+def dockerfile(data: bytes, folder: Path) -> None:
+    fuzz_dockerfile.check(data)
+
+
+def ignore_file(data: bytes, folder: Path) -> None:
+    fuzz_dockerfile.check_ignore_file(data)
 
 
 def reference(data: bytes, folder: Path) -> None:
@@ -490,7 +499,7 @@ CHECKS = {
         image_archive, elf, users, lock, artifact,
         locked_artifact, sizes, sums, runtime_config, runtime_process, runtime_record, settings, plugin_facts,
         plugin_info, host_facts, seccomp_profile, docker_profile, mount_options, served_message, served_error,
-        json_log, local_log, log_folder, journal_export, log_tag, dns_message,
+        json_log, local_log, log_folder, journal_export, log_tag, dns_message, dockerfile, ignore_file,
     )
 }  # fmt: skip
 TARGETS = {name: Target(check, tuple(SEEDS[name]())) for name, check in CHECKS.items()}

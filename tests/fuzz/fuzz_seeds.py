@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+import fuzz_dockerfile
+
 from moby.testing.archives import Archived, described, docker, layout, legacy
 
 HEX = "0123456789abcdef" * 4
@@ -269,4 +271,6 @@ SEEDS: Mapping[str, Callable[[], list[bytes]]] = {
     "host_facts": _host_facts,
     "served_message": _served_messages,
     "served_error": _served_errors,
+    "dockerfile": lambda: fuzz_dockerfile.SEEDS,
+    "ignore_file": lambda: fuzz_dockerfile.IGNORE_SEEDS,
 }
