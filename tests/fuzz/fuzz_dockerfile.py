@@ -12,7 +12,7 @@ from moby.errors import Invalid
 
 VARIABLES = {"A": "a b/c*", "PATH": "/bin", "E": ""}
 SEEDS = [
-    b"# syntax=docker/dockerfile:1\n# escape=`\nARG V=1\nFROM --platform=$BUILDPLATFORM a:${V:-2} AS b\nRUN x `\n\n z\n",
+    b"# syntax=docker/dockerfile:1\n# escape=`\nARG V=1\nFROM --platform=$BUILDPLATFORM a:${V:-2}\nRUN x `\n\n z\n",
     b"FROM a\nRUN --mount=type=cache,target=/x,mode=0700 --network=none <<E cat <<-'F'\n$x\nE\n\ty\n\tF\n",
     b"FROM a\nCOPY --from=b --chown=1:$A --exclude=*.o <<E c* /d/\n${A#*b} ${A//c/d}\nE\n",
     b'FROM a\nENV A="b c" D=e\\ f\nLABEL g h\nEXPOSE 1-2/udp $A\nVOLUME ["/a"]\nUSER a\nWORKDIR $A\nARG a b=$A\n',
