@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 from attrs import evolve
-from builder.solver_parts import Bench, copy, failure, run, source
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moby_builder.dockerfile.operations import EmptySource, Node
 from moby_builder.dockerfile.solver.effects import Cancel
+from solver_parts import Bench, copy, failure, run, source
 
 from moby.contracts.builder import BuildFailed, Range
 from moby.errors import NotFound, Unavailable

@@ -53,7 +53,10 @@ class Workshop:
             Reading(parts.images, parts.content, parts.registry), Shared.new(policy.parallel), parts.clock,
         )  # fmt: skip
         kept = (KeptMounts(mounts), KeptContexts(effects.folders))
-        stores = Stores(records, leases, parts.snapshotter, parts.images, kept, parts.place.state)
+        stores = Stores(
+            records, leases, parts.snapshotter, parts.images, kept, tools.results, parts.place.state,
+            effects.contents.forget,
+        )  # fmt: skip
         return cls(tools, effects, leases, Pruning(stores, parts.clock), policy)
 
     def doing(self, session: Session) -> doing.Doing:

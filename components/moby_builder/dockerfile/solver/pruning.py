@@ -3,7 +3,7 @@
 import heapq
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from moby_builder.dockerfile.solver.choosing import Choice
 from moby_builder.dockerfile.solver.kept import Kept
 from moby_builder.dockerfile.solver.leases import Leases
 from moby_builder.dockerfile.solver.records import Record, Records, Uses
+from moby_builder.dockerfile.solver.results import Results
 
 __all__ = ["PREFIX", "Pruning", "Stores"]
 
@@ -34,8 +35,11 @@ class Stores:
     snapshotter: Snapshotter
     images: Images
     kept: Sequence[Kept]
+    results: Results
     folder: Path
     """On the disk whose free space counts."""
+    forget: Callable[[str], None] = lambda snapshot: None
+    """Called for each snapshot that has gone."""
 
 
 class Pruning:
@@ -64,6 +68,7 @@ class Pruning:
                 room -= _bytes(entry)
                 waiting.free(entry)
         if any(each.type == "regular" for each in gone):
+            self._tidy()
             self._stores.images.collect()
         return Reclaimed(tuple(gone), sum(_bytes(each) for each in gone))
 
@@ -94,7 +99,14 @@ class Pruning:
                 self._stores.snapshotter.remove(snapshot)
             except (NotFound, Conflict):
                 return
+            self._stores.forget(snapshot)
             snapshot = parent
+
+    def _tidy(self) -> None:
+        """Forget what was known of records and snapshots that have gone."""
+        left = {each.key for each in self._stores.snapshotter.list()}
+        self._stores.records.tidy()
+        self._stores.results.keep(lambda made: not made.snapshot or made.snapshot in left)
 
     def _free_bytes(self) -> int:
         found = os.statvfs(self._stores.folder)
@@ -111,6 +123,7 @@ class Pruning:
         lost = [key for key in snapshots if _is_a_steps(key) and key not in named and not below[key]]
         for each in lost:
             self._drop(each)
+        self._tidy()
 
     # Entries
 

@@ -141,6 +141,13 @@ class Records:
                 for bucket in (self._records, self._uses, self._made):
                     bucket.delete(each)
 
+    def tidy(self) -> None:
+        """Forget which records were the last of their places where those have gone."""
+        with self._metadata.transaction():
+            for place, record_id in self._places.items():
+                if self._made.text(record_id) is None:
+                    self._places.delete(place)
+
     def _extend(self, record_id: str, keys: tuple[str, ...]) -> None:
         record = self.get(record_id) if keys else None
         if record is None:

@@ -48,9 +48,9 @@ class Results:
             raise NotFound(f"no result of a build is known as {reference!r}", hint="build it again")
         return Made(**document)
 
-    def drop(self, unwanted: Callable[[Made], bool]) -> None:
-        """Forget results."""
+    def keep(self, wanted: Callable[[Made], bool]) -> None:
+        """Forget the others."""
         with self._metadata.transaction():
             for key, document in self._bucket.items():
-                if unwanted(Made(**document)):
+                if not wanted(Made(**document)):
                     self._bucket.delete(key)
