@@ -66,7 +66,7 @@ class Writing:
         numbers = {key: number for number, key in enumerate(self._layers.keys(solved.snapshot))}
         records = []
         for kept in self._chosen(solved, "min"):
-            number = next((numbers[each] for each in self._names(kept.snapshot) if each in numbers), None)
+            number = next((numbers[each] for each in self._layers.names(kept.snapshot) if each in numbers), None)
             for key in kept.keys if number is not None else ():
                 records.append({"digest": f"sha256:{key}", "layers": [{"layer": number}], "identity": kept.identity})
         text = json.dumps(sorted(records, key=lambda each: str(each["digest"])), separators=(",", ":"))
@@ -104,14 +104,12 @@ class Writing:
 
     def _chosen(self, solved: Solved, mode: str) -> Iterator[Kept]:
         """Yield the steps whose results go along: all that are there, or for `min` those whose layers the image has."""
-        own = {each for key in self._layers.keys(solved.snapshot) for each in self._names(key)}
+        own = {each for key in self._layers.keys(solved.snapshot) for each in self._layers.names(key)}
         for each in solved.kept:
             with suppress(NotFound):
-                if each.snapshot and (mode == "max" or own & set(self._names(each.snapshot))):
+                names = self._layers.names(each.snapshot) if each.snapshot else ()
+                if names and (mode == "max" or own.intersection(names)):
                     yield each
-
-    def _names(self, key: str) -> tuple[str, ...]:
-        return self._layers.names(key)
 
     def _keep(
         self,
