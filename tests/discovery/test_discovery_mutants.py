@@ -229,7 +229,7 @@ MUTANTS = (
 @pytest.mark.slow
 @pytest.mark.parametrize(("mutate", "test"), [each[1:] for each in MUTANTS], ids=[each[0] for each in MUTANTS])
 def test_mutant_is_caught(mutate, test, tmp_path, monkeypatch):
-    monkeypatch.setattr("moby.testing.discovery._PATIENCE_S", 2.0)
+    monkeypatch.setattr("moby.testing.discovery._PATIENCE_S", 0.7)
     wrap = mutate(monkeypatch)
     with own_network():
         process = Process(tmp_path, wrap)

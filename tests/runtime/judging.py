@@ -64,7 +64,7 @@ def judge(make, root, test, arguments, folder):
 def fails(make, root, test, arguments, folder, monkeypatch):
     """See that the suite fails a runtime."""
     method_of(test, arguments)
-    monkeypatch.setattr(boxes_module, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(boxes_module, "PATIENCE_S", 0.5)
     with pytest.raises((Failed, Skipped, Exception)) as caught, swept(children(), monkeypatch):
         judge(make, root, test, arguments, folder)
     assert not caught.errisinstance((Skipped, AttributeError, NameError, TypeError)), caught.value

@@ -64,7 +64,7 @@ def slowly(owner: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     original = getattr(owner, name)
 
     def slow(*arguments: Any) -> Any:
-        time.sleep(1)
+        time.sleep(0.4)
         return original(*arguments)
 
     monkeypatch.setattr(owner, name, slow)
@@ -92,6 +92,7 @@ class TestAttacks(RuntimeFixtures):
     def make_runtime(self) -> MakeRuntime:
         return Native
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("owner", "name"), [(program, "take_terminal"), (executable, "_find")], ids=["early", "late"]
     )

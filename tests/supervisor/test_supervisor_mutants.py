@@ -333,8 +333,8 @@ def right(forking, tmp_path):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """What never comes, doesn't come in a second either."""
-    monkeypatch.setattr("moby.testing.supervisor.PATIENCE_S", 1.0)
+    """What never comes, doesn't come in half a second either."""
+    monkeypatch.setattr("moby.testing.supervisor.PATIENCE_S", 0.5)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
