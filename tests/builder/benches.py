@@ -1,7 +1,6 @@
 """Real parts around the effects that aren't RUN, and short ways to say what is to be done."""
 
 import io
-import os
 import stat
 import tarfile
 import time
@@ -12,9 +11,9 @@ from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.operations import Copy, CopySource, EmptySource, ImageSource, LocalSource, Node
 from moby_builder.dockerfile.solver.effects import Cancel, Tree
 from moby_content.local.store import Store as Content
+from moby_image_registry.folder.layouts import Layouts
 from moby_images.store.parts import Parts
 from moby_images.store.service import Store
-from moby_image_registry.folder.layouts import Layouts
 from moby_metadata.sqlite.store import Store as Metadata
 from moby_snapshotter.copy.snapshots import Copy as CopySnapshotter
 from moby_snapshotter.overlay.snapshots import Overlay
@@ -98,7 +97,7 @@ class Bench:
     def __exit__(self, *_):
         active = [each.key for each in self.snapshotter.list() if each.key.startswith("builder/active/")]
         places = self.place.run / "mounts"
-        left = os.listdir(places) if places.exists() else []
+        left = list(places.iterdir()) if places.exists() else []
         self.stack.close()
         assert (active, left) == ([], [])
 
@@ -126,7 +125,7 @@ class Bench:
     def seen(self, tree):
         """Return what is in a tree by path: type letter and mode, owner, and text, link or nothing."""
         with self.workspace.reading(tree) as root:
-            return dict(_seen(str(root), ""))
+            return dict(_seen(root, ""))
 
     def layer(self, tree):
         """Return the entries of the layer that a snapshot is, by name."""
@@ -140,17 +139,15 @@ def _no_result(reference):
 
 
 def _seen(root, path):
-    for name in sorted(os.listdir(os.path.join(root, path))):
-        inner = f"{path}/{name}" if path else name
-        full = os.path.join(root, inner)
-        found = os.lstat(full)
+    for each in sorted((root / path).iterdir()):
+        inner = f"{path}/{each.name}" if path else each.name
+        found = each.lstat()
         kind = {stat.S_IFDIR: "d", stat.S_IFREG: "-", stat.S_IFLNK: "l"}.get(stat.S_IFMT(found.st_mode), "o")
         text = ""
         if kind == "-":
-            with open(full, "rb") as file:
-                text = file.read().decode(errors="replace")
+            text = each.read_bytes().decode(errors="replace")
         elif kind == "l":
-            text = os.readlink(full)
+            text = str(each.readlink())
         mode = "" if kind == "l" else f"{stat.S_IMODE(found.st_mode):o}"
         yield inner, (kind + mode, f"{found.st_uid}:{found.st_gid}", text)
         if kind == "d":

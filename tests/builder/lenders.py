@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+from pathlib import Path
 
 from attrs import define, field
 
@@ -16,23 +17,23 @@ def entries_of(folder, selection=None):
     """Yield a folder's entries in the order of a client's walk; owners are root's, as clients send them."""
     del selection
     known = {}
-    yield from _walk(str(folder), "", known)
+    yield from _walk(Path(folder), "", known)
 
 
 def _walk(root, path, known):
-    for name in sorted(os.listdir(os.path.join(root, path)), key=os.fsencode):
-        inner = f"{path}/{name}" if path else name
+    for each in sorted((root / path).iterdir(), key=os.fsencode):
+        inner = f"{path}/{each.name}" if path else each.name
         yield _entry(root, inner, known)
-        if stat.S_ISDIR(os.lstat(os.path.join(root, inner)).st_mode):
+        if stat.S_ISDIR(each.lstat().st_mode):
             yield from _walk(root, inner, known)
 
 
 def _entry(root, path, known):
-    full = os.path.join(root, path)
-    found = os.lstat(full)
+    full = root / path
+    found = full.lstat()
     link, size = "", 0
     if stat.S_ISLNK(found.st_mode):
-        link = os.readlink(full)
+        link = str(full.readlink())
     elif stat.S_ISREG(found.st_mode):
         size = found.st_size
         first = known.setdefault(found.st_ino, path)
@@ -59,7 +60,7 @@ class Lender:
         wanted = [each.path for each in entries_of(self.folders[name], selection) if receiver.entry(each)]
         for path in wanted:
             self.sent.append(path)
-            with open(os.path.join(self.folders[name], path), "rb") as file:
+            with (Path(self.folders[name]) / path).open("rb") as file:
                 while chunk := file.read(CHUNK):
                     receiver.content(path, chunk)
             receiver.content(path, b"")

@@ -14,7 +14,7 @@ from moby.contracts.builder import BuildFailed
 from moby.errors import Invalid
 from moby.oci import compression, layer
 from moby.oci.digest import CHUNK_BYTES
-from moby.oci.unpack import Limits, Unpacking
+from moby.oci.unpack import Limits, Meta, Unpacking
 from moby_builder.dockerfile.effects.beneath import opened
 from moby_builder.dockerfile.effects.matches import Match
 from moby_builder.dockerfile.solver.effects import Cancel
@@ -27,6 +27,11 @@ _READ = os.O_RDONLY | os.O_NONBLOCK
 @define
 class _Archive(Unpacking):
     """An archive, in which no name has a meaning of its own."""
+
+    def keep_root(self) -> None:
+        """Leave the root as it is, but for its times."""
+        found = os.fstat(self.root_fd)
+        self._metas[()] = Meta(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
 
     def _whiteout(self, parts: list[str], name: str) -> None:
         """Leave out what in a layer says that something is hidden: no layer can hold such a name."""

@@ -63,7 +63,7 @@ class Copying:
         with failures("failed to copy files"):
             is_folder = stat.S_ISDIR(match.found.st_mode)
             ensured = target if target.endswith("/") else str(PurePosixPath(target).parent)
-            make_folders(self.target_fd, ensured, self.how.made)
+            self._make_folders(ensured)
             where = canonical(self.target_fd, target)
             there = look(self.target_fd, where)
             if not is_folder and there is not None and stat.S_ISDIR(there.st_mode):
@@ -71,7 +71,7 @@ class Copying:
             elif is_folder:
                 if there is not None and not stat.S_ISDIR(there.st_mode):
                     raise BuildFailed(f"cannot copy to non-directory: {where}")
-                make_folders(self.target_fd, where, self.how.made)
+                self._make_folders(where)
             if is_folder:
                 self._folder_at(match.path, where)
             else:
@@ -80,7 +80,7 @@ class Copying:
     def unpack(self, match: Match, target: str) -> None:
         """Unpack an archive into a folder, which is made where it isn't there; owners are the archive's."""
         with failures("failed to unpack"):
-            make_folders(self.target_fd, target, self.how.made)
+            self._make_folders(target)
             into = opened(self.target_fd, canonical(self.target_fd, target))
             try:
                 with open_file(self.source_fd, match) as file:
@@ -91,7 +91,7 @@ class Copying:
     def copy_with_parents(self, match: Match, target: str) -> None:
         """Copy a file or folder with those above it, each with what it has in the source."""
         with failures("failed to copy files"):
-            make_folders(self.target_fd, target, self.how.made)
+            self._make_folders(target)
             source = opened(self.source_fd, match.pivot)
             into = opened(self.target_fd, canonical(self.target_fd, target))
             path = canonical(self.target_fd, target).rstrip("/")
@@ -109,12 +109,17 @@ class Copying:
 
     # Where a copy begins
 
+    def _make_folders(self, path: str) -> None:
+        with failures("mkdir"):
+            make_folders(self.target_fd, path, self.how.made)
+
     def _folder_at(self, path: str, where: str) -> None:
         source = opened(self.source_fd, path)
         try:
             into = opened(self.target_fd, where)
             try:
                 self._inside(source, into, "", where.rstrip("/"))
+                os.utime(into, ns=self._times(os.fstat(source)))
             finally:
                 os.close(into)
         finally:
@@ -124,7 +129,7 @@ class Copying:
         above, name = PurePosixPath(match.path).parent, PurePosixPath(match.path).name
         source = opened(self.source_fd, str(above))
         try:
-            make_folders(self.target_fd, str(PurePosixPath(where).parent), self.how.made)
+            self._make_folders(str(PurePosixPath(where).parent))
             into = opened(self.target_fd, str(PurePosixPath(where).parent))
             try:
                 self._leaf(source, into, name, where)

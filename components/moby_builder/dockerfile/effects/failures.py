@@ -20,6 +20,8 @@ def failures(doing: str) -> Iterator[None]:
     except OSError as error:
         at = error.filename if isinstance(error.filename, str) else ""
         text = f"{doing}{' ' + at if at else ''}: {(error.strerror or str(error)).lower()}"
+        if error.errno == errno.ELOOP:
+            raise BuildFailed("too many links") from error
         if error.errno in _HOST:
             raise HostUnfit(text, hint="make room on the disk of the engine's root") from error
         raise BuildFailed(text) from error

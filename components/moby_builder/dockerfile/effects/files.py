@@ -17,7 +17,7 @@ from moby_builder.dockerfile.effects.failures import failures
 from moby_builder.dockerfile.effects.owners import owner_in
 from moby_builder.dockerfile.effects.selection import chosen, excludes_of
 from moby_builder.dockerfile.effects.workspace import Workspace
-from moby_builder.dockerfile.operations import Copy, CopySource, MakeFolder, Node, Owner, Stack, Write
+from moby_builder.dockerfile.operations import Copy, CopySource, MakeFolder, Node, Stack, Write
 from moby_builder.dockerfile.solver.effects import Tree, Watch
 
 __all__ = ["Files"]
@@ -39,7 +39,7 @@ class Files:
         with self.workspace.writing(inputs[0].snapshot) as draft:
             with ExitStack() as stack:
                 target = stack.enter_context(opened(draft.path))
-                how = _how(draft.path, copy.owner, copy.mode, _time_ns(node, copy.time_ns))
+                how = _how(draft.path, copy, _time_ns(node, copy.time_ns), watch)
                 roots = {
                     number: stack.enter_context(opened(stack.enter_context(self.workspace.reading(inputs[number]))))
                     for number in {each.input for each in copy.sources}
@@ -60,7 +60,7 @@ class Files:
                 (memory / file.name).write_bytes(file.data)
                 (memory / file.name).chmod(_FILE_MODE)
             with opened(memory) as source, opened(draft.path) as target:
-                how = _how(draft.path, copy.owner, copy.mode, copy.time_ns)
+                how = _how(draft.path, copy, copy.time_ns, watch)
                 for each in sources:
                     _copy(copy, each, Copying(source, target, how, cancel=watch.cancel))
             draft.keep()
@@ -71,7 +71,7 @@ class Files:
         folder = node.operation
         assert isinstance(folder, MakeFolder)
         with self.workspace.writing(inputs[0].snapshot) as draft:
-            owner = owner_in(draft.path, folder.owner) or (0, 0)
+            owner = owner_in(draft.path, folder.owner, watch) or (0, 0)
             with opened(draft.path) as root, failures("mkdir"):
                 make_folders(root, folder.path, Made(folder.mode, owner, _time_ns(node, None)))
             draft.keep()
@@ -110,8 +110,8 @@ def _copy(copy: Copy, source: CopySource, copying: Copying) -> None:
             copying.copy(match, copy.target)
 
 
-def _how(root: Path, owner: Owner | None, mode: str, time_ns: int | None) -> How:
-    return How(owner_in(root, owner), modes.parse(mode) if mode else None, time_ns)
+def _how(root: Path, copy: Copy, time_ns: int | None, watch: Watch) -> How:
+    return How(owner_in(root, copy.owner, watch), modes.parse(copy.mode) if copy.mode else None, time_ns)
 
 
 def _time_ns(node: Node, time_ns: int | None) -> int | None:

@@ -1,5 +1,6 @@
 """What a COPY's source means in a root: paths of what is there, wildcards as Go's `path/filepath.Match` has them."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 
@@ -28,7 +29,10 @@ class Match:
 
 
 def matches(root_fd: int, path: str) -> Iterator[Match]:
-    """Yield what a path means, in order of names; a link at its end is followed. Nothing where nothing is there."""
+    """Yield what a path means, in order of names; a link at its end is followed. Nothing where nothing is there.
+
+    FileNotFoundError with its path for a link that fits and leads nowhere.
+    """
     fixed, wild = _split(path)
     if not wild:
         found = _one(root_fd, fixed)
@@ -37,8 +41,9 @@ def matches(root_fd: int, path: str) -> Iterator[Match]:
         return
     for each in _walk(root_fd, canonical(root_fd, fixed), wild):
         found = _one(root_fd, each)
-        if found is not None:
-            yield found
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), each)
+        yield found
 
 
 def matches_with_parents(root_fd: int, path: str) -> Iterator[Match]:

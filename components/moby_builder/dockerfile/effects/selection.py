@@ -1,9 +1,11 @@
 """What a COPY takes of its inputs, and the digest of that."""
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterator
-from posixpath import dirname
+from contextlib import suppress
+from posixpath import dirname, join, normpath
 
 from moby.contracts.builder import BuildFailed
 from moby.contracts.types import Digest
@@ -28,18 +30,27 @@ def chosen(root_fd: int, copy: Copy, source: CopySource, excludes: Excludes | No
     """Yield what a source means, in order; BuildFailed, in BuildKit's words, where that is nothing and must not be."""
     wild = has_wildcards(source.path)
     count = 0
-    for each in (matches_with_parents if copy.parents else matches)(root_fd, source.path):
+    found = (matches_with_parents if copy.parents else matches)(root_fd, source.path)
+    while True:
+        try:
+            each = next(found, None)
+        except FileNotFoundError as error:
+            raise missing(root_fd, str(error.filename)) from error
+        if each is None:
+            break
         count += 1
         inside = f"{each.above}/{each.name}".lstrip("/")
         if excludes is None or not (wild or copy.parents) or not excludes.matches(inside):
             yield each
     if not count and (copy.require or not wild):
-        raise missing(source.path)
+        raise missing(root_fd, source.path)
 
 
-def missing(path: str) -> BuildFailed:
-    """Return what BuildKit says of a source that isn't there."""
-    return BuildFailed(f'failed to calculate checksum of ref: "{path}": not found')
+def missing(root_fd: int, path: str) -> BuildFailed:
+    """Return what BuildKit says of a source that isn't there, or is a link to what isn't."""
+    with suppress(OSError):
+        path = normpath(join(dirname(path), os.readlink(path.lstrip("/"), dir_fd=root_fd)))
+    return BuildFailed(f'failed to compute cache key: failed to calculate checksum of ref: "{path}": not found')
 
 
 def digest_of_copy(root_fd: int, copy: Copy, number: int, listing: Listing) -> Digest:
@@ -66,7 +77,7 @@ def digest_of_path(root_fd: int, path: str, listing: Listing) -> Digest:
     where = canonical(root_fd, path)
     found = look(root_fd, where)
     if found is None:
-        raise missing(path)
+        raise missing(root_fd, path)
     total = hashlib.sha256()
     _take(total, listing.line(where))
     if stat.S_ISDIR(found.st_mode):
