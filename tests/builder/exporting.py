@@ -101,10 +101,10 @@ class Yard:
 
     def __init__(self, base: Path, metadata):
         self.parts = parts(base, metadata)
-        self.images = store_of(self.parts)
-        self.snapshotter, self.content = self.parts.snapshotter, self.parts.content
         around = Surroundings(Roots.under(base / "engine", "tests"))
         self.registry = Distribution(Settings(), around.clock, around.log("image-registry"))
+        self.images = store_of(self.parts, self.registry)
+        self.snapshotter, self.content = self.parts.snapshotter, self.parts.content
         self.workspace = Workspace(self.snapshotter, base / "mounts")
         self.exporting = Exporting(
             self.images, self.content, self.snapshotter, self.registry, self.parts.metadata, self.workspace
@@ -112,10 +112,6 @@ class Yard:
         self.reading = Reading(self.images, self.content, self.registry)
         self.client = Client()
         self.told = []
-
-    def reopened(self, registry=None):
-        """Return the store of images again, with another way to image registries."""
-        return store_of(self.parts, registry or self.registry)
 
     @contextmanager
     def begin(self, name):

@@ -26,7 +26,8 @@ from moby_builder.dockerfile.operations import (
     RunMount,
     StreamSource,
 )
-from peers.binaries import ROOT, environment, find
+from peers.binaries import environment, need
+from peers.binaries import file as file_of
 
 from moby.contracts.builder import Export, ExportType, Range, Request
 from moby.errors import Invalid, Unsupported
@@ -51,13 +52,14 @@ Package: gone
 Status: deinstall ok config-files
 Version: 1
 """
+_METADATA = b"Metadata-Version: 2.1\nName: Attrs_X\nVersion: 23.1\nLicense: MIT\n\nName: no\n"
 FILES = {
     "etc/os-release": b'NAME="Debian"\nID=debian\n',
     "var/lib/dpkg/status": STATUS.encode(),
     "var/lib/dpkg/status.d/tzdata": b"Package: tzdata\nVersion: 2024a\n",
     "lib/apk/db/installed": b"P:musl\nV:1.2.4-r2\nA:x86_64\nL:MIT\n\nP:busybox\nV:1.36\n",
     "var/lib/rpmmanifest/container-manifest-2": b"bash\t5.1-6\t1\t2\tvendor\t(none)\t3\tx86_64\t0\tsrc\nshort\tline\n",
-    "usr/lib/python3/attrs-23.dist-info/METADATA": b"Metadata-Version: 2.1\nName: Attrs_X\nVersion: 23.1\nLicense: MIT\n\nName: no\n",
+    "usr/lib/python3/attrs-23.dist-info/METADATA": _METADATA,
     "usr/lib/python3/old.egg-info/PKG-INFO": b"Name: old\nVersion: 1\n",
     "app/node_modules/left/package.json": b'{"name": "left", "version": "1.0.0", "license": "ISC"}',
     "app/node_modules/@a/b/package.json": b'{"name": "@a/b", "version": "2.0.0", "license": {"type": "MIT"}}',
@@ -277,9 +279,10 @@ def test_what_is_refused(yard, wanted, error, text):
 
 def test_buildx_shows_them(yard, service, tmp_path):
     """Of an image in a registry, by `imagetools inspect`."""
-    docker = find("docker")
-    if docker is None or not _buildx(tmp_path):
-        pytest.skip("buildx is not there; `tools/peers docker buildx` unpacks it")
+    docker = need("docker", "buildx")
+    (tmp_path / "cli-plugins").mkdir()
+    plugin = file_of("usr/libexec/docker/cli-plugins/docker-buildx", "buildx")
+    (tmp_path / "cli-plugins/docker-buildx").symlink_to(plugin)
     name = f"{service}/attested:1"
     wanted = Export(IMAGE, names=(name,), push=True, attributes={"store": "false"})
     yard.export(built(yard, provenance={"mode": "max"}, sbom={}), wanted)
@@ -294,12 +297,3 @@ def test_buildx_shows_them(yard, service, tmp_path):
 
     assert shown("Provenance")["SLSA"]["materials"][0]["digest"] == {"sha256": HEX}
     assert shown("SBOM")["SPDX"]["spdxVersion"] == "SPDX-2.3"
-
-
-def _buildx(folder):
-    plugin = next(iter(ROOT.glob("usr/*/docker/cli-plugins/docker-buildx")), None)
-    if plugin is None:
-        return False
-    (folder / "cli-plugins").mkdir()
-    (folder / "cli-plugins/docker-buildx").symlink_to(plugin)
-    return True

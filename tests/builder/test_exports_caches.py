@@ -165,7 +165,7 @@ def test_the_same_cache_twice(yard):
 def test_caches_that_cannot_be_read_are_told(yard, service):
     """And left out."""
     add(yard.images, f"{service}/plain:1")
-    for _ in yard.reopened().push(reference_of(f"{service}/plain:1")):
+    for _ in yard.images.push(reference_of(f"{service}/plain:1")):
         pass
     yard.client.stores["local:/x"] = Blobs({sha256(b"{}"): b"[]"})
     assert read(

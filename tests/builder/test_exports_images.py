@@ -328,8 +328,20 @@ def test_a_push(yard, service, tmp_path, stored):
     skopeo(tmp_path, "copy", "--all", "--src-tls-verify=false", f"docker://{name}", f"oci:{tmp_path}/copied")
     assert any(name in map(str, each.references) for each in yard.images.list()) is stored
     with opened_yard(tmp_path / "again") as again:
-        [image] = [each.image for each in again.reopened().pull(parse(name)) if each.image]
+        [image] = [each.image for each in again.images.pull(parse(name)) if each.image]
         assert image.id == done.image
+
+
+def test_a_push_of_the_engines_own_image(yard, service):
+    """Gives it the digest that it has there."""
+    name = f"{service}/own:1"
+    [done] = yard.export(solution(built(yard)), Export(IMAGE, names=(name,), push=True))
+    manifest = yard.registry.manifest(parse(name))
+    assert (done.digest, done.size_bytes, done.media_type) == (
+        manifest.digest, len(manifest.data), manifest.media_type,
+    )  # fmt: skip
+    assert [each.digest for each in yard.images.get(name).digests] == [manifest.digest]
+    assert any(text.startswith("pushing manifest for") for _, text in yard.told)
 
 
 def test_a_push_by_digest(yard, service):

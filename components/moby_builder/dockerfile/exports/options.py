@@ -82,6 +82,11 @@ class Options:
     """Whether each platform gets a folder; None is so where there are several."""
     attestation_prefix: str = ""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether an image goes to image registries as the engine itself would send it."""
+        return self == Options(epoch_s=self.epoch_s, rewrite=self.rewrite)
+
     def annotated(self, place: Place, platform: Platform | None = None) -> dict[str, str]:
         """Return the annotations that go to a place."""
         return {each.key: each.value for each in self.annotations if each.fits(place, platform)}

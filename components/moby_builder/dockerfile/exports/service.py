@@ -7,11 +7,12 @@ from functools import partial
 from moby.contracts.builder import CacheExport, CacheWritten, Export, Exported, ExportType, Session
 from moby.contracts.content import Content, Lease
 from moby.contracts.image_registry import ImageRegistry
-from moby.contracts.images import Images
+from moby.contracts.images import Image, Images
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshotter
 from moby.contracts.types import ImageReference
 from moby.errors import Invalid, Unsupported
+from moby.oci import image as formats
 from moby.oci import reference as references
 from moby.oci.digest import CHUNK_BYTES
 from moby.values import evolve
@@ -139,6 +140,8 @@ class Exporting:
         if options.store:
             images = self._making.adopt(outgoing, names, options, watch)
             done = Exported(images[0].id, images[0].digest, names=shown)
+            if export.push and not (len(images) > 1 or self._attesting.wanted(solution)) and options.is_plain:
+                return self._pushed(images[0], names, session, watch)
         if export.push:
             with self._content.lease() as lease:
                 packed = self._pack(solution, outgoing, options, lease, watch)
@@ -147,6 +150,21 @@ class Exporting:
                     sending = Sending(self._registry, name, who, self._layers.open, watch)
                     sending.send(packed, by_digest=options.by_digest)
                 done = _exported(packed, shown)
+        return done
+
+    def _pushed(self, image: Image, names: Sequence[ImageReference], session: Session, watch: Watch) -> Exported:
+        """Have the engine send its own image, which then knows the digest that it has there."""
+        done = Exported(image.id, image.digest, names=tuple(str(each) for each in names))
+        for name in names:
+            for progress in self._images.push(name, session.credentials(name.domain)):
+                watch.cancel.check()
+                if progress.id:
+                    watch.progress(f"pushing {progress.id}", progress.current, progress.total)
+                if progress.sent is not None:
+                    said = f"pushing manifest for {references.familiar(name)}@{progress.sent.digest}"
+                    watch.progress(said, done=True)
+                    sent = progress.sent
+                    done = evolve(done, digest=sent.digest, media_type=formats.MANIFEST, size_bytes=sent.size_bytes)
         return done
 
     def _pack(
