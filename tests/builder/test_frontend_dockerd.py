@@ -12,6 +12,7 @@ from peers.binaries import file, need
 from peers.engines import opened
 from peers.images import NAME, archive
 from peers.sandbox import TEMPORARY
+from test_frontend_answers import FILE, ask
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +100,21 @@ def test_dockerd_agrees(dockerd, case):
     ours = {each.name for each in nodes if not isinstance(each.operation, Stack)}
     assert _steps(ours) == _steps(names)
     assert ("[internal] load build context" in ours) == ("[internal] load build context" in names)
+
+
+@pytest.mark.parametrize("target", ["", "build", "out"])
+@pytest.mark.parametrize("request_", ["outline", "targets"])
+def test_dockerd_answers_the_same(dockerd, request_, target):
+    there = dockerd.sandbox.seen(TEMPORARY) / "asked"
+    there.mkdir(exist_ok=True)
+    (there / "Dockerfile").write_text(FILE)
+    ours = ask(request_, target=target).answers
+    for form, name in (("", "result.txt"), (",format=json", "result.json")):
+        done = dockerd(
+            "buildx", "build", f"--print={request_}{form}", f"--target={target}", "--build-arg=X=given",
+            TEMPORARY / "asked", env={"BUILDX_EXPERIMENTAL": "1"},
+        )  # fmt: skip
+        assert done.stdout.rstrip() == ours[name].decode().rstrip()
 
 
 def test_enough_is_compared():

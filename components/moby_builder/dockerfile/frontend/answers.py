@@ -80,7 +80,7 @@ def _describe() -> dict[str, bytes]:
             "version": "1.0.0",
             "type": "rpc",
             "description": description,
-            "opts": [{"name": "target", "description": "Target build stage"}] if name == "frontend.outline" else [],
+            "opts": [{"name": "target", "description": "Target build stage"}] if name == "frontend.outline" else None,
             "inputs": None,
             "metadata": [*_NAMED, *([_STATUS] if name == "frontend.lint" else [])],
             "refs": None,

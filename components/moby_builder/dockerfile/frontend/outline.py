@@ -25,7 +25,7 @@ class _Found:
 
 def outline(file: Dockerfile, target: Site, translation: Translation) -> dict[str, bytes]:
     """Return what a target may be given, in the order of the file."""
-    sites = translation.needed
+    sites = _downwards(target)
     arguments = _arguments(file, sites, translation.arguments)
     secrets, agents = _lent(each.secrets for each in sites), _lent(each.agents for each in sites)
     document = {
@@ -44,6 +44,19 @@ def outline(file: Dockerfile, target: Site, translation: Translation) -> dict[st
         "sources": [encoded(file.source)],
     }
     return rendered(filled(document), _text(target, arguments, secrets, agents))
+
+
+def _downwards(target: Site) -> list[Site]:
+    """Return a target and all that it needs, what it begins with before what it takes files of."""
+    found: list[Site] = []
+    stack = [target]
+    while stack:
+        site = stack.pop()
+        if site not in found:
+            found.append(site)
+            taken = [other for task in site.tasks for other in task.sites.values()]
+            stack += [*reversed(taken), *([site.base] if site.base is not None else [])]
+    return found
 
 
 def _arguments(file: Dockerfile, sites: list[Site], values: Mapping[str, str]) -> list[_Found]:
