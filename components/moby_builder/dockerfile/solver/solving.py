@@ -149,6 +149,7 @@ class Solving:
     def _prepare(self, *nodes: Node) -> None:
         for each in ancestors(*nodes):
             self._orders.setdefault(each.digest, len(self._orders))
+            self._telling.planned(each)
 
     def _identity(self, node: Node) -> Task[str]:
         return self._once(self._identities, node, self._identity_of)
@@ -218,7 +219,7 @@ class Solving:
         if isinstance(node.operation, EmptySource):
             return keys.EMPTY
         watch = self._telling.watch(node, self._cancel)
-        if not isinstance(node.operation, ImageSource | LayoutSource):
+        if not isinstance(node.operation, ImageSource | LayoutSource) and not self._telling.is_completed(node):
             self._telling.started(node)
         found = self._stood_for[node.digest] = self._doing(node, lambda: self._effects.identify(node, watch))
         return keys.source_key(found)
@@ -229,7 +230,7 @@ class Solving:
             return Outcome(Tree(), identity)
         watch = self._telling.watch(node, self._cancel)
         is_image = isinstance(node.operation, ImageSource | LayoutSource)
-        if is_image:
+        if is_image and not self._telling.is_completed(node):
             self._telling.started(node)
         tree = self._doing(node, lambda: self._effects.perform(node, (), watch))
         self._telling.completed(node, cached=is_image and not watch.heard)

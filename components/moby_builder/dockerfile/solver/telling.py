@@ -50,10 +50,12 @@ class Telling:
 
     def started(self, node: Node, *, missed: str = "") -> None:
         """Tell that a vertex is being worked on, and why."""
-        self._change(node, lambda known, now: evolve(known, started_ns=now, completed_ns=0, missed=missed))
+        self._change(node, lambda known, now: evolve(known, started_ns=now, completed_ns=0, missed=missed, error=""))
 
     def completed(self, node: Node, *, cached: bool = False, result: str = "") -> None:
-        """Tell that a vertex is done."""
+        """Tell that a vertex is done, once."""
+        if self.is_completed(node):
+            return
         self._change(
             node,
             lambda known, now: evolve(
