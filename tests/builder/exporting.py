@@ -11,6 +11,7 @@ from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.exports.caches.reading import Reading
 from moby_builder.dockerfile.exports.service import Exporting
 from moby_builder.dockerfile.exports.solution import Kept, Origin, Solution, Solved
+from moby_builder.dockerfile.exports.times import Times
 from moby_builder.dockerfile.solver.effects import Cancel
 from moby_image_registry.distribution.registry import Distribution
 from moby_image_registry.distribution.settings import Settings
@@ -109,7 +110,7 @@ class Yard:
         self.exporting = Exporting(
             self.images, self.content, self.snapshotter, self.registry, self.parts.metadata, self.workspace
         )
-        self.reading = Reading(self.images, self.content, self.registry)
+        self.reading = Reading(self.images, self.content, self.registry, Times(self.snapshotter, self.parts.metadata))
         self.client = Client()
         self.told = []
 

@@ -131,7 +131,7 @@ def statements(data):
 
 def test_attestations_of_an_image(yard):
     """Are beside its manifest in an index, which names it."""
-    wanted = built(yard, provenance={"mode": "min"}, sbom={})
+    wanted = built(yard, provenance={"mode": "min", "type": "provenance"}, sbom={"type": "sbom"})
     [done] = yard.export(wanted, Export(OCI, 1, ("app:1", "me/app:2")))
     index, made = statements(yard.client.streams[1].taken)
     image, attested = index["manifests"]

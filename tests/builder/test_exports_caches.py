@@ -62,6 +62,11 @@ def read(yard, *sources):
     return yard.reading.open(sources, yard.client, yard.begin)
 
 
+def exported(yard, snapshot):
+    """Return the id of an image of a snapshot."""
+    return yard.export(solution(solved(snapshot, "base", "RUN 1", "RUN 2")), Export(ExportType.IMAGE))[0].image
+
+
 def files(yard, snapshot):
     image = yard.images.adopt(snapshot, config())
     with yard.images.rootfs(image) as root:
@@ -126,6 +131,8 @@ def test_a_folder_of_the_clients(yard, other, compression):
         {"zstd": "tar+zstd"}.get(compression, "tar")
     }
     assert fetched(other, cache, "aside") == {"a": "1", "d": "4"}
+    assert fetched(other, cache, "two") == {"a": "1", "b": "2", "c": "3"}
+    assert exported(other, "builder/two") == exported(yard, "builder/2")  # to the nanosecond
 
 
 def test_inside_an_image(yard, other, service):
@@ -141,6 +148,7 @@ def test_inside_an_image(yard, other, service):
     assert [each for each in ("from", "one", "two", "aside") if cache.find(key(each))] == ["from", "one", "two"]
     assert fetched(other, cache, "two") == {"a": "1", "b": "2", "c": "3"}
     assert pushed.image == yard.images.get(name).id
+    assert exported(other, "builder/two") == exported(yard, "builder/2")
 
 
 def test_inside_an_image_of_several_platforms(yard, other, service):

@@ -141,6 +141,7 @@ def test_history_that_does_not_fit(yard):
         yard.export(solution(solved(top, *steps)), Export(IMAGE, names=("app",)))
         history = yard.images.get("app").raw_config["history"]
         assert [bool(each.get("empty_layer")) for each in history] == shown
+        assert [each["created_by"] for each in history] == (["unknown", "one"] if len(steps) == 1 else steps)
 
 
 def test_an_empty_image(yard):

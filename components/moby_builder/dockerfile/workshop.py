@@ -12,6 +12,7 @@ from moby_builder.dockerfile.effects.running import Running
 from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.exports.caches.reading import Reading
 from moby_builder.dockerfile.exports.service import Exporting
+from moby_builder.dockerfile.exports.times import Times
 from moby_builder.dockerfile.keeping import KeptContexts, KeptMounts
 from moby_builder.dockerfile.parts import Parts, Policy
 from moby_builder.dockerfile.policy import rules
@@ -47,10 +48,12 @@ class Workshop:
             parts.images, parts.snapshotter, parts.metadata, workspace, running, parts.place, parts.clock
         )
         exporting = Exporting(parts.images, parts.content, parts.snapshotter, parts.registry, parts.metadata, workspace)
+        times = Times(parts.snapshotter, parts.metadata)
+        reading = Reading(parts.images, parts.content, parts.registry, times)
         records, leases = Records(parts.metadata), Leases(parts.place.run)
         tools = Tools(
             records, Results(parts.metadata), parts.snapshotter, exporting,
-            Reading(parts.images, parts.content, parts.registry), Shared.new(policy.parallel), parts.clock,
+            reading, Shared.new(policy.parallel), parts.clock,
         )  # fmt: skip
         kept = (KeptMounts(mounts), KeptContexts(effects.folders))
         stores = Stores(

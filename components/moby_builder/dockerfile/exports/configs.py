@@ -7,7 +7,7 @@ from typing import Any
 
 from moby.contracts.types import Digest
 
-__all__ = ["dumped", "filled", "rfc3339"]
+__all__ = ["dumped", "filled", "nanoseconds", "rfc3339"]
 
 
 def filled(config: Mapping[str, Any], made_ns: Sequence[int], epoch_s: int | None) -> dict[str, Any]:
@@ -37,8 +37,21 @@ def rfc3339(time_ns: int) -> str:
     return f"{text}.{rest:09}".rstrip("0").rstrip(".") + "Z"
 
 
+def nanoseconds(value: Any) -> int:
+    """Return a time that is written so in nanoseconds; 0 for anything else."""
+    whole, _, rest = str(value).removesuffix("Z").partition(".")
+    try:
+        seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())
+        return max(0, seconds) * 1_000_000_000 + int(rest[:9].ljust(9, "0"))
+    except (ValueError, OverflowError):
+        return 0
+
+
 def _matched(history: Sequence[Mapping[str, Any]], layers: int) -> list[dict[str, Any]]:
-    """Return as many steps with a layer as there are layers: more are said to have none, missing ones are added."""
+    """Return as many steps with a layer as there are layers: more are said to have none.
+
+    Those that are missing are the lowest, of an image that tells nothing of them.
+    """
     found: list[dict[str, Any]] = []
     left = layers
     for each in history:
@@ -49,7 +62,7 @@ def _matched(history: Sequence[Mapping[str, Any]], layers: int) -> list[dict[str
             else:
                 step["empty_layer"] = True
         found.append(step)
-    return found + [{"created_by": "unknown"} for _ in range(left)]
+    return [{"created_by": "unknown"} for _ in range(left)] + found
 
 
 def _stamped(history: list[dict[str, Any]], made_ns: Sequence[int]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from moby.oci.digest import CHUNK_BYTES, Verified
 from moby.values import evolve
 from moby_builder.dockerfile.exports.compressing import compressed, method_of
 from moby_builder.dockerfile.exports.options import Compression, Options
+from moby_builder.dockerfile.exports.times import Times
 from moby_builder.dockerfile.solver.effects import Cancel
 
 __all__ = ["LayerBlob", "Layers", "chunks", "written"]
@@ -49,10 +50,11 @@ class LayerBlob:
 class Layers:
     """Makes blobs of snapshots."""
 
-    def __init__(self, images: Images, content: Content, snapshotter: Snapshotter, made: Bucket) -> None:
+    def __init__(self, images: Images, content: Content, snapshotter: Snapshotter, times: Times, made: Bucket) -> None:
         self._images = images
         self._content = content
         self._snapshotter = snapshotter
+        self._times = times
         self._made = made
         """By diff id and way, which blob a layer came to."""
 
@@ -71,11 +73,7 @@ class Layers:
 
     def keys(self, snapshot: str) -> list[str]:
         """Return the keys of a snapshot and of those below, the lowest first."""
-        keys = []
-        while snapshot:
-            keys.append(snapshot)
-            snapshot = self._snapshotter.stat(snapshot).parent
-        return keys[::-1]
+        return [key for key, _ in self._times.chain(snapshot)]
 
     def names(self, key: str) -> tuple[str, ...]:
         """Return all keys of a snapshot."""
@@ -83,7 +81,7 @@ class Layers:
 
     def created_ns(self, snapshot: str) -> list[int]:
         """Return when each layer of a snapshot was made, the lowest first."""
-        return [self._snapshotter.stat(each).created_ns for each in self.keys(snapshot)]
+        return [made_ns for _, made_ns in self._times.chain(snapshot)]
 
     def open(self, blob: LayerBlob | StoredLayer) -> BinaryIO:
         """Open a layer's blob, which is proven at its end."""

@@ -28,6 +28,7 @@ from moby_builder.dockerfile.exports.options import Options, Place, options_of
 from moby_builder.dockerfile.exports.packed import Packed
 from moby_builder.dockerfile.exports.sending import Sending
 from moby_builder.dockerfile.exports.solution import Begin, Solution
+from moby_builder.dockerfile.exports.times import Times
 from moby_builder.dockerfile.solver.effects import Tree, Watch
 
 __all__ = ["Exporting"]
@@ -55,7 +56,8 @@ class Exporting:
         self._content = content
         self._registry = registry
         self._workspace = workspace
-        self._layers = Layers(images, content, snapshotter, metadata.bucket("builder/blobs"))
+        times = Times(snapshotter, metadata)
+        self._layers = Layers(images, content, snapshotter, times, metadata.bucket("builder/blobs"))
         self._making = Making(images, content, self._layers)
         self._attesting = Attesting(workspace)
         self._writing = Writing(self._layers, content, registry)

@@ -32,7 +32,7 @@ __all__ = ["PREDICATE", "check", "predicate"]
 PREDICATE = "https://slsa.dev/provenance/v0.2"
 _BUILD_TYPE = "https://mobyproject.org/buildkit@v1"
 _METADATA = f"{_BUILD_TYPE}#metadata"
-_KNOWN = frozenset({"mode", "inline-only", "builder-id", "reproducible", "filename", "disabled"})
+_KNOWN = frozenset({"mode", "inline-only", "builder-id", "reproducible", "filename", "disabled", "type"})
 _PRIVATE = ("build-arg:", "label:")
 """Before names of parameters that only the mode `max` tells."""
 

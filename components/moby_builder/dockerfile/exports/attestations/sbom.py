@@ -14,7 +14,7 @@ from moby_builder.dockerfile.exports.configs import rfc3339
 __all__ = ["PREDICATE", "bill", "check"]
 
 PREDICATE = "https://spdx.dev/Document"
-_KNOWN = frozenset({"inline-only", "filename", "disabled"})
+_KNOWN = frozenset({"inline-only", "filename", "disabled", "type"})
 _ROOT = "SPDXRef-DocumentRoot"
 _NOTHING = "NOASSERTION"
 

@@ -6,15 +6,14 @@ made. `identity` is this builder's own: what keys of further steps are made of.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from attrs import frozen
 
-from moby.contracts.images import StoredLayer
 from moby.errors import Invalid
 from moby.oci import digest as digests
-from moby_builder.dockerfile.exports.configs import rfc3339
+from moby_builder.dockerfile.exports.configs import nanoseconds, rfc3339
+from moby_builder.dockerfile.exports.layers import LayerBlob
 from moby_builder.dockerfile.exports.solution import Kept
 
 __all__ = ["CONFIG", "INLINE", "CacheChain", "CacheRecord", "Listing", "chains", "parse", "parse_records"]
@@ -37,7 +36,7 @@ class CacheRecord:
     created_ns: int = 0
 
 
-CacheChain = tuple[StoredLayer, ...]
+CacheChain = tuple[LayerBlob, ...]
 """The layers of a result, lowest first."""
 
 
@@ -45,15 +44,15 @@ class Listing:
     """Layers and records on their way into a config; those that are alike are listed once."""
 
     def __init__(self) -> None:
-        self._layers: dict[tuple[int, StoredLayer], int] = {}
+        self._layers: dict[tuple[int, LayerBlob], int] = {}
         self._records: dict[str, dict[str, Any]] = {}
 
     @property
-    def layers(self) -> tuple[StoredLayer, ...]:
+    def layers(self) -> tuple[LayerBlob, ...]:
         """All layers in their order, a blob as often as it is on others."""
         return tuple(layer for _, layer in self._layers)
 
-    def add(self, kept: Kept, chain: Sequence[StoredLayer]) -> None:
+    def add(self, kept: Kept, chain: Sequence[LayerBlob]) -> None:
         """List what a step made."""
         below = -1
         for layer in chain:
@@ -69,6 +68,7 @@ class Listing:
                 "blob": str(layer.digest), "parent": below,
                 "annotations": {
                     "mediaType": layer.media_type, "diffID": str(layer.diff_id), "size": layer.size_bytes,
+                    "createdAt": rfc3339(layer.created_ns),
                 },
             }
             for below, layer in self._layers
@@ -80,7 +80,7 @@ class Listing:
         return [self._records[key] for key in sorted(self._records)]
 
 
-def parse(data: bytes) -> tuple[tuple[tuple[int, StoredLayer], ...], tuple[CacheRecord, ...]]:
+def parse(data: bytes) -> tuple[tuple[tuple[int, LayerBlob], ...], tuple[CacheRecord, ...]]:
     """Read a config: layers, each with the number of the one below (-1 for none), and the records that can be used."""
     document = _loaded(data)
     if not isinstance(document, dict):
@@ -107,11 +107,14 @@ def _list(value: Any) -> list[Any]:
     return value or []
 
 
-def _layer(value: Any, number: int) -> tuple[int, StoredLayer]:
+def _layer(value: Any, number: int) -> tuple[int, LayerBlob]:
     try:
         about: Mapping[str, Any] = value["annotations"]
         below, size = value.get("parent", -1), about["size"]
-        found = StoredLayer(digests.parse(about["diffID"]), digests.parse(value["blob"]), size, str(about["mediaType"]))
+        made_ns = nanoseconds(about.get("createdAt"))
+        found = LayerBlob(
+            digests.parse(about["diffID"]), digests.parse(value["blob"]), size, str(about["mediaType"]), made_ns
+        )
     except (KeyError, TypeError, AttributeError):
         raise Invalid(f"the cache's layer {number} lacks what describes it") from None
     if not isinstance(below, int) or not -1 <= below < number:
@@ -131,22 +134,15 @@ def _records(value: Any, layers: int) -> tuple[CacheRecord, ...]:
         for made in _list(each.get("layers")):
             number = made.get("layer") if isinstance(made, dict) else None
             if isinstance(number, int) and 0 <= number < layers:
-                found.append(CacheRecord(key, each["identity"], number, _time_ns(made.get("createdAt"))))
+                found.append(CacheRecord(key, each["identity"], number, nanoseconds(made.get("createdAt"))))
     return tuple(found)
-
-
-def _time_ns(value: Any) -> int:
-    try:
-        return int(datetime.fromisoformat(str(value)[:19] + "+00:00").timestamp()) * 1_000_000_000
-    except ValueError:
-        return 0
 
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def chains(layers: Iterable[tuple[int, StoredLayer]]) -> list[CacheChain]:
+def chains(layers: Iterable[tuple[int, LayerBlob]]) -> list[CacheChain]:
     """Return for each layer all that it is on, itself last."""
     found: list[CacheChain] = []
     for below, layer in layers:

@@ -29,7 +29,10 @@ from moby_builder.dockerfile.exports.caches.format import (
     parse,
     parse_records,
 )
+from moby_builder.dockerfile.exports.configs import nanoseconds
+from moby_builder.dockerfile.exports.layers import LayerBlob
 from moby_builder.dockerfile.exports.solution import Begin
+from moby_builder.dockerfile.exports.times import Times
 from moby_builder.dockerfile.solver.effects import Cancel, Watch
 
 __all__ = ["Found", "ImportedCache", "Reading"]
@@ -63,11 +66,12 @@ class Found:
 class ImportedCache:
     """A cache from elsewhere. Thread-safe."""
 
-    def __init__(self, name: str, place: _Place, images: Images, content: Content) -> None:
+    def __init__(self, name: str, place: _Place, images: Images, content: Content, times: Times) -> None:
         self.name = name
         self._place = place
         self._images = images
         self._content = content
+        self._times = times
         self._found: dict[str, Found] = {}
 
     def __len__(self) -> int:
@@ -89,9 +93,11 @@ class ImportedCache:
                 watch.cancel.check()
                 if not lease.hold(each.digest):
                     self._fetch(each, lease, watch)
-            self._images.unpack(found.layers, snapshot)
+            stored = [StoredLayer(each.diff_id, each.digest, each.size_bytes, each.media_type) for each in found.layers]
+            self._images.unpack(stored, snapshot)
+            self._times.note(snapshot, [each.created_ns for each in found.layers])
 
-    def _fetch(self, layer: StoredLayer, lease: Lease, watch: Watch) -> None:
+    def _fetch(self, layer: LayerBlob, lease: Lease, watch: Watch) -> None:
         name, done = str(layer.digest), 0
         watch.progress(name, 0, layer.size_bytes)
         with self._content.writer(f"builder-cache-{layer.digest}-{id(lease)}", lease) as writer:
@@ -111,9 +117,10 @@ class ImportedCache:
 class Reading:
     """Reads caches."""
 
-    def __init__(self, images: Images, content: Content, registry: ImageRegistry) -> None:
+    def __init__(self, images: Images, content: Content, registry: ImageRegistry, times: Times) -> None:
         self._images = images
         self._content = content
+        self._times = times
         self._registry = registry
 
     def open(self, sources: Sequence[CacheSource], session: Session, begin: Begin) -> tuple[ImportedCache, ...]:
@@ -123,7 +130,7 @@ class Reading:
             name, place = self._place(source, session)
             with begin(f"importing cache manifest from {name}") as watch:
                 try:
-                    cache = ImportedCache(name, place, self._images, self._content)
+                    cache = ImportedCache(name, place, self._images, self._content, self._times)
                     self._read(cache, place, place.manifest(), watch.cancel)
                     found.append(cache)
                 except MobyError as error:
@@ -183,11 +190,12 @@ class Reading:
             raise NotFound("the image has no cache in its config")
         if len(stored.diff_ids) != len(manifest.layers):
             raise Invalid("the image has another number of layers than its config")
-        below = -1
-        layers = []
-        for blob, diff_id in zip(manifest.layers, stored.diff_ids, strict=True):
-            layers.append((below, StoredLayer(diff_id, blob.digest, blob.size_bytes, blob.media_type)))
-            below += 1
+        times = [nanoseconds(each.created) for each in stored.history if not each.empty_layer]
+        times += [0] * (len(stored.diff_ids) - len(times))
+        layers = [
+            (below, LayerBlob(diff_id, blob.digest, blob.size_bytes, blob.media_type, made_ns))
+            for below, (blob, diff_id, made_ns) in enumerate(zip(manifest.layers, stored.diff_ids, times), -1)  # noqa: B905  # times may be more
+        ]
         try:
             data = base64.b64decode(text, validate=True)
         except ValueError:

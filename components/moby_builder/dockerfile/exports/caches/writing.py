@@ -11,11 +11,11 @@ from typing import Any
 from moby.contracts.builder import CacheExport, CacheWritten, Export, ExportType, Session
 from moby.contracts.content import Content
 from moby.contracts.image_registry import ImageRegistry, Manifest
-from moby.contracts.images import StoredLayer
 from moby.errors import Invalid, MobyError, NotFound, Unsupported
 from moby.oci import image as formats
 from moby.oci import reference as references
 from moby.oci.image import Descriptor, Index
+from moby.values import evolve
 from moby_builder.dockerfile.exports.caches.format import CONFIG, INLINE, Listing
 from moby_builder.dockerfile.exports.layers import LayerBlob, Layers, chunks
 from moby_builder.dockerfile.exports.options import Options, options_of
@@ -90,7 +90,7 @@ class Writing:
             for solved in solution.targets:
                 for kept in self._chosen(solved, cache.mode):
                     blobs = self._layers.blobs(kept.snapshot, solved.base, options, lease, watch.cancel)
-                    listing.add(kept, [_stored(each) for each in blobs])
+                    listing.add(kept, [evolve(each, own=True) for each in blobs])
             watch.progress("preparing build cache for export", done=True)
             config = document(listing.config(), CONFIG)
             layers = {each.digest: each for each in listing.layers}
@@ -114,7 +114,7 @@ class Writing:
     def _keep(
         self,
         cache: CacheExport,
-        layers: Sequence[StoredLayer],
+        layers: Sequence[LayerBlob],
         config: Document,
         top: Document,
         session: Session,
@@ -131,7 +131,7 @@ class Writing:
     def _send(
         self,
         cache: CacheExport,
-        layers: Sequence[StoredLayer],
+        layers: Sequence[LayerBlob],
         config: Document,
         top: Document,
         session: Session,
@@ -164,14 +164,10 @@ def _as_image(cache: CacheExport) -> bool:
     return cache.attributes.get("image-manifest", "").lower() in ("true", "1")
 
 
-def _top(config: Document, layers: Sequence[StoredLayer], *, as_image: bool) -> Document:
+def _top(config: Document, layers: Sequence[LayerBlob], *, as_image: bool) -> Document:
     """Return what a cache is found by: an index that lists its blobs, or the manifest of what looks like an image."""
     described = tuple(Descriptor(each.media_type, each.digest, each.size_bytes) for each in layers)
     if as_image:
         manifest = formats.Manifest(config.descriptor, described)
         return document(formats.dump_manifest(manifest), formats.MANIFEST)
     return document(formats.dump_index(Index((*described, config.descriptor))), formats.INDEX)
-
-
-def _stored(blob: LayerBlob) -> StoredLayer:
-    return StoredLayer(blob.diff_id, blob.digest, blob.size_bytes, blob.media_type)
