@@ -104,11 +104,12 @@ def test_what_is_found(rule: str, source: str, message: str, line: int) -> None:
 
 
 def test_every_rule_finds_something() -> None:
-    assert {each[0] for each in FOUND} | {"CopyIgnoredFile"} == set(RULES)
+    assert {each[0] for each in FOUND} | {"CopyIgnoredFile", "InvalidBaseImagePlatform"} == set(RULES)
 
 
 def test_the_page_of_a_rule() -> None:
     assert RULES["JSONArgsRecommended"].url == "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/"
+    assert RULES["InvalidBaseImagePlatform"].url == ""
     assert RULES["UndefinedArgInFrom"].url == "https://docs.docker.com/go/dockerfile/rule/undefined-arg-in-from/"
 
 

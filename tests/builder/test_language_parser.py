@@ -136,6 +136,7 @@ INSTRUCTIONS = [
     ("COPY --chown=\"a b\" a b", Copy(("a",), "b", owner="a b")),
     ("COPY <<a.txt <<'b.txt' c /d/\n$a\na.txt\n$b\nb.txt",
      Copy(("c",), "/d/", (Heredoc("a.txt", "$a\n"), Heredoc("b.txt", "$b\n", expand=False)))),
+    ("COPY <<${ b", Copy(("<<${",), "b")),
     ("COPY 日本 /", Copy(("日本",), "/")),
     ("ADD a b", Add(("a",), "b")),
     ("ADD --keep-git-dir --checksum=sha256:1 --unpack=false --link --chown=a --chmod=u+x --exclude=c https://a/b.git c",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from moby_builder.dockerfile.language import globs
+from moby_builder.dockerfile.language.spelling import nearest, quoted
 from moby_builder.dockerfile.language.words import MOST_CHARACTERS, expand
 
 from moby.contracts.builder import BuildFailed
@@ -117,6 +118,24 @@ def test_words(text: str, words: list[str]) -> None:
 )  # fmt: skip
 def test_what_is_kept(text: str, kept: str) -> None:
     assert expand(text, VARIABLES, keep_quotes=True, keep_escapes=True, keep_missing=True).text == kept
+
+
+def test_how_messages_quote() -> None:
+    assert quoted('a"\\\n\x01é\u200b\U000e0001') == '"a\\"\\\\\\n\\x01é\\u200b\\U000e0001"'
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "wanted"),
+    [("targt", ["target", "type"], "target"), ("target", ["target", "targets"], ""), ("xyz", ["target"], ""),
+     ("", [], ""),
+     ("dts", ["dst", "src"], "dst"), ("chwon", ["chmod", "chown"], "chown"), ("ab", ["b", "abcd"], "b")],
+)  # fmt: skip
+def test_which_name_was_meant(name: str, known: list[str], wanted: str) -> None:
+    assert nearest(name, known) == wanted
+
+
+def test_a_name_is_meant_in_the_case_that_is_used() -> None:
+    assert [nearest(each, ["FROM"], case=False) for each in ("frm", "FRM", "Frm")] == ["from", "FROM", "FROM"]
 
 
 def test_another_escape() -> None:

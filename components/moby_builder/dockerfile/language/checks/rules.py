@@ -18,11 +18,13 @@ class Rule:
     description: str
     experimental: bool = False
     """Whether it is checked only where that is asked for."""
+    page: bool = True
+    """Whether there is a page about it."""
 
     @property
     def url(self) -> str:
-        """The page about it."""
-        return f"{_PAGES}/{_WORD.sub('-', self.name).lower()}/"
+        """The page about it, or an empty text."""
+        return self.page * f"{_PAGES}/{_WORD.sub('-', self.name).lower()}/"
 
 
 RULES = {
@@ -72,7 +74,7 @@ RULES = {
             "instruction and the comment.",
             experimental=True,
         ),
-        Rule("InvalidBaseImagePlatform", "Base image platform does not match expected target platform"),
+        Rule("InvalidBaseImagePlatform", "Base image platform does not match expected target platform", page=False),
         Rule("ExposeProtoCasing", "Protocol in EXPOSE instruction should be lowercase"),
         Rule(
             "ExposeInvalidFormat",
