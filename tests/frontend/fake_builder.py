@@ -1,7 +1,8 @@
 """A builder that does what its Dockerfile says in words of its own: to control what happens, and when.
 
 It reads the folders and streams that a session lends as any builder would. `LEND` lines ask the session for things,
-`FAIL` fails, `WAIT` waits until the build is cancelled, `SAY` writes a log; everything else is just a step.
+`FAIL` fails, `WAIT` waits until the build is cancelled or the builder told to `go_on`, `SAY` writes a log; everything
+else is just a step.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import socket
 import stat
 import tarfile
 import threading
+import time
 from contextlib import suppress
 
 from attrs import evolve
@@ -90,6 +92,7 @@ class FakeBuilder:
         self.entries = list(CACHE)
         self.lent = {}
         self.sessions = []
+        self.go_on = threading.Event()
 
     def open(self, session, tell):
         build = FakeBuild(self, session, tell)
@@ -123,7 +126,7 @@ class FakeBuild:
     def solve(self, request):
         self.builder.requests.append(request)
         if request.request:
-            return Result(answers={"result.txt": b"told\n", "result.json": b"{}", "version": b"1.0.0"})
+            return Result(answers={"result.txt": b"told\n", "result.json": b'{"told":1}', "version": b"1.0.0"})
         name, text, context = self._read(request)
         self.builder.contexts.append(context)
         if "BROKEN" in text:
@@ -201,8 +204,10 @@ class FakeBuild:
             self.tell(Progress("abc", vertex, "extracting", 5, 10, START_NS, START_NS))
             self.tell(Log(vertex, 1, rest.encode() + b"\n", START_NS))
         if word == "WAIT":
-            self.cancelled.wait(60)
-            raise Unavailable("the build was canceled")
+            limit = time.monotonic() + 60
+            while not self.builder.go_on.wait(0.01):
+                if self.cancelled.is_set() or time.monotonic() > limit:
+                    raise Unavailable("the build was canceled")
         if word == "LEND":
             self._borrow(*rest.split())
 
@@ -212,12 +217,13 @@ class FakeBuild:
             lent[what, name] = self.session.secret(name)
         elif what == "ssh":
             with socket.socket(fileno=self.session.ssh(name)) as agent:
-                agent.sendall(b"asked")
-                lent[what, name] = agent.recv(100)
+                agent.sendall(b"\0\0\0\x01\x0b")  # which keys there are
+                lent[what, name] = agent.recv(9, socket.MSG_WAITALL)
         elif what == "credentials":
             lent[what, name] = self.session.credentials(name)
-        elif what == "blob":
-            store, _, digest = name.partition("@")
+        elif what == "layout":
+            context, _, digest = name.partition("@")
+            store = self.builder.requests[-1].contexts[context].removeprefix("oci-layout://").partition("@")[0]
             with self.session.blobs(store).read(Digest(*digest.split(":"))) as file:
                 lent[what, name] = file.read()
         elif what == "folder":

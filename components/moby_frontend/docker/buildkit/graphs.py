@@ -21,9 +21,9 @@ def graph(reference: str, platform: Platform) -> Definition:
     return Definition([source, last], {_digest(each): OpMetadata() for each in (source, last)})
 
 
-def reference_in(definition: Definition) -> str:
-    """Return which result a graph is; Unsupported for one that is more than that, or nothing of ours."""
-    references = []
+def reference_in(definition: Definition) -> tuple[Platform, str]:
+    """Return which result a graph is, and of what platform; Unsupported for one that is none of ours."""
+    found = []
     for data in definition.operations:
         operation = decode(Op, data)
         other = next((each for each in _KINDS if getattr(operation, each) is not None), None)
@@ -32,10 +32,12 @@ def reference_in(definition: Definition) -> str:
         if operation.source is not None:
             if not operation.source.identifier.startswith(_SCHEME):
                 raise Unsupported(f"graphs of operations are not run here, as that of {operation.source.identifier!r}")
-            references.append(operation.source.identifier.removeprefix(_SCHEME))
-    if len(references) != 1:
-        raise Unsupported(f"a graph of {len(references)} results, where one is expected")
-    return references[0]
+            platform = operation.platform or PbPlatform()
+            reference = operation.source.identifier.removeprefix(_SCHEME)
+            found.append((Platform(platform.os, platform.architecture, platform.variant), reference))
+    if len(found) != 1:
+        raise Unsupported(f"a graph of {len(found)} results, where one is expected")
+    return found[0]
 
 
 def _digest(data: bytes) -> str:

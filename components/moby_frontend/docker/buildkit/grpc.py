@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +28,8 @@ _MOST_BYTES = 16 << 20
 _MOST_CALLS = 64
 """Under way on one connection."""
 _DETAILS = "grpc-status-details-bin"
+_RELAYED = re.compile(r"^rpc error: code = \w+ desc = ")
+"""What clients write before what somebody else told them."""
 
 
 class Code(IntEnum):
@@ -103,7 +106,14 @@ class Exchange:
 
     def send(self, *messages: Any, end: bool = False) -> None:
         """Send messages, at once; `end` says that no more follow."""
-        self._stream.send(b"".join(map(pack, messages)), end=end)
+        try:
+            self._stream.send(b"".join(map(pack, messages)), end=end)
+        except Given:
+            if self._stream.trailers:
+                self._check()  # the peer ended the call, and said how, before it had all of it
+                if not messages:
+                    return
+            raise
 
     def batches(self, kind: type[M]) -> Iterator[list[M]]:
         """Yield messages as they come, those that came together at once, to the end of the call."""
@@ -146,7 +156,7 @@ class Exchange:
             raise Fault(Code.UNAVAILABLE, f"a call ended without its status ({trailers.get(':status', 'no headers')})")
         code = trailers["grpc-status"]
         if code != "0":
-            text = unquote(trailers.get("grpc-message", ""))
+            text = _RELAYED.sub("", unquote(trailers.get("grpc-message", "")))
             details = details_of(trailers.get(_DETAILS, ""))
             raise Fault(int(code) if code.isdigit() else Code.UNKNOWN, text, details)
         if not self._messages.whole():
@@ -231,8 +241,6 @@ class Answering:
         call = Served(metadata, stream)
         try:
             self._run(call, stream, metadata.get(":path", ""))
-        except Given:
-            pass
         except Exception as error:
             fault = self._fault(error)
             if fault.code == Code.INTERNAL:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from moby.contracts.builder import Build, Builder, Exported, Result, Target
 from moby.contracts.types import Digest, Platform
-from moby.errors import Invalid, NotFound, Unavailable, Unsupported
+from moby.errors import NotFound, Unavailable, Unsupported
 from moby_frontend.docker.buildkit import requests
 from moby_frontend.docker.buildkit.building import Known
 from moby_frontend.docker.buildkit.graphs import graph, reference_in
@@ -39,7 +39,7 @@ class _Solved:
     """A file system that a client knows by an id, and what it is of."""
 
     result: Result
-    target: Target | None
+    target: Target
 
 
 class Job:
@@ -62,7 +62,7 @@ class Job:
 
     def solve(self, frontend: str, options: Mapping[str, str], inputs: Mapping[str, Definition]) -> ResultOf:
         """Solve what a front end is asked for, and return it under ids of its own."""
-        references = {name: reference_in(each) for name, each in {**self.asked.frontend_inputs, **inputs}.items()}
+        references = {name: reference_in(each)[1] for name, each in {**self.asked.frontend_inputs, **inputs}.items()}
         request = requests.request(frontend, options, references, self._allow)
         if request.request == "subrequests.describe":
             return ResultOf(metadata=_described())
@@ -72,8 +72,9 @@ class Job:
 
     def adopt(self, definition: Definition) -> ResultOf:
         """Return what a graph stands for."""
-        target = Target(Platform.host(), reference_in(definition))
-        return self._shown(Result((target,)), several=False)
+        platform, reference = reference_in(definition)
+        known = (each.target for each in tuple(self._solved.values()) if each.target.reference == reference)
+        return self._shown(Result((next(known, Target(platform, reference)),)), several=False)
 
     def give_back(self, result: ResultOf | Fault) -> None:
         """Take how the client's part ended; the first time counts."""
@@ -149,15 +150,13 @@ class Job:
             return None
         if all(each.result is found[0].result for each in found) and len(found) == len(found[0].result.targets):
             return found[0].result
-        return Result(tuple(each.target for each in found if each.target is not None))
+        return Result(tuple(each.target for each in found))
 
     def export(self, result: Result | None) -> dict[str, str]:
         """Give a result to where it is to go; return what clients want to know of that."""
         caches = requests.cache_exports(self.asked.cache.exports if self.asked.cache else ())
-        if not (self._exports or caches):
+        if result is None or self._build is None or not (self._exports or caches):
             return {}
-        if result is None or not result.targets or self._build is None:
-            raise Invalid("there is nothing to export: the build has no result")
         found = self._build.export(result, self._exports, caches)
         answers: dict[str, str] = {}
         for number, each in enumerate(found):

@@ -90,6 +90,9 @@ def _context(value: str, inputs: Mapping[str, str]) -> str:
         if rest not in inputs:
             raise Invalid(f"invalid input {rest}")
         return f"result:{inputs[rest]}"
+    if kind == "oci-layout":
+        name, at, digest = rest.partition("@")
+        return f"oci-layout:{name.partition(':')[0]}{at}{digest}"  # without a tag, of which a store knows nothing
     return value
 
 
@@ -248,6 +251,7 @@ def _export(number: int, exporter: Exporter) -> Export:
     attributes = dict(exporter.attributes)
     names = tuple(each.strip() for each in attributes.pop("name", "").split(",") if each.strip())
     push = _flag(attributes.pop("push", ""), "push")
+    attributes.pop("load", "")  # an image is loaded anyhow
     is_folder = attributes.get("tar", "").lower() in _FALSE - {""}
     store = "export" if is_folder and exporter.type in {"oci", "docker"} else ""
     return Export(_EXPORTS[exporter.type], number, names, push, store, attributes)

@@ -76,7 +76,7 @@ class _Control:
         job = Job(asked, self._builder, self._building.sessions)
         if not self._building.jobs.add(asked.ref, job):
             raise Conflict(f"job ID exists: {asked.ref}")
-        call.afterwards += (lambda: self._building.jobs.remove(asked.ref), job.close)
+        call.afterwards += (lambda: self._building.jobs.remove(asked.ref, late=True), job.close)
         call.when_lost(job.cancel)
         try:
             return control.SolveResponse(job.export(job.alone() if asked.frontend else job.wait()))

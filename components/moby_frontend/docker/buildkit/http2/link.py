@@ -51,7 +51,7 @@ class Stream:
         with self._link.lock:
             while wait and not (self.chunks or self.ended or self.error):
                 self.changed.wait()
-            if self.error and not self.chunks:
+            if self.error and not (self.chunks or self.ended):
                 raise self.error
             found = b"".join(self.chunks) if len(self.chunks) > 1 else self.chunks[0] if self.chunks else b""
             self.chunks.clear()
@@ -106,7 +106,7 @@ class Stream:
 
     def give_up(self, code: Code = Code.CANCEL) -> None:
         """End it now, both ways; what it holds is dropped. A repeated call does nothing."""
-        with self._link.lock, suppress(OSError):
+        with self._link.lock, suppress(Given):
             self._link.transmit(self._link.connection.reset(self.number, code))
             self._link.fail(self, Given("the call was given up"))
 
