@@ -35,6 +35,10 @@ _MOST_OPEN = 64
 _TOLD_BYTES = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_WRONG = (OSError, OverflowError, ValueError)
+"""What system calls raise: the latter two for numbers and names that no file has."""
+_KINDS = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO}
+
 _Same = tuple[Any, ...]
 _Kept = tuple[_Same, str]
 """By what a file is known again, and what counts of it."""
@@ -136,7 +140,7 @@ class Reception:
             return False
         try:
             return self._take(entry, same, kept)
-        except OSError as error:
+        except _WRONG as error:
             raise _told(error, path) from error
 
     def content(self, path: str, chunk: bytes) -> None:
@@ -158,7 +162,7 @@ class Reception:
                     chunk = chunk[os.write(file.fd, chunk) :]
                 return
             self._end(path, file)
-        except OSError as error:
+        except _WRONG as error:
             raise _told(error, path) from error
 
     def finish(self) -> KeptListing:
@@ -172,7 +176,7 @@ class Reception:
                 self._old = {}
                 self._remove(gone)
             self._settle()
-        except OSError as error:
+        except _WRONG as error:
             raise _told(error, "") from error
         for path, target in self._links.items():
             self._new[path] = (self._new[path][0], self._new[target][1])
@@ -210,6 +214,8 @@ class Reception:
         if name in ("", ".", "..") or "\0" in path or len(path) > _LONGEST_PATH or len(name) > _LONGEST_NAME:
             raise Invalid(f"{path[:200]!r} is no path of a file inside a folder")
         kind = stat.S_IFMT(entry.mode)
+        if kind not in _KINDS:
+            raise Invalid(f"{path[:200]!r} is of no kind that can be kept")
         self._change()
         self._unsettled.add(path.rpartition("/")[0])
         if kept is not None and (kind != stat.S_IFDIR or not stat.S_ISDIR(kept[0][2])):
@@ -346,7 +352,9 @@ def _line(entry: Entry, content: str = "") -> str:
     )
 
 
-def _told(error: OSError, path: str) -> HostUnfit | Invalid:
+def _told(error: Exception, path: str) -> HostUnfit | Invalid:
+    if not isinstance(error, OSError):
+        return Invalid(f"can't keep {path[:200]!r} of the client's folder: {error}")
     text = f"can't keep {path[:200]!r} of the client's folder: {error.strerror}"
     if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST, errno.ENAMETOOLONG):
         return Invalid(text)
