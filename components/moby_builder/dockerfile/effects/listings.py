@@ -32,7 +32,7 @@ def facts(
 
 
 class Excludes(Protocol):
-    """What is left out of a folder (moby_builder.dockerfile.language.patterns.Patterns)."""
+    """What is left out of a folder (moby.context.patterns.Patterns)."""
 
     @property
     def inverts(self) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
+from moby.context.wildcards import Wildcard, has_wildcards, matcher, pieces
 from moby_builder.dockerfile.effects.beneath import canonical, look, opened, parts_of
-from moby_builder.dockerfile.language.wildcards import Wildcard, has_wildcards, matcher, pieces
 
 __all__ = ["Match", "matches", "matches_with_parents"]
 
