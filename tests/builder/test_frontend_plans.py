@@ -1,5 +1,7 @@
 """What a plan has besides its graph: platforms, steps, findings, the small words of configs."""
 
+import threading
+
 import pytest
 from frontend_parts import IMAGES, Answers
 from moby_builder.dockerfile.frontend import gitrefs, gotext, platforms
@@ -9,7 +11,7 @@ from moby_builder.dockerfile.operations import GitSource, ancestors
 
 from moby.contracts.builder import BuildFailed, Range, Request, Step
 from moby.contracts.types import Platform
-from moby.errors import Denied, Invalid
+from moby.errors import Denied, Invalid, Unavailable
 
 
 def planned(file, images=IMAGES, context=None, **asked):
@@ -131,6 +133,25 @@ class TestLookups:
         assert [each for each in lookup.asked if "metadata" in each] == [
             "[internal] load metadata for localhost/box:latest"
         ]
+
+    def test_several_images_are_looked_up_at_the_same_time(self):
+        meet = threading.Barrier(2, timeout=30)
+
+        class Meeting(Answers):
+            def image(self, node):
+                meet.wait()
+                return super().image(node)
+
+        file = b"FROM localhost/box AS a\nFROM localhost/rich:1\nCOPY --from=a / /\n"
+        plan(Request(), Meeting({"dockerfile": {"Dockerfile": file}}))
+
+    def test_what_is_no_fault_of_the_file_is_told_as_it_is(self):
+        class Away(Answers):
+            def image(self, node):
+                raise Unavailable("the registry is away")
+
+        with pytest.raises(Unavailable, match="the registry is away"):
+            plan(Request(), Away({"dockerfile": {"Dockerfile": b"FROM localhost/box\n"}}))
 
     def test_images_are_asked_for_with_their_platform(self):
         lookup = Answers({"dockerfile": {"Dockerfile": b"FROM localhost/box\n"}})

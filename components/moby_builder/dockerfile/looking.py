@@ -35,12 +35,11 @@ class Looking:
         """Find the image of a node."""
         source = node.operation
         if isinstance(source, ImageSource):
-            reference, name = source.reference, str(source.reference)
+            reference = source.reference
         else:
             assert isinstance(source, LayoutSource), f"{source} is no image"
-            name = f"{source.store}@{source.digest}"
             reference = ImageReference("", source.store, digest=source.digest)
-        with self.telling.errand(f"[internal] load metadata for {name}", self.cancel) as watch:
+        with self.telling.errand(node.name, self.cancel) as watch:
             self.cancel.check()
             image = self.doing.image(node, watch)
         return FoundImage(_pinned(reference, image), image.raw_config)

@@ -1,17 +1,18 @@
 """What stages begin with: images, contexts, other stages, nothing; and the triggers that come along."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from moby.contracts.builder import BuildFailed
-from moby.contracts.types import Digest, ImageReference, Platform
-from moby.errors import Denied, Invalid, NotFound
+from moby.contracts.types import ImageReference, Platform
+from moby.errors import Denied, Invalid, MobyError, NotFound
 from moby.oci import reference as references
 from moby.values import evolve
 from moby_builder.dockerfile.frontend.contexts import Found
 from moby_builder.dockerfile.frontend.drafts import DEFAULT_PATH, Draft
+from moby_builder.dockerfile.frontend.images import Images
 from moby_builder.dockerfile.frontend.naming import counted
-from moby_builder.dockerfile.frontend.plan import FoundImage
 from moby_builder.dockerfile.frontend.stages import SCRATCH, Site, Sites, needed
 from moby_builder.dockerfile.frontend.surroundings import Surroundings
 from moby_builder.dockerfile.language.failures import place
@@ -32,7 +33,7 @@ class Bases:
         self._sites = sites
         self._around = around
         self._parse = parse
-        self._found: dict[Digest, FoundImage] = {}
+        self._images = Images(around)
 
     def find(self, targets: list[Site]) -> set[Site]:
         """Find the bases of all that some stages need, which triggers may make more; return them."""
@@ -41,6 +42,7 @@ class Bases:
             waiting = [site for site in self._ordered(found) if not site.based]
             if not waiting:
                 return found
+            self._images.fetch(self._wanted(waiting))
             for site in waiting:
                 site.based = True
                 self._begin(site)
@@ -87,17 +89,24 @@ class Bases:
             if site.root is not context.node:
                 site.draft.record(context.node.name, layer=True, epoch_s=self._around.epoch_s)
 
+    def _wanted(self, sites: list[Site]) -> Iterator[tuple[ImageReference, Platform]]:
+        """Yield the images that stages begin with, where it is clear that they are some."""
+        for site in sites:
+            platform = site.platform or self._around.platform
+            base = site.origin.base
+            own = site.base is not None or site.context is not None or base == SCRATCH
+            if not own and not self._around.contexts.knows(_whole(base), platform):
+                with suppress(Invalid):
+                    yield references.parse(base), platform
+
     def _take_image(self, site: Site) -> None:
         platform = site.platform
         assert platform is not None
         reference = self._reference(site)
-        several = f"{platform} " if self._around.several else ""
-        asked = Node(
-            ImageSource(reference, platform, self._around.request.pull),
-            platform=platform,
-            name=f"[{several}internal] load metadata for {reference}",
-        )
-        found = self._look_up(site, asked, reference)
+        try:
+            found = self._images.find(reference, platform)
+        except (NotFound, Denied) as error:
+            raise self._failed(site, reference, error) from error
         site.draft = Draft(found.config)
         site.found_for = Platform(found.config.get("os", ""), found.config.get("architecture", ""))
         if _is_empty(found.config):
@@ -121,19 +130,14 @@ class Bases:
             message = f'failed to parse stage name "{base}": invalid reference format{reason}'
             raise BuildFailed(message, ranges=site.where) from error
 
-    def _look_up(self, site: Site, node: Node, reference: ImageReference) -> FoundImage:
-        if node.digest not in self._found:
-            try:
-                self._found[node.digest] = self._around.lookup.image(node)
-            except (NotFound, Denied) as error:
-                base = site.origin.base
-                meant = suggestion(base, [*self._sites.names(), *_USUAL, *(f"{each}:latest" for each in _USUAL)])
-                raise BuildFailed(
-                    f"{base}: failed to resolve source metadata for {reference}: {error.message}{meant}",
-                    ranges=site.where,
-                    hint=error.hint,
-                ) from error
-        return self._found[node.digest]
+    def _failed(self, site: Site, reference: ImageReference, error: MobyError) -> BuildFailed:
+        base = site.origin.base
+        meant = suggestion(base, [*self._sites.names(), *_USUAL, *(f"{each}:latest" for each in _USUAL)])
+        return BuildFailed(
+            f"{base}: failed to resolve source metadata for {reference}: {error.message}{meant}",
+            ranges=site.where,
+            hint=error.hint,
+        )
 
     def _trigger(self, site: Site, triggers: list[str]) -> None:
         """Put the triggers of what a stage begins with before its own instructions."""

@@ -23,7 +23,7 @@ class FoundImage:
 
 
 class Lookup(Protocol):
-    """Answers what a front end has to know while it reads; the only effects that it has."""
+    """Answers what a front end has to know while it reads; the only effects that it has. Thread-safe."""
 
     def image(self, node: Node) -> FoundImage:
         """Find the image of an ImageSource or LayoutSource, fetching its config; NotFound in docker's words."""
