@@ -57,10 +57,10 @@ class Snapshots:
 
 @define
 class Effects:
-    """What is done is counted by names of nodes; `files` is what sources stand for, and what steps read of them."""
+    """What is done is counted by names of nodes; `given` is what sources stand for, and what steps read of them."""
 
     snapshots: Snapshots
-    files: dict = field(factory=dict)
+    given: dict = field(factory=dict)
     bad: dict = field(factory=dict)
     """Errors by names of nodes."""
     slow: dict = field(factory=dict)
@@ -76,17 +76,20 @@ class Effects:
         self.asked[node.name] += 1
         if node.name in self.bad:
             raise self.bad[node.name]
-        return str(self.files.get(node.name, node.name))
+        return str(self.given.get(node.name, node.name))
 
     def content(self, node, inputs, number, watch):
         if not isinstance(node.operation, CopyFiles):
             return None
         source = node.inputs[number]
         read = [each.path for each in node.operation.sources if each.input == number]
-        found = self.files.get(source.name)
+        found = self.given.get(source.name)
         if not isinstance(found, dict):
             return None
         return sha256(repr([found.get(path) for path in read]).encode())
+
+    def files(self, node, inputs, number):
+        return {path.lstrip("/"): str(found) for path, found in self.given.get(node.inputs[number].name, {}).items()}
 
     def perform(self, node, inputs, watch):
         with self.lock:

@@ -249,6 +249,21 @@ def test_steps_are_planned_before_they_are_begun(engine, context):
     assert ran.missed == "nothing like it was built before"
 
 
+def test_which_file_changed_is_told(engine, context):
+    (context / "src/deep").mkdir(parents=True)
+    for each in ("src/main", "src/deep/part", "src/old"):
+        (context / each).write_text("one")
+    text = "FROM box\nCOPY src /src/\n"
+    build(engine, context, text, key="client")
+    (context / "src/deep/part").write_text("two")
+    (context / "src/old").unlink()
+    with opened(engine, context, text, key="client") as at:
+        at.build.solve(Request(network="none"))
+    assert {each.missed for each in at.events if isinstance(each, Vertex)} == {
+        "", "files that it reads changed: deep/part and 1 more"
+    }  # fmt: skip
+
+
 # What is kept
 
 

@@ -271,9 +271,9 @@ def test_what_is_kept_besides_is_listed_and_goes_too(bench, pruning, shelf):
 
 def test_what_was_made_by_two_keys_is_forgotten_by_both(bench, pruning):
     node = copy("copy", source("base"), source("context"))
-    build(bench, node, files={"context": {"/a": 1}})
+    build(bench, node, given={"context": {"/a": 1}})
     pruning.prune(Keep())
-    assert sorted(build(bench, node, files={"context": {"/a": 1}})) == ["base", "context", "copy"]
+    assert sorted(build(bench, node, given={"context": {"/a": 1}})) == ["base", "context", "copy"]
 
 
 def test_a_sweep_forgets_what_lost_its_files_and_removes_files_without_a_record(bench, pruning):

@@ -56,17 +56,17 @@ def test_another_command_below_does_all_above_anew(bench):
 
 def test_a_source_that_stands_for_something_else_does_all_anew(bench):
     solved(bench, chain())
-    assert solved(bench, chain(), files={"base": "newer"}) == ["base", "first", "second"]
+    assert solved(bench, chain(), given={"base": "newer"}) == ["base", "first", "second"]
 
 
 def test_a_copy_is_found_by_what_it_reads_and_so_is_what_is_on_it(bench):
     node = run("make", copy("copy", source("base"), source("context")))
-    assert sorted(solved(bench, node, files={"context": {"/a": 1, "/b": 1}})) == ["base", "context", "copy", "make"]
+    assert sorted(solved(bench, node, given={"context": {"/a": 1, "/b": 1}})) == ["base", "context", "copy", "make"]
     changed = {"context": {"/a": 1, "/b": 2}}
-    assert sorted(solved(bench, node, files=changed)) == ["base", "context"]
-    assert solved(bench, node, files=changed) == [], "the second time it is known by its inputs"
-    assert solved(bench, copy("copy", *node.inputs[0].inputs), files=changed) == [], "and so is what was read"
-    assert sorted(solved(bench, node, files={"context": {"/a": 2, "/b": 2}})) == ["base", "context", "copy", "make"]
+    assert sorted(solved(bench, node, given=changed)) == ["base", "context"]
+    assert solved(bench, node, given=changed) == [], "the second time it is known by its inputs"
+    assert solved(bench, copy("copy", *node.inputs[0].inputs), given=changed) == [], "and so is what was read"
+    assert sorted(solved(bench, node, given={"context": {"/a": 2, "/b": 2}})) == ["base", "context", "copy", "make"]
 
 
 def test_a_stage_that_comes_to_the_same_files_changes_nothing_for_its_readers(bench):
@@ -76,8 +76,8 @@ def test_a_stage_that_comes_to_the_same_files_changes_nothing_for_its_readers(be
     def files(flag):
         return {f"make {flag}": {"/a": "binary"}}
 
-    assert solved(bench, node("-O1"), files=files("-O1")) == ["base", "make -O1", "copy"]
-    assert solved(bench, node("-O2"), files=files("-O2")) == ["base", "make -O2"]
+    assert solved(bench, node("-O1"), given=files("-O1")) == ["base", "make -O1", "copy"]
+    assert solved(bench, node("-O2"), given=files("-O2")) == ["base", "make -O2"]
 
 
 def test_nothing_is_fetched_below_what_is_found(bench):
@@ -343,11 +343,11 @@ def test_why_a_step_was_not_found(bench):
     network = Node(evolve(plain.operation, network="none"), (base,), name="make")
     assert missed(bench, plain) == "the variable A has gone"
     assert missed(bench, network) == "its network changed"
-    assert missed(bench, network, files={"base": "newer"}) == "what it is based on changed: base"
+    assert missed(bench, network, given={"base": "newer"}) == "what it is based on changed: base"
 
 
 def test_why_a_copy_was_not_found(bench):
     node = copy("[2/2] COPY a /", source("base"), source("context"))
-    missed(bench, node, files={"context": {"/a": 1}})
-    assert missed(bench, node, files={"context": {"/a": 2}}) == "files that it reads changed: context"
+    missed(bench, node, given={"context": {"/a": 1}})
+    assert missed(bench, node, given={"context": {"/a": 2}}) == "files that it reads changed: a"
     assert missed(bench, copy("[2/2] COPY b /", *node.inputs, path="/b")) == "the instruction was another one: COPY a /"

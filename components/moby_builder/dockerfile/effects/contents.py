@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from moby.contracts.types import Digest
 from moby.host import tree
 from moby_builder.dockerfile.effects.failures import failures
 from moby_builder.dockerfile.effects.listings import KeptListing, Listing, RootListing
-from moby_builder.dockerfile.effects.selection import digest_of_copy, digest_of_path
+from moby_builder.dockerfile.effects.selection import digest_of_copy, digest_of_path, lines_of_copy
 from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.operations import Copy, MountKind, Node, Run
 from moby_builder.dockerfile.solver.effects import Tree, Watch
@@ -21,6 +22,7 @@ from moby_builder.dockerfile.solver.effects import Tree, Watch
 __all__ = ["Contents", "Listings", "digest_of_tree"]
 
 _BUCKET = "builder/contents"
+_MOST_FILES = 500
 
 Listings = dict[Path, KeptListing]
 """Of kept folders, as they are now."""
@@ -47,6 +49,23 @@ class Contents:
             known = self._computed(node, tree, number, listings, watch).hex
             self._bucket.put(key, known)
         return Digest("sha256", known)
+
+    def files(self, node: Node, tree: Tree, number: int, listings: Listings) -> Mapping[str, str]:
+        """Return a short digest for each file that a COPY takes of a kept folder; none where there are very many."""
+        listing = listings.get(tree.folder) if tree.folder is not None else None
+        if listing is None or not isinstance(node.operation, Copy):
+            return {}
+        assert tree.folder is not None
+        found: dict[str, str] = {}
+        root = os.open(tree.folder, _FOLDER)
+        try:
+            for name, facts in _named(lines_of_copy(root, node.operation, number, listing)):
+                found[name] = hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+                if len(found) > _MOST_FILES:
+                    return {}
+        finally:
+            os.close(root)
+        return found
 
     def forget(self, snapshot: str) -> None:
         """Forget a snapshot that was removed."""
@@ -91,6 +110,15 @@ def _wanted(node: Node, number: int) -> str | None:
             return None
         found = sorted({each.source for each in mounts})
     return json.dumps(found, sort_keys=True) if found else None
+
+
+def _named(copied: Iterable[Iterable[str]]) -> Iterator[tuple[str, str]]:
+    """Yield names and what counts of them."""
+    for lines in copied:
+        for line in lines:
+            name, _, facts = line.partition("\0")
+            if facts:
+                yield name, facts
 
 
 def _digest(node: Node, root: int, number: int, listing: Listing) -> Digest:

@@ -1,7 +1,7 @@
 """Doing: what the operations of one build come to, each by the module that is for it."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from attrs import define, field, frozen
@@ -103,6 +103,10 @@ class Doing:
     def content(self, node: Node, inputs: Sequence[Tree], number: int, watch: Watch) -> Digest | None:
         """Return the digest of what an operation sees of an input."""
         return self.tools.contents.digest(node, inputs[number], number, self._listings, watch)
+
+    def files(self, node: Node, inputs: Sequence[Tree], number: int) -> Mapping[str, str]:
+        """Return a short digest for each file that an operation takes of an input."""
+        return self.tools.contents.files(node, inputs[number], number, self._listings)
 
     def perform(self, node: Node, inputs: Sequence[Tree], watch: Watch) -> Tree:
         """Do an operation."""

@@ -3,20 +3,20 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from posixpath import dirname, join, normpath
 
+from moby.context.patterns import Patterns
+from moby.context.wildcards import has_wildcards
 from moby.contracts.builder import BuildFailed
 from moby.contracts.types import Digest
 from moby_builder.dockerfile.effects.beneath import canonical, look
 from moby_builder.dockerfile.effects.listings import Excludes, Listing
 from moby_builder.dockerfile.effects.matches import Match, matches, matches_with_parents
-from moby_builder.dockerfile.language.patterns import Patterns
-from moby_builder.dockerfile.language.wildcards import has_wildcards
 from moby_builder.dockerfile.operations import Copy, CopySource
 
-__all__ = ["chosen", "digest_of_copy", "digest_of_path", "excludes_of"]
+__all__ = ["chosen", "digest_of_copy", "digest_of_path", "excludes_of", "lines_of_copy"]
 
 
 def excludes_of(source: CopySource) -> Excludes | None:
@@ -56,20 +56,26 @@ def missing(root_fd: int, path: str) -> BuildFailed:
 def digest_of_copy(root_fd: int, copy: Copy, number: int, listing: Listing) -> Digest:
     """Return the digest of all that a COPY takes of an input: names, attributes, content; no times."""
     total = hashlib.sha256()
+    for lines in lines_of_copy(root_fd, copy, number, listing):
+        _take(total, *lines)
+    return Digest("sha256", total.hexdigest())
+
+
+def lines_of_copy(root_fd: int, copy: Copy, number: int, listing: Listing) -> Iterator[Iterable[str]]:
+    """Yield lines of what a COPY takes of an input, each with a name, a NUL, and what counts of that file."""
     for source in copy.sources:
         if source.input != number:
             continue
         excludes = excludes_of(source)
-        total.update(b"source\0")
+        yield ("source\0",)
         for match in chosen(root_fd, copy, source, excludes):
             if copy.parents:
-                _take(total, *_lines_above(match, listing))
+                yield _lines_above(match, listing)
             is_folder = stat.S_ISDIR(match.found.st_mode)
             if copy.parents or not is_folder:
-                _take(total, f"{match.name}\0{listing.line(match.path)}\n")
+                yield (f"{match.name}\0{listing.line(match.path)}\n",)
             if is_folder:
-                _take(total, *listing.below(match.path, excludes))
-    return Digest("sha256", total.hexdigest())
+                yield listing.below(match.path, excludes)
 
 
 def digest_of_path(root_fd: int, path: str, listing: Listing) -> Digest:

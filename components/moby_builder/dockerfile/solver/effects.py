@@ -1,7 +1,7 @@
 """What the solver asks of those who do operations; and how it hears of them, and stops them."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -103,6 +103,13 @@ class Effects(Protocol):
         """Return the digest of all that an operation can see of an input but its root (number 0), times left out.
 
         None where it sees all of it, or an input isn't of that sort: then the input's own key has to do.
+        """
+        ...
+
+    def files(self, node: Node, inputs: Sequence[Tree], number: int) -> Mapping[str, str]:
+        """Return a short digest for each file that an operation takes of an input, to tell which of them changed.
+
+        None where that isn't known anyhow, or where there are many.
         """
         ...
 

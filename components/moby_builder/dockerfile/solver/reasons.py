@@ -45,7 +45,7 @@ def _changes(made: Made, before: Made) -> Iterator[str]:
             yield f"{_WORDS.get(each, each)} changed"
     for number, (now, then) in enumerate(zip(made.inputs, before.inputs, strict=False)):
         if number and now != then and made.contents.get(str(number)) != before.contents.get(str(number)):
-            yield f"files that it reads changed: {_named(made, number)}"
+            yield f"files that it reads changed: {_files(made, before) or _named(made, number)}"
     for number, (now, then) in enumerate(zip(made.inputs, before.inputs, strict=False)):
         if now != then and (not number or str(number) not in made.contents):
             yield f"what it is based on changed: {_named(made, number)}"
@@ -59,6 +59,15 @@ def _variables(now: Mapping[str, str], then: Mapping[str, str]) -> Iterator[str]
             yield f"the variable {name} has gone"
         elif now[name] != then[name]:
             yield f"the variable {name} changed from {_cut(repr(then[name]))} to {_cut(repr(now[name]))}"
+
+
+def _files(now: Made, then: Made) -> str:
+    """Return which files are other ones, the first by name."""
+    if not now.files or not then.files:
+        return ""
+    names = [each for each in sorted({*now.files, *then.files}) if now.files.get(each) != then.files.get(each)]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}" if names else ""
 
 
 def _pairs(facts: Mapping[str, Any]) -> dict[str, str]:

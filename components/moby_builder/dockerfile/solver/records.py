@@ -45,6 +45,8 @@ class Made:
     """What the inputs are called."""
     contents: Mapping[str, str] = field(factory=dict)
     """By the number of an input, the digest of what was read of it."""
+    files: Mapping[str, str] = field(factory=dict)
+    """Of what was read, short digests by name, where there aren't many."""
 
 
 @frozen

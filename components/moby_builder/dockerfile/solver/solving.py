@@ -270,11 +270,18 @@ class Solving:
         }
         return {number: digest for number, digest in found.items() if digest is not None}
 
+    def _files(self, step: _Step, contents: Mapping[int, Digest]) -> dict[str, str]:
+        """Return short digests of the files that a step reads, where that can be had at once."""
+        found: dict[str, str] = {}
+        for number in contents:
+            found.update(self._effects.files(step.node, step.trees, number))
+        return found
+
     def _perform(self, step: _Step, contents: Mapping[int, Digest], watch: Watch) -> Outcome:
         node = step.node
         made = Made(
             node.name, keys.facts_of(node), tuple(step.identities), tuple(each.name for each in node.inputs),
-            {str(number): str(digest) for number, digest in contents.items()},
+            {str(number): str(digest) for number, digest in contents.items()}, self._files(step, contents),
         )  # fmt: skip
         places = places_of(node, step.identities)
         with self._shared.runs.one(self._cancel) if isinstance(node.operation, Run) else nullcontext():
