@@ -14,7 +14,7 @@ from attrs import frozen
 
 from moby.host.mounts import open_in_root
 
-__all__ = ["FOLDER", "Made", "canonical", "look", "make_folders", "opened", "parts_of", "settle"]
+__all__ = ["FOLDER", "Made", "canonical", "look", "make_folders", "opened", "parts_of", "set_times"]
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 """How a folder is opened for what is in it."""
@@ -88,9 +88,12 @@ def look(root_fd: int, path: str) -> os.stat_result | None:
         os.close(fd)
 
 
-def make_folders(root_fd: int, path: str, made: Made) -> None:
-    """Make a folder with those above it, as far as they aren't there; OSError as mkdir(2) where something else is."""
-    fd = os.dup(root_fd)
+def make_folders(root_fd: int, path: str, made: Made) -> list[str]:
+    """Make a folder with those above it, as far as they aren't there, and return which; the lowest is the last.
+
+    OSError as mkdir(2) where something else is.
+    """
+    fd, fresh_ones = os.dup(root_fd), list[str]()
     try:
         done = ""
         for name in parts_of(canonical(root_fd, path)):
@@ -106,14 +109,20 @@ def make_folders(root_fd: int, path: str, made: Made) -> None:
             os.close(fd)
             fd = inner
             if fresh:
-                settle(fd, made)
+                os.fchown(fd, *made.owner)
+                os.fchmod(fd, stat.S_IMODE(made.mode))
+                fresh_ones.append(done)
     finally:
         os.close(fd)
+    set_times(root_fd, fresh_ones, made.time_ns)
+    return fresh_ones
 
 
-def settle(fd: int, made: Made) -> None:
-    """Give a new folder what it is to have."""
-    os.fchown(fd, *made.owner)
-    os.fchmod(fd, stat.S_IMODE(made.mode))
-    if made.time_ns is not None:
-        os.utime(fd, ns=(made.time_ns, made.time_ns))
+def set_times(root_fd: int, folders: list[str], time_ns: int | None) -> None:
+    """Set the times of folders in which nothing is made any more."""
+    for path in folders if time_ns is not None else ():
+        fd = opened(root_fd, path)
+        try:
+            os.utime(fd, ns=(time_ns, time_ns))  # type: ignore[arg-type]
+        finally:
+            os.close(fd)

@@ -13,7 +13,7 @@ from moby.contracts.builder import BuildFailed
 from moby.host import tree
 from moby.oci.pack import xattrs_of
 from moby_builder.dockerfile.effects.archives import open_file, unpack_stream
-from moby_builder.dockerfile.effects.beneath import Made, canonical, look, make_folders, opened, parts_of
+from moby_builder.dockerfile.effects.beneath import Made, canonical, look, make_folders, opened, parts_of, set_times
 from moby_builder.dockerfile.effects.failures import failures
 from moby_builder.dockerfile.effects.listings import Excludes
 from moby_builder.dockerfile.effects.matches import Match
@@ -56,6 +56,7 @@ class Copying:
     excludes: Excludes | None = None
     """What is left out of folders that are copied."""
     cancel: Cancel = field(factory=Cancel)
+    _made: list[str] = field(factory=list, init=False)
     _links: dict[tuple[int, int], str] = field(factory=dict, init=False)
 
     def copy(self, match: Match, target: str) -> None:
@@ -76,6 +77,11 @@ class Copying:
                 self._folder_at(match.path, where)
             else:
                 self._file_at(match, where)
+
+    def finish(self) -> None:
+        """Give the folders that were made on the way their times."""
+        with failures("failed to copy files"):
+            set_times(self.target_fd, self._made, self.how.time_ns)
 
     def unpack(self, match: Match, target: str) -> None:
         """Unpack an archive into a folder, which is made where it isn't there; owners are the archive's."""
@@ -111,7 +117,7 @@ class Copying:
 
     def _make_folders(self, path: str) -> None:
         with failures("mkdir"):
-            make_folders(self.target_fd, path, self.how.made)
+            self._made += make_folders(self.target_fd, path, self.how.made)
 
     def _folder_at(self, path: str, where: str) -> None:
         source = opened(self.source_fd, path)
@@ -139,14 +145,18 @@ class Copying:
             os.close(source)
 
     def _parent(self, source: int, into: int, name: str, path: str) -> tuple[int, int]:
-        """Go one folder down on both sides; the descriptors given are closed."""
-        inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=source)
-        os.close(source)
+        """Return descriptors one folder down on both sides; those given are closed unless it fails."""
         made = self._make(into, name, path)
-        below = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=into)
+        inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=source)
+        try:
+            below = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=into)
+            if made:
+                self._settle(inner, below, os.fstat(inner))
+        except BaseException:
+            os.close(inner)
+            raise
+        os.close(source)
         os.close(into)
-        if made:
-            self._settle(inner, below, os.fstat(inner))
         return inner, below
 
     # One thing after the other

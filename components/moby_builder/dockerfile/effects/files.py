@@ -108,6 +108,7 @@ def _copy(copy: Copy, source: CopySource, copying: Copying) -> None:
             copying.unpack(match, copy.target)
         else:
             copying.copy(match, copy.target)
+    copying.finish()
 
 
 def _how(root: Path, copy: Copy, time_ns: int | None, watch: Watch) -> How:

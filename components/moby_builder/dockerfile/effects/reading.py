@@ -26,9 +26,10 @@ def read_file(workspace: Workspace, tree: Tree, path: str, most_bytes: int) -> b
             raise Invalid(f"{path} can't be read: {error.strerror}") from error
         finally:
             os.close(root)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise Invalid(f"{path} is no regular file")
         with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise Invalid(f"{path} is no regular file")
             data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise Invalid(f"{path} is bigger than {most_bytes} bytes")
