@@ -20,7 +20,7 @@ from moby_builder.dockerfile.language.instructions import Instruction, OnBuild
 from moby_builder.dockerfile.language.spelling import suggestion
 from moby_builder.dockerfile.operations import Copy, CopySource, EmptySource, ImageSource, Node
 
-__all__ = ["Bases", "begin"]
+__all__ = ["Bases", "begin", "settle"]
 
 _USUAL = ("alpine", "busybox", "centos", "debian", "golang", "ubuntu", "fedora")
 """Images whose names are misspelled."""
@@ -84,10 +84,7 @@ class Bases:
             site.draft = Draft(document)
         else:
             site.draft = Draft.empty(site.platform)
-        if not site.implied and context.document is None:
-            site.root = _as_root(site, context)
-            if site.root is not context.node:
-                site.draft.record(context.node.name, layer=True, epoch_s=self._around.epoch_s)
+        site.loose = context.document is None and not isinstance(context.node.operation, EmptySource)
 
     def _wanted(self, sites: list[Site]) -> Iterator[tuple[ImageReference, Platform]]:
         """Yield the images that stages begin with, where it is clear that they are some."""
@@ -145,7 +142,7 @@ class Bases:
         site.tasks = [*tasks, *site.tasks]
 
 
-def begin(site: Site) -> None:
+def begin(site: Site, epoch_s: int | None) -> None:
     """Make a stage ready for its instructions, once what it begins with is done."""
     if site.base is not None:
         site.root = site.base.root
@@ -153,6 +150,8 @@ def begin(site: Site) -> None:
         site.draft = site.base.draft.copy()
         site.draft.config.pop("OnBuild", None)
         site.environment = dict(site.base.environment)
+        site.folder, site.loose = site.base.folder, site.base.loose
+    settle(site, epoch_s)
     if "PATH" not in site.draft.variables():
         site.draft.set_variable("PATH", DEFAULT_PATH)
     if site.base is None:
@@ -173,16 +172,19 @@ def _whole(name: str) -> str:
         return name
 
 
-def _as_root(site: Site, context: Found) -> Node:
-    """Return files that are no image as a root that may be worked on."""
-    if isinstance(context.node.operation, EmptySource):
-        return context.node
-    if context.folder is not None:
-        context.folder.use("/")
+def settle(site: Site, epoch_s: int | None) -> None:
+    """Make a root of a stage's files where they are none yet: those of a context that is no image."""
+    if not site.loose:
+        return
+    if site.folder is not None:
+        site.folder.use("/")
     assert site.platform is not None
     empty = Node(EmptySource(), platform=site.platform)
     operation = Copy((CopySource(1, "/"),), "/", require=False)
-    return Node(operation, (empty, context.node), site.platform, name=context.node.name, ranges=site.where)
+    name = site.root.name
+    site.root = Node(operation, (empty, site.root), site.platform, name=name, ranges=site.where)
+    site.draft.record(name, layer=True, epoch_s=epoch_s)
+    site.loose, site.folder = False, None
 
 
 def _is_empty(document: Mapping[str, Any]) -> bool:

@@ -43,6 +43,8 @@ class Site:
         """The named context that stands for all of it."""
         self.folder: Folder | None = None
         """Where it is a folder that the client lends."""
+        self.loose = False
+        """Whether its root is but files yet, which nobody may work on."""
         self.based = False
         """Whether it is known what it begins with."""
         self.done = False
@@ -108,6 +110,12 @@ class Sites:
 
     def task(self, instruction: Instruction) -> Task:
         """Return an instruction with those whose files it takes; what no stage is called is an image or a context."""
+        if isinstance(instruction, Copy) and "$" in instruction.origin:
+            raise BuildFailed(
+                "variable expansion is not supported for --from, "
+                "define a new stage with FROM using ARG from global scope as a workaround",
+                ranges=(instruction.written.range,),
+            )
         sites = {name: self._find(name, instruction) for name in _origins(instruction)}
         return Task(instruction, sites)
 

@@ -8,7 +8,7 @@ from attrs import evolve
 from moby.contracts.builder import BuildFailed, Range
 from moby.contracts.types import Platform
 from moby_builder.dockerfile.frontend import files, platforms, runs
-from moby_builder.dockerfile.frontend.bases import Bases, begin
+from moby_builder.dockerfile.frontend.bases import Bases, begin, settle
 from moby_builder.dockerfile.frontend.settings import SETTINGS
 from moby_builder.dockerfile.frontend.stages import Site, Sites, Task
 from moby_builder.dockerfile.frontend.surroundings import Surroundings
@@ -62,6 +62,7 @@ class Translation:
         self._link()
         target = self._sites.target(name)
         self._translate([target])
+        settle(target, self._around.epoch_s)
         return target
 
     def everything(self) -> None:
@@ -113,7 +114,7 @@ class Translation:
         for site in self.needed:
             if site.done:
                 continue
-            begin(site)
+            begin(site, self._around.epoch_s)
             source = None if isinstance(site.root.operation, EmptySource) else site.root
             site.steps.append((site.origin.written.text, source))
             for task in site.tasks:
