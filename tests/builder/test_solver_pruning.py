@@ -1,5 +1,6 @@
 """What is kept, and what of it goes."""
 
+import fcntl
 import math
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import sys
 
 import pytest
 from attrs import define, evolve, field
+from moby_builder.dockerfile.effects.repositories import Repositories, note
+from moby_builder.dockerfile.keeping import KeptCheckouts
 from moby_builder.dockerfile.solver.choosing import Choice
 from moby_builder.dockerfile.solver.leases import Leases
 from moby_builder.dockerfile.solver.pruning import Pruning, Stores
@@ -303,6 +306,29 @@ def test_results_are_known_by_what_they_are(bench):
         results.get(reference)
     with pytest.raises(NotFound):
         results.get("")
+
+
+def test_repositories_are_kept_by_their_remotes_without_secrets(tmp_path):
+    for name, url in {"one": "https://ann:token@example.com/a.git", "two": "git@example.com:b.git"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pack").write_bytes(b"x" * 1000)
+        note(tmp_path / name, url)
+    (tmp_path / "half").mkdir()
+    repositories = Repositories(tmp_path)
+    kept = KeptCheckouts(repositories)
+    found = [(each.id, each.type, each.description) for each in kept.entries()]
+    assert found == [
+        ("one", "source.git.checkout", "git repository https://example.com/a.git"),
+        ("two", "source.git.checkout", "git repository git@example.com:b.git"),
+    ]
+    assert all(each.size_bytes > 1000 and each.used_ns >= each.created_ns > 0 for each in kept.entries())
+    with (tmp_path / "one.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert [each.in_use for each in kept.entries()] == [True, False]
+        with pytest.raises(Conflict, match="one is in use"):
+            kept.remove("one")
+    kept.remove("one")
+    assert [each.id for each in kept.entries()] == ["two"]
 
 
 # Deaths

@@ -7,9 +7,10 @@ from attrs import frozen
 from moby.contracts.builder import CacheEntry
 from moby_builder.dockerfile.effects.cache_mounts import CacheMounts
 from moby_builder.dockerfile.effects.local import KeptFolders
+from moby_builder.dockerfile.effects.repositories import Repositories
 from moby_builder.dockerfile.effects.workspace import PREFIX
 
-__all__ = ["KeptContexts", "KeptMounts"]
+__all__ = ["KeptCheckouts", "KeptContexts", "KeptMounts"]
 
 _MOUNTS = f"{PREFIX}cache/"
 
@@ -54,3 +55,24 @@ class KeptContexts:
     def remove(self, entry_id: str) -> None:
         """Remove one; Conflict where a build has it."""
         self.folders.remove(entry_id)
+
+
+@frozen
+class KeptCheckouts:
+    """Repositories that checkouts were made of."""
+
+    repositories: Repositories
+
+    def entries(self) -> Sequence[CacheEntry]:
+        """Return all repositories that are kept."""
+        return [
+            CacheEntry(
+                each.key, "source.git.checkout", f"git repository {each.remote}", each.size_bytes, each.created_ns,
+                each.used_ns, in_use=self.repositories.in_use(each.key),
+            )
+            for each in self.repositories.list()
+        ]  # fmt: skip
+
+    def remove(self, entry_id: str) -> None:
+        """Remove one; Conflict where a build has it."""
+        self.repositories.remove(entry_id)

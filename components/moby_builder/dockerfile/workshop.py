@@ -8,12 +8,13 @@ from moby.contracts.builder import Keep, Session
 from moby_builder.dockerfile.building import Tools
 from moby_builder.dockerfile.effects import doing
 from moby_builder.dockerfile.effects.cache_mounts import CacheMounts
+from moby_builder.dockerfile.effects.repositories import Repositories
 from moby_builder.dockerfile.effects.running import Running
 from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.exports.caches.reading import Reading
 from moby_builder.dockerfile.exports.service import Exporting
 from moby_builder.dockerfile.exports.times import Times
-from moby_builder.dockerfile.keeping import KeptContexts, KeptMounts
+from moby_builder.dockerfile.keeping import KeptCheckouts, KeptContexts, KeptMounts
 from moby_builder.dockerfile.parts import Parts, Policy
 from moby_builder.dockerfile.policy import rules
 from moby_builder.dockerfile.solver.effects import Tree
@@ -55,7 +56,10 @@ class Workshop:
             records, Results(parts.metadata), parts.snapshotter, exporting,
             reading, Shared.new(policy.parallel), parts.clock,
         )  # fmt: skip
-        kept = (KeptMounts(mounts), KeptContexts(effects.folders))
+        kept = (
+            KeptMounts(mounts), KeptContexts(effects.folders),
+            KeptCheckouts(Repositories(parts.place.state / "git")),
+        )  # fmt: skip
         stores = Stores(
             records, leases, parts.snapshotter, parts.images, kept, tools.results, parts.place.state,
             effects.contents.forget,

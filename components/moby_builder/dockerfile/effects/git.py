@@ -22,6 +22,7 @@ from moby_builder.dockerfile.effects.copying import Copying, How
 from moby_builder.dockerfile.effects.files import opened
 from moby_builder.dockerfile.effects.git_command import Git
 from moby_builder.dockerfile.effects.matches import matches
+from moby_builder.dockerfile.effects.repositories import note
 from moby_builder.dockerfile.effects.sources import Fetched, Temporary
 from moby_builder.dockerfile.effects.workspace import Draft
 from moby_builder.dockerfile.operations import GitSource
@@ -138,6 +139,7 @@ class GitSources:
             if not (path / "HEAD").exists():
                 shutil.rmtree(path, ignore_errors=True)
                 git("init", "--bare", "--quiet", "--template=", str(path))
+            note(path, url)
             yield path
         finally:
             os.close(fd)
