@@ -61,9 +61,16 @@ MANIFESTS = [
 ]
 
 
-@pytest.mark.parametrize("verb", ["check", "assemble"])
-@pytest.mark.parametrize(("text", "message"), MANIFESTS)
-def test_manifests(moby: Run, folder: Path, verb: str, text: str, message: str) -> None:
+BY_TURNS = [
+    pytest.param(*each.values, verb, id=f"{each.id}-{verb}", marks=[pytest.mark.long] * ((count + turn) % 2))
+    for count, each in enumerate(MANIFESTS)
+    for turn, verb in enumerate(("check", "assemble"))
+]
+"""Both verbs read a manifest alike: every manifest by one, and all by both in `long` tests."""
+
+
+@pytest.mark.parametrize(("text", "message", "verb"), BY_TURNS)
+def test_manifests(moby: Run, folder: Path, text: str, message: str, verb: str) -> None:
     (folder / "here/m.yaml").write_text(text)
     done = moby(verb, "m.yaml", code=1)
     assert message in done.stderr

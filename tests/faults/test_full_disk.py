@@ -77,11 +77,13 @@ ROOMS = ["0", "4", "40", "400", "inodes"]
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_assemble(program: list[str], folder: Path, room: str) -> None:
+def test_assemble(program: list[str], pyz: Path, folder: Path, room: str) -> None:
     disk = folder / "disk"
     env = environment(XDG_CACHE_HOME=str(folder / "cache"))
     call = [*program, "assemble", "quickstart", "-o", str(disk / "dist")]
-    outcome = on_a_full_disk(disk, room, [*call, "--set", "components.images.config.max_unpacked_files=1"], call, env)
+    earlier = ["cp", "--archive", str(pyz.parents[1]), str(disk / "dist")]
+    changed = [*call, "--set", "components.images.config.max_unpacked_files=1"]
+    outcome = on_a_full_disk(disk, room, changed, earlier, env)
     assert outcome.code != 0
     check_refused(outcome, 3)
     assert outcome.after == outcome.before

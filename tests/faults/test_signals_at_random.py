@@ -14,7 +14,7 @@ from fault_traces import Traces, listing
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = int(os.environ.get("MOBY_FAULT_ROUNDS", "15"))
+ROUNDS = int(os.environ.get("MOBY_FAULT_ROUNDS", "9"))
 SEED = int(os.environ.get("MOBY_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 SCRIPT = "trap 'exit 9' INT TERM HUP; i=0; while [ $i -lt 8 ]; do sleep 0.05; i=$((i+1)); done"
