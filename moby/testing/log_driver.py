@@ -256,13 +256,13 @@ class LogDriverSuite(LogWriterSuite):
         writer.write(STDOUT, BASE_NS, b"old\nbefore\n")
         following = Following(driver, config, LogQuery(follow=True, tail=1))
         following.wait_for(b"before\n")
-        for number in range(20):
+        for number in range(8):
             writer.write(STDERR, BASE_NS + number, b"new %d\n" % number)
             following.wait_for(b"new %d\n" % number)
         writer.write(STDOUT, BASE_NS, b"last\n")
         writer.close()
         found = [text for _, text in frames(following.end())]
-        assert found == [b"before\n", *(b"new %d\n" % number for number in range(20)), b"last\n"]
+        assert found == [b"before\n", *(b"new %d\n" % number for number in range(8)), b"last\n"]
 
     def test_follow_from_now(self, driver: LogDriver, written: LogConfig) -> None:
         """With a tail of none only what comes."""
