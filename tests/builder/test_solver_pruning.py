@@ -337,7 +337,7 @@ _KILLED = """
 import os, signal, sys
 sys.path[:0] = {path!r}
 from pathlib import Path
-from attrs import evolve
+from moby.values import evolve
 from solver_parts import Bench, run, source
 import solver_parts, moby_builder.dockerfile.solver.records as records
 

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 
-from attrs import frozen
-
 from moby.contracts.ambient import Clock
 from moby.contracts.builder import (
     BuildFailed,
@@ -22,6 +20,7 @@ from moby.contracts.builder import (
 )
 from moby.contracts.snapshotter import Snapshotter
 from moby.errors import Invalid, NotFound
+from moby.values import frozen
 from moby_builder.dockerfile.effects.doing import Doing
 from moby_builder.dockerfile.exports.caches.reading import Reading
 from moby_builder.dockerfile.exports.service import Exporting

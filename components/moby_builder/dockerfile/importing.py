@@ -4,9 +4,8 @@ import secrets
 from collections.abc import Sequence
 from functools import partial
 
-from attrs import frozen
-
 from moby.contracts.builder import CacheSource, Session
+from moby.values import frozen
 from moby_builder.dockerfile.exports.caches.reading import Found as Stored
 from moby_builder.dockerfile.exports.caches.reading import ImportedCache, Reading
 from moby_builder.dockerfile.solver.effects import Tree, Watch

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
 from moby.contracts.builder import CacheEntry
+from moby.values import frozen
 from moby_builder.dockerfile.effects.cache_mounts import CacheMounts
 from moby_builder.dockerfile.effects.local import KeptFolders
 from moby_builder.dockerfile.effects.repositories import Repositories

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.images import Image
 from moby.contracts.types import ImageReference
-from moby.values import evolve
+from moby.values import evolve, frozen
 from moby_builder.dockerfile.effects.doing import Doing
 from moby_builder.dockerfile.effects.reading import read_file
 from moby_builder.dockerfile.frontend.plan import FoundImage

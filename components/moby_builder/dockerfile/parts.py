@@ -1,7 +1,5 @@
 """What the builder is made of, and how it is to be."""
 
-from attrs import frozen
-
 from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.content import Content
 from moby.contracts.image_registry import ImageRegistry
@@ -10,6 +8,7 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.networks import Networks
 from moby.contracts.snapshotter import Snapshotter
 from moby.contracts.supervisor import Supervisor
+from moby.values import frozen
 
 __all__ = ["Parts", "Policy"]
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
 from moby.contracts.builder import Keep, Session
+from moby.values import frozen
 from moby_builder.dockerfile.building import Tools
 from moby_builder.dockerfile.effects import doing
 from moby_builder.dockerfile.effects.cache_mounts import CacheMounts
 from moby_builder.dockerfile.effects.repositories import Repositories
 from moby_builder.dockerfile.effects.running import Running
 from moby_builder.dockerfile.effects.workspace import Workspace
+from moby_builder.dockerfile.exports.caches.mounts import CarriedMounts
 from moby_builder.dockerfile.exports.caches.reading import Reading
 from moby_builder.dockerfile.exports.service import Exporting
 from moby_builder.dockerfile.exports.times import Times
@@ -48,9 +48,12 @@ class Workshop:
         effects = doing.Tools.of(
             parts.images, parts.snapshotter, parts.metadata, workspace, running, parts.place, parts.clock
         )
-        exporting = Exporting(parts.images, parts.content, parts.snapshotter, parts.registry, parts.metadata, workspace)
+        carried = CarriedMounts(mounts, parts.snapshotter, parts.content)
+        exporting = Exporting(
+            parts.images, parts.content, parts.snapshotter, parts.registry, parts.metadata, workspace, carried
+        )
         times = Times(parts.snapshotter, parts.metadata)
-        reading = Reading(parts.images, parts.content, parts.registry, times)
+        reading = Reading(parts.images, parts.content, parts.registry, times, carried)
         records, leases = Records(parts.metadata), Leases(parts.place.run)
         tools = Tools(
             records, Results(parts.metadata), parts.snapshotter, exporting,

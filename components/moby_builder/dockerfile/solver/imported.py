@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from attrs import frozen
-
+from moby.values import frozen
 from moby_builder.dockerfile.solver.effects import Tree, Watch
 
 __all__ = ["Errand", "Found", "Imported", "Imports", "nothing"]

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import frozen
-
 from moby.contracts.ambient import Clock
 from moby.contracts.builder import CacheEntry, Keep, Reclaimed
 from moby.contracts.images import Images
 from moby.contracts.snapshotter import Snapshot, SnapshotKind, Snapshotter
 from moby.errors import Conflict, NotFound
+from moby.values import frozen
 from moby_builder.dockerfile.solver.choosing import Choice
 from moby_builder.dockerfile.solver.kept import Kept
 from moby_builder.dockerfile.solver.leases import Leases

@@ -8,9 +8,8 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import asdict, field, frozen
-
 from moby.contracts.metadata import Metadata
+from moby.values import asdict, field, frozen
 
 __all__ = ["Made", "Record", "Records", "Uses", "new_id"]
 

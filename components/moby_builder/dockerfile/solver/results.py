@@ -5,10 +5,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
-
 from moby.contracts.metadata import Metadata
 from moby.errors import NotFound
+from moby.values import field, frozen
 
 __all__ = ["Made", "Results"]
 

@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TypeVar
 
-from attrs import frozen
-
 from moby.contracts.builder import BuildFailed
 from moby.contracts.types import Digest
 from moby.errors import Conflict, Invalid, MobyError, NotFound
+from moby.values import frozen
 from moby_builder.dockerfile.operations import EmptySource, ImageSource, LayoutSource, Node, Run, ancestors
 from moby_builder.dockerfile.solver import keys
 from moby_builder.dockerfile.solver.cache import Cache
