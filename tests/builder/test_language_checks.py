@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Mapping
 
 import pytest
-from moby_builder.dockerfile.language.checks.checking import Known, check
+from moby_builder.dockerfile.language.checks.checking import Known, check, check_beginning
 from moby_builder.dockerfile.language.checks.report import failure
 from moby_builder.dockerfile.language.checks.rules import RULES
 from moby_builder.dockerfile.language.parser import parse
@@ -197,6 +197,20 @@ def test_a_copy_of_what_is_ignored(patterns: list[str], instruction: str, verb: 
 )  # fmt: skip
 def test_a_copy_of_what_is_not_ignored(patterns: list[str], instruction: str) -> None:
     assert check(parse(f"FROM a\n{instruction}".encode()), Known(ignore=Patterns(patterns))) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "rules"),
+    [
+        ("FROM a AS B\nMAINTAINER c\nrun d \\\n\n e\nNOTHING\nMAINTAINER f",
+         ["NoEmptyContinuation", "StageNameCasing", "MaintainerDeprecated"]),
+        ("# check=skip=StageNameCasing\nFROM a AS B\nNOTHING", []),
+        ("# check=x\nFROM a AS B\nNOTHING", []), ("MAINTAINER a\nNOTHING", []), ("FROM a AS B\nRUN <<E", []),
+        ("NOTHING", []), ("", []),
+    ],
+)  # fmt: skip
+def test_the_beginning_of_a_file_that_is_refused(source: str, rules: list[str]) -> None:
+    assert [each.rule for each in check_beginning(source.encode())] == rules
 
 
 BAD = "FROM a\nMAINTAINER b\nCMD c\n"

@@ -8,6 +8,7 @@ from moby_builder.dockerfile.frontend.contexts import Contexts, Definition
 from moby_builder.dockerfile.frontend.documents import encoded, excerpt, filled, location, rendered
 from moby_builder.dockerfile.frontend.translation import Translation
 from moby_builder.dockerfile.language import parser
+from moby_builder.dockerfile.language.checks.checking import check_beginning
 from moby_builder.dockerfile.language.instructions import Dockerfile
 
 __all__ = ["lint"]
@@ -29,6 +30,7 @@ def lint(
         findings = checks.find_everywhere(file, translation, request, contexts)
     except BuildFailed as failed:
         error = failed
+        findings = list(check_beginning(definition.data, definition.name))
     text = definition.data.decode("utf-8", "replace")
     document = {
         "warnings": [_warning(each) for each in findings],

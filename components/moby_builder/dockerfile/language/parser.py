@@ -1,14 +1,17 @@
 """The parser: a Dockerfile's bytes, turned into values."""
 
+from itertools import takewhile
+
 from attrs import evolve
 
 from moby.contracts.builder import BuildFailed, Range
+from moby.errors import Invalid
 from moby_builder.dockerfile.language import forms, statements
 from moby_builder.dockerfile.language.failures import located, place
 from moby_builder.dockerfile.language.instructions import Arg, Dockerfile, From, Instruction, Stage
-from moby_builder.dockerfile.language.statements import Statement
+from moby_builder.dockerfile.language.statements import Statement, Statements
 
-__all__ = ["MOST_BYTES", "parse", "parse_trigger"]
+__all__ = ["MOST_BYTES", "parse", "parse_beginning", "parse_trigger"]
 
 MOST_BYTES = 16 << 20
 """A file that is bigger is refused."""
@@ -16,15 +19,44 @@ MOST_BYTES = 16 << 20
 
 def parse(data: bytes, file: str = "Dockerfile") -> Dockerfile:
     """Return what a Dockerfile says; BuildFailed for what isn't one, with the place."""
+    source = _text(data, file)
+    read = statements.read(source, file)
+    found = _dockerfile(read, file, source)
+    if not found.stages:
+        raise BuildFailed("dockerfile contains no stages to build", file=file, source=source)
+    return found
+
+
+def parse_beginning(data: bytes, file: str = "Dockerfile") -> Dockerfile:
+    """Return what a Dockerfile says before the first instruction that is refused, for whoever tells what else is wrong.
+
+    BuildFailed where there is none, or a line that can't be a statement.
+    """
+    source = _text(data, file)
+    read = statements.read(source, file)
+    good = tuple(takewhile(_has_form, read.statements))
+    return _dockerfile(evolve(read, statements=good), file, source)
+
+
+def _text(data: bytes, file: str) -> str:
     if len(data) > MOST_BYTES:
         raise BuildFailed(f"{file} is bigger than {MOST_BYTES} bytes", file=file)
     source = data.decode("utf-8", "replace").removeprefix("\ufeff")
     if not source:
         raise BuildFailed("the Dockerfile cannot be empty", file=file)
-    read = statements.read(source, file)
+    return source
+
+
+def _has_form(statement: Statement) -> bool:
+    try:
+        forms.instruction(statement)
+    except (BuildFailed, Invalid):
+        return False
+    return True
+
+
+def _dockerfile(read: Statements, file: str, source: str) -> Dockerfile:
     arguments, stages = _stages(read.statements, file, source)
-    if not stages:
-        raise BuildFailed("dockerfile contains no stages to build", file=file, source=source)
     return Dockerfile(file, source, stages, arguments, read.escape, read.directives, read.empty_continuations)
 
 

@@ -6,6 +6,7 @@ from attrs import field, frozen
 
 from moby.context.patterns import Patterns
 from moby.contracts.builder import BuildFailed, Finding
+from moby_builder.dockerfile.language import parser
 from moby_builder.dockerfile.language.checks import origins, writing
 from moby_builder.dockerfile.language.checks.report import Report
 from moby_builder.dockerfile.language.checks.stages import StageChecks
@@ -13,7 +14,7 @@ from moby_builder.dockerfile.language.expansion import file_arguments
 from moby_builder.dockerfile.language.instructions import Copy, Dockerfile, Run, Stage
 from moby_builder.dockerfile.language.words import expand
 
-__all__ = ["Known", "check"]
+__all__ = ["Known", "check", "check_beginning"]
 
 
 def _unknown(stage: int) -> Mapping[str, str] | None:
@@ -64,6 +65,17 @@ def check(dockerfile: Dockerfile, known: Known | None = None) -> tuple[Finding, 
         made[number] = checks
         for instruction in stage.instructions:
             checks.check(instruction, arguments, known.given)
+    return tuple(report.findings)
+
+
+def check_beginning(data: bytes, file: str = "Dockerfile") -> tuple[Finding, ...]:
+    """Return what instructions say of themselves, of a file that is refused for a later one."""
+    try:
+        found = parser.parse_beginning(data, file)
+        report = Report(found)
+    except BuildFailed:
+        return ()
+    writing.check_instructions(found, report)
     return tuple(report.findings)
 
 

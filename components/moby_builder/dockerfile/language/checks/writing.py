@@ -7,20 +7,28 @@ from moby_builder.dockerfile.language.checks.report import Report
 from moby_builder.dockerfile.language.instructions import Arg, Dockerfile, From, Instruction, Maintainer, Written
 from moby_builder.dockerfile.language.spelling import quoted
 
-__all__ = ["check"]
+__all__ = ["check", "check_instructions"]
 
 _RESERVED = ("context", "scratch")
 
 
 def check(dockerfile: Dockerfile, report: Report) -> None:
     """Check a whole file."""
+    check_instructions(dockerfile, report)
+    _stage_names([stage.origin for stage in dockerfile.stages], report)
+    _casing([each.written for each in _inside(dockerfile)], report)
+
+
+def check_instructions(dockerfile: Dockerfile, report: Report) -> None:
+    """Check what each instruction says of itself."""
     for line in dockerfile.empty_continuations:
         report.tell_line("NoEmptyContinuation", "Empty continuation line", line)
-    inside = [each for stage in dockerfile.stages for each in (stage.origin, *stage.instructions)]
-    for instruction in (*dockerfile.arguments, *inside):
+    for instruction in (*dockerfile.arguments, *_inside(dockerfile)):
         _instruction(instruction, report)
-    _stage_names([stage.origin for stage in dockerfile.stages], report)
-    _casing([each.written for each in inside], report)
+
+
+def _inside(dockerfile: Dockerfile) -> list[Instruction]:
+    return [each for stage in dockerfile.stages for each in (stage.origin, *stage.instructions)]
 
 
 def _instruction(instruction: Instruction, report: Report) -> None:
