@@ -1,1 +1,0 @@
-from moby.context.wildcards import *  # noqa: F403
