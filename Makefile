@@ -2,6 +2,9 @@
 PYTEST = .venv/bin/python -m pytest
 FUZZ_SECONDS ?= 180
 
+# Some thousand interpreters are started, which would each compile what they import.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help demo test test-fast test-long test-oldest bench fuzz lint clean
 
 help:
@@ -13,10 +16,15 @@ demo: ## assemble an engine and run a container with it
 
 # Among them are tests inside guests (tests/guests): user-mode Linux and QEMU with kernels of Debian's, on this machine's
 # own root, read-only. tools/test-needs unpacks them into .cache; where it can't, they are skipped and say what lacks.
-test: ## everything but what takes minutes by itself; fuzzing for three minutes
+test: ## everything but what takes minutes by itself; fuzzing beside it for three minutes
 	@tools/venv dev
 	@tools/test-needs
-	MOBY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -m "not long" $(OPTIONS)
+	@mkdir -p .cache
+	MOBY_FUZZ_SECONDS=$(FUZZ_SECONDS) nice $(PYTEST) -q -p no:cacheprovider -m "fuzz and not long" $(OPTIONS) \
+		>.cache/fuzz.log 2>&1 & fuzzing=$$!; \
+	$(PYTEST) -m "not long and not fuzz" $(OPTIONS); tested=$$?; \
+	wait $$fuzzing; fuzzed=$$?; cat .cache/fuzz.log; \
+	[ $$fuzzed -ne 5 ] || fuzzed=0; exit $$((tested + fuzzed)) # 5: OPTIONS chose nothing to fuzz
 
 test-fast: ## what a change wants to know first
 	@tools/venv dev
@@ -25,7 +33,7 @@ test-fast: ## what a change wants to know first
 test-long: test-oldest ## the whole matrix, guests included; long faults, soak
 	@tools/venv dev
 	@tools/test-needs
-	MOBY_FUZZ_SECONDS=1800 $(PYTEST)
+	MOBY_FUZZ_SECONDS=1800 MOBY_FAULT_ROUNDS=30 $(PYTEST)
 
 test-oldest: ## the fast tests on the oldest Python that is served, OLDEST=python3.11
 	@OLDEST=$(OLDEST) tools/oldest
