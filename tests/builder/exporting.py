@@ -7,7 +7,9 @@ from pathlib import Path
 
 from attrs import define, field
 from images.store_parts import parts, store_of
+from moby_builder.dockerfile.effects.cache_mounts import CacheMounts
 from moby_builder.dockerfile.effects.workspace import Workspace
+from moby_builder.dockerfile.exports.caches.mounts import CarriedMounts
 from moby_builder.dockerfile.exports.caches.reading import Reading
 from moby_builder.dockerfile.exports.service import Exporting
 from moby_builder.dockerfile.exports.solution import Kept, Origin, Solution, Solved
@@ -107,10 +109,12 @@ class Yard:
         self.images = store_of(self.parts, self.registry)
         self.snapshotter, self.content = self.parts.snapshotter, self.parts.content
         self.workspace = Workspace(self.snapshotter, base / "mounts")
+        self.mounts = CacheMounts(self.snapshotter, self.workspace, metadata, base / "locks", self.parts.clock)
+        carried = CarriedMounts(self.mounts, self.snapshotter, self.content)
         self.exporting = Exporting(
-            self.images, self.content, self.snapshotter, self.registry, self.parts.metadata, self.workspace
+            self.images, self.content, self.snapshotter, self.registry, metadata, self.workspace, carried
         )
-        self.reading = Reading(self.images, self.content, self.registry, Times(self.snapshotter, self.parts.metadata))
+        self.reading = Reading(self.images, self.content, self.registry, Times(self.snapshotter, metadata), carried)
         self.client = Client()
         self.told = []
 

@@ -1,15 +1,20 @@
 """Caches to and from elsewhere: what one engine writes, another finds, and fetches only what it needs."""
 
 import base64
+import io
 import json
 
 import pytest
 from exporting import Blobs, Heard, config, kept, opened_yard, solution, solved
 from image_registry.services.real import registry
 from moby_builder.dockerfile.exports.caches.format import CONFIG, INLINE, parse, parse_records
+from moby_builder.dockerfile.exports.caches.mounts import mounts_in
+from moby_builder.dockerfile.operations import MountKind, Node, Run, RunMount
+from moby_builder.dockerfile.solver.effects import Cancel, Tree
 
 from moby.contracts.builder import CacheExport, CacheSource, Export, ExportType
 from moby.errors import Conflict, Corrupt, Invalid, MobyError, NotFound, Unsupported
+from moby.oci.digest import parse as digest_of
 from moby.oci.digest import sha256
 from moby.oci.reference import parse as reference_of
 from moby.testing.images import add, layer_of
@@ -248,6 +253,84 @@ def test_a_blob_that_is_another(yard, other):
         cache.fetch(found, "builder/x", Heard("fetch", []))
     assert found.layers[-1].digest not in {each.digest for each in other.content.list()}
     assert [each.key for each in other.snapshotter.list() if each.key == "builder/x"] == []
+
+
+# Cache mounts
+
+
+def keeping(yard, *ids):
+    """Return something built with cache mounts, in each of which is a file."""
+    for each in ids:
+        with yard.mounts.lend(each, "shared", Tree(), f"mount {each}", Cancel()) as path:
+            (path / "kept").write_text(each)
+    mounts = (*(RunMount(MountKind.CACHE, "/m", id=each) for each in (*ids, "absent")), RunMount(MountKind.TMPFS, "/t"))
+    root = Node(Run(("x",), mounts=(*mounts, RunMount(MountKind.CACHE, "/o", input=0, id="begun"))))
+    top = yard.layer("1", tar(a=b"1"))
+    return solution(evolve(solved(top, kept=[kept(top, "one")]), root=root))
+
+
+@pytest.mark.parametrize("as_image", [True, False])
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "uncompressed"])
+def test_cache_mounts_go_along(yard, other, as_image, compression):
+    """Where that is asked for, at both ends; one that is there stays as it is."""
+    attributes = {
+        "dest": "/x", "cache-mounts": "true", "image-manifest": str(as_image), "compression": compression,
+    }  # fmt: skip
+    [done] = yard.export(keeping(yard, "one", "two"), caches=[CacheExport("local", "max", attributes)])
+    assert [text for _, text in yard.told if "absent is in use or gone" in text]
+    other.client.stores = yard.client.stores
+    with other.mounts.lend("two", "shared", Tree(), "mine", Cancel()) as path:
+        (path / "kept").write_text("other")
+    source = {"src": "/x", "digest": str(done.cache[0].digest)}
+    read(other, CacheSource("local", source))
+    assert [each.id for each in other.mounts.list()] == ["two"]
+    for _ in range(2):
+        assert len(read(other, CacheSource("local", {**source, "cache-mounts": "true"}))) == 1
+    assert {each.id: each.description for each in other.mounts.list()} == {"one": "mount one", "two": "mine"}
+    for each, text in (("one", "one"), ("two", "other")):
+        with other.mounts.lend(each, "shared", Tree(), "again", Cancel()) as path:
+            assert (path / "kept").read_text() == text
+
+
+def test_a_cache_mount_that_a_step_has_alone(yard, other):
+    """Isn't taken, nor made while somebody begins with it."""
+    attributes = {"dest": "/x", "cache-mounts": "true"}
+    built = keeping(yard, "one")
+    with yard.mounts.lend("one", "locked", Tree(), "", Cancel()):
+        [done] = yard.export(built, caches=[CacheExport("local", "max", attributes)])
+    assert [text for _, text in yard.told if "cache mount one is in use" in text]
+    assert "mounts" not in json.loads(yard.client.stores["local:/x"].kept[sole_config(yard, done)])
+    [done] = yard.export(built, caches=[CacheExport("local", "max", attributes)])
+    [mount] = mounts_in(yard.client.stores["local:/x"].kept[sole_config(yard, done)])
+    with other.mounts.lend("one", "locked", Tree(), "", Cancel()):
+        assert other.mounts.bring(mount.id, "late", io.BytesIO()) is False
+
+
+def sole_config(yard, done):
+    index = json.loads(yard.client.stores["local:/x"].kept[done.cache[0].digest])
+    return digest_of(index["manifests"][-1]["digest"])
+
+
+def test_a_cache_mount_that_was_being_filled(yard):
+    """By a process that was killed: it is made anew; one whose layer is none isn't made."""
+    with pytest.raises(Invalid):
+        yard.mounts.bring("one", "bad", io.BytesIO(b"no tar" * 200))
+    assert (yard.mounts.list(), yard.snapshotter.list()) == ((), ())
+    yard.mounts.bring("one", "good", io.BytesIO(tar(a=b"1")))
+    [key] = [each.key for each in yard.mounts.list()]
+    yard.parts.metadata.bucket("builder/cache-mounts").delete(key)
+    with yard.mounts.lend("one", "shared", Tree(), "new", Cancel()) as path:
+        assert list(path.iterdir()) == []
+    yard.parts.metadata.bucket("builder/cache-mounts").delete(key)
+    assert yard.mounts.bring("one", "again", io.BytesIO(tar(b=b"1")))
+
+
+def test_mounts_that_are_wrong():
+    for each in (1, {}, {"id": "a", "description": "", "blob": str(sha256(b"")), "mediaType": "m", "size": "x"}):
+        with pytest.raises(Invalid, match="mount 0 lacks"):
+            mounts_in(json.dumps({"mounts": [each]}).encode())
+    with pytest.raises(Invalid, match="no list"):
+        mounts_in(b'{"mounts": 1}')
 
 
 # The format

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from attrs import frozen
 
@@ -63,7 +63,7 @@ class CacheMounts:
     @contextmanager
     def lend(self, mount_id: str, sharing: str, begin: Tree, description: str, cancel: Cancel) -> Iterator[Path]:
         """Lend the folder of an id, which is made of another tree where it isn't there yet."""
-        base = _KEYS + hashlib.sha256(f"{mount_id}\0{begin.snapshot}".encode()).hexdigest()[:32]
+        base = _key_of(mount_id, begin.snapshot)
         with self._held(base, sharing, cancel) as key:
             self._note(key, mount_id, begin.snapshot, description)
             path = self._enter(key)
@@ -80,6 +80,38 @@ class CacheMounts:
         """Whether a step has it at the moment."""
         with ExitStack() as stack:
             return not self._try(stack, key, fcntl.LOCK_EX)
+
+    @contextmanager
+    def read(self, mount_id: str) -> Iterator[CacheMount | None]:
+        """Lend one that began empty, while nobody has it alone; None where it isn't there, or somebody has."""
+        key = _key_of(mount_id, "")
+        with ExitStack() as stack:
+            document = self._bucket.get(key)
+            got = document is not None and self._try(stack, key, fcntl.LOCK_SH)
+            yield CacheMount(key, **document) if got else None
+
+    def has(self, mount_id: str) -> bool:
+        """Whether there is one of this id that began empty."""
+        return self._bucket.get(_key_of(mount_id, "")) is not None
+
+    def bring(self, mount_id: str, description: str, layer: BinaryIO) -> bool:
+        """Make one of a layer, where none of this id is there yet; whether it was made."""
+        key = _key_of(mount_id, "")
+        with ExitStack() as stack:
+            if not self._try(stack, key, fcntl.LOCK_EX):
+                return False
+            if self._bucket.get(key) is not None:
+                return False
+            with suppress(NotFound):
+                self._snapshotter.remove(key)
+            self._snapshotter.prepare(key)
+            try:
+                self._snapshotter.apply(key, layer)
+            except BaseException:
+                self._snapshotter.remove(key)
+                raise
+            self._record(key, mount_id, "", description)
+        return True
 
     def size_bytes(self, key: str) -> int:
         """Return what it takes; 0 where it has gone."""
@@ -126,18 +158,24 @@ class CacheMounts:
 
     def _note(self, key: str, mount_id: str, parent: str, description: str) -> None:
         """See to it that it is there, and write down that it is used."""
-        now = self._clock.now_ns()
         with self._lock:
+            if self._bucket.get(key) is None:
+                with suppress(NotFound):
+                    self._snapshotter.remove(key)  # a killed process was filling it
             try:
                 self._snapshotter.stat(key)
             except NotFound:
                 self._snapshotter.prepare(key, parent)
                 self._bucket.delete(key)
-            with self._metadata.transaction():
-                known: dict[str, Any] = self._bucket.get(key) or {
-                    "id": mount_id, "description": description, "created_ns": now, "uses": 0, "parent": parent,
-                }  # fmt: skip
-                self._bucket.put(key, {**known, "used_ns": now, "uses": known["uses"] + 1})
+            self._record(key, mount_id, parent, description)
+
+    def _record(self, key: str, mount_id: str, parent: str, description: str) -> None:
+        now = self._clock.now_ns()
+        with self._metadata.transaction():
+            known: dict[str, Any] = self._bucket.get(key) or {
+                "id": mount_id, "description": description, "created_ns": now, "uses": 0, "parent": parent,
+            }  # fmt: skip
+            self._bucket.put(key, {**known, "used_ns": now, "uses": known["uses"] + 1})
 
     def _enter(self, key: str) -> Path:
         """Mount it, once however many have it."""
@@ -157,3 +195,7 @@ class CacheMounts:
                 self._mounted[key] = stack, path, count - 1
                 return
         stack.close()
+
+
+def _key_of(mount_id: str, begin: str) -> str:
+    return _KEYS + hashlib.sha256(f"{mount_id}\0{begin}".encode()).hexdigest()[:32]

@@ -32,6 +32,8 @@ _TYPES = {
     (Compression.GZIP, False): f"{_DOCKER}.gzip", (Compression.ZSTD, False): f"{_DOCKER}.zstd",
 }  # fmt: skip
 _AT_ONCE = 4
+_MOST_NOTED = 4096
+"""Then what has gone is forgotten."""
 
 
 @frozen
@@ -147,6 +149,11 @@ class Layers:
         return StoredLayer(diff_id, digest, found["size_bytes"], found["media_type"])
 
     def _note(self, key: str, made: StoredLayer) -> StoredLayer:
+        if self._made.count() >= _MOST_NOTED:
+            here = {str(each.digest) for each in self._content.list()}
+            for other, document in self._made.items():
+                if document["digest"] not in here:
+                    self._made.delete(other)
         self._made.put(key, {
             "diff_id": str(made.diff_id), "digest": str(made.digest), "size_bytes": made.size_bytes,
             "media_type": made.media_type,

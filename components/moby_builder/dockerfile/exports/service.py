@@ -19,6 +19,7 @@ from moby.values import evolve
 from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.exports.archives import archive
 from moby_builder.dockerfile.exports.attesting import Attesting
+from moby_builder.dockerfile.exports.caches.mounts import CarriedMounts
 from moby_builder.dockerfile.exports.caches.writing import Writing
 from moby_builder.dockerfile.exports.configs import rfc3339
 from moby_builder.dockerfile.exports.folders import Part, Parts, archived
@@ -51,6 +52,7 @@ class Exporting:
         registry: ImageRegistry,
         metadata: Metadata,
         workspace: Workspace,
+        mounts: CarriedMounts,
     ) -> None:
         self._images = images
         self._content = content
@@ -60,7 +62,7 @@ class Exporting:
         self._layers = Layers(images, content, snapshotter, times, metadata.bucket("builder/blobs"))
         self._making = Making(images, content, self._layers)
         self._attesting = Attesting(workspace)
-        self._writing = Writing(self._layers, content, registry)
+        self._writing = Writing(self._layers, content, registry, mounts)
 
     def export(
         self,

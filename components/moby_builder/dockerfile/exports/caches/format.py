@@ -46,6 +46,7 @@ class Listing:
     def __init__(self) -> None:
         self._layers: dict[tuple[int, LayerBlob], int] = {}
         self._records: dict[str, dict[str, Any]] = {}
+        self.mounts: list[dict[str, Any]] = []
 
     @property
     def layers(self) -> tuple[LayerBlob, ...]:
@@ -73,7 +74,8 @@ class Listing:
             }
             for below, layer in self._layers
         ]  # fmt: skip
-        return _json({"layers": layers, "records": self.records()})
+        mounts = {"mounts": self.mounts} if self.mounts else {}
+        return _json({"layers": layers, "records": self.records(), **mounts})
 
     def records(self) -> list[dict[str, Any]]:
         """Return the records alone, sorted by key."""

@@ -29,6 +29,7 @@ from moby_builder.dockerfile.exports.caches.format import (
     parse,
     parse_records,
 )
+from moby_builder.dockerfile.exports.caches.mounts import CarriedMount, CarriedMounts, mounts_in
 from moby_builder.dockerfile.exports.configs import nanoseconds
 from moby_builder.dockerfile.exports.layers import LayerBlob
 from moby_builder.dockerfile.exports.solution import Begin
@@ -40,6 +41,8 @@ __all__ = ["Found", "ImportedCache", "Reading"]
 _MOST_BYTES = 64 << 20
 """Of a cache's config."""
 _STORE = "local:"
+_NOTHING = b"{}"
+"""The config of a cache in an image, which says nothing else."""
 
 
 class _Place(Protocol):
@@ -97,6 +100,15 @@ class ImportedCache:
             self._images.unpack(stored, snapshot)
             self._times.note(snapshot, [each.created_ns for each in found.layers])
 
+    def bring(self, mounts: Sequence[CarriedMount], carried: CarriedMounts, watch: Watch) -> None:
+        """Make cache mounts of what came along, where there are none yet."""
+        with self._content.lease() as lease:
+            for each in mounts:
+                if not carried.has(each.id):
+                    if not lease.hold(each.blob.digest):
+                        self._fetch(each.blob, lease, watch)
+                    carried.unpack(each)
+
     def _fetch(self, layer: LayerBlob, lease: Lease, watch: Watch) -> None:
         name, done = str(layer.digest), 0
         watch.progress(name, 0, layer.size_bytes)
@@ -117,10 +129,13 @@ class ImportedCache:
 class Reading:
     """Reads caches."""
 
-    def __init__(self, images: Images, content: Content, registry: ImageRegistry, times: Times) -> None:
+    def __init__(
+        self, images: Images, content: Content, registry: ImageRegistry, times: Times, mounts: CarriedMounts
+    ) -> None:
         self._images = images
         self._content = content
         self._times = times
+        self._mounts = mounts
         self._registry = registry
 
     def open(self, sources: Sequence[CacheSource], session: Session, begin: Begin) -> tuple[ImportedCache, ...]:
@@ -131,14 +146,16 @@ class Reading:
             with begin(f"importing cache manifest from {name}") as watch:
                 try:
                     cache = ImportedCache(name, place, self._images, self._content, self._times)
-                    self._read(cache, place, place.manifest(), watch.cancel)
+                    config = self._read(cache, place, place.manifest(), watch.cancel)
+                    if source.attributes.get("cache-mounts", "").lower() in ("true", "1"):
+                        cache.bring(mounts_in(config), self._mounts, watch)
                     found.append(cache)
                 except MobyError as error:
                     watch.log(2, f"the cache {name} can't be used: {error.message}\n".encode())
         return tuple(found)
 
     def _place(self, source: CacheSource, session: Session) -> tuple[str, _Place]:
-        given = dict(source.attributes)
+        given = {key: value for key, value in source.attributes.items() if key != "cache-mounts"}
         if source.type == "registry":
             reference = references.parse(_needed(source, given.pop("ref", "")))
             given.pop("registry.insecure", None)
@@ -155,19 +172,17 @@ class Reading:
             raise Unsupported(f"a cache of type {source.type} has no attribute {next(iter(given))[:100]!r}")
         return name, place
 
-    def _read(self, cache: ImportedCache, place: _Place, data: bytes, cancel: Cancel) -> None:
-        """Read a cache's manifest, an index, or an image that has a cache in its config."""
+    def _read(self, cache: ImportedCache, place: _Place, data: bytes, cancel: Cancel) -> bytes:
+        """Read a cache's manifest, an index, or an image that has a cache in its config; return the cache's config."""
         cancel.check()
         document = json.loads(data) if data[:1] == b"{" else {}
         if "manifests" not in document:
             manifest = formats.parse_manifest(data)
-            self._read_image(cache, place, manifest)
-            return
+            return self._read_image(cache, place, manifest)
         index = formats.parse_index(data)
         config = next((each for each in index.manifests if each.media_type == CONFIG), None)
         if config is not None:
-            self._read_config(cache, place, config)
-            return
+            return self._read_config(cache, place, config)
         for each in index.manifests:
             if each.platform is not None and each.platform.os == "unknown":
                 continue  # attestations
@@ -175,15 +190,17 @@ class Reading:
                 self._read_image(cache, place, formats.parse_manifest(place.manifest(each.digest, each.size_bytes)))
         if not len(cache):
             raise NotFound("no image of it has a cache")
+        return _NOTHING
 
-    def _read_config(self, cache: ImportedCache, place: _Place, config: Descriptor) -> None:
-        layers, records = parse(_small(place, config))
+    def _read_config(self, cache: ImportedCache, place: _Place, config: Descriptor) -> bytes:
+        data = _small(place, config)
+        layers, records = parse(data)
         cache.add(records, chains(layers))
+        return data
 
-    def _read_image(self, cache: ImportedCache, place: _Place, manifest: formats.Manifest) -> None:
+    def _read_image(self, cache: ImportedCache, place: _Place, manifest: formats.Manifest) -> bytes:
         if manifest.config.media_type == CONFIG:
-            self._read_config(cache, place, manifest.config)
-            return
+            return self._read_config(cache, place, manifest.config)
         stored = formats.parse_config(_small(place, manifest.config))
         text = stored.raw.get(INLINE)
         if not isinstance(text, str):
@@ -201,6 +218,7 @@ class Reading:
         except ValueError:
             raise Invalid("the cache in the image's config is no base64") from None
         cache.add(parse_records(data, len(layers)), chains(layers))
+        return _NOTHING
 
 
 def _needed(source: CacheSource, value: str) -> str:

@@ -17,6 +17,7 @@ from moby.oci import reference as references
 from moby.oci.image import Descriptor, Index
 from moby.values import evolve
 from moby_builder.dockerfile.exports.caches.format import CONFIG, INLINE, Listing
+from moby_builder.dockerfile.exports.caches.mounts import CarriedMounts
 from moby_builder.dockerfile.exports.layers import LayerBlob, Layers, chunks
 from moby_builder.dockerfile.exports.options import Options, options_of
 from moby_builder.dockerfile.exports.packed import Document, document
@@ -27,8 +28,8 @@ __all__ = ["Writing"]
 
 _KNOWN = {
     "inline": frozenset[str](),
-    "registry": frozenset({"ref", "image-manifest", "ignore-error", "registry.insecure"}),
-    "local": frozenset({"dest", "tag", "image-manifest", "ignore-error"}),
+    "registry": frozenset({"ref", "image-manifest", "ignore-error", "cache-mounts", "registry.insecure"}),
+    "local": frozenset({"dest", "tag", "image-manifest", "ignore-error", "cache-mounts"}),
 }
 _LAYERS = frozenset({"compression", "compression-level", "force-compression", "oci-mediatypes"})
 _STORE = "local:"
@@ -38,8 +39,9 @@ _STORE = "local:"
 class Writing:
     """Writes caches."""
 
-    def __init__(self, layers: Layers, content: Content, registry: ImageRegistry) -> None:
+    def __init__(self, layers: Layers, content: Content, registry: ImageRegistry, mounts: CarriedMounts) -> None:
         self._layers = layers
+        self._mounts = mounts
         self._content = content
         self._registry = registry
 
@@ -77,7 +79,7 @@ class Writing:
         try:
             return self._write(solution, cache, session, watch)
         except MobyError as error:
-            if cache.attributes.get("ignore-error", "").lower() not in ("true", "1"):
+            if not _flag(cache, "ignore-error"):
                 raise
             watch.log(2, f"error writing the cache, which was ignored: {error.message}\n".encode())
             return None
@@ -91,10 +93,14 @@ class Writing:
                 for kept in self._chosen(solved, cache.mode):
                     blobs = self._layers.blobs(kept.snapshot, solved.base, options, lease, watch.cancel)
                     listing.add(kept, [evolve(each, own=True) for each in blobs])
+            layers = {each.digest: each for each in listing.layers}
+            if _flag(cache, "cache-mounts"):
+                for mount in self._mounts.pack(solution, options, lease, watch):
+                    listing.mounts.append(mount.document())
+                    layers[mount.blob.digest] = mount.blob
             watch.progress("preparing build cache for export", done=True)
             config = document(listing.config(), CONFIG)
-            layers = {each.digest: each for each in listing.layers}
-            top = _top(config, tuple(layers.values()), as_image=_as_image(cache))
+            top = _top(config, tuple(layers.values()), as_image=_flag(cache, "image-manifest"))
             if cache.type == "local":
                 self._keep(cache, tuple(layers.values()), config, top, session, watch.cancel)
             else:
@@ -160,8 +166,8 @@ def _options(cache: CacheExport) -> Options:
     return options_of(Export(ExportType.OCI, attributes=asked))
 
 
-def _as_image(cache: CacheExport) -> bool:
-    return cache.attributes.get("image-manifest", "").lower() in ("true", "1")
+def _flag(cache: CacheExport, name: str) -> bool:
+    return cache.attributes.get(name, "").lower() in ("true", "1")
 
 
 def _top(config: Document, layers: Sequence[LayerBlob], *, as_image: bool) -> Document:
