@@ -1,1 +1,1 @@
-"""The language: what a Dockerfile says, with lines; and patterns of .dockerignore."""
+"""The language: what a Dockerfile says, with lines."""
