@@ -33,7 +33,7 @@ from moby_builder.buildah.reading import images_of, line_of, secrets_of
 from moby_builder.buildah.steps import Steps
 from moby_builder.buildah.stock import Stock
 from moby_builder.buildah.tool import Tool, failure
-from moby_builder.dockerfile.exports.folders import Part, Parts, archived
+from moby_builder.folders.parts import Part, Parts, archived
 
 __all__ = ["Building"]
 

@@ -22,7 +22,6 @@ from moby_builder.dockerfile.exports.attesting import Attesting
 from moby_builder.dockerfile.exports.caches.mounts import CarriedMounts
 from moby_builder.dockerfile.exports.caches.writing import Writing
 from moby_builder.dockerfile.exports.configs import rfc3339
-from moby_builder.dockerfile.exports.folders import Part, Parts, archived
 from moby_builder.dockerfile.exports.images import Making, Outgoing
 from moby_builder.dockerfile.exports.layers import Layers, chunks
 from moby_builder.dockerfile.exports.options import Options, Place, options_of
@@ -31,6 +30,7 @@ from moby_builder.dockerfile.exports.sending import Sending
 from moby_builder.dockerfile.exports.solution import Begin, Solution
 from moby_builder.dockerfile.exports.times import Times
 from moby_builder.dockerfile.solver.effects import Tree, Watch
+from moby_builder.folders.parts import Part, Parts, archived
 
 __all__ = ["Exporting"]
 

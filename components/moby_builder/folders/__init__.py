@@ -1,0 +1,1 @@
+"""What builders share: trees of files as they are given away."""
