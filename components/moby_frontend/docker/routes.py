@@ -91,9 +91,9 @@ POST    /images/{name:*}/push               images_registry.push
 POST    /images/{name:*}/tag                images.tag
 DELETE  /images/{name:*}                    images.remove
 GET     /distribution/{name:*}/json         images_registry.distribution 1.30 reads
-POST    /build                              absent.build
+POST    /build                              builds.build
 POST    /build/prune                        cache.prune         1.31
-POST    /build/cancel                       absent.build_cancel 1.31
+POST    /build/cancel                       builds.cancel       1.31
 POST    /session                            building.session    1.39
 POST    /grpc                               building.grpc       1.39
 

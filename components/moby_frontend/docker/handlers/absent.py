@@ -5,24 +5,13 @@ from moby_frontend.docker.call import Call, Reply, reply_json
 from moby_frontend.docker.parts import Parts
 
 __all__ = [
-    "build", "build_cancel", "experimental", "no_part", "no_plugins", "no_swarm", "plugin", "plugins", "search",
-    "swarm", "volume_update",
+    "experimental", "no_part", "no_plugins", "no_swarm", "plugin", "plugins", "search", "swarm", "volume_update",
 ]  # fmt: skip
 
 
 def search(parts: Parts, call: Call) -> Reply:
     """Refuse to search."""
     raise Unsupported("this engine searches no image registry; look for images on its own pages")
-
-
-def build(parts: Parts, call: Call) -> Reply:
-    """Refuse to build."""
-    raise Unsupported("this engine has no builder; build elsewhere and bring the image with docker load")
-
-
-def build_cancel(parts: Parts, call: Call) -> Reply:
-    """End no build: there is none."""
-    raise NotFound(f"no such build: {call.query.text('id')}")
 
 
 def experimental(parts: Parts, call: Call) -> Reply:
