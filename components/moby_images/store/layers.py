@@ -101,7 +101,7 @@ class Layers:
         if layer.blob.digest == layer.diff_id:
             return blob
         try:
-            return _Opened(blob, layer.diff_id)  # type: ignore[return-value]
+            return _Opened(compression.plain(blob), blob, layer.diff_id)  # type: ignore[return-value]
         except BaseException:
             blob.close()
             raise
@@ -159,8 +159,8 @@ def _apply(snapshotter: Snapshotter, key: str, layer: BinaryIO) -> None:
 class _Opened(Verified):
     """What a compressed blob holds, verified; its end is also the blob's, which is verified too."""
 
-    def __init__(self, blob: BinaryIO, diff_id: Digest) -> None:
-        super().__init__(compression.plain(blob), diff_id, what=f"layer {diff_id}")
+    def __init__(self, plain: BinaryIO, blob: BinaryIO, diff_id: Digest) -> None:
+        super().__init__(plain, diff_id, what=f"layer {diff_id}")
         self._blob = blob
 
     def read(self, size: int = -1) -> bytes:
