@@ -2,6 +2,7 @@
 
 import io
 import os
+import secrets
 import tarfile
 import tempfile
 import threading
@@ -338,13 +339,14 @@ class BuilderSuite:
     @pytest.mark.parametrize("kind", [ExportType.OCI, ExportType.DOCKER])
     def test_an_archive_of_an_image(self, workshop: Workshop, kind: ExportType) -> None:
         """Can be loaded, and is the same image then."""
+        name = f"packed:{secrets.token_hex(8)}"
         with building(workshop, BASE + "COPY a /\n", {"a": "packed"}) as at:
             result = at.build.solve(Request())
-            at.build.export(result, [Export(kind, number=1, names=("packed:1",))])
+            at.build.export(result, [Export(kind, number=1, names=(name,))])
             data = at.session.received[1].read()
         [image] = [each.image for each in workshop.images.load(io.BytesIO(data)) if each.image]
         assert files(workshop, image, "a") == ["packed"]
-        assert workshop.images.get("packed:1").id == image.id
+        assert workshop.images.get(name).id == image.id
 
     def test_several_at_once(self, workshop: Workshop) -> None:
         """Each in its order; a result may go more than once."""
