@@ -231,7 +231,7 @@ def site(apart):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
         server.answers, server.asked = {}, []
         server.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()
