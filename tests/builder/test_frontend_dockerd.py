@@ -1,10 +1,11 @@
-"""What dockerd makes of the same Dockerfiles: the config, the history, the names of steps, the words of failures."""
+"""What dockerd makes of the same Dockerfiles: files, config, history, the names of steps, the words of failures."""
 
 import json
 import re
 import shutil
 
 import pytest
+from frontend_builds import build, engine_of, files
 from frontend_parts import BOX, IMAGES, RICH, TRIGGER, cases
 from moby_builder.dockerfile.frontend.planning import plan
 from moby_builder.dockerfile.operations import Stack, Write, ancestors
@@ -14,7 +15,7 @@ from peers.images import NAME, archive
 from peers.sandbox import TEMPORARY
 from test_frontend_answers import FILE, ask
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SHARED = [each for each in cases() if each.expected.get("dockerd", True)]
 _OTHERS = {"localhost/rich:1": RICH, "localhost/trigger:1": TRIGGER}
@@ -38,6 +39,12 @@ def dockerd(tmp_path_factory):
         more.mkdir()
         (more / "x").write_text("more")
         yield engine
+
+
+@pytest.fixture(scope="module")
+def engine(dockerd, tmp_path_factory):
+    with engine_of(tmp_path_factory.mktemp("engine")) as made:
+        yield made
 
 
 def _build(dockerd, case):
@@ -74,6 +81,14 @@ def _told(text):
     return names, error
 
 
+def _root(dockerd, case):
+    """Return what is in the root of what was built."""
+    box = dockerd.out("create", f"case/{case.name}", "none")
+    dockerd("export", f"--output={TEMPORARY}/root.tar", box)
+    dockerd("rm", box)
+    return files((dockerd.sandbox.seen(TEMPORARY) / "root.tar").read_bytes())
+
+
 def _steps(names):
     """Return names that are to agree; which of several stages an image is named by, dockerd leaves to chance."""
     kept = (each for each in names if each and not each.startswith(_ITS_OWN))
@@ -81,7 +96,7 @@ def _steps(names):
 
 
 @pytest.mark.parametrize("case", SHARED, ids=lambda case: case.name)
-def test_dockerd_agrees(dockerd, case):
+def test_dockerd_agrees(dockerd, engine, case, tmp_path):
     done = _build(dockerd, case)
     names, error = _told(done.stderr)
     if not case.graph:
@@ -100,6 +115,8 @@ def test_dockerd_agrees(dockerd, case):
     ours = {each.name for each in nodes if not isinstance(each.operation, Stack)}
     assert _steps(ours) == _steps(names)
     assert ("[internal] load build context" in ours) == ("[internal] load build context" in names)
+    _, root = build(engine, case, tmp_path)
+    assert files(root) == _root(dockerd, case)
 
 
 @pytest.mark.parametrize("target", ["", "build", "out"])
