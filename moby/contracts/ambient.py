@@ -71,14 +71,16 @@ class Keeper(Protocol):
 
     It is the part's parent and a child subreaper (prctl(2)), so that the part's children become its own when the part
     dies. It holds copies of descriptors, so that no pipe or terminal closes meanwhile. Calls are for the part's own
-    thread; each returns once the keeper has it, which is well under a millisecond. Where the keeper has died, a call
-    starts another, which is given all that the part has held; that one can't become the part's parent any more.
+    thread; each takes well under a millisecond. What one says, the keeper gets in this order, whatever becomes of the
+    part once the call has returned. Where the keeper has died, a call starts another, which is given all that the part
+    has held; that one can't become the part's parent any more.
     """
 
     def hold(self, name: str, fds: Sequence[Fd], pids: Sequence[int] = ()) -> None:
         """Keep copies of descriptors under a name, in place of those it had, and note children that belong to it.
 
-        Children are given by pid while they still are children of the part, reaped or not.
+        Children are given by pid while they still are children of the part, reaped or not. Invalid where the keeper
+        refuses the first under a name; where it refuses a later one, it keeps what it had.
         """
         ...
 

@@ -27,6 +27,8 @@ class Conversation:
 
     def __init__(self, folder: int, owner: str) -> None:
         self.pid = 0
+        self._owes = False
+        """Whether an answer is still to come that nobody waits for."""
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         try:
             self._sock.settimeout(TIMEOUT_S)
@@ -38,25 +40,46 @@ class Conversation:
 
     def ask(self, *fields: str, fds: Sequence[int] = ()) -> tuple[list[str], list[int]]:
         """Say something and return the answer's fields and descriptors; Invalid where the keeper refuses."""
+        self._say(fields, fds)
+        word, rest, received = self._heard()
+        if word == "error":
+            close_all(received)
+            raise Invalid(f"the keeper refuses {fields[0]}: {rest[0]}")
+        return rest, received
+
+    def tell(self, *fields: str, fds: Sequence[int] = ()) -> None:
+        """Say something that the keeper gets whatever becomes of the caller; where it refuses, nothing is done."""
+        self._say(fields, fds)
+        self._owes = True
+
+    def _say(self, fields: Sequence[str], fds: Sequence[int]) -> None:
         data = "\0".join(fields).encode("utf-8", "surrogateescape")
         if len(data) > LONGEST or len(fds) > MOST_FDS or any("\0" in each for each in fields):
             raise Invalid(f"too much for the keeper at once: {len(data)} bytes, {len(fds)} descriptors")
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+        if self._owes:
+            self._heard()
+            self._owes = False
         try:
             self._sock.sendmsg([data], rights)
+        except TimeoutError as error:
+            raise _silent() from error
+
+    def _heard(self) -> tuple[str, list[str], list[int]]:
+        """Return the next answer: its word, its other fields, and its descriptors."""
+        try:
             answer, ancillary, flags, _ = self._sock.recvmsg(LONGEST + 1, _SPACE, socket.MSG_CMSG_CLOEXEC)
         except TimeoutError as error:
-            raise Unavailable("the keeper doesn't answer", hint="see its log in the run folder") from error
+            raise _silent() from error
         if not answer:
             raise ConnectionResetError("the keeper has gone")
         received = array("i")
         for _, _, payload in ancillary:
             received.frombytes(payload)
         word, *rest = answer.decode("utf-8", "surrogateescape").split("\0")
-        if word == "error" or flags & _CUT:
-            close_all(received)
-            raise Invalid(f"the keeper refuses {fields[0]}: {rest[0] if rest else 'too many open descriptors'}")
-        return rest, list(received)
+        if flags & _CUT:
+            word, rest = "error", ["too many open descriptors"]
+        return word, rest, list(received)
 
     def pages(self, word: str) -> list[str]:
         """Return a whole list, page by page."""
@@ -109,7 +132,7 @@ class HeldKeeper:
             before = self._copies.get(name, NOTHING)
             self._copies[name] = (copies, (*before[1], *pids))
             try:
-                self._ask("hold", name, *map(str, pids), fds=copies)
+                self._ask("hold", name, *map(str, pids), fds=copies, waits=before is NOTHING)
             except MobyError:
                 del self._copies[name]
                 if before is not NOTHING:
@@ -130,7 +153,7 @@ class HeldKeeper:
         with self._lock:
             self._fetch()
             close_all(self._copies.pop(name, NOTHING)[0])
-            self._ask("release", name)
+            self._ask("release", name, waits=False)
 
     def reaped(self) -> tuple[Reaped, ...]:
         """Return how noted children ended that had become the keeper's own."""
@@ -175,9 +198,10 @@ class HeldKeeper:
             self._copies[name] = (tuple(fds), ())
         self._fetched = True
 
-    def _ask(self, *fields: str, fds: Sequence[int] = ()) -> None:
+    def _ask(self, *fields: str, fds: Sequence[int] = (), waits: bool = True) -> None:
+        talk = self._connected()
         try:
-            self._connected().ask(*fields, fds=fds)
+            (talk.ask if waits else talk.tell)(*fields, fds=fds)
         except (ConnectionError, BrokenPipeError):
             self._forget()
             self._connected().ask(*fields, fds=fds)
@@ -201,6 +225,10 @@ class HeldKeeper:
             if each is not None:
                 each.close()
         self._talk = self._told = None
+
+
+def _silent() -> Unavailable:
+    return Unavailable("the keeper doesn't answer", hint="see its log in the run folder")
 
 
 def _copy(fd: int) -> int:

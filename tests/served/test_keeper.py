@@ -1,6 +1,7 @@
 """The keeper's own program: its memory, its callers, what it writes down, and what it makes of others' files."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -199,6 +200,79 @@ class TestHeld:
             keeper.hold("x", [9999])
         assert keeper.held() == {}
         keeper.close()
+
+    def test_only_the_first_of_a_name_is_waited_for(self, launcher: Launcher, talk: Conversation) -> None:
+        keeper = HeldKeeper(lambda: launcher.reach("k/a"))
+        reads, writes = os.pipe()
+        keeper.hold("x", [reads])
+        keeper.hold("y", [reads])
+        os.kill(talk.pid, signal.SIGSTOP)
+        try:
+            keeper.hold("x", [reads, writes])
+        finally:
+            os.kill(talk.pid, signal.SIGCONT)
+        keeper.release("y")
+        found = keeper.held()
+        assert {name: len(fds) for name, fds in found.items()} == {"x": 2}
+        for fd in (*found["x"], *talk.ask("get", "x")[1], reads, writes):
+            os.close(fd)
+        keeper.close()
+
+    def test_what_it_has_no_room_for(self, launcher: Launcher, talk: Conversation) -> None:
+        keeper = HeldKeeper(lambda: launcher.reach("k/a"))
+        reads, writes = os.pipe()
+        keeper.hold("x", [reads])
+        resource.prlimit(talk.pid, resource.RLIMIT_NOFILE, (32, 4096))
+        keeper.hold("x", [reads, *[writes] * 40])
+        with pytest.raises(Invalid, match="the keeper refuses hold: too much at once, or too many descriptors open"):
+            keeper.hold("y", [writes] * 40)
+        assert talk.pages("names") == ["x"]
+        (kept,) = talk.ask("get", "x")[1]
+        assert os.path.samestat(os.fstat(kept), os.fstat(reads)), "what it had before"
+        for fd in (kept, reads, writes):
+            os.close(fd)
+        keeper.close()
+
+    def test_the_last_word_of_a_part_that_is_killed_counts(self, launcher: Launcher, talk: Conversation) -> None:
+        """A keeper that has much else to do hears it late: then the part, and the child that it told of, have ended."""
+        code = f"""
+import os, signal, sys
+sys.path[:] = {sys.path!r}
+from pathlib import Path
+from moby.served.keeping import HeldKeeper
+from moby.served.launching import Launcher
+keeper = HeldKeeper(lambda: Launcher(Path({str(launcher.folder.parent)!r}), linger_s=0.2).reach("k/a"))
+if keeper.held():
+    signal.pause()
+reads, writes = os.pipe()
+keeper.hold("x", [reads])
+child = os.fork()
+if not child:
+    os.close(writes)
+    os.read(reads, 1)
+    os._exit(3)
+os.kill({talk.pid}, signal.SIGSTOP)
+keeper.hold("x", [reads, reads], [child])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+        want(launcher, (sys.executable, "-c", code), outlives=True)
+        eventually(lambda: Path(f"/proc/{talk.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        eventually(lambda: len(_zombies_of(talk.pid)) == 2)
+        os.kill(talk.pid, signal.SIGCONT)
+        keeper = HeldKeeper(lambda: launcher.reach("k/a"))
+        (ended,) = eventually(keeper.reaped)
+        assert os.waitstatus_to_exitcode(ended.status) == 3
+        (found,) = keeper.held().values()
+        assert len(found) == 2
+        for fd in found:
+            os.close(fd)
+        keeper.release("x")
+        keeper.close()
+
+
+def _zombies_of(pid: int) -> list[str]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [each for each in children if Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[0] == "Z"]
 
 
 class TestCallers:

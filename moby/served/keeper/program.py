@@ -67,7 +67,10 @@ class Keeper:
             self.parts.look_after()
 
     def reap(self) -> None:
-        """Take the exits of all children, and tell whoever watches."""
+        """Take the exits of all children, once what was said of them is heard, and tell whoever watches."""
+        for connection in list(self.connections.values()):
+            while self.turn(connection):
+                pass
         told = self.holdings.reap()
         for connection in self.connections.values():
             if connection.watches and connection.owner in told:
@@ -88,12 +91,12 @@ class Keeper:
         self.connections[fd] = Connection(sock)
         self.epoll.register(fd, select.EPOLLIN)
 
-    def turn(self, connection: Connection) -> None:
-        """Answer what one caller says."""
+    def turn(self, connection: Connection) -> bool:
+        """Answer what one caller says next; False where it says nothing now."""
         try:
             data, ancillary, flags, _ = connection.sock.recvmsg(LONGEST + 1, SPACE, _socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data, ancillary, flags = b"", [], 0
         fds = [fd for level, kind, payload in ancillary for fd in numbers(payload)]
@@ -109,6 +112,7 @@ class Keeper:
         finally:
             for fd in fds:
                 os.close(fd)
+        return bool(data)
 
     def leave(self, connection: Connection) -> None:
         """Let a caller go."""
