@@ -73,7 +73,7 @@ class Records:
         folder = self.folder(config.id)
         folder.mkdir(mode=0o700, parents=True)
         # What says that there is a task comes after this, so it need not come in one step.
-        self._append(folder / "config.json", {"format": FORMAT, **_plain_config(config)})
+        self._append(f"{folder}/config.json", {"format": FORMAT, **_plain_config(config)})
         self.write(config.id, record)
         return folder
 
@@ -85,14 +85,13 @@ class Records:
         values = {**record.__dict__, "health": _plain_health(record.health)}
         if record.exit is not None:
             values["exit"] = [record.exit.code, record.exit.time_ns, record.exit.oom_killed]
-        path = self.root / task_id / "task.json"
+        path = f"{self.root}/{task_id}/task.json"
         if self._append(path, values) > _LARGEST:
-            fresh = path.with_name("task.json.new")
-            self._append(fresh, values)
-            fresh.replace(path)
+            self._append(f"{path}.new", values)
+            os.replace(f"{path}.new", path)  # noqa: PTH105 - paths are texts here, which a task's life has many of
 
     @staticmethod
-    def _append(path: Path, values: Mapping[str, Any]) -> int:
+    def _append(path: str, values: Mapping[str, Any]) -> int:
         """Add a line; return the file's size. OSError where the disk is full, with nothing added."""
         line = json.dumps(values).encode() + b"\n"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -100,7 +99,7 @@ class Records:
             before = os.fstat(fd).st_size
             if os.write(fd, line) != len(line):
                 os.truncate(fd, before)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
             return before + len(line)
         finally:
             os.close(fd)
@@ -131,13 +130,13 @@ class Records:
 
     def remove(self, task_id: str) -> None:
         """Remove a record; removing twice is fine."""
-        folder = self.folder(task_id)
+        folder = str(self.folder(task_id))
         with contextlib.suppress(FileNotFoundError):
             # What says that there is a task goes first, so that what is left by a kill is no task.
             for name in ("task.json", *os.listdir(folder)):  # noqa: PTH208
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(folder / name)  # noqa: PTH108
-            folder.rmdir()
+                    os.unlink(f"{folder}/{name}")  # noqa: PTH108
+            os.rmdir(folder)  # noqa: PTH106
 
 
 def _last_line(path: Path) -> bytes:
