@@ -68,11 +68,13 @@ def _text(root: int, path: str) -> str:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
             raise
         return ""
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
         return ""
     with os.fdopen(descriptor, "rb") as file:
-        data = file.read(_BIGGEST_FILE_BYTES + 1)
+        # No more than is there: as much as there may be would be taken from the kernel, and given back, each time.
+        data = file.read(min(found.st_size, _BIGGEST_FILE_BYTES) + 1)
     if len(data) > _BIGGEST_FILE_BYTES:
         raise Corrupt(f"{path} of the image is bigger than {_BIGGEST_FILE_BYTES} bytes", hint="make the image again")
     return data.decode(errors="replace")

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from attrs import field, frozen
 
@@ -86,6 +87,7 @@ def _has_ndots(options: Sequence[str]) -> bool:
     return any(each.startswith("ndots:") for each in options)
 
 
+@lru_cache(maxsize=64)
 def _is_loopback(text: str) -> bool:
     try:
         return ipaddress.ip_address(text.partition("%")[0]).is_loopback
