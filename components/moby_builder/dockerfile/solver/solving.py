@@ -17,7 +17,7 @@ from moby.contracts.builder import BuildFailed
 from moby.contracts.types import Digest
 from moby.errors import Conflict, Invalid, MobyError, NotFound
 from moby.values import frozen
-from moby_builder.dockerfile.operations import EmptySource, ImageSource, LayoutSource, Node, Run, ancestors
+from moby_builder.dockerfile.operations import EmptySource, ImageSource, LayoutSource, LocalSource, Node, Run, ancestors
 from moby_builder.dockerfile.solver import keys
 from moby_builder.dockerfile.solver.cache import Cache
 from moby_builder.dockerfile.solver.effects import Cancel, Effects, Tree, Watch
@@ -32,6 +32,7 @@ __all__ = ["Outcome", "Shared", "Solving"]
 
 T = TypeVar("T")
 
+_IMAGES = (ImageSource, LayoutSource)
 _MOST_THREADS = 64
 """Of one build; most of them wait for somebody else."""
 _THE_FILE = (Conflict, Invalid, NotFound)
@@ -140,8 +141,7 @@ class Solving:
 
     def _is_cached(self, node: Node) -> bool:
         """Whether a node that wasn't needed was found anyhow, or is what need not be fetched then."""
-        fetched = (ImageSource, LayoutSource)
-        return not isinstance(node.operation, keys.SOURCES) or isinstance(node.operation, fetched)
+        return not isinstance(node.operation, keys.SOURCES) or isinstance(node.operation, _IMAGES)
 
     # Tasks
 
@@ -198,6 +198,7 @@ class Solving:
             return self._fetch(node, identity.value)
         hit = self._hits.get(node.digest)
         if isinstance(hit, Record):
+            self._tell_below(node)
             return self._found(node, hit)
         if hit is not None:
             return self._take(node, hit)
@@ -218,9 +219,11 @@ class Solving:
         if isinstance(node.operation, EmptySource):
             return keys.EMPTY
         watch = self._telling.watch(node, self._cancel)
-        if not isinstance(node.operation, ImageSource | LayoutSource) and not self._telling.is_completed(node):
+        if not isinstance(node.operation, _IMAGES) and not self._telling.is_completed(node):
             self._telling.started(node)
         found = self._stood_for[node.digest] = self._doing(node, lambda: self._effects.identify(node, watch))
+        if isinstance(node.operation, LocalSource):
+            self._telling.completed(node)  # it is here now
         return keys.source_key(found)
 
     def _fetch(self, node: Node, identity: str) -> Outcome:
@@ -228,7 +231,7 @@ class Solving:
             self._telling.completed(node, cached=True)
             return Outcome(Tree(), identity)
         watch = self._telling.watch(node, self._cancel)
-        is_image = isinstance(node.operation, ImageSource | LayoutSource)
+        is_image = isinstance(node.operation, _IMAGES)
         if is_image and not self._telling.is_completed(node):
             self._telling.started(node)
         tree = self._doing(node, lambda: self._effects.perform(node, (), watch))
@@ -312,6 +315,15 @@ class Solving:
         self._records[node.digest] = record
         self._telling.completed(node, cached=cached, result=record.id)
         return Outcome(Tree(record.snapshot), record.identity, record.id)
+
+    def _tell_below(self, node: Node) -> None:
+        """Tell of what a node that was found is on, that nobody asks for it."""
+        for each in ancestors(*node.inputs):
+            hit = self._hits.get(each.digest)
+            if isinstance(hit, Record):
+                self._telling.completed(each, cached=True, result=hit.id)
+            elif isinstance(each.operation, _IMAGES) and each.digest not in self._results:
+                self._telling.completed(each, cached=True)
 
     def _doing(self, node: Node, do: Callable[[], T]) -> T:
         """Do something for a node; say of a failure whose it is."""
