@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from moby import distribution
 from moby.host import tree
 from moby.testing.as_user import NOBODY, as_nobody
 
@@ -33,6 +32,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def docker_pyz(tmp_path_factory):
     """The distribution `docker`, as one file, assembled once for all who start it in sandboxes of their own."""
+    from moby import distribution  # whose imports most tests can do without, those inside guests above all
+
     folder = tmp_path_factory.mktemp("docker")
     distribution.assemble("docker", folder)
     return folder / "docker" / "docker.pyz"
