@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 from benches import Bench, Ear, copying, tar
 from lenders import Lender
 from moby_builder.dockerfile.operations import (
@@ -36,6 +35,7 @@ from moby.oci.digest import sha256
 from moby.oci.image import Descriptor, Index, Manifest
 from moby.testing.mounted import own_mounts
 from moby.testing.net_namespaces import own_network
+from moby.values import evolve
 
 LAYER = tar(etc=None, **{"etc/os": "mine"})
 
@@ -93,6 +93,16 @@ class TestImages:
         assert asked == ["example.org"]
         assert any(name.startswith("extracting ") and done for name, _, _, done in ear.progresses)
         assert any(name.startswith("downloading ") and done for name, _, _, done in ear.progresses)
+
+    @pytest.mark.parametrize("tag", ["", "1"])
+    def test_one_by_its_digest(self, bench, tag):
+        reference = self.reference(bench, "example.org/a:1")
+        digest = bench.images.get("example.org/a:1").digests[0].digest
+        bench.images.remove("example.org/a:1", force=True)
+        pinned = ImageSource(evolve(reference, tag=tag, digest=digest), Platform.host(), pull=True)
+        first = fetched(bench, pinned)
+        shutil.rmtree(bench.root / "registry")
+        assert fetched(bench, pinned) == first
 
     def test_a_newer_one_is_looked_for(self, bench):
         reference = self.reference(bench, "example.org/a:1")
