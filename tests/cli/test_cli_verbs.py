@@ -195,6 +195,7 @@ class TestLock:
         assert moby("lock", "none.yaml").code == 1
 
 
+@pytest.mark.slow
 def test_assembling_below_a_file(moby, engine: Path) -> None:
     done = moby("assemble", "quickstart", "-o", "engine.yaml")
     assert done.code == 3
