@@ -81,6 +81,7 @@ def test_a_changed_resolv_conf_stays(networked):
     assert file(networked, made, "resolv.conf") == "nameserver 10.9.9.9\n"
 
 
+@pytest.mark.slow
 def test_links(networked):
     first = begin(networked, "db", network="bridge", hostname="store")
     made = begin(networked, network="bridge", links=("db:database",), hostname="here")
