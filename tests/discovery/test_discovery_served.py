@@ -80,6 +80,7 @@ class Started:
             process.end()
 
 
+@pytest.mark.slow
 class TestServedNames(Started, NamesSuite):
     pass
 
