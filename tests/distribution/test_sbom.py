@@ -27,6 +27,7 @@ def test_it_names_all_that_is_inside(quickstart: Path) -> None:
     assert "moby-framework 0.1.0" in needs["runtime/native"]
 
 
+@pytest.mark.slow
 def test_it_is_valid(quickstart: Path) -> None:
     validation = pytest.importorskip("cyclonedx.validation.json")
     from cyclonedx.exception import MissingOptionalDependencyException
@@ -58,6 +59,7 @@ def test_licences(site: Site, text: str, found: object) -> None:
     assert next(each for each in told if each["name"] == "parts").get("licenses", [None]) == [found]
 
 
+@pytest.mark.slow
 def test_it_tells_no_time(quickstart: Path) -> None:
     lock = loads((quickstart / "quickstart.lock.json").read_bytes())
     inside = contents(lock.engine)
