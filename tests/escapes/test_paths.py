@@ -226,6 +226,7 @@ class TestExchanges:
         assert outside.read_text() == ""
         return ran, rounds - ran
 
+    @pytest.mark.slow
     def test_links_that_come_and_go(self, boxes: Boxes, victim: Victim, monkeypatch) -> None:
         """CVE-2021-30465, CVE-2024-45310, CVE-2018-15664, CVE-2024-0132, CVE-2024-0133, CVE-2026-42306."""
         self.attack(boxes, victim, 40, monkeypatch)
