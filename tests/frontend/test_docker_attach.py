@@ -60,6 +60,7 @@ class TestAttach:
         served.containers.start(identity)
         assert joined(until_closed(sock)) == b"early\n"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("size", [10 << 20])
     def test_much_both_ways(self, served, make, size):
         identity = make("cat", open_stdin=True, stdin_once=True)

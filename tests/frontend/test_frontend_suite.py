@@ -30,6 +30,7 @@ class TestDocker(FrontendSuite):
         return short
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.name}-{mutant.test}")
 def test_mutant_is_caught(mutant, docker, short: Path, monkeypatch) -> None:
     monkeypatch.setattr(suite, "PATIENCE_S", 1.0)
