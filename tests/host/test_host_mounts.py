@@ -48,6 +48,7 @@ class TestUp:
         os.close(mounts.open_in_root(root, "/way"))
         assert unsure == [-1]
 
+    @pytest.mark.slow
     def test_it_is_not_tried_for_ever(self, root: int, unsure: list[int]) -> None:
         unsure[0] = 1 << 30
         with pytest.raises(BlockingIOError, match="renamed again and again: '/way'"):

@@ -436,6 +436,7 @@ def test_an_error_without_words(channel):
     assert caught.value.filename == "nothing"
 
 
+@pytest.mark.slow
 def test_a_closed_channel():
     channel = Channel()
     channel.close()
