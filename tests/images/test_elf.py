@@ -121,6 +121,7 @@ def test_libraries_are_asked_of_the_loader(made, said, expected):
     assert set(elf.needs_of(made("p", program(str(loader))))) == {str(loader), *expected}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "message"),
     [

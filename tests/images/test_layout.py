@@ -154,6 +154,7 @@ def test_processes_lose_nothing_of_each_others(state, images):
     assert [str(each.references[0]) for each in images.list()] == expected
 
 
+@pytest.mark.slow
 def test_a_lock_is_waited_for(state, images):
     add(images, "a")
     script = (
