@@ -598,6 +598,7 @@ def test_a_kill_at_any_step(tmp_path, stack):
     assert at > 8
 
 
+@pytest.mark.slow
 def test_many_at_once(driver, network, stack):
     driver.make(network)
     before, failures = devices(), []
@@ -671,6 +672,7 @@ def test_an_attachment_that_was_interrupted(driver, network, channel, stack):
     assert (set(inside(one)), set(inside(other))) == ({"lo"}, {"lo", "eth0"})
 
 
+@pytest.mark.slow
 def test_a_bridge_that_somebody_deleted(driver, network, channel, stack):
     driver.make(network)
     one, other = member(stack), member(stack)

@@ -94,6 +94,7 @@ def test_mutant_is_caught(mutant):
     assert caught(mutant, Given(lambda: make_none(NoneConfig())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mutant", (*MAKING_MUTANTS, *PUBLISHING_MUTANTS), ids=lambda mutant: f"{mutant.name}-{mutant.test}"
 )
