@@ -10,6 +10,8 @@ from moby.host.netlink import Channel
 from moby.host.rtnetlink import links, routes
 from moby.testing.net_namespaces import own_network
 
+pytestmark = pytest.mark.slow
+
 PORT = 8080
 ONE, TWO = ("172.18.0.1/16", "fd00:18::1/64"), ("172.19.0.1/16", "fd00:19::1/64")
 ALONE, INSIDE = ("172.20.0.1/16", "fd00:20::1/64"), ("172.21.0.1/16", "fd00:21::1/64")

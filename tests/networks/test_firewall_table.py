@@ -19,6 +19,8 @@ from moby.host.nft_values import INET, OWNER, PERSIST, Table
 from moby.host.nftables import Delete, Nftables
 from moby.testing.net_namespaces import own_network
 
+pytestmark = pytest.mark.slow
+
 BRIDGE = Bridge("one", ("172.18.0.0/16", "fd00:18::/64"))
 OTHER = Bridge("two", ("172.19.0.0/16",), internal=True, isolated=True)
 UNKNOWN_FLAGS = OWNER | PERSIST | 1 << 20
