@@ -63,6 +63,7 @@ DEVICES = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(FILES | FOLDERS | LINKS | DEVICES, max_size=6))
 def test_what_is_written_is_read(pairs):
     assert entries(written(*pairs)) == pairs
