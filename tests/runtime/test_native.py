@@ -54,6 +54,7 @@ class TestNativeItself(RuntimeFixtures):
                 os.waitid(os.P_PIDFD, first, os.WEXITED)
         boxes.runtime.delete("mortal")
 
+    @pytest.mark.slow
     def test_a_caller_with_threads(self, boxes: Boxes) -> None:
         stop = threading.Event()
         threads = [
@@ -160,6 +161,7 @@ class TestNativeItself(RuntimeFixtures):
         boxes.runtime.kill(box.id, signal.SIGKILL)
         assert box.code() == 137
 
+    @pytest.mark.slow
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     def test_any_configuration_is_read_or_refused(self, tmp_path: Path, data) -> None:

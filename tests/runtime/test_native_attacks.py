@@ -111,6 +111,7 @@ class TestAttacks(RuntimeFixtures):
             data["linux"] |= {"uidMappings": [mapping], "gidMappings": [mapping]}
             watched(boxes, data)
 
+    @pytest.mark.slow
     def test_the_watcher_sees_what_is_not_hidden(self, boxes: Boxes, monkeypatch) -> None:
         monkeypatch.setattr(processes, "set_dumpable", lambda on: None)
         monkeypatch.setattr(processes, "forget_arguments", list)
@@ -121,6 +122,7 @@ class TestAttacks(RuntimeFixtures):
         # One that looks while the process ends sees none, so it is enough that they were seen.
         assert any(line.startswith("arguments: ") and line != "arguments: ." for line in text.splitlines())
 
+    @pytest.mark.slow
     def test_what_comes_in_and_is_stopped_is_given_up(self, boxes: Boxes, monkeypatch) -> None:
         box = boxes.sleeping()
         monkeypatch.setattr(launch, "_PATIENCE_S", 0.5)

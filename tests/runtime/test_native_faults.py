@@ -214,6 +214,7 @@ class TestWithoutRoom(RuntimeFixtures):
     def make_runtime(self) -> MakeRuntime:
         return Native
 
+    @pytest.mark.slow
     def test_too_few_descriptors(self, boxes: Boxes) -> None:
         """However many there are: an error that says so, or a container; and nothing is left open."""
         bundle = boxes.bundles.make("few", boxes.config("true"))

@@ -217,6 +217,7 @@ class TestHooks(RuntimeFixtures):
         )
         assert (done.returncode, names(log)) == (7, ["prestart"])
 
+    @pytest.mark.slow
     def test_one_that_takes_too_long_ends_with_its_children(self, boxes: Boxes, log: Path) -> None:
         mark = f"10{os.getpid()}"
         hooks = {"createRuntime": [shell(f"echo working; sleep {mark} & sleep {mark}", timeout=1)]}

@@ -31,7 +31,10 @@ WHAT = "cat /proc/1/status /proc/1/limits /proc/1/cgroup /proc/1/oom_score_adj; 
 WHERE = "while read -r n p d root at more; do echo $root $at ${more%% - *}; done < /proc/1/mountinfo"
 MAPPING = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user writes no images; runs as root")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user writes no images; runs as root"),
+]
 
 
 def numbers(text: str) -> list[int]:

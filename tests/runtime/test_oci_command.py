@@ -366,6 +366,7 @@ class TestRuntime:
         assert not first.becomes_program(pid)
         first.discard(os.pidfd_open(pid))
 
+    @pytest.mark.slow
     def test_hooks_that_fail_are_told(self):
         failing = [{"path": "/bin/sh", "args": ["sh", "-c", "echo why; exit 3"]}, {"path": "/no/such"}]
         slow = [{"path": "/bin/sleep", "args": ["sleep", "1000"], "timeout": 1}]
