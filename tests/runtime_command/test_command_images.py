@@ -9,6 +9,8 @@ from peers import binaries
 from runtime.commands import binary
 from runtime_command.command import Terminal, ended
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = "trap 'echo got; exit 5' TERM; echo up; while :; do sleep 0.05; done"
 
 

@@ -13,6 +13,8 @@ from runtime_command.command import ended, until
 from moby.host.cgroups import hierarchies
 from moby.testing.runtime_limits import FILLING
 
+pytestmark = pytest.mark.slow
+
 
 class TestLife:
     def test_from_create_to_delete(self, command):

@@ -9,6 +9,7 @@ import pytest
 from runtime_command.command import PATIENCE_S, ended
 
 
+@pytest.mark.slow
 def test_many_containers_at_once(command):
     bundles = [command.bundle("sh", "-c", f"exit {number}") for number in range(12)]
     with ThreadPoolExecutor(6) as pool:

@@ -11,6 +11,7 @@ import pytest
 from runtime_command.command import Terminal, ended
 
 
+@pytest.mark.slow
 def test_from_create_to_delete(ordinary):
     pid = ordinary.created("box", "sh", "-c", "exit 7")
     assert ordinary.state("box")["status"] == "created"
