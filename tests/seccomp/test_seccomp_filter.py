@@ -47,6 +47,7 @@ def said(program, name, *arguments, by=X86_64, native=X86_64):
     return machine.verdict(program, found, "<" if native.little else ">")
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(FAMILIES))
 def test_a_program_says_what_its_profile_says(seed, family):
