@@ -145,6 +145,7 @@ def test_what_cannot_cross_says_so(serve: Serve) -> None:
         shelf.put("a", "x" * wire.LONGEST)
 
 
+@pytest.mark.slow
 def test_many_at_once(serve: Serve) -> None:
     """Slow calls of several threads overlap, and quick ones don't wait for them."""
     shelf = serve()

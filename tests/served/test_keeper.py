@@ -82,6 +82,7 @@ def test_it_ignores_what_ends_others(launcher: Launcher, talk: Conversation) -> 
     assert alive(talk.pid)
 
 
+@pytest.mark.slow
 def test_many_callers_at_once_start_one(launcher: Launcher, tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from moby.served.launching import Launcher\n"
     code += "print(Launcher(Path(sys.argv[1]), linger_s=0.2).reach().pid)"

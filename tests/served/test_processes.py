@@ -21,6 +21,8 @@ from moby.plan import Binding, Instance, Plan
 from moby.served.launching import Launcher
 from moby.surroundings import Surroundings
 
+pytestmark = pytest.mark.slow
+
 Plans = Callable[..., Plan]
 SHELVES = pytest.mark.parametrize("shelf", ["threads", "loop"])
 
