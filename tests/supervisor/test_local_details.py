@@ -229,6 +229,7 @@ def test_a_full_disk_takes_no_half_entry(tmp_path):
     journal.close()
 
 
+@pytest.mark.slow
 def test_marks_outlive_who_made_them(tmp_path):
     marks = Marks(tmp_path / "marks")
     slots = [marks.allocate() for _ in range(5000)]

@@ -17,6 +17,8 @@ from moby.contracts.supervisor import TaskConfig
 from moby.errors import HostUnfit, NotFound, Unavailable, Unsupported
 from moby.testing.supervisor import read_all, readable
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 30.0
 LINE = b"a line of some length, so that pipes fill"
 FLOOD = f"i=0; while [ $i -lt 40000 ]; do echo '{LINE.decode()}'; i=$((i+1)); done; echo end"

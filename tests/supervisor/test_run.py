@@ -13,6 +13,8 @@ import pytest
 from moby.oci.spec import MASKED_PATHS
 from moby.testing.supervisor import read_until, readable
 
+pytestmark = pytest.mark.slow
+
 READY = "echo ready; while :; do sleep 0.1; done"
 
 
