@@ -49,7 +49,7 @@ def engine(dockerd, tmp_path_factory):
 
 def _build(dockerd, case):
     """Build a case, which is to have its own name there; return how it ended, with all that was told."""
-    shutil.copytree(case.folder, dockerd.sandbox.seen(TEMPORARY) / case.name)
+    shutil.copytree(case.folder, dockerd.sandbox.seen(TEMPORARY) / case.name, symlinks=True)
     there = TEMPORARY / case.name
     (dockerd.sandbox.seen(there) / "context").mkdir(exist_ok=True)
     asked = case.asked

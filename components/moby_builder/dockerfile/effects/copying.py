@@ -61,6 +61,7 @@ class Copying:
 
     def copy(self, match: Match, target: str) -> None:
         """Copy a file to a target, or into it where it is a folder; or a folder's content. BuildFailed as BuildKit."""
+        self._links.clear()  # hard links are kept inside what is copied, not between several such
         with failures("failed to copy files"):
             is_folder = stat.S_ISDIR(match.found.st_mode)
             ensured = target if target.endswith("/") else str(PurePosixPath(target).parent)
