@@ -15,6 +15,8 @@ GROUPS = ("tests/host/test_cgroups.py", "tests/host/test_device_filter.py")
 NETWORKS = ("tests/network_driver", "tests/host/test_rtnetlink.py")
 STACKED = "Ipvlan or vlan"
 BRIEF = ("-m", "not long and not slow and not fuzz")
+# An emulated processor takes seconds to import hypothesis, as its plugin does.
+WITHOUT_HYPOTHESIS = ("-p", "no:hypothesispytest")
 # Those with a descriptor as working folder try thirty containers each, and a host makes no difference to them.
 BUSY = "descriptor"
 # Nor to these, which the ordinary user runs.
@@ -62,7 +64,7 @@ def test_networks_where_that_guest_has_no_processor(tmp_path, notes):
 @pytest.mark.timeout(900)
 def test_qemu(tmp_path, notes):
     """Every controller of version 2, AppArmor, all namespaces: what the other guest lacks."""
-    run(qemu(), tmp_path, [Inner("root", [*BRIEF, "-k", RARE, SUITE, LIMITS, HOSTS])], 800, notes)
+    run(qemu(), tmp_path, [Inner("root", [*BRIEF, *WITHOUT_HYPOTHESIS, "-k", RARE, SUITE, LIMITS, HOSTS])], 800, notes)
 
 
 @pytest.mark.long
@@ -76,6 +78,7 @@ def test_everything(guest, environment, ordinary, tmp_path, notes):
     run(found, tmp_path, [Inner("all", arguments, ordinary, environment)], 7000, notes)
 
 
+@pytest.mark.slow
 class TestMachine:
     """The guests themselves."""
 
