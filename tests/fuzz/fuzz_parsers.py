@@ -492,6 +492,37 @@ def dns_message(data: bytes, folder: Path) -> None:
         assert reply[12 : 12 + len(question.section)] == question.section
 
 
+def cache_config(data: bytes, folder: Path) -> None:
+    """Every record leads to layers, each of which is on those before it."""
+    from moby_builder.dockerfile.exports.caches import format as formats
+    from moby_builder.dockerfile.exports.caches.mounts import mounts_in
+
+    with suppress(Invalid):
+        layers, records = formats.parse(data)
+        chains = formats.chains(layers)
+        assert all(chains[each.layer][-1] == layers[each.layer][1] for each in records)
+        for each in mounts_in(data):
+            assert str(each.blob.digest) == each.document()["blob"]
+
+
+def package_lists(data: bytes, folder: Path) -> None:
+    """Whatever a list says, packages have a name and a version, and a bill of them can be written."""
+    from moby_builder.dockerfile.exports.attestations.packages import distribution_of, packages_in
+    from moby_builder.dockerfile.exports.attestations.sbom import bill
+    from moby_builder.dockerfile.exports.attestations.statements import statement
+
+    root = folder / "packages"
+    for path in (
+        "var/lib/dpkg/status", "lib/apk/db/installed", "var/lib/rpmmanifest/container-manifest-2", "etc/os-release",
+        "a.dist-info/METADATA", "node_modules/a/package.json",
+    ):  # fmt: skip
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    found = packages_in(root)
+    assert all(each.name and each.version for each in found)
+    assert statement("t", bill("name", found, distribution_of(root), 0), [])
+
+
 CHECKS = {
     each.__name__: each
     for each in (
@@ -500,6 +531,7 @@ CHECKS = {
         locked_artifact, sizes, sums, runtime_config, runtime_process, runtime_record, settings, plugin_facts,
         plugin_info, host_facts, seccomp_profile, docker_profile, mount_options, served_message, served_error,
         json_log, local_log, log_folder, journal_export, log_tag, dns_message, dockerfile, ignore_file,
+        cache_config, package_lists,
     )
 }  # fmt: skip
 TARGETS = {name: Target(check, tuple(SEEDS[name]())) for name, check in CHECKS.items()}

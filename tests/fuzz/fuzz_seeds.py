@@ -271,6 +271,30 @@ SEEDS: Mapping[str, Callable[[], list[bytes]]] = {
     "host_facts": _host_facts,
     "served_message": _served_messages,
     "served_error": _served_errors,
+    "cache_config": lambda: _json(
+        {
+            "layers": [
+                {
+                    "blob": f"sha256:{HEX}",
+                    "parent": -1,
+                    "annotations": {
+                        "mediaType": "m",
+                        "diffID": f"sha256:{HEX}",
+                        "size": 1,
+                        "createdAt": "2020-01-02T03:04:05.6Z",
+                    },
+                },
+            ],
+            "records": [{"digest": f"sha256:{HEX}", "identity": "i", "layers": [{"layer": 0}]}],
+            "mounts": [{"id": "i", "description": "d", "blob": f"sha256:{HEX}", "size": 1, "mediaType": "m"}],
+        }
+    ),
+    "package_lists": lambda: [
+        b"Package: a\nVersion: 1\nStatus: install ok installed\n d\n\nName: b\nVersion: 2\nP:c\nV:3\nID=debian\n",
+        b'{"name": "a", "version": "1", "license": "MIT"}',
+        b'{"name": "\\ud800", "version": "1"}',
+        b"a\t1-1\t1\t2\tv\t(none)\t3\tx86_64\t0\tsrc\n",
+    ],
     "dockerfile": lambda: fuzz_dockerfile.SEEDS,
     "ignore_file": lambda: fuzz_dockerfile.IGNORE_SEEDS,
 }

@@ -173,4 +173,9 @@ def _node(path: str, text: str) -> Iterator[Package]:
         if isinstance(found, dict):
             name, version, license_ = found.get("name"), found.get("version"), found.get("license")
             if isinstance(name, str) and isinstance(version, str):
-                yield Package("npm", name, version, "", license_ if isinstance(license_, str) else "", path)
+                yield Package("npm", _whole(name), _whole(version), "", _whole(license_), path)
+
+
+def _whole(value: object) -> str:
+    """Return a text without halves of characters, which JSON may hold and no file can."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""

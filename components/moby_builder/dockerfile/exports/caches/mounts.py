@@ -88,7 +88,9 @@ def mounts_in(config: bytes) -> Sequence[CarriedMount]:
 
 def _mount(number: int, value: Any) -> CarriedMount:
     try:
-        size, digest = int(value["size"]), digests.parse(str(value["blob"]))
+        size, digest = value["size"], digests.parse(str(value["blob"]))
+        if not isinstance(size, int) or size < 0:
+            raise ValueError("it has no size")
         blob = LayerBlob(digest, digest, size, str(value["mediaType"]))
         return CarriedMount(str(value["id"]), str(value["description"]), blob)
     except (KeyError, TypeError, ValueError):
