@@ -485,6 +485,20 @@ class TestRepositories:
                 assert git(root, "-c", f"safe.directory={root}", "status", "--porcelain") == ""
             assert doing.identify(Node(source), Ear()).endswith(f" {url}/whole.git")
 
+    def test_no_password_stays_in_it(self, bench, remotes, monkeypatch):
+        from moby_builder.dockerfile.effects import git as module
+
+        url, _, _ = remotes
+        assert module._shown("https://me:secret@host/x.git") == "https://host/x.git"
+        assert module._shown("me@host:x.git") == "me@host:x.git"
+        source = GitSource(f"{url}/whole.git", "main", keep_git=True)
+        monkeypatch.setattr(module, "_shown", lambda each: each.replace("127.0.0.1", "hidden"))
+        with bench.build(Lender()) as doing:
+            with bench.workspace.reading(doing.perform(Node(source), (), Ear())) as root:
+                texts = [each.read_bytes() for each in (root / ".git").rglob("*") if each.is_file()]
+            assert "127.0.0.1" not in doing.identify(Node(source), Ear())
+        assert not [each for each in texts if b"127.0.0.1" in each]
+
     def test_submodules(self, bench, remotes):
         url, _, _ = remotes
         _, found = fetched(bench, GitSource(f"{url}/whole.git", "modules"))
@@ -577,6 +591,21 @@ class TestOthers:
             node = Node(ResultSource("r"))
             assert doing.identify(node, Ear()) == "result:r"
             assert "etc/os" in bench.seen(doing.perform(node, (), Ear()))
+
+    def test_what_killed_builds_left_is_swept(self, bench):
+        class Idle:
+            def sweep(self):
+                left.append("tasks")
+
+        left = []
+        for name in ("half", "git-x/y"):
+            (bench.place.run / "fetched" / name).parent.mkdir(parents=True, exist_ok=True)
+            (bench.place.run / "fetched" / name).write_text("left")
+        bench.snapshotter.prepare("builder/active/dead")
+        evolve(bench.tools, running=Idle()).sweep()
+        assert left == ["tasks"]
+        assert not (bench.place.run / "fetched").exists()
+        assert bench.snapshotter.list() == ()
 
     def test_one_that_many_want_is_fetched_once(self, bench, tmp_path):
         (tmp_path / "lent").mkdir()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from moby.contracts.builder import Keep, Session
+from moby.errors import NotFound
 from moby.values import frozen
 from moby_builder.dockerfile.building import Tools
 from moby_builder.dockerfile.effects import doing
@@ -17,8 +18,9 @@ from moby_builder.dockerfile.exports.times import Times
 from moby_builder.dockerfile.keeping import KeptCheckouts, KeptContexts, KeptMounts
 from moby_builder.dockerfile.parts import Parts, Policy
 from moby_builder.dockerfile.policy import rules
+from moby_builder.dockerfile.solver.cache import is_committed
 from moby_builder.dockerfile.solver.effects import Tree
-from moby_builder.dockerfile.solver.leases import Leases
+from moby_builder.dockerfile.solver.leases import Lease, Leases
 from moby_builder.dockerfile.solver.pruning import Pruning, Stores
 from moby_builder.dockerfile.solver.records import Records
 from moby_builder.dockerfile.solver.results import Results
@@ -69,10 +71,17 @@ class Workshop:
         )  # fmt: skip
         return cls(tools, effects, leases, Pruning(stores, parts.clock), policy)
 
-    def doing(self, session: Session) -> doing.Doing:
-        """Return what does the operations of one build."""
-        results = self.tools.results
-        return doing.Doing(self.effects, session, lambda reference: Tree(results.get(reference).snapshot))
+    def doing(self, session: Session, lease: Lease) -> doing.Doing:
+        """Return what does the operations of one build, whose lease keeps the results that it begins with."""
+
+        def found(reference: str) -> Tree:
+            made = self.tools.results.get(reference)
+            held = not made.record or lease.hold(made.record)
+            if held and is_committed(self.tools.snapshotter, made.snapshot):
+                return Tree(made.snapshot)
+            raise NotFound(f"the result {reference} isn't kept any more", hint="build it again")
+
+        return doing.Doing(self.effects, session, found)
 
     def rules(self) -> Sequence[Keep]:
         """Return what is kept without being asked."""
@@ -80,9 +89,7 @@ class Workshop:
 
     def sweep(self) -> None:
         """Remove what killed builds left; nobody builds meanwhile."""
-        self.effects.running.sweep()
-        self.effects.workspace.sweep()
-        self.effects.folders.sweep()
+        self.effects.sweep()
         self.pruning.sweep()
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Doing: what the operations of one build come to, each by the module that is for it."""
 
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -42,6 +43,9 @@ from moby_builder.dockerfile.solver.effects import Tree, Watch
 
 __all__ = ["Doing", "Tools"]
 
+_FETCHED = "fetched"
+"""Where files are that builds have downloaded, for their time."""
+
 _Fetch = Callable[["Doing", Node, Watch], Fetched]
 _Perform = Callable[["Doing", Node, Sequence[Tree], Watch], Tree]
 
@@ -72,6 +76,13 @@ class Tools:
             Files(workspace, snapshotter),
         )  # fmt: skip
 
+    def sweep(self) -> None:
+        """Remove what killed builds left; nobody builds meanwhile."""
+        self.running.sweep()
+        self.workspace.sweep()
+        self.folders.sweep()
+        shutil.rmtree(self.place.run / _FETCHED, ignore_errors=True)
+
 
 @define
 class _Turn:
@@ -94,7 +105,7 @@ class Doing:
         self._lock = threading.Lock()
         self._turns: dict[Digest, _Turn] = {}
         self._listings: Listings = {}
-        self.temporary = Temporary(tools.snapshotter, tools.workspace, tools.place.run / "fetched", self._stack)
+        self.temporary = Temporary(tools.snapshotter, tools.workspace, tools.place.run / _FETCHED, self._stack)
 
     def identify(self, node: Node, watch: Watch) -> str:
         """Return what a source stands for."""
@@ -188,7 +199,7 @@ def _git(doing: Doing, node: Node, watch: Watch) -> Fetched:
 
     assert isinstance(node.operation, GitSource)
     place = doing.tools.place
-    return GitSources(place.state / "git", place.run / "fetched").fetch(
+    return GitSources(place.state / "git", place.run / _FETCHED).fetch(
         node.operation, doing.session, doing.temporary, watch
     )
 

@@ -52,7 +52,7 @@ class GitSources:
             commit = self._commit(git, url, source)
         if source.checksum and not commit.startswith(source.checksum):
             raise BuildFailed(f"expected checksum to match {source.checksum}, got {commit}")
-        kept = f" {url}" if source.keep_git else ""
+        kept = f" {_shown(url)}" if source.keep_git else ""
         return Fetched(
             f"git:{commit} {source.folder}{kept}", partial(self._bring, source, url, commit, session, temporary)
         )
@@ -159,7 +159,9 @@ def _check_out(git: Git, into: Path, kept: Path, url: str, commit: str, source: 
     git("checkout", "--quiet", "--detach", commit, folder=into)
     if (into / ".gitmodules").is_file() and not (into / ".gitmodules").is_symlink():
         git("submodule", "update", "--init", "--recursive", "--depth=1", folder=into)
-    if not source.keep_git:
+    if source.keep_git:
+        git("remote", "set-url", "origin", _shown(url), folder=into)
+    else:
         for above, folders, files in os.walk(into):
             if ".git" in folders:
                 shutil.rmtree(Path(above) / ".git")
@@ -188,6 +190,12 @@ def _url(url: str) -> str:
     if url.startswith("-") or urlsplit(url).scheme.lower() not in ("http", "https", "ssh", "git", ""):
         raise BuildFailed(f"{url}: only http, https, ssh and git are fetched")
     return url
+
+
+def _shown(url: str) -> str:
+    """Return a remote without what may be secret in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.password else url
 
 
 def _is_ssh(url: str) -> bool:

@@ -57,7 +57,7 @@ class Git:
         )  # fmt: skip
         back = self.watch.cancel.add(lambda: _kill(process))
         try:
-            errors = _Errors(process, self.watch)
+            errors = _Errors(process, self.watch if check else None)
             assert process.stdout is not None
             out = process.stdout.read().decode("utf-8", "surrogateescape")
             code = process.wait()
@@ -95,9 +95,9 @@ class Git:
 
 
 class _Errors:
-    """Passes on what a process says, and keeps the end of it."""
+    """Passes on what a process says where somebody wants it, and keeps the end of it."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", watch: Watch) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", watch: Watch | None) -> None:
         self._said = b""
         self._thread = threading.Thread(target=self._read, args=(process, watch), name="git", daemon=True)
         self._thread.start()
@@ -107,10 +107,11 @@ class _Errors:
         self._thread.join()
         return self._said.decode("utf-8", "replace").strip()
 
-    def _read(self, process: "subprocess.Popen[bytes]", watch: Watch) -> None:
+    def _read(self, process: "subprocess.Popen[bytes]", watch: Watch | None) -> None:
         assert process.stderr is not None
         while data := process.stderr.read1(65536):  # type: ignore[attr-defined]
-            watch.log(2, data)
+            if watch is not None:
+                watch.log(2, data)
             self._said = (self._said + data)[-_MOST_TOLD:]
 
 
