@@ -1,5 +1,6 @@
 """The solver with effects that do nothing but note what they are asked for."""
 
+import itertools
 import threading
 import time
 from collections import Counter
@@ -36,6 +37,7 @@ class Snapshots:
     """Committed snapshots that are names alone."""
 
     parents: dict = field(factory=dict)
+    numbers: object = field(factory=itertools.count)
     aliases: dict = field(factory=dict)
 
     def stat(self, key):
@@ -106,9 +108,8 @@ class Effects:
                 self.done.append(node.name)
         if not node.inputs:
             return Tree(folder=None, snapshot=f"sha256:{node.name}")
-        key = f"builder/{len(self.snapshots.parents):024x}"
         with self.lock:
-            key = f"builder/{len(self.snapshots.parents):024x}"
+            key = f"builder/{next(self.snapshots.numbers):024x}"
             self.snapshots.parents[key] = inputs[0].snapshot
         return Tree(key)
 

@@ -205,6 +205,21 @@ def test_a_build_begins_with_another_ones_result(engine, context):
     engine.images.remove("built:1")
 
 
+def test_a_result_that_is_not_kept_any_more(engine, context):
+    with opened(engine, context, "FROM box\nRUN echo one > /one\n") as at:
+        (target,) = at.build.solve(Request(network="none")).targets
+    request = Request(network="none", contexts={"other": f"result:{target.reference}"})
+    with opened(engine, context, "FROM other\nRUN echo two > /two\n") as at:
+        at.build.solve(request)
+        assert engine.builder.prune(Keep()).entries == (), "who builds on it keeps it"
+    (record,) = [each for each in engine.builder.usage() if each.description.endswith("echo one > /one")]
+    snapshot = engine.builder._workshop().tools.records.get(record.id).snapshot
+    engine.builder.prune(Keep(filters={"description": [each.description for each in engine.builder.usage()]}))
+    with opened(engine, context, "FROM other\nRUN echo two > /two\n") as at, pytest.raises(NotFound, match="result"):
+        at.build.solve(request)
+    assert snapshot not in {each.key for each in engine.snapshotter.list()}
+
+
 def test_a_cache_elsewhere_is_read_where_nothing_is_here(engine, context):
     (context / "a").write_text("a")
     stores = {}
@@ -289,7 +304,9 @@ def test_what_goes_on_keeps_what_it_needs(engine, context):
 
 
 def service(engine, **policy):
+    """Another builder on the same folders, which collects after its first build."""
     given = engine.builder._parts
+    (given.place.state / "collected").unlink(missing_ok=True)
     return Service(given, Policy(**policy))
 
 
@@ -299,6 +316,10 @@ def test_what_is_too_much_goes_by_itself(engine, context):
         build(engine, context, FILE, builder=builder, key="client")
         builder._collector.join(30)
     assert sum(each.size_bytes for each in engine.builder.usage()) <= 50_000
+    again = Service(engine.builder._parts, Policy(keep_bytes=50_000))
+    with again as builder:
+        build(engine, context, FILE, builder=builder, key="client")
+        assert builder._collector is None, "it is no time to collect yet"
 
 
 def test_what_is_not_too_much_stays(engine, context):

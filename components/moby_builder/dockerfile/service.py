@@ -4,7 +4,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from moby.contracts.ambient import Place
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Service"]
 
-_BETWEEN_S = 60.0
-"""Between two collections of what isn't to be kept."""
+_BETWEEN_NS = 600 * 10**9
+"""Between two collections of what isn't to be kept, which look at all that is."""
 
 
 class Service:
@@ -37,7 +37,6 @@ class Service:
         self._leaving = False
         self._swept = False
         self._collector: threading.Thread | None = None
-        self._collected_ns = 0
 
     def __enter__(self) -> "Service":
         """Remove what killed builds left on the host; the rest is looked at before the first build."""
@@ -80,7 +79,8 @@ class Service:
             shop = self._workshop()
             lock = _opened(self._parts.place)
             fcntl.flock(lock, fcntl.LOCK_SH)
-            build = Building(shop.tools, session, shop.doing(session), shop.leases.open(), tell, self._ended)
+            lease = shop.leases.open()
+            build = Building(shop.tools, session, shop.doing(session, lease), lease, tell, self._ended)
             self._builds[build] = lock
             return build
 
@@ -103,20 +103,25 @@ class Service:
     def _ended(self, build: "Building") -> None:
         with self._lock:
             os.close(self._builds.pop(build))
-            now = self._parts.clock.monotonic_ns()
-            due = not self._collected_ns or now - self._collected_ns > _BETWEEN_S * 10**9
-            if self._policy.collect and due and not self._leaving:
-                self._collected_ns = now
+            if self._policy.collect and not self._leaving and self._is_due():
                 self._collector = threading.Thread(target=self._collect, name="builder-collector", daemon=True)
                 self._collector.start()
+
+    def _is_due(self) -> bool:
+        """Whether nobody has collected for long, in whatever process; then somebody does now."""
+        mark = self._parts.place.state / "collected"
+        with suppress(FileNotFoundError):
+            if self._parts.clock.now_ns() - mark.stat().st_mtime_ns < _BETWEEN_NS:
+                return False
+        mark.touch()
+        return True
 
     def _collect(self) -> None:
         """Remove what isn't to be kept; nobody waits for it."""
         shop = self._workshop()
         try:
             for each in shop.rules():
-                if not self._leaving:
-                    shop.pruning.prune(each)
+                shop.pruning.prune(each, lambda: self._leaving)
         except (MobyError, OSError) as error:
             self._parts.log.warning("what builds keep can't be collected", error=str(error))
 

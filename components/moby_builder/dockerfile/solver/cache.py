@@ -11,7 +11,7 @@ from moby_builder.dockerfile.solver.effects import Tree
 from moby_builder.dockerfile.solver.leases import Lease
 from moby_builder.dockerfile.solver.records import Made, Record, Records, new_id
 
-__all__ = ["Cache"]
+__all__ = ["Cache", "is_committed"]
 
 
 class Cache:
@@ -29,7 +29,7 @@ class Cache:
         """Find a record by the first key that has one whose files are there, and keep it from being pruned."""
         for each in keys:
             record = self._records.find(each)
-            if record is not None and self._lease.hold(record.id) and self._is_there(record.snapshot):
+            if record is not None and self._lease.hold(record.id) and is_committed(self._snapshotter, record.snapshot):
                 with self._lock:
                     self._found.setdefault(record.id, set()).update({*keys} - {*record.keys})
                 return record
@@ -66,12 +66,14 @@ class Cache:
             found, self._found = self._found, {}
         self._records.note(found, self._clock.now_ns())
 
-    def _is_there(self, snapshot: str) -> bool:
-        if not snapshot:
-            return True
-        with suppress(NotFound):
-            return self._snapshotter.stat(snapshot).kind is SnapshotKind.COMMITTED
-        return False
-
     def _size_bytes(self, snapshot: str) -> int:
         return self._snapshotter.usage(snapshot).size_bytes if snapshot else 0
+
+
+def is_committed(snapshotter: Snapshotter, key: str) -> bool:
+    """Whether a committed snapshot is there; the empty one always is."""
+    if not key:
+        return True
+    with suppress(NotFound):
+        return snapshotter.stat(key).kind is SnapshotKind.COMMITTED
+    return False

@@ -53,15 +53,18 @@ class Pruning:
         found = [*self._of_records(), *(entry for each in self._stores.kept for entry in each.entries())]
         return tuple(sorted(found, key=lambda each: each.id))
 
-    def prune(self, keep: Keep) -> Reclaimed:
-        """Remove what is in no use, but for what is to stay; what others are on goes after those."""
+    def prune(self, keep: Keep, is_over: Callable[[], bool] = lambda: False) -> Reclaimed:
+        """Remove what is in no use, but for what is to stay; what others are on goes after those.
+
+        `is_over` is asked before each one, and ends it.
+        """
         choice = Choice(keep, self._clock.now_ns())
         owners = {entry.id: each for each in self._stores.kept for entry in each.entries()}
         entries = {each.id: each for each in self.usage()}
         room = choice.room(list(entries.values()), self._free_bytes())
         gone: list[CacheEntry] = []
         waiting = _Waiting(entries, choice)
-        while room > 0 and (entry := waiting.take()) is not None:
+        while room > 0 and not is_over() and (entry := waiting.take()) is not None:
             if self._remove(entry.id, owners.get(entry.id)):
                 gone.append(entry)
                 room -= _bytes(entry)
