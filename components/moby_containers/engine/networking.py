@@ -1,5 +1,6 @@
 """A container's networks: which it is to be on, what it wants of them, and how they change while it runs."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -17,6 +18,7 @@ __all__ = ["Networking", "at_rest", "first_endpoints", "joins", "link_of", "port
 
 _DEFAULTS = ("", "default")
 _PORTS = range(1, 65536)
+_ID = re.compile("[0-9a-f]{1,64}")
 
 
 def joins(config: ContainerConfig) -> bool:
@@ -38,6 +40,8 @@ def first_endpoints(config: ContainerConfig, networks: Networks) -> tuple[Endpoi
 
 def _name_of(name: str, networks: Networks) -> str:
     """Return the name of a network that is known by its id, perhaps; one that isn't there is missed at the start."""
+    if not _ID.fullmatch(name):
+        return name
     try:
         return networks.get(name).name
     except (Conflict, NotFound):

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from moby.contracts.images import Change, Fixture, Image, ImageUsage, RootSizes
 from moby.contracts.types import Digest, Mount
-from moby.errors import Conflict, NotFound
+from moby.errors import Conflict, Invalid, NotFound
 from moby_images.store.catalog import Hold, chain_ids
 from moby_images.store.parts import Shared
 from moby_images.store.skeletons import Skeletons
@@ -53,8 +53,9 @@ class Containers:
 
     def release(self, container_id: str) -> None:
         """Remove the layer, then forget it, then what nobody else needs of its image."""
-        hold = self._catalog.holds().get(container_id)
-        if hold is None:
+        try:
+            hold = self._catalog.held(container_id)
+        except (Invalid, NotFound):
             return
         with suppress(NotFound):
             self._snapshotter.remove(hold.snapshot)

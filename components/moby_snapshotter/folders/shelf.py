@@ -145,16 +145,20 @@ class Shelf:
         with host_errors("remove a snapshot"), self._lock(exclusive=False):
             with self._metadata.transaction():
                 record = self.record(key)
-                on_it = [name for name, each in self.records().items() if each.parent == key]
+                on_it = self._on(key) if record.kind is SnapshotKind.COMMITTED else []
                 if record.aliases:
                     self._hand_over(on_it, record.aliases)
-                elif on_it and record.kind is SnapshotKind.COMMITTED:
+                elif on_it:
                     raise Conflict(
                         f"snapshot {key!r} has others on it: {', '.join(on_it[:3])}", hint="remove those first"
                     )
                 self._bucket.delete(key)
             if not record.aliases:
                 self._drop(record.folder)
+
+    def _on(self, key: str) -> list[str]:
+        """Return the snapshots that are on one, which no other than a committed one has."""
+        return [name for name, each in self.records().items() if each.parent == key]
 
     def _know(self, keys: tuple[str, ...]) -> None:
         """Write into each record which other keys its snapshot has."""
