@@ -121,7 +121,7 @@ class Contexts:
         return self.folder.stand_in
 
     def ignored(self) -> tuple[str, ...]:
-        """Return the patterns of what the build's context is without."""
+        """Return the patterns of what the build's context is without, where the client lends it."""
         if self._ignored is None:
             self._ignored = self._read_ignored()
         return self._ignored
@@ -180,8 +180,6 @@ class Contexts:
             return None
 
     def _read_ignored(self) -> tuple[str, ...]:
-        if self._remote is not None:
-            return ()
         if self._ignore is None:
             node = Node(LocalSource("context", Selection(follow=(_IGNORE,))), name=f"[internal] load {_IGNORE}")
             self._ignore = self._file(node, _IGNORE)

@@ -43,11 +43,7 @@ def table(rows: Sequence[Sequence[str]], gap: int) -> str:
 def excerpt(file: str, source: str, ranges: Sequence[Range]) -> str:
     """Return the lines of a file that are meant, marked, with some around them."""
     lines = source.split("\n")
-    if not ranges:
-        return ""
     first, last = min(each.first for each in ranges), max(each.last for each in ranges)
-    if not 1 <= first <= len(lines):
-        return ""
     start, end = first, min(last, len(lines))
     wanted, shown = (4 if start == end else 2), 0
     while shown < wanted:

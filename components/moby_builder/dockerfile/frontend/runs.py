@@ -212,6 +212,9 @@ def _allow(instruction: RunInstruction, network: str, request: Request) -> None:
         wanted.append("network.host")
     if instruction.security == "insecure":
         wanted.append("security.insecure")
+    for device in instruction.devices:
+        if device.required:
+            raise BuildFailed(f'required device "{device.name}" is not registered', hint="this builder has no devices")
     for each in wanted:
         if each not in request.allow:
             raise BuildFailed(f"failed to load LLB: {each} is not allowed", hint=f"--allow {each}")
