@@ -273,6 +273,13 @@ class Images(Protocol):
         """
         ...
 
+    def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
+        """Know that an image registry has an image under a tag by a digest, of an index say, that somebody else sent.
+
+        The digest becomes one of its names, and `push` sends nothing while the tag there still means that.
+        """
+        ...
+
     # Archives
 
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:

@@ -136,6 +136,19 @@ class _KeepsManifests(_Broken):
                 self.images.tag(str(image.id), each)
 
 
+class _ForgetsPublished(_Broken):
+    def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
+        """Forget it at once."""
+
+
+class _PublishesForAnybody(_Broken):
+    """Knows it of whatever has the name."""
+
+    def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
+        with suppress(NotFound):
+            self.images.published(image, reference, digest)
+
+
 class _PushesAll(_Broken):
     def push(self, reference: ImageReference, credentials: Any = None) -> Iterator[Progress]:
         return self.images.push(changed(reference, tag=""), credentials)
@@ -246,6 +259,8 @@ MUTANTS = (
     Mutant(_ForgetsDigests, "test_what_is_pushed"),
     Mutant(_KeepsManifests, "test_what_was_here_before_it_was_pulled"),
     Mutant(_SendsAlways, "test_what_is_there_is_not_sent"),
+    Mutant(_ForgetsPublished, "test_what_somebody_else_published"),
+    Mutant(_PublishesForAnybody, "test_what_somebody_else_published"),
     Mutant(_PushesAll, "test_all_tags_are_pushed"),
     Mutant(_ForgivesPush, "test_what_can_t_be_pushed"),
     Mutant(_NamesWhatFailed, "test_a_push_that_fails"),

@@ -444,6 +444,40 @@ class ImageTransferSuite:
         with pytest.raises(Invalid, match="cannot push a digest reference"):
             list(store(registry).push(parse(f"example.org/a@{sha256(b'')}")))
 
+    def test_what_somebody_else_published(self, store: Open, registry: ImageRegistry) -> None:
+        """Isn't sent again while its tag there means it; else it is."""
+        image, name = add(store(registry), "example.org/a:1", _A), parse("example.org/a:1")
+        list(store(registry).push(name))
+        manifest = registry.manifest(name)
+        index = json.dumps({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [described(manifest.data, manifest.media_type)],
+        }).encode()  # fmt: skip
+        known = Manifest(sha256(index), "application/vnd.oci.image.index.v1+json", index)
+        registry.push_manifest(name, known)
+        store(registry).published(image, name, known.digest)
+        assert [each.digest for each in store(registry).get(str(name)).digests] == sorted(
+            [manifest.digest, known.digest]
+        )
+        told = list(store(registry).push(name))
+        assert [each.sent.digest for each in told if each.sent] == [known.digest]
+        assert f"{sha256(_A).hex[:12]}: Layer already exists" in _said(told)
+        assert registry.manifest(name).digest == known.digest
+        registry.push_manifest(name, manifest)
+        store(registry).published(image, parse("example.org/b:1"), known.digest)
+        store(registry).tag(str(name), parse("example.org/b:1"))
+        for each in ("example.org/a:1", "example.org/b:1"):
+            list(store(registry).push(parse(each)))
+            assert registry.manifest(parse(each)).digest == manifest.digest
+        other = add(store(registry), "example.org/a:1", _B)
+        registry.push_manifest(name, known)
+        list(store(registry).push(name))
+        assert registry.manifest(name).digest not in (known.digest, manifest.digest)
+        assert store(registry).get(str(other.id)).references == (name,)
+        store(registry).remove(str(image.id), force=True)
+        with pytest.raises(NotFound):
+            store(registry).published(image, name, known.digest)
+
     def test_a_push_that_fails(self, store: Open, registry: ImageRegistry) -> None:
         """Leaves no tag there, and no digest here."""
 

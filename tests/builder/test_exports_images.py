@@ -328,6 +328,11 @@ def test_a_push(yard, service, tmp_path, stored):
     assert yard.registry.manifest(parse(name)).digest == done.digest
     skopeo(tmp_path, "copy", "--all", "--src-tls-verify=false", f"docker://{name}", f"oci:{tmp_path}/copied")
     assert any(name in map(str, each.references) for each in yard.images.list()) is stored
+    if stored:
+        assert [each.digest for each in yard.images.get(name).digests] == [done.digest]
+        for _ in yard.images.push(parse(name)):  # as docker's own driver has it done afterwards
+            pass
+        assert yard.registry.manifest(parse(name)).digest == done.digest
     with opened_yard(tmp_path / "again") as again:
         [image] = [each.image for each in again.images.pull(parse(name)) if each.image]
         assert image.id == done.image

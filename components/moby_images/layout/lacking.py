@@ -46,6 +46,10 @@ class Lacking:
         """Refuse."""
         _refuse("push")
 
+    def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
+        """Refuse."""
+        _refuse("push")
+
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:
         """Refuse."""
         _refuse("load")

@@ -63,6 +63,8 @@ class Shared:
         """By diff id, which gzip blob is known to hold a layer: one that was fetched, else one that was made."""
         self.noted = parts.metadata.bucket("image-layers")
         """By a snapshot's key, its layer: of one that was lent, whose blob is kept, or that was written for others."""
+        self.published = parts.metadata.bucket("image-published")
+        """By name, which image somebody else sent there, and by which digest."""
         self.layers = Layers(parts.content, parts.snapshotter, parts.place.run)
         self._lock = parts.place.run / "images.lock"
         self._wanted = parts.place.run / "collection-wanted"
@@ -89,6 +91,9 @@ class Shared:
             self.layers.sweep()
             self._drop_ingests()
             freed = self._drop_layers()
+            for name, document in self.published.items():
+                if not self.catalog.has(digests.parse(document["image"])):
+                    self.published.delete(name)
             for gone in set(self.noted.keys()) - {each.key for each in self.parts.snapshotter.list()}:
                 self.noted.delete(gone)
         self.parts.content.collect(self.roots)

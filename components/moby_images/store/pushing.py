@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from typing import BinaryIO
 
 from attrs import frozen
@@ -9,7 +10,7 @@ from attrs import frozen
 from moby.contracts.content import Lease
 from moby.contracts.events import Event
 from moby.contracts.image_registry import Credentials, ImageRegistry, Manifest, Pushed
-from moby.contracts.images import Progress, Sent
+from moby.contracts.images import Image, Progress, Sent
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Invalid, NotFound
 from moby.oci import digest as digests
@@ -82,6 +83,25 @@ class Pushing:
         labels = dict(self._shared.catalog.image(self._shared.catalog.find(str(names[0]))[0]).config.labels)
         self._shared.parts.events.publish(Event("image", "push", shown, {**labels, "name": name}))
 
+    def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
+        """Know what an image registry has of an image."""
+        with self._shared.catalog.metadata.transaction():
+            self._shared.catalog.record(image.id)
+            self._shared.catalog.name(evolve(reference, tag="", digest=digest), image.id)
+            self._shared.published.put(str(reference), {"image": str(image.id), "digest": str(digest)})
+
+    def _there(
+        self, reference: ImageReference, image: Digest, credentials: Credentials | None
+    ) -> tuple[Digest, int] | None:
+        """Return digest and size of what somebody else sent of an image, if its tag there still means that."""
+        known = self._shared.published.get(str(reference))
+        if known is None or known["image"] != str(image):
+            return None
+        with suppress(NotFound):
+            digest, _, size = self._registry.resolve(reference, credentials)
+            return (digest, size) if str(digest) == known["digest"] else None
+        return None
+
     def _push(self, reference: ImageReference, credentials: Credentials | None) -> Iterator[Progress]:
         catalog, parts = self._shared.catalog, self._shared.parts
         with parts.content.lease() as lease:
@@ -91,6 +111,11 @@ class Pushing:
             for digest in record.blobs():
                 if not lease.hold(digest):
                     raise NotFound(f"image {record.id} lacks its blob {digest}", hint="remove it and load it again")
+            if there := self._there(reference, record.id, credentials):
+                for each in reversed(layers):
+                    yield Progress("Layer already exists", short(each.diff_id))
+                yield from _done(reference, *there)
+                return
             sending = _Sending(reference, credentials, record, layers, lease, Crew())
             sent = yield from self._layers(sending)
             manifest = self._manifest(record, sent)
@@ -99,9 +124,7 @@ class Pushing:
         with catalog.metadata.transaction():
             if catalog.has(record.id):
                 catalog.name(named, record.id)
-        size = len(manifest.data)
-        yield Progress(f"{reference.tag}: digest: {digest} size: {size}", final=True)
-        yield Progress(sent=Sent(reference.tag, digest, size))
+        yield from _done(reference, digest, len(manifest.data))
 
     def _size(self, digest: Digest) -> int:
         return self._shared.parts.content.info(digest).size_bytes
@@ -225,3 +248,8 @@ class Pushing:
             return Manifest(record.manifest.digest, record.manifest.media_type, data)
         data = formats.dump_manifest(evolve(formats.parse_manifest(data), layers=tuple(sent)))
         return Manifest(digests.sha256(data), formats.MANIFEST, data)
+
+
+def _done(reference: ImageReference, digest: Digest, size_bytes: int) -> Iterator[Progress]:
+    yield Progress(f"{reference.tag}: digest: {digest} size: {size_bytes}", final=True)
+    yield Progress(sent=Sent(reference.tag, digest, size_bytes))

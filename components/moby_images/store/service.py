@@ -150,6 +150,10 @@ class Store:
         """Send an image."""
         return self._pushing.push(reference, credentials)
 
+    def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
+        """Know what an image registry has of an image."""
+        self._pushing.published(image, sole(reference), digest)
+
     # Archives
 
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:

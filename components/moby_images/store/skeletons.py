@@ -24,6 +24,11 @@ __all__ = ["Skeletons", "furnish"]
 _MODE = 0o755
 
 
+@lru_cache(maxsize=8)
+def _wish(fixtures: tuple[Fixture, ...]) -> str:
+    return digests.sha256(repr(fixtures).encode()).hex[:12]
+
+
 class Skeletons:
     """Makes skeletons."""
 
@@ -36,8 +41,7 @@ class Skeletons:
         """Return the key of what a container of an image is on: the image itself where nothing is wished for."""
         if not fixtures:
             return chain
-        wish = digests.sha256(repr(tuple(fixtures)).encode()).hex[:12]
-        name = f"{SKELETON}{chain}/{wish}"
+        name = f"{SKELETON}{chain}/{_wish(tuple(fixtures))}"
         if not self._layers.has(name):
             self._make(name, chain, fixtures)
         return name

@@ -140,9 +140,10 @@ class Exporting:
         if not options.store and not export.push:
             raise Invalid("an image that is neither stored nor pushed would be nowhere", hint="leave store=false out")
         shown = tuple(str(each) for each in names)
-        done = Exported(names=shown)
+        done, stored = Exported(names=shown), None
         if options.store:
             images = self._making.adopt(outgoing, names, options, watch)
+            stored = self._images.get(shown[0]) if names else None
             done = Exported(images[0].id, images[0].digest, names=shown)
             if export.push and not (len(images) > 1 or self._attesting.wanted(solution)) and options.is_plain:
                 return self._pushed(images[0], names, session, watch)
@@ -153,6 +154,8 @@ class Exporting:
                     who = session.credentials(name.domain)
                     sending = Sending(self._registry, name, who, self._layers.open, watch)
                     sending.send(packed, by_digest=options.by_digest)
+                    if stored is not None and not options.by_digest:
+                        self._images.published(stored, name, packed.descriptor.digest)
                 done = _exported(packed, shown)
         return done
 
