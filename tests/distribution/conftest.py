@@ -1,5 +1,6 @@
 """The framework's own wheel, built and unpacked once: what tests assemble with doesn't change under them."""
 
+import compileall
 import os
 import subprocess
 import sys
@@ -29,6 +30,7 @@ def installed_copy(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("site")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
+    compileall.compile_dir(folder / "moby", quiet=2)  # as an installer does; else each call would
     return folder
 
 
