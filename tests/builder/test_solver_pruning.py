@@ -279,6 +279,17 @@ def test_what_was_made_by_two_keys_is_forgotten_by_both(bench, pruning):
     assert sorted(build(bench, node, given={"context": {"/a": 1}})) == ["base", "context", "copy"]
 
 
+def test_only_the_last_of_many_keys_are_kept(bench, pruning):
+    node = run("make", copy("copy", source("base"), source("context")))
+    for number in range(40):
+        build(bench, node, given={"context": {"/a": 1, "/b": number}})
+    assert len(bench.records.list()) == 2
+    assert all(10 < len(each.keys) <= 19 for each in bench.records.list())
+    assert bench.metadata.bucket("builder/keys").count() == sum(len(each.keys) for each in bench.records.list())
+    assert build(bench, node, given={"context": {"/a": 1, "/b": 39}}) == []
+    assert sorted(build(bench, node, given={"context": {"/a": 1, "/b": 9}})) == ["base", "context"]
+
+
 def test_a_sweep_forgets_what_lost_its_files_and_removes_files_without_a_record(bench, pruning):
     build(bench, chain())
     lost = by_name(pruning)["third"]

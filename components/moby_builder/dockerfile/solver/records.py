@@ -14,6 +14,11 @@ from moby.values import asdict, field, frozen
 __all__ = ["Made", "Record", "Records", "Uses", "new_id"]
 
 
+_FIRST_KEYS = 3
+"""As many as a record may have when it is written."""
+_MOST_FURTHER_KEYS = 16
+
+
 @frozen
 class Record:
     """What a step made."""
@@ -150,12 +155,18 @@ class Records:
                     self._places.delete(place)
 
     def _extend(self, record_id: str, keys: tuple[str, ...]) -> None:
+        """Have a record found by further keys; of those that came so, only the last ones stay."""
         record = self.get(record_id) if keys else None
         if record is None:
             return
         for each in keys:
             self._keys.put(each, record_id)
-        self._records.put(record_id, {**asdict(record), "keys": sorted({*record.keys, *keys})})
+        every = tuple(dict.fromkeys((*record.keys, *keys)))
+        left = every[:_FIRST_KEYS] + every[_FIRST_KEYS:][-_MOST_FURTHER_KEYS:]
+        for each in {*every} - {*left}:
+            if self._keys.get(each) == record_id:
+                self._keys.delete(each)
+        self._records.put(record_id, {**asdict(record), "keys": left})
 
 
 def _record(document: Mapping[str, Any]) -> Record:
