@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 
 from moby.contracts.images import Fixture
 from moby.contracts.types import Mount
