@@ -58,7 +58,9 @@ def ours(hosts):
 
 @pytest.fixture(scope="module")
 def theirs(engine, hosts):
-    engine("run", "-d", "--name", "theirs", "-p", "8081:80", "localhost/box:latest", "sleep", "1000")
+    engine(
+        "run", "-d", "--name", "theirs", "--stop-signal=KILL", "-p", "8081:80", "localhost/box:latest", "sleep", "1000"
+    )
     found = Theirs(engine, "theirs")
     yield found
     found.close()
