@@ -317,6 +317,32 @@ class TestHostile:
                 copied(bench, lent, path, to="/in/", parents=False)
         assert bench.seen(copied(bench, lent, "/", to="/in/"))["in/b"] == ("l", "0:0", "a/secret")
 
+    @pytest.mark.parametrize(
+        "kind, told",
+        [("link", "too many links|not a directory"), ("pipe", "changed while it was copied|not a directory")],
+    )
+    @pytest.mark.parametrize("victim", ["file", "folder"])
+    def test_what_is_swapped_meanwhile(self, bench, lent, outside, monkeypatch, victim, kind, told):
+        """A source that somebody writes just when it is looked at, for what is only opened afterwards."""
+        from moby_builder.dockerfile.effects import copying as module
+
+        path, look = lent / "victim", os.lstat
+        path.mkdir() if victim == "folder" else path.write_text("mine")
+
+        def swap(name, **options):
+            found = look(name, **options)
+            if name == "victim" and not path.is_symlink() and not path.is_fifo():
+                path.rmdir() if victim == "folder" else path.unlink()
+                path.symlink_to(outside if victim == "folder" else outside / "secret")
+                if kind == "pipe":
+                    path.unlink()
+                    os.mkfifo(path)
+            return found
+
+        with monkeypatch.context() as patch, pytest.raises(BuildFailed, match=told):
+            patch.setattr(module.os, "lstat", swap)
+            make(bench, copying("/", to="/in/"), Tree(), Tree(folder=lent))
+
     def test_archives_that_lead_out(self, bench, lent, outside):
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as archive:

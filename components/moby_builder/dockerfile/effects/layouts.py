@@ -34,8 +34,7 @@ def find_in_layout(images: Images, source: LayoutSource, session: Session, watch
     archive = layer.write(_archive(blobs, Descriptor(formats.MANIFEST, found, len(data)), data, wanted, watch))
     for told in images.load(archive, platform=source.platform):
         image = told.image or image
-    if image is None:
-        raise Invalid(f"{source.digest} of {source.store} is no image")
+    assert image is not None
     return image
 
 
