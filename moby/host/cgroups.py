@@ -43,17 +43,33 @@ class Hierarchy:
 
 def hierarchies(mountinfo: str | None = None, membership: str | None = None) -> tuple[Hierarchy, ...]:
     """Return the trees that are mounted here; the arguments stand in for /proc/self/mountinfo and cgroup."""
-    mountinfo = read_text("/proc/self/mountinfo") if mountinfo is None else mountinfo
     membership = read_text("/proc/self/cgroup") if membership is None else membership
-    texts = "\n".join(line for line in mountinfo.splitlines() if " - cgroup" in line), membership
-    if texts not in _known:
-        # Who asks again and again is told the same, as long as the same is mounted.
-        _known.clear()
-        _known[texts] = _read(*texts)
-    return _known[texts]
+    if mountinfo is not None:
+        return _read(mountinfo, membership)
+    # What is mounted is long to read where there are many containers, and most often is the same.
+    known = _known.get(membership)
+    if known is not None and known[1] is not None and known[1] == _seen(known[0]):
+        return known[0]
+    found = _read(read_text("/proc/self/mountinfo"), membership)
+    _known.clear()
+    # Who asks but once has nothing of a second look.
+    _known[membership] = (found, None if known is None else _seen(found))
+    return found
 
 
-_known: dict[tuple[str, str], tuple[Hierarchy, ...]] = {}
+_known: dict[str, tuple[tuple[Hierarchy, ...], object]] = {}
+"""The trees, and what was seen of them then, by the membership, which tells of every tree that there is."""
+
+
+def _seen(trees: Iterable[Hierarchy]) -> object:
+    """Return what is other once trees are mounted otherwise, or have other controllers."""
+    found: list[object] = []
+    for tree in trees:
+        with suppress(OSError):
+            system = os.statvfs(tree.mount)
+            words = _words(f"{tree.mount}/cgroup.controllers") if tree.version == 2 else ()
+            found.append((os.stat(tree.mount).st_dev, system.f_flag, *words))
+    return found
 
 
 def _read(mountinfo: str, membership: str) -> tuple[Hierarchy, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from guests.cover import needs
 
-from moby.host import cgroups
+from moby.host import cgroups, mounts, namespaces
 from moby.host.cgroups import Entrance, Group, Hierarchy, hierarchies
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="control groups are root's here; runs as root")
@@ -62,6 +62,25 @@ def started() -> Iterator[Callable[..., int]]:
             os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
+
+
+def test_trees_are_as_they_are_now(trees, started) -> None:
+    """However often they are asked for: made read-only, and mounted no more."""
+
+    def body() -> None:
+        namespaces.unshare(namespaces.FLAGS["mount"])
+        mounts.set_propagation("/", "rprivate")
+        first, last = trees[0].mount, trees[-1].mount
+        for _ in range(3):
+            assert {first, last} <= {tree.mount for tree in hierarchies() if tree.writable}
+        mounts.mount("none", first, flags=mounts.FLAGS["bind"] | mounts.FLAGS["remount"] | mounts.FLAGS["ro"])
+        assert not next(tree.writable for tree in hierarchies() if tree.mount == first)
+        if last != first:
+            mounts.unmount(last, detach=True)
+            assert last not in {tree.mount for tree in hierarchies()}
+
+    _, status = os.waitpid(started(body), 0)
+    assert status == 0
 
 
 def until(done: Callable[[], object]) -> None:
