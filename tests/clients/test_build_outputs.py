@@ -116,3 +116,16 @@ def test_two_builds_one_digest(around, build):
         found[name] = set(around.said("images", "-q", "--no-trunc", name).split())
         around.said("rmi", "-f", f"{name}:0", f"{name}:1")
     assert (len(found["same"]), len(found["other"])) == (1, 2)
+
+
+def test_a_push_of_several_platforms(around, build):
+    """Is an index with attestations, and stays one though buildx pushes once more."""
+    (seen(around, "context") / "Dockerfile").write_text("FROM scratch\nCOPY file /\n")
+    name = f"{HOST}/several:1"
+    build("--platform=linux/amd64,linux/arm64", "--sbom=true", "--provenance=mode=max", "--push", "-t", name)
+    shown = json.loads(around.said("buildx", "imagetools", "inspect", "--raw", name))
+    assert [each["platform"]["architecture"] for each in shown["manifests"]] == ["amd64", "arm64"] + ["unknown"] * 2
+    found = json.loads(around.said("buildx", "imagetools", "inspect", name, "--format", "{{json .Provenance}}"))
+    assert set(found) == {"linux/amd64", "linux/arm64"}
+    assert found["linux/arm64"]["SLSA"]["buildConfig"]["llbDefinition"]
+    around.said("rmi", "-f", name)
