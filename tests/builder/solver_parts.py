@@ -13,8 +13,9 @@ from moby_builder.dockerfile.solver.cache import Cache
 from moby_builder.dockerfile.solver.effects import Cancel, Tree
 from moby_builder.dockerfile.solver.leases import Leases
 from moby_builder.dockerfile.solver.records import Records
-from moby_builder.dockerfile.solver.solving import Shared, Solving
+from moby_builder.dockerfile.solver.solving import Solving
 from moby_builder.dockerfile.solver.telling import Telling
+from moby_builder.dockerfile.solver.working import Shared
 from moby_metadata.sqlite.store import Store
 
 from moby.contracts.builder import BuildFailed, Vertex

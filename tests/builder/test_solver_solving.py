@@ -301,6 +301,8 @@ def test_who_waited_shares_a_bad_end_but_not_what_the_other_build_lacked(bench, 
         for thread, _ in threads:
             thread.join(10)
     assert all(isinstance(each["error"], BuildFailed) for _, each in threads)
+    assert [each.vertex("first").error for each in (one, other)] == ["it failed"] * 2
+    assert all(each.vertex("first").started_ns for each in (one, other))
     assert ("first" in second.done) is again
 
 

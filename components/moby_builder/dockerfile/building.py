@@ -36,8 +36,9 @@ from moby_builder.dockerfile.solver.leases import Lease
 from moby_builder.dockerfile.solver.pruning import PREFIX
 from moby_builder.dockerfile.solver.records import Record, Records
 from moby_builder.dockerfile.solver.results import Made, Results
-from moby_builder.dockerfile.solver.solving import Outcome, Shared, Solving
+from moby_builder.dockerfile.solver.solving import Solving
 from moby_builder.dockerfile.solver.telling import Telling
+from moby_builder.dockerfile.solver.working import Outcome, Shared
 
 __all__ = ["Building", "Tools"]
 

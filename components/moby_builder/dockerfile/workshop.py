@@ -24,7 +24,7 @@ from moby_builder.dockerfile.solver.leases import Lease, Leases
 from moby_builder.dockerfile.solver.pruning import Pruning, Stores
 from moby_builder.dockerfile.solver.records import Records
 from moby_builder.dockerfile.solver.results import Results
-from moby_builder.dockerfile.solver.solving import Shared
+from moby_builder.dockerfile.solver.working import Shared
 
 __all__ = ["Workshop"]
 

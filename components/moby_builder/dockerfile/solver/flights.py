@@ -1,7 +1,7 @@
 """Flights: what several builds want at the same time is done by one of them, while the others wait for it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from attrs import define, field
@@ -46,15 +46,16 @@ class Flights:
         self._flights: dict[str, _Flight] = {}
 
     @contextmanager
-    def turn(self, key: str, watch: Watch) -> Iterator[Watch]:
+    def turn(self, key: str, watch: Watch, waits: Callable[[], None] = lambda: None) -> Iterator[Watch]:
         """Wait until nobody else does this, then let the caller do it, by a watch that those who wait hear too.
 
-        Whoever was waited for may have done it: look again. Where a program of it ended badly, that is raised here
-        too; where it was given up, or failed for what only its own build lacks, the next one tries.
+        `waits` is called where there is a wait. Whoever was waited for may have done it: look again. Where a program of
+        it ended badly, that is raised here too; where it was given up, or failed for what only its own build lacks, the
+        next one tries.
         """
         remove = watch.cancel.add(self._wake)
         try:
-            flight = self._begin(key, watch)
+            flight = self._begin(key, watch, waits)
         finally:
             remove()
         try:
@@ -68,7 +69,7 @@ class Flights:
                 del self._flights[key]
                 self._changed.notify_all()
 
-    def _begin(self, key: str, watch: Watch) -> _Flight:
+    def _begin(self, key: str, watch: Watch, waits: Callable[[], None]) -> _Flight:
         with self._changed:
             while True:
                 watch.cancel.check()
@@ -76,6 +77,7 @@ class Flights:
                 if flight is None:
                     flight = self._flights[key] = _Flight(watches=[watch])
                     return flight
+                waits()
                 flight.watches.append(watch)
                 self._changed.wait_for(lambda flight=flight: flight.ended or watch.cancel.is_set())  # type: ignore[misc]
                 flight.watches.remove(watch)
