@@ -204,6 +204,17 @@ class TestFiles:
                 assert file.read(4) == b"end\0"
         assert found.st_blocks * 512 < 1 << 20
 
+    def test_a_file_system_that_tells_no_holes(self, bench, lent, monkeypatch):
+        def refuse(*_):
+            raise OSError(22, "Invalid argument")
+
+        monkeypatch.setattr(os, "lseek", refuse)
+        with (lent / "sparse").open("wb") as file:
+            file.truncate(3 << 20)
+        tree = make(bench, copying("/sparse", to="/again"), Tree(), Tree(folder=lent))
+        with bench.workspace.reading(tree) as root:
+            assert (root / "again").read_bytes() == bytes(3 << 20)
+
     def test_big_files_are_whole(self, bench, lent):
         data = os.urandom(3 << 20)
         (lent / "big").write_bytes(data)

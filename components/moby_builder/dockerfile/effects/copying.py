@@ -337,6 +337,9 @@ def _data(fd: int, size: int) -> Iterator[tuple[int, int]]:
         except OSError as error:
             if error.errno == errno.ENXIO:
                 return
-            raise
+            if error.errno != errno.EINVAL:
+                raise
+            yield at, size  # a file system that doesn't tell
+            return
         at = min(os.lseek(fd, start, os.SEEK_HOLE), size)
         yield start, at
