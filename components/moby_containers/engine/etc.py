@@ -9,20 +9,12 @@ from moby.contracts.containers import ContainerConfig
 from moby.contracts.networks import Sandbox
 from moby.contracts.types import Mount
 from moby.errors import Invalid
+from moby.oci.etc import LOCAL_HOSTS, MOST_BYTES, host_file
 from moby_containers.engine.resolving import resolv_conf
 
 __all__ = ["FILES", "change", "host_name", "hosts_text", "mounts", "relink", "write"]
 
 FILES = ("resolv.conf", "hostname", "hosts")
-_MOST_BYTES = 1 << 20
-_LOCAL = (
-    "127.0.0.1\tlocalhost\n"
-    "::1\tlocalhost ip6-localhost ip6-loopback\n"
-    "fe00::\tip6-localnet\n"
-    "ff00::\tip6-mcastprefix\n"
-    "ff02::1\tip6-allnodes\n"
-    "ff02::2\tip6-allrouters\n"
-)
 
 
 def write(folder: Path, config: ContainerConfig, hostname: str, sandbox: Sandbox) -> None:
@@ -74,7 +66,7 @@ def _put(path: Path, text: str) -> None:
 
 def _text(path: Path) -> str:
     with open(path, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
-        return file.read(_MOST_BYTES)
+        return file.read(MOST_BYTES)
 
 
 def mounts(folder: Path, *, read_only: bool, taken: Iterable[str]) -> tuple[Mount, ...]:
@@ -88,9 +80,9 @@ def mounts(folder: Path, *, read_only: bool, taken: Iterable[str]) -> tuple[Moun
 
 def hosts_text(config: ContainerConfig, hostname: str, sandbox: Sandbox) -> str:
     """Return a hosts file: what was asked for, then others, then the container itself."""
-    text = _LOCAL
+    text = LOCAL_HOSTS
     if sandbox.namespace == "host":
-        text = _host_file("/etc/hosts") or _LOCAL
+        text = host_file("/etc/hosts") or LOCAL_HOSTS
         if not text.endswith("\n"):
             text += "\n"
     lines = [_extra(each, sandbox) for each in config.extra_hosts]
@@ -115,14 +107,6 @@ def _extra(asked: str, sandbox: Sandbox) -> str:
     except ValueError as error:
         raise Invalid(f'invalid IP address in add-host: "{address}"') from error
     return f"{address}\t{name}\n"
-
-
-def _host_file(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
-            return file.read(_MOST_BYTES)
-    except OSError:
-        return ""
 
 
 def host_name(config: ContainerConfig, container_id: str, sandbox: Sandbox) -> str:

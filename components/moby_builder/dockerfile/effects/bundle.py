@@ -12,6 +12,7 @@ from moby.contracts.networks import Sandbox
 from moby.contracts.types import Limits, Mount
 from moby.errors import Invalid
 from moby.oci import spec
+from moby.oci.etc import LOCAL_HOSTS, host_file, is_loopback
 from moby.oci.user import User
 from moby_builder.dockerfile.operations import Run
 
@@ -19,16 +20,7 @@ __all__ = ["Settled", "etc_mounts", "spec_of", "write_spec"]
 
 HOSTNAME = "buildkitsandbox"
 """BuildKit's, which build scripts are known to look for."""
-_MOST_BYTES = 1 << 20
 _NO_LIMIT = 2**64 - 1
-_LOCAL = (
-    "127.0.0.1\tlocalhost\n"
-    "::1\tlocalhost ip6-localhost ip6-loopback\n"
-    "fe00::\tip6-localnet\n"
-    "ff00::\tip6-mcastprefix\n"
-    "ff02::1\tip6-allnodes\n"
-    "ff02::2\tip6-allrouters\n"
-)
 
 
 @frozen
@@ -101,7 +93,7 @@ def etc_mounts(folder: Path, run: Run, sandbox: Sandbox) -> tuple[Mount, ...]:
 
 
 def _hosts(run: Run, sandbox: Sandbox) -> str:
-    text = (_host_file("/etc/hosts") if sandbox.namespace == "host" else "") or _LOCAL
+    text = (host_file("/etc/hosts") if sandbox.namespace == "host" else "") or LOCAL_HOSTS
     lines = [_added(name, address, sandbox) for name, address in run.hosts]
     own = run.hostname or HOSTNAME
     for endpoint in sandbox.endpoints:
@@ -126,12 +118,12 @@ def _added(name: str, address: str, sandbox: Sandbox) -> str:
 
 def _resolv_conf(sandbox: Sandbox) -> str:
     """Return the host's resolv.conf, with servers that are found from inside."""
-    text = _host_file("/etc/resolv.conf")
-    if _servers(text) and all(map(_is_loopback, _servers(text))):
-        text = _host_file("/run/systemd/resolve/resolv.conf") or text  # where systemd-resolved has it from
+    text = host_file("/etc/resolv.conf")
+    if _servers(text) and all(map(is_loopback, _servers(text))):
+        text = host_file("/run/systemd/resolve/resolv.conf") or text  # where systemd-resolved has it from
     if sandbox.namespace == "host":
         return text
-    servers = sandbox.nameservers or tuple(each for each in _servers(text) if not _is_loopback(each))
+    servers = sandbox.nameservers or tuple(each for each in _servers(text) if not is_loopback(each))
     others = [each for each in text.splitlines() if not each.startswith("nameserver")]
     return "".join(f"{each}\n" for each in (*(f"nameserver {each}" for each in servers), *others))
 
@@ -139,18 +131,3 @@ def _resolv_conf(sandbox: Sandbox) -> str:
 def _servers(text: str) -> tuple[str, ...]:
     lines = (each.split() for each in text.splitlines())
     return tuple(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver")
-
-
-def _is_loopback(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
-
-
-def _host_file(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
-            return file.read(_MOST_BYTES)
-    except OSError:
-        return ""
