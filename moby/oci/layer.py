@@ -7,9 +7,10 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import BinaryIO
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from moby.errors import Conflict, Invalid
 from moby.oci.digest import CHUNK_BYTES
@@ -346,7 +347,7 @@ def _headers(entry: LayerEntry) -> Iterator[bytes]:
         path = (path or b".") + b"/"  # the root is no absolute path
     link = entry.link.encode("utf-8", "surrogateescape")
     seconds, nanoseconds = divmod(entry.mtime_ns, 1_000_000_000)
-    records: dict[str, bytes] = {_XATTR + key: value for key, value in entry.xattrs.items()}
+    records: dict[str, bytes] = {_XATTR + key: value for key, value in entry.xattrs.items()} if entry.xattrs else {}
     if len(path) > 100 or not path.isascii():
         records["path"] = path
     if len(link) > 100 or not link.isascii():
@@ -358,14 +359,13 @@ def _headers(entry: LayerEntry) -> Iterator[bytes]:
             records[key] = b"%d" % value
     if records:
         body = b"".join(_record(key, records[key]) for key in sorted(records))
-        yield _header(LayerEntry("pax", size_bytes=len(body)), b"pax", b"", b"x") + body + bytes(-len(body) % _BLOCK)
-    small = evolve(
-        entry,
-        uid=entry.uid % _OCTAL["uid"],
-        gid=entry.gid % _OCTAL["gid"],
-        size_bytes=entry.size_bytes % _OCTAL["size"],
-    )
-    yield _header(small, path[:100], link[:100], entry.type.value)
+        yield _pax_header(len(body)) + body + bytes(-len(body) % _BLOCK)
+    yield _header(entry, path[:100], link[:100], entry.type.value)
+
+
+@lru_cache(maxsize=64)
+def _pax_header(size_bytes: int) -> bytes:
+    return _header(LayerEntry("pax", size_bytes=size_bytes), b"pax", b"", b"x")
 
 
 def _record(key: str, value: bytes) -> bytes:
@@ -378,8 +378,9 @@ def _record(key: str, value: bytes) -> bytes:
 
 def _header(entry: LayerEntry, path: bytes, link: bytes, flag: bytes) -> bytes:
     head = b"".join((
-        path.ljust(100, b"\0"), b"%07o\0" % entry.mode, b"%07o\0" % entry.uid, b"%07o\0" % entry.gid,
-        b"%011o\0" % entry.size_bytes, b"%011o\0" % (entry.mtime_ns // 1_000_000_000), b" " * 8, flag,
+        path.ljust(100, b"\0"), b"%07o\0" % entry.mode,
+        b"%07o\0" % (entry.uid % _OCTAL["uid"]), b"%07o\0" % (entry.gid % _OCTAL["gid"]),
+        b"%011o\0" % (entry.size_bytes % _OCTAL["size"]), b"%011o\0" % (entry.mtime_ns // 1_000_000_000), b" " * 8, flag,
         link.ljust(100, b"\0"), b"ustar\x0000", bytes(64), b"%07o\0%07o\0" % entry.device,
     )).ljust(_BLOCK, b"\0")  # fmt: skip
     return head[:148] + b"%06o\0 " % sum(head) + head[156:]
