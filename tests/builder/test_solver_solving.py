@@ -174,6 +174,14 @@ def test_a_graph_is_done_once_and_then_found(tmp_path_factory, root):
         stack += node.inputs
 
 
+def test_a_graph_may_be_deep(bench):
+    node = source("base")
+    for number in range(1200):
+        node = run(f"step {number}", node)
+    assert len(solved(bench, node)) == 1201
+    assert solved(bench, node) == []
+
+
 # Failures
 
 

@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from functools import cached_property
 from typing import Any
 
 from attrs import asdict, field, frozen
@@ -254,15 +253,17 @@ class Node:
     epoch_s: int | None = field(default=None, kw_only=True)
     """SOURCE_DATE_EPOCH, where times of what is made are to be that."""
 
-    @cached_property
-    def digest(self) -> Digest:
-        """The digest of the operation and of all below it."""
+    digest: Digest = field(init=False, repr=False)
+    """The digest of the operation and of all below it."""
+
+    def __attrs_post_init__(self) -> None:
+        """Have the digest from the start, so that asking for it never goes deep."""
         text = json.dumps(
             [type(self.operation).__name__, _plain(asdict(self.operation)), str(self.platform), self.ignore_cache,
              self.epoch_s, [str(each.digest) for each in self.inputs]],
             sort_keys=True, separators=(",", ":"),
         )  # fmt: skip
-        return Digest("sha256", hashlib.sha256(text.encode()).hexdigest())
+        object.__setattr__(self, "digest", Digest("sha256", hashlib.sha256(text.encode()).hexdigest()))
 
 
 def ancestors(*nodes: Node) -> Iterator[Node]:
