@@ -380,7 +380,7 @@ def _header(entry: LayerEntry, path: bytes, link: bytes, flag: bytes) -> bytes:
     head = b"".join((
         path.ljust(100, b"\0"), b"%07o\0" % entry.mode,
         b"%07o\0" % (entry.uid % _OCTAL["uid"]), b"%07o\0" % (entry.gid % _OCTAL["gid"]),
-        b"%011o\0" % (entry.size_bytes % _OCTAL["size"]), b"%011o\0" % (entry.mtime_ns // 1_000_000_000), b" " * 8, flag,
-        link.ljust(100, b"\0"), b"ustar\x0000", bytes(64), b"%07o\0%07o\0" % entry.device,
+        b"%011o\0" % (entry.size_bytes % _OCTAL["size"]), b"%011o\0" % (entry.mtime_ns // 1_000_000_000),
+        b" " * 8, flag, link.ljust(100, b"\0"), b"ustar\x0000", bytes(64), b"%07o\0%07o\0" % entry.device,
     )).ljust(_BLOCK, b"\0")  # fmt: skip
     return head[:148] + b"%06o\0 " % sum(head) + head[156:]
