@@ -239,7 +239,15 @@ class TestTranscript:
         )
         assert told == "Step 1/2 : FROM x\n ---> aaa\nStep 2/2 : FROM x\n"
 
+    def test_an_image_from_the_cache(self):
+        one = sha256(b"1")
+        told = self.told(
+            Planned((Step("from x", one),)),
+            Vertex(one, "x", started_ns=START_NS, completed_ns=START_NS, cached=True, result="a" * 25),
+        )
+        assert told == "Step 1/1 : from x\n ---> aaaaaaaaaaaa\n"
+
     def test_what_belongs_to_no_step(self):
         assert self.told(
-            Finding(None, "X", "told"), Progress("x", sha256(b"1"), total=5), Log(sha256(b"1"), 1, b"x")
+            Finding(None, "X", "[Warning] told"), Progress("x", sha256(b"1"), total=5), Log(sha256(b"1"), 1, b"x")
         ) == ("[Warning] told\n")

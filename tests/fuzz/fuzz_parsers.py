@@ -18,7 +18,7 @@ import fuzz_manifest
 from attrs import frozen
 from fuzz_seeds import SEEDS
 
-from moby.errors import Corrupt, HostUnfit, Invalid, NotFound, Unsupported
+from moby.errors import Corrupt, HostUnfit, Invalid, NotFound, Unavailable, Unsupported
 
 REFUSED = (Invalid, Corrupt, Unsupported, NotFound)
 
@@ -523,6 +523,63 @@ def package_lists(data: bytes, folder: Path) -> None:
     assert statement("t", bill("name", found, distribution_of(root), 0), [])
 
 
+def http2(data: bytes, folder: Path) -> None:
+    """What a server's end takes, it has room for; what it can't take ends the connection by name."""
+    from moby_frontend.docker.buildkit.http2.connection import Chunk, Connection
+    from moby_frontend.docker.buildkit.http2.frames import PREFACE, ProtocolError
+
+    connection = Connection(client=False, window=1 << 16)
+    taken = 0
+    with suppress(ProtocolError):
+        for event in connection.receive(PREFACE + data):
+            taken += event.size if isinstance(event, Chunk) else 0
+    assert taken <= len(data)
+    assert connection.room(1) <= 1 << 31
+
+
+def build_request(data: bytes, folder: Path) -> None:
+    """What is read of a message is what is written of it."""
+    from moby_frontend.docker.buildkit.messages import decode, encode
+    from moby_frontend.docker.buildkit.protocol.control import SolveRequest
+    from moby_frontend.docker.buildkit.protocol.gateway import GatewaySolve
+
+    for kind in (SolveRequest, GatewaySolve):
+        with suppress(Invalid):
+            found = decode(kind, data)
+            assert decode(kind, encode(found)) == found
+
+
+def build_files(data: bytes, folder: Path) -> None:
+    """Whatever files a client sends, their paths stay inside, and each is in a folder that came before."""
+    from moby_frontend.docker.buildkit.grpc import Messages
+    from moby_frontend.docker.buildkit.messages import decode
+    from moby_frontend.docker.buildkit.protocol.lending import Packet
+    from moby_frontend.docker.buildkit.session.files import take
+
+    class Client:
+        def batches(self, kind: type) -> Any:
+            yield [decode(Packet, each) for each in Messages().feed(data)]
+
+        def send(self, *messages: Any, end: bool = False) -> None:
+            pass
+
+    class Inside:
+        seen = frozenset({""})
+
+        def entry(self, entry: Any) -> bool:
+            assert entry.path.rpartition("/")[0] in self.seen
+            assert not {"", ".", ".."} & set(entry.path.split("/"))
+            assert entry.path not in self.seen
+            self.seen |= {entry.path}
+            return True
+
+        def content(self, path: str, chunk: bytes) -> None:
+            assert path in self.seen
+
+    with suppress(Invalid, Unavailable):
+        take(Client(), Inside())  # type: ignore[arg-type]
+
+
 CHECKS = {
     each.__name__: each
     for each in (
@@ -531,7 +588,7 @@ CHECKS = {
         locked_artifact, sizes, sums, runtime_config, runtime_process, runtime_record, settings, plugin_facts,
         plugin_info, host_facts, seccomp_profile, docker_profile, mount_options, served_message, served_error,
         json_log, local_log, log_folder, journal_export, log_tag, dns_message, dockerfile, ignore_file,
-        cache_config, package_lists,
+        cache_config, package_lists, http2, build_request, build_files,
     )
 }  # fmt: skip
 TARGETS = {name: Target(check, tuple(SEEDS[name]())) for name, check in CHECKS.items()}

@@ -216,6 +216,46 @@ def _journal() -> list[bytes]:
     return [b"MESSAGE=x\nPRIORITY=6\n\nMESSAGE\n\3\0\0\0\0\0\0\0a\nb\n__REALTIME_TIMESTAMP=1\n\n"]
 
 
+def _http2() -> list[bytes]:
+    from moby_frontend.docker.buildkit.http2.connection import Connection
+    from moby_frontend.docker.buildkit.http2.frames import PREFACE, Code, Kind, frame
+
+    client = Connection(client=True, window=1 << 16)
+    begun = client.begin().removeprefix(PREFACE)
+    number, head = client.open([(":method", "POST"), (":path", "/x"), ("te", "trailers")])
+    rest = [client.data(number, b"x" * 30, end=True), frame(Kind.PING, 0, 0, bytes(8)), client.leave(Code.NO_ERROR)]
+    padded = frame(Kind.HEADERS, 0x2C, 3, b"\x02" + bytes(5) + b"\x82\x84" + bytes(2))
+    return [begun + head + b"".join(rest), begun + padded + frame(Kind.CONTINUATION, 4, 3, b"\x86"), head]
+
+
+def _build_request() -> list[bytes]:
+    from moby_frontend.docker.buildkit.graphs import graph
+    from moby_frontend.docker.buildkit.messages import encode
+    from moby_frontend.docker.buildkit.protocol.control import Exporter, SolveRequest
+    from moby_frontend.docker.buildkit.protocol.gateway import GatewaySolve
+
+    from moby.contracts.types import Platform
+
+    inputs = {"base": graph("reference", Platform())}
+    options = {"filename": "Dockerfile", "build-arg:A": "b"}
+    whole = SolveRequest("ref", session="s", frontend_inputs=inputs, exporters=[Exporter("moby", {"name": "a"})])
+    return [encode(whole), encode(GatewaySolve(None, "dockerfile.v0", options, inputs=inputs))]
+
+
+def _build_files() -> list[bytes]:
+    from moby_frontend.docker.buildkit.grpc import pack
+    from moby_frontend.docker.buildkit.protocol.lending import DATA, END, STAT, Packet, Stat
+
+    stats = [Stat("a", 1 << 31 | 0o755), Stat("a/b", 0o644, size=1), Stat("a/c", 0o644, link="a/b"), Stat("d", 1 << 27)]
+    packets = [
+        *(Packet(STAT, each) for each in stats),
+        Packet(STAT),
+        Packet(DATA, None, 1, b"x"),
+        Packet(DATA, None, 1),
+    ]
+    return [b"".join(map(pack, [*packets, Packet(END)]))]
+
+
 SEEDS: Mapping[str, Callable[[], list[bytes]]] = {
     "manifest": lambda: MANIFESTS,
     "dns_message": lambda: [
@@ -297,4 +337,7 @@ SEEDS: Mapping[str, Callable[[], list[bytes]]] = {
     ],
     "dockerfile": lambda: fuzz_dockerfile.SEEDS,
     "ignore_file": lambda: fuzz_dockerfile.IGNORE_SEEDS,
+    "http2": _http2,
+    "build_request": _build_request,
+    "build_files": _build_files,
 }

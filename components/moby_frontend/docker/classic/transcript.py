@@ -39,7 +39,7 @@ class Transcript:
             self._steps = event.steps
             yield from self._next()
         elif isinstance(event, Finding):
-            yield {"stream": f"[Warning] {event.message}\n"}
+            yield {"stream": f"[Warning] {event.message.removeprefix('[Warning] ')}\n"}
             return
         elif isinstance(event, Vertex):
             self._states[event.digest] = event
@@ -65,22 +65,22 @@ class Transcript:
             yield from self._next()
 
     def _of(self, vertex: Digest, state: Vertex) -> Iterator[dict[str, Any]]:
-        if not self._running and not state.cached and self._runs():
+        if not self._running and not state.cached and self._is("RUN"):
             self._running = True
             yield {"stream": f" ---> Running in {vertex.hex[:_SHORT]}\n"}
         yield from self._held.pop(vertex, ())
 
     def _end(self, vertex: Digest, state: Vertex) -> Iterator[dict[str, Any]]:
-        if state.cached:
+        if state.cached and not self._is("FROM"):
             yield {"stream": " ---> Using cache\n"}
         if self._running:
             yield {"stream": f" ---> Removed intermediate container {vertex.hex[:_SHORT]}\n"}
         if state.result:
-            yield {"stream": f" ---> {state.result}\n"}
+            yield {"stream": f" ---> {state.result[:_SHORT]}\n"}
 
-    def _runs(self) -> bool:
-        """Return whether the step that is told is a program."""
-        return self._steps[self._at].text.split(None, 1)[0].upper() == "RUN"
+    def _is(self, instruction: str) -> bool:
+        """Return whether the step that is told is of that instruction."""
+        return self._steps[self._at].text.split(None, 1)[0].upper() == instruction
 
     def _next(self) -> Iterator[dict[str, Any]]:
         self._at += 1
