@@ -205,6 +205,23 @@ def test_a_build_begins_with_another_ones_result(engine, context):
     engine.images.remove("built:1")
 
 
+def test_what_is_on_a_result_is_found_when_that_is_built_anew(engine, context):
+    def base():
+        with opened(engine, context, "FROM box\nRUN echo one > /one\n") as at:
+            (target,) = at.build.solve(Request(network="none")).targets
+            return target.reference
+
+    first = base()
+    (made,) = [each for each in engine.builder.usage() if each.type == "regular"]
+    request = Request(network="none", contexts={"other": f"result:{first}"})
+    text = "FROM box\nCOPY --from=other /one /two\n"
+    assert not all(build(engine, context, text, request).values())
+    assert engine.builder.prune(Keep(filters={"id": [made.id]})).entries
+    assert base() == first
+    assert made.id not in {each.id for each in engine.builder.usage()}
+    assert all(build(engine, context, text, request).values())
+
+
 def test_a_result_that_is_not_kept_any_more(engine, context):
     with opened(engine, context, "FROM box\nRUN echo one > /one\n") as at:
         (target,) = at.build.solve(Request(network="none")).targets

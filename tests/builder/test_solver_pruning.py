@@ -219,7 +219,7 @@ def test_with_what_was_built_its_results_go(bench, pruning):
     with bench.build(bench.effects()) as one:
         (outcome,) = one.solve(chain())
     results = Results(bench.metadata)
-    kept, gone = results.add(Made("")), results.add(Made(outcome.tree.snapshot, outcome.record))
+    kept, gone = results.add(Made("")), results.add(Made(outcome.tree.snapshot, outcome.identity, outcome.record))
     pruning.prune(Keep())
     assert results.get(kept)
     with pytest.raises(NotFound):
@@ -307,12 +307,14 @@ def test_a_sweep_forgets_what_lost_its_files_and_removes_files_without_a_record(
 
 def test_results_are_known_by_what_they_are(bench):
     results = Results(bench.metadata)
-    made = Made("builder/1", "record", {"config": {"Env": ["A=1"]}}, 5)
+    made = Made("builder/1", "identity", "record", {"config": {"Env": ["A=1"]}}, 5)
     reference = results.add(made)
-    assert results.add(evolve(made, written_ns=6)) == reference
-    assert results.add(evolve(made, snapshot="builder/2")) != reference
-    assert results.get(reference).config == made.config
-    results.keep(lambda each: each.snapshot != "builder/1")
+    assert results.get(reference) == made
+    assert results.add(evolve(made, snapshot="builder/2")) == reference
+    assert results.get(reference).snapshot == "builder/2"
+    assert results.add(evolve(made, identity="other")) != reference
+    assert results.add(evolve(made, config={})) != reference
+    results.keep(lambda each: each.snapshot != "builder/2")
     with pytest.raises(NotFound, match="no result of a build is known"):
         results.get(reference)
     with pytest.raises(NotFound):

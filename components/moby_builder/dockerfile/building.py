@@ -163,7 +163,7 @@ class Building:
             self._telling.tell(each)
 
     def _target(self, planned: PlannedTarget, outcome: Outcome) -> Target:
-        made = Made(outcome.tree.snapshot, outcome.record, planned.config, self._tools.clock.now_ns())
+        made = Made(outcome.tree.snapshot, outcome.identity, outcome.record, planned.config, self._tools.clock.now_ns())
         return Target(planned.platform, self._tools.results.add(made), planned.config)
 
     def _solved(self, solving: Solving, planned: PlannedTarget, outcome: Outcome) -> Solved:

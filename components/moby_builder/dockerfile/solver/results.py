@@ -7,7 +7,7 @@ from typing import Any
 
 from moby.contracts.metadata import Metadata
 from moby.errors import NotFound
-from moby.values import field, frozen
+from moby.values import asdict, field, frozen
 
 __all__ = ["Made", "Results"]
 
@@ -18,6 +18,8 @@ class Made:
 
     snapshot: str
     """Key of its topmost snapshot; empty for none."""
+    identity: str = ""
+    """By which it is known again when it was built anew."""
     record: str = ""
     """Id of the cache's record of it; empty where it is just what an image has."""
     config: Mapping[str, Any] = field(factory=dict)
@@ -26,7 +28,7 @@ class Made:
 
 
 class Results:
-    """Results by reference, which the same result always gets. Thread-safe."""
+    """Results by reference, which the same one always gets, though its files were made anew. Thread-safe."""
 
     def __init__(self, metadata: Metadata) -> None:
         self._metadata = metadata
@@ -34,10 +36,9 @@ class Results:
 
     def add(self, made: Made) -> str:
         """Remember a result, and return its reference."""
-        document = {"snapshot": made.snapshot, "record": made.record, "config": dict(made.config)}
-        text = json.dumps(document, sort_keys=True)
+        text = json.dumps([made.identity, made.config], sort_keys=True)
         reference = hashlib.sha256(text.encode()).hexdigest()[:25]
-        self._bucket.put(reference, {**document, "written_ns": made.written_ns})
+        self._bucket.put(reference, asdict(made))
         return reference
 
     def get(self, reference: str) -> Made:
