@@ -22,6 +22,9 @@ from moby.testing.mounted import own_mounts
 from moby.testing.snapshotter import tar
 from moby.values import evolve
 
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def apart():
@@ -191,6 +194,53 @@ def test_caches_that_cannot_be_read_are_told(yard, service):
     told = [text for _, text in yard.told if "can't be used" in text]
     for text, shown in zip(told, ("absent", "no cache in its config", "damaged", "no blob"), strict=True):
         assert shown in text
+
+
+def stored(blobs, document, media_type=MANIFEST):
+    """Put a document into a store; return what describes it."""
+    data = document if isinstance(document, bytes) else json.dumps(document).encode()
+    blobs.kept[sha256(data)] = data
+    return {"mediaType": media_type, "digest": str(sha256(data)), "size": len(data)}
+
+
+def image_of(blobs, inline, layers=1):
+    config = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": [str(sha256(b"d"))]}}
+    described = stored(blobs, {**config, INLINE: inline}, "application/vnd.oci.image.config.v1+json")
+    blob = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": str(sha256(b"d")), "size": 1}
+    return {"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": [blob] * layers}
+
+
+def too_big(blobs):
+    described = {**stored(blobs, b"{}", CONFIG), "size": 65 << 20}
+    return {"schemaVersion": 2, "mediaType": INDEX, "manifests": [described]}
+
+
+def of_nobody(blobs):
+    """Return an index of an image that isn't there, and of attestations."""
+    platforms = ({"os": "linux", "architecture": "amd64"}, {"os": "unknown", "architecture": "unknown"})
+    listed = [{"mediaType": MANIFEST, "digest": str(sha256(b"absent")), "size": 1, "platform": each}
+              for each in platforms]  # fmt: skip
+    return {"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (too_big, "are the most"),
+        (of_nobody, "no image of it has a cache"),
+        (lambda blobs: image_of(blobs, "W10=", layers=2), "another number of layers"),
+        (lambda blobs: image_of(blobs, "~"), "no base64"),
+        (lambda blobs: image_of(blobs, base64.b64encode(b"{").decode()), "no JSON"),
+        (lambda blobs: b"text", "no JSON"),
+    ],
+)
+def test_images_and_indexes_that_are_wrong(yard, make, text):
+    """Are told, and left out."""
+    blobs = yard.client.stores["local:/x"] = Blobs()
+    described = stored(blobs, make(blobs))
+    assert read(yard, CacheSource("local", {"src": "/x", "digest": described["digest"]})) == ()
+    [told] = [each for _, each in yard.told if "can't be used" in each]
+    assert text in told
 
 
 @pytest.mark.parametrize(

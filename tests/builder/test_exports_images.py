@@ -10,6 +10,7 @@ import tarfile
 import pytest
 from exporting import EPOCH, HOST, config, opened_yard, solution, solved
 from image_registry.services.real import registry
+from moby_builder.folders.parts import Part, Parts
 from peers.binaries import environment, need
 
 from moby.contracts.builder import Export, ExportType
@@ -293,6 +294,17 @@ def test_a_folder(yard):
     assert {each.time_ns for each, _ in yard.client.folders[3].values()} == {EPOCH * 10**9}
 
 
+def test_files_that_are_not_there(tmp_path):
+    """In a folder for each platform, at its top, and in what a link leads to outside."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/l").symlink_to("/")
+    several = Parts([Part(tmp_path / "a", "one"), Part(tmp_path / "a", "two", {"made": b"1"})])
+    for path in ("one", "three/x", "one/none", "one/l/etc/hostname", "one/made"):
+        with pytest.raises(NotFound, match=path):
+            several.open(path)
+    assert several.open("two/made").read() == b"1"
+
+
 def test_a_folder_for_each_platform(yard):
     top = yard.layer("1", tar(a=b"1"))
     other = evolve(solved(top), platform=OTHER)
@@ -426,6 +438,9 @@ def test_zstd_that_fails(monkeypatch):
 
     with pytest.raises(Invalid, match="broken off"):
         b"".join(compressing.compressed(broken(), compressing.Compression.ZSTD))
+    monkeypatch.setattr(compressing.shutil, "which", lambda name: "/bin/false")
+    with pytest.raises(HostUnfit, match="ended with 1"):
+        b"".join(compressing.compressed([b"1"], compressing.Compression.ZSTD))
     monkeypatch.setattr(compressing.shutil, "which", lambda name: None)
     monkeypatch.setattr(compressing, "_zstd", lambda level: None)
     with pytest.raises(HostUnfit, match="zstd"):
