@@ -171,7 +171,7 @@ class TestComponentsOfAKind:
     def test_a_kind_that_there_is_not(self, moby) -> None:
         done = moby("components", "--kind", "rutnime")
         assert (done.code, done.out) == (1, "")
-        assert done.err.startswith("no kind 'rutnime'; kinds: command, containers, ")
+        assert done.err.startswith("no kind 'rutnime'; kinds: builder, command, containers, ")
         assert done.err.endswith("fix: did you mean runtime?\n")
 
 
@@ -206,7 +206,7 @@ def test_a_plugin_without_a_component_of_the_kind(moby) -> None:
     done = moby("test-plugin", "moby-framework", "--kind", "orchestrator")
     assert done.code == 1
     assert done.err.startswith(
-        "moby-framework brings no component of the kind 'orchestrator'\n  fix: it brings command/"
+        "moby-framework brings no component of the kind 'orchestrator'\n  fix: it brings builder/"
     )
 
 

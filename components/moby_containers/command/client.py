@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
+from moby.host.unix_http import UnixConnection
 
 __all__ = ["Client", "query"]
 
@@ -29,24 +29,6 @@ def query(**parameters: Any) -> str:
         if value not in (None, False, "", {})
     }
     return f"?{urlencode(given)}" if given else ""
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect, also where the path is longer than an address of a socket may be (unix(7))."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
-        except BaseException:
-            self.sock.close()
-            raise
-        finally:
-            os.close(folder)
 
 
 class Client:
@@ -138,11 +120,11 @@ class Client:
         sock: socket.socket = self._connected().sock
         return sock
 
-    def _connected(self) -> _Connection:
+    def _connected(self) -> UnixConnection:
         """Connect; an engine that has just begun may take a while until it listens."""
         deadline = time.monotonic() + self._patience_s
         while True:
-            connection = _Connection(self._path)
+            connection = UnixConnection(self._path)
             try:
                 connection.connect()
             except (FileNotFoundError, ConnectionRefusedError) as error:

@@ -1,0 +1,1 @@
+"""The verbs `build` and `builder`."""

@@ -1,0 +1,198 @@
+"""A build by the engine of another process: `POST /build` on its socket, and what follows."""
+
+import base64
+import http.client
+import json
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+from moby.errors import Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
+from moby.host.progress_lines import ProgressLines, bar
+from moby.host.unix_http import UnixConnection
+from moby.oci import logins
+from moby.oci import reference as references
+from moby_builder.command import fields
+from moby_builder.command.contexts import CONTEXT, Context, context
+from moby_builder.command.options import given
+from moby_builder.command.packing import packed
+
+__all__ = ["Caller", "build"]
+
+_VERSION = "v1.47"
+_PATIENCE_S = 20.0
+_KINDS: Mapping[int, type[MobyError]] = {400: Invalid, 404: NotFound, 501: Unsupported, 503: Unavailable}
+_ELSEWHERE = (
+    "secret", "ssh", "output", "cache_to", "build_context", "check", "call", "sbom", "provenance", "attest",
+    "annotation", "allow", "explain", "no_cache_filter",
+)  # fmt: skip
+"""What `POST /build` has no words for."""
+
+
+class Caller:
+    """Calls of the engine's API, for as long as this is open."""
+
+    def __init__(self, path: Path, patience_s: float = _PATIENCE_S) -> None:
+        self._path, self._patience_s = path, patience_s
+
+    def ask(self, method: str, path: str) -> Any:
+        """Return what a call answers, as JSON."""
+        with closing(self._connected()) as connection:
+            answer = self._answer(connection, method, path, None, {})
+            return json.loads(answer.read() or b"null")
+
+    def lines(self, path: str, body: Iterable[bytes] | None = None, **headers: str) -> Iterator[dict[str, Any]]:
+        """Yield the JSON lines of a POST's answer as they come; an error in them is raised."""
+        sent = {"Content-Type": "application/x-tar", **{key.replace("_", "-"): each for key, each in headers.items()}}
+        with closing(self._connected()) as connection:
+            answer = self._answer(connection, "POST", path, body, sent)
+            for line in answer:
+                found = json.loads(line) if line.strip() else {}
+                if found.get("error"):
+                    raise _Failed(str(found["error"]))
+                yield found
+
+    def _answer(
+        self,
+        connection: UnixConnection,
+        method: str,
+        path: str,
+        body: Iterable[bytes] | None,
+        headers: Mapping[str, str],
+    ) -> http.client.HTTPResponse:
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # it has answered already, and takes no more
+                connection.request(method, f"/{_VERSION}{path}", body, dict(headers), encode_chunked=True)
+            answer = connection.getresponse()
+        except (http.client.HTTPException, OSError) as error:
+            raise Unavailable(f"the engine didn't answer: {error}", hint="see its log, and do it again") from error
+        if answer.status >= 400:
+            text = answer.read()
+            try:
+                said = str(json.loads(text)["message"])
+            except (ValueError, LookupError, TypeError):
+                said = text.decode(errors="replace").strip() or f"status {answer.status}"
+            raise _KINDS.get(answer.status, MobyError)(said)
+        return answer
+
+    def _connected(self) -> UnixConnection:
+        """Connect; an engine that has just begun may take a while until it listens."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            connection = UnixConnection(self._path)
+            try:
+                connection.connect()
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"the engine doesn't answer at {self._path}", hint="see its log") from error
+                time.sleep(0.02)
+            except OSError as error:
+                raise Denied(f"can't connect to {self._path}: {error.strerror}", hint="do it as its owner") from error
+            else:
+                return connection
+
+
+class _Failed(MobyError):
+    """A build that failed elsewhere."""
+
+    exit_code = 1
+
+
+def build(caller: Caller, asked: Namespace) -> str:
+    """Build where the engine is served, and print what it says; return the image's id."""
+    _check(asked)
+    with ExitStack() as held:
+        found = context(asked, sys.stdin.buffer, held)
+        dockerfile, body = _body(found)
+        query = _query(asked, found, dockerfile)
+        image = ""
+        for each in caller.lines(f"/build?{urlencode(query, doseq=True)}", body, X_Registry_Config=_credentials(asked)):
+            image = str((each.get("aux") or {}).get("ID") or image)
+            _show(each, quiet=asked.quiet or asked.progress == "quiet")
+    for name in asked.tag if asked.push else ():
+        _push(caller, name, quiet=asked.quiet)
+    return image
+
+
+def _check(asked: Namespace) -> None:
+    """Raise Unsupported for what another process can't be told."""
+    missing = given(asked, _ELSEWHERE)
+    if any(not each.startswith("type=registry,") and "=" in each for each in asked.cache_from):
+        missing.append("--cache-from of another type than a registry")
+    if missing:
+        raise Unsupported(
+            f"the engine is served by another process, whose POST /build can't be told {', '.join(missing)}",
+            hint="build with docker buildx over its socket, or end the one that serves and build without",
+        )
+
+
+def _body(found: Context) -> tuple[str, Iterable[bytes] | None]:
+    if found.url and not found.streams:
+        return found.dockerfile, None
+    if found.streams:
+        stream = found.streams.pop(CONTEXT)
+        return found.dockerfile, iter(lambda: stream.read(1 << 16), b"")
+    return packed(found.folders[CONTEXT], found.folders.get("dockerfile"), found.dockerfile)
+
+
+def _query(asked: Namespace, found: Context, dockerfile: str) -> dict[str, Any]:
+    sources = [each.attributes.get("ref", "") for each in fields.cache_sources(asked.cache_from)]
+    limits = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in fields.ulimits(asked.ulimit)]
+    query = {
+        "remote": "" if found.url.startswith("stream:") else found.url,
+        "dockerfile": dockerfile,
+        "t": asked.tag,
+        "target": asked.target,
+        "buildargs": _json(fields.variables(asked.build_arg, os.environ)),
+        "labels": _json(dict(each.partition("=")[::2] for each in asked.label)),
+        "nocache": "1" if asked.no_cache else "",
+        "pull": "1" if asked.pull else "",
+        "networkmode": asked.network,
+        "extrahosts": [f"{name}:{address}" for name, address in fields.hosts(asked.add_host)],
+        "platform": ",".join(asked.platform),
+        "shmsize": asked.shm_size or "",
+        "ulimits": _json(limits),
+        "cgroupparent": asked.cgroup_parent,
+        "cachefrom": _json(sources),
+    }
+    return {key: value for key, value in query.items() if value}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value) if value else ""
+
+
+def _credentials(asked: Namespace) -> str:
+    """Return who the user is at the image registries whose names are given, and at the default one."""
+    hosts = {references.parse(each).domain for each in asked.tag} | {references.DEFAULT_DOMAIN}
+    known = {logins.key_of(each): logins.header(logins.saved(each)) for each in hosts}
+    found = {host: json.loads(base64.urlsafe_b64decode(header)) for host, header in known.items() if header}
+    return base64.urlsafe_b64encode(json.dumps(found).encode()).decode()
+
+
+def _show(found: Mapping[str, Any], *, quiet: bool) -> None:
+    if quiet:
+        return
+    text = str(found.get("stream") or "")
+    if not text and found.get("status"):
+        text = " ".join(filter(None, (str(found.get("id") or ""), str(found["status"])))) + "\n"
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def _push(caller: Caller, name: str, *, quiet: bool) -> None:
+    reference = references.parse(name)
+    who = logins.header(logins.saved(reference.domain))
+    lines = ProgressLines(sys.stderr)
+    path = f"/images/{quote(references.familiar_name(reference))}/push?{urlencode({'tag': reference.tag})}"
+    for found in caller.lines(path, None, X_Registry_Auth=who or "e30="):
+        if found.get("status") and not quiet:
+            done = cast(dict[str, int], found.get("progressDetail") or {})
+            shown = bar(done.get("current", 0), done.get("total", 0)) if done else ""
+            lines.show(str(found["status"]), str(found.get("id") or ""), shown)

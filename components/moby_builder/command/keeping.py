@@ -1,0 +1,90 @@
+"""`builder du` and `builder prune`: what builds keep, by the engine's API."""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from moby.errors import Invalid
+from moby_builder.command.calling import Caller
+from moby_builder.command.options import Parser, size
+from moby_builder.command.telling import size as shown_size
+
+__all__ = ["run"]
+
+_VERBS = ("du", "prune")
+_ALL = "This will remove all build cache. Are you sure you want to continue?"
+_DANGLING = "This will remove all dangling build cache. Are you sure you want to continue?"
+
+
+def run(caller: Caller, arguments: Sequence[str]) -> int:
+    """Run one of the verbs below `builder`."""
+    parser = Parser("builder")
+    parser.add_argument("verb", choices=_VERBS)
+    verb = parser.parse_args(arguments[:1]).verb
+    return (_du if verb == "du" else _prune)(caller, arguments[1:])
+
+
+def _du(caller: Caller, arguments: Sequence[str]) -> int:
+    parser = Parser("builder du")
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    asked = parser.parse_args(arguments)
+    entries = caller.ask("GET", "/system/df?type=build-cache").get("BuildCache") or []
+    if asked.format == "json":
+        _say(json.dumps(entries, indent=2))
+        return 0
+    for each in entries if asked.verbose else ():
+        _say("\n".join(f"{name}:\t{each.get(name)}" for name in sorted(each)) + "\n")
+    if not asked.verbose:
+        _say(f"{'ID':<28}{'RECLAIMABLE':<14}{'SIZE':<12}LAST ACCESSED")
+        for each in entries:
+            free = str(not (each["InUse"] or each["Shared"])).lower()
+            _say(f"{each['ID'][:26]:<28}{free:<14}{shown_size(each['Size']):<12}{(each['LastUsedAt'] or '')[:19]}")
+    total = sum(each["Size"] for each in entries if not each["Shared"])
+    free_bytes = sum(each["Size"] for each in entries if not (each["InUse"] or each["Shared"]))
+    _say(f"Reclaimable:\t{shown_size(free_bytes)}\nTotal:\t\t{shown_size(total)}")
+    return 0
+
+
+def _prune(caller: Caller, arguments: Sequence[str]) -> int:
+    parser = Parser("builder prune")
+    parser.add_argument("-a", "--all", action="store_true", help="also what only the builder itself needs")
+    parser.add_argument("-f", "--force", action="store_true", help="don't ask")
+    parser.add_argument("--filter", action="append", default=[], help="until=24h, id=..., type=..., unused-for=...")
+    for name in ("--keep-storage", "--reserved-space", "--max-used-space", "--min-free-space"):
+        parser.add_argument(name, type=size, default=0)
+    asked = parser.parse_args(arguments)
+    query: dict[str, Any] = {"all": "1" if asked.all else "", "filters": _filters(asked.filter)}
+    query["reserved-space"] = asked.reserved_space or asked.keep_storage
+    query |= {"max-used-space": asked.max_used_space, "min-free-space": asked.min_free_space}
+    if not (asked.force or _confirmed(_ALL if asked.all else _DANGLING)):
+        return 0
+    given = {key: value for key, value in query.items() if value}
+    found = caller.ask("POST", f"/build/prune?{urlencode(given)}")
+    for each in found["CachesDeleted"] or ():
+        _say(each)
+    _say(f"Total:\t{shown_size(found['SpaceReclaimed'])}")
+    return 0
+
+
+def _filters(given: Sequence[str]) -> str:
+    found: dict[str, list[str]] = {}
+    for each in given:
+        match = re.fullmatch(r"([a-z-]+)(?:=(.+))?", each)
+        if match is None:
+            raise Invalid(f"invalid filter {each!r}", hint="as until=24h")
+        found.setdefault(match[1], []).append(match[2] or "true")
+    return json.dumps(found) if found else ""
+
+
+def _confirmed(question: str) -> bool:
+    sys.stdout.write(f"WARNING! {question} [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() == "y"
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201  # a command's output
