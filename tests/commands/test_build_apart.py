@@ -72,7 +72,8 @@ def test_what_options_come_to(monkeypatch, tmp_path):
         "--platform", "linux/arm64/v8,amd64", "--network", "host", "--add-host", "a:10.0.0.1", "--add-host", "b=[::1]",
         "--ulimit", "nofile=1:2", "--ulimit", "core=3", "--shm-size", "64m", "--no-cache-filter", "x,y",
         "--sbom", "true", "--provenance", "mode=max", "--cache-from", "img", "--cache-from", "type=registry,ref=r",
-        "--cache-to", "type=registry,ref=r,mode=max", "--allow", "security.insecure", "--target", "t", "--pull", "--no-cache",
+        "--cache-to", "type=registry,ref=r,mode=max", "--allow", "security.insecure", "--target", "t",
+        "--pull", "--no-cache",
     )  # fmt: skip
     found = ask(asked(*words), io.BytesIO(), {"PASSED": "on", "SOURCE_DATE_EPOCH": "5"})
     request = found.request
