@@ -16,15 +16,10 @@ demo: ## assemble an engine and run a container with it
 
 # Among them are tests inside guests (tests/guests): user-mode Linux and QEMU with kernels of Debian's, on this machine's
 # own root, read-only. tools/test-needs unpacks them into .cache; where it can't, they are skipped and say what lacks.
-test: ## everything but what takes minutes by itself; fuzzing beside it for three minutes
+test: ## everything but what takes minutes by itself; fuzzing for three minutes
 	@tools/venv dev
 	@tools/test-needs
-	@mkdir -p .cache
-	MOBY_FUZZ_SECONDS=$(FUZZ_SECONDS) nice $(PYTEST) -q -p no:cacheprovider -m "fuzz and not long" $(OPTIONS) \
-		>.cache/fuzz.log 2>&1 & fuzzing=$$!; \
-	$(PYTEST) -m "not long and not fuzz" $(OPTIONS); tested=$$?; \
-	wait $$fuzzing; fuzzed=$$?; cat .cache/fuzz.log; \
-	[ $$fuzzed -ne 5 ] || fuzzed=0; exit $$((tested + fuzzed)) # 5: OPTIONS chose nothing to fuzz
+	@MOBY_FUZZ_SECONDS=$(FUZZ_SECONDS) tools/test $(OPTIONS)
 
 test-fast: ## what a change wants to know first
 	@tools/venv dev

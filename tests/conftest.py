@@ -1,4 +1,5 @@
 import os
+import select
 import signal
 import tempfile
 from pathlib import Path
@@ -19,14 +20,33 @@ for _number, _usual in _USUAL.items():
 _BY_CRIU = ("test_native_images", "test_images_of_processes", "test_command_images")
 
 
+# Folders whose tests keep a processor busy, and share nothing with others: `make test` runs them beside these.
+_BESIDE = {"distribution", "faults", "fuzz", "guests", "plugins"}
+_HERE = Path(__file__).parent
+_PROCESS = os.environ.pop("MOBY_TESTS_BESIDE", "")
+"""Who runs them; what a test starts isn't to wait for it."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Have suites against mutants be slow, and what CRIU does tried again, which the run's last lines list."""
     for item in items:
+        if "fuzz" in item.keywords or item.path.relative_to(_HERE).parts[0] in _BESIDE:
+            item.add_marker(pytest.mark.beside)
         if item.path.stem.endswith("_mutants"):
             item.add_marker(pytest.mark.slow)
         elif item.path.stem in _BY_CRIU or "checkpoint" in item.name:
             item.add_marker(pytest.mark.flaky(reruns=3))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tell what became of the tests that are run beside these (tools/test), once they are over."""
+    if _PROCESS:
+        over = os.pidfd_open(int(_PROCESS))
+        select.select([over], [], [])
+        os.close(over)
+        terminalreporter.section("run beside these")
+        terminalreporter.write(Path(".cache/beside.log").read_text(encoding="utf-8", errors="replace"))
 
 
 @pytest.fixture(scope="session")
