@@ -1,6 +1,8 @@
 """Builds by BuildKit's calls: options and outputs read, results given by ids, what makes no sense refused by name."""
 
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -286,6 +288,16 @@ class TestJob:
     def test_policies(self):
         with pytest.raises(Unsupported, match="policies of sources"):
             Job(SolveRequest("ref", policy=Policy([Rule()])), Several(), lending())
+
+
+def test_nothing_of_it_is_imported_before_a_build():
+    text = (
+        "import sys; import moby_frontend.docker.frontend, moby_frontend.docker.parts, moby_frontend.docker.plugin\n"
+        "found = {each for each in sys.modules if 'buildkit' in each or 'hpack' in each or 'classic' in each}\n"
+        "print(found - {'moby_frontend.docker.buildkit', 'moby_frontend.docker.buildkit.building'})"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 class TestKnown:

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from attrs import evolve
 from frontend.fake_builder import MANIFEST, FakeBuilder
 from peers.binaries import ROOT, environment, need
 
@@ -174,6 +175,15 @@ class TestBuild:
         assert asked.contexts == {"n": "docker-image://busybox"}
         assert asked.attestations["provenance"]["mode"] == "max"
         assert "sbom" in asked.attestations
+
+    def test_the_host_by_name(self, clients, builder):
+        clients.write(Dockerfile="FROM x\n")
+        said = clients.run("build", "--add-host", "host:host-gateway", ".", code=1)
+        assert "host-gateway" in said
+        networks = clients.served.networks
+        networks.made["none"] = evolve(networks.made["none"], ipam=({"Gateway": "172.17.0.1"},))
+        clients.run("build", "--add-host", "host:host-gateway", ".")
+        assert builder.requests[0].hosts == (("host", "172.17.0.1"),)
 
     def test_more_options(self, clients, builder):
         clients.write(Dockerfile="FROM x\n")

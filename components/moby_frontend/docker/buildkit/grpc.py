@@ -219,16 +219,21 @@ class Answering:
         self, methods: Mapping[str, Method], fault: Callable[[Exception], Fault], tell: Callable[[str, Exception], None]
     ) -> None:
         self._methods, self._fault, self._tell = methods, fault, tell
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._count = 0
 
     def busy(self) -> bool:
         """Return whether calls are under way."""
         return self._count > 0
 
+    def wait(self, patience_s: float) -> None:
+        """Wait until no call is under way, at most so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._count, patience_s)
+
     def accept(self, stream: Stream) -> None:
         """Answer a call."""
-        with self._lock:
+        with self._changed:
             refused = self._count >= _MOST_CALLS
             self._count += not refused
         if refused:
@@ -250,8 +255,9 @@ class Answering:
         finally:
             for each in call.afterwards:
                 each()
-            with self._lock:
+            with self._changed:
                 self._count -= 1
+                self._changed.notify_all()
 
     def _run(self, call: Served, stream: Stream, path: str) -> None:
         method = self._methods.get(path)

@@ -88,7 +88,10 @@ def _decode(kind: type[M], data: bytes) -> M:
             value = data[at : at + size]
             at += size
         elif wire == _VARINT:
-            value, at = _varint(data, at)
+            value = data[at]
+            at += 1
+            if value >= 0x80:
+                value, at = _varint(data, at - 1)
         elif wire in {_LONG, _SHORT}:
             value, at = None, at + (8 if wire == _LONG else 4)
             if at > end:

@@ -105,9 +105,16 @@ class _Control:
             f"{_WORKER}snapshotter": self._parts.images.storage,
             f"{_WORKER}hostname": platform.node(),
         }
+        if gateway := self._host_gateway():
+            labels[f"{_WORKER}moby.host-gateway-ip"] = gateway
         host = Platform.host()
         shown = PbPlatform(host.architecture, host.os, host.variant)
         return WorkerRecord(self._parts.place.engine or "moby", labels, [shown], _version())
+
+    def _host_gateway(self) -> str:
+        """Return where containers find the host, for clients that write it in place of `host-gateway`."""
+        pools = (pool for each in self._parts.networks.list() if each.predefined for pool in each.ipam)
+        return next((str(each["Gateway"]) for each in pools if each.get("Gateway")), "")
 
     def info(self, call: Served, asked: Empty) -> control.InfoResponse:
         """Tell who answers."""
@@ -134,7 +141,10 @@ class _Bridge:
         self._building, self._control = building, control_
 
     def _job(self, call: Served) -> Job:
-        return self._control.job(call.metadata.get(_BUILD_ID, ""))
+        ref = call.metadata.get(_BUILD_ID, "")
+        if not ref:
+            raise Invalid("a call for no build")
+        return self._control.job(ref)
 
     def ping(self, call: Served, asked: Empty) -> gateway.Pong:
         """Tell what this end can, once the build is there."""

@@ -12,6 +12,8 @@ from moby_frontend.docker.parts import Parts
 __all__ = ["grpc", "session"]
 
 _HEADERS = "x-docker-expose-session-"
+_ENDING_S = 30.0
+"""How long builds whose client has gone may take to end, before the front end goes on without them."""
 
 
 def grpc(parts: Parts, call: Call) -> Reply | None:
@@ -28,6 +30,7 @@ def grpc(parts: Parts, call: Call) -> Reply | None:
         link = Link(sock, client=False, accept=answering.accept)
         link.begin()
         link.run(early, call.link.ending_fd(), answering.busy)
+        answering.wait(_ENDING_S)
     return None
 
 
