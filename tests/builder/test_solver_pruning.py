@@ -219,11 +219,17 @@ def test_with_what_was_built_its_results_go(bench, pruning):
     with bench.build(bench.effects()) as one:
         (outcome,) = one.solve(chain())
     results = Results(bench.metadata)
-    kept, gone = results.add(Made("")), results.add(Made(outcome.tree.snapshot, outcome.identity, outcome.record))
+    now = Clock().now_ns()
+    kept = results.add(Made("", "kept", written_ns=now))
+    gone = [
+        results.add(Made(outcome.tree.snapshot, outcome.identity, outcome.record, written_ns=now)),
+        results.add(Made("", "old", written_ns=now - 31 * 24 * HOUR)),
+    ]
     pruning.prune(Keep())
     assert results.get(kept)
-    with pytest.raises(NotFound):
-        results.get(gone)
+    for each in gone:
+        with pytest.raises(NotFound):
+            results.get(each)
 
 
 def test_what_a_build_needs_stays_until_it_ends(bench, pruning):

@@ -24,6 +24,9 @@ __all__ = ["PREFIX", "Pruning", "Stores"]
 PREFIX = "builder/"
 """Before the keys of all snapshots that are a builder's."""
 
+_RESULT_NS = 30 * 86400 * 10**9
+"""How long a result is known that nobody builds anew."""
+
 
 @frozen
 class Stores:
@@ -106,9 +109,10 @@ class Pruning:
 
     def _tidy(self) -> None:
         """Forget what was known of records and snapshots that have gone."""
-        left = {each.key for each in self._stores.snapshotter.list()}
+        left = {"", *(each.key for each in self._stores.snapshotter.list())}
+        since_ns = self._clock.now_ns() - _RESULT_NS
         self._stores.records.tidy()
-        self._stores.results.keep(lambda made: not made.snapshot or made.snapshot in left)
+        self._stores.results.keep(lambda made: made.snapshot in left and made.written_ns > since_ns)
 
     def _free_bytes(self) -> int:
         found = os.statvfs(self._stores.folder)
