@@ -17,6 +17,8 @@ from moby.testing.bundles import PROGRAMS, make_rootfs
 from moby.testing.mounted import own_mounts
 from moby.testing.net_namespaces import own_network
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def apart():

@@ -20,6 +20,8 @@ from moby.contracts.image_registry import Credentials
 from moby.contracts.types import Platform
 from moby.oci.digest import sha256
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 60
 PLUGINS = "usr/libexec/docker/cli-plugins"
 KEYS = b"\0\0\0\x05\x0c\0\0\0\0"
