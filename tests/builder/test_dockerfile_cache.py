@@ -299,6 +299,17 @@ def test_which_file_changed_is_told(engine, context):
 # What is kept
 
 
+def test_an_engine_that_never_built_keeps_nothing(rootfs, context, tmp_path):
+    with Engine(tmp_path / "engine", rootfs) as engine:
+        assert engine.builder.usage() == ()
+        assert engine.builder._made is None
+        build(engine, context, "FROM box\nRUN echo one > /one\n", key="client")
+        kept = engine.builder.usage()
+        assert kept
+        with service(engine) as other:
+            assert other.usage() == kept
+
+
 def test_all_that_is_kept_is_listed(engine, context):
     (context / "a").write_text("a")
     text = "FROM box\nCOPY a /\nRUN --mount=type=cache,target=/c,id=mine echo one > /c/one\n"

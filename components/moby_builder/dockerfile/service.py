@@ -86,11 +86,17 @@ class Service:
 
     def usage(self) -> tuple[CacheEntry, ...]:
         """Return all that is kept."""
-        return self._workshop().pruning.usage()
+        return () if self._has_nothing() else self._workshop().pruning.usage()
 
     def prune(self, keep: Keep) -> Reclaimed:
         """Remove what is kept and in no use."""
         return self._workshop().pruning.prune(keep)
+
+    def _has_nothing(self) -> bool:
+        """Whether nobody has built here yet, which can be told without putting a workshop together."""
+        from moby_builder.dockerfile.solver.records import Records
+
+        return self._made is None and not any(self._parts.place.state.iterdir()) and not Records(self._parts.metadata)
 
     def _workshop(self) -> "Workshop":
         from moby_builder.dockerfile.workshop import Workshop

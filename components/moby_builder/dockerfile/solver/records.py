@@ -92,6 +92,9 @@ class Records:
         document = self._records.get(record_id)
         return None if document is None else _record(document)
 
+    def __bool__(self) -> bool:
+        return bool(self._records.count())
+
     def list(self) -> tuple[Record, ...]:
         """Return all records, sorted by id."""
         return tuple(_record(document) for _, document in self._records.items())
