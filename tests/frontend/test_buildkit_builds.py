@@ -337,6 +337,16 @@ class TestFeed:
         feed.close()
         assert list(first) == list(second) == []
 
+    def test_messages_are_small(self):
+        feed = Feed()
+        large = Log(ONE, 1, bytes(600_000))
+        for each in (large, large, large, Vertex(ONE, "a"), Finding(None, "R", "m", source="x" * 600_000)):
+            feed.tell(each)
+        for _ in range(2500):
+            feed.tell(Log(ONE, 1, b"x"))
+        feed.close()
+        assert [len(each) for each in feed.watch()] == [1, 1, 2, 1000, 1000, 501]
+
     def test_how_it_is_told(self):
         found = shown([
             Planned(()), Vertex(ONE, "a", (ONE,), START_NS, 0, cached=True), Log(ONE, 2, b"x", START_NS),

@@ -16,7 +16,8 @@ from moby_frontend.docker.buildkit.protocol.control import (
 __all__ = ["Feed", "shown"]
 
 _MOST_EVENTS = 1000
-"""In one message."""
+"""In one message, of which clients take 16 MiB."""
+_MOST_BYTES = 1 << 20
 
 
 class Feed:
@@ -60,12 +61,22 @@ class Feed:
                         self._changed.wait()
                     if not queue:
                         return
-                    found = queue[:_MOST_EVENTS]
-                    del queue[:_MOST_EVENTS]
+                    found = queue[: _count(queue)]
+                    del queue[: len(found)]
                 yield found
         finally:
             with self._changed:
                 self._queues = [each for each in self._queues if each is not queue]
+
+
+def _count(events: list[Event]) -> int:
+    """Return how many events one message takes: always one, and as many more as are small together."""
+    size = 0
+    for number, each in enumerate(events[:_MOST_EVENTS]):
+        size += len(each.data) if isinstance(each, Log) else len(each.source) if isinstance(each, Finding) else 0
+        if size > _MOST_BYTES and number:
+            return number
+    return _MOST_EVENTS
 
 
 def shown(events: Iterable[Event]) -> StatusResponse:
