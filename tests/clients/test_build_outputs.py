@@ -129,3 +129,19 @@ def test_a_push_of_several_platforms(around, build):
     assert set(found) == {"linux/amd64", "linux/arm64"}
     assert found["linux/arm64"]["SLSA"]["buildConfig"]["llbDefinition"]
     around.said("rmi", "-f", name)
+
+
+def test_a_cache_in_an_image(around, build):
+    """Which is pushed: with nothing left here, its steps are found in it."""
+    (seen(around, "context") / "Dockerfile").write_text(DOCKERFILE)
+    name = f"{HOST}/inline:1"
+    build("--build-arg=BUILDKIT_INLINE_CACHE=1", "--push", "-t", name)
+    around.said("rmi", "-f", name)
+    around.said("buildx", "prune", "-af")
+    done = around.docker("buildx", "build", "--progress=plain", "--cache-from", name, "-t", "app:1", f"{PLACE}/context")
+    assert done.returncode == 0, done.stderr
+    steps = {line.split()[0]: line for line in done.stderr.splitlines() if "] RUN" in line or "] COPY" in line}
+    cached = {line.split()[0] for line in done.stderr.splitlines() if line.endswith(" CACHED")}
+    [number] = [number for number, line in steps.items() if "date" in line]
+    assert number in cached
+    around.said("rmi", "-f", "app:1")
