@@ -214,7 +214,9 @@ class Working:
             if self._cancel.is_set():
                 self._telling.failed(node, "context canceled")
                 raise
-            self._telling.failed(node, error.message if isinstance(error, MobyError) else str(error))
+            # A folder that isn't lent may only have been looked for, as that of the Dockerfile is.
+            looked = isinstance(error, NotFound) and isinstance(node.operation, LocalSource)
+            self._telling.failed(node, "" if looked else error.message if isinstance(error, MobyError) else str(error))
             if isinstance(error, BuildFailed) or (isinstance(error, _THE_FILE) and node.ranges):
                 raise _located(error, node) from error
             raise
