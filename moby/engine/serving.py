@@ -52,7 +52,9 @@ def serve(call: "Call") -> int:
     addresses = hosts(call.plan, flags.hosts or (["fd://"] if passed else []), passed)
     around = Surroundings(roots, log_level=call.log_level, log_form=call.log_form)
     from moby.engine.running import start
+    from moby.host.memory import keep_little
 
+    keep_little()
     opened = settings.read(call.plan, call.config)
     with engine_root.serving(roots), start(call.plan, settings=opened, around=around, replace=True) as engine:
         _listen(engine, addresses, around)
