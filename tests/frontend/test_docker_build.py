@@ -251,3 +251,56 @@ class TestTranscript:
         assert self.told(
             Finding(None, "X", "[Warning] told"), Progress("x", sha256(b"1"), total=5), Log(sha256(b"1"), 1, b"x")
         ) == ("[Warning] told\n")
+
+
+class TestCache:
+    def prune(self, served, query=""):
+        return served.call("POST", f"/build/prune?{query}")
+
+    def test_a_prune(self, built, builder):
+        found = self.prune(built).json()
+        assert found == {"CachesDeleted": ["one", "six"], "SpaceReclaimed": 1020}
+        assert self.prune(built).json() == {"CachesDeleted": None, "SpaceReclaimed": 0}
+        first, _ = builder.pruned
+        assert (first.all, first.filters, first.age_ns, first.max_bytes) == (False, {}, 0, 0)
+
+    def test_what_stays(self, built, builder):
+        filters = '{"until":["24h"],"type":["regular"],"id":["a","b"]}'.replace('"', "%22")
+        self.prune(built, f"all=1&keep-storage=5&max-used-space=6&min-free-space=7&filters={filters}")
+        self.prune(built, "reserved-space=8&filters={%22unused-for%22:[%221h%22]}")
+        first, second = builder.pruned
+        assert (first.all, first.age_ns, first.filters) == (
+            True,
+            86400 * 10**9,
+            {"type": ("regular",), "id": ("a", "b")},
+        )
+        assert (first.reserved_bytes, first.max_bytes, first.min_free_bytes) == (5, 6, 7)
+        assert (second.reserved_bytes, second.age_ns) == (8, 3600 * 10**9)
+
+    @pytest.mark.parametrize(
+        ("query", "words"),
+        [
+            ("filters={%22colour%22:[%22x%22]}", "invalid filter 'colour'"),
+            (
+                "filters={%22until%22:[%221h%22],%22unused-for%22:[%221h%22]}",
+                "conflicting filters: until and unused-for",
+            ),
+            ("filters={%22until%22:[%221h%22,%222h%22]}", "more than one until filter specified"),
+            ("filters={%22id%22:[%22bad%22]}", "no such filter"),
+            ("keep-storage=x", "strconv.Atoi"),
+        ],
+    )
+    def test_what_can_not_be(self, built, query, words):
+        found = self.prune(built, query)
+        assert (found.status, found.message.startswith(words)) == (400, True)
+
+    def test_what_it_takes(self, built):
+        found = built.call("GET", "/system/df").json()["BuildCache"]
+        assert [each["ID"] for each in found] == ["one", "six", "two"]
+        assert found[0]["LastUsedAt"] is None
+        assert found[2] | {"CreatedAt": "", "LastUsedAt": ""} == {
+            "ID": "two", "Parent": "", "Parents": [], "Type": "exec.cachemount", "Description": "cached mount /x",
+            "InUse": True, "Shared": False, "Size": 500, "CreatedAt": "", "LastUsedAt": "", "UsageCount": 3,
+        }  # fmt: skip
+        assert built.call("GET", "/system/df", version="v1.41").json()["BuilderSize"] == 1520
+        assert built.call("GET", "/system/df?type=image").json()["BuildCache"] is None
