@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "fuzz" in item.keywords or item.path.relative_to(_HERE).parts[0] in _BESIDE:
             item.add_marker(pytest.mark.beside)
-        if item.path.stem.endswith("_mutants"):
+        if item.path.stem.endswith("_mutants") or item.name.startswith("test_mutant"):
             item.add_marker(pytest.mark.slow)
         elif item.path.stem in _BY_CRIU or "checkpoint" in item.name:
             item.add_marker(pytest.mark.flaky(reruns=3))
