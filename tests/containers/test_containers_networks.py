@@ -11,6 +11,8 @@ from moby.contracts.networks import EndpointConfig, Network
 from moby.errors import Conflict, Invalid, NotFound
 from moby.testing.net_namespaces import own_network
 
+pytestmark = pytest.mark.slow
+
 PLAIN = EndpointConfig()
 
 

@@ -11,6 +11,8 @@ from moby.errors import NotFound
 from moby.testing.boxes import read_until, readable
 from moby.testing.containers import eventually
 
+pytestmark = pytest.mark.slow
+
 
 def started(engine, script="cat", **config):
     made = engine.create(script, open_stdin=True, **config)

@@ -7,6 +7,7 @@ from moby.errors import NotFound, Unsupported
 from moby.testing.containers import ContainersSuite, World
 
 
+@pytest.mark.slow
 class TestOnLocal(ContainersSuite):
     """The service with the supervisor `local` in its process."""
 
