@@ -51,6 +51,7 @@ def test_a_components_package_goes_in_whole_and_is_its_own(site: Site) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [
@@ -84,6 +85,7 @@ def test_imports_that_are_fine(site: Site, source: str) -> None:
     assert inside(ONE)["parts/one/plugin.py"] == "runtime/one"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -137,6 +139,7 @@ def test_what_is_brought_goes_in_with_what_that_requires(site: Site) -> None:
     assert found.unlicensed == ("low 1.0",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "natives"),
     [

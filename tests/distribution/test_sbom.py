@@ -42,6 +42,7 @@ def test_it_is_valid(quickstart: Path) -> None:
     assert found is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "found"),
     [
