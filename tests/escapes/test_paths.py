@@ -168,6 +168,7 @@ def exchanging(one: Path, other: Path) -> Iterator[None]:
         os.waitpid(pid, 0)
 
 
+@pytest.mark.slow
 class TestExchanges:
     """Two containers share a volume; in one of them a folder becomes a link while the other is made."""
 
