@@ -10,6 +10,8 @@ from moby.errors import Corrupt, Denied, Invalid, NotFound, Unavailable
 from moby.oci import digest as digests
 from moby.values import evolve
 
+pytestmark = pytest.mark.slow
+
 
 def layer_of(client, image, there):
     return b"".join(client.blob(there, digests.sha256(image.layer), len(image.layer)))
