@@ -17,6 +17,8 @@ from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links
 from moby.testing.net_namespaces import own_network
 
+pytestmark = pytest.mark.slow
+
 PLAIN = EndpointConfig()
 WEB = SandboxConfig("web", "host1", (PortRequest("tcp", 80),))
 
