@@ -22,7 +22,13 @@ from moby.resolver.selection import select
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.yaml"))
 _KINDS = re.compile(r"kinds: [a-z-]+(, [a-z-]+)*")
 """The framework's own kinds, of which there are ever more."""
-cases = pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in CORPUS])
+cases = pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, id=file.stem, marks=[pytest.mark.slow] * (number % 4 > 0))  # for their number
+        for number, file in enumerate(CORPUS)
+    ],
+)
 
 
 class Broken:
