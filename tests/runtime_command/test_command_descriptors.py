@@ -16,6 +16,8 @@ from runtime_command.command import PATIENCE_S, Terminal, ended, until
 
 from moby.testing.boxes import read_all, read_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sockets():
