@@ -85,6 +85,7 @@ def compare(chance):
         assert meant(data, "X86_64", each) == verdict(program, each), (data, each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 def test_profiles_at_random(seed):
     compare(random.Random(seed))

@@ -63,6 +63,7 @@ def theirs(program, data, native, found):
     return verdict(program, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", BY_FAMILY)
 def test_profiles_at_random(family):
     chance = random.Random(family[0])
@@ -86,6 +87,7 @@ def test_profiles_at_random(family):
             assert verdict(ours, each) == theirs(peer, data, native.name, each), (data, each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capabilities", [(), ("CAP_SYS_ADMIN",), tuple(NAMES)], ids=["none", "admin", "all"])
 @pytest.mark.parametrize("family", BY_FAMILY)
 def test_the_default_profile(family, capabilities):
