@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,13 @@ ENGINE_SIDE = frozenset(name.split(".")[1] for name in ENGINE_HALF)
 HEAVY = frozenset({"yaml", "networkx", "click", "packaging", "cyclonedx", "pytest"})
 
 
-def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield every absolute name that a file imports, at any depth, also for type checking alone."""
+@cache
+def imports(path: Path) -> tuple[tuple[str, int], ...]:
+    """Return every absolute name that a file imports, at any depth, also for type checking alone."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
