@@ -213,8 +213,8 @@ class Images(Protocol):
     def list(self, filters: Filters | None = None, *, all: bool = False) -> tuple[Image, ...]:
         """Return all images, sorted by their first reference, then id.
 
-        Filters are `dangling`, `label`, `before`, `since`, `reference`, `until`. Nameless ones that others were made
-        on are left out, unless `all`.
+        Filters are `dangling`, `label`, `before`, `since`, `reference`, `until`; with `reference` an image has just
+        those names that fit it. Nameless ones that others were made on are left out, unless `all`.
         """
         ...
 

@@ -634,6 +634,8 @@ class ImageStoreSuite:
             names(reference=["a"]) == names(reference=["a:*"]) == names(reference=["docker.io/library/a:1"]) == ["a:1"]
         )
         assert names(reference=["*/*:2", "a"]) == ["a:1", "me/b:2"]
+        store().tag("a:1", parse("z:9"))
+        assert [each.references for each in store().list({"reference": ["z"]})] == [(parse("z:9"),)]
         for filters in ({"nothing": ["1"]}, {"dangling": ["2"]}, {"until": ["never"]}):
             with pytest.raises(Invalid):
                 store().list(filters)

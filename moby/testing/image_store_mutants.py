@@ -42,6 +42,11 @@ class _Broken:
         return getattr(self.images, name)
 
 
+class _ShowsAllNames(_Broken):
+    def list(self, filters: Filters | None = None, *, all: bool = False) -> tuple[Image, ...]:
+        return tuple(self.images.get(str(each.id)) for each in self.images.list(filters, all=all))
+
+
 class _LoadsNoNames(_Broken):
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:
         for each in self.images.load(stream, platform=platform):
@@ -302,6 +307,7 @@ MUTANTS = (
     Mutant(_FreesNothing, "test_prune"),
     Mutant(_IgnoresFilters, "test_filters"),
     Mutant(_ForgivesFilters, "test_filters"),
+    Mutant(_ShowsAllNames, "test_filters"),
     Mutant(_HistoryBackwards, "test_commit"),
     Mutant(_SharesNothing, "test_usage"),
 )

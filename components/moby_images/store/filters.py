@@ -5,11 +5,14 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
+from attrs import evolve
+
 from moby.contracts.images import Filters, Image
+from moby.contracts.types import ImageReference
 from moby.errors import Invalid
 from moby.oci import reference as references
 
-__all__ = ["LISTED", "PRUNED", "dangling_of", "moment", "predicate", "time_of"]
+__all__ = ["LISTED", "PRUNED", "dangling_of", "fitting", "moment", "predicate", "time_of"]
 
 LISTED = frozenset({"dangling", "label", "before", "since", "reference", "until"})
 PRUNED = frozenset({"dangling", "label", "label!", "until"})
@@ -58,7 +61,7 @@ def predicate(
         tests.append(lambda image, limit=until: time_of(image.created) < limit)  # type: ignore[misc]
     patterns = filters.get("reference", ())
     if patterns:
-        tests.append(lambda image: _matches(image, patterns))
+        tests.append(lambda image: any(_fits(each, patterns) for each in (*image.references, *image.digests)))
     return lambda image: all(test(image) for test in tests)
 
 
@@ -102,15 +105,22 @@ def _unlabelled(text: str) -> Callable[[Image], bool]:
     return lambda image: not labelled(image)
 
 
-def _matches(image: Image, patterns: Sequence[str]) -> bool:
-    for each in image.references:
-        full, bare = references.familiar(each), references.familiar_name(each)
-        for pattern in patterns:
-            wanted = (
-                references.familiar(references.parse(pattern, default_tag=False)) if _is_plain(pattern) else pattern
-            )
-            if _glob(full, wanted) or _glob(bare, wanted) or _glob(str(each), wanted):
-                return True
+def fitting(image: Image, patterns: Sequence[str]) -> Image:
+    """Return an image with those of its names alone that fit one of the patterns, where there are any."""
+    if not patterns:
+        return image
+    names, digests = (
+        tuple(each for each in found if _fits(each, patterns)) for found in (image.references, image.digests)
+    )
+    return evolve(image, references=names, digests=digests)
+
+
+def _fits(name: ImageReference, patterns: Sequence[str]) -> bool:
+    full, bare = references.familiar(name), references.familiar_name(name)
+    for pattern in patterns:
+        wanted = references.familiar(references.parse(pattern, default_tag=False)) if _is_plain(pattern) else pattern
+        if _glob(full, wanted) or _glob(bare, wanted) or _glob(str(name), wanted):
+            return True
     return False
 
 

@@ -30,7 +30,7 @@ from moby.oci import reference as references
 from moby_images.store.adopting import Adopting
 from moby_images.store.catalog import sole
 from moby_images.store.containers import Containers
-from moby_images.store.filters import LISTED, predicate
+from moby_images.store.filters import LISTED, fitting, predicate
 from moby_images.store.layers import Layer
 from moby_images.store.making import Making
 from moby_images.store.parts import Parts, Shared
@@ -90,7 +90,8 @@ class Store:
         images = self._catalog.images()
         parents = {each.parent for each in images}
         shown = (each for each in images if all or each.references or each.digests or each.id not in parents)
-        return tuple(each for each in shown if passes(each))
+        patterns = (filters or {}).get("reference", ())
+        return tuple(fitting(each, patterns) for each in shown if passes(each))
 
     def history(self, name: str) -> tuple[HistoryStep, ...]:
         """Return the steps that an image was made by."""
