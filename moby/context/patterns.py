@@ -1,6 +1,11 @@
-"""Patterns of .dockerignore and `--exclude`: the last one that fits a path, or a folder above it, decides."""
+"""Patterns of .dockerignore and `--exclude`, as docker's client has them (moby/patternmatcher).
+
+They are gone through in their order: one with `!` is looked at only where what came before means the path, another one
+only where it doesn't. One that fitted a folder counts for all in it.
+"""
 
 import posixpath
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
 from moby.context.wildcards import Sort, matcher, pieces
@@ -13,9 +18,9 @@ SPACES = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) 
 MOST_BYTES = 1 << 20
 _MOST_COMPILED = 1000
 """Compiling an expression takes as long as matching a hundred paths by an automaton."""
-Match = int
-"""Number of the last pattern that fits a path or a folder above it; -1 for none."""
-NONE: Match = -1
+Match = tuple[int, ...]
+"""Numbers of the patterns that were found to fit a path or a folder above it, in their order; the last one decides."""
+NONE: Match = ()
 
 
 def read_ignore_file(data: bytes) -> tuple[str, ...]:
@@ -39,14 +44,15 @@ def read_ignore_file(data: bytes) -> tuple[str, ...]:
 class Patterns:
     """Patterns in their order, of which those with `!` take back what earlier ones say.
 
-    A tree is gone through with what `match` said of the folder above; so each path costs just the patterns after it.
+    A tree is gone through with what `match` said of the folder above. A path costs no more for patterns without
+    wildcards, however many there are.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._exact: dict[str, Match] = {}
-        self._others: list[tuple[Match, Callable[[str], bool]]] = []
         self._inverted: list[bool] = []
-        self._last_inverted = NONE
+        self._last_inverted = -1
+        self._sorts = (_Sort(), _Sort())
+        """Those without `!`, and those with it."""
         self.texts: tuple[str, ...] = tuple(self._add(each.strip(SPACES)) for each in patterns if each.strip(SPACES))
 
     def _add(self, pattern: str) -> str:
@@ -59,35 +65,40 @@ class Patterns:
         self._inverted.append(inverted)
         if inverted:
             self._last_inverted = number
-        matches = _matcher(text, compiled=len(self._others) < _MOST_COMPILED)
-        if matches is None:
-            self._exact[_plain(text)] = number
-        else:
-            self._others.append((number, matches))
+        matches = _matcher(text, compiled=sum(map(len, self._sorts)) < _MOST_COMPILED)
+        self._sorts[inverted].add(number, _plain(text) if matches is None else matches)
         return "!" * inverted + text
 
     @property
     def inverts(self) -> bool:
         """Whether there is a pattern with `!`."""
-        return self._last_inverted != NONE
+        return self._last_inverted >= 0
 
     def match(self, path: str, above: Match = NONE) -> Match:
-        """Return which pattern decides on a path, given which one does on the folder above it."""
-        found = max(above, self._exact.get(path, NONE))
-        for number, matches in reversed(self._others):
-            if number <= found:
-                break
-            if matches(path):
-                return number
-        return found
+        """Return which patterns fit a path, given which do the folder above it."""
+        if above and not self.inverts:
+            return above  # nothing takes that back
+        found: list[int] = []
+        at, inverted = 0, False
+        while (number := self._next(path, at, above, inverted=inverted)) >= 0:
+            found.append(number)
+            at, inverted = number + 1, not self._inverted[number]
+        return above if len(found) == len(above) else tuple(found)
+
+    def _next(self, path: str, at: int, above: Match, *, inverted: bool) -> int:
+        """Return the first from a place on that fits the folder above, or is of this sort and fits; -1 for none."""
+        place = bisect_left(above, at)
+        limit = above[place] if place < len(above) else len(self._inverted)
+        number = self._sorts[inverted].first(path, at, limit)
+        return number if number < len(self._inverted) else -1
 
     def fits(self, match: Match) -> bool:
         """Whether what a pattern says that decides is: this is one of them."""
-        return match != NONE and not self._inverted[match]
+        return bool(match) and not self._inverted[match[-1]]
 
     def final(self, match: Match) -> bool:
         """Whether all in a folder is meant with it, since no later pattern takes anything back."""
-        return match > self._last_inverted
+        return bool(match) and match[-1] > self._last_inverted
 
     def matches(self, path: str) -> bool:
         """Whether a path, relative and clean, is one of those that the patterns mean; the root never is."""
@@ -98,6 +109,38 @@ class Patterns:
             at = path.find("/", at + 1)
             found = self.match(path if at < 0 else path[:at], found)
         return self.fits(found)
+
+
+class _Sort:
+    """Patterns that are all with `!`, or all without."""
+
+    def __init__(self) -> None:
+        self._exact: dict[str, list[int]] = {}
+        self._wild: list[int] = []
+        self._matchers: list[Callable[[str], bool]] = []
+
+    def __len__(self) -> int:
+        """Return how many have wildcards."""
+        return len(self._wild)
+
+    def add(self, number: int, pattern: str | Callable[[str], bool]) -> None:
+        """Have one more, with a number that is higher than all before: a path, or what tells whether one fits."""
+        if isinstance(pattern, str):
+            self._exact.setdefault(pattern, []).append(number)
+        else:
+            self._wild.append(number)
+            self._matchers.append(pattern)
+
+    def first(self, path: str, at: int, limit: int) -> int:
+        """Return the number of the first from a place on, and before another, that fits a path; else that other one."""
+        exact = self._exact.get(path, ())
+        place = bisect_left(exact, at)
+        if place < len(exact):
+            limit = min(limit, exact[place])
+        for place in range(bisect_left(self._wild, at), bisect_left(self._wild, limit)):
+            if self._matchers[place](path):
+                return self._wild[place]
+        return limit
 
 
 def _clean(pattern: str) -> str:

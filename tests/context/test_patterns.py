@@ -45,6 +45,11 @@ LEFT_OUT = [
     (["a", "!a", "a/b"], "a/b", "a a/c"),
     (["a", "!**"], "", "a a/b"),
     (["**/x", "!a/x", "a/x/y"], "x b/x a/x/y", "a/x a/x/z"),
+    (["**/*.o", "!a/keep"], "x.o a/y.o a/keep/x.o", "a/keep a/keep/x.c"),
+    (["**/*.o", "!a/keep", "!a/keep/**"], "x.o", "a/keep/x.o a/keep/b/x.o"),
+    (["*", "!src", "src/*.o"], "a src/x.o", "src src/x.c src/b/x.o"),
+    (["!a", "*", "!*.c"], "a b a/x", "a.c a.c/x"),
+    (["a/*", "!a/*/b", "*.x"], "a/b a/c a/c/d a/b/b.x c.x", "a/b/b a/b/b/c"),
     ([" a ", "", "\t"], "a", "b"),
     (["a.b", "c+d", "(e)", "{f}", "g$", "^h", "i|j"], "a.b c+d (e) {f} g$ ^h i|j", "axb ccd e f g h i"),
     (["日本/*"], "日本/x", "日/x"),
@@ -77,7 +82,7 @@ def test_the_root_is_never_left_out() -> None:
 def test_going_through_a_tree() -> None:
     patterns = Patterns(["a", "!a/b", "c", "**/*.o"])
     above = patterns.match("a")
-    assert (above, patterns.fits(above), patterns.final(above)) == (0, True, False)
+    assert (above, patterns.fits(above), patterns.final(above)) == ((0,), True, False)
     assert patterns.fits(patterns.match("a/x", above))
     assert not patterns.fits(patterns.match("a/b", above))
     inside = patterns.match("a/b/x.o", patterns.match("a/b", above))
@@ -183,12 +188,34 @@ GIVEN = st.lists(
 
 
 @given(GIVEN, CLEAN)
-def test_the_last_that_fits_decides(given_patterns: list[str], path: str) -> None:
+def test_a_pattern_is_looked_at_only_where_it_changes_something(given_patterns: list[str], path: str) -> None:
+    """As the documentation of MatchesUsingParentResults has it, pattern by pattern and folder by folder."""
     every = Patterns(given_patterns)
-    folders = [path[:at] for at in range(len(path) + 1) if at == len(path) or path[at] == "/"]
-    wanted = False
-    for each in given_patterns:
-        alone = Patterns([each.removeprefix("!")])
-        if any(alone.matches(folder) for folder in folders):
-            wanted = not each.startswith("!")
+    alone = [Patterns([each.removeprefix("!")]) for each in given_patterns]
+    above = [False] * len(given_patterns)
+    wanted, known = False, NONE
+    for folder in [path[:at] for at in range(len(path) + 1) if at == len(path) or path[at] == "/"]:
+        wanted = False
+        for number, pattern in enumerate(given_patterns):
+            inverted = pattern.startswith("!")
+            if not above[number] and inverted == wanted:
+                above[number] = bool(alone[number].match(folder))
+            if above[number]:
+                wanted = not inverted
+        known = every.match(folder, known)
+        assert every.fits(known) == wanted
+        if every.inverts:
+            assert known == tuple(number for number, found in enumerate(above) if found)
     assert every.matches(path) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"a\n!a\n" * 50_000, b"*\n!*\n" * 10_000 + b"a\n" * 50_000, b"**/a\n!x/y\n" * 20_000],
+    ids=["names", "wildcards before names", "one matches"],
+)
+def test_patterns_that_take_each_other_back_take_a_time_that_grows_with_their_number(text: bytes) -> None:
+    start = time.process_time()
+    patterns = Patterns(read_ignore_file(text + b"a\n"))
+    assert patterns.fits(patterns.match("a/b", patterns.match("a")))
+    assert time.process_time() - start < 20
