@@ -54,7 +54,7 @@ class Image:
 
     id: Digest
     digest: Digest
-    """Of its manifest."""
+    """Of its manifest: of the one that it came under by the name that was asked for, else of the last one."""
     references: tuple[ImageReference, ...]
     """Names with a tag, sorted."""
     config: ImageConfig

@@ -136,6 +136,18 @@ class _KeepsManifests(_Broken):
                 self.images.tag(str(image.id), each)
 
 
+class _OneManifest(_Broken):
+    """Takes all names of an image for the one that it got last."""
+
+    def get(self, name: str) -> Image:
+        return self.images.get(str(self.images.get(name).id))
+
+
+class _TagsTheLast(_Broken):
+    def tag(self, name: str, reference: ImageReference) -> None:
+        self.images.tag(str(self.images.get(name).id), reference)
+
+
 class _ForgetsPublished(_Broken):
     def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
         """Forget it at once."""
@@ -258,6 +270,9 @@ MUTANTS = (
     Mutant(_TellsAnotherDigest, "test_what_is_pushed"),
     Mutant(_ForgetsDigests, "test_what_is_pushed"),
     Mutant(_KeepsManifests, "test_what_was_here_before_it_was_pulled"),
+    Mutant(_OneManifest, "test_one_image_under_two_manifests"),
+    Mutant(_TagsTheLast, "test_one_image_under_two_manifests"),
+    Mutant(_FetchesAgain, "test_a_manifest_that_no_name_means"),
     Mutant(_SendsAlways, "test_what_is_there_is_not_sent"),
     Mutant(_ForgetsPublished, "test_what_somebody_else_published"),
     Mutant(_PublishesForAnybody, "test_what_somebody_else_published"),

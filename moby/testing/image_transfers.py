@@ -390,6 +390,49 @@ class ImageTransferSuite:
         list(store(registry).push(parse("example.org/b:1")))
         assert registry.manifest(parse("example.org/b:1")) == manifest
 
+    def test_one_image_under_two_manifests(self, store: Open, elsewhere: Open, registry: ImageRegistry) -> None:
+        """Has by each name the manifest that it came under: shown, pushed, saved, and given on with another tag."""
+        made = _image()
+        packed = Archived(made.layers, packed=[_zstd(each) for each in made.layers], architecture=_HOST.architecture)
+        names, images = ("example.org/a:1", "example.org/b:1"), store(registry)
+        sent = [send(registry, name, each) for name, each in zip(names, (made, packed), strict=True)]
+        first, second = (_pulled(images, name) for name in names)
+        assert (first.id, first.digest != second.digest) == (second.id, True)
+        images.tag(names[0], parse("example.org/c:1"))
+        images.tag(f"example.org/b@{sent[1].digest}", parse("example.org/d:1"))
+        images.collect()
+        for name, manifest in zip((*names, "example.org/c:1", "example.org/d:1"), sent * 2, strict=True):
+            by_digest = str(evolve(parse(name), tag="", digest=manifest.digest))
+            list(images.push(parse(name)))
+            assert registry.manifest(parse(name)) == manifest
+            assert [images.get(each).digest for each in (name, by_digest)] == [manifest.digest] * 2
+        archive = b"".join(images.save(names))
+        load(elsewhere(registry), archive)
+        assert [elsewhere(registry).get(name).digest for name in names] == [each.digest for each in sent]
+        assert b"".join(elsewhere(registry).save(names)) == archive
+        images.remove(names[1])
+        images.remove("example.org/d:1")
+        images.collect()
+        assert images.get(names[0]).digest == sent[0].digest
+        assert all(each in b"".join(images.save([names[0]])) for each in made.packed)
+
+    def test_a_manifest_that_no_name_means(self, store: Open, registry: ImageRegistry) -> None:
+        """Goes, with its layers as they came; a tag that moves back to it fetches it again."""
+        made = _image()
+        packed = Archived(made.layers, packed=[_zstd(each) for each in made.layers], architecture=_HOST.architecture)
+        recorder, images = Recorder(registry), store(registry)
+        send(registry, "example.org/a:1", made)
+        _pulled(images, "example.org/a:1")
+        images.remove("example.org/a:1", force=True)
+        for each in (packed, made, packed, made):  # both are known by their digests after the second
+            send(registry, "example.org/a:1", each)
+            assert _pulled(store(recorder), "example.org/a:1").digest == sha256(each.manifest)
+        assert len(recorder.blobs) == 5
+        images.tag(f"example.org/a@{sha256(packed.manifest)}", parse("example.org/a:1"))
+        images.remove(f"example.org/a@{sha256(made.manifest)}")
+        images.remove("example.org/a:1")
+        assert images.list(all=True) == ()
+
     def test_what_is_there_is_not_sent(self, store: Open, registry: ImageRegistry) -> None:
         """A blob that the repository has is left alone, one of another repository is taken over from there."""
         recorder = Recorder(registry)

@@ -20,7 +20,7 @@ from moby.oci import reference as references
 from moby.oci.image import Descriptor, StoredConfig
 from moby.values import evolve
 
-__all__ = ["Catalog", "Hold", "Record", "chain_ids", "sole"]
+__all__ = ["Catalog", "Form", "Hold", "Record", "chain_ids", "sole"]
 
 _AGAIN = "remove the image and make or fetch it again"
 _CACHED = 512
@@ -43,6 +43,23 @@ def sole(reference: ImageReference) -> ImageReference:
 
 
 @frozen
+class Form:
+    """A manifest that an image came under, and its layers as they came with it."""
+
+    manifest: Descriptor
+    layers: tuple[Descriptor, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {"manifest": _dumped(self.manifest), "layers": [_dumped(each) for each in self.layers]}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Form":
+        """Read it from JSON."""
+        return cls(_parsed(document["manifest"]), tuple(_parsed(each) for each in document["layers"]))
+
+
+@frozen
 class Record:
     """An image as it is written down."""
 
@@ -54,30 +71,55 @@ class Record:
     """Of all that it unpacks to."""
     parent: Digest | None = None
     stored_ns: int = 0
+    others: tuple[Form, ...] = ()
+    """Under which names of it mean it; `manifest` and `layers` are what all else means."""
+
+    @property
+    def form(self) -> Form:
+        """Its manifest and layers."""
+        return Form(self.manifest, self.layers)
+
+    def known_by(self, form: Form, others: Iterable[Form]) -> "Record":
+        """Return it with another form as its own."""
+        return evolve(self, manifest=form.manifest, layers=form.layers, others=tuple(others))
+
+    def under(self, manifest: str) -> "Record":
+        """Return it as one of its manifests has it; as it is for another text, the empty one say."""
+        for each in self.others:
+            if str(each.manifest.digest) == manifest:
+                return self.known_by(each, (self.form, *(other for other in self.others if other != each)))
+        return self
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {
-            "manifest": _dumped(self.manifest), "layers": [_dumped(each) for each in self.layers],
-            "config": self.config_text, "size_bytes": self.size_bytes,
+            **self.form.document(), "config": self.config_text, "size_bytes": self.size_bytes,
             "parent": str(self.parent) if self.parent else "", "stored_ns": self.stored_ns,
+            **({"others": [each.document() for each in self.others]} if self.others else {}),
         }  # fmt: skip
 
     @classmethod
     def of(cls, key: str, document: Mapping[str, Any]) -> "Record":
         """Read it from JSON."""
-        parent = document["parent"]
+        parent, form = document["parent"], Form.of(document)
         return cls(
-            digests.parse(key), _parsed(document["manifest"]), tuple(_parsed(each) for each in document["layers"]),
-            document["config"], document["size_bytes"], digests.parse(parent) if parent else None,
-            document["stored_ns"],
+            digests.parse(key), form.manifest, form.layers, document["config"], document["size_bytes"],
+            digests.parse(parent) if parent else None, document["stored_ns"],
+            tuple(Form.of(each) for each in document.get("others", ())),
         )  # fmt: skip
 
     def blobs(self) -> Iterator[Digest]:
-        """Yield the digests of all its blobs."""
+        """Yield the digests of all blobs that it consists of."""
         yield self.id
         yield self.manifest.digest
         yield from (each.digest for each in self.layers)
+
+    def all_blobs(self) -> Iterator[Digest]:
+        """Yield also those of the other forms that it came in."""
+        yield from self.blobs()
+        for each in self.others:
+            yield each.manifest.digest
+            yield from (layer.digest for layer in each.layers)
 
 
 @frozen
@@ -108,14 +150,22 @@ class Catalog:
 
     # Records
 
-    def put(self, record: Record, *, anew: bool = False) -> None:
-        """Store a record; one that is there stays, or, `anew`, is known by this one's manifest and layers from now."""
-        known = self._images.get(str(record.id))
-        if known is None:
+    def put(self, record: Record, *, anew: bool = False, add: bool = False) -> None:
+        """Store a record; one that is there stays, or, `anew`, is known by this one's manifest and layers from now.
+
+        The former ones stay for the names that mean them. `add` keeps the new ones for names that are yet to come.
+        """
+        if not self.has(record.id):
             self._images.put(str(record.id), evolve(record, stored_ns=time.time_ns()).document())
-        elif anew:
-            document = record.document()
-            self._images.put(str(record.id), {**known, "manifest": document["manifest"], "layers": document["layers"]})
+            return
+        known = self.record(record.id)
+        others = [each for each in (known.form, *known.others) if each.manifest.digest != record.manifest.digest]
+        if anew:
+            named = self._manifests(record.id)
+            others = [each for each in others if str(each.manifest.digest) in named]
+            self._images.put(str(record.id), known.known_by(record.form, others).document())
+        elif add and len(others) > len(known.others):
+            self._images.put(str(record.id), evolve(known, others=(*known.others, record.form)).document())
 
     def set_parent(self, image: Digest, parent: Digest) -> None:
         """Write down what an image was made on."""
@@ -146,15 +196,38 @@ class Catalog:
 
     # Names
 
-    def name(self, reference: ImageReference, image: Digest) -> Digest | None:
-        """Give a name, which moves if it is taken; return the image that had it."""
+    def name(self, reference: ImageReference, image: Digest, manifest: str = "") -> Digest | None:
+        """Give a name, which moves if it is taken; return the image that had it.
+
+        It means one of the manifests that the image came under, where that is said.
+        """
         former = self._names.get(str(reference))
-        self._names.put(str(reference), {"image": str(image), "tagged_ns": time.time_ns()})
-        return digests.parse(former["image"]) if former else None
+        self._names.put(str(reference), {"image": str(image), "manifest": manifest, "tagged_ns": time.time_ns()})
+        if former is None:
+            return None
+        owner = digests.parse(former["image"])
+        self._forget_forms(owner)
+        return owner
 
     def unname(self, reference: ImageReference) -> None:
         """Take a name away."""
+        former = self._names.get(str(reference))
         self._names.delete(str(reference))
+        if former is not None:
+            self._forget_forms(digests.parse(former["image"]))
+
+    def _forget_forms(self, image: Digest) -> None:
+        """Forget the manifests of an image that no name means any more."""
+        if not self.has(image) or not (record := self.record(image)).others:
+            return
+        named = self._manifests(image)
+        kept = tuple(each for each in record.others if str(each.manifest.digest) in named)
+        if kept != record.others:
+            self._images.put(str(image), evolve(record, others=kept).document())
+
+    def _manifests(self, image: Digest) -> set[str]:
+        """Return the manifests that names of an image mean."""
+        return {each.get("manifest", "") for _, each in self._names.items() if each["image"] == str(image)}
 
     def names(self, image: Digest | None = None) -> list[ImageReference]:
         """Return all names, sorted; of one image where it is given."""
@@ -168,6 +241,18 @@ class Catalog:
 
     def find(self, name: str) -> tuple[Digest, ImageReference | None]:
         """Return the image that a name or id means, and the name where it was one."""
+        return self._find(name)[:2]
+
+    def meant(self, name: str) -> Record:
+        """Return the record of what a name or id means, with the manifest and layers that it has by that name."""
+        image, _, manifest = self._find(name)
+        return self.record(image).under(manifest)
+
+    def manifest_of(self, name: str) -> str:
+        """Return the manifest that a name means, where it came with one; empty for an id."""
+        return self._find(name)[2]
+
+    def _find(self, name: str) -> tuple[Digest, ImageReference | None, str]:
         try:
             reference = references.parse(name)
         except Invalid:
@@ -175,26 +260,26 @@ class Catalog:
         if reference is not None:
             found = self._named(reference)
             if found is not None:
-                return found, reference
+                return found[0], reference, found[1]
         prefix = name.removeprefix("sha256:")
         ids = self._images.keys(f"sha256:{prefix}") if prefix and _is_hex(prefix) else ()
         if len(ids) > 1:
             raise Invalid(f"{name!r} is the beginning of several image ids", hint="write more of it")
         if ids:
-            return digests.parse(ids[0]), None
+            return digests.parse(ids[0]), None, ""
         raise self._unknown(name, reference)
 
-    def _named(self, reference: ImageReference) -> Digest | None:
+    def _named(self, reference: ImageReference) -> tuple[Digest, str] | None:
         document = self._names.get(str(evolve(reference, tag="") if reference.digest else reference))
         if document is not None:
-            return digests.parse(document["image"])
+            return digests.parse(document["image"]), document.get("manifest", "")
         if reference.digest is None:
             return None
         # A manifest of this repository, though no image registry has told its digest.
         for each, document in self._names.items(f"{reference.domain}/{reference.path}:"):
-            image = digests.parse(document["image"])
-            if each and self.record(image).manifest.digest == reference.digest:
-                return image
+            image, manifest = digests.parse(document["image"]), document.get("manifest", "")
+            if each and self.record(image).under(manifest).manifest.digest == reference.digest:
+                return image, manifest
         return None
 
     def _unknown(self, name: str, reference: ImageReference | None) -> NotFound:
@@ -210,6 +295,12 @@ class Catalog:
         """Return an image with all that is known of it."""
         with self.metadata.snapshot():
             return self._image(self.record(image), self._gathered(image))
+
+    def image_meant(self, name: str) -> Image:
+        """Return the image that a name or id means, with the manifest that it has by that name."""
+        with self.metadata.snapshot():
+            record = self.meant(name)
+            return self._image(record, self._gathered(record.id))
 
     def images(self) -> list[Image]:
         """Return all images, sorted by their first reference, then id."""

@@ -14,6 +14,7 @@ from moby.oci import compression
 from moby.oci import image as formats
 from moby.oci import reference as references
 from moby.oci.image import Descriptor, Manifest, StoredConfig
+from moby.values import evolve
 from moby_images.store.archive import Archive
 from moby_images.store.catalog import sole
 from moby_images.store.choice import choose, is_attestation
@@ -38,6 +39,8 @@ class Found:
     stored: StoredConfig
     layers: tuple[Layer, ...]
     names: tuple[ImageReference, ...] = ()
+    whole: bool = False
+    """Whether its manifest came with it, rather than was made here of what came."""
 
 
 def found_in(archive: Archive, platform: Platform) -> Iterator[Found]:
@@ -84,7 +87,8 @@ def _stored(
     with archive.content.writer(archive.ref, archive.lease) as writer:
         writer.write(text)
         blob = writer.commit()
-    return checked(Descriptor(formats.MANIFEST, blob.digest, blob.size_bytes), manifest, data, names)
+    found = checked(Descriptor(formats.MANIFEST, blob.digest, blob.size_bytes), manifest, data, names)
+    return evolve(found, whole=False)
 
 
 def _media_type(archive: Archive, blob: Blob) -> str:
@@ -105,7 +109,7 @@ def checked(descriptor: Descriptor, manifest: Manifest, data: bytes, names: tupl
             f" {len(stored.diff_ids)}"
         )
     layers = tuple(Layer(*pair) for pair in zip(manifest.layers, stored.diff_ids, strict=True))
-    return Found(descriptor, manifest.config, data.decode(), stored, layers, names)
+    return Found(descriptor, manifest.config, data.decode(), stored, layers, names, whole=True)
 
 
 class _Docker:
@@ -126,14 +130,14 @@ class _Docker:
             names = _named(_texts(item.get("RepoTags"), "RepoTags"))
             layers = [self._archive.blob(each) for each in _texts(item.get("Layers"), "Layers")]
             data = self._archive.data(config, "the image's config")
-            found = manifests.get(config.digest)
-            if found and [each.digest for each in found[1].layers] == [each.digest for each in layers]:
+            found = manifests.get((config.digest, *(each.digest for each in layers)))
+            if found:
                 yield checked(*found, data, names)
             else:
                 yield _stored(self._archive, layers, config, data, names)
 
-    def _manifests(self) -> dict[Digest, tuple[Descriptor, Manifest]]:
-        """Return the manifests of the layout beside it, by their configs, so that they keep their digests."""
+    def _manifests(self) -> dict[tuple[Digest, ...], tuple[Descriptor, Manifest]]:
+        """Return the manifests of the layout beside it, by config and layers, so that they keep their digests."""
         if not self._archive.has("index.json"):
             return {}
         index = formats.parse_index(self._archive.document("index.json"))
@@ -142,7 +146,7 @@ class _Docker:
             blob = self._archive.find(each.digest)
             if blob is not None and not formats.is_index(each.media_type):
                 manifest = formats.parse_manifest(self._archive.data(blob, f"manifest {each.digest}"))
-                found[manifest.config.digest] = (each, manifest)
+                found[(manifest.config.digest, *(layer.digest for layer in manifest.layers))] = (each, manifest)
         return found
 
 

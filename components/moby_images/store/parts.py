@@ -141,7 +141,7 @@ class Shared:
     def roots(self) -> list[Digest]:
         """Return the digests of all blobs that images, and layers that were lent, are made of."""
         lent = [digests.parse(each["digest"]) for _, each in self.noted.items() if each["lent"]]
-        return lent + [digest for record in self.catalog.records().values() for digest in record.blobs()]
+        return lent + [digest for record in self.catalog.records().values() for digest in record.all_blobs()]
 
     def tell(self, action: str, image: Image | Digest, name: str = "") -> None:
         """Publish what happened to an image."""

@@ -99,7 +99,7 @@ class Pulling:
             former = self._former(reference)
             named = evolve(reference, tag="", digest=top.digest)
             names = (named,) if reference.digest else (reference, named)
-            # Known by the manifest that came last: what is pushed is what was pulled.
+            # Others of its names mean their own manifests; what has none is known by the one that came last.
             image, _ = self._storing.publish(evolve(found, names=names), anew=True)
             self._note(found)
         yield Progress(f"Digest: {top.digest}", final=True, image=image)
@@ -118,7 +118,7 @@ class Pulling:
         former = self._former(reference)
         if former is None:
             return None
-        image = catalog.image(former)
+        image = catalog.image_meant(str(reference))
         if not rank(image.platform, asked.platform) or not self._is_whole(image):
             return None  # of an index there may be another one
         known = {
@@ -127,13 +127,18 @@ class Pulling:
         if not known:
             return None
         digest = reference.digest or self._registry.resolve(reference, asked.credentials)[0]
-        return (image, digest) if digest in known else None
+        if digest not in known:
+            return None
+        # The same image may have come by that digest under another manifest than by this tag.
+        there = catalog.meant(str(evolve(reference, tag="", digest=digest)))
+        return (image, digest) if there.manifest == catalog.meant(str(reference)).manifest else None
 
     def _is_whole(self, image: Image) -> bool:
         """Whether all blobs and layers of an image are here; one that a full disk or a hand took is fetched again."""
         shared = self._shared
         with shared.parts.content.lease() as lease:
-            blobs = all(lease.hold(each) for each in shared.catalog.record(image.id).blobs())
+            record = shared.catalog.record(image.id).under(str(image.digest))
+            blobs = all(lease.hold(each) for each in record.blobs())
         return blobs and all(shared.layers.has(str(each)) for each in chain_ids(image.layers))
 
     def _former(self, reference: ImageReference) -> Digest | None:

@@ -106,7 +106,7 @@ class Pushing:
         catalog, parts = self._shared.catalog, self._shared.parts
         with parts.content.lease() as lease:
             with catalog.metadata.snapshot():
-                record = catalog.record(catalog.find(str(reference))[0])
+                record = catalog.meant(str(reference))
                 layers = layers_of(record, catalog.config(record).diff_ids)
             for digest in record.blobs():
                 if not lease.hold(digest):
@@ -123,7 +123,7 @@ class Pushing:
         named = evolve(reference, tag="", digest=digest)
         with catalog.metadata.transaction():
             if catalog.has(record.id):
-                catalog.name(named, record.id)
+                catalog.name(named, record.id, str(digest) if digest == record.manifest.digest else "")
         yield from _done(reference, digest, len(manifest.data))
 
     def _size(self, digest: Digest) -> int:

@@ -28,7 +28,7 @@ from moby.contracts.types import Digest, ImageReference, Mount, Platform
 from moby.errors import Invalid, MobyError
 from moby.oci import reference as references
 from moby_images.store.adopting import Adopting
-from moby_images.store.catalog import sole
+from moby_images.store.catalog import Record, sole
 from moby_images.store.containers import Containers
 from moby_images.store.filters import LISTED, fitting, predicate
 from moby_images.store.layers import Layer
@@ -81,8 +81,7 @@ class Store:
 
     def get(self, name: str) -> Image:
         """Find an image by name."""
-        with self._catalog.metadata.snapshot():
-            return self._catalog.image(self._catalog.find(name)[0])
+        return self._catalog.image_meant(name)
 
     def list(self, filters: Filters | None = None, *, all: bool = False) -> tuple[Image, ...]:
         """Return all images that pass."""
@@ -123,7 +122,7 @@ class Store:
         reference = sole(reference)
         with self._catalog.metadata.transaction():
             identity, _ = self._catalog.find(name)
-            self._catalog.name(reference, identity)
+            self._catalog.name(reference, identity, self._catalog.manifest_of(name))
         self._shared.tell("tag", self._catalog.image(identity), references.familiar(reference))
 
     def remove(
@@ -163,16 +162,16 @@ class Store:
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         """Yield an archive of images."""
-        saved: dict[Digest, list[ImageReference]] = {}
+        saved: dict[tuple[Digest, Digest], tuple[Record, set[ImageReference]]] = {}
         for name in names:
-            for identity, reference in self._named(name):
-                kept = saved.setdefault(identity, [])
-                if reference is not None and reference not in kept:
-                    kept.append(reference)
-        images = [Saved(self._catalog.record(each), tuple(sorted(found, key=str))) for each, found in saved.items()]
-        return archive(self._shared.parts.content, sorted(images, key=lambda each: each.record.id))
+            for record, reference in self._named(name):
+                _, kept = saved.setdefault((record.id, record.manifest.digest), (record, set()))
+                if reference is not None:
+                    kept.add(reference)
+        images = [Saved(record, tuple(sorted(kept, key=str))) for _, (record, kept) in sorted(saved.items())]
+        return archive(self._shared.parts.content, images)
 
-    def _named(self, name: str) -> Iterator[tuple[Digest, ImageReference | None]]:
+    def _named(self, name: str) -> Iterator[tuple[Record, ImageReference | None]]:
         """Yield what a name stands for: a repository's name for all its tags, where it has any."""
         try:
             asked = references.parse(name, default_tag=False)
@@ -185,10 +184,10 @@ class Store:
                 if each.tag and (each.domain, each.path) == (asked.domain, asked.path)
             ]
             if same:
-                yield from ((self._catalog.find(str(each))[0], each) for each in same)
+                yield from ((self._catalog.meant(str(each)), each) for each in same)
                 return
-        identity, reference = self._catalog.find(name)
-        yield identity, reference if reference is not None and reference.digest is None else None
+        _, reference = self._catalog.find(name)
+        yield self._catalog.meant(name), reference if reference is not None and reference.digest is None else None
 
     def import_(
         self,

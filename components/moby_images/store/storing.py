@@ -59,8 +59,8 @@ class Storing:
     ) -> tuple[Image, list[tuple[ImageReference, Digest]]]:
         """Write an image down, with its names; return it, and which image had each name that moved.
 
-        One that is here already keeps its manifest, unless `anew`. Its layers are unpacked, the caller is `storing`,
-        and a lease keeps the blobs.
+        One that is here already keeps its manifest, unless `anew`; a name means the manifest that it came with. Its
+        layers are unpacked, the caller is `storing`, and a lease keeps the blobs.
         """
         catalog = self._shared.catalog
         record = Record(
@@ -73,12 +73,12 @@ class Storing:
         )
         moved = []
         with catalog.metadata.transaction():
-            catalog.put(record, anew=anew)
+            catalog.put(record, anew=anew, add=found.whole and bool(found.names))
             for name in found.names:
-                former = catalog.name(name, record.id)
+                former = catalog.name(name, record.id, str(found.manifest.digest) if found.whole else "")
                 if former is not None and former != record.id:
                     moved.append((name, former))
-        return catalog.image(record.id), moved
+        return catalog.image_meant(str(found.names[0] if found.names else record.id)), moved
 
     def store(self, found: Found, parent: Digest | None = None, *, anew: bool = False) -> Image:
         """Unpack and publish an image; as `publish`."""
