@@ -136,7 +136,7 @@ class UpdatePolicy:
     """How tasks are replaced by those of a changed service.
 
     During an update no task that works is stopped while fewer than `replicas - parallelism` others work, with
-    `start-first` fewer than `replicas`.
+    `start-first` before its successor works. Replicas whose new tasks failed, and are passed over, aren't counted.
     """
 
     parallelism: int = 1
@@ -360,7 +360,9 @@ class TaskStatus:
 
     state: TaskState = TaskState.NEW
     time_ns: int = 0
-    """When it came to that state."""
+    """When it came to that state, or to that health."""
+    started_ns: int = 0
+    """When it came to run; 0 for never."""
     health: HealthStatus = HealthStatus.NONE
     message: str = ""
     error: str = ""

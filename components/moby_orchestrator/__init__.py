@@ -1,0 +1,1 @@
+"""Parts that keep applications as they were described."""
