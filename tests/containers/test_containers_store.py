@@ -9,6 +9,7 @@ from containers_engine import Engine
 from moby.contracts.containers import ContainerConfig, Status
 from moby.errors import Invalid, NotFound
 from moby.testing.containers import ContainersSuite, World
+from moby.testing.containers_world import eventually
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +55,9 @@ def test_export(stored):
 
 
 def test_commit(stored):
-    made = stored.create("echo mine > /mine; cat", open_stdin=True, environment=("A=b",))
+    made = stored.create("echo mine > /part; mv /part /mine; cat", open_stdin=True, environment=("A=b",))
     stored.containers.start(made)
+    eventually(lambda: "/mine" in {path for _, path in stored.containers.changes(made)}, "what it writes")
     image = stored.containers.commit(made, "mine:1", message="why", author="who", changes=("CMD cat /mine",))
     assert stored.containers.get(made).state.status is Status.RUNNING
     assert {"pause", "unpause", "commit"} <= set(stored.actions())
