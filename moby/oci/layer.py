@@ -13,6 +13,7 @@ from typing import BinaryIO
 from attrs import field, frozen
 
 from moby.errors import Conflict, Invalid
+from moby.oci import sparse
 from moby.oci.digest import CHUNK_BYTES
 
 __all__ = ["Content", "EntryType", "LayerEntry", "read", "write"]
@@ -24,6 +25,7 @@ _LONGEST_HEADER = 1 << 20
 """Of one pax or GNU extension header; what real layers hold is below 64 KiB (ACLs, capabilities)."""
 _LONGEST_PATH = 4095
 _LONGEST_NAME = 255
+_LONGEST_NUMBER = 20
 _MAX = (1 << 63) - 1
 _XATTR = "SCHILY.xattr."
 _END = bytes(_BLOCK)
@@ -44,7 +46,8 @@ class EntryType(Enum):
 
 
 _DEVICES = (EntryType.CHARACTER, EntryType.BLOCK)
-_TYPES = {each.value: each for each in EntryType} | {b"\0": EntryType.FILE, b"7": EntryType.FILE}
+_TYPES = {each.value: each for each in EntryType} | dict.fromkeys((b"\0", b"7", b"S"), EntryType.FILE)
+_PIECES = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
 
 
 @frozen
@@ -121,27 +124,58 @@ class Content:
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
         while self._left:
-            chunk = self._source.part(self._left)
-            if not chunk:
-                raise Invalid(f"layer ends inside {self._path!r}")
-            self._left -= len(chunk)
-            yield chunk
+            yield self.take(self._left)
+
+    def take(self, most: int) -> bytes | memoryview:
+        """Return some of the next bytes."""
+        chunk = self._source.part(min(most, self._left))
+        if not chunk:
+            raise Invalid(f"layer ends inside {self._path!r}")
+        self._left -= len(chunk)
+        return chunk
+
+    def line(self) -> bytes:
+        """Return the next line of text, without its end."""
+        text = b""
+        while not text.endswith(b"\n"):
+            if len(text) > _LONGEST_NUMBER or not self._left:
+                raise Invalid(f"layer has a damaged map before the bytes of {self._path!r}")
+            text += self._source.exactly(1, "a map")
+            self._left -= 1
+        return text[:-1]
 
     def finish(self) -> None:
         """Pass over what wasn't read, and the padding after it."""
-        if self._left:
-            for _ in self:
-                pass
+        while self._left:
+            self.take(self._left)
         if self._padding:
             self._source.exactly(self._padding, "padding")
             self._padding = 0
 
 
+class _Sparse(Content):
+    """The bytes of an entry that has holes, which are read as zeros."""
+
+    def __init__(self, source: _Cursor, entry: LayerEntry, stored_bytes: int, extended: Mapping[str, bytes]) -> None:
+        super().__init__(source, entry.path, stored_bytes)
+        self._size_bytes = entry.size_bytes
+        if sparse.MAP in extended:
+            extents = sparse.of_map(extended[sparse.MAP])
+        else:
+            extents = sparse.of_data(extended, self.line)
+            source.exactly(-(stored_bytes - self._left) % _BLOCK, "padding")
+            self._left -= -(stored_bytes - self._left) % _BLOCK
+        self._extents = sparse.checked(extents, entry.size_bytes, self._left)
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        return sparse.spread(self.take, self._extents, self._size_bytes)
+
+
 def read(source: BinaryIO) -> Iterator[tuple[LayerEntry, Content]]:
     """Yield a layer's entries with their bytes; Invalid where it is no tar, or an entry is out of bounds.
 
-    Reads the source to its end, so that a digest over it is whole. Sparse files and multi-volume archives, which no
-    image builder writes, are Invalid too.
+    Reads the source to its end, so that a digest over it is whole. Sparse files have their holes filled with zeros.
+    Multi-volume archives, which no image builder writes, are Invalid too.
     """
     shared: dict[str, bytes] = {}
     cursor = _Cursor(source)
@@ -161,8 +195,13 @@ def read(source: BinaryIO) -> Iterator[tuple[LayerEntry, Content]]:
             else:
                 extended["path" if flag == b"L" else "linkpath"] = body.partition(b"\0")[0]
             block = cursor.exactly(_BLOCK, "a header")
+        if flag == b"S":
+            extended |= _old_sparse(block, cursor)
         entry = _entry(block, extended)
-        content = Content(cursor, entry.path, entry.size_bytes)
+        if extended and entry.type is EntryType.FILE and _is_sparse(extended):
+            content: Content = _Sparse(cursor, entry, _decimal(extended, "size", block[124:136]), extended)
+        else:
+            content = Content(cursor, entry.path, entry.size_bytes)
         yield entry, content
         content.finish()
     cursor.drain()
@@ -203,18 +242,47 @@ def _pax(body: bytes) -> dict[str, bytes]:
         key, equals, value = record[:-1].partition(b"=")
         if not start < end <= len(body) or record[-1:] != b"\n" or not equals:
             raise Invalid("layer has a damaged pax header")
-        if value:  # an empty one takes a record back, which leaves the header's own
+        if key in _PIECES:  # the one key that may stand several times
+            records[sparse.MAP] = records[sparse.MAP] + b"," + value if sparse.MAP in records else value
+        elif value:  # an empty one takes a record back, which leaves the header's own
             records[key.decode("utf-8", "surrogateescape")] = value
         start = end
     return records
 
 
+def _old_sparse(block: bytes, cursor: _Cursor) -> dict[str, bytes]:
+    """Return the map of a header of GNU's older format, and of the blocks after it, as a pax header would say it."""
+    extents = sparse.old(block, _number, first=True)
+    size = _number(block[483:495], "size")
+    more = sparse.is_continued(block, extents, first=True)
+    while more:
+        following = cursor.exactly(_BLOCK, "a map")
+        extents += sparse.old(following, _number, first=False)
+        more = sparse.is_continued(following, extents, first=False)
+    pieces = (b"%d,%d" % each for each in extents)
+    return {sparse.MAP: b",".join(pieces), sparse.PREFIX + "size": b"%d" % size}
+
+
+def _is_sparse(extended: Mapping[str, bytes]) -> bool:
+    return any(key.startswith(sparse.PREFIX) for key in extended)
+
+
+def _real_size(extended: Mapping[str, bytes], plain: bytes) -> int:
+    """Return how long a file is, its holes included."""
+    for key in ("realsize", "size"):
+        if sparse.PREFIX + key in extended:
+            return _decimal(extended, sparse.PREFIX + key, b"0")
+    if _is_sparse(extended):
+        raise Invalid("layer has a sparse entry that doesn't say how long it is")
+    return _decimal(extended, "size", plain)
+
+
 def _entry(block: bytes, extended: Mapping[str, bytes]) -> LayerEntry:
     """Put one entry together from its header and what extension headers say over it."""
     flag = block[156:157]
-    path = _text(extended.get("path"), _ustar_path(block))
-    if flag in b"SMVD" or (extended and any(key.startswith("GNU.sparse.") for key in extended)):
-        raise Invalid(f"layer entry {path!r} is sparse or spans volumes, which isn't read here")
+    path = _text(extended.get(sparse.PREFIX + "name") or extended.get("path"), _ustar_path(block))
+    if flag in b"MVD":
+        raise Invalid(f"layer entry {path!r} spans volumes, which isn't read here")
     kind = _TYPES.get(flag)
     if kind is None:
         raise Invalid(f"layer entry {path!r} has the unknown type {flag!r}")
@@ -228,7 +296,9 @@ def _entry(block: bytes, extended: Mapping[str, bytes]) -> LayerEntry:
         mode=_number(block[100:108], "mode") & 0o7777,
         uid=_decimal(extended, "uid", block[108:116]),
         gid=_decimal(extended, "gid", block[116:124]),
-        size_bytes=_decimal(extended, "size", block[124:136]) if has_bytes else 0,
+        size_bytes=(_real_size(extended, block[124:136]) if extended else _number(block[124:136], "size"))
+        if has_bytes
+        else 0,
         mtime_ns=_mtime(extended.get("mtime"), block[136:148]),
         link=_linked(kind, path, link),
         device=(_number(block[329:337], "device"), _number(block[337:345], "device")) if kind in _DEVICES else (0, 0),

@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from moby.errors import HostUnfit, Invalid
 from moby.host import tree
-from moby.oci import layer
+from moby.oci import holes, layer
 from moby.oci.layer import Content, EntryType, LayerEntry
 
 __all__ = ["Limits", "Meta", "Unpacking", "meta_of"]
@@ -166,10 +166,7 @@ class Unpacking:
     def _file(self, entry: LayerEntry, content: Content, out: int) -> None:
         """Fill a new file; the descriptor is this call's to close."""
         try:
-            for chunk in content:
-                done = os.write(out, chunk)
-                while done < len(chunk):
-                    done += os.write(out, memoryview(chunk)[done:])
+            holes.pour(out, content)
             if self.owners:
                 os.fchown(out, entry.uid, entry.gid)
             os.fchmod(out, entry.mode)

@@ -15,6 +15,7 @@ from attrs import define, field
 
 from moby.errors import Invalid
 from moby.host import tree
+from moby.oci import holes
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.layer import LayerEntry
 from moby.oci.pack import OPAQUE, WHITEOUT, is_opaque, is_whiteout, xattrs_of
@@ -149,8 +150,7 @@ class UpperUnpacking(Unpacking):
             self._count(LayerEntry(name, size_bytes=found.st_size))
             out = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=fd)
             try:
-                while chunk := os.read(source, CHUNK_BYTES):
-                    os.write(out, chunk)
+                holes.pour(out, iter(lambda: os.read(source, CHUNK_BYTES), b""))
                 if self.owners:
                     os.fchown(out, found.st_uid, found.st_gid)
                 self._xattrs(LayerEntry(name, xattrs=xattrs_of(source)), out)
