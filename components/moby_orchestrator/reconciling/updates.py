@@ -43,8 +43,8 @@ class _Rollout:
         self.broken: dict[Key, Task] = {}
         self.given_up: set[Key] = set()
         self.stale: list[Key] = []
-        self.watched = False
-        """Whether a new task isn't old enough yet to be trusted."""
+        self.unsure = False
+        """Whether a new task isn't old enough yet to be trusted, or an old one is still there."""
         self.waits = waits_for(view, service) if service.spec.dependencies else ""
 
     def look_at(self, key: Key, slot: Slot) -> None:
@@ -59,6 +59,7 @@ class _Rollout:
         elif slot.leaving and not slot.live:
             self.busy.add(key)
         else:
+            self.unsure = self.unsure or bool(slot.live)
             self._start(key, slot)
 
     def _broken(self, slot: Slot) -> Task | None:
@@ -91,7 +92,7 @@ class _Rollout:
             self.steps.wake_in(self.policy.delay_ns - works_ns)
         runs_ns = elapsed_ns(fresh.status.started_ns, self.steps.now_ns)
         if runs_ns < self.policy.monitor_ns:
-            self.watched = True
+            self.unsure = True
             self.steps.wake_in(self.policy.monitor_ns - runs_ns)
 
     def _start(self, key: Key, slot: Slot) -> None:
@@ -154,7 +155,7 @@ class _Rollout:
                 working -= slot.working()
                 for task in slot.live:
                     self.steps.end(task, "its service has changed")
-        if not self.stale and not busy and not self.watched:
+        if not self.stale and not busy and not self.unsure:
             self._say(
                 UpdateState.ROLLBACK_COMPLETED if self.back else UpdateState.COMPLETED,
                 "rollback completed" if self.back else "update completed",
