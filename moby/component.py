@@ -69,9 +69,12 @@ class HostNeed:
     """Debian package that brings it."""
     why: str = ""
     module: str = ""
-    """Python package that brings it too, for an engine that is installed; a single file can't hold a binary."""
+    """Python modules, by spaces, each of which brings it too, for an engine that is installed; a single file can't hold
+    a binary."""
     option: str = ""
     """Option of the component that, where it is set, says which binary it is instead."""
+    optional: bool = False
+    """Whether the component does without, but for what `why` says: nothing is refused for it, `doctor` shows it."""
 
 
 @frozen(order=True)
@@ -294,7 +297,10 @@ _SHAPES: Mapping[type, Mapping[str, Any]] = {
     },
     Need: {"parameter": str, "kind": str, "arity": str, "contract": int, "features": list},
     Conflicting: {"component": str, "kind": str, "feature": str, "why": str},
-    HostNeed: {"what": str, "name": str, "version": str, "package": str, "module": str, "why": str, "option": str},
+    HostNeed: {
+        **dict.fromkeys(("what", "name", "version", "package", "module", "why", "option"), str),
+        "optional": bool,
+    },
     Option: {"name": str, "schema": dict, "default": object, "required": bool, "help": str},
 }
 """By class, its attributes and the types that JSON has for them."""

@@ -1,6 +1,7 @@
 """Whether a host has what a component needs of it, and how `doctor` says so."""
 
 import importlib.util
+from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
@@ -10,6 +11,9 @@ from moby.host import facts
 from moby.plan import Instance
 
 __all__ = ["COLUMNS", "Check", "check", "judge", "needs_of", "row"]
+
+_RECOMMENDED = "recommended"
+"""The policy of a need that a part does without."""
 
 Check = dict[str, Any]
 COLUMNS = ("component", "need", "met", "detail", "fix")
@@ -26,20 +30,27 @@ def needs_of(instance: Instance) -> tuple[HostNeed, ...]:
 def judge(need: HostNeed) -> facts.Probe:
     """Try a need here; may start the binary that is asked about with `--version`, for five seconds at most."""
     found = facts.probe(need.what, need.name, need.version, package=need.package)
-    if not found.ok and need.module and importlib.util.find_spec(need.module) is not None:
-        return facts.Probe(True, f"the Python package {need.module} brings it")
-    return found
+    brought = next((each for each in need.module.split() if not found.ok and _is_importable(each)), "")
+    return facts.Probe(True, f"the Python package {brought} brings it") if brought else found
+
+
+def _is_importable(module: str) -> bool:
+    with suppress(ModuleNotFoundError):  # the package that the module would be in
+        return importlib.util.find_spec(module) is not None
+    return False
 
 
 def check(component: str, policy: str, need: HostNeed, seen: facts.Probe) -> Check:
     """Return how a need of a part was judged, as JSON has it."""
     return {
         "component": component, "need": f"{need.what} {need.name}{need.version}", "ok": seen.ok,
-        "detail": seen.detail, "fix": "" if seen.ok else seen.fix, "policy": policy,
+        "detail": seen.detail + (f"; {need.why}" if need.optional and not seen.ok else ""),
+        "fix": "" if seen.ok else seen.fix, "policy": _RECOMMENDED if need.optional else policy,
     }  # fmt: skip
 
 
 def row(of: Check) -> list[str]:
     """Return a check as a table has it; an engine goes on without a part that it may leave out."""
-    met = "ok" if of["ok"] else "UNMET" if of["policy"] in ("required", "") else "unmet, so left out"
+    unmet = {"required": "UNMET", "": "UNMET", _RECOMMENDED: "unmet, goes without"}
+    met = "ok" if of["ok"] else unmet.get(of["policy"], "unmet, so left out")
     return [of["component"], of["need"], met, of["detail"], of["fix"]]

@@ -69,7 +69,7 @@ def _need(kind: str, arity: str, features: tuple[str, ...]) -> str:
 def _host(need: "HostNeed") -> str:
     text = f"{need.what} {need.name}{need.version}"
     package = f" (package {need.package})" if need.package else ""
-    return f"{text}{package}{f': {need.why}' if need.why else ''}"
+    return f"{text}{package}{' (optional)' if need.optional else ''}{f': {need.why}' if need.why else ''}"
 
 
 def _conflict(conflict: "Conflicting") -> str:

@@ -168,7 +168,7 @@ def packagers(build: Plan, folder: Path) -> Mapping[str, Packager]:
     for instance in build.instances:
         for need in needs_of(instance):
             found = judge(need)
-            if not found.ok:
+            if not (found.ok or need.optional):
                 raise HostUnfit(f"{instance.key} needs {need.what} {need.name}: {found.detail}", hint=found.fix)
     made = construct_all(build, Surroundings(Roots.under(folder / ".places", build.name)))
     return {instance.name: made[instance.key] for instance in build.of_kind("packager")}

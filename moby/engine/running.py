@@ -204,7 +204,7 @@ def unmet_needs(instance: Instance) -> list[str]:
     """Return what this host lacks of what an instance needs, each with what would fix it."""
     from moby.needs import judge, needs_of  # only a failure, or a part that may be skipped, needs to look
 
-    probes = [judge(need) for need in needs_of(instance)]
+    probes = [judge(need) for need in needs_of(instance) if not need.optional]
     return [f"{probe.detail}; {probe.fix}" if probe.fix else probe.detail for probe in probes if not probe.ok]
 
 

@@ -1,7 +1,7 @@
 """Compressed streams: told apart by their first bytes, and read as what they hold.
 
 gzip, bzip2 and xz are the standard library's; zstd is its from Python 3.14 on, else that of a library that is installed
-(zstandard, backports.zstd), else the command `zstd`.
+(backports.zstd), else the command `zstd`.
 """
 
 import bz2
@@ -171,7 +171,9 @@ def _by_command(source: BinaryIO) -> Iterator[bytes]:
     """Yield what `zstd -d` makes of a stream, which a thread feeds to it."""
     command = shutil.which("zstd")
     if command is None:
-        raise HostUnfit("this host can't read zstd", hint="install the package zstd, or the Python package zstandard")
+        raise HostUnfit(
+            "this host can't read zstd", hint="install the package zstd, or the Python package backports.zstd"
+        )
     with subprocess.Popen(
         [command, "-dcq"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

@@ -75,7 +75,7 @@ class Index:
 def _unfit(target: Mapping[str, Any], facts: Facts) -> tuple[str, str]:
     from moby.host.facts import satisfies
 
-    for need in facts.host:
+    for need in (each for each in facts.host if not each.optional):
         probe = satisfies(target, need.what, need.name, need.version, package=need.package)
         if not probe.ok:
             wanted = f"{need.what} {need.name}{need.version}" + (f" ({need.why})" if need.why else "")

@@ -77,6 +77,12 @@ def test_a_part_that_may_be_missing_is_no_fault_of_the_host(
     assert capsys.readouterr().out.split("\t")[:3] == ["engine-part/b", "binary no-such-binary", met]
 
 
+def test_what_a_part_does_without_is_no_fault_of_the_host(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("doctor", b_host=(HostNeed("binary", "no-such-binary", why="slow without", optional=True),)) == 0
+    shown = capsys.readouterr().out.split("\t")
+    assert (shown[2], shown[3].endswith("; slow without")) == ("unmet, goes without", True)
+
+
 def test_doctor_says_what_is_met_as_the_framework_does(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run("doctor", b_host=(HostNeed("binary", "sh"),))
     assert capsys.readouterr().out.startswith("engine-part/b\tbinary sh\tok\t")

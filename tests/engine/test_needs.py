@@ -3,7 +3,7 @@
 import pytest
 
 from moby.component import HostNeed
-from moby.needs import judge
+from moby.needs import check, judge, row
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,7 @@ from moby.needs import judge
         pytest.param(HostNeed("binary", "sh"), True, "", id="on the host"),
         pytest.param(HostNeed("binary", "no-such-binary", module="attr"), True, "attr brings it", id="by a package"),
         pytest.param(HostNeed("binary", "no-such-binary", module="no_such_module"), False, "", id="by neither"),
+        pytest.param(HostNeed("binary", "no-such-binary", module="no_such.module attr"), True, "attr", id="by another"),
     ],
 )
 def test_need(need: HostNeed, ok: bool, detail: str) -> None:
@@ -22,3 +23,15 @@ def test_need(need: HostNeed, ok: bool, detail: str) -> None:
 
 def test_fix_names_the_package() -> None:
     assert "nowhere" in judge(HostNeed("binary", "no-such-binary", package="nowhere")).fix
+
+
+def test_what_a_part_does_without_is_told_with_what_it_is_for() -> None:
+    need = HostNeed("binary", "no-such-binary", package="nowhere", why="what comes so can't be read", optional=True)
+    seen = check("images/store", "required", need, judge(need))
+    assert (seen["ok"], seen["policy"]) == (False, "recommended")
+    shown = row(seen)
+    assert shown[2] == "unmet, goes without"
+    assert "what comes so can't be read" in shown[3]
+    assert "nowhere" in shown[4]
+    here = HostNeed("binary", "sh", why="never told", optional=True)
+    assert "never told" not in row(check("images/store", "required", here, judge(here)))[3]

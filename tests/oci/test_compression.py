@@ -75,8 +75,9 @@ def test_little_streams():
 def test_no_zstd(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(compression, "_zstd_maker", lambda: None)
-    with pytest.raises(HostUnfit, match="zstd"), plain(io.BytesIO(zstd(b"a"))) as reader:
+    with pytest.raises(HostUnfit, match="can't read zstd") as caught, plain(io.BytesIO(zstd(b"a"))) as reader:
         reader.read()
+    assert caught.value.hint == "install the package zstd, or the Python package backports.zstd"
 
 
 def test_zstd_by_a_library(monkeypatch):

@@ -177,6 +177,12 @@ def test_an_unfit_part_is_left_out_by_policy() -> None:
     assert "kernel bridge (links containers): no bridge" in plan.skipped["network-driver/bridge"]
 
 
+def test_what_a_part_does_without_leaves_nothing_out() -> None:
+    catalog = more(network_driver__bridge={"host": [{"what": "kernel", "name": "bridge", "optional": True}]})
+    plan = resolve(bridged(Policy.SKIP_IF_UNFIT), catalog, target=LACKS_BRIDGE)
+    assert plan.get("network-driver/bridge") and not plan.skipped
+
+
 def test_for_any_host_nothing_is_left_out() -> None:
     plan = resolve(bridged(Policy.SKIP_IF_UNFIT), STANDARD)
     assert plan.get("network-driver/bridge") and not plan.skipped

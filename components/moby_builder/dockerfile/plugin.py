@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from attrs import field, frozen
 from attrs.validators import ge
 
-from moby.component import Component
+from moby.component import Component, HostNeed
 from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.builder import Builder, BuilderFeature
 from moby.contracts.content import Content
@@ -72,4 +72,6 @@ def moby_components() -> Iterable[Component]:
         BuilderFeature.OUTLINES, BuilderFeature.PLATFORMS, BuilderFeature.CACHE_TRANSFER, BuilderFeature.ATTESTATIONS,
         BuilderFeature.RESULTS,
     )  # fmt: skip
-    return [Component(name="dockerfile", factory=make, preferred=True, offers=features)]
+    why = "compression=zstd can't be had without"
+    zstd = HostNeed("binary", "zstd", package="zstd", why=why, module="compression.zstd backports.zstd", optional=True)
+    return [Component(name="dockerfile", factory=make, preferred=True, offers=features, host=(zstd,))]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
-from moby.component import Component
+from moby.component import Component, HostNeed
 from moby.contracts.ambient import Clock, Place
 from moby.contracts.content import Content
 from moby.contracts.events import Events
@@ -52,4 +52,6 @@ def make(
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="store", factory=make)]
+    why = "layers that come by zstd can't be unpacked without"
+    zstd = HostNeed("binary", "zstd", package="zstd", why=why, module="compression.zstd backports.zstd", optional=True)
+    return [Component(name="store", factory=make, host=(zstd,))]

@@ -78,7 +78,10 @@ def _by_command(chunks: Iterable[bytes], level: int) -> Iterator[bytes]:
     """Yield what the command `zstd` makes of bytes, which a thread feeds to it."""
     command = shutil.which("zstd")
     if command is None:
-        raise HostUnfit("this host can't write zstd", hint="install the package zstd, or use compression=gzip")
+        raise HostUnfit(
+            "this host can't write zstd",
+            hint="install the package zstd, or the Python package backports.zstd, or use compression=gzip",
+        )
     failed: list[BaseException] = []
     arguments = [command, "-cq", "--ultra", f"-{level or 1}"]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
