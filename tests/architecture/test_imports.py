@@ -31,6 +31,8 @@ LAYERS: tuple[frozenset[str], ...] = (
 COMPONENT_MAY = frozenset({"context", "contracts", "errors", "host", "oci", "values"})
 PLUGIN_MODULE_MAY = COMPONENT_MAY | {"component", "hookspecs"}
 ENGINE_SIDE = frozenset(name.split(".")[1] for name in ENGINE_HALF)
+READS_YAML = ROOT / "components" / "moby_orchestrator" / "compose" / "files"
+"""Compose files are YAML; imported by a call, once there is such a file, in a verb's own process."""
 HEAVY = frozenset({"yaml", "networkx", "click", "packaging", "cyclonedx", "pytest"})
 
 
@@ -131,7 +133,7 @@ def test_engine_side_needs_no_assembling_library() -> None:
     ] + sources("components")
     for path in paths:
         for imported, line in imports(path):
-            if imported.split(".")[0] in HEAVY:
+            if imported.split(".")[0] in HEAVY and not (imported == "yaml" and path.is_relative_to(READS_YAML)):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {imported}")
     assert not wrong, "\n".join(wrong)
 
