@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.measure import Row
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ("startup", "resolver", "assemble", "discovery", "runtime", "logs", "network", "engine", "images")
+MODULES = ("startup", "resolver", "assemble", "discovery", "runtime", "logs", "network", "engine", "images", "builder")
 
 
 def met(row: Row) -> bool:
