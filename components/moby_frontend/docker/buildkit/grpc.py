@@ -28,6 +28,9 @@ _MOST_BYTES = 16 << 20
 _MOST_CALLS = 64
 """Under way on one connection."""
 _DETAILS = "grpc-status-details-bin"
+_MOST_TEXT_BYTES = 64 << 10
+_MOST_DETAILS_BYTES = 8 << 20
+"""Of an error: clients take 16 MiB of headers in all (grpc-go), and lose a call that has more."""
 _RELAYED = re.compile(r"^rpc error: code = \w+ desc = ")
 """What clients write before what somebody else told them."""
 
@@ -274,11 +277,13 @@ class Answering:
 
     def _fail(self, stream: Stream, fault: Fault) -> None:
         """Tell how the call ended; what streams were sent before stays."""
-        status = Status(fault.code, fault.message, list(fault.details))
-        text = quote_from_bytes(fault.message.encode("utf-8", "replace"), safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
+        status = Status(fault.code, fault.message[:_MOST_TEXT_BYTES], list(fault.details))
+        text = quote_from_bytes(
+            fault.message.encode("utf-8", "replace")[:_MOST_TEXT_BYTES], safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+        )
         details = base64.b64encode(encode(status)).decode().rstrip("=")
         trailers = [("grpc-status", str(int(fault.code))), ("grpc-message", text)]
-        if fault.details:
+        if fault.details and len(details) <= _MOST_DETAILS_BYTES:
             trailers.append((_DETAILS, details))
         begun = () if stream.answered else ((":status", "200"), ("content-type", "application/grpc"))
         stream.send_headers((*begun, *trailers), end=True)

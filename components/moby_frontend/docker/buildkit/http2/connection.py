@@ -30,6 +30,7 @@ _LARGEST_WINDOW = (1 << 31) - 1
 _DEFAULT_WINDOW = 65535
 _MOST_HEADER_BYTES = 128 << 10
 """Of one block, before and after it is unpacked."""
+_MOST_CODED_BYTES = 4096
 _LONG = struct.Struct(">L")
 
 
@@ -139,7 +140,9 @@ class Connection:
 
     def headers(self, number: int, headers: HeaderList, *, end: bool = False) -> bytes:
         """Return headers, or trailers, as they are to be sent."""
-        block = self._encoder.encode(list(headers))
+        # Huffman's code saves little of long ones, and to make it takes hpack a time that grows with their square.
+        short = sum(len(name) + len(value) for name, value in headers) <= _MOST_CODED_BYTES
+        block = self._encoder.encode(list(headers), huffman=short)
         pieces = [block[at : at + self._largest_frame] for at in range(0, len(block), self._largest_frame)] or [b""]
         kinds = [Kind.HEADERS, *[Kind.CONTINUATION] * (len(pieces) - 1)]
         flags = [END_STREAM if end else 0, *[0] * (len(pieces) - 1)]
