@@ -208,6 +208,8 @@ class Request:
     """`sbom` and `provenance`, with their attributes."""
     sequential: bool = False
     """Whether steps are run one by one, in the order of the file."""
+    layers: bool = False
+    """Whether its layers will be exported, so that they may be written down while later steps run."""
 
 
 class ExportType(StrEnum):

@@ -3,16 +3,21 @@
 import os
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from attrs import evolve
 from benches import Bench, Ear
+from hypothesis import given
+from hypothesis import strategies as st
 from lenders import Lender, entries_of
+from moby_builder.dockerfile.effects.digesting import Digesting
 from moby_builder.dockerfile.effects.kept import Index, Reception
 from moby_builder.dockerfile.operations import LocalSource, Node
 
 from moby.contracts.builder import Entry, Selection
 from moby.errors import Conflict, HostUnfit, Invalid, NotFound, Unavailable
+from moby.oci.digest import sha256
 
 FILE, FOLDER, LINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
 
@@ -43,6 +48,16 @@ def receive(bench, lender, ear=None, source=None):
         found = bench.seen(doing.perform(node, (), Ear()))
     sent, lender.sent = lender.sent, []
     return identity, found, sent
+
+
+@given(st.lists(st.sampled_from([b"", b"a", b"b" * (64 << 10), b"c" * (200 << 10)]), max_size=30))
+def test_digests_of_pieces(pieces):
+    """Whoever computes them, they are those of all pieces in their order."""
+    with ThreadPoolExecutor(1) as beside:
+        digest = Digesting(beside)
+        for each in pieces:
+            digest.update(each)
+        assert digest.hexdigest() == sha256(b"".join(pieces)).hex
 
 
 def kept(bench):

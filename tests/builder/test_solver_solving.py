@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moby_builder.dockerfile.operations import EmptySource, Node
 from moby_builder.dockerfile.solver.effects import Cancel
-from solver_parts import Bench, copy, failure, run, source
+from solver_parts import Bench, Effects, copy, failure, run, source
 
 from moby.contracts.builder import BuildFailed, Range
 from moby.errors import NotFound, Unavailable
@@ -98,6 +98,31 @@ def test_without_the_cache_a_step_is_done_and_its_result_is_the_one_that_is_foun
     with bench.build(bench.effects()) as build:
         build.solve(ignoring)
     assert build.vertex("first").missed == "the cache is not to be used"
+
+
+class Patient(Effects):
+    """Its source `context` is known once the step `first` has begun."""
+
+    def identify(self, node, watch):
+        assert node.name != "context" or self.begun.setdefault("first", threading.Event()).wait(30)
+        return super().identify(node, watch)
+
+
+def test_without_the_cache_steps_begin_before_sources_that_others_read_are_there(bench):
+    first = run("first", source("base"), ignore_cache=True)
+    effects = Patient(bench.snapshots)
+    with bench.build(effects) as build:
+        build.solve(copy("second", first, source("context"), ignore_cache=True))
+    assert Counter(effects.done) == {"base": 1, "context": 1, "first": 1, "second": 1}
+
+
+def test_steps_one_by_one_begin_in_the_order_of_the_file_without_the_cache_too(bench):
+    first = run("first", source("base"), ignore_cache=True)
+    effects = bench.effects()
+    with bench.build(effects, sequential=True) as build:
+        build.solve(copy("second", first, source("context"), ignore_cache=True))
+    assert [each for each in effects.done if each in ("first", "second")] == ["first", "second"]
+    assert effects.most_at_once == 1
 
 
 def test_a_snapshot_that_has_gone_is_a_miss(bench):

@@ -115,6 +115,14 @@ class TestOptions:
         with pytest.raises(error, match=words):
             asked(options)
 
+    @pytest.mark.parametrize(
+        ("types", "layers"),
+        [((), False), (("local", "tar"), False), (("image",), True), (("tar", "oci"), True), (("docker",), True)],
+    )
+    def test_layers_that_will_be_exported(self, types, layers):
+        wanted = [Export(ExportType(each)) for each in types]
+        assert request("dockerfile.v0", {}, {}, (), wanted).layers is layers
+
     def test_front_ends(self):
         assert asked({"source": "docker/dockerfile:1.4"}, frontend="gateway.v0") is not None
         for frontend, source in (("gateway.v0", "some/front"), ("gateway.v0", ""), ("other.v0", "")):

@@ -29,6 +29,7 @@ from moby_builder.dockerfile.frontend.plan import Plan, PlannedTarget
 from moby_builder.dockerfile.frontend.planning import plan
 from moby_builder.dockerfile.importing import imports_of
 from moby_builder.dockerfile.looking import Looking
+from moby_builder.dockerfile.operations import Node
 from moby_builder.dockerfile.solver.cache import Cache
 from moby_builder.dockerfile.solver.effects import Cancel, Watch
 from moby_builder.dockerfile.solver.imported import nothing
@@ -76,6 +77,7 @@ class Building:
         self._lease = lease
         self._ended = ended
         self._telling = Telling(tell, tools.clock)
+        self._early = tools.exporting.early()
         self._cancel = Cancel()
         self._changed = threading.Condition()
         self._going_on = 0
@@ -92,6 +94,8 @@ class Building:
             self._tell(planned)
             if not planned.targets:
                 return Result(answers=planned.answers)
+            if request.layers:
+                solving.tell_made(self._writing(planned))
             try:
                 outcomes = solving.solve(*(each.root for each in planned.targets))
             except BuildFailed as error:
@@ -110,6 +114,7 @@ class Building:
         if solution is None:
             raise Invalid("that is no result of this build", hint="solve it first")
         with self._at_work() as cancel:
+            self._early.settle()
 
             def begin(name: str) -> AbstractContextManager[Watch]:
                 return self._telling.errand(name, cancel)
@@ -133,6 +138,7 @@ class Building:
             last.callback(self._ended, self)
             last.callback(self._lease.close)
             last.callback(self._doing.close)
+            last.callback(self._early.close)
 
     @contextmanager
     def _at_work(self) -> Iterator[Cancel]:
@@ -155,6 +161,16 @@ class Building:
         return Solving(
             cache, self._doing, self._telling, cancel, tools.shared, imports=imports, sequential=request.sequential
         )
+
+    def _writing(self, planned: Plan) -> Callable[[Node, Record], None]:
+        """Return what has the layers of targets written as soon as they are made."""
+        layers = {node.digest for each in planned.targets for node in _chain(each.root)}
+
+        def made(node: Node, record: Record) -> None:
+            if node.digest in layers:
+                self._early.add(record.snapshot, record.size_bytes)
+
+        return made
 
     def _tell(self, planned: Plan) -> None:
         if planned.targets:
@@ -180,6 +196,14 @@ class Building:
             except NotFound:
                 return ""
         return snapshot
+
+
+def _chain(node: Node) -> Iterator[Node]:
+    """Yield a node, and those that its layers are on."""
+    yield node
+    while node.inputs:
+        node = node.inputs[0]
+        yield node
 
 
 def _kept(record: Record) -> Kept:

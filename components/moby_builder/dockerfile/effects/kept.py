@@ -6,13 +6,13 @@ those who change them can say afterwards what there is.
 """
 
 import errno
-import hashlib
 import marshal
 import os
 import stat
 import sys
 import zlib
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from attrs import define, field
 from moby.contracts.builder import Entry
 from moby.errors import HostUnfit, Invalid
 from moby.host import tree
+from moby_builder.dockerfile.effects.digesting import Digesting
 from moby_builder.dockerfile.effects.listings import KeptListing, facts
 
 __all__ = ["Index", "Reception"]
@@ -99,7 +100,7 @@ class _Arriving:
     entry: Entry
     same: _Same
     fd: int = -1
-    digest: Any = None
+    digest: Digesting | None = None
 
 
 class Reception:
@@ -120,6 +121,7 @@ class Reception:
         self._links: dict[str, str] = {}
         self._open: dict[str, int] = {}
         self._clean = True
+        self._beside = ThreadPoolExecutor(1, "digests")  # begins its thread once there is something for it
         self.received_bytes = 0
         self._next = _TOLD_BYTES
 
@@ -149,9 +151,9 @@ class Reception:
         if file is None:
             raise Invalid(f"{path[:200]!r} wasn't asked for")
         try:
-            if file.fd < 0:
+            if file.digest is None:
                 file.fd = os.open(path.rpartition("/")[2], _NEW, 0o600, dir_fd=self._above(path))
-                file.digest = hashlib.sha256()
+                file.digest = Digesting(self._beside)
             if chunk:
                 file.digest.update(chunk)
                 self.received_bytes += len(chunk)
@@ -281,6 +283,7 @@ class Reception:
         finally:
             os.close(file.fd)
             del self._arriving[path]
+        assert file.digest is not None
         self._new[path] = (file.same, _line(entry, file.digest.hexdigest()))
 
     # The whole
@@ -342,6 +345,7 @@ class Reception:
             if each.fd >= 0:
                 os.close(each.fd)
         self._arriving.clear()
+        self._beside.shutdown()
         os.close(self._root)
 
 

@@ -22,6 +22,7 @@ from moby_builder.dockerfile.exports.attesting import Attesting
 from moby_builder.dockerfile.exports.caches.mounts import CarriedMounts
 from moby_builder.dockerfile.exports.caches.writing import Writing
 from moby_builder.dockerfile.exports.configs import rfc3339
+from moby_builder.dockerfile.exports.early import EarlyLayers
 from moby_builder.dockerfile.exports.images import Making, Outgoing
 from moby_builder.dockerfile.exports.layers import Layers, chunks
 from moby_builder.dockerfile.exports.options import Options, Place, options_of
@@ -63,6 +64,10 @@ class Exporting:
         self._making = Making(images, content, self._layers)
         self._attesting = Attesting(workspace)
         self._writing = Writing(self._layers, content, registry, mounts)
+
+    def early(self) -> EarlyLayers:
+        """Return what writes the layers of a build that is going on, to be closed at its end."""
+        return EarlyLayers(self._images, self._content)
 
     def export(
         self,

@@ -55,7 +55,12 @@ class Solving:
         self._orders: dict[Digest, int] = {}
         self._hits: dict[Digest, Record | Found] = {}
         self._loading = None if imports is nothing else self._schedule.add(self._load(imports), -1)
+        self._sequential = sequential
         self._nonce = secrets.token_hex(8)
+
+    def tell_made(self, made: Callable[[Node, Record], None]) -> None:
+        """Have somebody told of each node that is done, and what came of it; by the thread that did it."""
+        self._working.made = made
 
     def solve(self, *nodes: Node) -> tuple[Outcome, ...]:
         """Return what nodes make; raise the first failure once all else has stopped."""
@@ -63,6 +68,8 @@ class Solving:
             self._orders.setdefault(each.digest, len(self._orders))
             self._telling.planned(each)
         tasks = [self._result(each) for each in nodes]
+        if not self._sequential:
+            self._begin_certain(nodes)
         try:
             self._schedule.run(*tasks)
         finally:
@@ -71,6 +78,12 @@ class Solving:
             if not self._telling.is_completed(each):
                 self._telling.completed(each, cached=_needs_no_doing(each))
         return tuple(each.value for each in tasks)
+
+    def _begin_certain(self, nodes: Sequence[Node]) -> None:
+        """Begin what is done whatever sources turn out to be: nothing that is on such a node can be found either."""
+        for each in ancestors(*nodes):
+            if each.ignore_cache:
+                self._result(each)
 
     def stood_for(self, node: Node) -> Mapping[Digest, str]:
         """Return what the sources below a node stand for, as effects identified them."""

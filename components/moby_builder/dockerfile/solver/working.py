@@ -86,6 +86,8 @@ class Working:
         self._telling = telling
         self._cancel = cancel
         self._shared = shared
+        self.made: Callable[[Node, Record], None] = _nobody
+        """Hears of each node that is done, and what came of it."""
         self.elsewhere: Sequence[Imported] = ()
         """Caches that are asked where nothing is here."""
         self.records: dict[Digest, Record] = {}
@@ -203,6 +205,7 @@ class Working:
             tree, step.key, by, description=node.name, made=made, places=places,
             parents=[each.record for each in step.inputs[:1] if each.record],
         )  # fmt: skip
+        self.made(node, record)
         return self.found(node, record, cached=False)
 
     def _doing(self, node: Node, do: Callable[[], T]) -> T:
@@ -220,6 +223,10 @@ class Working:
             if isinstance(error, BuildFailed) or (isinstance(error, _THE_FILE) and node.ranges):
                 raise _located(error, node) from error
             raise
+
+
+def _nobody(node: Node, record: Record) -> None:
+    """Where nobody hears of what is done."""
 
 
 def _located(error: MobyError, node: Node) -> BuildFailed:

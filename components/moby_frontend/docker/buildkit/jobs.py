@@ -63,7 +63,7 @@ class Job:
     def solve(self, frontend: str, options: Mapping[str, str], inputs: Mapping[str, Definition]) -> ResultOf:
         """Solve what a front end is asked for, and return it under ids of its own."""
         references = {name: reference_in(each)[1] for name, each in {**self.asked.frontend_inputs, **inputs}.items()}
-        request = requests.request(frontend, options, references, self._allow)
+        request = requests.request(frontend, options, references, self._allow, self._exports)
         if request.request == "subrequests.describe":
             return ResultOf(metadata=_described())
         several = requests.is_multi_platform(options)

@@ -32,10 +32,17 @@ _EXPORTS = {
     "moby": ExportType.IMAGE, "image": ExportType.IMAGE, "oci": ExportType.OCI, "docker": ExportType.DOCKER,
     "tar": ExportType.TAR, "local": ExportType.LOCAL,
 }  # fmt: skip
+_FILES = (ExportType.TAR, ExportType.LOCAL)
 _SOURCE = re.compile(r"(docker\.io/)?docker/dockerfile(-upstream)?([:@].*)?")
 
 
-def request(frontend: str, options: Mapping[str, str], inputs: Mapping[str, str], allow: Iterable[str]) -> Request:
+def request(
+    frontend: str,
+    options: Mapping[str, str],
+    inputs: Mapping[str, str],
+    allow: Iterable[str],
+    exports: Iterable[Export] = (),
+) -> Request:
     """Return what is asked for; Invalid or Unsupported name what makes no sense, or is unknown.
 
     `inputs` are references of results, by the names that options have for them.
@@ -47,7 +54,8 @@ def request(frontend: str, options: Mapping[str, str], inputs: Mapping[str, str]
     arguments = values["arguments"]
     if arguments.get("BUILDKIT_SANDBOX_HOSTNAME"):
         values["hostname"] = arguments["BUILDKIT_SANDBOX_HOSTNAME"]
-    return evolve(Request(**values), allow=frozenset(allow))
+    layers = any(each.type not in _FILES for each in exports)
+    return evolve(Request(**values), allow=frozenset(allow), layers=layers)
 
 
 def _known_frontend(frontend: str, options: Mapping[str, str]) -> None:

@@ -44,6 +44,7 @@ def request(query: Query) -> Request:
         limits=_limits(query),
         cache_from=tuple(CacheSource("registry", {"ref": each}) for each in _json(query, "cachefrom", list)),
         sequential=True,
+        layers=True,
     )
 
 
