@@ -263,6 +263,17 @@ class Images(Protocol):
         """
         ...
 
+    def describe(
+        self, reference: ImageReference, credentials: Credentials | None = None, *, platform: Platform | None = None
+    ) -> Image:
+        """Return what a pull would store, by its manifest and config alone: no layer is fetched, and nothing stored.
+
+        Its only name is the digest that an image registry has for what was asked, an index's where it is one; `layers`
+        and `raw_config` are whole, `size_bytes` is of the blobs. NotFound where there is none for the platform. May
+        raise whatever an image registry does.
+        """
+        ...
+
     def push(self, reference: ImageReference, credentials: Credentials | None = None) -> Iterator[Progress]:
         """Send the image of a tag, or without a tag all of a repository, and keep the digest that it has there.
 

@@ -148,6 +148,22 @@ class _TagsTheLast(_Broken):
         self.images.tag(str(self.images.get(name).id), reference)
 
 
+class _PullsToDescribe(_Broken):
+    def describe(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Image:
+        list(self.images.pull(reference, credentials, **options))
+        return self.images.get(str(reference))
+
+
+class _DescribesTheHosts(_Broken):
+    def describe(self, reference: ImageReference, credentials: Any = None, **_: Any) -> Image:
+        return self.images.describe(reference, credentials)
+
+
+class _DescribesWithoutDigests(_Broken):
+    def describe(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Image:
+        return evolve(self.images.describe(reference, credentials, **options), digests=())
+
+
 class _ForgetsPublished(_Broken):
     def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
         """Forget it at once."""
@@ -270,6 +286,10 @@ MUTANTS = (
     Mutant(_TellsAnotherDigest, "test_what_is_pushed"),
     Mutant(_ForgetsDigests, "test_what_is_pushed"),
     Mutant(_KeepsManifests, "test_what_was_here_before_it_was_pulled"),
+    Mutant(_PullsToDescribe, "test_what_is_described", _INDEX),
+    Mutant(_DescribesTheHosts, "test_what_is_described", _INDEX),
+    Mutant(_DescribesWithoutDigests, "test_what_is_described", _INDEX),
+    Mutant(_DescribesTheHosts, "test_what_can_t_be_described"),
     Mutant(_OneManifest, "test_one_image_under_two_manifests"),
     Mutant(_TagsTheLast, "test_one_image_under_two_manifests"),
     Mutant(_FetchesAgain, "test_a_manifest_that_no_name_means"),

@@ -121,6 +121,10 @@ def _pulled(images: Images, name: str, **options: Any) -> Image:
     return image
 
 
+def _pinned(reference: ImageReference, digest: Digest) -> ImageReference:
+    return evolve(reference, tag="", digest=digest)
+
+
 def _said(told: Sequence[Progress]) -> list[str]:
     return [f"{each.id}: {each.status}" if each.id else each.status for each in told if not each.current]
 
@@ -357,6 +361,50 @@ class ImageTransferSuite:
         _pulled(store(recorder), "example.org/a:1", credentials=_WHO)
         list(store(recorder).push(parse("example.org/a:1"), _WHO))
         assert recorder.credentials == {_WHO}
+
+    # Describing
+
+    @pytest.mark.parametrize("kind", [_INDEX, _LIST])
+    def test_what_is_described(self, store: Open, registry: ImageRegistry, kind: str) -> None:
+        """Is what a pull would store, with no layer fetched and nothing stored; the platform's, of an index."""
+        recorder, mine, other = Recorder(registry), _image(_A), _image(_B, architecture=_OTHER.architecture)
+        index = _index(registry, "example.org/a:1", kind, other, mine)
+        images, name = store(recorder), parse("example.org/a:1")
+        found = [images.describe(name, _WHO), images.describe(name, _WHO, platform=_OTHER)]
+        assert {digest for digest, _ in recorder.blobs} == {sha256(mine.config), sha256(other.config)}
+        assert recorder.credentials == {_WHO}
+        assert images.list(all=True) == ()
+        for each, made, platform in zip(found, (mine, other), (_HOST, _OTHER), strict=True):
+            pulled = _pulled(images, str(name), platform=platform)
+            assert (each.digests, each.references) == (pulled.digests, ()) == ((_pinned(name, index.digest),), ())
+            same = evolve(pulled, references=(), size_bytes=sum(map(len, made.packed)), tagged_ns=0)
+            assert each == same
+            images.remove(str(pulled.id), force=True)
+
+    def test_what_can_t_be_described(self, store: Open, registry: ImageRegistry) -> None:
+        """What isn't there, isn't for a platform, is no image, or doesn't fit together."""
+        send(registry, "example.org/a:1", _image(architecture=_OTHER.architecture))
+        _index(registry, "example.org/b:1", _INDEX, _image(_B))
+        chart, cut = _image(), Archived([_A, _B], packed=[_A])
+        chart.manifest = chart.manifest.replace(b"image.config.v1", b"chart.config.v1")
+        big = _image()
+        manifest = json.loads(big.manifest)
+        big.manifest = json.dumps({**manifest, "config": {**manifest["config"], "size": 9_999_999}}).encode()
+        for tag, made in (("chart", chart), ("cut", cut), ("big", big)):
+            send(registry, f"example.org/c:{tag}", made)
+        images = store(registry)
+        assert images.describe(parse("example.org/a:1")).platform == _OTHER
+        for name, kind, text in (
+            ("example.org/none:1", NotFound, "example.org/none"),
+            ("example.org/a:1", NotFound, f"wanted {_HOST}, actual: {_OTHER}"),
+            ("example.org/c:chart", Invalid, "is no image"),
+            ("example.org/c:cut", Invalid, "layers"),
+            ("example.org/c:big", Invalid, "are the most of a config"),
+        ):
+            with pytest.raises(kind, match=text):
+                images.describe(parse(name), platform=_HOST)
+        with pytest.raises(NotFound, match="no matching manifest"):
+            images.describe(parse("example.org/b:1"), platform=_OTHER)
 
     # Pushing
 

@@ -94,6 +94,46 @@ class TestImages:
         assert any(name.startswith("extracting ") and done for name, _, _, done in ear.progresses)
         assert any(name.startswith("downloading ") and done for name, _, _, done in ear.progresses)
 
+    def test_one_that_isn_t_needed_is_not_fetched(self, bench):
+        reference = self.reference(bench, "example.org/a:1")
+        image = bench.images.get("example.org/a:1")
+        bench.images.remove("example.org/a:1", force=True)
+        with bench.build(Lender()) as doing:
+            node = Node(ImageSource(reference, Platform.host()))
+            assert doing.image(node, Ear()).raw_config == image.raw_config
+            assert doing.identify(node, Ear()) == f"image:{image.id}"
+            assert bench.images.list(all=True) == ()
+            assert bench.seen(doing.perform(node, (), Ear()))["etc/os"][2] == "mine"
+        assert bench.images.get("example.org/a:1").id == image.id
+
+    @pytest.mark.parametrize("is_here", [True, False])
+    def test_one_whose_tag_moves_meanwhile(self, bench, is_here):
+        reference = self.reference(bench, "example.org/a:1")
+        pinned = bench.images.get("example.org/a:1").digests[0]
+        if not is_here:
+            bench.images.remove("example.org/a:1", force=True)
+        with bench.build(Lender()) as doing:
+            found = doing.image(Node(ImageSource(reference, Platform.host(), pull=True)), Ear())
+            if is_here:
+                bench.images.remove("example.org/a:1")
+                list(bench.images.pull(pinned))  # by somebody else
+            bench.image("example.org/b:1", tar(new="new"))
+            bench.images.tag("example.org/b:1", reference)
+            list(bench.images.push(reference))
+            later = Node(ImageSource(evolve(reference, digest=found.digests[0].digest), Platform.host()))
+            assert bench.seen(doing.perform(later, (), Ear()))["etc/os"][2] == "mine"
+        assert bench.images.get("example.org/a:1").id == found.id
+
+    def test_one_that_goes_meanwhile(self, bench):
+        reference = self.reference(bench, "example.org/a:1")
+        bench.images.remove("example.org/a:1", force=True)
+        with bench.build(Lender()) as doing:
+            node = Node(ImageSource(reference, Platform.host()))
+            doing.image(node, Ear())
+            shutil.rmtree(bench.root / "registry")
+            with pytest.raises(NotFound, match=r"example\.org/a:1: failed to resolve source metadata"):
+                doing.perform(node, (), Ear())
+
     @pytest.mark.parametrize("tag", ["", "1"])
     def test_one_by_its_digest(self, bench, tag):
         reference = self.reference(bench, "example.org/a:1")

@@ -42,6 +42,10 @@ class Lacking:
         """Refuse."""
         _refuse("pull")
 
+    def describe(self, reference: ImageReference, *_: Any, **__: Any) -> Image:
+        """Refuse."""
+        _refuse("pull")
+
     def push(self, reference: ImageReference, *_: Any, **__: Any) -> Iterator[Progress]:
         """Refuse."""
         _refuse("push")

@@ -14,6 +14,7 @@ from moby.errors import Conflict, Corrupt, HostUnfit, Invalid
 from moby.oci.image import Descriptor
 from moby_images.store.crew import Crew, Tell
 from moby_images.store.layers import locked
+from moby_images.store.offers import MOST_CONFIG_BYTES
 from moby_images.store.parts import Shared
 
 __all__ = ["FETCH", "TELL_S", "Fetching", "short"]
@@ -50,7 +51,7 @@ class Fetching:
             raise Invalid(f"blob {blob.digest} has {size} bytes, not {blob.size_bytes} as the image says")
         return True
 
-    def document(self, blob: Descriptor, limit: int = 4 << 20) -> bytes:
+    def document(self, blob: Descriptor, limit: int = MOST_CONFIG_BYTES) -> bytes:
         """Fetch a small blob, and return it."""
         if blob.size_bytes > limit:
             raise Invalid(f"blob {blob.digest} has {blob.size_bytes} bytes; {limit} are the most of a config")

@@ -4,11 +4,8 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 
-from attrs import frozen
-
 from moby.contracts.events import Event
 from moby.contracts.image_registry import Credentials, ImageRegistry
-from moby.contracts.image_registry import Manifest as Fetched
 from moby.contracts.images import Image, Progress
 from moby.contracts.types import Digest, ImageReference, Platform
 from moby.errors import HostUnfit, Invalid, NotFound
@@ -17,11 +14,12 @@ from moby.oci import reference as references
 from moby.oci.image import Descriptor
 from moby.values import evolve
 from moby_images.store.catalog import chain_ids
-from moby_images.store.choice import choose, rank
+from moby_images.store.choice import rank
 from moby_images.store.crew import Crew, Tell
 from moby_images.store.fetching import TELL_S, Fetching, short
 from moby_images.store.layers import Layer
 from moby_images.store.loading import Found, checked
+from moby_images.store.offers import Asked, chosen, missed, parse_image
 from moby_images.store.parts import Shared
 from moby_images.store.storing import Storing, new_ref
 
@@ -29,18 +27,6 @@ __all__ = ["Pulling"]
 
 _AT_ONCE = 3
 """Layers that are downloaded at a time, as docker does."""
-_DEEPEST_INDEX = 4
-_CONFIGS = frozenset({formats.CONFIG, "application/vnd.docker.container.image.v1+json", "application/octet-stream"})
-
-
-@frozen
-class _Asked:
-    """One image to pull: its name, by whom, for which platform; `chosen` where somebody asked for that platform."""
-
-    reference: ImageReference
-    credentials: Credentials | None
-    platform: Platform
-    chosen: bool
 
 
 class Pulling:
@@ -56,14 +42,14 @@ class Pulling:
     ) -> Iterator[Progress]:
         """Pull an image, or with neither tag nor digest all of a repository."""
         if reference.tag or reference.digest:
-            wanted = [evolve(reference, tag="") if reference.digest else reference]
+            wanted = [reference]
         else:
             wanted = [evolve(reference, tag=tag) for tag in self._registry.tags(reference, credentials)]
             if not wanted:
                 raise NotFound(f"{references.familiar_name(reference)} has no tags", hint="name a digest")
         newer, missed = False, ""
         for each in wanted:
-            asked = _Asked(each, credentials, platform or Platform.host(), platform is not None)
+            asked = Asked.of(each, credentials, platform)
             changed, missed = yield from self._pull(asked)
             newer = newer or changed
         one = bool(reference.tag or reference.digest)
@@ -80,7 +66,7 @@ class Pulling:
         shown = references.familiar(wanted[0]) if reference.tag or reference.digest else name
         self._shared.parts.events.publish(Event("image", "pull", shown, {**labels, "name": name}))
 
-    def _pull(self, asked: _Asked) -> Generator[Progress, None, tuple[bool, str]]:
+    def _pull(self, asked: Asked) -> Generator[Progress, None, tuple[bool, str]]:
         """Pull one image; return whether anything changed by it, and why it isn't what was asked for, if so."""
         reference = asked.reference
         known = self._known(asked)
@@ -89,11 +75,11 @@ class Pulling:
         if top is None:
             assert known is not None
             yield Progress(f"Digest: {known[1]}", final=True, image=known[0])
-            return False, _missed(asked, known[0])
+            return False, missed(asked, known[0].platform)
         with self._shared.storing(), self._shared.parts.content.lease() as lease:
             crew = Crew()
             fetching = Fetching(self._shared, self._registry, reference, asked.credentials, lease, crew)
-            manifest, descriptor = self._chosen(fetching, asked, top)
+            manifest, descriptor = chosen(self._registry, asked, top)
             found = self._found(fetching, manifest, descriptor)
             yield from self._work(fetching, found)
             former = self._former(reference)
@@ -103,7 +89,7 @@ class Pulling:
             image, _ = self._storing.publish(evolve(found, names=names), anew=True)
             self._note(found)
         yield Progress(f"Digest: {top.digest}", final=True, image=image)
-        return former != image.id, _missed(asked, image)
+        return former != image.id, missed(asked, image.platform)
 
     def _note(self, found: Found) -> None:
         """Remember under which digests image registries have layers, for when others send the same ones."""
@@ -112,7 +98,7 @@ class Pulling:
             if formats.is_gzip(layer.blob.media_type) and bucket.text(str(layer.diff_id)) is None:
                 bucket.put(str(layer.diff_id), {"digest": str(layer.blob.digest), "size_bytes": layer.blob.size_bytes})
 
-    def _known(self, asked: _Asked) -> tuple[Image, Digest] | None:
+    def _known(self, asked: Asked) -> tuple[Image, Digest] | None:
         """Return the image of a name, and its digest there, if it still is what the image registry has."""
         catalog, reference = self._shared.catalog, asked.reference
         former = self._former(reference)
@@ -149,31 +135,9 @@ class Pulling:
             return None
         return found if name is not None else None
 
-    def _chosen(self, fetching: Fetching, asked: _Asked, top: Fetched) -> tuple[bytes, Descriptor]:
-        """Return the manifest of the one image that is wanted, and what describes it."""
-        fetched = top
-        for _ in range(_DEEPEST_INDEX):
-            if not formats.is_index(fetched.media_type):
-                return fetched.data, Descriptor(fetched.media_type, fetched.digest, len(fetched.data))
-            inner = choose(formats.parse_index(fetched.data).manifests, asked.platform)
-            if inner is None:
-                raise NotFound(
-                    f"no matching manifest for {asked.platform} in the manifest list entries",
-                    hint="name a platform that it has",
-                )
-            reference = evolve(asked.reference, tag="", digest=inner.digest)
-            fetched = self._registry.manifest(reference, asked.credentials)
-        raise Invalid(f"{references.familiar(asked.reference)} is an index that is nested deeper than {_DEEPEST_INDEX}")
-
     def _found(self, fetching: Fetching, data: bytes, descriptor: Descriptor) -> Found:
         """Fetch an image's config, and store its manifest."""
-        manifest = formats.parse_manifest(data)
-        if manifest.config.media_type not in _CONFIGS:
-            raise Invalid(
-                f"{references.familiar(fetching.reference)} is no image: its config is "
-                f"{manifest.config.media_type[:100]}",
-                hint="it may be a chart or another artifact, which its own tool fetches",
-            )
+        manifest = parse_image(fetching.reference, data)
         limits, total = self._shared.parts.limits, sum(each.size_bytes for each in manifest.layers)
         if total > limits.bytes:
             raise Invalid(f"the image has {total} bytes compressed; {limits.bytes} are the most that it may unpack to")
@@ -241,13 +205,3 @@ class Pulling:
 
 def _label(reference: ImageReference) -> str:
     return references.familiar(reference) if reference.digest else reference.tag
-
-
-def _missed(asked: _Asked, image: Image) -> str:
-    """Return what docker says where the one image that a name has is for another platform than was asked for."""
-    if not asked.chosen or rank(image.platform, asked.platform):
-        return ""
-    return (
-        f"image with reference {references.familiar(asked.reference)} was found but does not match the specified "
-        f"platform: wanted {asked.platform}, actual: {image.platform}"
-    )

@@ -33,6 +33,7 @@ from moby_images.store.containers import Containers
 from moby_images.store.filters import LISTED, fitting, predicate
 from moby_images.store.layers import Layer
 from moby_images.store.making import Making
+from moby_images.store.offers import Asked, describe
 from moby_images.store.parts import Parts, Shared
 from moby_images.store.pulling import Pulling
 from moby_images.store.pushing import Pushing
@@ -49,6 +50,7 @@ class Store:
 
     def __init__(self, parts: Parts, registry: ImageRegistry) -> None:
         self.storage = parts.snapshotter.name
+        self._registry = registry
         self._shared = Shared(parts)
         self._catalog = self._shared.catalog
         self._storing = Storing(self._shared)
@@ -145,6 +147,12 @@ class Store:
     ) -> Iterator[Progress]:
         """Fetch and store an image."""
         return self._pulling.pull(reference, credentials, platform)
+
+    def describe(
+        self, reference: ImageReference, credentials: Credentials | None = None, *, platform: Platform | None = None
+    ) -> Image:
+        """Return an image of an image registry by its documents alone."""
+        return describe(self._registry, Asked.of(reference, credentials, platform))
 
     def push(self, reference: ImageReference, credentials: Credentials | None = None) -> Iterator[Progress]:
         """Send an image."""

@@ -12,11 +12,12 @@ from moby.contracts.builder import Session
 from moby.contracts.images import Image, Images
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshotter
-from moby.contracts.types import Digest
+from moby.contracts.types import Digest, ImageReference, Platform
+from moby.values import evolve
 from moby_builder.dockerfile.effects import sources
 from moby_builder.dockerfile.effects.contents import Contents, Listings
 from moby_builder.dockerfile.effects.files import Files
-from moby_builder.dockerfile.effects.images import find
+from moby_builder.dockerfile.effects.images import Base, bring, find
 from moby_builder.dockerfile.effects.layouts import find_in_layout
 from moby_builder.dockerfile.effects.local import KeptFolders
 from moby_builder.dockerfile.effects.reading import read_file
@@ -105,6 +106,7 @@ class Doing:
         self._lock = threading.Lock()
         self._turns: dict[Digest, _Turn] = {}
         self._listings: Listings = {}
+        self._bases: dict[tuple[ImageReference, Platform], Base] = {}
         self.temporary = Temporary(tools.snapshotter, tools.workspace, tools.place.run / _FETCHED, self._stack)
 
     def identify(self, node: Node, watch: Watch) -> str:
@@ -133,11 +135,25 @@ class Doing:
             return turn.tree
 
     def image(self, node: Node, watch: Watch) -> Image:
-        """Return the image of an ImageSource or LayoutSource, fetched if need be; NotFound in BuildKit's words."""
+        """Return the image of an ImageSource or LayoutSource, though perhaps not its layers yet.
+
+        NotFound in BuildKit's words.
+        """
         if isinstance(node.operation, LayoutSource):
             return find_in_layout(self.tools.images, node.operation, self.session, watch)
-        assert isinstance(node.operation, ImageSource)
-        return find(self.tools.images, node.operation, self.session, watch)
+        return self.base(node, watch).image
+
+    def base(self, node: Node, watch: Watch) -> Base:
+        """Return the image of an ImageSource as it was found first in this build, by its tag or by its digest."""
+        source = node.operation
+        assert isinstance(source, ImageSource)
+        known = self._bases.get((source.reference, source.platform))
+        if known is None or (source.pull and not known.source.pull):
+            known = find(self.tools.images, source, self.session, watch)
+            pinned = [evolve(source.reference, digest=each.digest) for each in known.image.digests]
+            for name in (source.reference, *pinned):
+                self._bases[(name, source.platform)] = known
+        return known
 
     def file(self, node: Node, path: str, most_bytes: int, watch: Watch) -> bytes:
         """Read a file of a source; NotFound where it isn't there, Invalid where it is bigger."""
@@ -173,6 +189,11 @@ def _empty(doing: Doing, node: Node, watch: Watch) -> Fetched:
 
 
 def _image(doing: Doing, node: Node, watch: Watch) -> Fetched:
+    images, base = doing.tools.images, doing.base(node, watch)
+    return Fetched(f"image:{base.image.id}", lambda watch: Tree(images.snapshot(bring(images, base, watch))))
+
+
+def _layout(doing: Doing, node: Node, watch: Watch) -> Fetched:
     image = doing.image(node, watch)
     return Fetched(f"image:{image.id}", lambda watch: Tree(doing.tools.images.snapshot(image)))
 
@@ -213,7 +234,7 @@ def _result(doing: Doing, node: Node, watch: Watch) -> Fetched:
 _FETCH: dict[type, _Fetch] = {
     EmptySource: _empty,
     ImageSource: _image,
-    LayoutSource: _image,
+    LayoutSource: _layout,
     LocalSource: _local,
     StreamSource: _stream,
     HttpSource: _http,

@@ -1,6 +1,9 @@
-"""Images as sources: found in the engine, or fetched for the one who builds."""
+"""Images as sources: found in the engine, or known by their documents and fetched once their files are wanted."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from attrs import frozen
 
 from moby.contracts.builder import Session
 from moby.contracts.image_registry import Credentials
@@ -12,23 +15,61 @@ from moby.oci.reference import familiar
 from moby_builder.dockerfile.operations import ImageSource
 from moby_builder.dockerfile.solver.effects import Watch
 
-__all__ = ["find", "fits"]
+__all__ = ["Base", "bring", "find", "fits"]
 
 _GOING = ("Downloading", "Extracting")
 _DONE = {"Download complete": "downloading", "Pull complete": "extracting"}
 
 
-def find(images: Images, source: ImageSource, session: Session, watch: Watch) -> Image:
-    """Return the image that a reference names for a platform; fetched where it isn't here, or a newer one is wanted.
+@frozen
+class Base:
+    """An image that a reference names; with who may fetch it, where it isn't here."""
+
+    source: ImageSource
+    image: Image
+    is_here: bool = True
+    credentials: Credentials | None = None
+
+
+def find(images: Images, source: ImageSource, session: Session, watch: Watch) -> Base:
+    """Return the image that a reference names for a platform; asked for where it isn't here, or a newer one is wanted.
 
     NotFound, in BuildKit's words, where there is none; else whatever an image registry raises.
     """
-    if not source.pull or source.reference.digest is not None:
+    reference = source.reference
+    if not source.pull or reference.digest is not None:
         with suppress(NotFound):
-            found = images.get(str(source.reference))
+            found = images.get(str(reference))
             if fits(found.platform, source.platform):
-                return found
-    return _fetch(images, source, session, watch)
+                return Base(source, found)
+    watch.cancel.check()
+    credentials = _credentials(session, reference)
+    with _in_its_words(reference):
+        described = images.describe(reference, credentials, platform=source.platform)
+    return Base(source, described, is_here=False, credentials=credentials)
+
+
+def bring(images: Images, base: Base, watch: Watch) -> Image:
+    """Return an image that is here, fetched if need be: the very one that was found, whatever its tag means now."""
+    if base.is_here:
+        return base.image
+    reference, [pinned] = base.source.reference, base.image.digests
+    with suppress(NotFound):
+        found = images.get(str(pinned))
+        if found.id == base.image.id:
+            return _named(images, pinned, reference)
+    with _in_its_words(reference):
+        for told in images.pull(pinned, base.credentials, platform=base.source.platform):
+            watch.cancel.check()
+            _tell(told, watch)
+    return _named(images, pinned, reference)
+
+
+def _named(images: Images, pinned: ImageReference, reference: ImageReference) -> Image:
+    """Give an image the name that it was asked for by, where that isn't its digest."""
+    if reference.digest is None:
+        images.tag(str(pinned), reference)
+    return images.get(str(pinned))
 
 
 def fits(platform: Platform, wanted: Platform) -> bool:
@@ -38,21 +79,15 @@ def fits(platform: Platform, wanted: Platform) -> bool:
     return platform.variant == wanted.variant or not platform.variant or not wanted.variant
 
 
-def _fetch(images: Images, source: ImageSource, session: Session, watch: Watch) -> Image:
-    reference = source.reference
-    found: Image | None = None
+@contextmanager
+def _in_its_words(reference: ImageReference) -> Iterator[None]:
     try:
-        pulling = images.pull(reference, _credentials(session, reference), platform=source.platform)
-        for told in pulling:
-            watch.cancel.check()
-            _tell(told, watch)
-            found = told.image or found
+        yield
     except NotFound as error:
         raise NotFound(
             f"{familiar(reference)}: failed to resolve source metadata for {reference}: {error.message}",
             hint=error.hint,
         ) from error
-    return found or images.get(str(reference))
 
 
 def _credentials(session: Session, reference: ImageReference) -> Credentials | None:
