@@ -55,9 +55,9 @@ def test_export(stored):
 
 
 def test_commit(stored):
-    made = stored.create("echo mine > /part; mv /part /mine; cat", open_stdin=True, environment=("A=b",))
+    made = stored.create("echo mine > /mine; echo > /written; cat", open_stdin=True, environment=("A=b",))
     stored.containers.start(made)
-    eventually(lambda: "/mine" in {path for _, path in stored.containers.changes(made)}, "what it writes")
+    eventually(lambda: "/written" in {path for _, path in stored.containers.changes(made)}, "what it writes")
     image = stored.containers.commit(made, "mine:1", message="why", author="who", changes=("CMD cat /mine",))
     assert stored.containers.get(made).state.status is Status.RUNNING
     assert {"pause", "unpause", "commit"} <= set(stored.actions())
