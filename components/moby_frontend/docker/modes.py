@@ -1,6 +1,7 @@
 """Modes of files as Go's fs.FileMode has them, which docker's protocols carry."""
 
 import stat as modes
+from functools import lru_cache
 
 __all__ = ["go_mode", "mode_of"]
 
@@ -19,6 +20,7 @@ def go_mode(mode: int) -> int:
     return found | sum(theirs for ours, theirs in _BITS if mode & ours)
 
 
+@lru_cache(maxsize=256)  # a folder's many files have few
 def mode_of(found: int) -> int:
     """Return a mode of Go's as stat(2) has it; one of an unknown type is a regular file's."""
     mode = (found & 0o777) | _OURS.get(found & _TYPE, modes.S_IFREG)

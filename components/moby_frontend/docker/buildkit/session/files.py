@@ -137,10 +137,11 @@ def entry_of(stat: Stat) -> Entry:
         link = link.removeprefix("/")
     if stat.size < 0 or not (0 <= stat.uid < 1 << 32 and 0 <= stat.gid < 1 << 32) or "\0" in link:
         raise Invalid(f"the client sent {stat.path[:200]!r} with a size, an owner or a link that can't be")
-    device = (stat.major, stat.minor)
-    if not all(0 <= each < 1 << 32 for each in device):
+    if not (0 <= stat.major < 1 << 32 and 0 <= stat.minor < 1 << 32):
         raise Invalid(f"the client sent {stat.path[:200]!r} with a device that can't be")
-    return Entry(stat.path, mode, stat.uid, stat.gid, stat.size, stat.time_ns, link, device, stat.xattrs)
+    return Entry(
+        stat.path, mode, stat.uid, stat.gid, stat.size, stat.time_ns, link, (stat.major, stat.minor), stat.xattrs
+    )
 
 
 # Giving -------------------------------------------------------------------------------------------------------------
