@@ -295,6 +295,18 @@ class TestServed:
         assert done.returncode == 1
         assert "non-zero code: 7" in done.stderr
 
+    def test_an_interrupt_ends_it_there_too(self, box):
+        box.dockerfile("FROM localhost/box\nRUN echo begun; sleep 1000\n")
+        words = box.sandbox.argv(*box.argv("build", "--no-cache", "--label", "interrupted=", WORK))
+        with subprocess.Popen(words, env=box.sandbox.environment, stderr=subprocess.PIPE, text=True) as running:
+            for line in running.stderr:
+                if line == "begun\n":
+                    break
+            (pid,) = [pid for pid, each in box.sandbox.processes().items() if "interrupted=" in each]
+            box.sandbox.run("kill", "-INT", pid)
+            assert running.wait(PATIENCE_S) == 130
+        until(lambda: not [each for each in box.sandbox.processes().values() if "sleep 1000" in each], "its end")
+
     def test_a_file_that_makes_no_sense(self, box):
         box.dockerfile("NONESUCH\n")
         done = box.build(check=False)
