@@ -84,14 +84,17 @@ class Bench:
             (self.root / each).mkdir(parents=True, exist_ok=True)
         self.metadata = self.stack.enter_context(Metadata(self.root / "metadata/db"))
         self.snapshotter = self.stack.enter_context(SNAPSHOTTERS[self.kind](self.root / "snapshots", self.metadata))
+        self.content = Content(self.root / "content")
         images = Place(self.root / "state/images", self.root / "run/images", self.root / "cache/images")
         self.images = Store(
-            Parts(Content(self.root / "content"), self.snapshotter, self.metadata, Silent(), Clock(), images),
+            Parts(self.content, self.snapshotter, self.metadata, Silent(), Clock(), images),
             Layouts(self.root / "registry"),
         )
         self.place = Place(self.root / "state/builder", self.root / "run/builder", self.root / "cache/builder")
         self.workspace = Workspace(self.snapshotter, self.place.run / "mounts")
-        self.tools = Tools.of(self.images, self.snapshotter, self.metadata, self.workspace, None, self.place, Clock())
+        self.tools = Tools.of(
+            self.images, self.content, self.snapshotter, self.metadata, self.workspace, None, self.place, Clock()
+        )
         return self
 
     def __exit__(self, *_):

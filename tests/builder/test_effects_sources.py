@@ -27,8 +27,9 @@ from moby_builder.dockerfile.operations import (
 
 from moby.contracts.builder import BuildFailed
 from moby.contracts.image_registry import Credentials
+from moby.contracts.images import ImageConfig
 from moby.contracts.types import Digest, Platform
-from moby.errors import HostUnfit, Invalid, NotFound, Unavailable
+from moby.errors import Corrupt, HostUnfit, Invalid, NotFound, Unavailable
 from moby.oci import image as formats
 from moby.oci import reference as references
 from moby.oci.digest import sha256
@@ -193,10 +194,8 @@ class Blobs:
 
 class TestLayouts:
     def manifest(self, blobs, layer, platform=None):
-        from moby.contracts.images import ImageConfig
-
         config = formats.dump_config(ImageConfig(), platform or Platform.host(), [sha256(layer)])
-        parts = blobs.add(config, formats.CONFIG), (blobs.add(gzip.compress(layer), formats.LAYER_GZIP),)
+        parts = blobs.add(config, formats.CONFIG), (blobs.add(gzip.compress(layer, mtime=0), formats.LAYER_GZIP),)
         return blobs.add(formats.dump_manifest(Manifest(*parts)), formats.MANIFEST, platform)
 
     def test_an_image(self, bench):
@@ -207,10 +206,44 @@ class TestLayouts:
         identity, files = fetched(bench, source, session)
         assert files["etc/os"][2] == "mine"
         reads = []
-        blobs.read, read = lambda digest: reads.append(digest) or read(digest), blobs.read
+        blobs.read, read = lambda digest: reads.append(str(digest)) or read(digest), blobs.read
         assert fetched(bench, source, session) == (identity, files)
-        assert reads == [found.digest]
-        bench.images.remove(identity.removeprefix("image:"))
+        assert reads == [str(found.digest), identity.removeprefix("image:")]
+        assert bench.images.list(all=True) == ()
+        bench.images.collect()
+        assert (bench.snapshotter.list(), bench.content.list()) == ((), ())
+
+    def test_layers_that_aren_t_needed_are_not_fetched(self, bench):
+        blobs = Blobs()
+        found = self.manifest(blobs, LAYER)
+        reads = []
+        blobs.read, read = lambda digest: reads.append(digest) or read(digest), blobs.read
+        with bench.build(Lender(stores={"box": blobs})) as doing:
+            node = Node(LayoutSource("box", found.digest, Platform.host()))
+            config = doing.image(node, Ear()).id
+            assert doing.identify(node, Ear()) == f"image:{config}"
+            assert set(reads) == {found.digest, config}
+
+    def test_an_image_without_layers(self, bench):
+        blobs = Blobs()
+        config = formats.dump_config(ImageConfig(), Platform.host(), [])
+        found = blobs.add(formats.dump_manifest(Manifest(blobs.add(config, formats.CONFIG), ())), formats.MANIFEST)
+        session = Lender(stores={"box": blobs})
+        assert fetched(bench, LayoutSource("box", found.digest, Platform.host()), session)[1] == {}
+
+    def test_layers_that_are_wrong(self, bench):
+        blobs = Blobs()
+        found = self.manifest(blobs, LAYER)
+        packed = sha256(gzip.compress(LAYER, mtime=0))
+        blobs.blobs[packed] = blobs.blobs[packed][:-1] + b"x"
+        session = Lender(stores={"box": blobs})
+        with pytest.raises(Corrupt, match=packed.hex):
+            fetched(bench, LayoutSource("box", found.digest, Platform.host()), session)
+        config = formats.dump_config(ImageConfig(), Platform.host(), [sha256(LAYER)])
+        alone = blobs.add(formats.dump_manifest(Manifest(blobs.add(config, formats.CONFIG), ())), formats.MANIFEST)
+        with pytest.raises(Invalid, match="has 0 layers, but its config names 1"):
+            fetched(bench, LayoutSource("box", alone.digest, Platform.host()), session)
+        assert (bench.snapshotter.list(), bench.content.list()) == ((), ())
 
     def test_the_platform_of_an_index(self, bench):
         blobs, other = Blobs(), Platform("linux", "s390x")

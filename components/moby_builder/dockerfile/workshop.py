@@ -48,7 +48,7 @@ class Workshop:
             parts.supervisor, parts.networks, workspace, mounts, parts.log, most_processes=policy.most_processes
         )
         effects = doing.Tools.of(
-            parts.images, parts.snapshotter, parts.metadata, workspace, running, parts.place, parts.clock
+            parts.images, parts.content, parts.snapshotter, parts.metadata, workspace, running, parts.place, parts.clock
         )
         carried = CarriedMounts(mounts, parts.snapshotter, parts.content)
         exporting = Exporting(

@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from moby.contracts.ambient import Clock, Place
 from moby.contracts.builder import Session
+from moby.contracts.content import Content
 from moby.contracts.images import Image, Images
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshotter
@@ -18,7 +19,7 @@ from moby_builder.dockerfile.effects import sources
 from moby_builder.dockerfile.effects.contents import Contents, Listings
 from moby_builder.dockerfile.effects.files import Files
 from moby_builder.dockerfile.effects.images import Base, bring, find
-from moby_builder.dockerfile.effects.layouts import find_in_layout
+from moby_builder.dockerfile.effects.layouts import find_in_layout, unpack
 from moby_builder.dockerfile.effects.local import KeptFolders
 from moby_builder.dockerfile.effects.reading import read_file
 from moby_builder.dockerfile.effects.running import Running
@@ -56,6 +57,7 @@ class Tools:
     """What the builds of an engine do their operations with."""
 
     images: Images
+    content: Content
     snapshotter: Snapshotter
     metadata: Metadata
     place: Place
@@ -67,12 +69,12 @@ class Tools:
 
     @classmethod
     def of(
-        cls, images: Images, snapshotter: Snapshotter, metadata: Metadata, workspace: Workspace, running: Running,
-        place: Place, clock: Clock,
+        cls, images: Images, content: Content, snapshotter: Snapshotter, metadata: Metadata, workspace: Workspace,
+        running: Running, place: Place, clock: Clock,
     ) -> "Tools":  # fmt: skip
         """Put them together."""
         return cls(
-            images, snapshotter, metadata, place, workspace, running,
+            images, content, snapshotter, metadata, place, workspace, running,
             KeptFolders(place.state / "contexts", metadata, clock), Contents(workspace, metadata),
             Files(workspace, snapshotter),
         )  # fmt: skip
@@ -140,7 +142,7 @@ class Doing:
         NotFound in BuildKit's words.
         """
         if isinstance(node.operation, LayoutSource):
-            return find_in_layout(self.tools.images, node.operation, self.session, watch)
+            return find_in_layout(node.operation, self.session).image
         return self.base(node, watch).image
 
     def base(self, node: Node, watch: Watch) -> Base:
@@ -194,8 +196,14 @@ def _image(doing: Doing, node: Node, watch: Watch) -> Fetched:
 
 
 def _layout(doing: Doing, node: Node, watch: Watch) -> Fetched:
-    image = doing.image(node, watch)
-    return Fetched(f"image:{image.id}", lambda watch: Tree(doing.tools.images.snapshot(image)))
+    assert isinstance(node.operation, LayoutSource)
+    found = find_in_layout(node.operation, doing.session)
+
+    def bring(watch: Watch) -> Tree:
+        key = unpack(doing.tools.images, doing.tools.content, found, watch)
+        return doing.temporary.keep(key) if key else Tree()
+
+    return Fetched(f"image:{found.image.id}", bring)
 
 
 def _local(doing: Doing, node: Node, watch: Watch) -> Fetched:

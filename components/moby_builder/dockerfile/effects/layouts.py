@@ -1,41 +1,72 @@
-"""Images of OCI layouts that the client keeps: fetched blob by blob, and stored without a name."""
+"""Images of OCI layouts that the client keeps: known by their documents, their layers fetched once they are wanted.
 
-from collections.abc import Iterator
-from contextlib import suppress
+The engine has their layers then, but no image: nobody gave it one.
+"""
+
+import secrets
+
+from attrs import frozen
 
 from moby.contracts.builder import Blobs, Session
-from moby.contracts.images import Image, Images
+from moby.contracts.content import Content, Lease
+from moby.contracts.images import Image, Images, StoredLayer
 from moby.contracts.types import Digest, Platform
 from moby.errors import Invalid, NotFound
 from moby.oci import image as formats
-from moby.oci import layer
 from moby.oci.digest import CHUNK_BYTES, Verified
-from moby.oci.image import Descriptor, Index
-from moby.oci.layer import EntryType, LayerEntry
+from moby.oci.image import Descriptor, Manifest
 from moby_builder.dockerfile.effects.images import fits
+from moby_builder.dockerfile.effects.workspace import PREFIX
 from moby_builder.dockerfile.operations import LayoutSource
 from moby_builder.dockerfile.solver.effects import Watch
 
-__all__ = ["find_in_layout"]
+__all__ = ["InLayout", "find_in_layout", "unpack"]
 
 _MOST_BYTES = 4 << 20
 _DEEPEST = 4
 
 
-def find_in_layout(images: Images, source: LayoutSource, session: Session, watch: Watch) -> Image:
+@frozen
+class InLayout:
+    """An image of a client's layout."""
+
+    image: Image
+    layers: tuple[StoredLayer, ...]
+    blobs: Blobs
+
+
+def find_in_layout(source: LayoutSource, session: Session) -> InLayout:
     """Return an image of a client's layout; NotFound where that has none for the platform."""
     blobs = session.blobs(source.store)
-    found, data = _manifest(blobs, source.digest, source.platform)
+    digest, data = _manifest(blobs, source.digest, source.platform)
     manifest = formats.parse_manifest(data)
-    with suppress(NotFound):
-        return images.get(str(manifest.config.digest))
-    image: Image | None = None
-    wanted = [manifest.config, *manifest.layers]
-    archive = layer.write(_archive(blobs, Descriptor(formats.MANIFEST, found, len(data)), data, wanted, watch))
-    for told in images.load(archive, platform=source.platform):
-        image = told.image or image
-    assert image is not None
-    return image
+    config = formats.parse_config(_read(blobs, manifest.config.digest))
+    if len(manifest.layers) != len(config.diff_ids):
+        raise Invalid(f"image {digest} has {len(manifest.layers)} layers, but its config names {len(config.diff_ids)}")
+    image = Image(
+        id=manifest.config.digest, digest=digest, references=(), config=config.config, platform=config.platform,
+        layers=config.diff_ids, size_bytes=sum(each.size_bytes for each in manifest.layers), created=config.created,
+        raw_config=config.raw,
+    )  # fmt: skip
+    return InLayout(image, _stored(manifest, config.diff_ids), blobs)
+
+
+def unpack(images: Images, content: Content, found: InLayout, watch: Watch) -> str:
+    """Return the key, the caller's own, of a snapshot of an image's layers; empty where it has none."""
+    if not found.layers:
+        return ""
+    key = PREFIX + secrets.token_hex(12)
+    with content.lease() as lease:
+        for each in found.layers:
+            if not lease.hold(each.digest):
+                _fetch(found.blobs, each, content, lease, watch)
+        images.unpack(found.layers, key)
+    return key
+
+
+def _stored(manifest: Manifest, diff_ids: tuple[Digest, ...]) -> tuple[StoredLayer, ...]:
+    pairs: zip[tuple[Descriptor, Digest]] = zip(manifest.layers, diff_ids, strict=True)
+    return tuple(StoredLayer(diff_id, each.digest, each.size_bytes, each.media_type) for each, diff_id in pairs)
 
 
 def _manifest(blobs: Blobs, digest: Digest, platform: Platform) -> tuple[Digest, bytes]:
@@ -65,37 +96,19 @@ def _read(blobs: Blobs, digest: Digest) -> bytes:
     return data
 
 
-def _archive(
-    blobs: Blobs, manifest: Descriptor, data: bytes, wanted: list[Descriptor], watch: Watch
-) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
-    """Yield the entries of a layout with one image."""
-    index = formats.dump_index(Index((manifest,)))
-    yield _entry("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-    yield _entry("index.json", index)
-    yield LayerEntry("blobs", EntryType.DIRECTORY, 0o755), iter(())
-    yield LayerEntry("blobs/sha256", EntryType.DIRECTORY, 0o755), iter(())
-    yield _entry(_place(manifest.digest), data)
-    seen = set()
-    for each in wanted:
-        if each.digest not in seen:
-            seen.add(each.digest)
-            yield LayerEntry(_place(each.digest), size_bytes=each.size_bytes), _chunks(blobs, each, watch)
-
-
-def _entry(path: str, data: bytes) -> tuple[LayerEntry, Iterator[bytes]]:
-    return LayerEntry(path, size_bytes=len(data)), iter((data,))
-
-
-def _place(digest: Digest) -> str:
-    return f"blobs/{digest.algorithm}/{digest.hex}"
-
-
-def _chunks(blobs: Blobs, blob: Descriptor, watch: Watch) -> Iterator[bytes]:
-    done = 0
-    with blobs.read(blob.digest) as reader:
-        while chunk := reader.read(CHUNK_BYTES):
-            watch.cancel.check()
-            done += len(chunk)
-            watch.progress(f"downloading {blob.digest.hex[:12]}", done, blob.size_bytes)
-            yield chunk
-    watch.progress(f"downloading {blob.digest.hex[:12]}", done, blob.size_bytes, done=True)
+def _fetch(blobs: Blobs, layer: StoredLayer, content: Content, lease: Lease, watch: Watch) -> None:
+    """Bring a layer's blob, which the lease keeps; Corrupt where it is another than its digest says."""
+    name, done = f"downloading {layer.digest.hex[:12]}", 0
+    ref = f"builder-layout-{secrets.token_hex(8)}"
+    with blobs.read(layer.digest) as reader, content.writer(ref, lease, algorithm=layer.digest.algorithm) as writer:
+        try:
+            while chunk := reader.read(CHUNK_BYTES):
+                watch.cancel.check()
+                writer.write(chunk)
+                done += len(chunk)
+                watch.progress(name, done, layer.size_bytes)
+            writer.commit(layer.digest, size_bytes=layer.size_bytes)
+        except BaseException:
+            writer.abort()
+            raise
+    watch.progress(name, done, layer.size_bytes, done=True)

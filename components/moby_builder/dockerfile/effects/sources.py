@@ -55,8 +55,12 @@ class Temporary:
         with self._workspace.writing("") as draft:
             fill(draft)
             draft.keep()
-        self._stack.callback(self._remove, draft.tree.snapshot)
-        return draft.tree
+        return self.keep(draft.tree.snapshot)
+
+    def keep(self, snapshot: str) -> Tree:
+        """Take a committed snapshot of this build's for its time."""
+        self._stack.callback(self._remove, snapshot)
+        return Tree(snapshot)
 
     def _remove(self, key: str) -> None:
         with suppress(NotFound, Conflict):  # one that a step's result is on goes with that
