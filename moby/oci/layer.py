@@ -145,11 +145,11 @@ class Content:
         return text[:-1]
 
     def finish(self) -> None:
-        """Pass over what wasn't read, and the padding after it."""
+        """Pass over what wasn't read, and the padding after it, which docker's client leaves out of the last one."""
         while self._left:
             self.take(self._left)
         if self._padding:
-            self._source.exactly(self._padding, "padding")
+            self._source.exactly(self._padding, "padding", at_end=True)
             self._padding = 0
 
 

@@ -134,6 +134,12 @@ def test_times_are_brought_into_range(mtime, expected):
     assert entry.mtime_ns == expected
 
 
+def test_the_last_padding_may_be_missing():
+    """As in contexts of docker's client, which appends files to an archive and never ends it."""
+    ((entry, content),) = entries(header(size=b"00000000003\0") + b"abc")
+    assert (entry.path, content) == ("a", b"abc")
+
+
 def test_content_that_is_not_read_is_passed_over():
     data = written((LayerEntry("a", size_bytes=3), b"abc"), (LayerEntry("b", size_bytes=1), b"d"))
     assert [entry.path for entry, _ in layer.read(io.BytesIO(data))] == ["a", "b"]
@@ -167,7 +173,7 @@ def pax(body):
         pytest.param(b"x" * 512, "checksum", id="no-tar"),
         pytest.param(header()[:300], "ends inside a header", id="half-header"),
         pytest.param(header(size=b"00000000777\0") + b"x", "ends inside 'a'", id="half-content"),
-        pytest.param(header(size=b"00000000003\0") + b"abc", "ends inside padding", id="no-padding"),
+        pytest.param(header(size=b"00000000003\0") + b"abc\0", "ends inside padding", id="half-padding"),
         pytest.param(header(size=b"00000x00003\0"), "size that is no number", id="size"),
         pytest.param(header(size=b"\x80" + b"\xff" * 11), "out of range", id="size-huge"),
         pytest.param(header(mode=b"-000001\0"), "mode that is no number", id="mode"),
