@@ -289,6 +289,12 @@ class TestSession:
             with pytest.raises(ZeroDivisionError), lent.deliver_stream(0):
                 raise ZeroDivisionError
 
+    def test_agents_that_are_not_lent(self):
+        path = "/moby.sshforward.v1.SSH/CheckAgent"
+        error = Fault(Code.UNKNOWN, "unset ssh forward key x")
+        with session({path: (GetSecret, raising(error))}) as lent, pytest.raises(NotFound, match="unset ssh forward"):
+            lent.ssh("x")
+
     def test_an_agent_that_ends(self):
         path = "/moby.sshforward.v1.SSH"
         methods = {

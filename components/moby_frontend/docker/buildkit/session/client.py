@@ -36,6 +36,9 @@ _ERRORS = {
     Code.UNIMPLEMENTED: NotFound,
 }
 
+_NOT_LENT = ("no access allowed to dir", "unset ssh forward key")
+"""What clients say, with no code of its own, where they don't lend a folder or an agent of that name."""
+
 
 class ClientSession:
     """What a client lends by one connection; see the contract.
@@ -140,7 +143,7 @@ def _errors(what: str) -> Iterator[None]:
         kind = _ERRORS.get(Code(error.code) if error.code in set(Code) else Code.UNKNOWN)
         if kind is not None:
             raise kind(f"{what}: {error.message}") from error
-        if error.message.startswith("no access allowed to dir"):
+        if error.message.startswith(_NOT_LENT):
             raise NotFound(error.message) from error
         raise Unavailable(f"{what}: {error.message}") from error
 
