@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from attrs import evolve
 from moby_frontend.docker.handlers.images import shown_progress
 
 from moby.contracts.images import Progress
@@ -58,6 +59,14 @@ class TestImages:
         assert "Hostname" not in served.call("GET", "/images/box/json", version="v1.50").json()["Config"]
         old = served.call("GET", "/images/box/json", version="v1.43").json()
         assert (old["VirtualSize"], old["Container"]) == (1234, "")
+
+    def test_a_comment_is_the_last_steps_where_the_image_has_none(self, served):
+        assert served.call("GET", "/images/box/json").json()["Comment"] == ""
+        history = [{"comment": "first"}, {"comment": "made by a builder"}]
+        served.images.image = evolve(served.images.image, raw_config={"history": history})
+        assert served.call("GET", "/images/box/json").json()["Comment"] == "made by a builder"
+        served.images.image = evolve(served.images.image, comment="own")
+        assert served.call("GET", "/images/box/json").json()["Comment"] == "own"
 
     def test_history(self, served):
         first, second = served.call("GET", "/images/box/history").json()

@@ -1,6 +1,6 @@
 """Images: listed, shown, named, removed; archives in and out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from moby.contracts.containers import Status
@@ -84,6 +84,12 @@ def inspect(parts: Parts, call: Call) -> Reply:
     return reply_json(show_image(parts.images.get(call.names["name"]), call.version, parts.storage_driver))
 
 
+def _last_comment(image: Image) -> str:
+    """Return what was said of an image's last step, where nothing is of the image itself."""
+    history: Sequence[Mapping[str, Any]] = image.raw_config.get("history") or ({},)
+    return str(history[-1].get("comment", ""))
+
+
 def show_image(image: Image, version: Version, driver: str) -> dict[str, Any]:
     """Return all that inspect shows."""
     shown: dict[str, Any] = {
@@ -91,7 +97,7 @@ def show_image(image: Image, version: Version, driver: str) -> dict[str, Any]:
         "RepoTags": [familiar(each) for each in image.references],
         "RepoDigests": [familiar(each) for each in image.digests],
         "Parent": str(image.parent or ""),
-        "Comment": image.comment,
+        "Comment": image.comment or _last_comment(image),
         **({"Created": image.created or ZERO} if image.created or version < (1, 44) else {}),
         "DockerVersion": image.docker_version,
         "Author": image.author,
