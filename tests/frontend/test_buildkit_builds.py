@@ -423,7 +423,7 @@ class TestCache:
             selected(CACHE, [text])
 
     def test_what_stays(self):
-        found = keep(PruneRequest(["type==regular", "id==a", "id==b,shared"], True, 5, 6, 7, 8))
+        found = keep(PruneRequest(["type==regular", "id==a", "id~=b,shared"], True, 5, 6, 7, 8))
         assert found.filters == {"type": ["regular"], "id": ["a", "b"], "shared": ["true"]}
         assert (found.all, found.age_ns, found.reserved_bytes, found.max_bytes, found.min_free_bytes) == (
             True,
@@ -432,6 +432,6 @@ class TestCache:
             7,
             8,
         )
-        for each in ("mutable", "id~=x", "id!=x"):
+        for each in ("mutable", "type~=x", "id!=x", "id"):
             with pytest.raises(Invalid, match="a prune can't choose by"):
                 keep(PruneRequest([each]))

@@ -124,7 +124,9 @@ class TestCalls:
             (worker,) = caller.ask(f"{CONTROL}ListWorkers", Empty(), ListWorkersResponse).records
             assert worker.labels["org.mobyproject.buildkit.worker.snapshotter"] == "overlay"
             assert worker.platforms[0].architecture == Platform.host().architecture
-            assert caller.ask(f"{CONTROL}Info", Empty(), InfoResponse).version.package == "moby-framework"
+            version = caller.ask(f"{CONTROL}Info", Empty(), InfoResponse).version
+            assert (version.package, version.version.partition("+")[0]) == ("moby-framework", "v0.13.2")
+            assert version.version.partition("+")[2].startswith("moby-framework.")
             with caller.begin(f"{CONTROL}ListenBuildHistory") as history:
                 history.send(Empty(), end=True)
                 history.finish()

@@ -457,9 +457,12 @@ class TestCache:
         assert "Build Cache     3" in said
 
     def test_a_prune(self, clients, builder):
-        said = clients.run("buildx", "prune", "-f", "--all", "--keep-storage", "1kb", "--filter", "until=24h")
+        said = clients.run(
+            "buildx", "prune", "-f", "--all", "--keep-storage", "1kb", "--filter", "until=24h", "--filter", "id=ab"
+        )
         assert "1.02kB" in said
         (keep,) = builder.pruned
+        assert keep.filters == {"id": ["ab"]}
         assert (keep.all, keep.reserved_bytes, keep.age_ns) == (True, 1024, 24 * 3600 * 10**9)
         assert "a prune can't choose by" in clients.run("buildx", "prune", "-f", "--filter", "mutable=true", code=1)
 

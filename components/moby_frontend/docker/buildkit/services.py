@@ -30,6 +30,8 @@ _JOB_S = 15.0
 """How long a call waits for the build that it belongs to, which comes over another connection, maybe later."""
 _BUILD_ID = "buildkit-controlapi-buildid"
 _WORKER = "org.mobyproject.buildkit.worker."
+_BUILDKIT = "0.13.2"
+"""The BuildKit of dockerd 26.1, whose words these are: clients look at it for what they may ask for."""
 _CAPABILITIES = (
     "solve.base", "return", "returnmap", "proto.refarray", "reference.output", "frontend.inputs", "frontend.caps",
     "gateway.solve.metadata", "gateway.solve.evaluate", "gateway.evaluate", "importcaches",
@@ -183,4 +185,4 @@ class _Bridge:
 
 
 def _version() -> BuildkitVersion:
-    return BuildkitVersion("moby-framework", f"v{RELEASE}")
+    return BuildkitVersion("moby-framework", f"v{_BUILDKIT}+moby-framework.{RELEASE}")

@@ -24,6 +24,8 @@ _FIELDS: Mapping[str, Callable[[CacheEntry], str]] = {
     "immutable": lambda each: "" if each.type == "exec.cachemount" else "true",
 }
 _KEPT = frozenset({"id", "type", "description", "parents", "inuse", "shared", "private"})
+_OPERATORS = {"id": {"==", "~="}}
+"""Where they are others than a value, or whether it is there: clients send a part of an id."""
 Term = tuple[str, str, str]
 
 
@@ -46,7 +48,7 @@ def keep(asked: PruneRequest) -> Keep:
     filters: dict[str, list[str]] = {}
     for each in asked.filters:
         for name, operator, value in _terms(each):
-            if name not in _KEPT or operator not in {"", "=="}:
+            if name not in _KEPT or operator not in _OPERATORS.get(name, {"", "=="}):
                 raise Invalid(f"a prune can't choose by {name}{operator}{value}")
             filters.setdefault(name, []).append(value if operator else "true")
     return Keep(asked.all, filters, asked.keep_ns, asked.reserved_bytes, asked.max_bytes, asked.min_free_bytes)
