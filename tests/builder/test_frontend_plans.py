@@ -145,12 +145,13 @@ class TestLookups:
         file = b"FROM localhost/box AS a\nFROM localhost/rich:1\nCOPY --from=a / /\n"
         plan(Request(), Meeting({"dockerfile": {"Dockerfile": file}}))
 
-    def test_what_is_no_fault_of_the_file_is_told_as_it_is(self):
+    def test_what_is_no_fault_of_the_file_is_told_as_that_with_the_image(self):
         class Away(Answers):
             def image(self, node):
                 raise Unavailable("the registry is away")
 
-        with pytest.raises(Unavailable, match="the registry is away"):
+        said = "^localhost/box: failed to resolve source metadata for localhost/box:latest: the registry is away"
+        with pytest.raises(Unavailable, match=said):
             plan(Request(), Away({"dockerfile": {"Dockerfile": b"FROM localhost/box\n"}}))
 
     def test_images_are_asked_for_with_their_platform(self):

@@ -84,7 +84,7 @@ def test_what_it_runs_as(kitchen):
 
 @pytest.mark.parametrize(("user", "said"), [("bob", "unable to find user bob"), ("ann:x", "unable to find group x")])
 def test_nobody_it_knows(kitchen, user, said):
-    with pytest.raises(BuildFailed, match=said):
+    with pytest.raises(BuildFailed, match=f'process "/bin/sh -c true" did not complete successfully: {said}'):
         kitchen.run("true", user=user)
 
 

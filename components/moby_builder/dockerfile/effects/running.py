@@ -77,7 +77,7 @@ class Running:
             sandbox = stack.enter_context(self._sandbox(run))
             mounts = [*bundle.etc_mounts(memory, run, sandbox), *mounts]
             settled = bundle.Settled(
-                id=_TASKS + secrets.token_hex(16), rootfs=draft.path, user=_user(draft.path, run), sandbox=sandbox,
+                id=_TASKS + secrets.token_hex(16), rootfs=draft.path, user=_user(draft.path, node), sandbox=sandbox,
                 mounts=tuple(mounts), environment=tuple(lent.environment), limits=self._limits(run),
             )  # fmt: skip
             bundle.write_spec(memory, run, settled)
@@ -134,7 +134,9 @@ class Running:
         """Return how a task ended whose output is at its end, which may be long before."""
         fd = self._supervisor.exit_fd(task_id)
         try:
-            select.select([fd], [], [])
+            waiting = select.poll()  # which, unlike select, takes a descriptor of any number
+            waiting.register(fd, select.POLLIN)
+            waiting.poll()
         finally:
             os.close(fd)
         return self._supervisor.state(task_id).exit
@@ -164,14 +166,18 @@ def _failed(node: Node) -> str:
     return f'process "{" ".join(node.operation.arguments)}" did not complete successfully'
 
 
-def _user(rootfs: Path, run: Run) -> User:
+def _user(rootfs: Path, node: Node) -> User:
+    run = node.operation
+    assert isinstance(run, Run)
     try:
         return resolve_user(rootfs, run.user)
     except NotFound as error:
         name, _, group = run.user.partition(":")
         if "group" in error.message.split("'")[0]:
-            raise BuildFailed(f"unable to find group {group}: no matching entries in group file") from error
-        raise BuildFailed(f"unable to find user {name}: no matching entries in passwd file") from error
+            said = f"unable to find group {group}: no matching entries in group file"
+        else:
+            said = f"unable to find user {name}: no matching entries in passwd file"
+        raise BuildFailed(f"{_failed(node)}: {said}") from error
 
 
 @contextmanager

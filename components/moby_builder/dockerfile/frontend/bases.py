@@ -6,7 +6,7 @@ from typing import Any
 
 from moby.contracts.builder import BuildFailed
 from moby.contracts.types import ImageReference, Platform
-from moby.errors import Denied, Invalid, MobyError, NotFound
+from moby.errors import Denied, Invalid, MobyError, NotFound, Unavailable
 from moby.oci import reference as references
 from moby.values import evolve
 from moby_builder.dockerfile.frontend.contexts import Found
@@ -104,6 +104,8 @@ class Bases:
             found = self._images.find(reference, platform)
         except (NotFound, Denied) as error:
             raise self._failed(site, reference, error) from error
+        except Unavailable as error:  # which is no fault of the file
+            raise Unavailable(f"{_unresolved(site, reference)}: {error.message}", hint=error.hint) from error
         site.draft = Draft(found.config)
         site.found_for = Platform(found.config.get("os", ""), found.config.get("architecture", ""))
         if _is_empty(found.config):
@@ -131,15 +133,17 @@ class Bases:
         base = site.origin.base
         meant = suggestion(base, [*self._sites.names(), *_USUAL, *(f"{each}:latest" for each in _USUAL)])
         return BuildFailed(
-            f"{base}: failed to resolve source metadata for {reference}: {error.message}{meant}",
-            ranges=site.where,
-            hint=error.hint,
+            f"{_unresolved(site, reference)}: {error.message}{meant}", ranges=site.where, hint=error.hint
         )
 
     def _trigger(self, site: Site, triggers: list[str]) -> None:
         """Put the triggers of what a stage begins with before its own instructions."""
         tasks = [self._sites.task(self._parse(text, site)) for text in triggers]
         site.tasks = [*tasks, *site.tasks]
+
+
+def _unresolved(site: Site, reference: ImageReference) -> str:
+    return f"{site.origin.base}: failed to resolve source metadata for {reference}"
 
 
 def begin(site: Site, epoch_s: int | None) -> None:
