@@ -9,6 +9,7 @@ from typing import BinaryIO
 from attrs import evolve, frozen
 
 from moby.contracts.builder import CacheExport, CacheSource, Export, Request
+from moby.contracts.types import Limits
 from moby.errors import Invalid, NotFound
 from moby_builder.command import fields, lending
 from moby_builder.command.contexts import Context, context
@@ -21,6 +22,7 @@ __all__ = ["Asked", "ask"]
 _EPOCH = "SOURCE_DATE_EPOCH"
 _CALLS = {"": "", "build": "", "check": "lint", "lint": "lint", "outline": "outline", "targets": "targets"}
 _STORE = "local:"
+_PERIOD_US = 100_000
 
 
 @frozen
@@ -73,6 +75,7 @@ def _request(asked: Namespace, found: Context, environment: Mapping[str, str]) -
         shm_bytes=asked.shm_size,
         ulimits=fields.ulimits(asked.ulimit),
         cgroup_parent=asked.cgroup_parent,
+        limits=Limits(asked.memory, asked.cpu_quota / (asked.cpu_period or _PERIOD_US)),
         allow=frozenset([*asked.allow, *(["network.host"] if host else [])]),
         attestations=fields.attestations(asked.sbom, asked.provenance, asked.attest),
     )

@@ -156,8 +156,11 @@ def _query(asked: Namespace, found: Context, dockerfile: str) -> dict[str, Any]:
         "networkmode": asked.network,
         "extrahosts": [f"{name}:{address}" for name, address in fields.hosts(asked.add_host)],
         "platform": ",".join(asked.platform),
-        "shmsize": asked.shm_size or "",
+        "shmsize": asked.shm_size,
         "ulimits": _json(limits),
+        "memory": asked.memory,
+        "cpuquota": asked.cpu_quota,
+        "cpuperiod": asked.cpu_period,
         "cgroupparent": asked.cgroup_parent,
         "cachefrom": _json(sources),
     }

@@ -68,6 +68,9 @@ def build_parser() -> Parser:
     parser.add_argument("-f", "--file", default="", help="the Dockerfile; - for standard input")
     parser.add_argument("--progress", choices=("auto", "plain", "tty", "quiet"), default="auto", help="how it is shown")
     parser.add_argument("--shm-size", type=size, default=0, help="of RUN's /dev/shm: 64m")
+    parser.add_argument("-m", "--memory", type=size, default=0, help="the most that each RUN may use")
+    parser.add_argument("--cpu-quota", type=int, default=0, help="microseconds of processors for RUN, each period")
+    parser.add_argument("--cpu-period", type=int, default=0, help="microseconds; 100000 where it isn't said")
     for name, text in _TEXTS.items():
         parser.add_argument(name, default="", help=text)
     for names, text in _LISTS.items():
