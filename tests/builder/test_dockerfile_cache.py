@@ -250,8 +250,9 @@ def test_a_cache_elsewhere_is_read_where_nothing_is_here(engine, context):
     with opened(engine, context, FILE, stores=stores) as at:
         at.build.solve(request)
         assert list(steps(at).values()) == [True] * 3
-        assert any(isinstance(each, Vertex) and each.name.startswith("importing cache") for each in at.events)
         (image,) = at.build.export(at.build.solve(request), [IMAGE])
+        read = {each.digest for each in at.events if isinstance(each, Vertex) and each.name.startswith("importing ca")}
+        assert len(read) == 1, "however often a build is solved"
     with engine.images.rootfs(engine.images.get(str(image.image))) as root:
         assert (root / "two").read_text() == "a"
     engine.images.remove("built:1")

@@ -27,12 +27,12 @@ from moby_builder.dockerfile.exports.service import Exporting
 from moby_builder.dockerfile.exports.solution import Kept, Origin, Solution, Solved
 from moby_builder.dockerfile.frontend.plan import Plan, PlannedTarget
 from moby_builder.dockerfile.frontend.planning import plan
-from moby_builder.dockerfile.importing import imports_of
+from moby_builder.dockerfile.importing import Importing
 from moby_builder.dockerfile.looking import Looking
 from moby_builder.dockerfile.operations import Node
 from moby_builder.dockerfile.solver.cache import Cache
 from moby_builder.dockerfile.solver.effects import Cancel, Watch
-from moby_builder.dockerfile.solver.imported import nothing
+from moby_builder.dockerfile.solver.imported import Imports, nothing
 from moby_builder.dockerfile.solver.leases import Lease
 from moby_builder.dockerfile.solver.pruning import PREFIX
 from moby_builder.dockerfile.solver.records import Record, Records
@@ -76,6 +76,7 @@ class Building:
         self._doing = doing
         self._lease = lease
         self._ended = ended
+        self._importing = Importing(tools.reading, session)
         self._telling = Telling(tell, tools.clock)
         self._early = tools.exporting.early()
         self._cancel = Cancel()
@@ -88,7 +89,7 @@ class Building:
         """Build what is asked for."""
         with self._at_work() as cancel:
             begun_ns = self._tools.clock.now_ns()
-            solving = self._solving(request, cancel)
+            solving = self._solving(request, cancel, self._importing.of(request.cache_from))
             looking = Looking(partial(self._solving, request), self._doing, self._tools.results, self._telling, cancel)
             planned = plan(request, looking)
             self._tell(planned)
@@ -154,10 +155,9 @@ class Building:
                 self._going_on -= 1
                 self._changed.notify_all()
 
-    def _solving(self, request: Request, cancel: Cancel) -> Solving:
+    def _solving(self, request: Request, cancel: Cancel, imports: Imports = nothing) -> Solving:
         tools = self._tools
         cache = Cache(tools.records, tools.snapshotter, self._lease, tools.clock)
-        imports = imports_of(tools.reading, request.cache_from, self._session) if request.cache_from else nothing
         return Solving(
             cache, self._doing, self._telling, cancel, tools.shared, imports=imports, sequential=request.sequential
         )

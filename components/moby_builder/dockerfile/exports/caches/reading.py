@@ -151,6 +151,7 @@ class Reading:
                         cache.bring(mounts_in(config), self._mounts, watch)
                     found.append(cache)
                 except MobyError as error:
+                    watch.cancel.check()
                     watch.log(2, f"the cache {name} can't be used: {error.message}\n".encode())
         return tuple(found)
 
@@ -175,7 +176,10 @@ class Reading:
     def _read(self, cache: ImportedCache, place: _Place, data: bytes, cancel: Cancel) -> bytes:
         """Read a cache's manifest, an index, or an image that has a cache in its config; return the cache's config."""
         cancel.check()
-        document = json.loads(data) if data[:1] == b"{" else {}
+        try:
+            document = json.loads(data) if data[:1] == b"{" else {}
+        except (ValueError, RecursionError) as error:
+            raise Invalid("the cache's manifest is no JSON") from error
         if "manifests" not in document:
             manifest = formats.parse_manifest(data)
             return self._read_image(cache, place, manifest)
