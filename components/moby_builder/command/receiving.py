@@ -2,9 +2,9 @@
 
 import io
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,10 +26,8 @@ class Incoming(io.FileIO):
             raise Invalid(f"the output {path} is a folder", hint="name a file")
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        self._fresh = Path(fresh)
-        self._fresh.chmod(0o666 & ~_umask())
-        super().__init__(fd, "wb")
+        self._fresh = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}")
+        super().__init__(os.open(self._fresh, _FRESH, 0o666), "wb")
 
     def close(self) -> None:
         """Put the file in its place."""
@@ -116,9 +114,3 @@ def _remove(above: int, name: str) -> None:
     else:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=above)
-
-
-def _umask() -> int:
-    found = os.umask(0o022)
-    os.umask(found)
-    return found
