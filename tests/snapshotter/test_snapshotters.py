@@ -7,10 +7,11 @@ import sys
 
 import pytest
 from moby_snapshotter.copy.snapshots import Copy
+from moby_snapshotter.folders.shelf import Shelf
 from moby_snapshotter.overlay.snapshots import Overlay
 
 from moby.contracts.types import Mount
-from moby.errors import HostUnfit, Invalid
+from moby.errors import Conflict, HostUnfit, Invalid
 from moby.host.overlay import escape, mount_root, paths_of
 from moby.oci.unpack import Limits
 from moby.testing.snapshotter import SnapshotterSuite, commit, tar
@@ -204,3 +205,32 @@ def test_starting_waits_for_nobody(snapshotter, tmp_path):
         assert (tmp_path / "state/0left").exists()
     with snapshotter:
         assert not (tmp_path / "state/0left").exists()
+
+
+def test_one_is_removed_without_a_look_at_all_others(snapshotter, tmp_path, monkeypatch):
+    for key in ("one", "two", "three"):
+        commit(snapshotter, key, tar(file=b"1"))
+    commit(snapshotter, "on", tar(more=b"2"), "three")
+    snapshotter.remove("one")
+    monkeypatch.setattr(Shelf, "records", None)
+    snapshotter.remove("two")
+    with pytest.raises(Conflict, match="has others on it: on"):
+        snapshotter.remove("three")
+    snapshotter.link("three", "alias")
+    snapshotter.remove("three")
+    with pytest.raises(Conflict, match="has others on it: on"):
+        snapshotter.remove("alias")
+    snapshotter.remove("on")
+    snapshotter.remove("alias")
+
+
+def test_what_is_on_one_is_known_though_an_older_engine_did_not_write_it_down(snapshotter, metadata):
+    commit(snapshotter, "one", tar(file=b"1"))
+    commit(snapshotter, "on", tar(more=b"2"), "one")
+    written = metadata.bucket(f"snapshots/{snapshotter.name}/on")
+    for key in written.keys():  # noqa: SIM118  # a bucket is no dictionary
+        written.delete(key)
+    with pytest.raises(Conflict, match="has others on it: on"):
+        snapshotter.remove("one")
+    snapshotter.remove("on")
+    snapshotter.remove("one")

@@ -20,6 +20,7 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshot, SnapshotKind, Usage
 from moby.errors import Conflict, HostUnfit, NotFound
 from moby.host import tree
+from moby_snapshotter.folders.children import Children
 
 __all__ = ["Record", "Shelf", "host_errors"]
 
@@ -83,6 +84,7 @@ class Shelf:
         self._state = state
         self._metadata = metadata
         self._bucket = metadata.bucket(bucket)
+        self._children = Children(metadata, bucket)
 
     def path(self, folder: str) -> Path:
         """Return a snapshot's folder."""
@@ -113,7 +115,7 @@ class Shelf:
                 with self._metadata.transaction():
                     if self._below(parent) != below:
                         raise NotFound(f"the snapshot {parent!r} was replaced meanwhile")
-                    self._bucket.insert(key, record.document())
+                    self._insert(key, record)
             except BaseException:
                 self._drop(record.folder)
                 raise
@@ -130,14 +132,14 @@ class Shelf:
         found = usage(record)
         with self._metadata.transaction():
             record = self.record(key, SnapshotKind.ACTIVE)
-            self._bucket.insert(name, evolve(record, kind=SnapshotKind.COMMITTED, usage=found).document())
-            self._bucket.delete(key)
+            self._insert(name, evolve(record, kind=SnapshotKind.COMMITTED, usage=found))
+            self._delete(key, record)
 
     def link(self, key: str, name: str) -> None:
         """Give a committed snapshot one more key."""
         with self._metadata.transaction():
             record = self.record(key, SnapshotKind.COMMITTED)
-            self._bucket.insert(name, record.document())
+            self._insert(name, record)
             self._know((key, *record.aliases, name))
 
     def remove(self, key: str) -> None:
@@ -152,13 +154,23 @@ class Shelf:
                     raise Conflict(
                         f"snapshot {key!r} has others on it: {', '.join(on_it[:3])}", hint="remove those first"
                     )
-                self._bucket.delete(key)
+                self._delete(key, record)
             if not record.aliases:
                 self._drop(record.folder)
 
     def _on(self, key: str) -> list[str]:
         """Return the snapshots that are on one, which no other than a committed one has."""
-        return [name for name, each in self.records().items() if each.parent == key]
+        if not self._children.is_complete():
+            self._children.complete((name, each.parent) for name, each in self.records().items())
+        return self._children.of(key)
+
+    def _insert(self, key: str, record: Record) -> None:
+        self._bucket.insert(key, record.document())
+        self._children.add(key, record.parent)
+
+    def _delete(self, key: str, record: Record) -> None:
+        self._bucket.delete(key)
+        self._children.discard(key, record.parent)
 
     def _know(self, keys: tuple[str, ...]) -> None:
         """Write into each record which other keys its snapshot has."""
@@ -170,7 +182,10 @@ class Shelf:
         """Let the keys that are left have what was on one that goes."""
         self._know(heirs)
         for each in on_it:
-            self._bucket.put(each, evolve(self.record(each), parent=heirs[0]).document())
+            record = self.record(each)
+            self._bucket.put(each, evolve(record, parent=heirs[0]).document())
+            self._children.discard(each, record.parent)
+            self._children.add(each, heirs[0])
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Return all as the contract has them."""
