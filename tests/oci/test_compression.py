@@ -35,6 +35,28 @@ class Trickle(io.RawIOBase):
         return self.inner.read(self.most if size < 0 else min(size, self.most))
 
 
+@pytest.fixture(params=["", "without isal"], autouse=True)
+def isal(request, monkeypatch):
+    """Whether gzip is isal's, which is installed here, or the standard library's."""
+    if request.param:
+        monkeypatch.setitem(sys.modules, "isal.igzip_lib", None)
+    return not request.param
+
+
+def test_gzip_by_a_library(isal):
+    assert isinstance(compression._gzip(), compression._IsalGzip) is isal
+
+
+def test_gzip_byte_by_byte():
+    packed = gzip.compress(b"some text, " * 100) + gzip.compress(b"and more")
+    assert plain(Trickle(packed, 1)).read() == b"some text, " * 100 + b"and more"
+
+
+def test_a_gzip_bomb_is_read_in_pieces():
+    with plain(io.BytesIO(gzip.compress(bytes(300_000_000), 9))) as reader:
+        assert all(len(chunk) <= compression.CHUNK_BYTES for chunk in iter(lambda: reader.read(1 << 24), b""))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_stream_holds(kind):
     packed = KINDS[kind](DATA)
