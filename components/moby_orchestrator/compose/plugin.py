@@ -1,0 +1,32 @@
+"""Declares `command/compose`."""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from moby.component import Component
+from moby.contracts.ambient import Place
+from moby.contracts.command import THROUGH_FRONTEND, Command
+from moby.contracts.frontend import Frontend
+from moby.hookspecs import hookimpl
+
+__all__ = ["Config", "make", "moby_components"]
+
+
+@frozen
+class Config:
+    """`compose` has no options of its own."""
+
+
+def make(config: Config, *, frontend: Frontend | None, place: Place) -> Command:
+    """Docker's `compose`: applications as compose files describe them, over the engine's own API."""
+    from moby_orchestrator.compose.verb import Verb
+
+    return Verb(place)
+
+
+@hookimpl
+def moby_components() -> Iterable[Component]:
+    """Return this module's component."""
+    offers = (THROUGH_FRONTEND,)
+    return [Component(name="compose", factory=make, offers=offers, brings=("pyyaml",))]
