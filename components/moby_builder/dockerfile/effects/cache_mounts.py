@@ -59,6 +59,7 @@ class CacheMounts:
         self._clock = clock
         self._lock = threading.Lock()
         self._mounted: dict[str, tuple[ExitStack, Path, int]] = {}
+        self._sizes: dict[str, tuple[Any, int]] = {}
 
     @contextmanager
     def lend(self, mount_id: str, sharing: str, begin: Tree, description: str, cancel: Cancel) -> Iterator[Path]:
@@ -114,9 +115,17 @@ class CacheMounts:
         return True
 
     def size_bytes(self, key: str) -> int:
-        """Return what it takes; 0 where it has gone."""
+        """Return what it takes, which is walked where it was used since the last time; 0 where it has gone."""
+        document = self._bucket.get(key)
+        known = self._sizes.get(key)
+        if known is not None and known[0] == document:
+            return known[1]
+        idle = not self.in_use(key)  # who begins now writes it down first, so that the next look is at another document
         with suppress(NotFound):
-            return self._snapshotter.usage(key).size_bytes
+            size = self._snapshotter.usage(key).size_bytes
+            if idle and document is not None:
+                self._sizes[key] = document, size
+            return size
         return 0
 
     def remove(self, key: str) -> None:
@@ -127,6 +136,7 @@ class CacheMounts:
             with suppress(NotFound):
                 self._snapshotter.remove(key)
             self._bucket.delete(key)
+            self._sizes.pop(key, None)
 
     # Who has which
 
