@@ -34,10 +34,7 @@ def find_everywhere(
 ) -> list[Finding]:
     """Return what is found in a target, or in all stages where none is named, by line."""
     known = _known(translation, request, contexts)
-    targets = [request.target] if request.target else [str(number) for number in range(len(dockerfile.stages))]
-    found = _platforms(dockerfile, translation)
-    for target in targets:
-        found += check(dockerfile, evolve(known, target=target))
+    found = (*_platforms(dockerfile, translation), *check(dockerfile, evolve(known, target=request.target or None)))
     return sorted(_different(found), key=lambda each: each.ranges[0].first)
 
 

@@ -11,6 +11,8 @@ _ESCAPES = {
 }  # fmt: skip
 _FARTHEST = 2
 """How many changes of a character away a name may be that was meant."""
+_MOST_COMPARED = 40
+"""Names of about the same length; more than that no file has whose author wants to be helped."""
 
 
 def quoted(text: str) -> str:
@@ -33,10 +35,11 @@ def nearest(name: str, known: Iterable[str], *, case: bool = True) -> str:
     options = {(each if case else each.lower()): each for each in known}
     if wanted in options:
         return ""
-    near = [each for each in options if abs(len(each) - len(wanted)) <= _FARTHEST]
+    near = [each for each in options if abs(len(each) - len(wanted)) <= _FARTHEST][:_MOST_COMPARED]
+    distances = ((_distance(wanted, each), each) for each in near)
     # Of equally near ones that with the same characters is meant, two of which were swapped.
-    ranked = sorted((_distance(wanted, each), sorted(wanted) != sorted(each), each) for each in near)
-    if not ranked or ranked[0][0] > _FARTHEST:
+    ranked = sorted((far, sorted(wanted) != sorted(each), each) for far, each in distances if far <= _FARTHEST)
+    if not ranked:
         return ""
     found = options[ranked[0][2]]
     return found if case else cased(found, name)
@@ -56,10 +59,15 @@ def cased(text: str, like: str) -> str:
 
 
 def _distance(one: str, other: str) -> int:
-    """Return how many characters have to be put in, left out or replaced."""
-    row = list(range(len(other) + 1))
+    """Return how many characters have to be put in, left out or replaced; of more than may be, just that they are."""
+    too_far = _FARTHEST + 1
+    row = {at: at for at in range(too_far)}
     for number, character in enumerate(one, 1):
-        before, row[0] = row[0], number
-        for at, each in enumerate(other, 1):
-            before, row[at] = row[at], min(row[at] + 1, row[at - 1] + 1, before + (each != character))
-    return row[-1]
+        above, row = row, {}
+        for at in range(max(number - _FARTHEST, 0), min(number + _FARTHEST, len(other)) + 1):
+            same = at > 0 and other[at - 1] == character
+            replaced = above.get(at - 1, too_far) + (not same)
+            row[at] = min(replaced, above.get(at, too_far) + 1, row.get(at - 1, too_far) + 1)
+        if min(row.values()) > _FARTHEST:
+            return too_far
+    return row.get(len(other), too_far)

@@ -25,8 +25,8 @@ def _unknown(stage: int) -> Mapping[str, str] | None:
 class Known:
     """What is known besides the file."""
 
-    target: str = ""
-    """The stage that is built, by name or number; empty is the last."""
+    target: str | None = ""
+    """The stage that is built, by name or number; empty is the last, None each of them."""
     given: Mapping[str, str] = field(factory=dict)
     """Arguments that the request gives."""
     predefined: Mapping[str, str] = field(factory=dict)
@@ -51,7 +51,7 @@ def check(dockerfile: Dockerfile, known: Known | None = None) -> tuple[Finding, 
         return tuple(report.findings)
     origins.check(dockerfile, report, arguments, known.predefined)
     bases = _bases(dockerfile, arguments)
-    wanted = _needed(dockerfile, bases, known.target)
+    wanted = _needed(dockerfile, bases, known.target) if known.target is not None else range(len(bases))
     made: dict[int, StageChecks] = {}
     for number, stage in enumerate(dockerfile.stages):
         if number not in wanted:
