@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from moby_images.layout.store import Layout
 
-from moby.errors import Corrupt, HostUnfit, Invalid, NotFound
+from moby.errors import Corrupt, HostUnfit, Invalid, NotFound, Unsupported
 from moby.oci import image as formats
 from moby.oci.digest import sha256
 from moby.oci.reference import parse
@@ -399,3 +399,9 @@ def test_no_descriptor_stays_open(images):
         add(images, "b")
         images.remove("b")
     assert len(list(os.scandir("/proc/self/fd"))) == before
+
+
+def test_a_layout_asks_no_image_registry(images):
+    for ask in (images.describe, images.pull):
+        with pytest.raises(Unsupported, match="images/layout never does this: pull"):
+            ask(parse("box:1"))
