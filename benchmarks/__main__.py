@@ -8,7 +8,10 @@ from pathlib import Path
 from benchmarks.measure import Row
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ("startup", "resolver", "assemble", "discovery", "runtime", "logs", "network", "engine", "images", "builder")
+MODULES = (
+    "startup", "resolver", "orchestrator", "assemble", "discovery", "runtime", "logs", "network", "engine", "images",
+    "builder",
+)  # fmt: skip
 
 
 def met(row: Row) -> bool:

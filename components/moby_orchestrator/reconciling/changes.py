@@ -39,15 +39,19 @@ def created(service_id: str, spec: ServiceSpec, now_ns: int) -> Service:
 
 
 def updated(service: Service, spec: ServiceSpec, now_ns: int) -> Service:
-    """Return a service of another spec; an update that is under way ends, and one begins where tasks are to change."""
+    """Return a service of another spec; an update that is under way ends, and one begins where tasks are to change.
+
+    One that was paused is taken up again.
+    """
     template = fingerprint(spec)
+    paused = service.update is not None and service.update.state in (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
     return attrs.evolve(
         service,
         spec=spec,
         template=template,
         previous=service.spec,
         previous_template=service.template,
-        update=service.update if template == service.template else None,
+        update=None if paused or template != service.template else service.update,
         updated_ns=now_ns,
     )
 

@@ -49,7 +49,9 @@ class _Rollout:
 
     def look_at(self, key: Key, slot: Slot) -> None:
         """Sort a slot in, and start what it lacks."""
+        self._thin(slot)
         fresh = [task for task in slot.live if task.template == self.service.template]
+        self.unsure = self.unsure or len(fresh) < len(slot.live)
         if self.under_way and (bad := self._broken(slot)):
             self.broken[key] = bad
         if fresh:
@@ -59,20 +61,37 @@ class _Rollout:
         elif slot.leaving and not slot.live:
             self.busy.add(key)
         else:
-            self.unsure = self.unsure or bool(slot.live)
             self._start(key, slot)
+
+    def _thin(self, slot: Slot) -> None:
+        """Keep one old task of a slot, where a change came before the last one's new task had taken the old one's."""
+        old = [task for task in slot.live if task.template != self.service.template]
+        stays = next(filter(works, old), old[0] if old else None)
+        for task in old:
+            if task is not stays:
+                self.steps.end(task, "its service has changed again")
+                slot.live.remove(task)
+                slot.leaving.append(task)
 
     def _broken(self, slot: Slot) -> Task | None:
         monitor_ns = self.policy.monitor_ns
-        return next((task for task in slot.everything() if self._is_new(task) and broke(task, monitor_ns)), None)
+        return next((task for task in self._new_ones(slot) if broke(task, monitor_ns)), None)
 
-    def _is_new(self, task: Task) -> bool:
-        """Return whether a task was made by this update."""
-        return self.under_way and task.template == self.service.template and task.created_ns >= self.began_ns
+    def _new_ones(self, slot: Slot) -> list[Task]:
+        """Return the tasks that this update has made: after all others of the slot, whatever a clock said then.
+
+        One that is taken up again after it was paused has made only what came since, unless the clock was set back.
+        """
+        if not self.under_way:
+            return []
+        template, back = self.service.template, self.began_ns > self.steps.now_ns
+        before = max((task.attempt for task in slot.everything() if task.template != template), default=0)
+        mine = (task for task in slot.everything() if task.template == template and task.attempt > before)
+        return [task for task in mine if back or task.created_ns >= self.began_ns]
 
     def _tried(self, slot: Slot) -> bool:
         """Return whether a new task has been beside the old one, and has ended."""
-        return any(map(self._is_new, slot.ended[:1]))
+        return any(task in slot.ended for task in self._new_ones(slot))
 
     def _settle(self, key: Key, slot: Slot, fresh: Task) -> None:
         """Leave a slot with its new task alone, once that works."""
@@ -82,7 +101,7 @@ class _Rollout:
         for task in slot.live:
             if task is not fresh:
                 self.steps.end(task, "another one has taken its place")
-        if self._is_new(fresh):
+        if fresh in self._new_ones(slot):
             self._wait_for(key, fresh)
 
     def _wait_for(self, key: Key, fresh: Task) -> None:
