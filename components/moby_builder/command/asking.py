@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from attrs import evolve, frozen
 
-from moby.contracts.builder import CacheExport, CacheSource, Export, Request
+from moby.contracts.builder import CacheExport, CacheSource, Export, ExportType, Request
 from moby.contracts.types import Limits
 from moby.errors import Invalid, NotFound
 from moby_builder.command import fields, lending
@@ -51,7 +51,9 @@ def ask(asked: Namespace, stdin: BinaryIO, environment: Mapping[str, str]) -> As
         call, answer = _call(asked)
         request = _request(asked, found, environment)
         lent.held = held.pop_all()
-    return Asked(evolve(request, request=call, cache_from=sources), wanted.exports, caches, lent, answer)
+    layers = any(each.type not in (ExportType.TAR, ExportType.LOCAL) for each in wanted.exports)
+    request = evolve(request, request=call, cache_from=sources, layers=layers)
+    return Asked(request, wanted.exports, caches, lent, answer)
 
 
 def _request(asked: Namespace, found: Context, environment: Mapping[str, str]) -> Request:
