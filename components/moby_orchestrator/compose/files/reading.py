@@ -20,7 +20,7 @@ from moby_orchestrator.compose.files.places import Map, at, refuse
 from moby_orchestrator.compose.files.project import Project
 from moby_orchestrator.compose.files.variables import Malformed, Missing, substitute
 
-__all__ = ["Asked", "normal_name", "read"]
+__all__ = ["Asked", "as_project", "normal_name", "read"]
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(name.replace(".y", ".override.y") for name in ("compose.yml", "compose.yaml", *NAMES[2:]))
@@ -53,7 +53,7 @@ def read(asked: Asked, environment: Mapping[str, str]) -> Project:
     name = _name(asked, files, folder, environment)
     environment = {**environment, "COMPOSE_PROJECT_NAME": name}
     tree = normal(load(files, Source(folder, environment, asked.warn)), name, environment)
-    project = _project(tree, name, folder, names, environment)
+    project = as_project(tree, name, folder, names, environment)
     profiles = asked.profiles or tuple(each.strip() for each in environment.get("COMPOSE_PROFILES", "").split(","))
     project = _profiled(project, profiles, asked.services)
     check(project, tree)
@@ -132,7 +132,9 @@ def _name(asked: Asked, files: Any, folder: Path, environment: Mapping[str, str]
     return found
 
 
-def _project(tree: Map, name: str, folder: Path, files: tuple[str, ...], environment: Mapping[str, str]) -> Project:
+def as_project(tree: Map, name: str, folder: Path, files: tuple[str, ...], environment: Mapping[str, str]) -> Project:
+    """Return the project that a whole tree says, with all its services."""
+
     def records(kind: str, shape: Shape) -> dict[str, Record]:
         return {key: _record(tree, kind, key, shape) for key in sorted(tree.get(kind) or {})}
 

@@ -1,11 +1,9 @@
-"""Holds a tree against the specification's own JSON schema, `compose-spec.json` beside this module."""
+"""Holds a tree against what the specification says of compose files."""
 
 import difflib
-import importlib.resources
 import json
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 from attrs import frozen
@@ -13,6 +11,7 @@ from attrs import frozen
 from moby.errors import Problem
 from moby_orchestrator.compose.files.golang import duration_ns
 from moby_orchestrator.compose.files.places import Map, at, shown
+from moby_orchestrator.compose.files.specification import file_schema
 
 __all__ = ["problems"]
 
@@ -28,13 +27,6 @@ class _Mismatch:
     """Whether it is about what sort of value it is."""
 
 
-@cache
-def _schema() -> dict[str, Any]:
-    data = importlib.resources.files("moby_orchestrator.compose.files").joinpath("compose-spec.json").read_bytes()
-    found: dict[str, Any] = json.loads(data)
-    return found
-
-
 def problems(tree: Map) -> tuple[Problem, ...]:
     """Return all that the schema says against a tree, with places and what would fix it."""
     found = {
@@ -43,7 +35,7 @@ def problems(tree: Map) -> tuple[Problem, ...]:
             at(tree, each.path),
             fixes=(each.fix,) if each.fix else (),
         )
-        for each in _check(tree, _schema(), ())
+        for each in _check(tree, file_schema(), ())
     }
     return tuple(found.values())
 
@@ -70,8 +62,6 @@ def _type(value: Any) -> str:
 
 
 def _check(value: Any, schema: dict[str, Any], path: _Where) -> Iterator[_Mismatch]:
-    if "$ref" in schema:
-        schema = _schema()["definitions"][schema["$ref"].removeprefix("#/definitions/")]
     if "type" in schema:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         kind = _type(value)
