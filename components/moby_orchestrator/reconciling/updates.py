@@ -41,7 +41,6 @@ class _Rollout:
         self.policy = service.spec.rollback if self.back else service.spec.update
         self.busy: set[Key] = set()
         self.broken: dict[Key, Task] = {}
-        self.given_up: set[Key] = set()
         self.stale: list[Key] = []
         self.unsure = False
         """Whether a new task isn't old enough yet to be trusted, or an old one is still there."""
@@ -122,7 +121,6 @@ class _Rollout:
             return
         delay = delay_ns(self.service, slot.ended, self.steps.now_ns)
         if delay is None:
-            self.given_up.add(key)
             return
         self.busy.add(key)
         if delay:
@@ -161,17 +159,18 @@ class _Rollout:
         return True
 
     def go_on(self) -> None:
-        """Replace as many as may be at a time, those first that don't work; say when all is done."""
+        """Replace as many as may be at a time, those first that don't work; say when all is done.
+
+        A slot that doesn't work is busy, passed over, or first in the row: so those that work are as many as promised.
+        """
         busy = len(self.busy - self.broken.keys())
         room = (self.policy.parallelism or len(self.slots)) - busy
-        working = sum(slot.working() for slot in self.slots.values())
         self.stale.sort(key=lambda key: self.slots[key].working())
         for key in self.stale[: max(0, room)]:
             slot = self.slots[key]
             if self.policy.order is Order.START_FIRST and slot.working():
                 self._follow(key, slot)
-            elif not slot.working() or working > self._promised():
-                working -= slot.working()
+            else:
                 for task in slot.live:
                     self.steps.end(task, "its service has changed")
         if not self.stale and not busy and not self.unsure:
@@ -179,8 +178,3 @@ class _Rollout:
                 UpdateState.ROLLBACK_COMPLETED if self.back else UpdateState.COMPLETED,
                 "rollback completed" if self.back else "update completed",
             )
-
-    def _promised(self) -> int:
-        """Return how many slots must go on working."""
-        passed_over = sum(not self.slots[key].working() for key in self.broken.keys() | self.given_up)
-        return max(0, len(self.slots) - (self.policy.parallelism or len(self.slots)) - passed_over)
