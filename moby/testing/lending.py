@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from moby.context.sending import send
 from moby.contracts.builder import Blobs, Build, Builder, Event, Folder, Receiver, Selection
 from moby.contracts.image_registry import Credentials
 from moby.contracts.types import Fd
 from moby.errors import NotFound
-from moby.context.sending import send
 
 __all__ = ["Building", "Lending", "tree_of"]
 
