@@ -62,6 +62,8 @@ def _syntax(error: Any, text: str, source: str) -> Exception:
         fix = "indent with spaces; YAML forbids tabs there"
     elif "start any token" in message:
         fix = "quote what begins with a sign"
+    elif "${" in line and "flow" in message:
+        fix = 'quote it: "${NAME}"'
     elif "mapping values are not allowed" in message:
         fix = "quote a value that has a colon and a space in it"
     return refuse(f"no valid YAML: {message}", Origin(source, mark.line + 1, mark.column + 1), fix)
