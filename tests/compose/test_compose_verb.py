@@ -156,6 +156,25 @@ def test_labels_are_docker_composes(app):
     app.ours("up", "--detach", "--timeout", "1")
 
 
+def test_containers_are_as_docker_compose_makes_them(app):
+    def told(name):
+        found = app.inspected(name)
+        host, config = found["HostConfig"], found["Config"]
+        host["Mounts"] = sorted(host.get("Mounts") or [], key=lambda each: each["Target"])
+        for key in ("Hostname", "Labels"):
+            del config[key]
+        config["Env"].sort()
+        aliases = {key: each["Aliases"] for key, each in found["NetworkSettings"]["Networks"].items()}
+        return {**host, **config, "aliases": aliases}
+
+    app.theirs("up", "--detach", "--force-recreate", "--timeout", "1")
+    theirs = [told(each) for each in (DB, ONCE, WEB)]
+    app.ours("up", "--detach", "--force-recreate", "--timeout", "1")
+    for name, before in zip((DB, ONCE, WEB), theirs, strict=True):
+        after = told(name)
+        assert {key: (after.get(key), each) for key, each in before.items() if after.get(key) != each} == {}
+
+
 def test_only_what_changed_is_made_anew(app):
     before = app.there()
     app.write(APPLICATION.replace("GREETING: hello", "GREETING: good morning"))

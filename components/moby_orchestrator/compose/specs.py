@@ -190,7 +190,7 @@ def _resources(service: Record) -> dict[str, Any]:
         "MemorySwap": service.get("memswap_limit"),
         "MemorySwappiness": service.get("mem_swappiness"),
         "MemoryReservation": reserved.get("memory") or service.get("mem_reservation"),
-        "OomKillDisable": service.get("oom_kill_disable"),
+        "OomKillDisable": service.get("oom_kill_disable", False),
         "CpuPeriod": service.get("cpu_period"),
         "CpuQuota": service.get("cpu_quota"),
         "CpuRealtimePeriod": service.get("cpu_rt_period"),
