@@ -56,7 +56,9 @@ def compiler(folder, source):
         for each in ("crt1.o", "crti.o", "crtn.o", "crtbeginT.o", "crtend.o", "libgcc.a", "libgcc_eh.a", "libc.a",
                      "liblto_plugin.so")
     ]  # fmt: skip
-    headers = [Path(each) for each in _said(gcc, "-O1", "-M", str(source)).replace("\\\n", " ").split() if each[:1] == "/"]
+    headers = [
+        Path(each) for each in _said(gcc, "-O1", "-M", str(source)).replace("\\\n", " ").split() if each[:1] == "/"
+    ]
     _put(
         root,
         Path(gcc),
