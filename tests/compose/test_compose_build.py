@@ -1,4 +1,4 @@
-"""`compose` of the distribution where images are built, and where nobody serves its engine."""
+"""`compose` of the distribution where images are built, and what is missing."""
 
 import pytest
 from clients.engine import opened_moby
