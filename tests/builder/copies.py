@@ -6,7 +6,7 @@ import re
 import tarfile
 
 from benches import copying
-from moby_builder.dockerfile.operations import EmptySource, Node, Owner, StreamSource
+from moby_builder.dockerfile.operations import Node, Owner, StreamSource
 
 TIME_S = 1_500_000_000
 """When all files of the context and of the root were written."""
@@ -94,6 +94,8 @@ def context(folder):
     return folder
 
 
+OTHER = Node(StreamSource("base"))
+"""The root as a source."""
 CASES = {
     # One file
     "file to new": copying("/a.txt", to="/new"),
@@ -194,12 +196,12 @@ CASES = {
     "archive and file": copying("/pack.tar.gz", "/a.txt", to="/new/", unpack=True),
     "archives by star": copying("/pack.tar.*", to="/new/", unpack=True),
     # Of another root
-    "owners of another root": copying("/folder", to="/new", source="base"),
-    "link of another root": copying("/to-folder", to="/new", source="base"),
-    "below a link of another root": copying("/up/x", to="/new", source="base"),
-    "star of another root": copying("/f*", to="/new/", source="base"),
-    "all of another root": copying("/", to="/new/", source="base"),
-    "loop of another root": copying("/loop", to="/new", source="base"),
+    "owners of another root": copying("/folder", to="/new", source=OTHER),
+    "link of another root": copying("/to-folder", to="/new", source=OTHER),
+    "below a link of another root": copying("/up/x", to="/new", source=OTHER),
+    "star of another root": copying("/f*", to="/new/", source=OTHER),
+    "all of another root": copying("/", to="/new/", source=OTHER),
+    "loop of another root": copying("/loop", to="/new", source=OTHER),
 }
 
 
@@ -222,13 +224,6 @@ DIFFERENCES = {
     ("folder to new with slash", "new"), ("folder with slash to new", "new"), ("folder into folder", "folder"),
 }  # fmt: skip
 """Folders whose times BuildKit loses, as more files come into what it keeps of the context."""
-
-OTHER = Node(StreamSource("base"))
-"""Stands for the root as a source."""
-CASES = {
-    name: Node(each.operation, (Node(EmptySource()), OTHER)) if each.inputs[1] == "base" else each
-    for name, each in CASES.items()
-}
 
 
 def settled(name, answer):
