@@ -5,7 +5,7 @@ import io
 import tarfile
 from contextlib import contextmanager
 
-from engines import Engine, box_root
+from building_engines import Engine, box_root
 from frontend_parts import RICH, TRIGGER
 from peers.images import archive
 

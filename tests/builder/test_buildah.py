@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from engines import Pantry, box_root
+from building_engines import Pantry, box_root
 from moby_builder.buildah.reading import images_of, line_of, secrets_of
 from moby_builder.buildah.service import Service
 from moby_builder.buildah.tool import Tool

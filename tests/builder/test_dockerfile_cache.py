@@ -10,7 +10,7 @@ import time
 
 import pytest
 from attrs import evolve
-from engines import Engine, box_root
+from building_engines import Engine, box_root
 from moby_builder.dockerfile.parts import Policy
 from moby_builder.dockerfile.service import Service
 
@@ -411,7 +411,7 @@ _KILLED = """
 import os, signal, sys
 sys.path[:0] = {path!r}
 from pathlib import Path
-from engines import Engine
+from building_engines import Engine
 from moby.contracts.builder import Request
 from moby.testing.lending import Building, Lending
 from moby.testing.mounted import own_mounts

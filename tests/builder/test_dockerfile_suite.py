@@ -1,7 +1,7 @@
 """The builder `dockerfile` against the contract, on real parts."""
 
 import pytest
-from engines import Engine, box_root
+from building_engines import Engine, box_root
 
 from moby.testing.builder import BuilderSuite, Workshop
 from moby.testing.builder_mutants import MUTANTS

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from engines import Engine, box_root
+from building_engines import Engine, box_root
 from exporting import opened_yard, solution, solved
 from moby_builder.dockerfile.exports.early import EarlyLayers
 

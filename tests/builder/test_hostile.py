@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from building_engines import Engine, box_root
 from clients.engine import ROOT, opened_moby
-from engines import Engine, box_root
 from lenders import Lender
 from moby_builder.dockerfile.plugin import Config
 from peers.binaries import file

@@ -1,7 +1,7 @@
 """Folders that a client lends or not, as builds tell of them."""
 
 import pytest
-from engines import Engine, box_root
+from building_engines import Engine, box_root
 
 from moby.contracts.builder import Request, Vertex
 from moby.errors import MobyError

@@ -4,7 +4,7 @@ import json
 import shutil
 import zipfile
 
-import hosts
+import host_images
 import pytest
 from clients.engine import opened_moby
 from peers.binaries import file
@@ -125,7 +125,7 @@ class World:
 
     def bring(self, name, make, *words):
         """Have an image of the host's files."""
-        path = hosts.packed(make(self.folder / name, *words), self.folder / f"{name}.tar")
+        path = host_images.packed(make(self.folder / name, *words), self.folder / f"{name}.tar")
         shutil.move(path, self.engine.sandbox.seen(TEMPORARY) / path.name)
         shutil.rmtree(self.folder / name)
         self.engine("import", "-c", "ENV PATH=/bin:/usr/bin", TEMPORARY / path.name, name)
