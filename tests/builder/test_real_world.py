@@ -162,7 +162,7 @@ def world(tmp_path_factory, docker_pyz):
 
 
 def test_a_service_in_python(world):
-    world.bring("python", hosts.python)
+    world.bring("python", host_images.python)
     there = world.context(
         "service", Dockerfile=SERVICE, service_py=SERVING, ask_py=ASKING, README_md="x", _dockerignore="*.md\n"
     )
@@ -192,7 +192,7 @@ def test_a_service_in_python(world):
 
 def test_a_static_binary(world):
     there = world.context("binary", Dockerfile=BINARY, main_c=MAIN, version_h="#define VERSION 3\n")
-    world.bring("cc", hosts.compiler, world.engine.sandbox.seen(there) / "main.c")
+    world.bring("cc", host_images.compiler, world.engine.sandbox.seen(there) / "main.c")
     world.build("-t", "binary", there)
     assert world.engine.out("run", "--rm", "--network=none", "binary", "a", "b") == "version 3, 2 arguments"
     found = json.loads(world.engine.out("image", "inspect", "binary"))[0]
@@ -210,7 +210,7 @@ def test_a_static_binary(world):
 
 
 def test_a_site_by_node(world):
-    world.bring("node", hosts.node)
+    world.bring("node", host_images.node)
     there = world.context(
         "site", Dockerfile=SITE, build_js=BUILDING, serve_js=SERVE, package_json="{}", pages__about_md="About us\n"
     )
