@@ -285,7 +285,7 @@ class Images(Protocol):
         ...
 
     def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
-        """Know that an image registry has an image under a tag by a digest, of an index say, that somebody else sent.
+        """Know that an image registry has an image under a tag by a digest that somebody else sent, of an index say.
 
         The digest becomes one of its names, and `push` sends nothing while the tag there still means that.
         """
@@ -402,7 +402,7 @@ class Images(Protocol):
         ...
 
     def unpack(self, layers: Sequence[StoredLayer], key: str) -> None:
-        """Make a committed snapshot of layers, lowest first, under a key of the caller's own, which the caller removes.
+        """Make a committed snapshot of layers, lowest first, under a key of the caller's, who removes it.
 
         Their blobs are here and the caller keeps them meanwhile; afterwards the snapshot does. What images or others
         have of these layers isn't unpacked again. Conflict where the key is taken, Invalid where there are no layers.

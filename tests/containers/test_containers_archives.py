@@ -151,7 +151,7 @@ def test_compressed(engine, compress):
     assert engine.containers.stat_path(made, "/etc/f").size == 2
 
 
-@pytest.mark.parametrize("data", [b"nonsense" * 100, gzip.compress(b"x" * 2000)[:-20], archive(("f", b"1", {}))[:513]])
+@pytest.mark.parametrize("data", [b"nonsense" * 100, gzip.compress(b"x" * 2000)[:-20], archive(("f", b"12", {}))[:513]])
 def test_damaged(engine, data):
     made = engine.create(":")
     with pytest.raises(Invalid):
