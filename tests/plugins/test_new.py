@@ -156,7 +156,10 @@ def test_a_part_to_be_written_has_every_method_and_refuses_it_by_name(kind, tmp_
     ("kind", "message", "hint"),
     [
         pytest.param(
-            "commnd", "there is no kind 'commnd'", "did you mean command? kinds: builder, command, containers,", id="near"
+            "commnd",
+            "there is no kind 'commnd'",
+            "did you mean command? kinds: builder, command, containers,",
+            id="near",
         ),
         pytest.param("kettle", "there is no kind 'kettle'", "kinds: builder, command, containers,", id="no kind"),
         pytest.param("images", "nothing holds a part of the kind 'images'", "after moby.contracts.images", id="bare"),
