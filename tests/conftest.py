@@ -1,3 +1,4 @@
+import contextlib
 import os
 import select
 import signal
@@ -42,9 +43,10 @@ def pytest_collection_modifyitems(items):
 def pytest_terminal_summary(terminalreporter):
     """Tell what became of the tests that are run beside these (tools/test), once they are over."""
     if _PROCESS:
-        over = os.pidfd_open(int(_PROCESS))
-        select.select([over], [], [])
-        os.close(over)
+        with contextlib.suppress(ProcessLookupError):  # it may be over, and its shell may know
+            over = os.pidfd_open(int(_PROCESS))
+            select.select([over], [], [])
+            os.close(over)
         terminalreporter.section("run beside these")
         terminalreporter.write(Path(".cache/beside.log").read_text(encoding="utf-8", errors="replace"))
 

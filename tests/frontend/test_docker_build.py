@@ -277,6 +277,12 @@ class TestCache:
         assert (first.reserved_bytes, first.max_bytes, first.min_free_bytes) == (5, 6, 7)
         assert (second.reserved_bytes, second.age_ns) == (8, 3600 * 10**9)
 
+    def test_nothing_of_it_has_labels(self, built, builder):
+        assert self.prune(built, "filters={%22label%22:[%22a%22]}").json()["CachesDeleted"] is None
+        assert not builder.pruned
+        self.prune(built, "filters={%22label!%22:[%22a%22]}")
+        assert [each.filters for each in builder.pruned] == [{}]
+
     @pytest.mark.parametrize(
         ("query", "words"),
         [

@@ -189,6 +189,8 @@ def children_of(pid):
 
 
 def test_a_log_that_cannot_be_read_says_so_at_once(supervisor, tmp_path, monkeypatch):  # noqa: F811
+    # A copy of a process as big as that of all tests may take longer to say its first word than a supervisor's.
+    monkeypatch.setattr("moby_supervisor.local.readers._FIRST_S", 10.0)
     for follow in (False, True):
         with pytest.raises(Unavailable, match="No such file"):
             supervisor.logs(LogConfig("a", tmp_path, "lines"), LogQuery(follow=follow))

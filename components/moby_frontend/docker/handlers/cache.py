@@ -13,7 +13,9 @@ __all__ = ["prune", "show_entry"]
 
 _AGES = ("until", "unused-for")
 """Two names of the same."""
-_FILTERS = frozenset({*_AGES, "id", "parent", "parents", "type", "description", "inuse", "shared", "private"})
+_LABELS = ("label", "label!")
+"""What `docker system prune` asks of everything; nothing of the cache has any."""
+_FILTERS = frozenset({*_AGES, *_LABELS, "id", "parent", "parents", "type", "description", "inuse", "shared", "private"})
 
 
 def prune(parts: Parts, call: Call) -> Reply:
@@ -22,12 +24,14 @@ def prune(parts: Parts, call: Call) -> Reply:
         return reply_json({"CachesDeleted": None, "SpaceReclaimed": 0})
     query = call.query
     filters = Filters(query.text("filters"), _FILTERS)
+    if "label" in filters:
+        return reply_json({"CachesDeleted": None, "SpaceReclaimed": 0})
     age_ns, *ages = [filters.time_ns(each, 0) for each in _AGES if each in filters] or [0]
     if ages:
         raise Invalid(f"conflicting filters: {' and '.join(_AGES)}")
     keep = Keep(
         all=query.flag("all"),
-        filters={key: values for key, values in filters.as_mapping().items() if key not in _AGES},
+        filters={key: values for key, values in filters.as_mapping().items() if key not in (*_AGES, *_LABELS)},
         age_ns=-(age_ns or 0),
         reserved_bytes=query.number("reserved-space") or query.number("keep-storage"),
         max_bytes=query.number("max-used-space"),
