@@ -3,9 +3,16 @@
 import http.client
 import os
 import socket
+import time
 from pathlib import Path
 
-__all__ = ["UnixConnection"]
+from moby.errors import Denied, Unavailable
+
+__all__ = ["PATIENCE_S", "UnixConnection", "connected"]
+
+PATIENCE_S = 20.0
+"""How long an engine that has just begun may take until it listens."""
+_PAUSE_S = 0.02
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -26,3 +33,21 @@ class UnixConnection(http.client.HTTPConnection):
             raise
         finally:
             os.close(folder)
+
+
+def connected(path: Path, patience_s: float = PATIENCE_S) -> UnixConnection:
+    """Return a connection to an engine's socket, once it listens; Unavailable where it doesn't, Denied by the host."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        connection = UnixConnection(path)
+        try:
+            connection.connect()
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            if time.monotonic() > deadline:
+                hint = "see its log; or end it and do it again"
+                raise Unavailable(f"the engine doesn't answer at {path}", hint=hint) from error
+            time.sleep(_PAUSE_S)
+        except OSError as error:
+            raise Denied(f"can't connect to {path}: {error.strerror}", hint="do it as its owner") from error
+        else:
+            return connection

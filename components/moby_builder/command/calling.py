@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
-from moby.errors import Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
+from moby.errors import Invalid, MobyError, NotFound, Unavailable, Unsupported
 from moby.host.progress_lines import ProgressLines, bar
-from moby.host.unix_http import UnixConnection
+from moby.host.unix_http import PATIENCE_S, UnixConnection, connected
 from moby.oci import logins
 from moby.oci import reference as references
 from moby_builder.command import fields
@@ -26,7 +25,6 @@ from moby_builder.command.packing import packed
 __all__ = ["Caller", "build"]
 
 _VERSION = "v1.47"
-_PATIENCE_S = 20.0
 _KINDS: Mapping[int, type[MobyError]] = {400: Invalid, 404: NotFound, 501: Unsupported, 503: Unavailable}
 _ELSEWHERE = (
     "secret", "ssh", "output", "cache_to", "build_context", "check", "call", "sbom", "provenance", "attest",
@@ -38,19 +36,19 @@ _ELSEWHERE = (
 class Caller:
     """Calls of the engine's API, for as long as this is open."""
 
-    def __init__(self, path: Path, patience_s: float = _PATIENCE_S) -> None:
+    def __init__(self, path: Path, patience_s: float = PATIENCE_S) -> None:
         self._path, self._patience_s = path, patience_s
 
     def ask(self, method: str, path: str) -> Any:
         """Return what a call answers, as JSON."""
-        with closing(self._connected()) as connection:
+        with closing(connected(self._path, self._patience_s)) as connection:
             answer = self._answer(connection, method, path, None, {})
             return json.loads(answer.read() or b"null")
 
     def lines(self, path: str, body: Iterable[bytes] | None = None, **headers: str) -> Iterator[dict[str, Any]]:
         """Yield the JSON lines of a POST's answer as they come; an error in them is raised."""
         sent = {"Content-Type": "application/x-tar", **{key.replace("_", "-"): each for key, each in headers.items()}}
-        with closing(self._connected()) as connection:
+        with closing(connected(self._path, self._patience_s)) as connection:
             answer = self._answer(connection, "POST", path, body, sent)
             for line in answer:
                 found = json.loads(line) if line.strip() else {}
@@ -80,22 +78,6 @@ class Caller:
                 said = text.decode(errors="replace").strip() or f"status {answer.status}"
             raise _KINDS.get(answer.status, MobyError)(said)
         return answer
-
-    def _connected(self) -> UnixConnection:
-        """Connect; an engine that has just begun may take a while until it listens."""
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            connection = UnixConnection(self._path)
-            try:
-                connection.connect()
-            except (FileNotFoundError, ConnectionRefusedError) as error:
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"the engine doesn't answer at {self._path}", hint="see its log") from error
-                time.sleep(0.02)
-            except OSError as error:
-                raise Denied(f"can't connect to {self._path}: {error.strerror}", hint="do it as its owner") from error
-            else:
-                return connection
 
 
 class _Failed(MobyError):

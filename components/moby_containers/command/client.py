@@ -3,19 +3,17 @@
 import http.client
 import json
 import socket
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
-from moby.host.unix_http import UnixConnection
+from moby.host.unix_http import PATIENCE_S, connected
 
 __all__ = ["Client", "query"]
 
 _VERSION = "v1.47"
-_PATIENCE_S = 20.0
 _KINDS: Mapping[int, type[MobyError]] = {
     400: Invalid, 401: Denied, 403: Denied, 404: NotFound, 409: Conflict, 501: Unsupported, 503: Unavailable,
 }  # fmt: skip
@@ -34,7 +32,7 @@ def query(**parameters: Any) -> str:
 class Client:
     """Calls of the API; errors are the engine's own words."""
 
-    def __init__(self, path: Path, patience_s: float = _PATIENCE_S) -> None:
+    def __init__(self, path: Path, patience_s: float = PATIENCE_S) -> None:
         self._path = path
         self._patience_s = patience_s
 
@@ -67,7 +65,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> http.client.HTTPResponse:
         """Begin a call, and return its answer to be read and closed; an error of the engine's is raised."""
-        connection = self._connected()
+        connection = connected(self._path, self._patience_s)
         sent = {**(headers or {}), **({"Content-Type": kind} if body is not None else {})}
         try:
             connection.request(method, f"/{_VERSION}{path}", body, sent)
@@ -91,7 +89,7 @@ class Client:
 
     def hijack(self, path: str, body: Any = None) -> tuple[socket.socket, bytes]:
         """Make a connection a stream (attach); return it, and what had come of it already."""
-        connection = self._connected()
+        connection = connected(self._path, self._patience_s)
         data = b"" if body is None else json.dumps(body).encode()
         # What follows a request without a length is the stream's already.
         more = f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n" if body is not None else ""
@@ -117,25 +115,8 @@ class Client:
 
     def connection(self) -> socket.socket:
         """Return a connection with nothing said yet."""
-        sock: socket.socket = self._connected().sock
+        sock: socket.socket = connected(self._path, self._patience_s).sock
         return sock
-
-    def _connected(self) -> UnixConnection:
-        """Connect; an engine that has just begun may take a while until it listens."""
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            connection = UnixConnection(self._path)
-            try:
-                connection.connect()
-            except (FileNotFoundError, ConnectionRefusedError) as error:
-                if time.monotonic() > deadline:
-                    hint = "see its log; or end it and do it again"
-                    raise Unavailable(f"the engine doesn't answer at {self._path}", hint=hint) from error
-                time.sleep(0.02)
-            except OSError as error:
-                raise Denied(f"can't connect to {self._path}: {error.strerror}", hint="do it as its owner") from error
-            else:
-                return connection
 
 
 _LENGTH = b"content-length:"

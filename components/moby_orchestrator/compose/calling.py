@@ -2,19 +2,17 @@
 
 import http.client
 import json
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
-from moby.host.unix_http import UnixConnection
+from moby.host.unix_http import connected
 
 __all__ = ["Engine", "filters"]
 
 _VERSION = "v1.47"
-_PATIENCE_S = 20.0
 _KINDS: Mapping[int, type[MobyError]] = {
     400: Invalid, 401: Denied, 403: Denied, 404: NotFound, 409: Conflict, 501: Unsupported, 503: Unavailable,
 }  # fmt: skip
@@ -77,7 +75,7 @@ class Engine:
         target = f"/{_VERSION}/{'/'.join(quote(each, safe='/:@') for each in path)}"
         target += f"?{urlencode(given)}" if given else ""
         sent = {**(headers or {}), **({"Content-Type": kind or "application/json"} if body is not None else {})}
-        connection = self._connected()
+        connection = connected(self._path)
         try:
             connection.request(method, target, body, sent)
             answer = connection.getresponse()
@@ -90,21 +88,6 @@ class Engine:
             with answer:
                 raise _failed(answer.status, answer.read())
         return answer
-
-    def _connected(self) -> UnixConnection:
-        deadline = time.monotonic() + _PATIENCE_S
-        while True:
-            connection = UnixConnection(self._path)
-            try:
-                connection.connect()
-            except (FileNotFoundError, ConnectionRefusedError) as error:
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"the engine doesn't answer at {self._path}", hint="see its log") from error
-                time.sleep(0.02)
-            except OSError as error:
-                raise Denied(f"can't connect to {self._path}: {error.strerror}", hint="do it as its owner") from error
-            else:
-                return connection
 
 
 def _failed(status: int, body: bytes) -> MobyError:
