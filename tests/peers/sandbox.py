@@ -162,16 +162,56 @@ class Sandbox:
     def close(self):
         """End everything inside, and remove its control groups."""
         first = self._first
+        for group in self.groups:
+            _thaw(group)
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
         else:
             first.kill()
-        first.wait(PATIENCE_S)
+        self._end_entered()
+        try:
+            first.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            pytest.fail("the sandbox didn't end; there are still: " + "; ".join(map(_told, sorted(self._entered()))))
         assert first.stdout is not None
         first.stdout.close()
         for group in self.groups:
             _remove_group(group)
+
+    def _entered(self):
+        """Return the pids of its control groups, as seen from outside."""
+        return {pid for group in self.groups for below, _, _ in os.walk(group) for pid in _pids(Path(below))}
+
+    def _end_entered(self):
+        """End those that came in from outside, who otherwise keep what they wait for from being reaped if stopped."""
+        for pid in self._entered() - {self._first.pid}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _pids(group):
+    with contextlib.suppress(OSError):
+        return [int(each) for each in (group / "cgroup.procs").read_text().split()]
+    return []
+
+
+def _thaw(group):
+    """Let processes that are frozen die."""
+    for below, _, _ in os.walk(group):
+        for name, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+            if (file := Path(below, name)).exists():
+                with contextlib.suppress(OSError):
+                    file.write_text(word)
+
+
+def _told(pid):
+    """Return what a process is, and what it waits for."""
+    found = []
+    for name in ("comm", "stat", "wchan", "stack"):
+        with contextlib.suppress(OSError):
+            found.append(Path(f"/proc/{pid}/{name}").read_text().strip())
+    return " ".join(found)
 
 
 def _figureless(name, line):
