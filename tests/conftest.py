@@ -22,7 +22,10 @@ _BY_CRIU = ("test_native_images", "test_images_of_processes", "test_command_imag
 
 
 # Folders whose tests keep a processor busy, and share nothing with others: `make test` runs them beside these.
-_BESIDE = {"distribution", "faults", "fuzz", "guests", "plugins"}
+_BESIDE = {
+    "builder", "cli", "context", "distribution", "faults", "frontend", "fuzz", "guests", "manifest", "metadata", "oci",
+    "orchestrator", "packager", "plugins", "registry", "resolver",
+}  # fmt: skip
 _HERE = Path(__file__).parent
 _PROCESS = os.environ.pop("MOBY_TESTS_BESIDE", "")
 """Who runs them; what a test starts isn't to wait for it."""
