@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
+from moby_network_driver.bridged.firewall import Bridge, Firewall, Publication
 
 from benchmarks.measure import Row
 from moby.host.elsewhere import in_namespace

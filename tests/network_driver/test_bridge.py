@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from moby_network_driver.bridge.plugin import Config, make
-from moby_network_driver.bridge.ports import port_name
+from moby_network_driver.bridged.ports import port_name
 from moby_network_driver.interfaces.marks import Marks
 from network_driver.engines import Quiet, place_in, starting
 

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
+from moby_network_driver.bridged.firewall import Bridge, Firewall, Publication
 from networks.hosts import PRESENT_S, Hosts, Log, arrives, bare, client, comes, here, send_to_loopback, server, talk
 
 from moby.host.netlink import Channel

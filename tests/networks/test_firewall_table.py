@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
+from moby_network_driver.bridged.firewall import Bridge, Firewall, Publication
 from networks.hosts import ABSENT_S, PRESENT_S, Hosts, Log, arrives, server, talk
 from peers import binaries
 

@@ -5,7 +5,7 @@ import re
 import shlex
 
 import pytest
-from moby_network_driver.bridge.firewall import Bridge, Firewall, Publication
+from moby_network_driver.bridged.firewall import Bridge, Firewall, Publication
 from networks.hosts import Hosts, Log, Machine, arrives, server, talk
 from peers.bridged import OPTIONS, PREPARE, network_of, network_of_host
 from peers.engines import opened

@@ -3,15 +3,13 @@
 import ipaddress
 from collections.abc import Mapping
 
-from attrs import frozen
-
-from moby.contracts.network_driver import Attachment, Segment
+from moby.contracts.network_driver import Segment
 from moby.errors import Invalid
 from moby_network_driver.bridge.plugin import Config
+from moby_network_driver.bridged.settings import Settings
 from moby_network_driver.interfaces import words
-from moby_network_driver.interfaces.inside import SYSCTLS
 
-__all__ = ["PREDEFINED", "Settings", "check", "check_endpoint", "predefined_options", "settings_of"]
+__all__ = ["PREDEFINED", "check", "predefined_options", "settings_of"]
 
 PREDEFINED = "bridge"
 _BRIDGE = "com.docker.network.bridge."
@@ -21,23 +19,7 @@ _MODES = (f"{_BRIDGE}gateway_mode_ipv4", f"{_BRIDGE}gateway_mode_ipv6")
 _MTU = "com.docker.network.driver.mtu"
 _PREFIX, _LONG_PREFIX = "com.docker.network.container_iface_prefix", "com.docker.network.container_interface_prefix"
 _KNOWN = frozenset({_NAME, _ICC, _MASQUERADE, _BINDING, _INHIBIT, _DEFAULT, *_MODES, _MTU, _PREFIX, _LONG_PREFIX})
-_OF_ENDPOINTS = frozenset({SYSCTLS, "com.docker.network.endpoint.ifname"})
 _GATEWAY_MODES = ("nat",)
-
-
-@frozen
-class Settings:
-    """How one network is to be."""
-
-    device: str
-    """The bridge's name."""
-    icc: bool = True
-    """Whether its containers reach each other."""
-    masquerade: bool = True
-    inhibit_ipv4: bool = False
-    """Whether the bridge has no IPv4 address, since somebody else is the gateway."""
-    mtu: int = 0
-    """0 is that of the host's way out."""
 
 
 def check(options: Mapping[str, str]) -> None:
@@ -60,11 +42,6 @@ def _binding(text: str) -> None:
         ipaddress.IPv4Address(text)
     except ValueError:
         raise Invalid(f"{_BINDING} is {text!r}, which is no IPv4 address", hint="as 127.0.0.1") from None
-
-
-def check_endpoint(attachment: Attachment) -> None:
-    """Refuse options of an endpoint that nobody knows; Invalid."""
-    words.known(attachment.options, _OF_ENDPOINTS, "place on a bridge")
 
 
 def predefined_options(config: Config) -> dict[str, str]:

@@ -32,9 +32,9 @@ class Config:
 
 def make(config: Config, *, place: Place, log: Log) -> NetworkDriver:
     """Puts containers on bridges of the host's, with the world beyond it by NAT, and publishes their ports."""
-    from moby_network_driver.bridge.driver import BridgeNetworks
+    from moby_network_driver.bridge.driver import bridge
 
-    return BridgeNetworks(config, place, log)
+    return bridge(config, place, log)
 
 
 @hookimpl

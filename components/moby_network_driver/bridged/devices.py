@@ -12,7 +12,7 @@ from moby.host import network_settings
 from moby.host.netlink import Channel, Message
 from moby.host.rtnetlink import addresses, links, routes
 from moby.host.rtnetlink.links import Device
-from moby_network_driver.bridge.options import Settings
+from moby_network_driver.bridged.settings import Settings
 from moby_network_driver.interfaces.marks import Marks, stable_mac
 from moby_network_driver.interfaces.removal import delete, delete_named
 

@@ -11,9 +11,9 @@ from moby.host import conntrack
 from moby.host.legacy_tables import legacy_forward_chains
 from moby.host.nft_values import OWNER, PERSIST, Value
 from moby.host.nftables import Add, Delete, Nftables, Refused
-from moby_network_driver.bridge.hindrances import hindrances
-from moby_network_driver.bridge.ruleset import PROTOCOLS, Bridge, Publication, Ruleset
-from moby_network_driver.bridge.watch import Watch
+from moby_network_driver.bridged.hindrances import hindrances
+from moby_network_driver.bridged.ruleset import PROTOCOLS, Bridge, Publication, Ruleset
+from moby_network_driver.bridged.watch import Watch
 
 __all__ = ["Bridge", "Firewall", "Publication"]
 

@@ -3,8 +3,8 @@
 import ipaddress
 
 from moby.contracts.network_driver import Attachment, Segment
-from moby_network_driver.bridge.firewall import Bridge, Publication
-from moby_network_driver.bridge.options import Settings
+from moby_network_driver.bridged.firewall import Bridge, Publication
+from moby_network_driver.bridged.settings import Settings
 
 __all__ = ["firewalled", "publications"]
 

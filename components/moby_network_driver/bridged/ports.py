@@ -9,8 +9,8 @@ from moby.errors import Conflict
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import links
 from moby.host.rtnetlink.links import Device, Peer
-from moby_network_driver.bridge.devices import port_flags
-from moby_network_driver.bridge.options import Settings
+from moby_network_driver.bridged.devices import port_flags
+from moby_network_driver.bridged.settings import Settings
 from moby_network_driver.interfaces import inside
 from moby_network_driver.interfaces.addressing import mac_of
 from moby_network_driver.interfaces.marks import Marks

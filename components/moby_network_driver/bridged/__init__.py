@@ -1,0 +1,1 @@
+"""What drivers have in common whose networks are bridges: these, containers' ports on them, and the firewall."""

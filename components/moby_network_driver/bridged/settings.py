@@ -1,0 +1,20 @@
+"""How a network on a bridge is to be."""
+
+from attrs import frozen
+
+__all__ = ["Settings"]
+
+
+@frozen
+class Settings:
+    """How one network is to be."""
+
+    device: str
+    """The bridge's name."""
+    icc: bool = True
+    """Whether its containers reach each other."""
+    masquerade: bool = True
+    inhibit_ipv4: bool = False
+    """Whether the bridge has no IPv4 address, since somebody else is the gateway."""
+    mtu: int = 0
+    """0 is that of the host's way out."""
