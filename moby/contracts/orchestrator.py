@@ -51,6 +51,8 @@ class OrchestratorFeature:
     """Updates step by step, with rolling back."""
     SECRETS = "secrets"
     """Secrets and configs have lives of their own; without, they are an application's."""
+    REPLACING = "replacing"
+    """A task whose container was removed by hand is followed by another; without, at the next `apply`."""
     CLUSTER = "cluster"
     """Nodes join and leave by `Orchestrator.cluster`."""
 
@@ -376,7 +378,10 @@ class TaskStatus:
 
 @frozen
 class Task:
-    """One container of a service, or the attempt at one; never started a second time: another one follows it."""
+    """One container of a service, or the attempt at one.
+
+    Another one follows it; where the container's own restart policy does that, it is the same one's next attempt.
+    """
 
     id: str
     service_id: str
@@ -680,7 +685,8 @@ class Orchestrator(Protocol):
 
         With `prune` services that aren't described any more are removed. Invalid, with every problem, where it can't
         be as described; NotFound for something external; Conflict where a name is another application's, or where a
-        secret or config has changed, which can't be. What was done before an error stays, and applying goes on there.
+        secret or config has changed that has a life of its own; else tasks that have it are replaced. What was done
+        before an error stays, and applying goes on there.
         """
         ...
 
@@ -756,8 +762,9 @@ class Orchestrator(Protocol):
         ...
 
     def watch(self, since_ns: int = 0) -> Subscription:
-        """Follow what changes: `service`, `task`, `node`, `secret` and `config`, each with its name and states.
+        """Follow changes of every `service`, `task`, `node`, `secret`, `config`: `create`, `update` and `remove`.
 
+        Attributes are `name`, of a task its service's, and `state` of tasks and nodes.
         Some may be missing after a manager died: who must know looks again when a subscription ends.
         """
         ...
