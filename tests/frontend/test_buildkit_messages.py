@@ -8,13 +8,13 @@ from attrs import fields
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moby_frontend.docker.buildkit import messages
 from moby_frontend.docker.buildkit.messages import decode, encode
 from moby_frontend.docker.buildkit.protocol import common, control, gateway, lending
 from moby_frontend.docker.buildkit.protocol.common import Timestamp, timestamp
 from moby_frontend.docker.buildkit.protocol.lending import DATA, BlobWrite, Packet, Stat
 
 from moby.errors import Invalid
+from moby.grpc import messages
 
 ALL = [
     each for module in (common, control, gateway, lending) for each in vars(module).values()
