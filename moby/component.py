@@ -116,6 +116,10 @@ class Component:
     served: str = ""
     """`outlives` has a process of its own, which goes on when the engine ends (`moby.placement`); `copied` holds
     nothing, so that each process that needs it may have its own. Empty is as the assembly says."""
+    takes: str = ""
+    """Of a packager: what it builds from besides the engine's files, as another one gives it."""
+    gives: str = ""
+    """Of a packager: what it makes; empty is its name."""
 
 
 @frozen
@@ -145,6 +149,8 @@ class Facts:
     many: bool = False
     """Whether an engine may have several of this kind."""
     served: str = ""
+    takes: str = ""
+    gives: str = ""
 
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -210,6 +216,8 @@ def facts_of(component: Component, *, distribution: str = "", module: str = "") 
         preferred=component.preferred,
         many=provided.many,
         served=component.served,
+        takes=component.takes,
+        gives=component.gives,
     )
 
 
@@ -246,6 +254,8 @@ def dump_facts(facts: Facts) -> dict[str, Any]:
         "preferred": facts.preferred,
         "many": facts.many,
         "served": facts.served,
+        "takes": facts.takes,
+        "gives": facts.gives,
     }
 
 
@@ -288,7 +298,8 @@ def _texts(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 _SHAPES: Mapping[type, Mapping[str, Any]] = {
     Facts: {
-        **dict.fromkeys(("id", "kind", "name", "version", "distribution", "module", "summary", "served"), str),
+        **dict.fromkeys(("id", "kind", "name", "version", "distribution", "module", "summary"), str),
+        **dict.fromkeys(("served", "takes", "gives"), str),
         **dict.fromkeys(("provides", "needs", "conflicts", "host", "options", "brings"), list),
         "contract": int,
         "ambient": dict,

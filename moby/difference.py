@@ -111,7 +111,7 @@ def _instance(old: Instance, new: Instance, where: Where) -> Iterator[Difference
             yield Difference("option", f"{key}.{option}", before, after, where(f"{path}.config.{option}"))
     if old.open != new.open:
         yield Difference("open", key, sorted(old.open), sorted(new.open), where(f"{path}.config"))
-    for name in ("served", "policy"):
+    for name in ("served", "policy", "takes"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             yield Difference(name, key, before, after, where(f"{path}.{name}"))
@@ -126,7 +126,7 @@ def _facts(old: Instance, new: Instance) -> Iterator[Difference]:
     """Say which facts of a part changed though its version didn't: a part that is being worked on."""
     if old.facts.distribution != new.facts.distribution:
         yield Difference("distribution", old.key, old.facts.distribution, new.facts.distribution)
-    for name in ("module", "contract", "provides", "needs", "host", "conflicts", "brings", "options"):
+    for name in ("module", "contract", "provides", "needs", "host", "conflicts", "brings", "takes", "gives", "options"):
         before, after = getattr(old.facts, name), getattr(new.facts, name)
         if before != after:
             yield Difference(name, old.key, _plain(before), _plain(after))

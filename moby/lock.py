@@ -180,7 +180,7 @@ def _instances(old: Instance, new: Instance) -> Iterator[str]:
         was, now = old.config.get(option), new.config.get(option)
         if was != now or (option in old.config) != (option in new.config):
             yield f"option {option} of {key} was locked as {was!r}; it is {now!r} now"
-    for label in ("open", "default", "served", "policy", "processes", "reason"):
+    for label in ("open", "default", "served", "policy", "processes", "takes", "between", "reason"):
         was, now = getattr(old, label), getattr(new, label)
         if was != now:
             yield f"{key}: {label} was locked as {was!r}; it is {now!r} now"

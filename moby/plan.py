@@ -44,6 +44,10 @@ class Instance:
     """By parameter of the factory."""
     processes: tuple[str, ...] = (ENGINE,)
     """Where it lives (`moby.placement`): in the engine, or in the processes of served parts, by their keys."""
+    takes: str = ""
+    """Of a packager: the key of the one whose artifact it builds from."""
+    between: bool = False
+    """Of a packager: whether nobody asked for its artifact, which is just there for another."""
 
     @property
     def key(self) -> str:
@@ -79,6 +83,15 @@ class Plan:
                 wanted.update(target for binding in each.bindings.values() for target in binding.targets)
         kept = tuple(each for each in self.instances if each.key in wanted)
         return Plan(self.name, kept, self.target, self.skipped)
+
+    def chain(self, key: str) -> "Plan":
+        """Return the plan of what a packager's artifact is made by: those that it takes from, itself, their needs."""
+        keys: list[str] = []
+        while key and key not in keys:
+            keys.append(key)
+            found = self.get(key)
+            key = found.takes if found else ""
+        return self.closure(frozenset(keys))
 
 
 def dump(plan: Plan) -> dict[str, Any]:
@@ -121,6 +134,8 @@ def _dump_instance(instance: Instance) -> dict[str, Any]:
         "policy": instance.policy,
         "processes": list(instance.processes),
         "reason": instance.reason,
+        **({"takes": instance.takes} if instance.takes else {}),
+        **({"between": True} if instance.between else {}),
         "bindings": {
             parameter: {"arity": binding.arity.value, "targets": list(binding.targets)}
             for parameter, binding in instance.bindings.items()
@@ -142,6 +157,8 @@ def _load_instance(data: Any) -> Instance:
         reason=_value(data, "reason", str),
         bindings=bindings,
         processes=_processes(data),
+        takes=_value(data, "takes", str) if "takes" in data else "",
+        between=_value(data, "between", bool) if "between" in data else False,
     )
 
 
@@ -169,6 +186,7 @@ def _check_one(instance: Instance, started: set[str]) -> None:
     if not instance.processes:
         raise Invalid(f"a plan: {instance.key} lives in no process")
     absent = [each for binding in instance.bindings.values() for each in binding.targets if each not in started]
+    absent += [instance.takes] if instance.takes and instance.takes not in started else []
     if absent:
         raise Invalid(f"a plan: {instance.key} is wired to {absent[0]}, which doesn't start before it")
 

@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 
 from moby import manifest, registry, resolver
 from moby.errors import Invalid, MobyError, Origin, Problem
-from moby.manifest.assembly import Assembly, Choice, Setting
+from moby.manifest.assembly import Assembly, Choice, DistributionChoice, Setting
 from moby.plan import Plan
 from moby.registry import Catalog
 from moby.target import target_facts
@@ -60,6 +60,9 @@ def alone(component: str, catalog: Catalog) -> Plan:
     Invalid where these can't be filled.
     """
     kind, _, name = component.partition("/")
+    if kind == resolver.PACKAGER:
+        formats = DistributionChoice((name,))
+        return resolver.resolve_build(Assembly("conformance", distribution=formats), catalog)
     plan = resolver.resolve(Assembly("conformance", (Choice(kind, name, name),)), catalog)
     return plan.closure(frozenset({component}))
 

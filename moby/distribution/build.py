@@ -1,5 +1,7 @@
 """From a manifest to a folder of results."""
 
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,10 +9,11 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from moby.contracts.packager import Artifact, Packager, Source
-from moby.distribution import budget, output
+from moby.distribution import budget, output, provenance
 from moby.distribution.contents import Contents, contents, source
 from moby.distribution.locking import make
 from moby.distribution.sbom import Sizes, document, sizes_in
+from moby.distribution.steps import Steps, default_folder, fingerprints
 from moby.errors import HostUnfit, Invalid, NotFound, Unsupported
 from moby.lock import Lock, drift, dumps, loads
 from moby.manifest.assembly import Assembly
@@ -64,17 +67,19 @@ def assemble(
         _refuse_drift(found, file)
     folder = out / found.name
     before = _sizes_before(folder / f"{found.name}.cdx.json")
-    if _is_current(folder, found):
+    wired = _packagers(found.build)
+    hosts = fingerprints(found.build, wired)
+    if _is_current(folder, found, hosts):
         _check_budget(assembly, before, before)
         return Distribution(found.name, folder, _names(folder), before, found, changed=False, notes=_notes(found))
     progress("collecting files")
     inside = contents(found.engine)
     with output.replacing(folder) as fresh:
-        progress(f"building {', '.join(each.name for each in found.build.of_kind('packager'))}")
-        sizes = build_all(found.build, source(inside, found), inside, fresh)
+        steps = Steps(found, wired, hosts, default_folder())
+        made = build_all(steps, source(inside, found), inside, fresh, progress)
+        sizes = {name: each.sizes_bytes for name, each in made.items()}
         _check_budget(assembly, sizes, before)
-        (fresh / f"{found.name}.lock.json").write_bytes(dumps(found))
-        (fresh / f"{found.name}.cdx.json").write_bytes(document(found, inside, sizes))
+        _describe(found, inside, made, hosts, fresh)
         _draw(found.engine, sizes, fresh)
         output.write_sums(fresh)
     return Distribution(found.name, folder, _names(folder), sizes, found, notes=_notes(found, inside))
@@ -115,48 +120,50 @@ def _sizes_before(table: Path) -> Sizes:
         return {}
 
 
-def _is_current(folder: Path, now: Lock) -> bool:
-    """Return whether a folder holds what this lock comes to, whole."""
+def _is_current(folder: Path, now: Lock, hosts: Mapping[str, str]) -> bool:
+    """Return whether a folder holds what this lock comes to on such a host, whole."""
     try:
         same = (folder / f"{now.name}.lock.json").read_bytes() == dumps(now)
+        said = provenance.hosts_in((folder / f"{now.name}.intoto.json").read_bytes())
     except OSError:
         return False
-    return same and output.is_whole(folder)
+    return same and said == (dict(hosts), ()) and output.is_whole(folder)
 
 
-def build_all(build: Plan, files: Source, inside: Contents, folder: Path) -> dict[str, dict[str, int]]:
-    """Let every packager build into a folder, and return the bytes by format and owner."""
-    sizes: dict[str, dict[str, int]] = {}
-    made: dict[str, str] = {}
-    for name, packager in packagers(build, folder).items():
-        own = folder / f".{name}"
-        own.mkdir()
-        artifact = _build(name, packager, files, inside, own)
-        sizes[name] = dict(sorted(artifact.sizes_bytes.items()))
-        for path in sorted(own.iterdir()):
-            if path.name in made:
-                raise Invalid(f"packager/{name} and packager/{made[path.name]} both make {path.name}")
-            made[path.name] = name
-            path.rename(folder / path.name)
-        own.rmdir()
-    return sizes
+def _describe(
+    found: Lock, inside: Contents, made: Mapping[str, Artifact], hosts: Mapping[str, str], folder: Path
+) -> None:
+    """Write the lock, the bill of materials, and how it was made."""
+    (folder / f"{found.name}.lock.json").write_bytes(dumps(found))
+    sizes = {name: each.sizes_bytes for name, each in made.items()}
+    brought = [each for artifact in made.values() for each in artifact.brought]
+    (folder / f"{found.name}.cdx.json").write_bytes(document(found, inside, sizes, brought))
+    said = provenance.statement(found, made, folder, hosts)
+    (folder / f"{found.name}.intoto.json").write_bytes(provenance.envelope(said))
 
 
-def _build(name: str, packager: Packager, files: Source, inside: Contents, own: Path) -> Artifact:
+def build_all(steps: Steps, files: Source, inside: Contents, folder: Path, progress: Progress) -> dict[str, Artifact]:
+    """Let every packager build, put what was asked for into a folder, and return it by format."""
     try:
-        artifact = packager.build(files, own)
+        made = steps.run(files, folder, lambda name: progress(f"building {name}"))
     except Unsupported as error:
         brought = [
             f"{label} is there for {', '.join(owners)}"
             for label, owners in inside.distributions.items()
             if label in error.message
         ]
-        message = "; ".join([f"packager/{name}: {error.message}", *brought])
-        raise Unsupported(message, hint=error.hint) from error
-    total = sum((own / path).stat().st_size for path in artifact.files)
-    if total != sum(artifact.sizes_bytes.values()):
-        raise Invalid(f"packager/{name} accounts for other than the {total} bytes that it made")
-    return artifact
+        raise Unsupported("; ".join([error.message, *brought]), hint=error.hint) from error
+    asked = {each.name: not each.between for each in steps.lock.build.of_kind("packager")}
+    whose: dict[str, str] = {}
+    for name in sorted(made):
+        own = made[name].folder
+        for path in sorted(own.iterdir()) if asked[name] else ():
+            if path.name in whose:
+                raise Invalid(f"packager/{name} and packager/{whose[path.name]} both make {path.name}")
+            whose[path.name] = name
+            path.rename(folder / path.name)
+        shutil.rmtree(own)
+    return {name: made[name].artifact for name in sorted(made) if asked[name]}
 
 
 def packagers(build: Plan, folder: Path) -> Mapping[str, Packager]:
@@ -172,6 +179,12 @@ def packagers(build: Plan, folder: Path) -> Mapping[str, Packager]:
                 raise HostUnfit(f"{instance.key} needs {need.what} {need.name}: {found.detail}", hint=found.fix)
     made = construct_all(build, Surroundings(Roots.under(folder / ".places", build.name)))
     return {instance.name: made[instance.key] for instance in build.of_kind("packager")}
+
+
+def _packagers(build: Plan) -> Mapping[str, Packager]:
+    """Wire a build plan whose packagers have no folders of their own before they build."""
+    with tempfile.TemporaryDirectory(prefix="moby-assemble-") as folder:
+        return packagers(build, Path(folder))
 
 
 def _check_budget(assembly: Assembly, sizes: Sizes, before: Sizes) -> None:

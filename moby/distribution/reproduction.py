@@ -19,8 +19,10 @@ from moby.distribution.build import packagers
 from moby.distribution.contents import LOCK, render
 from moby.distribution.installed import running_python
 from moby.distribution.locking import pins
+from moby.distribution.steps import Steps
 from moby.errors import HostUnfit, Invalid, NotFound, Problem
 from moby.lock import Lock, Pin, loads
+from moby.values import evolve
 
 __all__ = ["Reproduction", "embedded_lock", "reproduce", "reproduce_from"]
 
@@ -138,11 +140,13 @@ def _fix(locked: Pin) -> str:
 
 def _rebuilt(lock: Lock, source: Source, artifact: Path, folder: Path) -> bytes:
     """Return the bytes of the file that is called as the artifact is; failing that, of the one with its ending."""
+    ending = next((each for each in lock.build.of_kind("packager") if artifact.name.endswith(f".{each.name}")), None)
+    build = lock.build.chain(ending.key) if ending else lock.build
+    steps = Steps(evolve(lock, build=build), packagers(build, folder))
     made: dict[str, Path] = {}
-    for name, packager in packagers(lock.build, folder).items():
-        own = folder / name
-        own.mkdir()
-        made.update({path.name: own / path for path in packager.build(source, own).files})
+    for name, step in steps.run(source, folder).items():
+        between = ending is None and any(each.name == name and each.between for each in build.instances)
+        made.update({path.name: step.folder / path for path in step.artifact.files if not between})
     found = made.get(artifact.name) or _alike(made, artifact)
     if found is None:
         raise Invalid(f"{artifact} is none of the files that its lock makes: {', '.join(sorted(made))}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from moby.contracts.packager import FORMAT, Brought
 from moby.distribution.contents import FRAMEWORK_OWNER, Contents
 from moby.distribution.installed import FRAMEWORK, find
 from moby.lock import Lock, Pin, dumps
@@ -20,7 +21,7 @@ __all__ = ["FORMAT_OWNER", "Sizes", "document", "sizes_in"]
 Sizes = Mapping[str, Mapping[str, int]]
 """Bytes by format, then by owner."""
 
-FORMAT_OWNER = "(format)"
+FORMAT_OWNER = FORMAT
 SIZE = "moby:bytes:"
 OWNER = "moby:owner"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://cyclonedx.org/moby-framework")
@@ -28,8 +29,8 @@ EPOCH = datetime(1980, 1, 1, tzinfo=UTC)
 """No build time goes in; this is the date that the files in an archive have."""
 
 
-def document(lock: Lock, found: Contents, sizes: Sizes) -> bytes:
-    """Return the document: the components, the distributions inside, what needs what, licences, bytes."""
+def document(lock: Lock, found: Contents, sizes: Sizes, brought: Iterable[Brought] = ()) -> bytes:
+    """Return the document: the components, the distributions inside, what formats brought, what needs what, bytes."""
     from cyclonedx.model import Property
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType
@@ -57,6 +58,8 @@ def document(lock: Lock, found: Contents, sizes: Sizes) -> bytes:
     for name, pin in inside.items():
         owner = FRAMEWORK_OWNER if name == FRAMEWORK else f"{pin.name} {pin.version}"
         components[f"{pin.name} {pin.version}"] = _distribution(pin, properties(owner))
+    for each in sorted(set(brought)):
+        components[each.owner] = _brought(each, properties(each.owner))
     bom = Bom(
         serial_number=uuid.uuid5(NAMESPACE, dumps(lock).decode()),
         components=components.values(),
@@ -83,6 +86,20 @@ def _distribution(pin: Pin, properties: "Iterable[Property]") -> "Component":
         purl=PackageURL("pypi", name=pin.name, version=pin.version),
         bom_ref=f"{pin.name} {pin.version}",
         licenses=[_licence(licence)] if licence else (),
+        properties=properties,
+    )
+
+
+def _brought(each: Brought, properties: "Iterable[Property]") -> "Component":
+    from cyclonedx.model.component import Component, ComponentType
+    from packageurl import PackageURL
+
+    return Component(
+        name=each.name,
+        type=ComponentType.LIBRARY,
+        version=each.version,
+        purl=PackageURL.from_string(each.url) if each.url else None,
+        bom_ref=each.owner,
         properties=properties,
     )
 

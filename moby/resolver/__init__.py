@@ -13,7 +13,7 @@ How a need of a part is met:
   those of that policy that can't be without it; with `optional` it stays, and may fail at start.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -23,6 +23,7 @@ from moby.manifest.assembly import Assembly, Choice, Policy, Setting
 from moby.placement import placed
 from moby.plan import Instance, Plan
 from moby.resolver.findings import a
+from moby.resolver.formats import PACKAGER, chained
 from moby.resolver.index import Index
 from moby.resolver.order import start_order
 from moby.resolver.part import Part
@@ -31,9 +32,7 @@ from moby.resolver.selection import Selection, select
 if TYPE_CHECKING:
     from moby.registry import Catalog
 
-__all__ = ["resolve", "resolve_build"]
-
-PACKAGER = "packager"
+__all__ = ["PACKAGER", "resolve", "resolve_build"]
 
 
 def resolve(assembly: Assembly, catalog: "Catalog", *, target: Mapping[str, Any] | None = None) -> Plan:
@@ -45,17 +44,32 @@ def resolve(assembly: Assembly, catalog: "Catalog", *, target: Mapping[str, Any]
 
 
 def resolve_build(assembly: Assembly, catalog: "Catalog") -> Plan:
-    """Return the plan of what builds an assembly's artifacts: the packagers of its formats, and what they need.
+    """Return the plan of what builds an assembly's artifacts: the packagers of its formats, those whose artifacts
+    they take, and what they need, in an order in which each comes after what it takes.
 
     Invalid as for `resolve`, with positions in the manifest's `distribution`.
     """
     distribution = assembly.distribution
-    wanted = sorted({*distribution.formats, *distribution.config})
+    chain = chained(assembly, catalog)
+    wanted = sorted({*chain, *distribution.formats, *distribution.config})
     choices = tuple(Choice(PACKAGER, name, name, config=distribution.config.get(name, {})) for name in wanted)
     # Options may be inherited for a format that isn't built now: they are checked, and the packager stays out.
     build = Assembly(assembly.name, choices, origins=_build_origins(assembly), files=assembly.files)
     plan = _resolved(build, Index.of(catalog, None))
-    return plan.closure(frozenset(f"{PACKAGER}/{name}" for name in distribution.formats))
+    return _in_chain(plan.closure(frozenset(f"{PACKAGER}/{name}" for name in chain)), chain, distribution.formats)
+
+
+def _in_chain(plan: Plan, chain: Mapping[str, str], formats: Sequence[str]) -> Plan:
+    """Say of each packager what it takes and for whom it is there, and put those last, in the chain's order."""
+    others = [each for each in plan.instances if each.kind != PACKAGER]
+    packagers = []
+    for name, taken in chain.items():
+        instance = next(each for each in plan.instances if each.key == f"{PACKAGER}/{name}")
+        if name not in formats:
+            user = next(each for each in chain if chain[each] == name)
+            instance = evolve(instance, between=True, reason=f"{PACKAGER}/{user} takes what it gives")
+        packagers.append(evolve(instance, takes=f"{PACKAGER}/{taken}" if taken else ""))
+    return evolve(plan, instances=(*others, *packagers))
 
 
 def _build_origins(assembly: Assembly) -> dict[str, tuple[Setting, ...]]:

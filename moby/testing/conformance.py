@@ -9,7 +9,7 @@ import os
 import pkgutil
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
@@ -216,19 +216,37 @@ def _packager(wired: Wired) -> Mapping[str, Any]:
     def start(self: Any, folder: Path, artifact: Any) -> str:
         pytest.skip("how to start an artifact is the format's own: subclass PackagerSuite")
 
-    return {"packager": packager, "start": start, "carries_native": _carries_native(wired)}
+    with tempfile.TemporaryDirectory() as temporary:
+        chain = [each.make(_place(Path(temporary, str(number)))) for number, each in enumerate(_chain(wired))]
+    return {
+        "packager": packager,
+        "start": start,
+        "before": tuple(chain[:-1]),
+        "carries_native": _carries_native(chain),
+    }
 
 
-def _carries_native(wired: Wired) -> bool:
+def _chain(wired: Wired) -> list[Wired]:
+    """Return what makes what a packager takes, and itself last."""
+    chain: list[Wired] = []
+    key = wired.key
+    while key:
+        chain.insert(0, Wired(wired.plan, key))
+        instance = wired.plan.get(key)
+        key = instance.takes if instance else ""
+    return chain
+
+
+def _carries_native(chain: Sequence[Any]) -> bool:
     """Whether a format takes native modules; it may, or it refuses them by name, which the suite then looks at."""
-    from moby.testing.packager import NATIVE, SOURCE
+    from moby.testing.packager import NATIVE, SOURCE, built_in_chain
 
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary, "out")
         out.mkdir()
         entries = tuple(sorted([*SOURCE.entries, NATIVE], key=lambda entry: entry.path))
         try:
-            wired.make(_place(Path(temporary, "place"))).build(evolve(SOURCE, entries=entries), out)
+            built_in_chain(chain, evolve(SOURCE, entries=entries), Path(temporary, "before"), out)
         except MobyError:
             return False
     return True

@@ -21,7 +21,10 @@ from moby.distribution.sbom import sizes_in
 
 HERE = Path(__file__).parent
 ODD = {f"packager.{name}": "odd_formats" for name in ("tree",)}
-FILES = ["SHA256SUMS", "graph.html", "graph.svg", "quickstart.cdx.json", "quickstart.lock.json", "quickstart.pyz"]
+FILES = [
+    "SHA256SUMS", "graph.html", "graph.svg", "quickstart.cdx.json", "quickstart.intoto.json", "quickstart.lock.json",
+    "quickstart.pyz",
+]  # fmt: skip
 PYTHONS = [path for path in ("/usr/bin/python3.11", "/usr/bin/python3.13") if Path(path).exists()] or [sys.executable]
 pytestmark = pytest.mark.slow
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
