@@ -789,8 +789,14 @@ class Orchestrator(Protocol):
         """Return all secrets, sorted by name."""
         ...
 
-    def label_secret(self, name: str, labels: Mapping[str, str], version: int | None = None) -> Secret:
-        """Change a secret's labels; all else of it stays as it is."""
+    def label_secret(
+        self, name: str, labels: Mapping[str, str], version: int | None = None, *, data: bytes = b""
+    ) -> Secret:
+        """Change a secret's labels; all else of it stays as it is.
+
+        Who hands its data in again, as a stack that is deployed a second time, learns whether that is the same: if it
+        isn't, it is Invalid `only updates to Labels are allowed`, and nothing is changed.
+        """
         ...
 
     def remove_secret(self, name: str) -> None:
