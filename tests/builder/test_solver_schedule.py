@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moby_builder.dockerfile.solver.effects import Cancel
-from moby_builder.dockerfile.solver.schedule import Schedule
+from moby_builder.dockerfile.solver.schedule import LONG, Schedule
 
 from moby.errors import Unavailable
 
@@ -78,26 +78,54 @@ def test_tasks_are_done_side_by_side():
     meet = threading.Barrier(5, timeout=10)
 
     def steps():
+        yield LONG
         meet.wait()
+
+    schedule = Schedule(5, Cancel())
+    schedule.run(*[schedule.add(steps()) for _ in range(5)])
+
+
+def test_what_is_quick_takes_no_further_thread():
+    by = set()
+
+    def steps():
+        by.add(threading.current_thread())
         return
         yield
 
     schedule = Schedule(5, Cancel())
-    schedule.run(*[schedule.add(steps()) for _ in range(5)])
+    schedule.run(*[schedule.add(steps()) for _ in range(20)])
+    assert by == {threading.current_thread()}
+
+
+def test_what_is_ready_once_others_take_long_is_done_meanwhile():
+    meet = threading.Barrier(2, timeout=10)
+
+    def long(below):
+        yield below
+        yield LONG
+        meet.wait()
+
+    def quick():
+        return
+        yield
+
+    schedule = Schedule(3, Cancel())
+    first = schedule.add(quick())
+    schedule.run(*[schedule.add(long([first])) for _ in range(2)])
 
 
 def test_no_more_threads_than_asked_for():
     lock, at_once, most = threading.Lock(), [], []
 
     def steps():
+        yield LONG
         with lock:
             at_once.append(1)
             most.append(len(at_once))
         threading.Event().wait(0.002)
         with lock:
             at_once.pop()
-        return
-        yield
 
     schedule = Schedule(3, Cancel())
     schedule.run(*[schedule.add(steps()) for _ in range(20)])
@@ -135,13 +163,12 @@ def test_a_cancel_ends_what_waits_and_raises_once_nothing_is_at_work():
     cancel, ended, begun = Cancel(), [], threading.Event()
 
     def works():
+        yield LONG
         stop = threading.Event()
         cancel.add(stop.set)
         begun.set()
         stop.wait(10)
         ended.append("works")
-        return
-        yield
 
     def waits(task):
         try:

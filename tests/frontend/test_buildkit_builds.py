@@ -345,6 +345,16 @@ class TestFeed:
         feed.close()
         assert list(first) == list(second) == []
 
+    def test_what_nobody_watches_is_kept_up_to_a_size(self):
+        feed, state = Feed(), Vertex(ONE, "a", started_ns=1)
+        feed.tell(state)
+        for _ in range(5):
+            feed.tell(Log(ONE, 1, bytes(1 << 20)))
+        watching = feed.watch()
+        assert next(watching) == [state]
+        feed.close()
+        assert list(watching) == []
+
     def test_messages_are_small(self):
         feed = Feed()
         large = Log(ONE, 1, bytes(600_000))

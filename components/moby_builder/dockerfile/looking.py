@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from moby.contracts.images import Image
-from moby.contracts.types import ImageReference
-from moby.values import evolve, frozen
+from moby.contracts.types import Digest, ImageReference
+from moby.values import evolve, field, frozen
 from moby_builder.dockerfile.effects.doing import Doing
 from moby_builder.dockerfile.effects.reading import read_file
 from moby_builder.dockerfile.frontend.plan import FoundImage
 from moby_builder.dockerfile.operations import ImageSource, LayoutSource, Node
-from moby_builder.dockerfile.solver.effects import Cancel
+from moby_builder.dockerfile.solver.effects import Cancel, Tree
 from moby_builder.dockerfile.solver.results import Results
 from moby_builder.dockerfile.solver.solving import Solving
 from moby_builder.dockerfile.solver.telling import Telling
@@ -28,6 +28,8 @@ class Looking:
     results: Results
     telling: Telling
     cancel: Cancel
+    _trees: dict[Digest, Tree] = field(factory=dict)
+    """By digests of nodes, what was solved: one is read from several times."""
 
     def image(self, node: Node) -> FoundImage:
         """Find the image of a node."""
@@ -48,9 +50,12 @@ class Looking:
 
     def file(self, node: Node, path: str, most_bytes: int) -> bytes:
         """Read a file of what a node makes."""
-        with self.cancel.within() as cancel:
-            (outcome,) = self.solving(cancel).solve(node)
-        return read_file(self.doing.tools.workspace, outcome.tree, path, most_bytes)
+        tree = self._trees.get(node.digest)
+        if tree is None:
+            with self.cancel.within() as cancel:
+                (outcome,) = self.solving(cancel).solve(node)
+            tree = self._trees[node.digest] = outcome.tree
+        return read_file(self.doing.tools.workspace, tree, path, most_bytes)
 
 
 def _pinned(reference: ImageReference, image: Image) -> ImageReference:

@@ -7,6 +7,7 @@ from typing import Any
 
 from moby.contracts.content import Lease
 from moby.contracts.images import Image, StoredLayer
+from moby.contracts.snapshotter import Snapshot
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Conflict, Invalid
 from moby.oci import digest as digests
@@ -59,7 +60,7 @@ class Adopting:
     def layers(self, snapshot: str, lease: Lease) -> tuple[StoredLayer, ...]:
         """Return the layers of a snapshot with their blobs."""
         with self._shared.storing():
-            return tuple(self._layers(snapshot, lease))
+            return tuple(self._layers(self._chain(snapshot), lease))
 
     def adopt(
         self,
@@ -72,8 +73,9 @@ class Adopting:
         """Make an image of a snapshot."""
         shared = self._shared
         with shared.storing(), shared.parts.content.lease() as lease:
-            found = tuple(self._layers(snapshot, lease))
-            self._name([each.diff_id for each in found], snapshot)
+            chain = self._chain(snapshot)
+            found = tuple(self._layers(chain, lease))
+            self._name([each.diff_id for each in found], chain)
             rootfs = {"type": "layers", "diff_ids": [str(each.diff_id) for each in found]}
             text = _json({**config, "rootfs": rootfs})
             layers = [Layer(_blob(each), each.diff_id) for each in found]
@@ -84,21 +86,23 @@ class Adopting:
             shared.tell("tag", image, references.familiar(each))
         return image
 
-    def _layers(self, snapshot: str, lease: Lease) -> Iterator[StoredLayer]:
-        known = self._known()
-        for key in self._keys(snapshot):
-            found = None
-            for each in (key, *self._snapshotter.stat(key).aliases):
-                found = found or _held(known.get(each) or self._noted(each), lease)
-            yield found or self._diffed(key, lease)
+    def _layers(self, chain: Sequence[Snapshot], lease: Lease) -> Iterator[StoredLayer]:
+        known: dict[str, StoredLayer] | None = None
+        for snapshot in chain:
+            names = (snapshot.key, *snapshot.aliases)
+            found = next(filter(None, (_held(self._noted(each), lease) for each in names)), None)
+            if found is None:
+                known = self._known() if known is None else known
+                found = next(filter(None, (_held(known.get(each), lease) for each in names)), None)
+            yield found or self._diffed(snapshot.key, lease)
 
-    def _keys(self, snapshot: str) -> list[str]:
-        """Return the keys of a snapshot and of those below, the lowest first."""
-        keys = []
-        while snapshot:
-            keys.append(snapshot)
-            snapshot = self._snapshotter.stat(snapshot).parent
-        return keys[::-1]
+    def _chain(self, key: str) -> list[Snapshot]:
+        """Return a snapshot and those below, the lowest first."""
+        chain = []
+        while key:
+            chain.append(self._snapshotter.stat(key))
+            key = chain[-1].parent
+        return chain[::-1]
 
     def _known(self) -> dict[str, StoredLayer]:
         """Return the layers that images have, by chain id."""
@@ -132,12 +136,12 @@ class Adopting:
         self._note(key, layer, lent=False)
         return layer
 
-    def _name(self, diff_ids: Sequence[Digest], snapshot: str) -> None:
+    def _name(self, diff_ids: Sequence[Digest], snapshots: Sequence[Snapshot]) -> None:
         """Give snapshots the keys that images look for; where there is such a one, that is used."""
-        for chain, key in zip(chain_ids(diff_ids), self._keys(snapshot), strict=True):
-            if not self._shared.layers.has(str(chain)):
+        for chain, snapshot in zip(map(str, chain_ids(diff_ids)), snapshots, strict=True):
+            if chain not in (snapshot.key, *snapshot.aliases) and not self._shared.layers.has(chain):
                 with suppress(Conflict):
-                    self._snapshotter.link(key, str(chain))
+                    self._snapshotter.link(snapshot.key, chain)
 
 
 def _held(layer: StoredLayer | None, lease: Lease) -> StoredLayer | None:

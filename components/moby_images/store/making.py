@@ -8,6 +8,7 @@ from moby.contracts.content import Blob, Lease
 from moby.contracts.images import Image, ImageConfig
 from moby.contracts.types import Digest, ImageReference, Platform
 from moby.oci import compression
+from moby.oci import digest as digests
 from moby.oci import image as formats
 from moby.oci import reference as references
 from moby.oci.digest import CHUNK_BYTES
@@ -108,18 +109,23 @@ class Making:
     ) -> Image:
         """Write config and manifest, unpack what isn't, and write the image down."""
         stored = formats.parse_config(text)  # what couldn't be read back isn't stored
-        config = self.write(lease, [text])
+        config = self._kept(lease, text)
         described = Descriptor(formats.CONFIG, config.digest, config.size_bytes)
         data = formats.dump_manifest(
             Manifest(described, tuple(each.blob for each in layers), annotations=annotations or {})
         )
         formats.parse_manifest(data)
-        manifest = self.write(lease, [data])
+        manifest = self._kept(lease, data)
         found = Found(
             Descriptor(formats.MANIFEST, manifest.digest, manifest.size_bytes), described, text.decode(), stored,
             tuple(layers), tuple(names),
         )  # fmt: skip
         return self._storing.store(found, parent.id if parent else None, anew=bool(annotations))
+
+    def _kept(self, lease: Lease, data: bytes) -> Blob:
+        """Write a small blob down, unless it is there."""
+        digest = digests.sha256(data)
+        return Blob(digest, len(data)) if lease.hold(digest) else self.write(lease, [data])
 
     def write(self, lease: Lease, chunks: Iterable[bytes]) -> Blob:
         """Write a blob down."""

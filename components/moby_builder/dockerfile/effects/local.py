@@ -76,7 +76,10 @@ class KeptFolders:
 
     def list(self) -> tuple[KeptFolder, ...]:
         """Return all that are kept, sorted by key."""
-        return tuple(KeptFolder(key, **document) for key, document in self._bucket.items())
+        return self._listed("")
+
+    def _listed(self, prefix: str) -> tuple[KeptFolder, ...]:
+        return tuple(KeptFolder(key, **document) for key, document in self._bucket.items(prefix))
 
     def in_use(self, key: str) -> bool:
         """Whether a build has it at the moment."""
@@ -118,7 +121,7 @@ class KeptFolders:
                 self._drop(key, fd)
             return
         base = _digest([session_key, name])[:32]
-        known = {each.key: each for each in self.list() if each.key.startswith(base)}
+        known = {each.key: each for each in self._listed(base)}
         order = sorted(known, key=lambda key: (known[key].selection != selection, -known[key].size_bytes, key))
         count = 0
         while True:

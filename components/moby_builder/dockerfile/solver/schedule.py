@@ -1,7 +1,9 @@
 """A schedule: tasks that wait for each other, done side by side by a few threads.
 
 A task is a generator that yields the tasks it waits for, and is gone on with once they are done; so that one which
-waits takes no thread, however many there are and however deep they go. The first failure ends all.
+waits takes no thread, however many there are and however deep they go. One that is about to take long yields `LONG`:
+then another thread does what else is ready. Else one thread goes on, since to wake a second one costs more than most
+steps of a build that is cached. The first failure ends all.
 """
 
 import heapq
@@ -12,12 +14,15 @@ from typing import Any, Generic, TypeVar
 from moby.errors import Unavailable
 from moby_builder.dockerfile.solver.effects import Cancel
 
-__all__ = ["Schedule", "Steps", "Task"]
+__all__ = ["LONG", "Schedule", "Steps", "Task"]
 
 T = TypeVar("T")
 
 Steps = Generator[Iterable["Task[Any]"], None, T]
 """What a task does between its waits."""
+
+LONG: tuple["Task[Any]", ...] = ()
+"""What a task yields before it does what may take long."""
 
 
 class Task(Generic[T]):
@@ -63,12 +68,11 @@ class Schedule:
         self._error: BaseException | None = None
 
     def add(self, steps: Steps[T], order: int = 0) -> Task[T]:
-        """Add a task, which is begun as soon as a thread is free: of several the one of the lowest order."""
+        """Add a task, before `run` or by another task that goes on quickly: of several the one of the lowest order."""
         with self._changed:
             task = Task(steps, (order, len(self._all)))
             self._all.append(task)
             heapq.heappush(self._ready, task)
-            self._call_others()
         return task
 
     def run(self, *wanted: Task[Any]) -> None:
@@ -106,13 +110,13 @@ class Schedule:
                 self._idle = False
 
     def _take(self) -> Task[Any]:
-        """Take the next task, and have others do what else is ready."""
+        """Take the next task."""
         task = heapq.heappop(self._ready)
         self._at_work += 1
-        self._call_others()
         return task
 
     def _call_others(self) -> None:
+        """Have another thread do what is ready, where something is."""
         if not self._ready or not self._running or self._error is not None:
             return
         if self._idle:
@@ -142,11 +146,15 @@ class Schedule:
             self._fail(error)
         with self._changed:
             self._at_work -= 1
-            self._changed.notify_all()
+            if not self._ready or self._error is not None:  # else this thread goes on with that
+                self._changed.notify_all()
 
     def _park(self, task: Task[Any], waits: Iterable[Task[Any]]) -> bool:
         """Let a task wait for others; False where they are done already."""
         with self._changed:
+            if waits is LONG:
+                self._call_others()
+                return False
             missing = {id(each): each for each in waits if not each.done}
             for each in missing.values():
                 each.waiting.append(task)

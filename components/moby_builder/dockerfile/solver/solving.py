@@ -18,7 +18,7 @@ from moby_builder.dockerfile.solver.cache import Cache
 from moby_builder.dockerfile.solver.effects import Cancel, Effects
 from moby_builder.dockerfile.solver.imported import Found, Imports, nothing
 from moby_builder.dockerfile.solver.records import Record
-from moby_builder.dockerfile.solver.schedule import Schedule, Steps, Task
+from moby_builder.dockerfile.solver.schedule import LONG, Schedule, Steps, Task
 from moby_builder.dockerfile.solver.telling import Telling
 from moby_builder.dockerfile.solver.working import IMAGES, Outcome, Shared, Step, Working
 
@@ -111,13 +111,13 @@ class Solving:
 
     def _load(self, imports: Imports) -> Steps[None]:
         """Read what caches elsewhere hold, while sources are looked at."""
+        yield LONG
         self._working.elsewhere = imports(lambda name: self._telling.errand(name, self._cancel))
         self._cancel.check()
-        return
-        yield
 
     def _identity_of(self, node: Node) -> Steps[str]:
         if isinstance(node.operation, keys.SOURCES):
+            yield LONG
             return self._working.identify(node)
         inputs = [self._identity(each) for each in node.inputs]
         yield inputs
@@ -136,18 +136,21 @@ class Solving:
     def _result_of(self, node: Node) -> Steps[Outcome]:
         identity = self._identity(node)
         yield [identity]
-        if isinstance(node.operation, keys.SOURCES):
-            return self._working.fetch(node, identity.value)
         hit = self._hits.get(node.digest)
         if isinstance(hit, Record):
             self._tell_below(node)
             return self._working.found(node, hit)
+        if isinstance(node.operation, keys.SOURCES):
+            yield LONG
+            return self._working.fetch(node, identity.value)
         if hit is not None:
+            yield LONG
             return self._working.take(node, hit)
         inputs = [self._result(each) for each in node.inputs]
         yield inputs
         found = tuple(each.value for each in inputs)
         key = self._key(node, [each.identity for each in found])
+        yield LONG
         return self._working.reach(Step(node, found, key, identity.value))
 
     def _key(self, node: Node, inputs: Sequence[str]) -> str:

@@ -18,18 +18,27 @@ __all__ = ["Feed", "shown"]
 _MOST_EVENTS = 1000
 """In one message, of which clients take 16 MiB."""
 _MOST_BYTES = 1 << 20
+_MOST_UNHEARD_BYTES = 4 << 20
+_EVENT_BYTES = 500
+"""What an event takes besides text that is somebody else's, about."""
+_GATHER_S = 0.004
+"""How long an event waits for others to go with it: each message wakes both ends, which costs a build more."""
 
 
 class Feed:
-    """Events from when a build begins to its end. Who watches first gets all of them, others where steps are."""
+    """Events from when a build begins to its end. Who watches first gets all of them, others where steps are.
+
+    Where nobody comes to watch, only so much is kept; who comes then is one of the others.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._ended = threading.Event()
         self._begun: list[Event] = []
+        self._unheard_bytes = 0
         self._watched = False
         self._queues: list[list[Event]] = []
         self._states: dict[str, Vertex] = {}
-        self._closed = False
 
     def tell(self, event: Event) -> None:
         """Take an event."""
@@ -37,15 +46,23 @@ class Feed:
             if isinstance(event, Vertex):
                 self._states[str(event.digest)] = event
             if not self._watched:
-                self._begun.append(event)
+                self._keep(event)
             for each in self._queues:
                 each.append(event)
             self._changed.notify_all()
 
+    def _keep(self, event: Event) -> None:
+        """Keep an event for who watches first; once it is too much, there is no such one any more."""
+        self._begun.append(event)
+        self._unheard_bytes += _EVENT_BYTES + _text_bytes(event)
+        if self._unheard_bytes > _MOST_UNHEARD_BYTES:
+            self._watched = True
+            self._begun = []
+
     def close(self) -> None:
         """Say that nothing follows; a repeated call does nothing."""
         with self._changed:
-            self._closed = True
+            self._ended.set()
             self._changed.notify_all()
 
     def watch(self) -> Iterator[list[Event]]:
@@ -57,10 +74,12 @@ class Feed:
         try:
             while True:
                 with self._changed:
-                    while not queue and not self._closed:
+                    while not queue and not self._ended.is_set():
                         self._changed.wait()
                     if not queue:
                         return
+                self._ended.wait(_GATHER_S)
+                with self._changed:
                     found = queue[: _count(queue)]
                     del queue[: len(found)]
                 yield found
@@ -73,10 +92,14 @@ def _count(events: list[Event]) -> int:
     """Return how many events one message takes: always one, and as many more as are small together."""
     size = 0
     for number, each in enumerate(events[:_MOST_EVENTS]):
-        size += len(each.data) if isinstance(each, Log) else len(each.source) if isinstance(each, Finding) else 0
+        size += _text_bytes(each)
         if size > _MOST_BYTES and number:
             return number
     return _MOST_EVENTS
+
+
+def _text_bytes(event: Event) -> int:
+    return len(event.data) if isinstance(event, Log) else len(event.source) if isinstance(event, Finding) else 0
 
 
 def shown(events: Iterable[Event]) -> StatusResponse:
