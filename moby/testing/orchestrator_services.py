@@ -146,7 +146,7 @@ class Services(OrchestratorFixtures):
         """Is followed by another one in its slot; the other tasks are left alone."""
         self.begin(world, "web", replicas=2)
         dead, other = self.running(world, "web", 2)
-        self.kill(world, dead)
+        self.kill(dead)
 
         def followed() -> bool:
             tasks = [each for each in world.orchestrator.tasks("web") if each.slot == dead.slot]
