@@ -59,7 +59,7 @@ def updated(service: Service, spec: ServiceSpec, now_ns: int) -> Service:
 def rolled_back(service: Service, message: str, now_ns: int) -> Service:
     """Return a service as before its last update; Conflict where there was none."""
     if service.previous is None:
-        raise Conflict(f"service {service.spec.name} does not have a previous spec")
+        raise Conflict(f"service {service.id} does not have a previous spec")
     return attrs.evolve(
         service,
         spec=service.previous,

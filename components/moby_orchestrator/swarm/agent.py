@@ -1,0 +1,162 @@
+"""This machine as a node: has its tasks be as they are wanted, and follows what becomes of them."""
+
+import os
+import select
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from moby.contracts.events import Event, Subscription
+from moby.contracts.orchestrator import TaskState
+from moby_orchestrator.reconciling.tasks import FINAL, WANTED
+from moby_orchestrator.swarm.containering import NODE_ID, TASK_ID
+from moby_orchestrator.swarm.files import Files
+from moby_orchestrator.swarm.manager import Report
+from moby_orchestrator.swarm.parts import Parts
+from moby_orchestrator.swarm.working import ALIVE, Work
+from moby_orchestrator.swarm.world import World
+
+__all__ = ["Agent"]
+
+_TOLD = ("die", "destroy", "start", "health_status")
+_ENDING = 32
+"""So many containers may be waited for at a time that take their time to end."""
+_PAUSE_S = 1.0
+
+
+class Agent:
+    """A thread that follows the engine's events and each new world, and threads that start and end containers."""
+
+    def __init__(
+        self, parts: Parts, node_id: str, files: Files, report: Callable[[str, Report], None], starting: int
+    ) -> None:
+        self._parts, self._node_id, self._files = parts, node_id, files
+        self._work = Work(parts, files, report)
+        self._busy: set[str] = set()
+        self._stopping = threading.Event()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._starts = ThreadPoolExecutor(starting or 2 * (os.cpu_count() or 1), "swarm-start")
+        self._ends = ThreadPoolExecutor(_ENDING, "swarm-end")
+        self._thread = threading.Thread(target=self._run, name="swarm-agent", daemon=True)
+        self._subscription: Subscription | None = None
+
+    def start(self, world: World) -> None:
+        """Take over what containers there are, and begin."""
+        self._work.world = world
+        self._subscription = self._subscribed()
+        self._adopt()
+        self._thread.start()
+        self._signal()
+
+    def stop(self) -> None:
+        """End, once what is under way is done; containers stay as they are."""
+        self._stopping.set()
+        self._signal()
+        self._thread.join()
+        self._starts.shutdown(cancel_futures=True)
+        self._ends.shutdown(cancel_futures=True)
+        if self._subscription is not None:
+            self._subscription.close()
+        os.close(self._wake)
+
+    def see(self, world: World) -> None:
+        """Have things be as they are wanted in a world."""
+        if world is not self._work.world:
+            self._work.world = world
+            self._signal()
+
+    def _signal(self) -> None:
+        with suppress(OSError):
+            os.eventfd_write(self._wake, 1)
+
+    def _subscribed(self) -> Subscription:
+        def wanted(event: Event) -> bool:
+            return event.type == "container" and TASK_ID in event.attributes and event.action.startswith(_TOLD)
+
+        return self._parts.events.subscribe(wanted=wanted)
+
+    def _adopt(self) -> None:
+        """Know the containers that an earlier process made, and say how they are; those that are gone are missed."""
+        found, alive = {}, set()
+        for each in self._parts.containers.list():
+            labels = each.config.labels
+            if labels.get(NODE_ID) == self._node_id and TASK_ID in labels:
+                found[labels[TASK_ID]] = each.id
+                if each.state.status in ALIVE:
+                    alive.add(labels[TASK_ID])
+        self._work.containers.update(found)
+        world = self._work.world
+        self._files.keep(frozenset(world.tasks))
+        for task in world.tasks.values():
+            if task.node_id != self._node_id:
+                continue
+            if task.status.state in FINAL:
+                if task.id in alive:  # told to have ended by one who was killed before it had
+                    self._submit(self._ends, task.id, self._work.unwell)
+            elif task.id in found:
+                self._observe(task.id, found[task.id])
+            elif task.status.state is TaskState.RUNNING:
+                self._work.missed(task.id)
+
+    def _run(self) -> None:
+        assert self._subscription is not None
+        while not self._stopping.is_set():
+            try:
+                select.select([self._wake, self._subscription.fileno()], [], [])
+                with suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+                if not self._stopping.is_set():
+                    self._follow()
+                    self._look(self._work.world)
+            except Exception as error:  # which shall not end the following of all else
+                self._parts.log.error("a node can't do what it is to do", error=repr(error))
+                self._stopping.wait(_PAUSE_S)
+
+    def _follow(self) -> None:
+        """Take what the engine tells; where it told more than could be kept, look at everything."""
+        assert self._subscription is not None
+        for event in self._subscription.take():
+            task_id = event.attributes[TASK_ID]
+            if self._work.containers.get(task_id) == event.id:
+                self._observe(task_id, event.id)
+        if self._subscription.ended and not self._stopping.is_set():
+            self._stopping.wait(_PAUSE_S)  # lest an engine that ends has this go round and round
+            self._subscription.close()
+            self._subscription = self._subscribed()
+            self._adopt()
+
+    def _observe(self, task_id: str, container_id: str) -> None:
+        if self._work.observe(task_id, container_id) and task_id not in self._busy:
+            self._submit(self._ends, task_id, self._work.unwell)
+
+    def _look(self, world: World) -> None:
+        """Begin what is to be done: to start, to end, and to remove what nobody knows any more."""
+        for task in world.tasks.values():
+            if task.node_id != self._node_id or task.id in self._busy:
+                continue
+            state = self._work.state(task)
+            if state in FINAL or task.status.state in FINAL:
+                continue
+            if task.desired not in WANTED:
+                self._submit(self._ends, task.id, self._work.end)
+            elif state is not TaskState.RUNNING:
+                self._submit(self._starts, task.id, self._work.begin)
+        for task_id in [each for each in [*self._work.containers] if each not in world.tasks]:
+            if task_id not in self._busy:
+                self._submit(self._ends, task_id, self._work.remove)
+
+    def _submit(self, pool: ThreadPoolExecutor, task_id: str, work: Callable[[str], None]) -> None:
+        self._busy.add(task_id)
+
+        def run() -> None:
+            try:
+                work(task_id)
+            except Exception as error:
+                self._parts.log.warning("a task can't be changed, and is tried again", task=task_id, error=str(error))
+                self._stopping.wait(_PAUSE_S)
+            finally:
+                self._busy.discard(task_id)
+                self._signal()
+
+        pool.submit(run)

@@ -1,0 +1,151 @@
+"""Makes plans and has them written, as long as there is something to do, and then waits for a change or a time."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from moby.contracts.ambient import Clock, Log
+from moby.contracts.orchestrator import Task, TaskState
+from moby.errors import MobyError
+from moby_orchestrator.reconciling.actions import Plan
+from moby_orchestrator.reconciling.changes import carry_out
+from moby_orchestrator.reconciling.reconciler import plan
+from moby_orchestrator.reconciling.tasks import FINAL
+from moby_orchestrator.reconciling.view import State
+from moby_orchestrator.swarm.store import Draft, Store
+from moby_orchestrator.swarm.world import World
+
+__all__ = ["Manager", "Report"]
+
+Report = Mapping[str, Any]
+"""What has changed of a task: fields of its status, and `endpoints`."""
+TICK_S = 5.0
+"""How often a manager looks whether another one has changed the store, where nothing happens here."""
+_RETRY_S = 1.0
+_MOST_PLANS = 50
+_ORDER = {state: number for number, state in enumerate(TaskState)}
+
+
+class Manager:
+    """A thread; `see` is given each new world, from whichever thread changed it."""
+
+    def __init__(self, store: Store, clock: Clock, log: Log, see: Callable[[World], None]) -> None:
+        self._store, self._clock, self._log, self._see = store, clock, log, see
+        self._reports: list[tuple[str, Report]] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._failing = ""
+        self._thread = threading.Thread(target=self._run, name="swarm-manager", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what was reported and not written is found out again by the next one."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def wake(self) -> None:
+        """Plan again soon."""
+        self._wake.set()
+
+    def report(self, task_id: str, changed: Report) -> None:
+        """Say how a task is; reports of one task are taken in their order."""
+        with self._lock:
+            self._reports.append((task_id, changed))
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                wait_s = self._work()
+                self._failing = ""
+            except (MobyError, OSError) as error:
+                if str(error) != self._failing:
+                    self._failing = str(error)
+                    self._log.warning("the cluster's state can't be changed, and is tried again", error=str(error))
+                wait_s = _RETRY_S
+                self._stopping or threading.Event().wait(_RETRY_S)
+            except Exception as error:  # a bug of ours, which shall not end everything else
+                self._log.error("planning failed", error=repr(error))
+                wait_s = TICK_S
+            self._wake.wait(wait_s)
+
+    def _work(self) -> float:
+        """Do all that is to be done now; return how long to wait then."""
+        world = self._store.world()
+        with self._lock:
+            reports, self._reports = self._reports, []
+        wake_ns = 0
+        cluster = world.cluster
+        if cluster is not None:
+            history = cluster.spec.task_history
+            found = plan(world.state, self._clock.now_ns(), history)
+            wake_ns = found.wake_ns
+            if found.actions or reports:
+                try:
+                    wake_ns = self._changed(reports, history)
+                except BaseException:
+                    with self._lock:
+                        self._reports[:0] = reports
+                    raise
+        self._see(self._store.world())
+        return self._until(wake_ns)
+
+    def _until(self, wake_ns: int) -> float:
+        if not wake_ns:
+            return TICK_S
+        return min(TICK_S, max(0.01, (wake_ns - self._clock.now_ns()) / 1e9))
+
+    def _changed(self, reports: list[tuple[str, Report]], history: int) -> int:
+        """Write what nodes said, and what follows from it; return when to plan again."""
+        found = Plan()
+        with self._store.change() as draft:
+            now_ns = self._clock.now_ns()
+            for task_id, changed in reports:
+                _told(draft, task_id, changed, now_ns)
+            for _ in range(_MOST_PLANS):
+                state = State(draft.services, draft.tasks, draft.nodes)
+                found = plan(state, now_ns, history)
+                if not found.actions:
+                    break
+                after = carry_out(state, found.actions, now_ns)
+                draft.services, draft.tasks = dict(after.services), dict(after.tasks)
+            for each in draft.credentials.keys() - draft.services.keys():
+                del draft.credentials[each]
+        return found.wake_ns
+
+
+def _told(draft: Draft, task_id: str, changed: Report, now_ns: int) -> None:
+    """Have a task be as its node says; what has ended stays so, and nothing goes back."""
+    task = draft.tasks.get(task_id)
+    if task is None or task.status.state in FINAL:
+        return
+    status = {name: value for name, value in changed.items() if name != "endpoints"}
+    state = status.get("state", task.status.state)
+    if _ORDER[state] < _ORDER[task.status.state]:
+        return
+    moved = state is not task.status.state or status.get("health", task.status.health) is not task.status.health
+    if moved:
+        status["time_ns"] = now_ns
+    if state is TaskState.RUNNING and not task.status.started_ns:
+        status["started_ns"] = now_ns
+    new = attrs.evolve(task, status=attrs.evolve(task.status, **status), **_endpoints(changed))
+    if new != task:
+        draft.tasks[task_id] = new
+
+
+def _endpoints(changed: Report) -> Mapping[str, Any]:
+    return {"endpoints": changed["endpoints"]} if "endpoints" in changed else {}
+
+
+def name_of(task: Task) -> str:
+    """Return what a task is called: its service and slot, or its service and node."""
+    return f"{task.spec.name}.{task.slot or task.node_id}"

@@ -1,0 +1,62 @@
+"""This machine at work in its cluster: a manager, and a node."""
+
+import attrs
+
+from moby.contracts.orchestrator import Manager as Managing
+from moby.contracts.orchestrator import Node, NodeSpec, NodeState, Role
+from moby_orchestrator.swarm.agent import Agent
+from moby_orchestrator.swarm.describing import describe, own_address
+from moby_orchestrator.swarm.files import Files
+from moby_orchestrator.swarm.manager import Manager
+from moby_orchestrator.swarm.parts import Parts
+from moby_orchestrator.swarm.store import Store
+from moby_orchestrator.swarm.world import World
+
+__all__ = ["Running", "present"]
+
+
+def present(store: Store, node_id: str, now_ns: int, address: str = "", name: str = "") -> None:
+    """Have the store know this machine as it is now."""
+    with store.change() as draft:
+        before = draft.nodes.get(node_id)
+        if before is None:
+            before = Node(node_id, NodeSpec(name, role=Role.MANAGER), created_ns=now_ns, updated_ns=now_ns)
+        address = address or before.address or own_address()
+        node = attrs.evolve(
+            before,
+            description=describe(),
+            state=NodeState.READY,
+            since_ns=before.since_ns if before.state is NodeState.READY and before.since_ns else now_ns,
+            message="",
+            address=address,
+            manager=Managing(leader=True, reachable=True, address=f"{address}:2377"),
+        )
+        if node != before or node_id not in draft.nodes:
+            draft.nodes[node_id] = node
+
+
+class Running:
+    """Threads of a manager and of a node, which follow a store."""
+
+    def __init__(self, parts: Parts, store: Store, node_id: str, files: Files, starting: int) -> None:
+        self._store, self._node_id, self._clock = store, node_id, parts.clock
+        self._manager = Manager(store, parts.clock, parts.log, self._seen)
+        self._agent = Agent(parts, node_id, files, self._manager.report, starting)
+
+    def _seen(self, world: World) -> None:
+        self._agent.see(world)
+
+    def start(self) -> None:
+        """Begin."""
+        present(self._store, self._node_id, self._clock.now_ns())
+        self._agent.start(self._store.world())
+        self._manager.start()
+
+    def stop(self) -> None:
+        """End; containers stay."""
+        self._manager.stop()
+        self._agent.stop()
+
+    def wake(self) -> None:
+        """Look at what has changed."""
+        self._manager.wake()
