@@ -106,8 +106,8 @@ def front_end(folder: Path) -> Any:
     containers: Any = FakeContainers(events)
     return make(
         Config(), containers=containers, images=FakeImages(), volumes=None, networks=FakeNetworks(),  # type: ignore[arg-type]
-        events=events, supervisor=FakeSupervisor(), image_registry=None, builder=NullBuilder(), place=place,
-        clock=clock, log=ListLog(),
+        events=events, supervisor=FakeSupervisor(), image_registry=None, builder=NullBuilder(), orchestrator=None,
+        place=place, clock=clock, log=ListLog(),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from moby.contracts.events import Events
 from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.images import Images
 from moby.contracts.networks import Networks
+from moby.contracts.orchestrator import Orchestrator
 from moby.contracts.supervisor import Supervisor
 from moby.contracts.volumes import Volumes
 from moby_frontend.docker.buildkit.building import Building
@@ -46,6 +47,7 @@ class Parts:
     highest: Version = HIGHEST
     image_registry: ImageRegistry | None = None
     builder: Builder | None = None
+    orchestrator: Orchestrator | None = None
     building: Building = field(factory=Building)
     """What goes on in it for this front end's clients."""
 

@@ -16,6 +16,7 @@ from moby.contracts.frontend import Frontend
 from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.images import Images
 from moby.contracts.networks import Networks
+from moby.contracts.orchestrator import Orchestrator
 from moby.contracts.supervisor import Supervisor
 from moby.contracts.volumes import Volumes
 from moby.hookspecs import hookimpl
@@ -64,6 +65,7 @@ def make(
     supervisor: Supervisor | None,
     image_registry: ImageRegistry | None,
     builder: Builder | None,
+    orchestrator: Orchestrator | None,
     place: Place,
     clock: Clock,
     log: Log,
@@ -77,7 +79,7 @@ def make(
     lowest, highest = bounds(config.lowest_api, config.highest_api)
     parts = Parts(
         containers, images, volumes, networks, events, supervisor, place, clock, log, lowest, highest, image_registry,
-        builder,
+        builder, orchestrator,
     )  # fmt: skip
     files = (config.tls_certificate, config.tls_key, config.tls_authority)
     return DockerFrontend(

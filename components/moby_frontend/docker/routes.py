@@ -125,36 +125,36 @@ POST    /plugins/{name:*}/push              absent.plugin       1.25
 POST    /plugins/{name:*}/set               absent.plugin       1.25
 DELETE  /plugins/{name:*}                   absent.plugin       1.25
 
-GET     /swarm                              absent.swarm                reads
-POST    /swarm/init                         absent.no_swarm
-POST    /swarm/join                         absent.no_swarm
-POST    /swarm/leave                        absent.no_part
-POST    /swarm/update                       absent.swarm
-GET     /swarm/unlockkey                    absent.swarm                reads
-POST    /swarm/unlock                       absent.no_part
-GET     /nodes                              absent.swarm                reads
-GET     /nodes/{id}                         absent.swarm                reads
-DELETE  /nodes/{id}                         absent.swarm
-POST    /nodes/{id}/update                  absent.swarm
-GET     /services                           absent.swarm                reads
-POST    /services/create                    absent.swarm
-GET     /services/{id}                      absent.swarm                reads
-DELETE  /services/{id}                      absent.swarm
-POST    /services/{id}/update               absent.swarm
-GET     /services/{id}/logs                 absent.swarm        1.25    reads
-GET     /tasks                              absent.swarm                reads
-GET     /tasks/{id}                         absent.swarm                reads
-GET     /tasks/{id}/logs                    absent.swarm        1.29    reads
-GET     /secrets                            absent.swarm        1.25    reads
-POST    /secrets/create                     absent.swarm        1.25
-GET     /secrets/{id}                       absent.swarm        1.25    reads
-DELETE  /secrets/{id}                       absent.swarm        1.25
-POST    /secrets/{id}/update                absent.swarm        1.25
-GET     /configs                            absent.swarm        1.30    reads
-POST    /configs/create                     absent.swarm        1.30
-GET     /configs/{id}                       absent.swarm        1.30    reads
-DELETE  /configs/{id}                       absent.swarm        1.30
-POST    /configs/{id}/update                absent.swarm        1.30
+GET     /swarm                              cluster.inspect
+POST    /swarm/init                         cluster.init
+POST    /swarm/join                         cluster.join
+POST    /swarm/leave                        cluster.leave
+POST    /swarm/update                       cluster.update
+GET     /swarm/unlockkey                    cluster.unlock_key
+POST    /swarm/unlock                       cluster.unlock
+GET     /nodes                              nodes.listed                reads
+GET     /nodes/{id}                         nodes.inspect               reads
+DELETE  /nodes/{id}                         nodes.remove
+POST    /nodes/{id}/update                  nodes.update
+GET     /services                           services.listed             reads
+POST    /services/create                    services.create
+GET     /services/{id}                      services.inspect            reads
+DELETE  /services/{id}                      services.remove
+POST    /services/{id}/update               services.update
+GET     /services/{id}/logs                 services.logs       1.25    reads
+GET     /tasks                              tasks.listed                reads
+GET     /tasks/{id}                         tasks.inspect               reads
+GET     /tasks/{id}/logs                    tasks.logs          1.29    reads
+GET     /secrets                            secrets.secrets     1.25    reads
+POST    /secrets/create                     secrets.create_secret 1.25
+GET     /secrets/{id}                       secrets.secret      1.25    reads
+DELETE  /secrets/{id}                       secrets.remove_secret 1.25
+POST    /secrets/{id}/update                secrets.update_secret 1.25
+GET     /configs                            secrets.configs     1.30    reads
+POST    /configs/create                     secrets.create_config 1.30
+GET     /configs/{id}                       secrets.config      1.30    reads
+DELETE  /configs/{id}                       secrets.remove_config 1.30
+POST    /configs/{id}/update                secrets.update_config 1.30
 """
 ROUTES = tuple(_route(line) for line in _TABLE.splitlines() if line)
 

@@ -4,9 +4,7 @@ from moby.errors import NotFound, Unavailable, Unsupported
 from moby_frontend.docker.call import Call, Reply, reply_json
 from moby_frontend.docker.parts import Parts
 
-__all__ = [
-    "experimental", "no_part", "no_plugins", "no_swarm", "plugin", "plugins", "search", "swarm", "volume_update",
-]  # fmt: skip
+__all__ = ["experimental", "no_plugins", "plugin", "plugins", "search", "volume_update"]
 
 
 def search(parts: Parts, call: Call) -> Reply:
@@ -35,24 +33,6 @@ def plugin(parts: Parts, call: Call) -> Reply:
 def no_plugins(parts: Parts, call: Call) -> Reply:
     """Refuse to get plugins."""
     raise Unsupported("this engine has no managed plugins; its parts are chosen when it is assembled")
-
-
-def swarm(parts: Parts, call: Call) -> Reply:
-    """Say what dockerd says outside a swarm."""
-    raise Unavailable(
-        'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to '
-        "swarm and try again."
-    )
-
-
-def no_part(parts: Parts, call: Call) -> Reply:
-    """Say what dockerd says to who wants to leave no swarm."""
-    raise Unavailable("This node is not part of a swarm")
-
-
-def no_swarm(parts: Parts, call: Call) -> Reply:
-    """Refuse to make a swarm."""
-    raise Unavailable("this engine has no orchestrator, so it can't be part of a swarm")
 
 
 def volume_update(parts: Parts, call: Call) -> Reply:

@@ -9,6 +9,7 @@ from moby.errors import Invalid
 from moby_frontend.docker.call import Call, Reply, Version, encode, stream
 from moby_frontend.docker.filters import Filters
 from moby_frontend.docker.parts import Parts
+from moby_frontend.docker.swarm.events import Joined, past
 from moby_frontend.docker.times import unix_ns
 
 __all__ = ["events"]
@@ -39,7 +40,7 @@ def events(parts: Parts, call: Call) -> Reply:
         return mark + encode(_shown(event)) + b"\n"
 
     if until and until <= parts.clock.now_ns():
-        found = [line(each) for each in parts.events.past(since, until) if wanted(each)] if since else []
+        found = [line(each) for each in past(parts, since, until) if wanted(each)] if since else []
         return stream(iter(found), kind)
     return stream(_followed(parts, call, since, until, wanted, line), kind)
 
@@ -60,14 +61,14 @@ def _followed(
     wanted: Callable[[Event], bool],
     line: Callable[[Event], bytes],
 ) -> Iterator[bytes]:
-    with closing(parts.events.subscribe(since, wanted)) as subscription:
+    with closing(parts.events.subscribe(since, wanted)) as own, closing(Joined(own, parts, since, wanted)) as all_:
         yield b""
-        while not subscription.ended:
+        while not own.ended:
             left = (until - parts.clock.now_ns()) / 10**9 if until else None
             if left is not None and left <= 0:
                 return
-            call.link.watch(subscription.fileno(), None if left is None else min(left, _LONGEST_WAIT_S))
-            taken = [each for each in subscription.take() if not until or each.time_ns <= until]
+            call.link.watch(all_.fileno(), None if left is None else min(left, _LONGEST_WAIT_S))
+            taken = [each for each in all_.take() if not until or each.time_ns <= until]
             yield b"".join(map(line, taken))
 
 

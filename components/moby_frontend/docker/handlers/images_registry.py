@@ -18,7 +18,7 @@ from moby_frontend.docker.handlers.images import line, platform_of, shown_error,
 from moby_frontend.docker.handlers.lifecycle import reference_of
 from moby_frontend.docker.parts import Parts
 
-__all__ = ["auth", "distribution", "pull", "push"]
+__all__ = ["auth", "credentials", "distribution", "pull", "push"]
 
 _LONGEST_CONFIG = 4 << 20
 
@@ -27,14 +27,14 @@ def pull(parts: Parts, call: Call) -> Reply:
     """Fetch an image; what goes wrong before anything came is the answer, later it is told in the stream."""
     query = call.query
     reference = _reference(query.text("fromImage"), query.text("tag"))
-    told = parts.images.pull(reference, _credentials(call), platform=platform_of(call))
+    told = parts.images.pull(reference, credentials(call), platform=platform_of(call))
     return stream(_lines(told, denied=404), "application/json")
 
 
 def push(parts: Parts, call: Call) -> Reply:
     """Send an image."""
     name, tag = call.names["name"], call.query.text("tag")
-    told = parts.images.push(_reference(name, tag), _credentials(call))
+    told = parts.images.push(_reference(name, tag), credentials(call))
     return stream(_lines(told, denied=500), "application/json")
 
 
@@ -62,7 +62,7 @@ def _lines(told: Iterable[Progress], denied: int) -> Iterator[bytes]:
             raise
 
 
-def _credentials(call: Call) -> Credentials | None:
+def credentials(call: Call) -> Credentials | None:
     """Return who asks (X-Registry-Auth, base64url of JSON); what can't be read is passed over, as docker does."""
     text = call.headers.get("x-registry-auth", "")
     try:
@@ -107,7 +107,7 @@ def auth(parts: Parts, call: Call) -> Reply:
 
 def distribution(parts: Parts, call: Call) -> Reply:
     """Say which manifest a name means at its image registry, and for which platforms it is."""
-    client, who = _client(parts), _credentials(call)
+    client, who = _client(parts), credentials(call)
     reference = _reference(call.names["name"], "")
     if not (reference.tag or reference.digest):
         reference = parse(call.names["name"])

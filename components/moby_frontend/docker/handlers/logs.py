@@ -3,13 +3,15 @@
 import os
 from collections.abc import Iterator
 
+from attrs import evolve
+
 from moby.contracts.log_driver import LogQuery
-from moby.errors import Invalid
 from moby_frontend.docker.call import Call, Ending, Reply, stream
+from moby_frontend.docker.failures import Status
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import unix_ns
 
-__all__ = ["logs"]
+__all__ = ["log_query", "logs", "passed_on"]
 
 _CHUNK = 256 << 10
 _ALL = -1
@@ -17,12 +19,21 @@ _ALL = -1
 
 def logs(parts: Parts, call: Call) -> Reply:
     """Show a container's log."""
-    query = call.query
-    if not (query.flag("stdout") or query.flag("stderr")):
-        raise Invalid("Bad parameters: you must choose at least one stream")
+    wanted = log_query(call)
     container = parts.containers.get(call.names["name"])
     framed = not container.config.terminal
-    wanted = LogQuery(
+    fd = parts.containers.logs(container.id, evolve(wanted, framed=framed))
+    multiplexed = framed and call.version >= (1, 42)
+    kind = "multiplexed-stream" if multiplexed else "raw-stream"
+    return stream(passed_on(call, fd), f"application/vnd.docker.{kind}")
+
+
+def log_query(call: Call, status: int = 400) -> LogQuery:
+    """Return which part of a log is asked for, framed; `status` is what docker answers where that is none."""
+    query = call.query
+    if not (query.flag("stdout") or query.flag("stderr")):
+        raise Status(status, "Bad parameters: you must choose at least one stream")
+    return LogQuery(
         stdout=query.flag("stdout"),
         stderr=query.flag("stderr"),
         since_ns=max(0, unix_ns(query.text("since"))),
@@ -31,12 +42,8 @@ def logs(parts: Parts, call: Call) -> Reply:
         follow=query.flag("follow"),
         timestamps=query.flag("timestamps"),
         details=query.flag("details"),
-        framed=framed,
+        framed=True,
     )
-    fd = parts.containers.logs(container.id, wanted)
-    multiplexed = framed and call.version >= (1, 42)
-    kind = "multiplexed-stream" if multiplexed else "raw-stream"
-    return stream(passed_on(call, fd), f"application/vnd.docker.{kind}")
 
 
 def _until(text: str) -> int:

@@ -8,6 +8,7 @@ from moby_frontend.docker import failures
 from moby_frontend.docker.call import Call, Reply, Version, empty, reply_json
 from moby_frontend.docker.filters import Filters
 from moby_frontend.docker.parts import Parts
+from moby_frontend.docker.swarm.membership import membership
 from moby_frontend.docker.times import parsed_ns
 from moby_frontend.docker.translate.forms import FLAG, TEXT, TEXT_MAP, Field, items, object_of, read
 from moby_frontend.docker.translate.network import read_endpoint
@@ -109,10 +110,15 @@ def inspect(parts: Parts, call: Call) -> Reply:
     """Show a network."""
     network = parts.networks.get(call.names["name"])
     scope = call.query.text("scope")
-    if scope and scope != network.scope:
+    if scope and scope != network.scope and not _everywhere(parts, network, scope):
         raise failures.Status(404, f"network {call.names['name']} not found")
     names = {each.id: each.name for each in parts.containers.list()}
     return reply_json(show_network(network, call.version, names))
+
+
+def _everywhere(parts: Parts, network: Network, scope: str) -> bool:
+    """Whether a network is on each node of a swarm, as those are that each engine has: services may name them."""
+    return scope == "swarm" and network.predefined and membership(parts) is not None
 
 
 def create(parts: Parts, call: Call) -> Reply:

@@ -12,6 +12,8 @@ from moby.contracts.types import Platform
 from moby.errors import MobyError
 from moby_frontend.docker.call import Call, Reply, Version, reply_json
 from moby_frontend.docker.parts import RELEASE, Parts, spelled
+from moby_frontend.docker.swarm.membership import info as swarm
+from moby_frontend.docker.swarm.membership import role
 from moby_frontend.docker.times import rfc3339
 
 __all__ = ["info", "ping", "version"]
@@ -21,7 +23,6 @@ _PING = Reply(
     b"OK",
     (
         ("Content-Type", "text/plain; charset=utf-8"),
-        ("Swarm", "inactive"),
         ("Cache-Control", "no-cache, no-store, must-revalidate"),
         ("Pragma", "no-cache"),
     ),
@@ -30,7 +31,8 @@ _PING = Reply(
 
 def ping(parts: Parts, call: Call) -> Reply:
     """Say that the engine is there."""
-    return evolve(_PING, headers=(*_PING.headers, ("Builder-Version", "2" if parts.builder else "1")))
+    own = (("Builder-Version", "2" if parts.builder else "1"), ("Swarm", role(parts)))
+    return evolve(_PING, headers=(*_PING.headers, *own))
 
 
 def version(parts: Parts, call: Call) -> Reply:
@@ -207,10 +209,7 @@ def _fixed(parts: Parts) -> dict[str, Any]:
         "Labels": [],
         "ExperimentalBuild": False,
         "ServerVersion": RELEASE,
-        "Swarm": {
-            "NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": False, "Error": "",
-            "RemoteManagers": None,
-        },
+        "Swarm": swarm(parts),
         "LiveRestoreEnabled": True,
         "Isolation": "",
         "InitBinary": "docker-init",

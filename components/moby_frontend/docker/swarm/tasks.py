@@ -1,0 +1,71 @@
+"""Tasks as they are shown."""
+
+from typing import Any
+
+from moby.contracts.network_driver import Port
+from moby.contracts.networks import Endpoint
+from moby.contracts.orchestrator import Task, TaskState, TaskStatus
+from moby_frontend.docker.swarm.names import Names
+from moby_frontend.docker.swarm.services import JOBS, LAID_OUT, iteration, show_template
+from moby_frontend.docker.times import rfc3339
+
+__all__ = ["show_task"]
+
+_BEFORE_ITS_NODE = frozenset({TaskState.NEW, TaskState.PENDING, TaskState.ASSIGNED, TaskState.ACCEPTED})
+
+
+def show_task(task: Task, names: Names) -> dict[str, Any]:
+    """Return a task."""
+    updated = max(task.created_ns, task.status.time_ns)
+    shown: dict[str, Any] = {
+        "ID": task.id,
+        "Version": {"Index": task.version},
+        "CreatedAt": rfc3339(task.created_ns),
+        "UpdatedAt": rfc3339(updated),
+        "Labels": {},
+        "Spec": show_template(task.spec, names),
+        "ServiceID": task.service_id,
+        **({"Slot": task.slot} if task.spec.mode in LAID_OUT else {}),
+        **({"NodeID": task.node_id} if task.node_id else {}),
+        "Status": _show_status(task.status),
+        "DesiredState": task.desired.value,
+    }
+    if task.endpoints:
+        shown["NetworksAttachments"] = [_show_attachment(each) for each in task.endpoints]
+    if task.spec.mode in JOBS:
+        shown["JobIteration"] = iteration(task.template)
+    return shown | {"Volumes": None}
+
+
+def _show_status(status: TaskStatus) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "Timestamp": rfc3339(status.time_ns),
+        "State": status.state.value,
+        "Message": status.message or status.state.value,
+    }
+    if status.error:
+        shown["Err"] = status.error
+    if status.state not in _BEFORE_ITS_NODE:
+        shown["ContainerStatus"] = {
+            "ContainerID": status.container_id, "PID": status.pid, "ExitCode": status.exit_code or 0,
+        }  # fmt: skip
+    ports = [_show_port(each) for each in status.ports]
+    return shown | {"PortStatus": {"Ports": ports} if ports else {}}
+
+
+def _show_port(port: Port) -> dict[str, Any]:
+    return {
+        "Protocol": port.protocol, "TargetPort": port.container_port, "PublishedPort": port.host_port,
+        "PublishMode": "host",
+    }  # fmt: skip
+
+
+def _show_attachment(endpoint: Endpoint) -> dict[str, Any]:
+    pairs = (
+        (endpoint.ipv4_address, endpoint.ipv4_prefix),
+        (endpoint.ipv6_address, endpoint.ipv6_prefix),
+    )
+    return {
+        "Network": {"ID": endpoint.network_id, "Version": {}, "Spec": {"Name": endpoint.network}},
+        "Addresses": [f"{address}/{prefix}" for address, prefix in pairs if address],
+    }
