@@ -282,6 +282,16 @@ def test_steps_are_planned_before_they_are_begun(engine, context):
     assert ran.missed == "nothing like it was built before"
 
 
+def test_which_image_a_build_is_on_is_told(engine, context):
+    image = engine.images.get("box").id.hex[:12]
+    for _ in range(2):
+        with opened(engine, context, "FROM box\nRUN true\n") as at:
+            at.build.solve(Request(network="none"))
+        last = {each.name: each for each in at.events if isinstance(each, Vertex)}
+        (begun,) = [each for name, each in last.items() if " FROM " in name]
+        assert begun.result == image
+
+
 def test_which_file_changed_is_told(engine, context):
     (context / "src/deep").mkdir(parents=True)
     for each in ("src/main", "src/deep/part", "src/old"):

@@ -72,9 +72,23 @@ def test_a_program_that_fails(kitchen):
     assert (caught.value.code, ear.said[1]) == (7, b"said\n")
 
 
-def test_a_program_that_is_not_there(kitchen):
-    with pytest.raises(BuildFailed, match=r'process "/nowhere" did not complete successfully: .*nowhere'):
-        kitchen.run(("/nowhere",))
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("/nowhere", "stat /nowhere: no such file or directory"),
+        ("nowhere", "executable file not found in $PATH"),
+        ("/etc/group", "permission denied"),
+    ],
+)
+def test_a_program_that_can_not_be_run(kitchen, program, said):
+    ear = Ear()
+    with pytest.raises(BuildFailed) as caught:
+        kitchen.run((program, "x"), ear=ear)
+    assert str(caught.value) == f'process "{program} x" did not complete successfully: exit code: 1'
+    assert (caught.value.code, ear.said[2].decode()) == (
+        1,
+        f'unable to start container process: exec: "{program}": {said}\n',
+    )
 
 
 def test_what_it_runs_as(kitchen):

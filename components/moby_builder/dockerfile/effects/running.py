@@ -19,6 +19,7 @@ from moby.host.mounts import open_in_root
 from moby.oci.user import User, resolve_user
 from moby_builder.dockerfile.effects import bundle
 from moby_builder.dockerfile.effects.cache_mounts import CacheMounts
+from moby_builder.dockerfile.effects.endings import failed, judge, unstarted
 from moby_builder.dockerfile.effects.run_mounts import RunMounts
 from moby_builder.dockerfile.effects.sandboxes import Sandboxes
 from moby_builder.dockerfile.effects.stubs import without_stubs
@@ -83,7 +84,7 @@ class Running:
             bundle.write_spec(memory, run, settled)
             with _prepared(draft, run, [each.destination for each in mounts]):
                 ended = self._supervise(settled.id, memory, node, watch)
-            _judge(ended, node, watch)
+            judge(ended, node, watch)
             draft.keep()
         return draft.tree
 
@@ -126,7 +127,7 @@ class Running:
                 back()
         except (Invalid, NotFound) as error:
             watch.cancel.check()  # it was ended then
-            raise BuildFailed(f"{_failed(node)}: {error.message}", ranges=node.ranges, hint=error.hint) from error
+            raise unstarted(error, node, watch) from error
         finally:
             self._end(task_id)
 
@@ -149,23 +150,6 @@ class Running:
             self._log.warning("a build's task can't be removed", task=task_id, error=str(error))
 
 
-def _judge(ended: Exit | None, node: Node, watch: Watch) -> None:
-    """Raise where a program didn't end well."""
-    watch.cancel.check()
-    if ended is not None and ended.code == 0:
-        return
-    said = _failed(node)
-    if ended is None or ended.code is None:
-        raise BuildFailed(f"{said}: its exit code is unknown", ranges=node.ranges)
-    killed = ": cannot allocate memory" if ended.oom_killed else ""
-    raise BuildFailed(f"{said}: exit code: {ended.code}{killed}", code=ended.code, ranges=node.ranges)
-
-
-def _failed(node: Node) -> str:
-    assert isinstance(node.operation, Run)
-    return f'process "{" ".join(node.operation.arguments)}" did not complete successfully'
-
-
 def _user(rootfs: Path, node: Node) -> User:
     run = node.operation
     assert isinstance(run, Run)
@@ -177,7 +161,7 @@ def _user(rootfs: Path, node: Node) -> User:
             said = f"unable to find group {group}: no matching entries in group file"
         else:
             said = f"unable to find user {name}: no matching entries in passwd file"
-        raise BuildFailed(f"{_failed(node)}: {said}") from error
+        raise BuildFailed(f"{failed(node)}: {said}") from error
 
 
 @contextmanager

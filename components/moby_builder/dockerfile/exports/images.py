@@ -79,7 +79,8 @@ class Making:
             _say(watch, f"writing image {image.id}")
             found.append(image)
         for name in names:
-            _say(watch, f"naming to {name}")
+            # As docker says it, whose clients write a name without a tag where none is given.
+            _say(watch, f"naming to {str(name).removesuffix(':latest')}")
         return tuple(found)
 
     def _adopted(self, outgoing: Outgoing, names: Sequence[ImageReference], options: Options, watch: Watch) -> Image:

@@ -76,7 +76,7 @@ class Solving:
             self._cache.count()
         for each in ancestors(*nodes):
             if not self._telling.is_completed(each):
-                self._telling.completed(each, cached=_needs_no_doing(each))
+                self._telling.completed(each, cached=_needs_no_doing(each), result=self._working.image_name(each))
         return tuple(each.value for each in tasks)
 
     def _begin_certain(self, nodes: Sequence[Node]) -> None:
@@ -165,7 +165,7 @@ class Solving:
             if isinstance(hit, Record):
                 self._telling.completed(each, cached=True, result=hit.id)
             elif isinstance(each.operation, IMAGES) and each.digest not in self._results:
-                self._telling.completed(each, cached=True)
+                self._telling.completed(each, cached=True, result=self._working.image_name(each))
 
 
 def _needs_no_doing(node: Node) -> bool:

@@ -24,6 +24,7 @@ __all__ = ["IMAGES", "Outcome", "Shared", "Step", "Working"]
 T = TypeVar("T")
 
 IMAGES = (ImageSource, LayoutSource)
+_SHORT = 12
 _THE_FILE = (Conflict, Invalid, NotFound)
 """What is wrong with the Dockerfile where a step of it raises this."""
 
@@ -119,8 +120,13 @@ class Working:
         if is_image and not self._telling.is_completed(node):
             self._telling.started(node)
         tree = self._doing(node, lambda: self._effects.perform(node, (), watch))
-        self._telling.completed(node, cached=is_image and not watch.heard)
+        self._telling.completed(node, cached=is_image and not watch.heard, result=self.image_name(node))
         return Outcome(tree, identity)
+
+    def image_name(self, node: Node) -> str:
+        """Return the short name of the image that a source stands for; empty where it is none, or isn't known yet."""
+        kind, _, digest = self.stood_for.get(node.digest, "").partition(":sha256:")
+        return digest[:_SHORT] if kind == "image" else ""
 
     # Steps
 

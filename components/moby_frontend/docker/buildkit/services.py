@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moby.contracts.builder import Builder
-from moby.contracts.types import Platform
 from moby.errors import Conflict, Invalid, NotFound
-from moby_frontend.docker.buildkit import usage
+from moby_frontend.docker.buildkit import usage, workers
 from moby_frontend.docker.buildkit.building import Building
 from moby_frontend.docker.buildkit.grpc import Fault, Method, Served
 from moby_frontend.docker.buildkit.jobs import Job
@@ -109,9 +108,8 @@ class _Control:
         }
         if gateway := self._host_gateway():
             labels[f"{_WORKER}moby.host-gateway-ip"] = gateway
-        host = Platform.host()
-        shown = PbPlatform(host.architecture, host.os, host.variant)
-        return WorkerRecord(self._parts.place.engine or "moby", labels, [shown], _version())
+        shown = [PbPlatform(each.architecture, each.os, each.variant) for each in workers.platforms()]
+        return WorkerRecord(self._parts.place.engine or "moby", labels, shown, _version())
 
     def _host_gateway(self) -> str:
         """Return where containers find the host, for clients that write it in place of `host-gateway`."""
