@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from moby.contracts.types import Platform
@@ -24,14 +25,18 @@ _INTERPRETERS = {
 
 def platforms(proc: Path = Path("/proc"), host: Platform | None = None) -> tuple[Platform, ...]:
     """Return them, the host's first."""
-    host = host or Platform.host()
+    found = (*_own(proc, host or Platform.host()), *_interpreted(proc / "sys/fs/binfmt_misc"))
+    return tuple(dict.fromkeys(found))
+
+
+@cache  # a processor stays what it is, and a build asks several times
+def _own(proc: Path, host: Platform) -> tuple[Platform, ...]:
     found = [host]
     if host.architecture == "amd64":
         found += [Platform("linux", "amd64", level) for level in _levels(_text(proc / "cpuinfo"))]
         if (proc / "sys/abi/vsyscall32").exists():  # there where the kernel has 32-bit programs
             found.append(Platform("linux", "386"))
-    found += _interpreted(proc / "sys/fs/binfmt_misc")
-    return tuple(dict.fromkeys(found))
+    return tuple(found)
 
 
 def _levels(cpuinfo: str) -> Iterator[str]:
@@ -45,9 +50,11 @@ def _levels(cpuinfo: str) -> Iterator[str]:
 
 def _interpreted(folder: Path) -> Iterator[Platform]:
     """Yield what QEMU's interpreters are registered for, where they are switched on."""
-    for name, (architecture, variant) in _INTERPRETERS.items():
-        if _text(folder / f"qemu-{name}").startswith("enabled"):
-            yield Platform("linux", architecture, variant)
+    with suppress(OSError):
+        there = {each.name for each in folder.iterdir()}
+        for name, (architecture, variant) in _INTERPRETERS.items():
+            if f"qemu-{name}" in there and _text(folder / f"qemu-{name}").startswith("enabled"):
+                yield Platform("linux", architecture, variant)
 
 
 def _text(path: Path) -> str:
