@@ -511,11 +511,13 @@ class Containers(Protocol):
         """Wait for it; the waiter is there, and misses nothing, when this returns."""
         ...
 
-    def attach(self, name: str) -> Streams:
+    def attach(self, name: str, certain: Callable[[], object] | None = None) -> Streams:
         """Return its streams from now on, also before its next start; Conflict where it is paused or restarting.
 
         Who attaches before a start makes what it needs then; where that fails the streams stay silent, and the start
-        tells why, and ends them.
+        tells why, and ends them. As that takes a while, `certain` is called before, where there is something to make
+        and nothing else in the way: a start that is asked for from then on waits, and finds the streams attached.
+        What `certain` raises ends the call, with nothing made.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any, BinaryIO
 
 from attrs import evolve, frozen
@@ -23,7 +24,7 @@ from moby.contracts.log_driver import LogQuery
 from moby.contracts.runtime import Stats
 from moby.contracts.supervisor import Streams
 from moby.contracts.types import Window
-from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unsupported
+from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -219,6 +220,26 @@ class _AlwaysRestarts(_Broken):
         return made
 
 
+class _AttachesLate(_Broken):
+    """Attaches once it has ended, where somebody starts it meanwhile."""
+
+    def attach(self, name: str, certain: Callable[[], object] | None = None) -> Streams:
+        if certain is not None:
+            with closing(self.inner.wait(name, Condition.NEXT_EXIT)) as waiter:
+                certain()
+                waiter.result()
+        found: Streams = self.inner.attach(name)
+        return found
+
+
+class _NeverCertain(_Broken):
+    """Tells nobody that it is certain."""
+
+    def attach(self, name: str, certain: Callable[[], object] | None = None) -> Streams:
+        found: Streams = self.inner.attach(name)
+        return found
+
+
 class _ClosesStdin(_Broken):
     def create(self, config: ContainerConfig, name: str = "") -> Created:
         made: Created = self.inner.create(evolve(config, open_stdin=False), name)
@@ -387,6 +408,9 @@ MUTANTS = (
     Mutant(_AlwaysRestarts, "test_on_failure"),
     Mutant(_forgives("create", Invalid), "test_no_removal_with_a_policy", name="both"),
     Mutant(_ClosesStdin, "test_stdin"),
+    Mutant(_AttachesLate, "test_start_while_it_is_attached_to"),
+    Mutant(_NeverCertain, "test_start_while_it_is_attached_to"),
+    Mutant(_forgives("attach", Unavailable), "test_attaching_is_given_up", name="attaches nobody"),
     Mutant(_NeverResizes, "test_terminal"),
     Mutant(_OneStream, "test_logs"),
     Mutant(_NeverFollows, "test_logs_are_followed"),

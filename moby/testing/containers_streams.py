@@ -1,6 +1,7 @@
 """The conformance suite of the kind `containers`: streams and execs."""
 
 import os
+from threading import Thread
 
 import pytest
 
@@ -8,7 +9,7 @@ from moby.contracts.containers import ExecConfig
 from moby.contracts.log_driver import LogQuery
 from moby.contracts.supervisor import Streams
 from moby.contracts.types import Window
-from moby.errors import Conflict, Invalid, NotFound
+from moby.errors import Conflict, Invalid, NotFound, Unavailable
 from moby.testing.boxes import read_all, read_until, readable
 from moby.testing.containers_world import ContainersFixtures, World, close, eventually
 
@@ -31,6 +32,28 @@ class StreamsAndExecs(ContainersFixtures):
         assert read_all(streams.stdout) == ""
         close(Streams(-1, streams.stdout, streams.stderr))
         assert self.wait(world, made).exit_code == 0
+
+    def test_start_while_it_is_attached_to(self, world: World) -> None:
+        """A start that is asked for once it is certain loses nothing of the output."""
+        made = self.make(world, "echo first")
+        starts = Thread(target=lambda: world.containers.start(made))
+        streams = world.containers.attach(made, starts.start)
+        assert starts.ident is not None, "nobody was told that it is certain"
+        assert read_all(streams.stdout) == "first\n"
+        starts.join()
+        close(streams)
+        assert self.actions(world, made)[:3] == ["create", "attach", "start"]
+
+    def test_attaching_is_given_up(self, world: World) -> None:
+        """Whoever can't go on once it is certain has attached to nothing."""
+        made = self.make(world, "true")
+
+        def leave() -> None:
+            raise Unavailable("the client has gone")
+
+        with pytest.raises(Unavailable, match="the client has gone"):
+            world.containers.attach(made, leave)
+        assert self.finish(world, made) == (0, "")
 
     def test_terminal(self, world: World) -> None:
         """It has the size that it is told."""

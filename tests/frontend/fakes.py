@@ -24,7 +24,7 @@ from moby.contracts.containers import (
 from moby.contracts.events import Event
 from moby.contracts.networks import Endpoint
 from moby.contracts.runtime import Stats
-from moby.errors import Conflict, Denied, Invalid, NotFound, Unsupported
+from moby.errors import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported
 
 IMAGE = "sha256:" + "a" * 64
 MADE = "2026-01-02T03:04:05.600000000Z"
@@ -67,6 +67,8 @@ class FakeContainers:
         self.paths = {}
         self.written = []
         self.calls = []
+        self.hesitates = False
+        """Whether attaching fails once the client goes on."""
         self.lock = threading.RLock()
 
     def create(self, config, name=""):
@@ -228,8 +230,11 @@ class FakeContainers:
         self.calls.append(("update", change))
         return ("a warning",)
 
-    def attach(self, name):
+    def attach(self, name, certain=None):
         container = self.get(name)
+        if self.hesitates:
+            certain()
+            raise Unavailable("nobody is there to be attached to")
         if container.state.status in {Status.EXITED, Status.DEAD}:
             raise Conflict("You cannot attach to a stopped container, start it first")
         return self.programs[container.id].attach()

@@ -116,6 +116,15 @@ class TestAttach:
         found = served.call("POST", "/containers/nonesuch/attach?stream=1")
         assert (found.status, found.message) == (404, "No such container: nonesuch")
 
+    def test_what_fails_once_the_client_goes_on_is_in_the_stream(self, served, make):
+        identity = make("true")
+        served.containers.hesitates = True
+        sock, found = upgraded(served, f"/containers/{identity}/attach?stream=1&stdout=1&stderr=1")
+        assert found.startswith("HTTP/1.1 101 UPGRADED\r\n")
+        assert joined(until_closed(sock), ERR) == b"Error attaching: nobody is there to be attached to\r\n"
+        sock, _ = upgraded(served, f"/containers/{make('true', terminal=True)}/attach?stream=1&stdout=1")
+        assert until_closed(sock) == b"Error attaching: nobody is there to be attached to\r\n"
+
     def test_a_log_that_can_not_be_read(self, served, make):
         identity = make("true", log=LogChoice("none"))
         found = served.call("POST", f"/containers/{identity}/attach?stream=1&logs=1")

@@ -13,7 +13,7 @@ from moby_containers.engine.networking import at_rest
 from moby_containers.engine.parts import Parts, rfc3339
 from moby_containers.engine.starting import Starting
 from moby_containers.engine.states import Act, after
-from moby_containers.engine.waiters import Waiting, tell_ended, tell_removed
+from moby_containers.engine.waiters import Waiting, begin_to_wait, tell_ended, tell_removed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,9 +185,7 @@ class Ending:
     def _waiting(self, entry: Entry) -> Waiting | None:
         if not entry.alive:
             return None
-        waiting = Waiting(Condition.NOT_RUNNING)
-        entry.waiters.append(waiting)
-        return waiting
+        return begin_to_wait(entry, Condition.NOT_RUNNING, gone=lambda: False)
 
     def _kill(self, entry: Entry, waiting: Waiting) -> None:
         try:

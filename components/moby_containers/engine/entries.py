@@ -85,6 +85,8 @@ class Entry:
     """Whether an engine that was killed may have asked for a task that wasn't there yet when this one looked."""
     removing: bool = False
     waiters: list[Any] = field(factory=list)
+    waiting: Any = field(factory=threading.Lock)
+    """Held for `waiters`, which are added also while what takes long holds the other lock."""
     sessions: dict[str, Session] = field(factory=dict)
     early: list[int] = field(factory=list)
     """Descriptors that those hold on to who attached before a start that then failed."""

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from moby.contracts.containers import Condition, Status
@@ -19,7 +19,7 @@ from moby_containers.engine.networking import Networking, at_rest
 from moby_containers.engine.parts import Parts, rfc3339
 from moby_containers.engine.starting import Starting
 from moby_containers.engine.states import Act, after
-from moby_containers.engine.waiters import Waiting, tell_ended
+from moby_containers.engine.waiters import Waiting, begin_to_wait, tell_ended, wait_no_more
 
 __all__ = ["Life"]
 
@@ -123,9 +123,8 @@ class Life:
         if entry.container.config.auto_remove:
             self._ending.remove_later(entry)
 
-    def attach(self, entry: Entry) -> Streams:
+    def attach(self, entry: Entry, certain: Callable[[], object] | None = None) -> Streams:
         """Return its streams; see the contract."""
-        parts = self._parts
         with entry.lock:
             name = entry.container.name
             if entry.status is Status.PAUSED:
@@ -134,11 +133,14 @@ class Life:
                 raise Conflict(f"container {name} is restarting, wait until the container is running")
             if entry.removing or entry.status in (Status.REMOVING, Status.DEAD):
                 raise Conflict(f"container {name} is being removed")
-            streams = self._streams(entry)
-        parts.tell(entry.container, "attach")
+            streams = self._streams(entry, certain)
+            # With the lock held, so that it is told before the start that waits for it.
+            self._parts.tell(entry.container, "attach")
         return streams
 
-    def _streams(self, entry: Entry) -> Streams:
+    def _streams(self, entry: Entry, certain: Callable[[], object] | None) -> Streams:
+        if certain is not None and entry.phase in (Phase.NONE, Phase.ENDED):
+            certain()
         if entry.phase == Phase.ENDED:
             self._starting.clear(entry)
         if entry.phase == Phase.NONE:
@@ -191,15 +193,12 @@ class Life:
 
     @contextmanager
     def _waiting(self, entry: Entry) -> Iterator[Waiting]:
-        waiting = Waiting(Condition.NOT_RUNNING)
-        with entry.lock:
-            if entry.alive:
-                entry.waiters.append(waiting)
+        with entry.lock:  # so that a start which is under way is over
+            waiting = begin_to_wait(entry, Condition.NOT_RUNNING, gone=lambda: False)
         try:
             yield waiting
         finally:
-            with entry.lock, suppress(ValueError):
-                entry.waiters.remove(waiting)
+            wait_no_more(entry, waiting)
             waiting.close()
 
     def _signal(self, entry: Entry, number: int) -> None:

@@ -10,7 +10,6 @@ from moby.contracts.containers import (
     ContainerConfig,
     ContainerUpdate,
     Created,
-    Ended,
     Exec,
     ExecConfig,
     FileStat,
@@ -42,7 +41,7 @@ from moby_containers.engine.processes import table
 from moby_containers.engine.recovery import Recovery
 from moby_containers.engine.shelf import Shelf
 from moby_containers.engine.starting import Starting, log_config
-from moby_containers.engine.waiters import Waiting
+from moby_containers.engine.waiters import begin_to_wait
 
 __all__ = ["Service"]
 
@@ -195,20 +194,13 @@ class Service:
     def wait(self, name: str, condition: Condition = Condition.NOT_RUNNING) -> Waiter:
         """Wait for it."""
         entry = self._shelf.get(name)
-        waiting = Waiting(condition)
-        with entry.lock:
-            idle = entry.status in (Status.CREATED, Status.EXITED, Status.DEAD)
-            if self._shelf.by_id(entry.id) is None or (condition is Condition.NOT_RUNNING and idle):
-                waiting.settle(Ended(entry.state.exit_code, entry.state.error if idle else ""))
-            else:
-                entry.waiters.append(waiting)
-        return waiting
+        return begin_to_wait(entry, condition, gone=lambda: self._shelf.by_id(entry.id) is None)
 
     # Streams
 
-    def attach(self, name: str) -> Streams:
+    def attach(self, name: str, certain: Callable[[], object] | None = None) -> Streams:
         """Return its streams."""
-        return self._life.attach(self._shelf.get(name))
+        return self._life.attach(self._shelf.get(name), certain)
 
     def logs(self, name: str, query: LogQuery) -> int:
         """Return a descriptor to read its log from."""

@@ -2,13 +2,15 @@
 
 import os
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 
-from moby.contracts.containers import Condition, Ended
+from moby.contracts.containers import Condition, Ended, Status
 from moby.errors import Conflict
 from moby.host.processes import readable
 from moby_containers.engine.entries import Entry
 
-__all__ = ["Waiting", "tell_ended", "tell_removed"]
+__all__ = ["Waiting", "begin_to_wait", "tell_ended", "tell_removed", "wait_no_more"]
 
 _LONG_S = 86400.0
 
@@ -57,20 +59,47 @@ class Waiting:
             os.close(fd)
 
 
+def begin_to_wait(entry: Entry, condition: Condition, *, gone: Callable[[], bool]) -> Waiting:
+    """Return one who waits, settled where there is nothing to wait for; `gone` says whether it is removed.
+
+    It takes no lock that a start holds, so that clients which wait before they start needn't wait for what is made.
+    """
+    waiting = Waiting(condition)
+    with entry.waiting:
+        state = entry.state
+        idle = state.status in (Status.CREATED, Status.EXITED, Status.DEAD)
+        if gone() or (condition is Condition.NOT_RUNNING and idle):
+            waiting.settle(Ended(state.exit_code, state.error if idle else ""))
+        else:
+            entry.waiters.append(waiting)
+    return waiting
+
+
+def wait_no_more(entry: Entry, waiting: Waiting) -> None:
+    """Forget one who waits; one that has been settled is fine."""
+    with entry.waiting, suppress(ValueError):
+        entry.waiters.remove(waiting)
+
+
 def tell_ended(entry: Entry, *, for_good: bool) -> None:
-    """Settle those who wait for this end: all of them where it is for good, but for those who wait for the removal."""
+    """Settle those who wait for this end: all of them where it is for good, but for those who wait for the removal.
+
+    Its state says already that it has ended, so that whoever comes later knows.
+    """
     result = Ended(entry.state.exit_code, entry.state.error)
     left = []
-    for each in entry.waiters:
-        if each.condition is Condition.NEXT_EXIT or (for_good and each.condition is Condition.NOT_RUNNING):
-            each.settle(result)
-        else:
-            left.append(each)
-    entry.waiters = left
+    with entry.waiting:
+        for each in entry.waiters:
+            if each.condition is Condition.NEXT_EXIT or (for_good and each.condition is Condition.NOT_RUNNING):
+                each.settle(result)
+            else:
+                left.append(each)
+        entry.waiters = left
 
 
 def tell_removed(entry: Entry, error: str = "") -> None:
     """Settle everybody: there is nothing left to wait for."""
-    for each in entry.waiters:
-        each.settle(Ended(entry.state.exit_code, error))
-    entry.waiters = []
+    with entry.waiting:
+        for each in entry.waiters:
+            each.settle(Ended(entry.state.exit_code, error))
+        entry.waiters = []

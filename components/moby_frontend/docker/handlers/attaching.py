@@ -1,13 +1,18 @@
 """Attaching to a container's streams."""
 
 import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from moby.contracts.containers import Container, Status
 from moby.contracts.events import Event
-from moby.contracts.log_driver import LogQuery
+from moby.contracts.log_driver import STDERR, LogQuery, frame
 from moby.contracts.supervisor import Streams
-from moby.errors import Conflict
+from moby.errors import Conflict, MobyError
+from moby_frontend.docker import failures
 from moby_frontend.docker.call import Call
 from moby_frontend.docker.hijack import Pump, head, keys
 from moby_frontend.docker.parts import Parts
@@ -15,6 +20,7 @@ from moby_frontend.docker.parts import Parts
 __all__ = ["attach", "described", "prepare", "tell_detached"]
 
 _CHUNK = 256 << 10
+_NOTHING: Mapping[str, bool] = {}
 _NO_STREAMS = Streams(-1, -1, -1)
 
 
@@ -22,14 +28,29 @@ def attach(parts: Parts, call: Call) -> None:
     """Attach to it; with `logs` what it wrote before comes first, with `stream` what it writes from now on."""
     query = call.query
     detach = keys(query.text("detachKeys"))
-    container, streams, past = prepare(parts, call)
-    terminal = container.config.terminal
+    early, terminal = b"", False
+    taken: list[socket.socket] = []
+
+    def take(container: Container) -> None:
+        """Make the connection a stream."""
+        nonlocal early, terminal
+        early, terminal = call.link.early(), container.config.terminal
+        taken.append(call.link.hijack(head(call, terminal=terminal)))
+
     try:
-        early = call.link.early()
-        sock = call.link.hijack(head(call, terminal=terminal))
-    except BaseException:
-        release(streams, past)
-        raise
+        container, streams, past = prepare(parts, call, take=take)
+    except (MobyError, OSError) as error:
+        if not taken:
+            raise
+        _tell_failed(taken[0], error, terminal=terminal)
+        return
+    if not taken:
+        try:
+            take(container)
+        except BaseException:
+            release(streams, past)
+            raise
+    sock = taken[0]
     pump = Pump(sock, streams, call.link.ending_fd(), terminal=terminal)
     send_past(sock, past)
     stdin = query.flag("stdin") and container.config.open_stdin
@@ -44,8 +65,21 @@ def attach(parts: Parts, call: Call) -> None:
         tell_detached(parts, container, "detach")
 
 
-def prepare(parts: Parts, call: Call, **forced: bool) -> tuple[Container, Streams, int]:
-    """Return a container, its streams from now on, and its log so far (-1: none); what fails is told by HTTP still."""
+def _tell_failed(sock: socket.socket, error: Exception, *, terminal: bool) -> None:
+    """Say in a stream that there won't be more of it, and end it."""
+    text = f"Error attaching: {failures.message(error)}\r\n".encode()
+    with sock, suppress(OSError):
+        sock.sendall(text if terminal else frame(STDERR, len(text)) + text)
+
+
+def prepare(
+    parts: Parts, call: Call, forced: Mapping[str, bool] = _NOTHING, take: Callable[[Container], object] | None = None
+) -> tuple[Container, Streams, int]:
+    """Return a container, its streams from now on, and its log so far (-1: none); what fails is told by HTTP still.
+
+    Where a task has to be made first, `take` is called before that, so that the client goes on meanwhile: it sends two
+    more requests before its container runs.
+    """
     query, name = call.query, call.names["name"]
     container = parts.containers.get(name)
     if container.state.status is Status.PAUSED:
@@ -55,7 +89,8 @@ def prepare(parts: Parts, call: Call, **forced: bool) -> tuple[Container, Stream
     streams, past = _NO_STREAMS, -1
     try:
         if query.flag("stream") or forced.get("stream"):
-            streams = parts.containers.attach(container.id)
+            early = take is not None and not query.flag("logs")
+            streams = parts.containers.attach(container.id, partial(take, container) if early and take else None)
         if query.flag("logs"):
             shown = {each: forced.get(each, query.flag(each)) for each in ("stdout", "stderr")}
             past = parts.containers.logs(container.id, LogQuery(**shown, framed=not container.config.terminal))

@@ -25,7 +25,7 @@ def attach(parts: Parts, call: Call) -> Reply | None:
     detach = keys(query.text("detachKeys"))
     old = call.version < (1, 42)
     forced = {"stream": True} | ({"stdout": True, "stderr": True} if old else {})
-    container, streams, past = prepare(parts, call, **forced)
+    container, streams, past = prepare(parts, call, forced)
     accept = base64.b64encode(hashlib.sha1((key + _MAGIC).encode(), usedforsecurity=False).digest()).decode()
     protocol = call.headers.get("sec-websocket-protocol", "").partition(",")[0].strip()
     chosen = f"Sec-WebSocket-Protocol: {protocol}\r\n" if protocol else ""
