@@ -73,9 +73,12 @@ class Bucket(Protocol):
         ...
 
 
-@contract("metadata", version=1)
+@contract("metadata", version=1, many=True)
 class Metadata(Protocol):
-    """Remembers JSON documents by key, and changes many of them at once or none."""
+    """Remembers JSON documents by key, and changes many of them at once or none.
+
+    An engine may have a second one, which it shares with engines of other hosts: those parts use it that are told so.
+    """
 
     def bucket(self, name: str) -> Bucket:
         """Return the bucket of a name, an empty one where nothing was stored; cheap, and kept as long as one likes."""

@@ -4,8 +4,9 @@ import hashlib
 import os
 import select
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
+from ipaddress import ip_interface
 
 from attrs import field, frozen
 
@@ -92,9 +93,16 @@ def inside(namespace: int) -> dict[str, Seen]:
     with in_namespace(namespace, Channel) as channel:
         own = addresses.dump(channel)
         return {
-            each.name: Seen(each, frozenset(address.text for address in own if address.index == each.index))
+            each.name: Seen(each, frozenset(_given(own, each.index)))
             for each in links.dump(channel)
         }
+
+
+def _given(there: Iterable[addresses.Address], index: int) -> Iterator[str]:
+    """Yield a device's addresses but those that the kernel makes of its hardware address, some time after it is up."""
+    for each in there:
+        if each.index == index and not (each.of_link and b"\xff\xfe" in ip_interface(each.text).packed[8:]):
+            yield each.text
 
 
 def devices() -> dict[str, str]:

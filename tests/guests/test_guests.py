@@ -1,6 +1,7 @@
 """The native runtime on hosts that this machine is not: pure control groups of version 2, other kernels, delegation."""
 
 import pytest
+from attrs import evolve
 from guests.inner import NEWEST, OLDEST, Inner, run
 from guests.machine import GuestDied, Job
 from guests.qemu import qemu
@@ -14,6 +15,12 @@ USER_SYSTEMD = "tests/runtime/test_native_user_systemd.py"
 GROUPS = ("tests/host/test_cgroups.py", "tests/host/test_device_filter.py")
 NETWORKS = ("tests/network_driver", "tests/host/test_rtnetlink.py")
 STACKED = "Ipvlan or vlan"
+# What these need beyond what every test in that guest has; its kernel loads none by itself.
+NETWORK_MODULES = (
+    "vxlan", "esp4", "esp6", "xfrm_user", "gcm", "ghash-generic", "seqiv", "sctp", "nf_tables", "nft_ct", "nft_nat",
+    "nft_chain_nat", "nft_masq", "nft_redir", "nft_fib_inet", "nft_numgen", "nf_conntrack_netlink",
+)  # fmt: skip
+ENCRYPTED = ("-k", "encrypt or keys or by_the_same_key or sctp", "tests/network_driver/test_overlay.py")
 BRIEF = ("-m", "not long and not slow and not fuzz")
 # An emulated processor takes seconds to import hypothesis, as its plugin does.
 WITHOUT_HYPOTHESIS = ("-p", "no:hypothesispytest")
@@ -58,6 +65,14 @@ def test_networks(tmp_path, notes):
 def test_networks_where_that_guest_has_no_processor(tmp_path, notes):
     """User-mode Linux doesn't run on processors with more registers than it has room for."""
     run(qemu(), tmp_path, [Inner("root", ["-k", STACKED, *NETWORKS])], 1700, notes)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_encrypted_networks(tmp_path, notes):
+    """What is encrypted by the kernel, which neither this machine nor the other guest may do."""
+    found = evolve(qemu(), modules=(*qemu().modules, *NETWORK_MODULES))
+    run(found, tmp_path, [Inner("root", [*WITHOUT_HYPOTHESIS, *ENCRYPTED])], 1700, notes)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from moby_metadata.sqlite.plugin import Config, make
 from moby_metadata.sqlite.store import Store
 
 from moby.contracts.ambient import Place
-from moby.errors import Corrupt, HostUnfit, Unavailable, Unsupported
+from moby.errors import Corrupt, HostUnfit, Invalid, Unavailable, Unsupported
 from moby.testing.metadata import MetadataSuite
 from moby.testing.metadata_mutants import MUTANTS
 
@@ -236,3 +236,13 @@ def test_a_list_of_five_hundred_is_not_read(path, monkeypatch):
     for number in range(500):
         bucket.put_text(f"{number:03}", '{"n":1}')
     assert len(bucket.texts()) == 500
+
+
+def test_one_that_engines_share(tmp_path):
+    places = [Place(tmp_path / each / "state", tmp_path / "run", tmp_path / "cache") for each in ("one", "two")]
+    shared = Config(path=str(tmp_path / "shared.db"))
+    with make(shared, place=places[0]) as one, make(shared, place=places[1]) as two:
+        one.bucket("b").put("k", 1)
+        assert two.bucket("b").get("k") == 1
+    with pytest.raises(Invalid, match=r"shared\.db is no absolute path"):
+        make(Config(path="shared.db"), place=places[0])

@@ -1,12 +1,14 @@
 """The component `metadata/sqlite`."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from attrs import field, frozen
 
 from moby.component import Component
 from moby.contracts.ambient import Place
 from moby.contracts.metadata import Metadata
+from moby.errors import Invalid
 from moby.hookspecs import hookimpl
 
 __all__ = ["Config", "make", "moby_components"]
@@ -22,13 +24,20 @@ class Config:
             "help": "Wait for the disk at every commit, so that a loss of power loses nothing; ten times slower."
         },
     )
+    path: str = field(
+        default="",
+        metadata={"help": "Where the database is, for one that several engines of a machine share; empty is its own."},
+    )
 
 
 def make(config: Config, *, place: Place) -> Metadata:
     """Keeps documents in one SQLite database, which survives the death of any process."""
     from moby_metadata.sqlite.store import Store
 
-    return Store(place.state / "metadata.db", durable=config.durable)
+    path = Path(config.path) if config.path else place.state / "metadata.db"
+    if not path.is_absolute():
+        raise Invalid(f"metadata/sqlite: {config.path} is no absolute path", hint="write the whole path")
+    return Store(path, durable=config.durable)
 
 
 @hookimpl

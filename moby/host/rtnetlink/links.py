@@ -79,6 +79,9 @@ class Device:
     mode: int = 0
     """Of macvlan and ipvlan."""
     vxlan_id: int = 0
+    vxlan_local: bytes = b""
+    """The address that it sends from, packed."""
+    vxlan_port: int = 0
 
 
 @frozen
@@ -152,7 +155,9 @@ def lone(name: str, kind: str, *, mac: str = "", group: int = 0, up: bool = Fals
     return _made(name, kind, b"", _common(mac=mac, group=group), up=up)
 
 
-def vxlan(name: str, number: int, *, local: bytes = b"", port: int = 4789, mtu: int = 0, master: int = 0) -> Message:
+def vxlan(
+    name: str, number: int, *, local: bytes = b"", port: int = 4789, mtu: int = 0, master: int = 0, group: int = 0
+) -> Message:
     """Make a device that carries Ethernet over UDP, and knows by entries alone where to (it neither learns nor floods).
 
     `local` is a packed address.
@@ -161,7 +166,7 @@ def vxlan(name: str, number: int, *, local: bytes = b"", port: int = 4789, mtu: 
     data += attribute(_VXLAN_PORT, struct.pack(">H", port))
     if local:
         data += attribute(_VXLAN_LOCAL if len(local) == 4 else _VXLAN_LOCAL6, local)
-    return _made(name, "vxlan", data, _common(mtu=mtu, master=master), up=False)
+    return _made(name, "vxlan", data, _common(mtu=mtu, master=master, group=group), up=False)
 
 
 def change(
@@ -276,6 +281,8 @@ def _device(payload: bytes) -> Device:
         hairpin=bool(_number(mine, _PORT_HAIRPIN)),
         mode=_number(data, _MACVLAN_MODE) if kind in ("macvlan", "ipvlan") else 0,
         vxlan_id=_number(data, _VXLAN_ID) if kind == "vxlan" else 0,
+        vxlan_local=(data.get(_VXLAN_LOCAL) or data.get(_VXLAN_LOCAL6) or b"") if kind == "vxlan" else b"",
+        vxlan_port=int.from_bytes(data.get(_VXLAN_PORT, b""), "big") if kind == "vxlan" else 0,
     )
 
 

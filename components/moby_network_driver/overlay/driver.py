@@ -1,0 +1,260 @@
+"""The driver of overlay networks: a bridge on each host, and a tunnel between them."""
+
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import MappingProxyType
+
+from moby.contracts.ambient import Clock, Log, Place
+from moby.contracts.metadata import Metadata
+from moby.contracts.network_driver import Attachment, Link, Segment
+from moby.contracts.types import Fd
+from moby.errors import Invalid
+from moby.host.netlink import Channel
+from moby.host.rtnetlink import links
+from moby.values import evolve
+from moby_network_driver.bridged.driver import Bridged, Sort
+from moby_network_driver.bridged.settings import Settings
+from moby_network_driver.interfaces.marks import Marks
+from moby_network_driver.interfaces.unfit import Failures, explained
+from moby_network_driver.overlay.addresses import Own, checked, own_address
+from moby_network_driver.overlay.directory import Directory
+from moby_network_driver.overlay.encryption import Encryption
+from moby_network_driver.overlay.options import (
+    ENCRYPTED_OVERHEAD,
+    device_of,
+    settings_of,
+    tunnel_of,
+    wishes_of,
+)  # fmt: skip
+from moby_network_driver.overlay.plugin import Config
+from moby_network_driver.overlay.tunnels import Tunnel, Tunnels
+from moby_network_driver.overlay.watch import Watch
+
+__all__ = ["OverlayNetworks", "overlay"]
+
+_ID_FILE = "host-id"
+_MOST_HOURS = 24 * 365
+_HOUR_NS = 3600 * 10**9
+
+
+def overlay(config: Config, stores: Mapping[str, Metadata], place: Place, clock: Clock, log: Log) -> "OverlayNetworks":
+    """Return the driver; Invalid for options that can't be."""
+    if config.store and config.store not in stores:
+        raise Invalid(
+            f"network-driver/overlay: there is no part metadata named {config.store!r}",
+            hint=f"there are {', '.join(stores)}; name one of them by the option `store`",
+        )
+    if config.port == config.encrypted_port:
+        raise Invalid(
+            f"network-driver/overlay: port {config.port} is for networks of both sorts",
+            hint="choose another encrypted_port",
+        )
+    if not 0 < config.key_hours <= _MOST_HOURS:
+        raise Invalid(f"network-driver/overlay: key_hours is {config.key_hours}", hint=f"from 1 to {_MOST_HOURS}")
+    store = stores[config.store] if config.store else next(iter(stores.values()))
+    return OverlayNetworks(config, Directory(store, _host_id(place.state)), place, clock, log)
+
+
+def _host_id(state: Path) -> str:
+    """Return what this host is known by to others, made once."""
+    path = state / _ID_FILE
+    if not path.exists():
+        aside = state / f"{_ID_FILE}.{secrets.token_hex(4)}"
+        aside.write_text(secrets.token_hex(16), encoding="ascii")
+        aside.replace(path)
+    return path.read_text(encoding="ascii")
+
+
+class OverlayNetworks:
+    """A network driver; see the contract."""
+
+    name = "overlay"
+    scope = "swarm"
+    predefined = ""
+    predefined_options: Mapping[str, str] = MappingProxyType({})
+    creatable = True
+    shares_host = False
+    addressed = True
+    publishes = True
+
+    def __init__(self, config: Config, directory: Directory, place: Place, clock: Clock, log: Log) -> None:
+        self._config = config
+        self._address = checked(config.address)
+        self._directory = directory
+        self._log = log
+        self._marks = Marks.of(place)
+        sort = Sort(self.name, self.check, self._settings, scope=self.scope, ip_forward=config.ip_forward)
+        self._bridged = Bridged(sort, place, log)
+        self._encryption = Encryption(
+            directory, self._marks.group, config.encrypted_port, clock, config.key_hours * _HOUR_NS
+        )
+        self._lock = threading.RLock()
+        self._here: Own | None = None
+        self._boot = ""
+        self._encrypted: set[str] = set()
+        """Networks here that are encrypted."""
+        self._seen = -1
+        self._watch: Watch | None = None
+
+    def __enter__(self) -> "OverlayNetworks":
+        with ExitStack() as stack, explained("overlay networks"):
+            self._channel = stack.enter_context(Channel())
+            stack.enter_context(self._bridged)
+            stack.callback(self._encryption.close)
+            self._tunnels = Tunnels(self._channel, self._marks)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        watch, self._watch = self._watch, None
+        if watch:
+            watch.close()
+        self._stack.close()
+
+    def check(self, options: Mapping[str, str]) -> None:
+        """Refuse options of a network; see the contract."""
+        wishes_of(options)
+
+    def _own(self) -> Own:
+        """Return how others reach this host, as it was when a network was made last."""
+        if self._here is None:
+            self._here = own_address(self._channel, self._address)
+        return self._here
+
+    def _settings(self, segment: Segment) -> Settings:
+        room = self._config.mtu or self._own().mtu
+        encrypted = wishes_of(segment.options).encrypted and not self._config.mtu
+        return settings_of(segment, room - ENCRYPTED_OVERHEAD if encrypted else room)
+
+    def _tunnel(self, segment: Segment) -> Tunnel:
+        """Return how a network's tunnel is to be; this host is on it from now on."""
+        wishes = wishes_of(segment.options)
+        number = self._directory.join(segment.id, segment.name, wishes.number)
+        port = self._config.encrypted_port if wishes.encrypted else self._config.port
+        return Tunnel(number, self._own().address, port, self._settings(segment).mtu)
+
+    def make(self, segment: Segment) -> None:
+        """Make a network, or what is missing of it; see the contract."""
+        with explained(f"network {segment.name}"), self._lock, ExitStack() as undo:
+            self._here = None
+            if links.look_up(self._channel, device_of(segment.id)) is None:
+                undo.callback(self.unmake, segment)
+            self._enter(segment)
+            self._bridged.make(segment)
+            self._lead(segment)
+            undo.pop_all()
+
+    def _enter(self, segment: Segment) -> None:
+        """Have others know this host, and what it sends be encrypted where the network is so."""
+        own = self._own()
+        if wishes_of(segment.options).encrypted:
+            self._encryption.begin(own.address)
+            self._encrypted.add(segment.id)
+        if not self._boot:
+            there = self._directory.hosts().get(self._directory.host_id)
+            counted = there is not None and bool(self._encrypted) and self._encryption.stands()
+            self._boot = there.boot if there and counted else secrets.token_hex(8)
+        self._directory.enter(own.address, self._boot)
+        self._encrypt()
+
+    def _encrypt(self) -> None:
+        """Have what goes to and comes from all hosts be encrypted, where a network is so."""
+        if not self._encrypted:
+            return
+        hosts = dict(self._directory.hosts())
+        own = hosts.pop(self._directory.host_id)
+        if self._encryption.settle(own, hosts.values()):
+            self._boot = secrets.token_hex(8)  # what counted packets has gone, and none may be counted twice
+            self._directory.enter(own.address, self._boot)
+            self._encryption.settle(evolve(own, boot=self._boot), hosts.values())
+
+    def _lead(self, segment: Segment) -> None:
+        """Have a network's bridge lead to its other hosts, and follow what they say."""
+        with ExitStack() as undo:
+            self._tunnels.make(segment, self._tunnel(segment), undo)
+            self._feed(segment.id)
+            undo.pop_all()
+        if self._watch is None:
+            self._watch = Watch(self._look, self._log)
+
+    def unmake(self, segment: Segment) -> None:
+        """Remove a network and all that is on it; see the contract."""
+        with explained(f"network {segment.name}"), self._lock:
+            self._bridged.unmake(segment)
+            self._directory.leave(segment.id)
+            self._encrypted.discard(segment.id)
+            if not self._encrypted:
+                self._encryption.end()
+
+    def attach(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Link:
+        """Put a container on a network; see the contract."""
+        with explained(f"interface {attachment.interface} on network {segment.name}"), ExitStack() as undo:
+            with self._lock:
+                if not self._tunnels.stands(segment, self._tunnel(segment)):
+                    self.make(segment)
+            link = self._bridged.attach(segment, attachment, namespace)
+            undo.callback(self.detach, segment, attachment, namespace)
+            bare = [each.partition("/")[0] for each in link.addresses]
+            self._directory.put(segment.id, attachment.id, link.mac_address, bare)
+            self._feed(segment.id)
+            undo.pop_all()
+        return link
+
+    def publish(self, segment: Segment, attachment: Attachment) -> None:
+        """Publish what an attachment says, in place of what it did; see the contract."""
+        self._bridged.publish(segment, attachment)
+
+    def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
+        """Undo `attach`; see the contract."""
+        self._directory.remove(segment.id, attachment.id)
+        self._bridged.detach(segment, attachment, namespace)
+
+    def keep(self, held: Sequence[tuple[Segment, Sequence[Attachment]]]) -> None:
+        """Have all that it makes stand for these, and nothing else; see the contract.
+
+        What nobody here is on, and isn't made, is made by who comes first.
+        """
+        failures = Failures()
+        with self._lock, explained("overlay networks"):
+            made = self._tunnels.devices()
+            used = [(segment, there) for segment, there in held if there or segment.id in made]
+            with failures.collected("overlay networks"):
+                self._directory.keep({segment.id: [each.id for each in there] for segment, there in used})
+            with failures.collected("overlay networks"):
+                self._bridged.keep(used, also=[tunnel_of(segment.id) for segment, _ in used])
+            for segment, _ in used:
+                with failures.collected(f"network {segment.name}"):
+                    self._enter(segment)
+                    self._lead(segment)
+            if not self._encrypted:
+                self._encryption.end()
+        failures.tell()
+
+    def _feed(self, network_id: str) -> None:
+        with self._lock:
+            device = self._tunnels.devices().get(network_id)
+            if device:
+                self._tunnels.feed(device, self._directory.far(network_id), self._directory.hosts())
+
+    def _look(self) -> None:
+        """Have the kernel know what other hosts have changed, and use a new key once its time has come."""
+        revision = self._directory.revision()
+        with self._lock:
+            if revision == self._seen and not (self._encrypted and self._encryption.due()):
+                return
+            self._encrypt()
+            hosts = self._directory.hosts()
+            for network_id, device in self._tunnels.devices().items():
+                self._tunnels.feed(device, self._directory.far(network_id), hosts)
+            self._seen = revision
+
+    def reclaim(self) -> None:
+        """Remove all that an engine left on the host, and of what it told others."""
+        with self._lock, explained("overlay networks"):
+            self._directory.keep({})
+            self._directory.forget()
+            self._bridged.reclaim()
+            self._encryption.end()

@@ -1,0 +1,50 @@
+"""The component `network-driver/overlay`."""
+
+from collections.abc import Iterable, Mapping
+
+from attrs import field, frozen
+
+from moby.component import Component
+from moby.contracts.ambient import Clock, Log, Place
+from moby.contracts.metadata import Metadata
+from moby.contracts.network_driver import NetworkDriver
+from moby.hookspecs import hookimpl
+
+__all__ = ["Config", "make", "moby_components"]
+
+
+@frozen
+class Config:
+    """Options of `network-driver/overlay`."""
+
+    store: str = field(
+        default="",
+        metadata={"help": "Name of the part `metadata` that the hosts share; empty is the engine's own: one host."},
+    )
+    address: str = field(
+        default="",
+        metadata={"help": "By which other hosts reach this one; empty is that of its default route."},
+    )
+    port: int = 4789
+    """UDP port of networks that aren't encrypted; the same on all hosts."""
+    encrypted_port: int = 4799
+    """UDP port of encrypted networks; nothing comes in by it or goes out that isn't encrypted."""
+    key_hours: int = 12
+    """How long a key is used for encrypted networks."""
+    mtu: int = 0
+    """Largest packet of networks that don't say; 0 is what the host's own network leaves room for."""
+    ip_forward: bool = True
+    """Whether the host is made to forward packets, without which no container gets beyond it."""
+
+
+def make(config: Config, *, stores: Mapping[str, Metadata], place: Place, clock: Clock, log: Log) -> NetworkDriver:
+    """Puts containers of several hosts on one network, encrypted if need be; each host is their way out."""
+    from moby_network_driver.overlay.driver import overlay
+
+    return overlay(config, stores, place, clock, log)
+
+
+@hookimpl
+def moby_components() -> Iterable[Component]:
+    """Return this module's components."""
+    return [Component(name="overlay", factory=make)]
