@@ -5,7 +5,7 @@ caller's; images name theirs by chain id (image-spec, config.md, layer chain id)
 each have a key of their own for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum, StrEnum
 from typing import BinaryIO, Protocol
 
@@ -74,8 +74,15 @@ class Snapshotter(Protocol):
     name: str
     """What it is called where people read how layers are kept: `overlay`, `copy`."""
 
+    ahead: bool
+    """Whether a layer is unpacked before those below are, but for what it needs of them."""
+
     def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
-        """Begin a writable snapshot on a committed one, or on nothing; return what to mount, as `mounts`."""
+        """Begin a writable snapshot on a committed one, or on nothing; return what to mount, as `mounts`.
+
+        Where layers are unpacked `ahead`, the parent may be an active one that is unpacked into. Such a snapshot is
+        only for a layer: it isn't mounted before it is committed, after its parent, whose new key it is on then.
+        """
         ...
 
     def view(self, key: str, parent: str) -> tuple[Mount, ...]:
@@ -89,16 +96,20 @@ class Snapshotter(Protocol):
         """
         ...
 
-    def apply(self, key: str, layer: BinaryIO) -> Usage:
+    def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] = lambda: None) -> Usage:
         """Unpack an uncompressed layer, read to its end, into an active snapshot that was never mounted.
 
-        Once only. Invalid for a layer that is hostile or no tar; nothing outside the snapshot is touched, and what
+        Once only. `below` is called before anything below is looked at, in any thread, where the parent was active;
+        it returns once that is committed, and what it raises is raised here. Invalid for a layer that is hostile or no tar; nothing outside the snapshot is touched, and what
         came of it stays until the snapshot is removed. Owners are kept where the engine may give files away.
         """
         ...
 
     def commit(self, name: str, key: str) -> None:
-        """Make an active snapshot, which isn't mounted, a committed one of this name; the key is free then."""
+        """Make an active snapshot, which isn't mounted, a committed one of this name; the key is free then.
+
+        Conflict where the one that it is on isn't committed.
+        """
         ...
 
     def link(self, key: str, name: str) -> None:

@@ -7,8 +7,6 @@ import os
 import stat
 from contextlib import suppress
 
-from attrs import define, field
-
 from moby.errors import Conflict, HostUnfit
 
 __all__ = ["DIRECTORY_FLAGS", "mount_id", "remove"]
@@ -23,13 +21,13 @@ def mount_id(fd: int) -> int:
         return next(int(line[7:]) for line in file if line.startswith(b"mnt_id:"))
 
 
-@define
 class _Level:
     """A folder on the way down: its name in the one above, which file it is, and which folders in it are left."""
 
-    name: str
-    identity: tuple[int, int]
-    folders: list[str] = field(factory=list)
+    def __init__(self, name: str, identity: tuple[int, int]) -> None:
+        self.name = name
+        self.identity = identity
+        self.folders: list[str] = []
 
 
 def remove(parent_fd: int, name: str) -> None:

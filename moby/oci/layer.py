@@ -10,11 +10,10 @@ from enum import Enum
 from functools import lru_cache
 from typing import BinaryIO
 
-from attrs import field, frozen
-
 from moby.errors import Conflict, Invalid
 from moby.oci import sparse
 from moby.oci.digest import CHUNK_BYTES
+from moby.values import field, frozen
 
 __all__ = ["Content", "EntryType", "LayerEntry", "read", "write"]
 
@@ -231,6 +230,10 @@ def _number(text: bytes, what: str) -> int:
     return number
 
 
+_repeated = lru_cache(256)(_number)
+"""The same for what most entries have in common."""
+
+
 def _pax(body: bytes) -> dict[str, bytes]:
     """Read the records of a pax header: `LENGTH KEY=VALUE\\n`."""
     records: dict[str, bytes] = {}
@@ -289,20 +292,20 @@ def _entry(block: bytes, extended: Mapping[str, bytes]) -> LayerEntry:
     if kind is EntryType.FILE and path.endswith("/"):
         kind = EntryType.DIRECTORY  # as tar wrote folders before ustar
     link = _text(extended.get("linkpath"), block[157:257].partition(b"\0")[0])
-    has_bytes = kind is EntryType.FILE
-    return LayerEntry(
-        path=_normal(path, "layer entry"),
-        type=kind,
-        mode=_number(block[100:108], "mode") & 0o7777,
-        uid=_decimal(extended, "uid", block[108:116]),
-        gid=_decimal(extended, "gid", block[116:124]),
-        size_bytes=(_real_size(extended, block[124:136]) if extended else _number(block[124:136], "size"))
-        if has_bytes
-        else 0,
-        mtime_ns=_mtime(extended.get("mtime"), block[136:148]),
-        link=_linked(kind, path, link),
-        device=(_number(block[329:337], "device"), _number(block[337:345], "device")) if kind in _DEVICES else (0, 0),
-        xattrs={key[len(_XATTR) :]: value for key, value in extended.items() if key.startswith(_XATTR)},
+    size = 0
+    if kind is EntryType.FILE:
+        size = _real_size(extended, block[124:136]) if extended else _number(block[124:136], "size")
+    return LayerEntry(  # by position, which takes half as long
+        _normal(path, "layer entry"),
+        kind,
+        _repeated(block[100:108], "mode") & 0o7777,
+        _decimal(extended, "uid", block[108:116]),
+        _decimal(extended, "gid", block[116:124]),
+        size,
+        _mtime(extended.get("mtime"), block[136:148]),
+        _linked(kind, path, link),
+        (_number(block[329:337], "device"), _number(block[337:345], "device")) if kind in _DEVICES else (0, 0),
+        {key[len(_XATTR) :]: value for key, value in extended.items() if key.startswith(_XATTR)} if extended else {},
     )
 
 
@@ -345,7 +348,7 @@ def _linked(kind: EntryType, path: str, link: str) -> str:
 def _decimal(extended: Mapping[str, bytes], key: str, plain: bytes) -> int:
     text = extended.get(key)
     if text is None:
-        return _number(plain, key)
+        return _repeated(plain, key)
     if not re.fullmatch(rb"[0-9]{1,19}", text) or int(text) > _MAX:
         raise Invalid(f"layer has a pax header with a {key} that is no number")
     return int(text)

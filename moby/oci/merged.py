@@ -5,8 +5,6 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 
-from attrs import define
-
 from moby.host import tree
 from moby.oci.layer import EntryType
 from moby.oci.pack import Entry, Packing, is_opaque, is_whiteout, xattrs_of
@@ -14,11 +12,12 @@ from moby.oci.pack import Entry, Packing, is_opaque, is_whiteout, xattrs_of
 __all__ = ["MergedPacking"]
 
 
-@define
 class MergedPacking(Packing):
     """Layers, the topmost of which is `root_fd`, on their way into one tar; `lowers` are those below, in order."""
 
-    lowers: tuple[int, ...] = ()
+    def __init__(self, root_fd: int, *, lowers: tuple[int, ...] = ()) -> None:
+        super().__init__(root_fd)
+        self.lowers = lowers
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries, the root's own first; the descriptors stay the caller's."""

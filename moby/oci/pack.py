@@ -9,8 +9,6 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
-from attrs import define, field
-
 from moby.host import tree
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.layer import EntryType, LayerEntry
@@ -56,7 +54,6 @@ def xattrs_of(fd: int | str) -> dict[str, bytes]:
     return found
 
 
-@define
 class Packing:
     """A tree on its way into a layer.
 
@@ -64,10 +61,11 @@ class Packing:
     it leaves out is still looked into.
     """
 
-    root_fd: int
-    upper: bool = False
-    only: Callable[[str], bool] | None = None
-    _links: dict[tuple[int, int], str] = field(factory=dict, init=False)
+    def __init__(self, root_fd: int, *, upper: bool = False, only: Callable[[str], bool] | None = None) -> None:
+        self.root_fd = root_fd
+        self.upper = upper
+        self.only = only
+        self._links: dict[tuple[int, int], str] = {}
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries, the root's own first; the descriptor stays the caller's."""

@@ -10,12 +10,11 @@ import stat
 from contextlib import suppress
 from typing import BinaryIO
 
-from attrs import define, field, frozen
-
 from moby.errors import HostUnfit, Invalid
 from moby.host import tree
 from moby.oci import holes, layer
 from moby.oci.layer import Content, EntryType, LayerEntry
+from moby.values import frozen
 
 __all__ = ["Limits", "Meta", "Unpacking", "meta_of"]
 
@@ -49,7 +48,6 @@ class Meta:
     mtime_ns: int | None = None
 
 
-@define
 class Unpacking:
     """An image on its way into a folder: apply its layers, lowest first, then finish.
 
@@ -57,14 +55,15 @@ class Unpacking:
     nodes are left out. Not thread-safe; nobody else may write to the folder meanwhile.
     """
 
-    root_fd: int
-    owners: bool
-    limits: Limits = field(factory=Limits)
-    _folders: dict[Canonical, int] = field(factory=dict, init=False)
-    _metas: dict[Canonical, Meta] = field(factory=lambda: {(): Meta()}, init=False)
-    _fresh: set[Canonical] = field(factory=set, init=False)
-    _bytes: int = field(default=0, init=False)
-    _entries: int = field(default=0, init=False)
+    def __init__(self, root_fd: int, owners: bool, limits: Limits | None = None) -> None:
+        self.root_fd = root_fd
+        self.owners = owners
+        self.limits = limits or Limits()
+        self._folders: dict[Canonical, int] = {}
+        self._metas: dict[Canonical, Meta] = {}
+        self._fresh: set[Canonical] = set()
+        self._bytes = 0
+        self._entries = 0
 
     @property
     def size_bytes(self) -> int:
@@ -96,10 +95,16 @@ class Unpacking:
     def finish(self) -> None:
         """Give the folders their modes, owners and times."""
         try:
+            if () not in self._metas:
+                self._metas[()] = self._root()
             for path in sorted(self._metas, key=len, reverse=True):
                 self._settle(path, self._metas[path])
         finally:
             self._forget()
+
+    def _root(self) -> Meta:
+        """Return what the root is to be, which no layer described."""
+        return Meta()
 
     def _count(self, entry: LayerEntry) -> None:
         self._bytes += entry.size_bytes

@@ -9,9 +9,8 @@ describe keeps its attributes, and a hard link to a file below brings that file 
 import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
-
-from attrs import define, field
 
 from moby.errors import Invalid
 from moby.host import tree
@@ -19,27 +18,41 @@ from moby.oci import holes
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.layer import LayerEntry
 from moby.oci.pack import OPAQUE, WHITEOUT, is_opaque, is_whiteout, xattrs_of
-from moby.oci.unpack import Canonical, Meta, Unpacking, meta_of
+from moby.oci.unpack import Canonical, Limits, Meta, Unpacking, meta_of
 
 __all__ = ["UpperUnpacking"]
 
 _AUFS = ".wh..wh."
 
 
-@define
 class UpperUnpacking(Unpacking):
-    """One layer on its way into an overlay's upper folder: apply it, then finish."""
+    """One layer on its way into an overlay's upper folder: apply it, then finish.
 
-    lowers: tuple[int, ...] = ()
-    """Descriptors of the folders below, the topmost first; the caller's."""
-    user_attributes: bool = False
-    """Whether overlayfs is mounted with `userxattr`, as it must be in a user namespace."""
-    _covered: set[Canonical] = field(factory=set, init=False)
-    _opaque: set[Canonical] = field(factory=set, init=False)
+    `lowers` returns descriptors of the folders below, the topmost first, which are the caller's. It is called once, and
+    only when something below must be looked at: by then those must be whole. `user_attributes` is whether overlayfs is
+    mounted with `userxattr`, as it must be in a user namespace.
+    """
 
-    def __attrs_post_init__(self) -> None:
-        if self.lowers:
-            self._metas[()] = meta_of(os.fstat(self.lowers[0]))
+    def __init__(
+        self, root_fd: int, owners: bool, limits: Limits | None = None, *,
+        lowers: Callable[[], tuple[int, ...]] = tuple, user_attributes: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(root_fd, owners, limits)
+        self.user_attributes = user_attributes
+        self._ask = lowers
+        self._lowers: tuple[int, ...] | None = None
+        self._covered: set[Canonical] = set()
+        self._opaque: set[Canonical] = set()
+
+    @property
+    def lowers(self) -> tuple[int, ...]:
+        """The folders below."""
+        if self._lowers is None:
+            self._lowers = self._ask()
+        return self._lowers
+
+    def _root(self) -> Meta:
+        return meta_of(os.fstat(self.lowers[0])) if self.lowers else super()._root()
 
     def _whiteout(self, parts: list[str], name: str) -> None:
         if any(part.startswith(_AUFS) for part in parts) or (name.startswith(_AUFS) and name != OPAQUE):

@@ -68,6 +68,13 @@ def contents(root: Path) -> dict[str, str]:
     return found
 
 
+def _refuses_ahead(snapshotter: Snapshotter) -> None:
+    """See that what doesn't unpack ahead takes no parent that isn't committed."""
+    snapshotter.prepare("one")
+    with pytest.raises(NotFound):
+        snapshotter.prepare("two", "one")
+
+
 class SnapshotterSuite:
     """What every snapshotter must do. A subclass brings the fixture `store`."""
 
@@ -195,6 +202,78 @@ class SnapshotterSuite:
 
     # What is known
 
+    def test_layers_ahead_of_those_below(self, store: Open, at: Path) -> None:
+        """Layers are unpacked in any order, and show the same; where something below counts, it is waited for."""
+        if not store().ahead:
+            _refuses_ahead(store())
+            return
+        layers = (
+            tar(folder("d", 0o711), file("d/a", b"1"), link("l", "d")),
+            tar(file("d/b", b"2"), file("l/c", b"3"), link("d/e", "d/a", EntryType.HARDLINK)),
+            tar(file("d/.wh.a", b"")),
+        )
+        begun = [store().prepare(f"extract-{n}", f"extract-{n - 1}" if n else "") for n in range(3)]
+        assert len(begun) == 3
+        waited: list[int] = []
+
+        def lower(number: int) -> Callable[[], None]:
+            def below() -> None:
+                if number - 1 in waited:
+                    return
+                waited.append(number - 1)
+                store().apply(f"extract-{number - 1}", io.BytesIO(layers[number - 1]), lower(number - 1))
+                store().commit(f"layer-{number - 1}", f"extract-{number - 1}")
+
+            return below
+
+        store().apply("extract-2", io.BytesIO(layers[2]), lower(2))
+        assert waited == [1, 0]
+        store().commit("layer-2", "extract-2")
+        assert [store().stat(f"layer-{number}").parent for number in range(3)] == ["", "layer-0", "layer-1"]
+
+        def look(root: Path) -> None:
+            assert contents(root) == {"d": "/", "d/b": "2", "d/c": "3", "d/e": "1", "l": "-> d"}
+            assert (root / "d").stat().st_mode & 0o777 == 0o711
+
+        mounted(store().view("look", "layer-2"), at, look)
+
+    def test_what_below_raises_ends_a_layer(self, store: Open) -> None:
+        """It comes through as it is, and the layers can be removed."""
+        if not store().ahead:
+            _refuses_ahead(store())
+            return
+        store().prepare("one")
+        store().prepare("two", "one")
+
+        def below() -> None:
+            raise LookupError("the layer below failed")
+
+        with pytest.raises(LookupError, match="the layer below failed"):
+            store().apply("two", io.BytesIO(tar(file("d/a", b"1"))), below)
+        store().remove("two")
+        store().remove("one")
+        assert store().list() == ()
+
+    def test_the_order_of_layers_ahead(self, store: Open) -> None:
+        """One that is on another is committed after it, and keeps it from being removed."""
+        if not store().ahead:
+            _refuses_ahead(store())
+            return
+        store().prepare("one")
+        store().prepare("two", "one")
+        with pytest.raises(Conflict):
+            store().remove("one")
+        store().apply("one", io.BytesIO(tar(a=b"1")))
+        store().apply("two", io.BytesIO(tar(b=b"2")))
+        with pytest.raises(Conflict):
+            store().commit("second", "two")
+        store().commit("first", "one")
+        store().commit("second", "two")
+        with pytest.raises(Conflict):
+            store().remove("first")
+        store().remove("second")
+        store().remove("first")
+
     def test_stat_and_list(self, store: Open) -> None:
         """Kind, parent and age of each, sorted by key."""
         assert store().list() == ()
@@ -237,7 +316,7 @@ class SnapshotterSuite:
             with pytest.raises(Conflict):
                 other()
         with pytest.raises(NotFound):
-            store().prepare("new", "c")
+            store().view("new", "c")
         assert [each.key for each in store().list()] == ["c", "layer-0"]
 
     def test_remove(self, store: Open, at: Path) -> None:

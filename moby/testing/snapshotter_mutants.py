@@ -5,15 +5,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, Snapshotter, Usage
+from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, SnapshotKind, Snapshotter, Usage
 from moby.contracts.types import Mount
 from moby.errors import Conflict, Invalid, NotFound
-from moby.oci import layer
+from moby.oci import layer as layers
 from moby.testing.snapshotter import file, folder, tar
+from moby.values import evolve
 
 __all__ = ["MUTANTS", "Mutant"]
+
+
+Below = Callable[[], object]
+
+
+def _nothing() -> None:
+    """Wait for nothing."""
 
 
 class _Broken:
@@ -35,18 +43,46 @@ class _Nameless(_Broken):
 class _KeepsWhiteouts(_Broken):
     """Unpacks whiteouts as files."""
 
-    def apply(self, key: str, source: BinaryIO) -> Any:
+    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
         entries = [
             (evolve(entry, path=entry.path.replace(".wh.", "wh.")), b"".join(content))
-            for entry, content in layer.read(source)
+            for entry, content in layers.read(layer)
         ]
-        return self.inner.apply(key, io.BytesIO(tar(*entries)))
+        return self.inner.apply(key, io.BytesIO(tar(*entries)), below)
 
 
 class _ForgetsTimes(_Broken):
-    def apply(self, key: str, source: BinaryIO) -> Any:
-        entries = [(evolve(entry, mtime_ns=0), b"".join(content)) for entry, content in layer.read(source)]
-        return self.inner.apply(key, io.BytesIO(tar(*entries)))
+    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
+        entries = [(evolve(entry, mtime_ns=0), b"".join(content)) for entry, content in layers.read(layer)]
+        return self.inner.apply(key, io.BytesIO(tar(*entries)), below)
+
+
+class _NeverAhead(_Broken):
+    """Says that it does what it doesn't."""
+
+    def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
+        if parent and self.inner.stat(parent).kind is not SnapshotKind.COMMITTED:
+            raise NotFound(f"no {parent}")
+        mounts: tuple[Mount, ...] = self.inner.prepare(key, parent)
+        return mounts
+
+
+class _DoesNotWait(_Broken):
+    """Looks at what is below before it is whole."""
+
+    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
+        return self.inner.apply(key, layer)
+
+
+class _ForgivesBelow(_Broken):
+    """Goes on though what it waited for failed."""
+
+    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
+        def forgiven() -> None:
+            with suppress(Exception):
+                below()
+
+        return self.inner.apply(key, layer, forgiven)
 
 
 class _Shares(_Broken):
@@ -135,13 +171,13 @@ class _HidesDeletions(_Broken):
 
 class _DiffForgetsDeletions(_Broken):
     def diff(self, key: str) -> Iterator[bytes]:
-        read = layer.read(io.BytesIO(b"".join(self.inner.diff(key))))
+        read = layers.read(io.BytesIO(b"".join(self.inner.diff(key))))
         yield tar(*((entry, b"".join(content)) for entry, content in read if ".wh." not in entry.path))
 
 
 class _DiffForgetsOpaque(_Broken):
     def diff(self, key: str) -> Iterator[bytes]:
-        read = layer.read(io.BytesIO(b"".join(self.inner.diff(key))))
+        read = layers.read(io.BytesIO(b"".join(self.inner.diff(key))))
         yield tar(*((entry, b"".join(content)) for entry, content in read if "opq" not in entry.path))
 
 
@@ -151,9 +187,9 @@ class _DiffOfNothing(_Broken):
 
 
 class _TakesAnything(_Broken):
-    def apply(self, key: str, source: BinaryIO) -> Any:
+    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
         try:
-            return self.inner.apply(key, source)
+            return self.inner.apply(key, layer, below)
         except Invalid:
             return Usage(0, 0)
 
@@ -166,9 +202,9 @@ class _ExportsOwnOnly(_Broken):
 class _WritesOutside(_Broken):
     """Follows a link out of the snapshot."""
 
-    def apply(self, key: str, source: BinaryIO) -> Any:
-        data = source.read()
-        for entry, _ in layer.read(io.BytesIO(data)):
+    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
+        data = layer.read()
+        for entry, _ in layers.read(io.BytesIO(data)):
             if entry.link.startswith("/") and entry.link.endswith("outside"):
                 with open(f"{entry.link}/new", "w", encoding="ascii") as out:  # noqa: PTH123
                     out.write("1")
@@ -216,6 +252,10 @@ MUTANTS = (
     Mutant(_ReplacesTaken, "test_one_of_many_gets_a_key"),
     Mutant(_ForgivesAbsent, "test_remove"),
     Mutant(_RemovesAllOnIt, "test_remove"),
+    Mutant(_NeverAhead, "test_layers_ahead_of_those_below"),
+    Mutant(_DoesNotWait, "test_layers_ahead_of_those_below"),
+    Mutant(_ForgivesBelow, "test_what_below_raises_ends_a_layer"),
+    Mutant(_RemovesAllOnIt, "test_the_order_of_layers_ahead"),
     Mutant(_LinksCopies, "test_a_snapshot_of_several_keys"),
     Mutant(_LinksByRenaming, "test_a_snapshot_of_several_keys"),
     Mutant(_LinksAnything, "test_keys_that_cannot_be_given"),

@@ -125,7 +125,7 @@ def upper_layer(data: bytes, folder: Path) -> None:
     before = _listed(folder, but=own), sorted(each.name for each in below.rglob("*"))
     fds = [os.open(each, tree.DIRECTORY_FLAGS) for each in (own, below)]
     try:
-        unpacking = UpperUnpacking(fds[0], False, Limits(1 << 20, 1000), lowers=(fds[1],), user_attributes=True)
+        unpacking = UpperUnpacking(fds[0], False, Limits(1 << 20, 1000), lowers=lambda: (fds[1],), user_attributes=True)
         with suppress(Invalid, HostUnfit):
             unpacking.apply(io.BytesIO(data))
             unpacking.finish()

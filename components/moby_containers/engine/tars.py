@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import BinaryIO
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from moby.errors import Invalid
 from moby.host import tree
@@ -14,6 +14,7 @@ from moby.host.mounts import open_in_root
 from moby.oci.compression import plain
 from moby.oci.layer import EntryType, LayerEntry, read
 from moby.oci.pack import Packing, xattrs_of
+from moby.values import evolve
 from moby_containers.engine.views import make_folders
 
 __all__ = ["Unpacked", "packed", "unpack"]

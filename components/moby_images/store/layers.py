@@ -4,7 +4,7 @@ import fcntl
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,20 +13,13 @@ from attrs import frozen
 from moby.contracts.content import Content
 from moby.contracts.snapshotter import SnapshotKind, Snapshotter
 from moby.contracts.types import Digest
-from moby.errors import Corrupt, Invalid, NotFound
+from moby.errors import Conflict, NotFound
 from moby.oci import compression
-from moby.oci.compression import ReadAhead
 from moby.oci.digest import CHUNK_BYTES, Verified
-from moby.oci.image import Descriptor
 from moby_images.store.catalog import chain_ids
+from moby_images.store.stacking import EXTRACT, Layer, Stacking
 
 __all__ = ["EXTRACT", "Layer", "Layers", "locked"]
-
-EXTRACT = "extract/"
-"""Before the chain id, the key of a snapshot that is being unpacked."""
-
-
-_MOST_CHUNKS = 1024
 
 
 @contextmanager
@@ -44,14 +37,6 @@ def locked(path: Path, *, exclusive: bool = True, wait: bool = True) -> Iterator
         os.close(fd)
 
 
-@frozen
-class Layer:
-    """A blob, and what it must hold."""
-
-    blob: Descriptor
-    diff_id: Digest
-
-
 class Layers:
     """Snapshots of layers; `run` is where their locks are."""
 
@@ -66,18 +51,13 @@ class Layers:
         begin: Callable[[Layer], None] = lambda layer: None,
         told: Callable[[Layer, int], None] | None = None,
     ) -> Iterator[Layer]:
-        """Unpack layers that aren't yet, lowest first; yield each once its snapshot is there.
+        """Unpack layers that aren't yet, several at a time; yield each, lowest first, once its snapshot is there.
 
-        `begin` is called before each one's blob is needed, `told` of how much of it was read.
+        `begin` is called before each one's blob is needed, `told` of how much of it was read, both in any thread.
         Corrupt for a wrong digest, Invalid for a hostile layer; both name it.
         """
-        parent = ""
-        for layer, chain in zip(layers, chain_ids(each.diff_id for each in layers), strict=True):
-            begin(layer)
-            if not self.has(str(chain)):
-                self._unpack(layer, str(chain), parent, told)
-            parent = str(chain)
-            yield layer
+        chains = [str(each) for each in chain_ids(each.diff_id for each in layers)]
+        yield from Stacking(_Shelves(self, told), self._snapshotter, begin).work(layers, chains)
 
     def has(self, chain: str) -> bool:
         """Whether a chain's snapshot is there."""
@@ -106,10 +86,20 @@ class Layers:
             blob.close()
             raise
 
-    def drop(self, chain: str) -> None:
-        """Remove a chain's snapshot; none there is fine. Conflict where something is on it."""
+    def drop(self, key: str) -> None:
+        """Remove a snapshot; none there is fine. Conflict where something is on it."""
         with suppress(NotFound):
-            self._snapshotter.remove(chain)
+            self._snapshotter.remove(key)
+
+    def drop_half(self, key: str) -> None:
+        """Remove what was only half unpacked, with what is on it; the caller has the lock of the chain."""
+        try:
+            self.drop(key)
+        except Conflict:
+            for each in self._snapshotter.list():
+                if each.parent == key:
+                    self.drop_half(each.key)
+            self.drop(key)
 
     def sweep(self) -> None:
         """Remove what killed processes left half unpacked."""
@@ -117,25 +107,7 @@ class Layers:
             if each.key.startswith(EXTRACT):
                 with self.lock(each.key.removeprefix(EXTRACT), wait=False) as got:
                     if got:
-                        self.drop(each.key)
-
-    def _unpack(self, layer: Layer, chain: str, parent: str, told: Callable[[Layer, int], None] | None = None) -> None:
-        key = EXTRACT + chain
-        with self.lock(chain):
-            if self.has(chain):
-                return
-            self.drop(key)  # a killed process's
-            self._snapshotter.prepare(key, parent)
-            try:
-                with ReadAhead(self.open(layer, told)) as reader:
-                    _apply(self._snapshotter, key, reader)  # type: ignore[arg-type]
-                self._snapshotter.commit(chain, key)
-            except (Corrupt, Invalid) as error:
-                self.drop(key)
-                raise type(error)(f"layer {layer.blob.digest}: {error.message}", hint=error.hint) from error
-            except BaseException:
-                self.drop(key)
-                raise
+                        self.drop_half(each.key)
 
     @contextmanager
     def lock(self, chain: str, *, wait: bool = True) -> Iterator[bool]:
@@ -145,15 +117,24 @@ class Layers:
             yield got
 
 
-def _apply(snapshotter: Snapshotter, key: str, layer: BinaryIO) -> None:
-    """Unpack a layer; one that is no tar for being damaged is said to be damaged."""
-    try:
-        snapshotter.apply(key, layer)
-    except Invalid:
-        for _ in range(_MOST_CHUNKS):  # to its end, where it is verified, unless that never comes
-            if not layer.read(CHUNK_BYTES):
-                break
-        raise
+@frozen
+class _Shelves:
+    """What unpacking asks, for a caller who is told how much of a layer was read."""
+
+    layers: Layers
+    told: Callable[[Layer, int], None] | None
+
+    def has(self, chain: str) -> bool:
+        return self.layers.has(chain)
+
+    def drop(self, key: str) -> None:
+        self.layers.drop_half(key)
+
+    def hold(self, chain: str, held: ExitStack) -> None:
+        held.enter_context(self.layers.lock(chain))
+
+    def open(self, layer: Layer) -> BinaryIO:
+        return self.layers.open(layer, self.told)
 
 
 class _Opened(Verified):

@@ -1,7 +1,7 @@
 """Snapshots that are whole trees; see the contract."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +25,7 @@ class Copy:
     """Snapshots by key."""
 
     name = "copy"
+    ahead = False
 
     def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
         self._shelf = Shelf(state, metadata, "snapshots/copy")
@@ -54,7 +55,7 @@ class Copy:
         """Return what to mount."""
         return self._mounts(self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.VIEW))
 
-    def apply(self, key: str, layer: BinaryIO) -> Usage:
+    def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] = lambda: None) -> Usage:
         """Unpack a layer into an active snapshot."""
         record = self._shelf.record(key, SnapshotKind.ACTIVE)
         with host_errors("unpack a layer"), opened(self._tree(record)) as (own,):

@@ -9,7 +9,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,17 +103,19 @@ class Shelf:
         """Return all records by key, sorted."""
         return {key: Record.of(document) for key, document in self._bucket.items()}
 
-    def begin(self, key: str, kind: SnapshotKind, parent: str, fill: Callable[[Record, Path], None]) -> Record:
-        """Make a snapshot: its folder, filled by `fill`, and its record."""
+    def begin(
+        self, key: str, kind: SnapshotKind, parent: str, fill: Callable[[Record, Path], None], *, ahead: bool = False
+    ) -> Record:
+        """Make a snapshot: its folder, filled by `fill`, and its record; `ahead` also on an active one."""
         with host_errors("make a snapshot"), self._lock(exclusive=False):
             if self._bucket.text(key) is not None:
                 raise Conflict(f"a snapshot {key!r} is here already")
-            below = self._below(parent)
+            below = self._below(parent, ahead)
             record = Record(self._make(), kind, parent, below, time.time_ns())
             try:
                 fill(record, self.path(record.folder))
                 with self._metadata.transaction():
-                    if self._below(parent) != below:
+                    if self._below(parent, ahead) != below:
                         raise NotFound(f"the snapshot {parent!r} was replaced meanwhile")
                     self._insert(key, record)
             except BaseException:
@@ -132,7 +134,10 @@ class Shelf:
         found = usage(record)
         with self._metadata.transaction():
             record = self.record(key, SnapshotKind.ACTIVE)
+            if record.parent and self.record(record.parent).kind is not SnapshotKind.COMMITTED:
+                raise Conflict(f"snapshot {key!r} is on {record.parent!r}, which isn't committed", hint="commit that")
             self._insert(name, evolve(record, kind=SnapshotKind.COMMITTED, usage=found))
+            self._move(self._on(key), key, name)
             self._delete(key, record)
 
     def link(self, key: str, name: str) -> None:
@@ -147,7 +152,7 @@ class Shelf:
         with host_errors("remove a snapshot"), self._lock(exclusive=False):
             with self._metadata.transaction():
                 record = self.record(key)
-                on_it = self._on(key) if record.kind is SnapshotKind.COMMITTED else []
+                on_it = self._on(key) if record.kind is not SnapshotKind.VIEW else []
                 if record.aliases:
                     self._hand_over(on_it, record.aliases)
                 elif on_it:
@@ -182,10 +187,14 @@ class Shelf:
         """Let the keys that are left have what was on one that goes."""
         self._know(heirs)
         for each in on_it:
-            record = self.record(each)
-            self._bucket.put(each, evolve(record, parent=heirs[0]).document())
-            self._children.discard(each, record.parent)
-            self._children.add(each, heirs[0])
+            self._move([each], self.record(each).parent, heirs[0])
+
+    def _move(self, keys: Iterable[str], parent: str, other: str) -> None:
+        """Have snapshots be on another key of what they are on."""
+        for each in keys:
+            self._bucket.put(each, evolve(self.record(each), parent=other).document())
+            self._children.discard(each, parent)
+            self._children.add(each, other)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Return all as the contract has them."""
@@ -205,10 +214,10 @@ class Shelf:
                 if path.is_dir() and not path.is_symlink() and path.name not in known:
                     self._drop(path.name)
 
-    def _below(self, parent: str) -> tuple[str, ...]:
+    def _below(self, parent: str, ahead: bool) -> tuple[str, ...]:
         if not parent:
             return ()
-        found = self.record(parent, SnapshotKind.COMMITTED)
+        found = self.record(parent, SnapshotKind.COMMITTED, *((SnapshotKind.ACTIVE,) if ahead else ()))
         return (found.folder, *found.below)
 
     def _make(self) -> str:
@@ -224,6 +233,17 @@ class Shelf:
         fd = os.open(self._state, tree.DIRECTORY_FLAGS)
         try:
             tree.remove(fd, folder)
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def kept(self) -> Iterator[int]:
+        """Lend a descriptor that keeps `sweep` from removing anything until it, and all copies of it, are closed."""
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            yield fd
         finally:
             os.close(fd)
 

@@ -2,8 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,9 +17,9 @@ from moby.oci.digest import CHUNK_BYTES
 from moby.oci.merged import MergedPacking
 from moby.oci.pack import Packing, is_whiteout
 from moby.oci.unpack import Limits
-from moby.oci.upper import UpperUnpacking
 from moby_snapshotter.folders.shelf import Record, Shelf, host_errors
 from moby_snapshotter.folders.trees import Seen, keeps_owners, opened, seen, usage_of, walk
+from moby_snapshotter.overlay.unpacking import Task, unpack
 
 __all__ = ["Overlay"]
 
@@ -32,6 +32,7 @@ class Overlay:
     """Snapshots by key."""
 
     name = "overlay"
+    ahead = True
 
     def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
         self._shelf = Shelf(state, metadata, "snapshots/overlay")
@@ -50,7 +51,7 @@ class Overlay:
 
     def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
         """Begin a writable snapshot."""
-        return self._mounts(self._shelf.begin(key, SnapshotKind.ACTIVE, parent, self._fill))
+        return self._mounts(self._shelf.begin(key, SnapshotKind.ACTIVE, parent, self._fill, ahead=True))
 
     def view(self, key: str, parent: str) -> tuple[Mount, ...]:
         """Begin a snapshot that can't be written."""
@@ -61,15 +62,19 @@ class Overlay:
         """Return what to mount."""
         return self._mounts(self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.VIEW))
 
-    def apply(self, key: str, layer: BinaryIO) -> Usage:
+    def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] = lambda: None) -> Usage:
         """Unpack a layer into an active snapshot."""
         record = self._shelf.record(key, SnapshotKind.ACTIVE)
-        owners = keeps_owners()
-        with host_errors("unpack a layer"), opened(*self._trees(record)) as (own, *lowers):
-            unpacking = UpperUnpacking(own, owners, self._limits, lowers=tuple(lowers), user_attributes=not owners)
-            unpacking.apply(layer)
-            unpacking.finish()
-            usage = Usage(unpacking.size_bytes, unpacking.entries)
+        with host_errors("unpack a layer"), ExitStack() as held:
+            lock = held.enter_context(self._shelf.kept())
+            own, *_ = held.enter_context(opened(self._tree(record.folder)))
+
+            def lowers() -> tuple[int, ...]:
+                if record.below:
+                    below()
+                return tuple(held.enter_context(opened(*map(self._tree, record.below))))
+
+            usage = unpack(Task(own, lowers, keeps_owners(), self._limits, lock), layer)
         self._shelf.note(key, usage)
         return usage
 

@@ -8,8 +8,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from attrs import define
-
 from moby.contracts.builder import BuildFailed
 from moby.errors import Invalid
 from moby.oci import compression, layer
@@ -24,7 +22,6 @@ __all__ = ["is_archive", "is_archive_file", "open_file", "unpack", "unpack_strea
 _READ = os.O_RDONLY | os.O_NONBLOCK
 
 
-@define
 class _Archive(Unpacking):
     """An archive, in which no name has a meaning of its own."""
 

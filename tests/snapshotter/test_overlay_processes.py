@@ -1,0 +1,156 @@
+"""Large layers of an overlay, each of which a process of its own unpacks."""
+
+import errno
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from moby_snapshotter.overlay import unpacking
+from moby_snapshotter.overlay.snapshots import Overlay
+
+from moby.errors import Corrupt, HostUnfit, Invalid
+from moby.testing.snapshotter import SnapshotterSuite, commit, file, folder, tar
+
+LARGE = tar(folder("d"), *(file(f"d/{number}", os.urandom(1 << 20)) for number in range(12)))
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Have small layers unpacked that way, too."""
+    monkeypatch.setattr(unpacking, "_SMALL_BYTES", -1)
+
+
+@pytest.fixture
+def overlay(tmp_path, metadata):
+    return Overlay(tmp_path / "state", metadata)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("always")
+class TestOverlayByProcesses(SnapshotterSuite):
+    """The same suite, each layer by a process."""
+
+    @pytest.fixture
+    def store(self, tmp_path, metadata):
+        return lambda: Overlay(tmp_path / "state", metadata)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that were started."""
+    found = []
+
+    class Noted(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            found.append(self)
+
+    monkeypatch.setattr(unpacking.subprocess, "Popen", Noted)
+    return found
+
+
+def test_a_large_layer_has_a_process_and_a_small_one_none(overlay, started):
+    commit(overlay, "small", tar(a=b"1" * 100_000))
+    assert started == []
+    commit(overlay, "large", LARGE, "small")
+    assert [each.returncode for each in started] == [0]
+    assert overlay.usage("large").size_bytes == 12 << 20
+
+
+class Pausing(io.BytesIO):
+    """A layer that calls something before its last part."""
+
+    def __init__(self, data, action):
+        super().__init__(data)
+        self.action = action
+
+    def read(self, size=-1):
+        if self.tell() > len(self.getvalue()) - (2 << 20):
+            self.action()
+        return super().read(size)
+
+
+def test_one_that_is_ended_is_told_of(overlay, started):
+    overlay.prepare("a")
+    with pytest.raises(HostUnfit, match="ended with -9") as caught:
+        overlay.apply("a", Pausing(LARGE, lambda: started[0].send_signal(signal.SIGKILL)))
+    assert "memory" in caught.value.hint
+    overlay.remove("a")
+
+
+def test_a_damaged_layer_is_damaged_though_its_tar_is_whole(overlay, started):
+    def broken():
+        raise Corrupt("blob sha256:1 is damaged")
+
+    overlay.prepare("a")
+    with pytest.raises(Corrupt, match="is damaged"):
+        overlay.apply("a", Pausing(LARGE, broken))
+    assert started[0].returncode is not None
+
+
+def test_a_hostile_layer_is_refused_in_the_same_words(overlay, started, monkeypatch):
+    hostile = LARGE[:-1024] + tar(file(".wh.", b""))
+    told = []
+    for key, small in (("beside", 8 << 20), ("here", 1 << 30)):
+        monkeypatch.setattr(unpacking, "_SMALL_BYTES", small)
+        overlay.prepare(key)
+        with pytest.raises(Invalid, match="names nothing") as caught:
+            overlay.apply(key, io.BytesIO(hostile))
+        told.append((caught.value.message, caught.value.hint))
+    assert told[0] == told[1]
+    assert len(started) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own takes root")
+def test_a_full_disk(tmp_path, metadata):
+    state = tmp_path / "state"
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(state)], check=True)
+    try:
+        overlay = Overlay(state, metadata)
+        overlay.prepare("a")
+        with pytest.raises(HostUnfit, match="can't unpack 'd/"):
+            overlay.apply("a", io.BytesIO(LARGE))
+        overlay.remove("a")
+        assert [each.name for each in state.iterdir() if each.is_dir()] == []
+    finally:
+        subprocess.run(["umount", str(state)], check=True)
+
+
+def test_an_error_of_the_system_comes_as_it_is():
+    answer = b'{"error": "OSError", "errno": 24, "message": "Too many open files", "path": null}'
+    with pytest.raises(OSError, match="Too many open files") as caught:
+        unpacking._usage(answer, None)
+    assert caught.value.errno == errno.EMFILE
+
+
+def test_none_can_be_started(overlay, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
+    overlay.prepare("a")
+    with pytest.raises(HostUnfit, match=r"can't unpack a layer at .*nowhere"):
+        overlay.apply("a", io.BytesIO(LARGE))
+
+
+def test_what_was_killed_may_still_be_writing_and_is_waited_for(overlay, tmp_path):
+    """A process that unpacks holds a lock, by which nothing is removed under it."""
+    blocked, go_on = threading.Event(), threading.Event()
+
+    def pause():
+        blocked.set()
+        assert go_on.wait(60)
+
+    overlay.prepare("a")
+    applying = threading.Thread(target=overlay.apply, args=("a", Pausing(LARGE, pause)))
+    applying.start()
+    assert blocked.wait(60)
+    (tmp_path / "state/0left").mkdir()
+    with overlay:
+        assert (tmp_path / "state/0left").exists()
+    go_on.set()
+    applying.join(60)
+    overlay.reclaim()
+    assert not (tmp_path / "state/0left").exists()
