@@ -37,6 +37,10 @@ class Local:
     the first call on, since output flows also between calls; each call then waits until it is done there.
     """
 
+    world: type[World] = World
+    maker: type[Maker] = Maker
+    verbs: type[Verbs] = Verbs
+
     def __init__(
         self,
         runtimes: Mapping[str, Runtime],
@@ -50,7 +54,7 @@ class Local:
         log_timeout_s: float = 10.0,
     ) -> None:
         self._make_world = partial(
-            World, runtimes, logs, keeper, place.run, place.state, clock, log, kill_timeout_s=kill_timeout_s,
+            self.world, runtimes, logs, keeper, place.run, place.state, clock, log, kill_timeout_s=kill_timeout_s,
             log_timeout_s=log_timeout_s,
         )  # fmt: skip
         self._keeper = keeper
@@ -69,8 +73,8 @@ class Local:
         self._lock_fd = lock.take(self._run)
         self._world = self._make_world(kept=kept)
         self._raise_open_files()
-        maker = Maker(self._world)
-        self._verbs = Verbs(self._world, maker)
+        maker = self.maker(self._world)
+        self._verbs = self.verbs(self._world, maker)
         self._maker = maker
         restore(self._world, maker, self._verbs)
         self._watch_keeper()

@@ -2,16 +2,19 @@
 
 import os
 import select
+import signal as signals
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from moby.contracts.runtime import Process, RuntimeFeature
 from moby.contracts.supervisor import EventKind, TaskConfig, TaskEvent, TaskState
 from moby.contracts.types import Exit, TaskStatus
-from moby.errors import Invalid, MobyError, NotFound
+from moby.errors import Invalid, MobyError, NotFound, Unavailable
 from moby.host import processes
 from moby.values import evolve
 from moby_supervisor.local import task_logs
+from moby_supervisor.local.exits import Ending
 from moby_supervisor.local.health import Monitor
 from moby_supervisor.local.probes import check_test
 from moby_supervisor.local.records import Record, boot_id
@@ -31,6 +34,9 @@ _OOM_AGAIN_S = (0.05, 0.5, 5.0)
 
 class Maker:
     """Makes tasks, and knows their ends."""
+
+    pipes_terminals = False
+    """Whether containers' terminals are somebody else's, and reached by pipes."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -74,11 +80,12 @@ class Maker:
             world.marks.release(slot)
             raise
         task = Task(world.loop, world.records, config, record, slot)
+        task.pipes_terminal = self.pipes_terminals
         world.making[config.id] = task
         return task
 
     async def _make(self, task: Task, what: str, call: Call, status: TaskStatus, *, runtime_name: str = "") -> None:
-        world = self._world
+        world, process = self._world, None
         try:
             if task.config.log is not None:
                 await task_logs.begin(world, task)
@@ -97,16 +104,36 @@ class Maker:
                 process = await promise
             task.line = None
             self.made(task, process, status)
-        except BaseException:
+        except BaseException as error:
+            # Whoever was killed at it can't have taken back what it had made.
+            if process is not None or isinstance(error, Unavailable):
+                await self._unmake(task)
             await self.forget(task)
             raise
         del world.making[task.id]
         world.tasks[task.id] = task
 
+    async def _unmake(self, task: Task) -> None:
+        """End what a runtime has made, of which nobody would know otherwise; what fails is logged."""
+        world = self._world
+        if task.is_container:
+            try:
+                call = Call(task.runtime, "delete", (task.id,), {"force": True})
+                await world.workers.call(f"delete {task.id}", call)
+            except MobyError as error:
+                world.log.warning("a container that wasn't made whole stays", task=task.id, error=error.message)
+        if task.pidfd < 0:
+            return
+        with suppress(ProcessLookupError):
+            processes.send_signal(task.pidfd, signals.SIGKILL)
+        world.loop.forget(task.pidfd)
+        if await world.loop.readable(task.pidfd, world.kill_timeout_s):
+            processes.reap(task.pidfd)
+
     def made(self, task: Task, process: Process, status: TaskStatus) -> None:
         """Take a new process over."""
-        stat = processes.process_stat(process.pid)
         task.pidfd = process.exit_fd
+        stat = processes.process_stat(process.pid)
         if process.terminal_fd >= 0:
             task.take_terminal(process.terminal_fd)
         now = self._world.clock.now_ns() if status is TaskStatus.RUNNING else 0
@@ -145,7 +172,7 @@ class Maker:
             return
         known = self._written_exit(task)
         if known is None:
-            ending = world.endings.of(record.pid, record.ticks, task.pidfd)
+            ending = self.ending(task)
             known = Exit(ending.code, ending.time_ns, self._oom_killed(task))
         try:
             if self._written_exit(task) is None:
@@ -162,6 +189,10 @@ class Maker:
         if task.stdin is not None:
             task.stdin.close()
         task.tell_exit()
+
+    def ending(self, task: Task) -> Ending:
+        """Say how a task's process, which is gone, ended."""
+        return self._world.endings.of(task.record.pid, task.record.ticks, task.pidfd)
 
     def _is_behind(self, task: Task, sink: LoggerSink) -> bool:
         """Whether a task's end is to be told later, once its log's process has written all, or has had time for it."""

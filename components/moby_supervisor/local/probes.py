@@ -92,12 +92,12 @@ async def _finish(world: World, task: Task, process: Process, timeout_s: float, 
         task.change(probe=(process.pid, stat.start_ticks if stat else 0))
     try:
         if await world.loop.readable(process.exit_fd, timeout_s):
-            code = processes.reap(process.exit_fd)
+            code = await world.finish(task, process)
             return -1 if code is None else code, output.text()
         with suppress(ProcessLookupError):
             processes.send_signal(process.exit_fd, signal.SIGKILL)
         await world.loop.readable(process.exit_fd)
-        processes.reap(process.exit_fd)
+        await world.finish(task, process)
         return -1, _exceeded(timeout_s, output.text())
     finally:
         os.close(process.exit_fd)

@@ -69,6 +69,10 @@ class Task:
         self.health: Watch | None = None
         self._records = records
         self._folder = records.folder(config.id)
+        self.pipes_terminal = False
+        """Whether somebody else has its terminal, and it is reached by pipes."""
+        self.flows_until_ns = 0
+        """When its end is told at last, though some of its output may be on its way."""
         self.told_by_ns = 0
         """When its end is told at last, though its log may be behind."""
 
@@ -116,7 +120,7 @@ class Task:
 
     def make_streams(self) -> tuple[Stdio, list[int]]:
         """Make its streams; return the other side's ends, and what of these is to be closed once it has them."""
-        if self.config.terminal:
+        if self.config.terminal and not self.pipes_terminal:
             return Stdio(terminal=True), []
         theirs: list[int] = []
         try:
@@ -127,7 +131,7 @@ class Task:
                 self._take_stdin(ours)
             else:
                 theirs.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-            for stream, name in _NAMES.items():
+            for stream, name in ((1, _NAMES[1]),) if self.config.terminal else _NAMES.items():
                 path = self._folder / name
                 os.mkfifo(path)
                 path.chmod(0o622)
@@ -141,7 +145,7 @@ class Task:
             for fd in theirs:
                 os.close(fd)
             raise
-        return Stdio(theirs[0], theirs[1], theirs[2]), theirs
+        return Stdio(theirs[0], theirs[1], -1 if self.config.terminal else theirs[2], self.config.terminal), theirs
 
     def take_terminal(self, master: int) -> None:
         """Take its terminal's other end over."""
@@ -206,7 +210,7 @@ class Task:
 
     def _take_output(self, fd: int, stream: int) -> None:
         discards = self.config.log is None and (self.config.discard or self.record.attached)
-        keeps = self.config.terminal
+        keeps = self.config.terminal and not self.pipes_terminal
         self.outputs.append(Output(self.loop, fd, stream, self.sink, self.slot, discards=discards, keeps=keeps))
 
     def begin_reading(self) -> None:

@@ -15,6 +15,7 @@ import sys
 from array import array
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -56,9 +57,10 @@ class Call:
     @property
     def fds(self) -> tuple[int, ...]:
         """The descriptors that it lends."""
-        if self.stdio is None or self.stdio.terminal:
-            return () if self.stdio is None else self.stdio.extra
-        return (self.stdio.stdin, self.stdio.stdout, self.stdio.stderr, *self.stdio.extra)
+        if self.stdio is None:
+            return ()
+        own = (self.stdio.stdin, self.stdio.stdout, self.stdio.stderr)
+        return (*(fd for fd in own if fd >= 0), *self.stdio.extra)
 
 
 class _Worker:
@@ -133,7 +135,7 @@ class Workers:
                     "method": call.method,
                     "arguments": arguments,
                     "options": dict(call.options),
-                    "stdio": None if call.stdio is None else [call.stdio.terminal, len(call.stdio.extra)],
+                    "stdio": _plain_stdio(call.stdio),
                 }
             ).encode()
         except (LookupError, TypeError, ValueError, RecursionError):
@@ -248,11 +250,18 @@ def _call_of(runtimes: Mapping[str, "Runtime"], said: Mapping[str, Any], fds: li
     arguments = tuple(Path(each["path"]) if isinstance(each, dict) else each[0] for each in said["arguments"])
     stdio = None
     if said["stdio"] is not None:
-        terminal, extra = said["stdio"]
-        own = 0 if terminal else 3
-        first = [-1, -1, -1] if terminal else fds[:own]
-        stdio = Stdio(first[0], first[1], first[2], terminal, tuple(fds[own : own + extra]))
+        terminal, extra, given = said["stdio"]
+        left = iter(fds)
+        first = [next(left) if each else -1 for each in given]
+        stdio = Stdio(first[0], first[1], first[2], terminal, tuple(islice(left, extra)))
     return Call(runtimes[said["runtime"]], said["method"], arguments, said["options"], stdio)
+
+
+def _plain_stdio(stdio: Stdio | None) -> list[Any] | None:
+    """Return which of the streams are lent, in the words of a message."""
+    if stdio is None:
+        return None
+    return [stdio.terminal, len(stdio.extra), [fd >= 0 for fd in (stdio.stdin, stdio.stdout, stdio.stderr)]]
 
 
 def _has_children() -> bool:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from moby.contracts.ambient import Clock, Keeper, Log
 from moby.contracts.log_driver import LogDriver
-from moby.contracts.runtime import Runtime
+from moby.contracts.runtime import Process, Runtime
 from moby.errors import Conflict, NotFound
+from moby.host import processes
 from moby_supervisor.local.exits import Endings
 from moby_supervisor.local.journal import Journal
 from moby_supervisor.local.loop import Loop, Turns
@@ -105,6 +106,10 @@ class World:
     def hold(self, task: "Task", *pids: int) -> None:
         """Have the keeper hold what another supervisor needs to go on with a task, and note new children."""
         self.keeper.hold(task_name(task.id), task.fds(), pids)
+
+    async def finish(self, task: "Task", process: Process) -> int | None:
+        """Return how a program that was run inside, and has ended, did; nobody asks again."""
+        return processes.reap(process.exit_fd)
 
     def hold_later(self, task: "Task") -> None:
         """As `hold`, where what the keeper has is merely too much: of a task that lasts."""

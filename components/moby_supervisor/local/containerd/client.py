@@ -1,0 +1,164 @@
+"""Calls of gRPC to containerd, one at a time: by a connection that each process makes for itself."""
+
+import os
+import socket
+import time
+from typing import TypeVar
+from urllib.parse import unquote
+
+from moby.errors import Invalid, MobyError, Unavailable
+from moby.grpc.connection import Chunk, Connection, Headers, Reset, WentAway
+from moby.grpc.frames import ProtocolError
+from moby.grpc.messages import decode, encode
+
+__all__ = ["Client", "Code", "Failed"]
+
+M = TypeVar("M")
+_WINDOW = 1 << 20
+_READ = 1 << 16
+_MOST_BYTES = 16 << 20
+_AGAIN_S = 0.02
+
+
+class Code:
+    """How calls end (google.rpc.Code), as far as it matters here."""
+
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    FAILED_PRECONDITION = 9
+    UNIMPLEMENTED = 12
+    UNAVAILABLE = 14
+
+
+class Failed(MobyError):
+    """A call that containerd answered with an error: its code and its words."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Client:
+    """Makes calls in one namespace of a containerd. A copy of the process makes its own connection."""
+
+    def __init__(self, address: str, namespace: str, *, patience_s: float = 10.0) -> None:
+        self.address = address
+        self._namespace = namespace
+        self._patience_s = patience_s
+        self._owner = 0
+        self._sock: socket.socket | None = None
+        self._connection = Connection(client=True, window=_WINDOW)
+
+    def ask(self, method: str, request: object, kind: type[M], *, timeout_s: float = 120.0) -> M:
+        """Make a call of one message each way. Failed is containerd's error; Unavailable that it doesn't answer."""
+        until = time.monotonic() + timeout_s
+        try:
+            sock = self._connected()
+            sock.settimeout(timeout_s)
+            return decode(kind, self._exchange(sock, method, encode(request), until))
+        except (OSError, ProtocolError, Invalid) as error:
+            self.close()
+            raise Unavailable(
+                f"containerd at {self.address} doesn't answer {method}: {error}",
+                hint="see whether it runs, and its log",
+            ) from (None if isinstance(error, TimeoutError) else error)
+
+    def answers(self) -> bool:
+        """Say whether somebody listens there."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            try:
+                sock.connect(self.address)
+            except OSError:
+                return False
+            return True
+
+    def close(self) -> None:
+        """Let go of the connection; the next call makes another."""
+        if self._sock is not None and self._owner == os.getpid():
+            self._sock.close()
+        elif self._sock is not None:
+            self._sock.detach()  # its number is another's here
+        self._sock = None
+
+    def _connected(self) -> socket.socket:
+        """Return this process's connection, a new one where there is none, or where containerd has gone since."""
+        if self._sock is not None and self._owner == os.getpid() and not _ended(self._sock):
+            return self._sock
+        self.close()
+        until = time.monotonic() + self._patience_s
+        while True:
+            sock = socket.socket(socket.AF_UNIX)
+            try:
+                sock.connect(self.address)
+                break
+            except OSError:
+                sock.close()
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_AGAIN_S)  # it is being started, perhaps again
+        self._owner, self._sock = os.getpid(), sock
+        self._connection = Connection(client=True, window=_WINDOW)
+        sock.sendall(self._connection.begin())
+        return sock
+
+    def _exchange(self, sock: socket.socket, method: str, message: bytes, until: float) -> bytes:
+        """Send a message, and return the one that comes."""
+        connection = self._connection
+        head = (
+            (":method", "POST"), (":scheme", "http"), (":path", f"/containerd.services.{method}"),
+            (":authority", "localhost"), ("te", "trailers"), ("content-type", "application/grpc"),
+            ("containerd-namespace", self._namespace),
+        )  # fmt: skip
+        number, data = connection.open(head)
+        sock.sendall(data)
+        left = memoryview(b"\0" + len(message).to_bytes(4, "big") + message)
+        found, ended = b"", False
+        trailers: dict[str, str] = {}
+        while not ended:
+            room = connection.room(number)
+            if left and room:
+                piece, left = left[:room], left[room:]
+                sock.sendall(connection.data(number, bytes(piece), end=not left))
+                continue
+            sock.settimeout(max(0.001, until - time.monotonic()))
+            received = sock.recv(_READ)
+            if not received:
+                raise ConnectionResetError("it has closed the connection")
+            for event in connection.receive(received):
+                if isinstance(event, WentAway):
+                    raise ConnectionResetError("it is ending")
+                if isinstance(event, Reset) and event.stream == number:
+                    raise ConnectionResetError(f"it gave the call up ({event.code})")
+                if isinstance(event, Chunk) and event.stream == number:
+                    found += event.data
+                    sock.sendall(connection.taken(number, event.size))
+                if isinstance(event, Headers) and event.stream == number:
+                    trailers.update(event.headers)
+                if isinstance(event, Headers | Chunk) and event.stream == number:
+                    ended = ended or event.ended
+            sock.sendall(connection.pending())
+        return _judged(found, trailers)
+
+
+def _judged(found: bytes, trailers: dict[str, str]) -> bytes:
+    """Return an answer's message; Failed where the call ended otherwise."""
+    status = trailers.get("grpc-status", "")
+    if not status.isdigit():
+        raise Invalid("an answer without a status")
+    if status != "0":
+        raise Failed(int(status), unquote(trailers.get("grpc-message", "")))
+    size = int.from_bytes(found[1:5], "big")
+    if len(found) != size + 5 or found[0] or size > _MOST_BYTES:
+        raise Invalid("an answer that isn't one message")
+    return found[5:]
+
+
+def _ended(sock: socket.socket) -> bool:
+    """Whether the other end is gone; what it has said meanwhile stays to be read."""
+    sock.settimeout(None)  # with a time it would wait for something to come
+    try:
+        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
