@@ -287,7 +287,7 @@ def again(tmp_path):
         drivers = {"lines": LinesDriver(), "waiting": LinesDriver(waits=True)}
         return Local(natives, drivers, keeper, place(tmp_path, "supervisor"), RealClock(), log, **options)
 
-    again.keeper, again.log, again.folder = keeper, log, tmp_path / "supervisor"
+    again.keeper, again.log, again.folder, again.natives = keeper, log, tmp_path / "supervisor", natives
     yield again
     with again() as supervisor:  # noqa: F811
         supervisor.reclaim()
@@ -395,20 +395,67 @@ def test_who_does_not_die_is_unavailable(again, bundle, monkeypatch):  # noqa: F
         assert supervisor.state("a").status is TaskStatus.RUNNING
 
 
-def test_a_starter_that_is_killed_leaves_nothing(again, bundle, monkeypatch):  # noqa: F811
-    def die(*arguments):
-        os.kill(os.getpid(), 9)
+def die(*arguments):
+    os.kill(os.getpid(), 9)
+
+
+@pytest.mark.parametrize(
+    ("create", "error", "told"),
+    [
+        (die, Unavailable, "make the container a: the process that did it was killed"),
+        (lambda *arguments: 1 // 0, RuntimeError, "ZeroDivisionError"),
+    ],
+    ids=["killed", "a bug"],
+)
+def test_a_starter_that_fails_leaves_nothing(again, bundle, monkeypatch, create, error, told):  # noqa: F811
+    with again() as supervisor:  # noqa: F811
+        with monkeypatch.context() as patch:
+            patch.setattr("moby_runtime.native.runtime.Native.create", create)
+            with pytest.raises(error, match=told):
+                supervisor.create(TaskConfig("a", bundle("sh")))
+        assert supervisor.list() == ()
+        assert again.log.lines == []
+        assert again.keeper.copies == {}
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+def test_what_was_made_and_can_not_be_taken_over_is_ended(again, bundle, monkeypatch, deletes):  # noqa: F811
+    """The keeper takes no more once the container, or the program, is there."""
+    natives, config = (
+        again.natives["native"],
+        TaskConfig("a", bundle("sh", "-c", "while :; do read x; done"), stdin=True),
+    )
+
+    def hold(name, fds, pids=()):
+        if pids:
+            raise Unavailable("the keeper doesn't answer")
 
     with again() as supervisor:  # noqa: F811
         with monkeypatch.context() as patch:
-            patch.setattr("moby_runtime.native.runtime.Native.create", die)
-            with pytest.raises(Unavailable, match="make the container a: the process that did it was killed"):
-                supervisor.create(TaskConfig("a", bundle("sh")))
-            patch.setattr("moby_runtime.native.runtime.Native.create", lambda *arguments: 1 // 0)
-            with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-                supervisor.create(TaskConfig("a", bundle("sh")))
-        assert supervisor.list() == ()
-        assert again.keeper.copies == {}
+            patch.setattr(again.keeper, "hold", hold)
+            if not deletes:
+                patch.setattr("moby_runtime.native.runtime.Native.delete", refuse)
+            with pytest.raises(Unavailable, match="the keeper doesn't answer"):
+                supervisor.create(config)
+        assert (supervisor.list(), again.keeper.copies) == ((), {})
+        if not deletes:
+            assert [each[1] for each in again.log.lines] == ["a container that wasn't made whole stays"]
+            assert [each.status for each in natives.list()] == [TaskStatus.STOPPED]
+            natives.delete("a")
+        assert natives.list() == ()
+        supervisor.create(config)
+        supervisor.start("a")
+        before = natives.pids("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(again.keeper, "hold", hold)
+            with pytest.raises(Unavailable, match="the keeper doesn't answer"):
+                process = {"args": ["sleep", "100"], "cwd": "/", "user": {"uid": 0, "gid": 0}}
+                supervisor.exec("a", "b", process, TaskConfig("b", config.bundle))
+        eventually(lambda: natives.pids("a") == before)
+
+
+def refuse(*arguments, **options):
+    raise Conflict("it is in use")
 
 
 def test_an_exec_has_no_health_check(supervisor, bundle):  # noqa: F811
