@@ -9,7 +9,10 @@ from moby.contracts.discovery import PortRequest
 from moby.contracts.kind import contract
 from moby.contracts.network_driver import Port
 
-__all__ = ["PLAIN", "Endpoint", "EndpointConfig", "Network", "Networks", "Sandbox", "SandboxConfig"]
+__all__ = ["OTHERS", "PLAIN", "Endpoint", "EndpointConfig", "Network", "Networks", "Sandbox", "SandboxConfig"]
+
+OTHERS = "lb-"
+"""What ids begin with of sandboxes that aren't containers': those who made them end them."""
 
 
 @frozen
@@ -170,8 +173,8 @@ class Networks(Protocol):
     def recover(self, running: Collection[str]) -> Sequence[str]:
         """Make all that stands be what these containers have joined; return what couldn't be repaired, in words.
 
-        Called once, at start, when it is known who still runs: all others leave, and what an engine that was killed
-        left half-way is gone.
+        Called once, at start, when it is known who still runs: all others leave, but those that aren't containers'
+        (OTHERS), and what an engine that was killed left half-way is gone.
         """
         ...
 

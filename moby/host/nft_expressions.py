@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACCEPT", "DROP", "IIFNAME", "L4PROTO", "NETWORK", "NFPROTO", "OIFNAME", "RETURN", "TRANSPORT", "Compare",
     "Counter", "Expression", "Immediate", "Local", "Lookup", "Mask", "Masquerade", "Meta", "Nat", "Payload",
-    "Redirect", "State",
+    "Redirect", "RoundRobin", "State",
     "Status", "Verdict", "goto", "jump",
 ]  # fmt: skip
 
@@ -141,6 +141,18 @@ class Compare:
 
 
 @frozen
+class RoundRobin:
+    """Load the next of so many numbers, from 0, in the host's order of bytes."""
+
+    many: int
+    register: int = 0
+
+    def encode(self) -> bytes:
+        """Return its name and its attributes."""
+        return _expression("numgen", _register(1, self.register), number(2, self.many), number(3, 0), number(4, 0))
+
+
+@frozen
 class Lookup:
     """Go on only where a set has the key in a register, or hasn't; a map's data is loaded, or is the verdict."""
 
@@ -203,16 +215,16 @@ def goto(chain: str) -> Verdict:
 
 @frozen
 class Nat:
-    """Translate a connection's destination, or its source, to the address and the port in two registers."""
+    """Translate a connection's destination, or its source, to the address and the port in registers; None stays."""
 
     family: int
     address: int
-    port: int
+    port: int | None = None
     source: bool = False
 
     def encode(self) -> bytes:
         """Return its name and its attributes."""
-        registers = (_register(3, self.address), _register(5, self.port))
+        registers = (_register(3, self.address), *(() if self.port is None else (_register(5, self.port),)))
         return _expression("nat", number(1, not self.source), number(2, self.family), *registers)
 
 

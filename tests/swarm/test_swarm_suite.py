@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 
 class TestOnSwarm(OrchestratorSuite):
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def world(self, engine):
         def world():
             return World(

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from moby.contracts.network_driver import Attachment
+from moby.contracts.networks import OTHERS
 from moby.errors import MobyError
 from moby_networks.registry.context import Context, Failures
 from moby_networks.registry.joining import Joining
@@ -11,11 +12,15 @@ from moby_networks.registry.records import Joined, Known
 __all__ = ["recover"]
 
 
-def recover(context: Context, joining: Joining, running: Collection[str]) -> Sequence[str]:
-    """Have all others leave, and make good what these have; return what couldn't be, in words."""
+def recover(context: Context, joining: Joining, running: Collection[str], *, everything: bool = False) -> Sequence[str]:
+    """Have all others leave, and make good what these have; return what couldn't be, in words.
+
+    Sandboxes that aren't containers' stay, unless it is `everything`.
+    """
     failures = Failures()
     for each in context.records.strangers():
-        if each not in running or context.records.joined(each) is None:
+        stays = each in running or (each.startswith(OTHERS) and not everything)
+        if not stays or context.records.joined(each) is None:
             _forget(context, joining, each, failures)
     kept = context.records.all_joined()
     networks = [each for each in context.records.networks() if context.has_driver(each.network.driver)]

@@ -43,7 +43,7 @@ class Registry:
 
     def reclaim(self) -> None:
         """Have all leave, and take back whatever there is on the host."""
-        for each in recover(self._context, self._joining, ()):
+        for each in recover(self._context, self._joining, (), everything=True):
             self._context.log.warning("what is left of networks can't be removed", error=each)
         for known in self._records.networks():
             if self._context.has_driver(known.network.driver):

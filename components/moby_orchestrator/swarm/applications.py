@@ -15,7 +15,7 @@ from moby.contracts.orchestrator import (
     ServiceSpec,
     VolumeSpec,
 )
-from moby.errors import Conflict, Invalid, MobyError, NotFound, Problem
+from moby.errors import Conflict, Denied, Invalid, NotFound, Problem
 from moby_orchestrator.reconciling.dependencies import order
 from moby_orchestrator.swarm import specs
 from moby_orchestrator.swarm.keeping import Configs, Secrets
@@ -24,7 +24,7 @@ from moby_orchestrator.swarm.services import Services
 from moby_orchestrator.swarm.store import Store
 from moby_orchestrator.swarm.world import Leftover
 
-__all__ = ["LABEL", "Applications"]
+__all__ = ["LABEL", "Applications", "clear_leftovers"]
 
 LABEL = "com.docker.stack.namespace"
 """By which things are an application's; as docker's."""
@@ -34,7 +34,7 @@ class Applications:
     """Applications of a store, with networks and volumes of this machine; see the contract."""
 
     def __init__(self, parts: Parts, store: Store, services: Services, secrets: Secrets, configs: Configs) -> None:
-        self._networks, self._volumes = parts.networks, parts.volumes
+        self._parts, self._networks, self._volumes = parts, parts.networks, parts.volumes
         self._store, self._services, self._secrets, self._configs = store, services, secrets, configs
 
     def names(self) -> tuple[str, ...]:
@@ -185,11 +185,15 @@ class Applications:
         for config in [each for each in world.configs.values() if each.spec.labels.get(LABEL) == name]:
             self._configs.remove(config.id)
             changes.append(Change("config", config.spec.name, Outcome.REMOVED))
-        networks = [each.name for each in self._networks.list() if each.labels.get(LABEL) == name]
+        going = {each.name for each in world.leftovers.values()}
+        networks = [
+            each.name for each in self._networks.list() if each.labels.get(LABEL) == name and each.name not in going
+        ]
         there = [each.name for each in self._volumes.list() if each.labels.get(LABEL) == name] if volumes else []
         leftovers = [*(Leftover("network", each) for each in networks), *(Leftover("volume", each) for each in there)]
         with self._store.change() as draft:
             draft.leftovers.update({f"{each.type}-{each.name}": each for each in leftovers})
+        clear_leftovers(self._parts, self._store)
         return (*changes, *(Change(each.type, each.name, Outcome.REMOVED) for each in leftovers))
 
     def _removed_services(self, name: str) -> Iterator[Change]:
@@ -201,18 +205,26 @@ class Applications:
 
 def clear_leftovers(parts: Parts, store: Store) -> bool:
     """Remove what nobody uses any more of what was to go; return whether something is still used."""
-    left = False
-    for key, each in store.world().leftovers.items():
+    leftovers = store.world().leftovers
+    if not leftovers:
+        return False
+    on = {endpoint.network for each in parts.containers.list() for endpoint in each.endpoints}
+    gone = []
+    for key, each in leftovers.items():
         try:
-            if each.type == "network":
+            if each.type == "volume":
+                parts.volumes.remove(each.name)
+            elif each.name not in on:
                 parts.networks.remove(each.name)
             else:
-                parts.volumes.remove(each.name)
+                continue
         except NotFound:
             pass
-        except MobyError:
-            left = True
+        except (Conflict, Denied):
             continue
+        gone.append(key)
+    if gone:
         with store.change() as draft:
-            draft.leftovers.pop(key, None)
-    return left
+            for key in gone:
+                draft.leftovers.pop(key, None)
+    return len(gone) < len(leftovers)

@@ -24,6 +24,8 @@ Report = Mapping[str, Any]
 TICK_S = 5.0
 """How often a manager looks whether another one has changed the store, where nothing happens here."""
 _RETRY_S = 1.0
+_TIDY_S = 0.5
+"""How often it is tried to remove what is to go once its last users have ended."""
 _MOST_PLANS = 50
 _ORDER = {state: number for number, state in enumerate(TaskState)}
 
@@ -31,12 +33,14 @@ _ORDER = {state: number for number, state in enumerate(TaskState)}
 class Manager:
     """A thread; `see` is given each new world, from whichever thread changed it."""
 
-    def __init__(self, store: Store, clock: Clock, log: Log, see: Callable[[World], None]) -> None:
-        self._store, self._clock, self._log, self._see = store, clock, log, see
+    def __init__(
+        self, store: Store, clock: Clock, log: Log, see: Callable[[World], None], tidy: Callable[[], bool]
+    ) -> None:
+        self._store, self._clock, self._log, self._see, self._tidy = store, clock, log, see, tidy
         self._reports: list[tuple[str, Report]] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._stopping = False
+        self._ended = threading.Event()
         self._failing = ""
         self._thread = threading.Thread(target=self._run, name="swarm-manager", daemon=True)
 
@@ -46,7 +50,7 @@ class Manager:
 
     def stop(self) -> None:
         """End; what was reported and not written is found out again by the next one."""
-        self._stopping = True
+        self._ended.set()
         self._wake.set()
         if self._thread is not threading.current_thread():
             self._thread.join()
@@ -62,7 +66,7 @@ class Manager:
         self._wake.set()
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._ended.is_set():
             self._wake.clear()
             try:
                 wait_s = self._work()
@@ -71,8 +75,8 @@ class Manager:
                 if str(error) != self._failing:
                     self._failing = str(error)
                     self._log.warning("the cluster's state can't be changed, and is tried again", error=str(error))
-                wait_s = _RETRY_S
-                self._stopping or threading.Event().wait(_RETRY_S)
+                wait_s = 0.0
+                self._ended.wait(_RETRY_S)
             except Exception as error:  # a bug of ours, which shall not end everything else
                 self._log.error("planning failed", error=repr(error))
                 wait_s = TICK_S
@@ -97,7 +101,8 @@ class Manager:
                         self._reports[:0] = reports
                     raise
         self._see(self._store.world())
-        return self._until(wake_ns)
+        wait_s = self._until(wake_ns)
+        return min(wait_s, _TIDY_S) if self._tidy() else wait_s
 
     def _until(self, wake_ns: int) -> float:
         if not wake_ns:

@@ -5,7 +5,7 @@ import threading
 from moby.contracts.containers import ContainerConfig
 from moby.contracts.image_registry import Credentials
 from moby.contracts.images import Images
-from moby.errors import NotFound
+from moby.errors import MobyError, NotFound
 from moby.oci import reference as references
 
 __all__ = ["Pulling"]
@@ -31,6 +31,8 @@ class Pulling:
                     pass
             except NotFound as error:
                 raise NotFound(f"No such image: {config.image}", hint=error.message) from error
+            except MobyError as error:
+                raise type(error)(f"No such image: {config.image}: {error.message}") from error
 
     def _is_here(self, name: str) -> bool:
         try:

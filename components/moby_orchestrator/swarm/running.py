@@ -5,6 +5,8 @@ import attrs
 from moby.contracts.orchestrator import Manager as Managing
 from moby.contracts.orchestrator import Node, NodeSpec, NodeState, Role
 from moby_orchestrator.swarm.agent import Agent
+from moby_orchestrator.swarm.applications import clear_leftovers
+from moby_orchestrator.swarm.balancing import Balancing
 from moby_orchestrator.swarm.describing import describe, own_address
 from moby_orchestrator.swarm.files import Files
 from moby_orchestrator.swarm.manager import Manager
@@ -40,22 +42,27 @@ class Running:
 
     def __init__(self, parts: Parts, store: Store, node_id: str, files: Files, starting: int) -> None:
         self._store, self._node_id, self._clock = store, node_id, parts.clock
-        self._manager = Manager(store, parts.clock, parts.log, self._seen)
+        self._manager = Manager(store, parts.clock, parts.log, self._seen, lambda: clear_leftovers(parts, store))
         self._agent = Agent(parts, node_id, files, self._manager.report, starting)
+        self._balancing = Balancing(parts, store)
 
     def _seen(self, world: World) -> None:
         self._agent.see(world)
+        self._balancing.see(world)
 
     def start(self) -> None:
         """Begin."""
         present(self._store, self._node_id, self._clock.now_ns())
-        self._agent.start(self._store.world())
+        world = self._store.world()
+        self._agent.start(world)
+        self._balancing.start(world)
         self._manager.start()
 
     def stop(self) -> None:
         """End; containers stay."""
         self._manager.stop()
         self._agent.stop()
+        self._balancing.stop()
 
     def wake(self) -> None:
         """Look at what has changed."""

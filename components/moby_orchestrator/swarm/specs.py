@@ -9,7 +9,6 @@ from moby.contracts.networks import Networks
 from moby.contracts.orchestrator import EndpointMode, Mode, PublishedPort, PublishMode, Service, ServiceSpec
 from moby.errors import Conflict, Invalid, MobyError, NotFound, Problem
 from moby_orchestrator.reconciling import constraints
-from moby_orchestrator.reconciling.tasks import JOBS
 from moby_orchestrator.swarm.store import Draft
 
 __all__ = ["check", "check_networks", "check_references", "published"]
@@ -34,9 +33,7 @@ def _problems(spec: ServiceSpec) -> Iterator[str]:
     if not spec.container.image:
         yield "ContainerSpec: image reference must be provided"
     if spec.replicas < 0 or spec.completions < 0:
-        yield "a service can't have fewer than 0 tasks"
-    if spec.mode in JOBS and spec.update != type(spec.update)():
-        yield "update config is not supported for jobs"
+        yield "replicas: a service can't have fewer than 0 tasks"
     for name, policy in (("update", spec.update), ("rollback", spec.rollback)):
         if policy.parallelism < 0 or policy.delay_ns < 0 or policy.monitor_ns < 0:
             yield f"{name}: parallelism, delay and monitor can't be below 0"

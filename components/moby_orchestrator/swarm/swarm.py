@@ -24,6 +24,7 @@ from moby.contracts.orchestrator import (
 from moby.contracts.types import Fd
 from moby.host.processes import set_dumpable
 from moby_orchestrator.swarm.applications import Applications
+from moby_orchestrator.swarm.balancing import clear_fronts
 from moby_orchestrator.swarm.cluster import Own
 from moby_orchestrator.swarm.files import Files
 from moby_orchestrator.swarm.keeping import Configs, Secrets
@@ -101,6 +102,7 @@ class Swarm:
     def _leave(self) -> None:
         self._stop()
         clear(self._parts.containers, self._membership.node_id)
+        clear_fronts(self._parts.networks)
         self._files.close()
 
     def apply(self, application: Application, *, prune: bool = False) -> Applied:

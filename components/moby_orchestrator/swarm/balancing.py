@@ -1,0 +1,194 @@
+"""Addresses of services on this machine: each service that has one has a sandbox, which is its tasks' front.
+
+What reaches it, by its address on a network or by a published port, goes to the tasks in turn.
+"""
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from moby.contracts.discovery import PortRequest
+from moby.contracts.networks import OTHERS, EndpointConfig, Networks, Sandbox, SandboxConfig
+from moby.contracts.orchestrator import EndpointMode, PublishMode, Service, Task
+from moby.errors import MobyError, NotFound
+from moby.host import network_settings
+from moby.host.elsewhere import in_namespace
+from moby.host.nft_balance import balance
+from moby.host.nftables import Nftables
+from moby.values import field, frozen
+from moby_orchestrator.reconciling.tasks import WANTED, works
+from moby_orchestrator.swarm.containering import INGRESS, is_ingress
+from moby_orchestrator.swarm.parts import Parts
+from moby_orchestrator.swarm.store import Store
+from moby_orchestrator.swarm.world import World
+
+__all__ = ["Balancing", "clear_fronts"]
+
+_FIRST = 100
+"""Priority of the network that publishes: the one that the way out leads through."""
+_RETRY_S = 2.0
+
+
+@frozen
+class _Front:
+    """What a service's sandbox is to be."""
+
+    places: Mapping[str, EndpointConfig]
+    ports: tuple[PortRequest, ...] = ()
+    behind: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    """Addresses of tasks that work, by the network's id."""
+
+
+class Balancing:
+    """A thread that follows the world."""
+
+    def __init__(self, parts: Parts, store: Store) -> None:
+        self._parts, self._store = parts, store
+        self._world = World()
+        self._made: dict[str, tuple[_Front, Sandbox]] = {}
+        self._failing: dict[str, str] = {}
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="swarm-balance", daemon=True)
+
+    def start(self, world: World) -> None:
+        """Begin; sandboxes of earlier processes are taken up, or removed where nobody needs them."""
+        self._world = world
+        self._thread.start()
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End; what stands stays."""
+        self._ended.set()
+        self._wake.set()
+        self._thread.join()
+
+    def see(self, world: World) -> None:
+        """Have things be as a world wants them."""
+        if world is not self._world:
+            self._world = world
+            self._wake.set()
+
+    def _run(self) -> None:
+        self._quietly("sandboxes of services", self._take_over)
+        while not self._ended.is_set():
+            self._wake.wait(_RETRY_S if self._failing else None)
+            self._wake.clear()
+            if not self._ended.is_set():
+                self._work(self._world)
+
+    def _quietly(self, what: str, call: object, *given: object) -> bool:
+        """Call something; tell why it can't be done, once, and return whether it was."""
+        try:
+            call(*given)  # type: ignore[operator]  # a function, by its callers
+        except (MobyError, OSError) as error:
+            if self._failing.get(what) != str(error):
+                self._parts.log.warning("a service's address or port can't be made", service=what, error=str(error))
+            self._failing[what] = str(error)
+            return False
+        self._failing.pop(what, None)
+        return True
+
+    def _take_over(self) -> None:
+        wanted = {_id(each) for each in _with_front(self._world)}
+        there = {id for network in self._parts.networks.list() for id in network.containers if id.startswith(OTHERS)}  # noqa: A001
+        for each in sorted(there - wanted):
+            self._parts.networks.leave(each)
+
+    def _work(self, world: World) -> None:
+        services = {each.id: each for each in _with_front(world)}
+        for service_id in [each for each in self._made if each not in services]:
+            self._parts.networks.leave(f"{OTHERS}{service_id}")
+            del self._made[service_id]
+            self._failing.pop(service_id, None)
+        tasks: dict[str, list[Task]] = {each: [] for each in services}
+        for task in world.tasks.values():
+            if task.service_id in tasks and task.desired in WANTED and works(task):
+                tasks[task.service_id].append(task)
+        for service in services.values():
+            self._quietly(service.spec.name, self._settle, service, tasks[service.id])
+
+    def _settle(self, service: Service, tasks: Sequence[Task]) -> None:
+        front = _front(service, tasks)
+        before = self._made.get(service.id)
+        if before is not None and before[0] == front:
+            return
+        if before is None or (before[0].places, before[0].ports) != (front.places, front.ports):
+            sandbox = self._parts.networks.join(_id(service), front.places, SandboxConfig(ports=front.ports))
+            self._tell(service.id, sandbox)
+        else:
+            sandbox = before[1]
+        _lead(sandbox, front.behind)
+        self._made[service.id] = front, sandbox
+
+    def _tell(self, service_id: str, sandbox: Sandbox) -> None:
+        """Have the store know a service's addresses."""
+        found = {each.network_id: f"{each.ipv4_address}/{each.ipv4_prefix}" for each in sandbox.endpoints}
+        with self._store.change() as draft:
+            service = draft.services.get(service_id)
+            if service is not None and service.addresses != found:
+                draft.services[service_id] = attrs.evolve(service, addresses=found)
+
+
+def clear_fronts(networks: Networks) -> None:
+    """Remove all sandboxes of services; once nobody makes any."""
+    for network in networks.list():
+        for each in network.containers:
+            if each.startswith(OTHERS):
+                networks.leave(each)
+
+
+def _id(service: Service) -> str:
+    return f"{OTHERS}{service.id}"
+
+
+def _with_front(world: World) -> list[Service]:
+    """Return the services that have an address or a published port."""
+    return [
+        each
+        for each in world.services.values()
+        if not each.removing
+        and ((each.spec.networks and each.spec.endpoint_mode is EndpointMode.VIP) or is_ingress(each.spec))
+    ]
+
+
+def _front(service: Service, tasks: Sequence[Task]) -> _Front:
+    spec = service.spec
+    places: dict[str, EndpointConfig] = {}
+    ports: tuple[PortRequest, ...] = ()
+    if is_ingress(spec):
+        places[INGRESS] = EndpointConfig(gateway_priority=_FIRST)
+        ports = tuple(
+            PortRequest(each.protocol, each.target, each.host_address, each.published, each.published)
+            for each in service.ports
+            if each.mode is PublishMode.INGRESS
+        )
+    if spec.endpoint_mode is EndpointMode.VIP:
+        for network, config in spec.networks.items():
+            places[network] = EndpointConfig(aliases=(spec.name, *config.aliases))
+    behind: dict[str, list[str]] = {}
+    for task in sorted(tasks, key=lambda each: each.id):
+        for endpoint in task.endpoints:
+            if endpoint.ipv4_address:
+                behind.setdefault(endpoint.network_id, []).append(endpoint.ipv4_address)
+    return _Front(places, ports, {network: tuple(each) for network, each in behind.items()})
+
+
+def _lead(sandbox: Sandbox, behind: Mapping[str, Sequence[str]]) -> None:
+    targets = {each.ipv4_address: behind.get(each.network_id, ()) for each in sandbox.endpoints if each.ipv4_address}
+
+    def work() -> None:
+        network_settings.set_to("1", "ipv4", "ip_forward")
+        with Nftables() as nftables:
+            balance(nftables, targets, passing=True)
+
+    try:
+        namespace = os.open(sandbox.namespace, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NotFound(f"the sandbox {sandbox.namespace} is gone") from error
+    try:
+        in_namespace(namespace, work)
+    finally:
+        os.close(namespace)
