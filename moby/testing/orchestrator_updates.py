@@ -155,7 +155,7 @@ class Updates(OrchestratorFixtures):
         self.offers(world, OrchestratorFeature.ROLLING)
         made = self.begin(world, "web", replicas=3)
         bad = evolve(made.spec, container=evolve(made.spec.container, command=("sh", "-c", "exit 9")))
-        bad = evolve(bad, update=UpdatePolicy(monitor_ns=5 * SECOND_NS))
+        bad = evolve(bad, update=UpdatePolicy(delay_ns=2 * SECOND_NS, monitor_ns=5 * SECOND_NS))
         world.orchestrator.update("web", bad)
         self.state(world, "web", UpdateState.PAUSED)
         at_work = [each for each in world.orchestrator.tasks("web") if each.status.state is TaskState.RUNNING]
