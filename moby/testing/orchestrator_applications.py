@@ -232,16 +232,16 @@ class Applications(OrchestratorFixtures):
         given = (FileReference("shop_key", "key"),)
         script = f"cat /run/secrets/key; {FOREVER}"
         shop = Application(
-            "shop", (self.part(world, "web", script, secrets=given),), secrets=(SecretSpec("shop_key", b"1"),)
+            "shop", (self.part(world, "web", script, secrets=given),), secrets=(SecretSpec("shop_key", b"1\n"),)
         )
         self.up(world, shop)
-        new = evolve(shop, secrets=(SecretSpec("shop_key", b"2"),))
+        new = evolve(shop, secrets=(SecretSpec("shop_key", b"2\n"),))
         if OrchestratorFeature.SECRETS in world.features:
             self.refused(Conflict, "shop_key", world.orchestrator.apply, new)
             return
         world.orchestrator.apply(new)
         self.running(world, "shop_web", 1)
-        eventually(lambda: self.said(world, "shop_web") == "2", "it reads the new one")
+        eventually(lambda: self.said(world, "shop_web") == "2\n", "it reads the new one")
 
     def test_logs(self, world: World) -> None:
         """Of a service all tasks', of a task its own; framed by stream."""

@@ -1,0 +1,1 @@
+"""The component `orchestrator/compose`: keeps applications on this machine, with docker compose's names and labels."""
