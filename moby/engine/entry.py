@@ -79,8 +79,11 @@ def main(arguments: Sequence[str] | None = None, read: Callable[[], tuple[dict[s
 
 def _open_standard_streams() -> None:
     """Open /dev/null where a standard stream is closed, so that no file of ours gets its number."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
+    try:
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(descriptor, True)
+    except FileNotFoundError:  # a folder that holds nothing but a distribution that brings its interpreter
+        return
     os.close(descriptor)
 
 

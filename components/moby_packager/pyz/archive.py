@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from moby.contracts.packager import Artifact, Entry, Source
 from moby.errors import Unsupported
-from moby_packager.pyz.bytecode import compile_all
+from moby_packager.bytecode.compiling import compile_all
 
 __all__ = ["Pyz"]
 

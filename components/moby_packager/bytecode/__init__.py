@@ -1,0 +1,1 @@
+"""Bytecode that is the same in every process, which packagers share."""

@@ -1,0 +1,51 @@
+"""Compiles the programs that start an interpreter: C without any library, so that the compiler alone is needed."""
+
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+
+from moby.errors import HostUnfit, Unsupported
+
+__all__ = ["compile_program", "compiler_version"]
+
+HERE = Path(__file__).parent
+FLAGS = (
+    "-std=gnu11", "-Os", "-static", "-nostdlib", "-nostartfiles", "-ffreestanding", "-fno-stack-protector", "-fno-pie",
+    "-no-pie", "-fno-ident", "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-mno-red-zone", "-s",
+    "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
+)  # fmt: skip
+MACHINE = "x86_64"
+HINT = "apt install gcc binutils, or your system's packages of these names"
+
+
+def compile_program(name: str) -> bytes:
+    """Return the program `launch` or `unpack`.
+
+    HostUnfit says what the compiler said; Unsupported names another machine than the programs are for.
+    """
+    if platform.machine() != MACHINE:
+        raise Unsupported(f"a program that starts an interpreter is there for {MACHINE}, not {platform.machine()}")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, name)
+        _run(["gcc", *FLAGS, "-I", str(HERE), "-o", str(out), str(HERE / f"{name}.c")], folder)
+        return out.read_bytes()
+
+
+def compiler_version() -> str:
+    """Return what compiles and links; HostUnfit where they aren't there."""
+    with tempfile.TemporaryDirectory() as folder:
+        said = [_run([tool, "--version"], folder).partition("\n")[0] for tool in ("gcc", "ld")]
+    return "; ".join(said)
+
+
+def _run(command: list[str], folder: str) -> str:
+    fixed = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TMPDIR": folder}
+    try:
+        done = subprocess.run(command, env=fixed, cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise HostUnfit(f"{command[0]} isn't there", hint=HINT) from error
+    if done.returncode:
+        raise HostUnfit(f"{command[0]} failed: {done.stderr.strip()[-500:]}", hint=HINT)
+    return done.stdout
