@@ -258,14 +258,16 @@ def mount_entry(each: Mount) -> dict[str, Any]:
 
 
 def _resources(limits: Limits) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if limits.memory_bytes:
-        found["memory"] = {"limit": limits.memory_bytes}
-    if limits.cpus:
-        found["cpu"] = {"quota": round(limits.cpus * _CPU_PERIOD_US), "period": _CPU_PERIOD_US}
-    if limits.pids:
-        found["pids"] = {"limit": limits.pids}
-    return found
+    quota = {"quota": round(limits.cpus * _CPU_PERIOD_US), "period": _CPU_PERIOD_US} if limits.cpus else {}
+    found: dict[str, dict[str, Any]] = {
+        "memory": {"limit": limits.memory_bytes, "swap": limits.memory_swap_bytes},
+        "cpu": {
+            **quota, "shares": limits.cpu_shares, "cpus": limits.cpuset_cpus, "mems": limits.cpuset_mems,
+        },
+        "pids": {"limit": limits.pids},
+    }  # fmt: skip
+    set_ = {name: {key: value for key, value in each.items() if value} for name, each in found.items()}
+    return {name: each for name, each in set_.items() if each}
 
 
 def device_rules() -> list[dict[str, Any]]:

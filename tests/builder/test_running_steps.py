@@ -160,6 +160,16 @@ def test_limits(kitchen):
     assert "33" in said[1].decode().split()
 
 
+def test_limits_of_busy_processors(kitchen):
+    said, _ = kitchen.run(
+        "cat /proc/self/status; cat /sys/fs/cgroup/cpu/cpu.shares /sys/fs/cgroup/cpu.weight 2>/dev/null; true",
+        limits=Limits(cpu_shares=512, cpuset_cpus="0"),
+    )
+    words = said[1].decode().split()
+    assert words[words.index("Cpus_allowed_list:") + 1] == "0"
+    assert words[-1] in {"512", "20", "59"}  # the weight of version 2, by either of runc's ways to count it
+
+
 def test_a_program_that_forks_without_end(tmp_path, rootfs, apart):
     with Kitchen(tmp_path, rootfs, most_processes=20) as kitchen, pytest.raises(BuildFailed, match="did not complete"):
         kitchen.run("f() { f | f & f; }; f")

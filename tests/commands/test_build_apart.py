@@ -37,7 +37,7 @@ from moby.contracts.builder import (
     Vertex,
 )
 from moby.contracts.image_registry import Credentials
-from moby.contracts.types import Platform
+from moby.contracts.types import Limits, Platform
 from moby.errors import Denied, Invalid, NotFound, Unavailable, Unsupported
 from moby.oci.digest import sha256
 from moby.testing.command import CommandSuite
@@ -74,6 +74,7 @@ def test_what_options_come_to(monkeypatch, tmp_path):
         "--sbom", "true", "--provenance", "mode=max", "--cache-from", "img", "--cache-from", "type=registry,ref=r",
         "--cache-to", "type=registry,ref=r,mode=max", "--allow", "security.insecure", "--target", "t",
         "--pull", "--no-cache", "-m", "1g", "--cpu-quota", "50000",
+        "--memory-swap", "-1", "-c", "7", "--cpuset-cpus", "0-1", "--cpuset-mems", "0",
     )  # fmt: skip
     found = ask(asked(*words), io.BytesIO(), {"PASSED": "on", "SOURCE_DATE_EPOCH": "5"})
     request = found.request
@@ -83,7 +84,7 @@ def test_what_options_come_to(monkeypatch, tmp_path):
     assert request.hosts == (("a", "10.0.0.1"), ("b", "::1"))
     assert request.ulimits == (("nofile", 1, 2), ("core", 3, 3))
     assert (request.shm_bytes, request.no_cache_stages, request.target) == (64 << 20, ("x", "y"), "t")
-    assert (request.limits.memory_bytes, request.limits.cpus) == (1 << 30, 0.5)
+    assert request.limits == Limits(1 << 30, 0.5, 0, -1, 7, "0-1", "0")
     assert request.attestations == {"sbom": {}, "provenance": {"mode": "max"}}
     assert request.cache_from == (CacheSource("registry", {"ref": "img"}), CacheSource("registry", {"ref": "r"}))
     assert found.caches == (CacheExport("registry", "max", {"ref": "r"}),)

@@ -98,7 +98,7 @@ class TestBuild:
         query = (
             "dockerfile=Dockerfile&nocache=1&pull=1&target=there&platform=linux/arm64&networkmode=none&shmsize=1024"
             '&buildargs={"A":"b","N":null}&labels={"l":"m"}&cachefrom=["x/y"]&memory=1048576&memswap=-1&cpuquota=50000'
-            '&cpuperiod=100000&extrahosts=box:::1&ulimits=[{"Name":"nofile","Soft":1,"Hard":2}]&cgroupparent=g'
+            '&cpuperiod=100000&cpushares=7&cpusetcpus=0&cpusetmems=1&extrahosts=box:::1&ulimits=[{"Name":"nofile","Soft":1,"Hard":2}]&cgroupparent=g'
         )
         build(built, query.replace('"', "%22"))
         (asked,) = builder.requests
@@ -106,7 +106,9 @@ class TestBuild:
         assert asked.platforms == (Platform("linux", "arm64"),)
         assert (asked.shm_bytes, asked.arguments, asked.labels) == (1024, {"A": "b"}, {"l": "m"})
         assert asked.cache_from == (CacheSource("registry", {"ref": "x/y"}),)
-        assert asked.limits == Limits(memory_bytes=1 << 20, cpus=0.5)
+        assert asked.limits == Limits(
+            memory_bytes=1 << 20, cpus=0.5, memory_swap_bytes=-1, cpu_shares=7, cpuset_cpus="0", cpuset_mems="1"
+        )
         assert (asked.hosts, asked.ulimits) == ((("box", "::1"),), (("nofile", 1, 2),))
         assert (asked.cgroup_parent, asked.sequential) == ("g", True)
 
@@ -119,11 +121,10 @@ class TestBuild:
         ("query", "status", "words"),
         [
             ("squash=1", 501, "builds with squash are not done here"),
-            ("cpushares=5", 501, "builds with cpushares are not done here"),
             ("securityopt=[%22x%22]", 501, "builds with securityopt are not done here"),
-            ("version=2", 501, "builds with BuildKit come over /grpc and /session here"),
             ("networkmode=container:x", 501, "builds in another container's network are not done here"),
-            ("memory=1&memswap=2", 501, "builds with a limit of swap of its own are not done here"),
+            ("memswap=2", 400, "You should always set the Memory limit when using Memoryswap limit"),
+            ("memory=2&memswap=1", 400, "Minimum memoryswap limit should be larger than memory limit"),
             ("memory=-1", 400, "limits can't be negative"),
             ("t=UPPER:x", 400, "invalid reference format"),
             ("buildargs=[]", 400, "buildargs: '[]' is no JSON of the kind that is wanted"),

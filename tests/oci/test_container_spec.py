@@ -162,6 +162,13 @@ def test_network_of_the_host():
     assert "network" not in namespaces(spec(network="host"))
 
 
+def test_limits_of_swap_and_of_busy_processors():
+    found = spec(limits=Limits(1 << 20, 0, 0, -1, 7, "0-1", "0"))["linux"]["resources"]
+    assert found["memory"] == {"limit": 1 << 20, "swap": -1}
+    assert found["cpu"] == {"shares": 7, "cpus": "0-1", "mems": "0"}
+    assert "pids" not in found
+
+
 def test_limits():
     found = spec(limits=Limits(1 << 20, 1.5, 7))["linux"]["resources"]
     del found["devices"]

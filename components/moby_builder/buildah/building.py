@@ -286,6 +286,8 @@ def _arguments(request: Request) -> list[str]:
     for option, value in {
         "--target": request.target, "--network": request.network, "--cgroup-parent": request.cgroup_parent,
         "--shm-size": request.shm_bytes, "--memory": limits.memory_bytes, "--cpu-quota": round(limits.cpus * 100_000),
+        "--memory-swap": limits.memory_swap_bytes, "--cpu-shares": limits.cpu_shares,
+        "--cpuset-cpus": limits.cpuset_cpus, "--cpuset-mems": limits.cpuset_mems,
     }.items():  # fmt: skip
         found += [option, str(value)] if value else []
     return [*found, "--no-cache"] if request.no_cache else found

@@ -77,7 +77,14 @@ def _request(asked: Namespace, found: Context, environment: Mapping[str, str]) -
         shm_bytes=asked.shm_size,
         ulimits=fields.ulimits(asked.ulimit),
         cgroup_parent=asked.cgroup_parent,
-        limits=Limits(asked.memory, asked.cpu_quota / (asked.cpu_period or _PERIOD_US)),
+        limits=Limits(
+            asked.memory,
+            asked.cpu_quota / (asked.cpu_period or _PERIOD_US),
+            memory_swap_bytes=asked.memory_swap,
+            cpu_shares=asked.cpu_shares,
+            cpuset_cpus=asked.cpuset_cpus,
+            cpuset_mems=asked.cpuset_mems,
+        ),
         allow=frozenset([*asked.allow, *(["network.host"] if host else [])]),
         attestations=fields.attestations(asked.sbom, asked.provenance, asked.attest),
     )

@@ -16,6 +16,8 @@ _TEXTS: Mapping[str, str] = {
     "--target": "the stage to build",
     "--network": "of RUN: default, none, host, or a network's name",
     "--iidfile": "file to write the image's id to",
+    "--cpuset-cpus": "the processors that RUN may use: 0-2,7",
+    "--cpuset-mems": "the nodes of memory that RUN may use",
     "--cgroup-parent": "parent of the groups of RUN",
     "--call": "build, check, outline or targets; with `,format=json` as JSON",
     "--sbom": "attest what is in the image: true, false or attributes",
@@ -69,6 +71,8 @@ def build_parser() -> Parser:
     parser.add_argument("--progress", choices=("auto", "plain", "tty", "quiet"), default="auto", help="how it is shown")
     parser.add_argument("--shm-size", type=size, default=0, help="of RUN's /dev/shm: 64m")
     parser.add_argument("-m", "--memory", type=size, default=0, help="the most that each RUN may use")
+    parser.add_argument("--memory-swap", type=swap, default=0, help="the same with swap; -1 is no limit of swap")
+    parser.add_argument("-c", "--cpu-shares", type=int, default=0, help="of 1024, RUN's part of busy processors")
     parser.add_argument("--cpu-quota", type=int, default=0, help="microseconds of processors for RUN, each period")
     parser.add_argument("--cpu-period", type=int, default=0, help="microseconds; 100000 where it isn't said")
     for name, text in _TEXTS.items():
@@ -84,6 +88,11 @@ def build_parser() -> Parser:
 def given(asked: argparse.Namespace, names: Sequence[str]) -> list[str]:
     """Return which of some options were given, as they are written."""
     return [f"--{each.replace('_', '-')}" for each in names if getattr(asked, each)]
+
+
+def swap(text: str) -> int:
+    """Return bytes, or -1 for no limit."""
+    return -1 if text == "-1" else size(text)
 
 
 def size(text: str) -> int:

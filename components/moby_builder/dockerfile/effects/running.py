@@ -17,6 +17,7 @@ from moby.contracts.types import Exit, Limits
 from moby.errors import Invalid, MobyError, NotFound
 from moby.host.mounts import open_in_root
 from moby.oci.user import User, resolve_user
+from moby.values import evolve
 from moby_builder.dockerfile.effects import bundle
 from moby_builder.dockerfile.effects.cache_mounts import CacheMounts
 from moby_builder.dockerfile.effects.endings import failed, judge, unstarted
@@ -109,7 +110,7 @@ class Running:
 
     def _limits(self, run: Run) -> Limits:
         asked = run.limits
-        return asked if asked.pids else Limits(asked.memory_bytes, asked.cpus, self._most_processes)
+        return asked if asked.pids else evolve(asked, pids=self._most_processes)
 
     def _supervise(self, task_id: str, folder: Path, node: Node, watch: Watch) -> Exit | None:
         """Run a bundle to its end, or until it is given up; return how it ended. Nothing is left of the task."""

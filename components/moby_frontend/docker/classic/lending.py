@@ -1,11 +1,11 @@
-"""What a call of `POST /build` lends its build: the archive that it came with, and the client's credentials."""
+"""What a call of `POST /build` lends its build: its archive, the client's credentials and session."""
 
 import base64
 import json
 from collections.abc import Mapping
 from typing import IO, Any, BinaryIO, cast
 
-from moby.contracts.builder import Blobs, Folder, Receiver, Selection
+from moby.contracts.builder import Blobs, Folder, Receiver, Selection, Session
 from moby.contracts.image_registry import Credentials
 from moby.errors import NotFound
 from moby_frontend.docker.classic.options import CONTEXT
@@ -16,12 +16,18 @@ _HUB = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry
 
 
 class CallSession:
-    """See the contract; there is no client that could be asked for anything later."""
+    """See the contract. All but the archive is asked of the client's session, where the call names one."""
 
-    key = ""
-
-    def __init__(self, archive: IO[bytes] | None, credentials: Mapping[str, Credentials]) -> None:
+    def __init__(
+        self, archive: IO[bytes] | None, credentials: Mapping[str, Credentials], client: Session | None = None
+    ) -> None:
         self._archive, self._kept, self._credentials = archive, archive, credentials
+        self._client = client
+
+    @property
+    def key(self) -> str:
+        """Whose folders these are; see the contract."""
+        return self._client.key if self._client else ""
 
     def close(self) -> None:
         """Let go of the archive, whether anybody took it or not."""
@@ -29,39 +35,54 @@ class CallSession:
             self._kept.close()
 
     def folder(self, name: str, selection: Selection, receiver: Receiver) -> None:
-        """There is none; see the contract."""
+        """None but the client's; see the contract."""
+        if self._client:
+            return self._client.folder(name, selection, receiver)
         raise NotFound(f"a build by one call lends no folder {name!r}")
 
     def stream(self, name: str) -> BinaryIO:
         """Return the archive; see the contract."""
+        if name != CONTEXT and self._client:
+            return self._client.stream(name)
         archive, self._archive = self._archive, None
         if name != CONTEXT or archive is None:
             raise NotFound(f"a build by one call lends no stream {name!r}, or lent it already")
         return cast(BinaryIO, archive)
 
     def secret(self, name: str) -> bytes:
-        """There is none; see the contract."""
+        """None but the client's; see the contract."""
+        if self._client:
+            return self._client.secret(name)
         raise NotFound(f"secret {name}: not found; a build by one call has none, so use docker buildx")
 
     def ssh(self, name: str) -> int:
-        """There is none; see the contract."""
+        """None but the client's; see the contract."""
+        if self._client:
+            return self._client.ssh(name)
         raise NotFound(f"ssh agent {name}: not found; a build by one call has none, so use docker buildx")
 
     def credentials(self, host: str) -> Credentials | None:
         """Return who the client is at an image registry; see the contract."""
         names = _HUB if host in _HUB else (host, f"https://{host}", f"https://{host}/v1/", f"http://{host}")
-        return next((self._credentials[each] for each in names if each in self._credentials), None)
+        found = next((self._credentials[each] for each in names if each in self._credentials), None)
+        return self._client.credentials(host) if found is None and self._client else found
 
     def blobs(self, name: str) -> Blobs:
-        """There is none; see the contract."""
+        """None but the client's; see the contract."""
+        if self._client:
+            return self._client.blobs(name)
         raise NotFound(f"a build by one call lends no blobs {name!r}")
 
     def deliver_stream(self, number: int) -> BinaryIO:
-        """There is none; see the contract."""
+        """None but the client's; see the contract."""
+        if self._client:
+            return self._client.deliver_stream(number)
         raise NotFound("a build by one call takes no output but an image")
 
     def deliver_folder(self, number: int, folder: Folder) -> None:
-        """There is none; see the contract."""
+        """None but the client's; see the contract."""
+        if self._client:
+            return self._client.deliver_folder(number, folder)
         raise NotFound("a build by one call takes no output but an image")
 
 

@@ -8,15 +8,19 @@ from moby.contracts.builder import CacheSource, Export, ExportType, Request
 from moby.contracts.types import Limits
 from moby.errors import Invalid, Unsupported
 from moby.oci.reference import parse
+from moby_frontend.docker.buildkit import requests
+from moby_frontend.docker.buildkit.protocol.control import Exporter, SolveRequest
 from moby_frontend.docker.buildkit.requests import platforms
 from moby_frontend.docker.call import Query
 
-__all__ = ["CONTEXT", "export", "request"]
+__all__ = ["CLIENT", "CONTEXT", "export", "exports", "is_traced", "request"]
 
 CONTEXT = "context"
 """The stream that the call's own archive is."""
+CLIENT = "client-session"
+"""The context that the client's session lends."""
 _NETWORKS = {"": "", "default": "", "bridge": "", "none": "none", "host": "host"}
-_UNSUPPORTED = ("squash", "cpushares", "cpusetcpus", "cpusetmems", "securityopt")
+_UNSUPPORTED = ("squash", "securityopt")
 """What no builder here does; asking for it is an error, unless it is asked for nothing."""
 
 
@@ -25,10 +29,9 @@ def request(query: Query) -> Request:
     for each in _UNSUPPORTED:
         if query.text(each) not in {"", "0", "false", "[]", "null"}:
             raise Unsupported(f"builds with {each} are not done here")
-    if query.text("version") == "2":
-        raise Unsupported("builds with BuildKit come over /grpc and /session here: use docker buildx, or version 1")
+    traced = is_traced(query)
     return Request(
-        context=query.text("remote") or f"stream:{CONTEXT}",
+        context=_context(query, traced),
         dockerfile=query.text("dockerfile") or "Dockerfile",
         target=query.text("target"),
         arguments=dict(_texts(query, "buildargs")),
@@ -43,9 +46,47 @@ def request(query: Query) -> Request:
         cgroup_parent=query.text("cgroupparent"),
         limits=_limits(query),
         cache_from=tuple(CacheSource("registry", {"ref": each}) for each in _json(query, "cachefrom", list)),
-        sequential=True,
+        sequential=not traced,
         layers=True,
     )
+
+
+def is_traced(query: Query) -> bool:
+    """Return whether a build is to be told as BuildKit tells it; Invalid for a version that there isn't."""
+    version = query.text("version")
+    if version not in {"", "1", "2"}:
+        raise Invalid(f"invalid version {version}")
+    return version == "2"
+
+
+def _context(query: Query, traced: bool) -> str:
+    remote = query.text("remote")
+    if remote == "upload-request":
+        raise Unsupported("a context that is sent by a call of its own is not taken: send it with POST /build")
+    if remote != CLIENT:
+        return remote or f"stream:{CONTEXT}"
+    if not (traced and query.text("session")):
+        raise Invalid(f"the context {CLIENT} needs version=2, and a session")
+    return ""
+
+
+def exports(query: Query) -> tuple[Export, ...]:
+    """Return where a build goes: an image with names, unless something else is asked for (`outputs`)."""
+    outputs = _json(query, "outputs", list)
+    if not outputs:
+        return (export(query),)
+    if not (is_traced(query) and query.text("session")):
+        raise Invalid("outputs need version=2, and a session")
+    if len(outputs) > 1:
+        raise Invalid("multiple outputs not supported")
+    found = outputs[0] if isinstance(outputs[0], dict) else {}
+    attributes = found.get("Attrs") or {}
+    if not (isinstance(found.get("Type"), str) and isinstance(attributes, dict)):
+        raise Invalid("outputs: each has a Type, and Attrs")
+    if found["Type"] == "cacheonly":
+        return ()
+    named = {key: str(value) for key, value in attributes.items()}
+    return requests.exports(SolveRequest(exporters=[Exporter(found["Type"], named)]))
 
 
 def export(query: Query) -> Export:
@@ -108,11 +149,17 @@ def _ulimits(query: Query) -> Iterator[tuple[str, int, int]]:
 
 
 def _limits(query: Query) -> Limits:
-    """Return the limits of each step. Swap is as much as memory, where that is limited, or unlimited."""
+    """Return the limits of each step."""
     memory, swap = query.number("memory"), query.number("memswap")
-    if swap not in {0, -1, memory}:
-        raise Unsupported("builds with a limit of swap of its own are not done here")
     period, quota = query.number("cpuperiod") or 100_000, query.number("cpuquota")
-    if memory < 0 or period < 0 or quota < 0:
+    shares = query.number("cpushares")
+    if memory < 0 or period < 0 or quota < 0 or shares < 0 or swap < -1:
         raise Invalid("limits can't be negative")
-    return Limits(memory_bytes=memory, cpus=quota / period)
+    if swap > 0 and not memory:
+        raise Invalid("You should always set the Memory limit when using Memoryswap limit, see usage")
+    if 0 < swap < memory:
+        raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
+    return Limits(
+        memory_bytes=memory, cpus=quota / period, memory_swap_bytes=swap, cpu_shares=shares,
+        cpuset_cpus=query.text("cpusetcpus"), cpuset_mems=query.text("cpusetmems"),
+    )  # fmt: skip

@@ -5,11 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from moby.contracts.builder import BuildFailed, Event, Finding, Log, Planned, Progress, Step, Vertex
+from moby.contracts.builder import BuildFailed, Event, Exported, Finding, Log, Planned, Progress, Step, Vertex
 from moby.contracts.types import Digest
+from moby.oci.reference import familiar, parse
 from moby_frontend.docker.failures import message
 
-__all__ = ["Transcript", "failed"]
+__all__ = ["Transcript"]
 
 _STDERR = 2
 _SHORT = 12
@@ -32,6 +33,25 @@ class Transcript:
     def begun(self) -> bool:
         """Whether it is known what the steps are."""
         return bool(self._steps)
+
+    def failed(self, error: Exception) -> dict[str, Any]:
+        """Return a message of failure, with the code of a program that ended with one."""
+        text = message(error)
+        detail: dict[str, Any] = {"message": text}
+        if isinstance(error, BuildFailed) and error.code is not None:
+            match = _EXIT.search(text)
+            text = f"The command '{match[1]}' returned a non-zero code: {match[2]}" if match else text
+            detail = {"code": error.code, "message": text}
+        return {"errorDetail": detail, "error": text}
+
+    def built(self, exported: Exported) -> Iterator[dict[str, Any]]:
+        """Yield which image it is, and its names."""
+        if exported.image is None:
+            return
+        yield {"aux": {"ID": str(exported.image)}}
+        yield {"stream": f"Successfully built {exported.image.hex[:_SHORT]}\n"}
+        for each in exported.names:
+            yield {"stream": f"Successfully tagged {familiar(parse(each))}\n"}
 
     def feed(self, event: Event) -> Iterator[dict[str, Any]]:
         """Yield what is to be told after an event."""
@@ -98,14 +118,3 @@ def _log(event: Log) -> dict[str, Any]:
 def _progress(event: Progress) -> dict[str, Any]:
     detail = {"current": event.current, "total": event.total}
     return {"status": event.name or event.id, "progressDetail": detail, "id": event.id}
-
-
-def failed(error: Exception) -> dict[str, Any]:
-    """Return a message of failure, with the code of a program that ended with one."""
-    text = message(error)
-    detail: dict[str, Any] = {"message": text}
-    if isinstance(error, BuildFailed) and error.code is not None:
-        match = _EXIT.search(text)
-        text = f"The command '{match[1]}' returned a non-zero code: {match[2]}" if match else text
-        detail = {"code": error.code, "message": text}
-    return {"errorDetail": detail, "error": text}
