@@ -190,6 +190,8 @@ class World:
     discovery: object = field(factory=Nobody)
     events: Ring = field(factory=lambda: Ring(SystemClock()))
     log: Quiet = field(factory=Quiet)
+    shared: Store | None = None
+    """What several hosts use, where there are any."""
 
     def wrap(self, part):
         """Return a part as the registry is to see it."""
@@ -200,12 +202,22 @@ class World:
         for each in ("state", "run", "cache"):
             (self.folder / each).mkdir(exist_ok=True)
         place = Place(self.folder / "state", self.folder / "run", self.folder / "cache", "tests")
+        stores = {"own": self.store} | ({"cluster": self.shared} if self.shared else {})
+        config, more = Config(), {}
+        if self.shared:
+            config = Config(store="cluster", ipam="cluster")
+            more["cluster"] = make_ipam(IpamConfig(store="cluster", name="cluster"), metadata=self.store, stores=stores)
         return make(
-            Config(),
+            config,
             drivers={name: self.wrap(each) for name, each in self.drivers.items()},
-            ipams={"default": self.wrap(make_ipam(IpamConfig(), metadata=self.store)), "null": make_null(NullConfig())},
+            ipams={
+                "default": self.wrap(make_ipam(IpamConfig(), metadata=self.store)),
+                "null": make_null(NullConfig()),
+                **more,
+            },
             discovery=self.wrap(self.discovery),
             metadata=self.store,
+            stores=stores,
             events=self.events,
             place=place,
             clock=SystemClock(),

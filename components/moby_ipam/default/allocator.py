@@ -12,20 +12,33 @@ from moby.values import asdict
 from moby_ipam.default import subnets
 from moby_ipam.default.subnets import Address, Block, Network
 
-__all__ = ["Allocator"]
+__all__ = ["Allocator", "host_id"]
 
 _IN_USE = "Address already in use"
 _PAGE = 256
+_ID = "host-id"
 _LOCAL_SUBNET_BITS = 64
+
+
+def host_id(metadata: Metadata) -> str:
+    """Return what this host is known by to others, which is made once and kept in its own metadata."""
+    settings = metadata.bucket("ipam-settings")
+    with metadata.transaction():
+        if settings.get(_ID) is None:
+            settings.put(_ID, secrets.token_hex(16))
+    return str(settings.get(_ID))
 
 
 class Allocator:
     """An IPAM; see the contract. Each answer is one transaction, so what is killed has given all or nothing."""
 
-    name = "default"
-
-    def __init__(self, metadata: Metadata, blocks: Sequence[Block]) -> None:
+    def __init__(self, metadata: Metadata, blocks: Sequence[Block], name: str = "default", host: str = "") -> None:
+        self.name = name
         self._metadata = metadata
+        self._host = host
+        """What this host is known by to others, where several use the same metadata; else empty."""
+        self._takers = metadata.bucket("ipam-takers")
+        """Which host has taken what, by host, network and endpoint, where there are several."""
         self._blocks = blocks
         self._networks = metadata.bucket("ipam-networks")
         self._addresses = metadata.bucket("ipam-addresses")
@@ -64,6 +77,7 @@ class Allocator:
                     found.append(self._chosen(version, [*taken, *others]))
             pools = tuple(subnets.first_gateway(each) for each in found)
             self._networks.put(network_id, [asdict(each) for each in pools])
+            self._took(network_id)
             for each in pools:
                 self._reserve(network_id, each)
         return pools
@@ -126,7 +140,12 @@ class Allocator:
                     found.append(self._next(network_id, endpoint_id, pools, version))
             texts = [f"{each}/{subnet.prefixlen}" for each, subnet in sorted(found, key=lambda pair: pair[0].version)]
             self._endpoints.put(f"{network_id}/{endpoint_id}", texts)
+            self._took(f"{network_id}/{endpoint_id}")
         return tuple(texts)
+
+    def _took(self, what: str) -> None:
+        if self._host:
+            self._takers.put(f"{self._host}/{what}", True)
 
     def _next(self, network_id: str, endpoint_id: str, pools: Sequence[Pool], version: int) -> tuple[Address, Network]:
         """Hand out the address whose turn it is, of the first pool of a family that has one."""
@@ -169,16 +188,29 @@ class Allocator:
             for text in self._endpoints.get(key) or ():
                 self._addresses.delete(_key(network_id, ipaddress.ip_interface(text).ip))
             self._endpoints.delete(key)
+            self._takers.delete(f"{self._host}/{key}")
 
     def keep(self, endpoints: Mapping[str, Collection[str]]) -> None:
-        """Take back what is nobody's."""
+        """Take back what is nobody's, as far as this host took it."""
         with self._metadata.transaction():
+            if self._host:
+                self._keep_own(endpoints)
+                return
             for network_id in set(self._networks.keys()) - set(endpoints):
                 self.give_back(network_id)
             for key, _ in self._endpoints.items():
                 network_id, _, endpoint_id = key.partition("/")
                 if endpoint_id not in endpoints.get(network_id, ()):
                     self.unassign(network_id, endpoint_id)
+
+    def _keep_own(self, endpoints: Mapping[str, Collection[str]]) -> None:
+        for key in self._takers.keys(f"{self._host}/"):
+            _, network_id, *rest = key.split("/")
+            if network_id not in endpoints:
+                self.give_back(network_id)
+                self._takers.delete(key)
+            elif rest and rest[0] not in endpoints[network_id]:
+                self.unassign(network_id, rest[0])
 
     def _pools(self, network_id: str) -> tuple[Pool, ...] | None:
         """Return the pools of a network; None where it has none."""

@@ -1,12 +1,14 @@
 """The component `ipam/default`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from attrs import field, frozen
 
 from moby.component import Component
 from moby.contracts.ipam import Ipam
 from moby.contracts.metadata import Metadata
+from moby.errors import Invalid
 from moby.hookspecs import hookimpl
 
 __all__ = ["Config", "PoolOfSubnets", "make", "moby_components"]
@@ -33,14 +35,27 @@ class Config:
             "of a family: docker's, and a /48 of unique local IPv6 addresses of the engine's own."
         },
     )
+    store: str = field(
+        default="",
+        metadata={"help": "Name of the part `metadata` that hosts share, for networks over them; empty is its own."},
+    )
+    name: str = field(
+        default="default", metadata={"help": "As users ask for it: `docker network create --ipam-driver`."}
+    )
 
 
-def make(config: Config, *, metadata: Metadata) -> Ipam:
+def make(config: Config, *, metadata: Metadata, stores: Mapping[str, Metadata] = MappingProxyType({})) -> Ipam:
     """Hands out subnets and addresses in order, and keeps them in the metadata."""
-    from moby_ipam.default.allocator import Allocator
+    from moby_ipam.default.allocator import Allocator, host_id
     from moby_ipam.default.subnets import blocks_of
 
-    return Allocator(metadata, blocks_of((each.base, each.size) for each in config.pools))
+    blocks = blocks_of((each.base, each.size) for each in config.pools)
+    if not config.store:
+        return Allocator(metadata, blocks, config.name)
+    if config.store not in stores:
+        text = f"ipam/default: its store is {config.store!r}, and there is no such part"
+        raise Invalid(text, hint=f"there are {', '.join(stores)}")
+    return Allocator(stores[config.store], blocks, config.name, host_id(metadata))
 
 
 @hookimpl

@@ -13,7 +13,7 @@ from moby.errors import Conflict, Denied, Invalid
 from moby_networks.registry import ways
 from moby_networks.registry.checks import check_name
 from moby_networks.registry.context import Context, Failures
-from moby_networks.registry.records import Known
+from moby_networks.registry.records import SHARED_SCOPE, Known
 
 __all__ = ["Making"]
 
@@ -53,7 +53,9 @@ class Making:
         if driver.addressed:
             context.ipam(network.ipam_driver)
         self._refuse_taken(network)
-        made = self._new(evolve(network, driver=driver.name, predefined=False))
+        shared = context.records.shared
+        ipam = shared.ipam if shared and driver.scope == SHARED_SCOPE and driver.addressed else network.ipam_driver
+        made = self._new(evolve(network, driver=driver.name, ipam_driver=ipam, predefined=False))
         with ExitStack() as undo:
             known = Known(made)
             if driver.addressed:
@@ -107,6 +109,8 @@ class Making:
         with context.removing(network):
             failures = Failures()
             context.made.discard(network.id)
+            if context.records.is_shared(network.id):
+                context.records.delete(network.id)  # first, so that no other host comes onto it
             failures.run(driver.unmake, known.segment)
             context.records.delete(network.id)
             if driver.addressed:

@@ -1,8 +1,9 @@
 """The component `networks/registry`."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-from attrs import frozen
+from attrs import field, frozen
 
 from moby.component import Component
 from moby.contracts.ambient import Clock, Log, Place
@@ -12,6 +13,7 @@ from moby.contracts.ipam import Ipam
 from moby.contracts.metadata import Metadata
 from moby.contracts.network_driver import NetworkDriver
 from moby.contracts.networks import Networks
+from moby.errors import Invalid
 from moby.hookspecs import hookimpl
 
 __all__ = ["Config", "make", "moby_components"]
@@ -19,7 +21,19 @@ __all__ = ["Config", "make", "moby_components"]
 
 @frozen
 class Config:
-    """`networks/registry` has no options."""
+    """Options of `networks/registry`."""
+
+    store: str = field(
+        default="",
+        metadata={
+            "help": "Name of the part `metadata` that hosts share, in which networks are that reach over hosts; empty "
+            "is the engine's own."
+        },
+    )
+    ipam: str = field(
+        default="",
+        metadata={"help": "Name of the `ipam` that hands out addresses of these networks; it uses the same store."},
+    )
 
 
 def make(
@@ -33,15 +47,25 @@ def make(
     place: Place,
     clock: Clock,
     log: Log,
+    stores: Mapping[str, Metadata] = MappingProxyType({}),
 ) -> Networks:
     """Knows networks by name, makes containers' places on them, and keeps who is on which in the metadata."""
     from moby_networks.registry.context import Context
     from moby_networks.registry.namespaces import Namespaces
     from moby_networks.registry.records import Records
     from moby_networks.registry.registry import Registry
+    from moby_networks.registry.shared import Shared, host_id
 
+    shared = None
+    if config.store:
+        names = [each.name for each in ipams.values()]
+        for what, name, known in (("store", config.store, list(stores)), ("ipam", config.ipam, names)):
+            if name not in known:
+                text = f"networks/registry: its {what} is {name!r}, and there is no such part"
+                raise Invalid(text, hint=f"there are {', '.join(known)}")
+        shared = Shared(stores[config.store], host_id(metadata), config.ipam)
     namespaces = Namespaces(place.run / "netns")
-    return Registry(Context(drivers, ipams, discovery, events, clock, log, Records(metadata), namespaces))
+    return Registry(Context(drivers, ipams, discovery, events, clock, log, Records(metadata, shared), namespaces))
 
 
 @hookimpl

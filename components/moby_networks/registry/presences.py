@@ -1,16 +1,12 @@
 """How containers are found: by which names, and what serves those."""
 
 import ipaddress
-from typing import TYPE_CHECKING
 
-from moby.contracts.discovery import ADDRESS, Presence, Resolver
-from moby.contracts.networks import Endpoint, EndpointConfig, Network, Sandbox, SandboxConfig
+from moby.contracts.discovery import ADDRESS, Resolver
+from moby.contracts.networks import EndpointConfig, Network, Sandbox, SandboxConfig
 from moby_networks.registry.context import Context
-from moby_networks.registry.records import Joined
+from moby_networks.registry.records import Joined, presence_of
 from moby_networks.registry.ways import ways_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["Presences", "dns_names"]
 
@@ -37,7 +33,7 @@ class Presences:
 
     def enter(self, joined: Joined) -> None:
         """Have a container be found where it is now, and served with names where one of its networks does so."""
-        presences = [_presence(each.endpoint) for each in joined.places if each.endpoint.dns_names]
+        presences = [presence_of(each.endpoint) for each in joined.places if each.endpoint.dns_names]
         if not self._is_served(joined):
             self._context.discovery.enter(joined.container_id, None, presences)
             return
@@ -105,12 +101,6 @@ class Presences:
                 return known.pools[0].gateway
         way = ways_of(joined).get(4) or ways_of(joined).get(6)
         return way.gateway if way else ""
-
-
-def _presence(endpoint: Endpoint) -> Presence:
-    names: Sequence[str] = [f"{each}.{endpoint.network}" for each in endpoint.dns_names]
-    addresses = tuple(each for each in (endpoint.ipv4_address, endpoint.ipv6_address) if each)
-    return Presence(endpoint.network_id, (names[0], *endpoint.dns_names, *names[1:]), addresses)
 
 
 def _host_servers() -> tuple[str, ...]:

@@ -1,22 +1,27 @@
 """What is kept of networks, and of who is on them in this boot."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import attrs
 from attrs import field, frozen
 
-from moby.contracts.discovery import PortRequest
+from moby.contracts.discovery import PortRequest, Presence
 from moby.contracts.ipam import Pool
 from moby.contracts.metadata import Metadata
 from moby.contracts.network_driver import Attachment, Port, Segment
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, SandboxConfig
+from moby.errors import Denied
 from moby.values import asdict
+from moby_networks.registry.shared import Shared
 
-__all__ = ["Joined", "Known", "Place", "Records"]
+__all__ = ["SHARED_SCOPE", "Joined", "Known", "Place", "Records", "presence_of"]
+
+SHARED_SCOPE = "swarm"
+"""Of sorts that reach over hosts."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NOT_KEPT = ("id", "containers")
@@ -97,8 +102,9 @@ class _Read(Generic[T]):
 class Records:
     """Networks by id, who has joined which by container, and who knows whom by names of its own."""
 
-    def __init__(self, metadata: Metadata) -> None:
+    def __init__(self, metadata: Metadata, shared: Shared | None = None) -> None:
         self._metadata = metadata
+        self.shared = shared
         self._networks = metadata.bucket("networks")
         self._joined = metadata.bucket("network-sandboxes")
         self._links = metadata.bucket("network-links")
@@ -108,32 +114,72 @@ class Records:
         self._sandbox = _Read(_sandbox)
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Make what follows one change."""
-        return self._metadata.transaction()
+        """Make what follows one change, in each of the two stores where there are two."""
+        return self._both(Metadata.transaction)
 
     def snapshot(self) -> AbstractContextManager[None]:
         """See one moment in all that follows."""
-        return self._metadata.snapshot()
+        return self._both(Metadata.snapshot)
+
+    @contextmanager
+    def _both(self, what: Callable[[Metadata], AbstractContextManager[None]]) -> Iterator[None]:
+        name = what.__name__
+        with ExitStack() as stack:
+            for each in (self._metadata, self.shared.metadata) if self.shared else (self._metadata,):
+                stack.enter_context(getattr(each, name)())
+            yield
 
     def networks(self) -> tuple[Known, ...]:
-        """Return all networks."""
-        return tuple(self._known(key, text) for key, text in self._networks.texts())
+        """Return all networks, those that other hosts know too among them."""
+        own = tuple(self._known(key, text) for key, text in self._networks.texts())
+        return (*own, *self.shared_networks())
+
+    def shared_networks(self) -> tuple[Known, ...]:
+        """Return those that all hosts know."""
+        return tuple(self._known(key, text) for key, text in self.shared.networks.texts()) if self.shared else ()
+
+    def is_shared(self, network_id: str) -> bool:
+        """Whether a network is one of those."""
+        return self.shared is not None and self.shared.networks.text(network_id) is not None
 
     def network(self, network_id: str) -> Known | None:
         """Return one of them."""
-        found = self._networks.text(network_id) if network_id else None
-        return None if found is None else self._known(network_id, found)
+        for bucket in (self._networks, self.shared.networks) if self.shared and network_id else (self._networks,):
+            found = bucket.text(network_id) if network_id else None
+            if found is not None:
+                return self._known(network_id, found)
+        return None
 
     def put(self, known: Known) -> None:
         """Store a network, without who is on it."""
         document = {key: value for key, value in attrs.asdict(known.network).items() if key not in _NOT_KEPT}
         pools = [asdict(each) for each in known.pools]
-        self._networks.put(known.network.id, document | {"pools": pools, "asked": list(known.asked)})
+        document |= {"pools": pools, "asked": list(known.asked)}
+        if self.shared and known.network.scope == SHARED_SCOPE:
+            with self.shared.metadata.transaction():
+                self.shared.networks.put(known.network.id, document)
+                self.shared.changed()
+        else:
+            self._networks.put(known.network.id, document)
 
     def delete(self, network_id: str) -> None:
-        """Forget a network."""
+        """Forget a network; Denied where a container of another host is on it."""
+        if self.shared and self.is_shared(network_id):
+            with self.shared.metadata.transaction():
+                self._refuse_used(self.shared, network_id)
+                self.shared.networks.delete(network_id)
+                self.shared.changed()
         self._networks.delete(network_id)
         self._known.forget(network_id)
+
+    def _refuse_used(self, shared: Shared, network_id: str) -> None:
+        used = shared.elsewhere(network_id)
+        known = self.network(network_id)
+        if used and known:
+            name = f"network {known.network.name} id {network_id}"
+            raise Denied(
+                f"error while removing network: {name} has active endpoints", hint=f"stop {', '.join(used)} first"
+            )
 
     def all_joined(self) -> tuple[Joined, ...]:
         """Return who has joined any, in this boot."""
@@ -149,6 +195,9 @@ class Records:
     def put_joined(self, joined: Joined) -> None:
         """Store what a container has joined, and whom it knows."""
         document = attrs.asdict(joined)
+        if self.shared:
+            on = [each for each in joined.places if self._networks.text(each.endpoint.network_id) is None]
+            self.shared.put(joined.container_id, [presence_of(each.endpoint) for each in on])
         with self.transaction():
             self._joined.put(joined.container_id, {"boot": self._boot, **document})
             for other, _ in joined.config.links:
@@ -161,6 +210,8 @@ class Records:
             for other, _ in found["config"]["links"] if found else ():
                 self._links.delete(f"{other}/{container_id}")
             self._joined.delete(container_id)
+        if self.shared:
+            self.shared.put(container_id, ())
         self._sandbox.forget(container_id)
 
     def strangers(self) -> Sequence[str]:
@@ -170,6 +221,13 @@ class Records:
     def who_knows(self, container_id: str) -> Sequence[str]:
         """Return the containers that know one by names of their own."""
         return [key.partition("/")[2] for key in self._links.keys(f"{container_id}/")]
+
+
+def presence_of(endpoint: Endpoint) -> Presence:
+    """Return where a container is found on a network: by its names, and each with the network's behind a dot."""
+    names = [f"{each}.{endpoint.network}" for each in endpoint.dns_names]
+    addresses = tuple(each for each in (endpoint.ipv4_address, endpoint.ipv6_address) if each)
+    return Presence(endpoint.network_id, (*names[:1], *endpoint.dns_names, *names[1:]), addresses)
 
 
 def _known(network_id: str, document: Mapping[str, Any]) -> Known:

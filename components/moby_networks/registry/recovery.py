@@ -12,10 +12,13 @@ from moby_networks.registry.records import Joined, Known
 __all__ = ["recover"]
 
 
-def recover(context: Context, joining: Joining, running: Collection[str], *, everything: bool = False) -> Sequence[str]:
+def recover(
+    context: Context, joining: Joining, running: Collection[str], *, everything: bool = False, far: Collection[str] = ()
+) -> Sequence[str]:
     """Have all others leave, and make good what these have; return what couldn't be, in words.
 
-    Sandboxes that aren't containers' stay, unless it is `everything`.
+    Sandboxes that aren't containers' stay, unless it is `everything`; `far` are those of other hosts that are
+    found here.
     """
     failures = Failures()
     for each in context.records.strangers():
@@ -27,7 +30,9 @@ def recover(context: Context, joining: Joining, running: Collection[str], *, eve
     for ipam in context.ipams.values():
         mine = [each for each in networks if each.network.ipam_driver == ipam.name]
         failures.run(ipam.keep, {each.network.id: _endpoints(each, kept) for each in mine})
-    failures.run(context.discovery.keep, [each.container_id for each in kept if each.discovered])
+    if context.records.shared:
+        failures.run(context.records.shared.keep, [each.container_id for each in kept])
+    failures.run(context.discovery.keep, [*(each.container_id for each in kept if each.discovered), *far])
     for name in context.driver_names():
         held = [(each.segment, _attachments(each, kept)) for each in networks if each.network.driver == name]
         failures.run(context.driver(name).keep, held)

@@ -10,6 +10,7 @@ from moby.contracts.networks import Endpoint, EndpointConfig, Network, Sandbox, 
 from moby.errors import Conflict, NotFound, Unsupported
 from moby_networks.registry.checks import ALONE, check_config, check_together, is_exclusive
 from moby_networks.registry.context import Context
+from moby_networks.registry.following import Following
 from moby_networks.registry.joining import Joining
 from moby_networks.registry.making import Making
 from moby_networks.registry.presences import Presences
@@ -32,6 +33,7 @@ class Registry:
         self._making = Making(context)
         self._presences = Presences(context)
         self._joining = Joining(context, self._presences)
+        self._following: Following | None = None
 
     def __enter__(self) -> Self:
         """Have the networks that are there from the start be known."""
@@ -39,7 +41,10 @@ class Registry:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Stop: nothing is held."""
+        """Stop following what other hosts do; nothing else is held."""
+        if self._following:
+            self._following.close()
+            self._following = None
 
     def reclaim(self) -> None:
         """Have all leave, and take back whatever there is on the host."""
@@ -124,7 +129,13 @@ class Registry:
 
     def recover(self, running: Collection[str]) -> Sequence[str]:
         """Make all that stands be what these have joined."""
-        return recover(self._context, self._joining, running)
+        shared = self._records.shared
+        far = shared.far() if shared else {}
+        failed = recover(self._context, self._joining, running, far=far)
+        if shared:
+            self.__exit__()
+            self._following = Following(self._context, shared, far)
+        return failed
 
     def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Endpoint:
         """Put a container on one more network."""

@@ -1,0 +1,69 @@
+"""Follows what engines of other hosts do to the networks that all of them know."""
+
+import threading
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from moby.errors import MobyError
+from moby_networks.registry.context import Context, Failures
+from moby_networks.registry.shared import Shared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from moby.contracts.discovery import Presence
+    from moby_networks.registry.records import Known
+
+__all__ = ["Following"]
+
+_EVERY_S = 0.1
+"""A look is one read of one key, some 20 microseconds."""
+
+
+class Following:
+    """A thread that has containers of other hosts be found by name, and takes down networks that others removed."""
+
+    def __init__(self, context: Context, shared: Shared, known: Collection[str]) -> None:
+        self._context, self._shared = context, shared
+        self._seen = -1
+        # Those that are known from before are told anew, or not there any more.
+        self._far: Mapping[str, tuple[Presence, ...]] = dict.fromkeys(known, ())
+        self._networks: Mapping[str, Known] = {}
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="networks", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        failed = False
+        while not self._end.wait(_EVERY_S):
+            try:
+                self._look()
+                failed = False
+            except (MobyError, OSError) as error:
+                if not failed:
+                    self._context.log.warning("what other hosts do to networks can't be followed", reason=str(error))
+                failed = True
+
+    def _look(self) -> None:
+        revision = self._shared.revision()
+        if revision == self._seen:
+            return
+        failures = Failures()
+        far, discovery = self._shared.far(), self._context.discovery
+        for known, presences in far.items():
+            if self._far.get(known) != presences:
+                failures.run(discovery.enter, known, None, presences)
+        for known in set(self._far) - set(far):
+            failures.run(discovery.leave, known)
+        there = {each.network.id: each for each in self._context.records.shared_networks()}
+        for network_id in set(self._networks) - set(there):
+            gone = self._networks[network_id]
+            self._context.made.discard(network_id)
+            failures.run(self._context.driver(gone.network.driver).unmake, gone.segment)
+        failures.tell()
+        self._far, self._networks, self._seen = far, there, revision
