@@ -67,7 +67,7 @@ class HealthResult:
     code: int
     """0 is well; -1 where it took too long."""
     output: str = ""
-    """At most 4096 bytes."""
+    """Of both outputs, each in its order; at most 4096 bytes."""
 
 
 @frozen

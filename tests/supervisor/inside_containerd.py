@@ -1,15 +1,24 @@
 """What is tried inside a sandbox, where containerd may run; test_containerd.py runs this file there."""
 
+import os
+import signal
 
 import pytest
 from ambient import ListLog, RealClock
 from engine import place
 from holding import LinesDriver
 from moby_supervisor.local import FEATURES
+from moby_supervisor.local.containerd import protocol
+from moby_supervisor.local.containerd.client import Client
 from moby_supervisor.local.containerd.supervisor import Containerd
+from moby_supervisor.local.containerd.tasks import _ends_with
 
+from moby.contracts.supervisor import TaskConfig
+from moby.contracts.types import Stdio
+from moby.errors import HostUnfit, Invalid, Unavailable, Unsupported
 from moby.testing.bundles import Bundles, config
 from moby.testing.holding import SameProcess
+from moby.testing.supervisor import read_all, read_until, readable
 from moby.testing.supervisor_whole import WholeSupervisorSuite
 
 BINARIES = {"runc": "runc"}
@@ -67,3 +76,113 @@ class TestContainerd(WholeSupervisorSuite):
 
     def process(self, script):
         return config(["sh", "-c", script])["process"]
+
+
+STAYS = "trap 'exit 4' TERM; echo up; while read x; do echo got $x; done"
+
+
+def killed(home):
+    """Kill containerd itself; return its pid."""
+    pid = int((home / "s" / "containerd.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def test_containerd_may_be_killed(home, supervisor, bundle, log):
+    supervisor.create(TaskConfig("a", bundle("sh", "-c", STAYS), stdin=True))
+    streams = supervisor.attach("a")
+    supervisor.start("a")
+    read_until(streams.stdout, b"up\n")
+    before = killed(home)
+    os.write(streams.stdin, b"on\n")
+    assert read_until(streams.stdout, b"\n") == b"got on\n"
+    script = {"args": ["sh", "-c", "exit 6"], "cwd": "/", "env": [f"PATH={os.defpath}"], "user": {"uid": 0, "gid": 0}}
+    supervisor.exec("a", "b", script, TaskConfig("b", bundle("true")))
+    ended = supervisor.exit_fd("b")
+    assert readable(ended)
+    assert supervisor.delete("b").code == 6
+    assert int((home / "s" / "containerd.pid").read_text().split()[0]) != before
+    assert ("warning", "containerd has ended; it is started again", {}) in log.lines
+    os.close(ended)
+    os.close(streams.stdin)
+    assert read_all(streams.stdout) == b""
+    assert supervisor.delete("a", force=True).code == 0
+
+
+def test_the_next_one_goes_on(home, keeper, bundle, log):
+    def again():
+        return Containerd(BINARIES, {"lines": LinesDriver()}, keeper, place(home, "s"), RealClock(), log)
+
+    script = "trap 'echo told; exit 4' TERM; echo up; while :; do sleep 0.05; done"
+    with again() as first:
+        first.create(TaskConfig("a", bundle("sh", "-c", script)))
+        first.start("a")
+        streams = first.attach("a")
+        read_until(streams.stdout, b"up\n")
+    with again() as second:
+        streams = second.attach("a")
+        second.kill("a", signal.SIGTERM)
+        assert read_all(streams.stdout) == b"told\n"
+        ended = second.exit_fd("a")
+        assert readable(ended)
+        assert second.delete("a").code == 4
+        os.close(ended)
+    assert not (home / "s" / "containerd.pid").exists()
+    assert [each for each in log.lines if each[0] == "error"] == []
+
+
+def test_a_program_that_the_kernel_does_not_take(supervisor, bundle):
+    supervisor.create(TaskConfig("a", bundle("/etc/nonsense"), discard=True))
+    with pytest.raises(Invalid, match="the kernel takes neither it") as found:
+        supervisor.start("a")
+    assert isinstance(found.value.__cause__, OSError)
+
+
+def test_further_descriptors_are_refused(home, supervisor, bundle):
+    runtime = supervisor._world.runtimes["runc"]
+    with pytest.raises(Unsupported, match="no further descriptors"):
+        runtime.create("x", bundle("true"), Stdio(0, 1, 2, extra=(3,)))
+    for call in (lambda: runtime.checkpoint("x", home, None), lambda: runtime.restore("x", home, home, None, None)):
+        with pytest.raises(Unsupported, match="no images of processes"):
+            call()
+    with pytest.raises(Invalid, match=r"process\.terminal"):
+        runtime.create("x", bundle("true"), Stdio(0, 1, 2, terminal=True))
+
+
+def test_what_ended_before_it_was_seen_has_its_code(supervisor, bundle):
+    supervisor.create(TaskConfig("a", bundle("sh", "-c", STAYS), stdin=True))
+    supervisor.start("a")
+    runtime = supervisor._world.runtimes["runc"]
+    for pid, code in ((2**22 - 1, None), (supervisor.state("a").pid, 137)):
+        supervisor.kill("a", signal.SIGKILL) if code else None
+        assert runtime.exit_code("a" if code else "nonesuch", pid) == code
+    pid, pidfd = _ends_with(9)
+    assert os.waitid(os.P_PIDFD, pidfd, os.WEXITED).si_status == 9
+    os.close(pidfd)
+
+
+def test_no_such_program(tmp_path, keeper, log):
+    made = Containerd(BINARIES, {}, keeper, place(tmp_path, "s"), RealClock(), log, binary="nonesuch")
+    with pytest.raises(HostUnfit, match="no program 'nonesuch'"), made:
+        pass
+    made = Containerd(BINARIES, {}, keeper, place(tmp_path, "s"), RealClock(), log, binary="false")
+    with pytest.raises(Unavailable, match="ends as soon as it is started"), made:
+        pass
+
+
+def test_paths_that_are_too_long(tmp_path, keeper, log):
+    with pytest.raises(Invalid, match="too long a path"):
+        Containerd(BINARIES, {}, keeper, place(tmp_path, "s" * 90), RealClock(), log)
+
+
+def test_nobody_listens(tmp_path):
+    client = Client(str(tmp_path / "nobody"), "moby", patience_s=0.1)
+    with pytest.raises(Unavailable, match="doesn't answer version"):
+        client.ask("version.v1.Version/Version", protocol.Empty(), protocol.VersionOf)
+
+
+def test_runtimes_that_are_not_there(home, keeper, bundle, log):
+    with Containerd({"x": "/nonesuch"}, {}, keeper, place(home, "s"), RealClock(), log) as supervisor:
+        with pytest.raises((Invalid, HostUnfit), match="nonesuch"):
+            supervisor.create(TaskConfig("a", bundle("true")))
+        assert supervisor.list() == ()

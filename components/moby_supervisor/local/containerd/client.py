@@ -43,7 +43,7 @@ class Client:
 
     def __init__(self, address: str, namespace: str, *, patience_s: float = 10.0) -> None:
         self.address = address
-        self._namespace = namespace
+        self.namespace = namespace
         self._patience_s = patience_s
         self._owner = 0
         self._sock: socket.socket | None = None
@@ -107,7 +107,7 @@ class Client:
         head = (
             (":method", "POST"), (":scheme", "http"), (":path", f"/containerd.services.{method}"),
             (":authority", "localhost"), ("te", "trailers"), ("content-type", "application/grpc"),
-            ("containerd-namespace", self._namespace),
+            ("containerd-namespace", self.namespace),
         )  # fmt: skip
         number, data = connection.open(head)
         sock.sendall(data)
