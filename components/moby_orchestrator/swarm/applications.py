@@ -1,5 +1,6 @@
 """Applications: services with what they share."""
 
+import re
 from collections.abc import Iterator
 
 import attrs
@@ -28,6 +29,7 @@ __all__ = ["LABEL", "Applications", "clear_leftovers"]
 
 LABEL = "com.docker.stack.namespace"
 """By which things are an application's; as docker's."""
+_NAME = re.compile(r"[a-zA-Z0-9]+(?:[a-zA-Z0-9_.-]*[a-zA-Z0-9])?")
 
 
 class Applications:
@@ -69,8 +71,9 @@ class Applications:
 
     def _checked(self, application: Application) -> tuple[ServiceSpec, ...]:
         """Return its services in the order in which they begin; Invalid has every problem."""
-        if not application.name:
-            raise Invalid("an application needs a name")
+        if not _NAME.fullmatch(application.name):
+            hint = "it is of letters, digits, `_`, `-` and `.` between them"
+            raise Invalid(f"invalid name of an application: {application.name!r}", hint=hint)
         problems: list[Problem] = []
         for spec in application.services:
             try:

@@ -1,0 +1,228 @@
+"""What goes wrong: engines that are killed, containers that die, hang or are removed, clocks that jump, full disks."""
+
+import threading
+from collections import Counter
+
+import pytest
+from attrs import evolve
+from swarm_engine import Engine
+from swarm_process import Process
+
+from moby.contracts.containers import ContainerConfig, Status
+from moby.contracts.orchestrator import (
+    FailureAction,
+    PublishedPort,
+    Restart,
+    ServiceSpec,
+    TaskState,
+    UpdatePolicy,
+    UpdateState,
+)  # fmt: skip
+from moby.contracts.supervisor import HealthCheck
+from moby.testing.orchestrator import eventually
+
+pytestmark = [pytest.mark.slow]
+SECOND = 10**9
+FOREVER = "while :; do sleep 1000; done"
+
+
+def spec(name, script=FOREVER, replicas=1, config=None, **more):
+    container = ContainerConfig("box", command=("sh", "-c", script), stop_signal="SIGKILL", **(config or {}))
+    more.setdefault("restart", Restart(delay_ns=SECOND // 20))
+    return ServiceSpec(name, container, replicas=replicas, **more)
+
+
+def running(engine, name):
+    return [each for each in engine.orchestrator.tasks(name) if each.status.state is TaskState.RUNNING]
+
+
+def runs(engine, name, replicas):
+    found = running(engine, name)
+    present = engine.orchestrator.service(name).template
+    return len(found) == replicas and all(each.template == present for each in found) and found
+
+
+def update_state(engine, name):
+    update = engine.orchestrator.service(name).update
+    return update and update.state
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(engine):
+    """After each test nothing of services is left on the machine."""
+    yield
+    for each in engine.orchestrator.services():
+        engine.orchestrator.remove(each.id)
+    eventually(lambda: not engine.containers.list() and not engine.orchestrator.tasks(), "all containers go")
+    eventually(lambda: all(not each.containers for each in engine.networks.list()), "all sandboxes go")
+
+
+def check_sound(engine, name, replicas):
+    """No task twice, none lost: a container for each slot that runs, and none that nobody knows."""
+    tasks = {each.status.container_id: each for each in engine.orchestrator.tasks() if each.status.container_id}
+    alive = [each for each in engine.containers.list() if each.state.status is Status.RUNNING]
+    assert {each.id for each in alive} <= tasks.keys()
+    slots = Counter(tasks[each.id].slot for each in alive if tasks[each.id].spec.name == name)
+    assert slots == dict.fromkeys(range(1, replicas + 1), 1)
+
+
+def test_a_task_dies(engine):
+    engine.orchestrator.create(spec("web", replicas=2))
+    [first, _] = eventually(lambda: runs(engine, "web", 2), "two run")
+    engine.containers.kill(first.status.container_id)
+    eventually(
+        lambda: first.id not in [each.id for each in running(engine, "web")] and runs(engine, "web", 2), "two again"
+    )
+    old = engine.orchestrator.task(first.id)
+    assert (old.status.state, old.status.exit_code, old.status.error) == (
+        TaskState.FAILED, 137, "task: non-zero exit (137)",
+    )  # fmt: skip
+    check_sound(engine, "web", 2)
+
+
+def test_a_container_is_removed_by_hand(engine):
+    engine.orchestrator.create(spec("web", replicas=2))
+    [first, _] = eventually(lambda: runs(engine, "web", 2), "two run")
+    engine.containers.remove(first.status.container_id, force=True)
+    eventually(
+        lambda: first.id not in [each.id for each in running(engine, "web")] and runs(engine, "web", 2), "two again"
+    )
+    check_sound(engine, "web", 2)
+
+
+def test_a_container_is_started_by_hand_again(engine):
+    """What has ended isn't its task any more, and is stopped."""
+    engine.orchestrator.create(spec("web"))
+    [first] = eventually(lambda: runs(engine, "web", 1), "it runs")
+    container = first.status.container_id
+    engine.containers.kill(container)
+    eventually(lambda: engine.orchestrator.task(first.id).status.state is TaskState.FAILED, "it has ended")
+    engine.containers.start(container)
+    eventually(lambda: engine.containers.get(container).state.status is Status.EXITED, "it is stopped")
+    eventually(lambda: runs(engine, "web", 1), "another one runs")
+    check_sound(engine, "web", 1)
+
+
+HEALTH = HealthCheck(("CMD-SHELL", "test ! -e /sick"), interval_ns=SECOND // 10, timeout_ns=5 * SECOND, retries=2)
+
+
+def test_a_task_hangs(engine):
+    """It isn't well any more, and is replaced."""
+    engine.orchestrator.create(spec("web", config={"health": HEALTH}))
+    eventually(lambda: [each.status.health.value for each in running(engine, "web")] == ["healthy"], "it is well")
+    [first] = running(engine, "web")
+    from moby.contracts.containers import ExecConfig
+
+    execution = engine.containers.exec_create(first.status.container_id, ExecConfig(("touch", "/sick")))
+    engine.containers.exec_start(execution, detach=True)
+    eventually(lambda: engine.orchestrator.task(first.id).status.state is TaskState.FAILED, "it has failed")
+    assert engine.orchestrator.task(first.id).status.error == "task: unhealthy container"
+    eventually(lambda: runs(engine, "web", 1), "another one runs")
+    check_sound(engine, "web", 1)
+
+
+@pytest.mark.parametrize("action", [FailureAction.PAUSE, FailureAction.ROLLBACK])
+def test_health_never_passes(engine, action):
+    """The update pauses or goes back, as told; those that work stay."""
+    never = HealthCheck(("CMD", "cat", "/none"), interval_ns=SECOND // 10, timeout_ns=5 * SECOND, retries=2)
+    made = engine.orchestrator.create(spec("web", replicas=2))
+    eventually(lambda: runs(engine, "web", 2), "two run")
+    policy = UpdatePolicy(monitor_ns=20 * SECOND, failure_action=action)
+    bad = evolve(made.spec, container=evolve(made.spec.container, health=never), update=policy)
+    engine.orchestrator.update("web", bad)
+    wanted = {
+        FailureAction.PAUSE: UpdateState.PAUSED,
+        FailureAction.ROLLBACK: UpdateState.ROLLBACK_COMPLETED,
+    }[action]
+    eventually(lambda: update_state(engine, "web") is wanted, f"it is {wanted}")
+    old = [each for each in running(engine, "web") if each.template == made.template]
+    assert len(old) == (2 if action is FailureAction.ROLLBACK else 1)
+
+
+def test_killed_in_the_middle_of_an_update(tmp_path, rootfs, swarm_plan):
+    """It goes on afterwards: no task twice, none lost, and never fewer at work than promised."""
+    process = Process(tmp_path / "engine", rootfs, swarm_plan)
+    try:
+        process.ask("orchestrator.cluster().create(ClusterSpec())")
+        made = spec("web", replicas=4, update=UpdatePolicy(delay_ns=SECOND // 2, monitor_ns=SECOND // 5))
+        process.ask(f"orchestrator.create({source(made)})")
+        eventually(lambda: process.ask(_COUNT) == "4", "four run")
+        process.ask("orchestrator.update('web', evolve(orchestrator.service('web').spec, force=1))")
+        eventually(lambda: 0 < int(process.ask(_RENEWED)) < 4, "it is half-way")
+    finally:
+        process.kill()
+    least = Least()
+    with Engine(tmp_path / "engine", rootfs, swarm_plan) as engine, least.watching(engine, "web"):
+        eventually(lambda: runs(engine, "web", 4), "all are new")
+        eventually(lambda: update_state(engine, "web") is UpdateState.COMPLETED, "the update is done")
+        check_sound(engine, "web", 4)
+    assert least.seen >= 3
+
+
+_COUNT = "sum(each.status.state is TaskState.RUNNING for each in orchestrator.tasks('web'))"
+_RENEWED = (
+    "sum(each.status.state is TaskState.RUNNING and each.template == orchestrator.service('web').template"
+    " for each in orchestrator.tasks('web'))"
+)
+
+
+def source(made):
+    """Return a service's spec as an expression."""
+    text = repr(made)
+    for name in ("UpdatePolicy", "Restart", "Placement", "Reservations"):
+        assert f"{name}(" in text
+    import re
+
+    return re.sub(r"<(\w+)\.(\w+): [^>]*>", r"\1.\2", text)
+
+
+class Least:
+    """How few containers have been running at any moment, by the engine's own list."""
+
+    def __init__(self):
+        self.seen = 10**6
+
+    def watching(self, engine, name):
+        least, stop = self, threading.Event()
+
+        class Watching:
+            def __enter__(self):
+                def look():
+                    while not stop.wait(0.02):
+                        alive = [
+                            each
+                            for each in engine.containers.list()
+                            if each.state.status is Status.RUNNING and each.name.startswith(f"{name}.")
+                        ]
+                        least.seen = min(least.seen, len(alive))
+
+                self.thread = threading.Thread(target=look)
+                self.thread.start()
+
+            def __exit__(self, *error):
+                stop.set()
+                self.thread.join()
+
+        return Watching()
+
+
+@pytest.mark.parametrize("moment", ["creating", "scaling down"])
+def test_killed_at_work(tmp_path, rootfs, swarm_plan, moment):
+    """In the middle of starting, and of ending, many."""
+    process = Process(tmp_path / "engine", rootfs, swarm_plan)
+    replicas = 12 if moment == "creating" else 3
+    try:
+        process.ask("orchestrator.cluster().create(ClusterSpec())")
+        many = spec("web", replicas=12, ports=(PublishedPort(80, 8082),))
+        process.ask(f"orchestrator.create({source(many)})")
+        if moment == "creating":
+            eventually(lambda: int(process.ask(_COUNT)) >= 2, "some run")
+        else:
+            eventually(lambda: process.ask(_COUNT) == "12", "all run")
+            process.ask("orchestrator.scale('web', 3)")
+    finally:
+        process.kill()
+    with Engine(tmp_path / "engine", rootfs, swarm_plan) as engine:
+        eventually(lambda: runs(engine, "web", replicas), "as many as are wanted run")
+        eventually(lambda: len(engine.containers.list()) == replicas, "and nothing else is there")
+        check_sound(engine, "web", replicas)

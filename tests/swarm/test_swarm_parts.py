@@ -1,0 +1,152 @@
+"""Parts of the orchestrator by themselves: what is sealed, what is kept, what is refused."""
+
+import pytest
+from attrs import evolve
+from moby_metadata.sqlite.store import Store as Metadata
+from moby_orchestrator.swarm import sealing, specs
+from moby_orchestrator.swarm.codec import decode, encode
+from moby_orchestrator.swarm.membership import Membership
+from moby_orchestrator.swarm.store import Store
+from moby_orchestrator.swarm.world import CLUSTER, Settled
+
+from moby.contracts.containers import ContainerConfig
+from moby.contracts.network_driver import Port
+from moby.contracts.orchestrator import (
+    ClusterSpec,
+    EndpointMode,
+    Mode,
+    Node,
+    NodeDescription,
+    Placement,
+    Problem,
+    PublishedPort,
+    PublishMode,
+    Reason,
+    Service,
+    ServiceSpec,
+    Task,
+    TaskState,
+    TaskStatus,
+    UpdatePolicy,
+)  # fmt: skip
+from moby.contracts.supervisor import HealthCheck
+from moby.errors import Conflict, Corrupt, Denied, Invalid, Unavailable
+
+SPEC = ServiceSpec("web", ContainerConfig("box"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        evolve(SPEC, container=ContainerConfig("box", command=(), health=HealthCheck(("NONE",)), init=False)),
+        Task("t", "s", SPEC, "x", status=TaskStatus(TaskState.FAILED, exit_code=3, ports=(Port("tcp", 1, "::", 2),))),
+        Task("t", "s", SPEC, "x", problems=(Problem(Reason.PORT, 3, "80/tcp"),)),
+        Node("n", description=NodeDescription("host", plugins=frozenset({("volume", "local"), ("log", "none")}))),
+        Service("s", SPEC, "x", previous=SPEC, ports=(PublishedPort(80),), addresses={"n": "10.0.0.2/24"}),
+    ],
+)
+def test_values_come_back(value):
+    assert decode(type(value), encode(value)) == value
+
+
+def test_what_is_sealed():
+    key, text = sealing.new_key(), b"\0\0what is said\0"
+    one, other = sealing.sealed(key, text), sealing.sealed(key, text)
+    assert one != other and text not in one
+    assert sealing.opened(key, one) == sealing.opened(key, other) == text
+    assert sealing.opened(key, sealing.sealed(key, b"")) == b""
+    for bad in (one[:-1], bytes([one[0] ^ 1]) + one[1:], one[:-1] + bytes([one[-1] ^ 1]), b""):
+        with pytest.raises(Denied):
+            sealing.opened(key, bad)
+    with pytest.raises(Denied):
+        sealing.opened(sealing.new_key(), one)
+    assert sealing.read_key(sealing.written_key(key)) == key
+
+
+@pytest.fixture
+def stores(tmp_path):
+    """Two managers' stores over one metadata."""
+    membership = Membership(tmp_path)
+    with Metadata(tmp_path / "db") as metadata:
+        seen = []
+        one = Store(metadata, membership, lambda before, after: seen.append((before, after)))
+        with pytest.raises(Unavailable):
+            one.world()
+        membership.begin("me", sealing.new_key())
+        with one.change() as draft:
+            draft.clusters[CLUSTER] = Settled("c", ClusterSpec(), sealing.fresh_tokens("c"), 1, 1)
+        yield one, Store(metadata, membership, lambda before, after: None), seen, metadata
+
+
+def test_two_managers(stores):
+    """Each sees what the other has changed, and changes what is there; what changed has the revision as its version."""
+    one, other, _, _ = stores
+    with other.change() as draft:
+        draft.services["s"] = Service("s", SPEC, "x")
+    assert one.world().services["s"].version == 2 == one.world().revision
+    with one.change() as draft:
+        draft.services["t"] = Service("t", evolve(SPEC, name="api"), "x")
+    assert other.world().services.keys() == {"s", "t"}
+    assert [each.version for each in other.world().services.values()] == [2, 3]
+
+
+def test_nothing_is_half_written(stores):
+    one, _, seen, _ = stores
+    before, told = one.world(), len(seen)
+
+    class Stop(Exception):
+        pass
+
+    with pytest.raises(Stop), one.change() as draft:
+        draft.services["s"] = Service("s", SPEC, "x")
+        raise Stop
+    assert one.world() is before and len(seen) == told
+    with one.change():
+        pass
+    assert one.world() is before
+
+
+def test_documents_are_sealed(stores):
+    one, _, _, metadata = stores
+    with one.change() as draft:
+        draft.services["s"] = Service("s", SPEC, "x")
+    assert "web" not in "".join(text for _, text in metadata.bucket("swarm").texts())
+    metadata.bucket("swarm").put_text("services/s", '"AAAA"')
+    metadata.bucket("swarm").put("revision", 99)
+    with pytest.raises(Corrupt, match="services/s of the cluster's store can't be read"):
+        one.world()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "-web"}, "invalid name '-web'"),
+        ({"container": ContainerConfig("")}, "image reference must be provided"),
+        ({"replicas": -1}, "replicas: "),
+        ({"update": UpdatePolicy(parallelism=-1)}, "update: parallelism"),
+        ({"rollback": UpdatePolicy(max_failure_ratio=2)}, "rollback: the failure ratio"),
+        ({"placement": Placement(("node.role=worker",))}, "neither KEY==VALUE nor KEY!=VALUE"),
+        ({"placement": Placement(spread=("zone",))}, "is no key of a node"),
+        ({"placement": Placement(max_replicas_per_node=1), "mode": Mode.GLOBAL}, "max replicas per node"),
+        ({"ports": (PublishedPort(0),)}, "invalid port 0:0"),
+        ({"ports": (PublishedPort(80, protocol="ip"),)}, "invalid protocol 'ip'"),
+        ({"ports": (PublishedPort(80),), "endpoint_mode": EndpointMode.DNSRR}, "can't be used with dnsrr mode"),
+        ({"ports": (PublishedPort(80, 90), PublishedPort(81, 90))}, "duplicate published ports"),
+    ],
+)
+def test_specs_that_can_t_be(changes, words):
+    with pytest.raises(Invalid, match=words):
+        specs.check(evolve(SPEC, **changes))
+
+
+def test_ports():
+    """One that was chosen stays; one in another mode is of another sort."""
+    made = Service("s", evolve(SPEC, ports=(PublishedPort(80),)), "x", ports=(PublishedPort(80, 30005),))
+    [kept] = specs.published(made.spec, "s", {"s": made})
+    assert kept.published == 30005
+    [other] = specs.published(evolve(SPEC, ports=(PublishedPort(81),)), "t", {"s": made})
+    assert other.published == 30000
+    ports = (PublishedPort(80, 30005, mode=PublishMode.HOST),)
+    assert specs.published(evolve(SPEC, ports=ports), "t", {"s": made}) == ports
+    with pytest.raises(Conflict, match="port '30005' is already in use by service 'web' \\(s\\) as an ingress port"):
+        specs.published(evolve(SPEC, ports=(PublishedPort(80, 30005),)), "t", {"s": made})
