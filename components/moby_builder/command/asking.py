@@ -12,6 +12,7 @@ from moby.contracts.builder import CacheExport, CacheSource, Export, ExportType,
 from moby.contracts.types import Limits
 from moby.errors import Invalid, NotFound
 from moby_builder.command import fields, lending
+from moby_builder.command.agents import agents
 from moby_builder.command.contexts import Context, context
 from moby_builder.command.layouts import find
 from moby_builder.command.lending import Lending
@@ -46,7 +47,7 @@ def ask(asked: Namespace, stdin: BinaryIO, environment: Mapping[str, str]) -> As
         sources, stores = _local_caches(fields.cache_sources(asked.cache_from), caches)
         lent = Lending(
             found.key, found.folders, found.streams, lending.secrets(asked.secret, environment),
-            lending.agents(asked.ssh, environment), {**stores, **found.stores, **wanted.stores}, wanted.places,
+            agents(asked.ssh, environment), {**stores, **found.stores, **wanted.stores}, wanted.places,
         )  # fmt: skip
         call, answer = _call(asked)
         request = _request(asked, found, environment)

@@ -1,7 +1,6 @@
 """What a build in this process is lent: folders, standard input, secrets, agents, and the user's credentials."""
 
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,13 +12,14 @@ from moby.context.sending import send
 from moby.contracts.builder import Blobs, Folder, Receiver, Selection
 from moby.contracts.image_registry import Credentials
 from moby.contracts.types import Fd
-from moby.errors import Invalid, NotFound, Unavailable
+from moby.errors import Invalid, NotFound
 from moby.oci import logins
+from moby_builder.command.agents import Agent, Agents
 from moby_builder.command.fields import pairs
 from moby_builder.command.layouts import LayoutBlobs
 from moby_builder.command.receiving import Incoming, write_folder
 
-__all__ = ["Lending", "Secret", "agents", "secrets"]
+__all__ = ["Lending", "Secret", "secrets"]
 
 STDOUT = Path("-")
 _MOST_SECRET_BYTES = 500 << 10
@@ -41,11 +41,16 @@ class Lending:
     folders: Mapping[str, Path] = field(factory=dict)
     streams: dict[str, BinaryIO] = field(factory=dict)
     secrets: Mapping[str, Secret] = field(factory=dict)
-    agents: Mapping[str, Path] = field(factory=dict)
+    agents: Mapping[str, Agent] = field(factory=dict)
     stores: Mapping[str, Path] = field(factory=dict)
     outputs: Mapping[int, Path] = field(factory=dict)
     held: ExitStack = field(factory=ExitStack)
     """What is let go at the end."""
+    _agents: Agents = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Have agents that end with all else."""
+        self._agents = Agents(self.agents, self.held)
 
     def close(self) -> None:
         """Let go of all, and remove outputs that aren't whole; twice is fine."""
@@ -82,16 +87,7 @@ class Lending:
 
     def ssh(self, name: str) -> Fd:
         """Connect to an agent; see the contract."""
-        path = self.agents.get(name)
-        if path is None:
-            raise NotFound(f"no ssh agent {name!r} is lent")
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.connect(str(path))
-        except OSError as error:
-            sock.close()
-            raise Unavailable(f"the ssh agent at {path} doesn't answer: {error.strerror}") from error
-        return sock.detach()
+        return self._agents.connect(name)
 
     def credentials(self, host: str) -> Credentials | None:
         """Return as whom the user has logged in; see the contract."""
@@ -141,18 +137,4 @@ def secrets(given: Sequence[str], environment: Mapping[str, str]) -> dict[str, S
         if path and not Path(path).is_file():
             raise NotFound(f"secret {name}: there is no file {path}")
         found[name] = Secret(path, variable)
-    return found
-
-
-def agents(given: Sequence[str], environment: Mapping[str, str]) -> dict[str, Path]:
-    """Return sockets of ssh agents by name, given `NAME[=SOCKET]`; keys themselves are an agent's to serve."""
-    found = {}
-    for each in given:
-        name, _, text = each.partition("=")
-        path = Path(text or environment.get("SSH_AUTH_SOCK", ""))
-        if not text and not environment.get("SSH_AUTH_SOCK"):
-            raise Invalid("there is no ssh agent: SSH_AUTH_SOCK isn't set", hint="start one, or name its socket")
-        if not path.is_socket():
-            raise Invalid(f"{path} is no socket of an ssh agent", hint="add keys to an agent with ssh-add")
-        found[name or "default"] = path
     return found

@@ -30,7 +30,7 @@ _LISTS: Mapping[tuple[str, ...], str] = {
     ("--annotation",): "NAME=VALUE of its manifest",
     ("--add-host",): "NAME:ADDRESS in RUN's /etc/hosts",
     ("--secret",): "id=NAME[,src=FILE|,env=VARIABLE]",
-    ("--ssh",): "default, or NAME[=SOCKET] of an agent",
+    ("--ssh",): "default, or NAME[=SOCKET|KEY,...]: an agent, or keys for one",
     ("--platform",): "platforms, with commas",
     ("-o", "--output"): "FOLDER, -, or type=local|tar|oci|docker|image|registry|cacheonly,dest=...",
     ("--cache-from",): "NAME, or type=registry,ref=NAME or type=local,src=FOLDER",
