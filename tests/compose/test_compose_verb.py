@@ -1,6 +1,7 @@
 """`compose` of the distribution itself, and docker compose beside it: what one began the other goes on with."""
 
 import json
+import select
 import subprocess
 
 import pytest
@@ -81,6 +82,10 @@ class Application:
 
     def theirs(self, *words):
         return self.engine.sandbox.run("docker", "compose", "--project-directory", FOLDER, *words)
+
+    def cat(self, path):
+        """Return what is in a file in `web`; nothing where there is none."""
+        return self.ours("exec", "-T", "web", "cat", path, check=False).stdout
 
     def docker(self, *words):
         return self.engine.sandbox.run("docker", *words).stdout
@@ -285,6 +290,77 @@ def test_an_up_that_is_interrupted_stops_all(app):
         app.engine.sandbox.run("kill", "-INT", str(inside[-1]))
         assert process.wait(60) == 130
     assert app.inspected(WEB)["State"]["Status"] == "exited"
+    app.ours("up", "--detach", "--timeout", "1")
+
+
+def test_being_attached(app):
+    process = subprocess.Popen(
+        app.engine.sandbox.argv(*app.argv("attach", "--no-stdin", "web")),
+        env=app.engine.sandbox.environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    with process:
+        until(lambda: any(" attach " in each for each in app.engine.sandbox.processes().values()), "it to attach")
+        until(lambda: _heard(app, process), "what is written to come")
+        app.ours("kill", "web")
+        assert process.wait(60) == 137
+    app.ours("up", "--detach", "--timeout", "1")
+    refused = app.ours("attach", "nothing", check=False)
+    assert 'service "nothing" is not running' in refused.stderr
+
+
+def _heard(app, process):
+    """Whether what a container's first process writes comes, which it is made to again and again."""
+    app.ours("exec", "-T", "web", "sh", "-c", "echo heard >/proc/1/fd/1")
+    return select.select([process.stdout], [], [], 0.2)[0] and process.stdout.readline() == "heard\n"
+
+
+def test_what_they_use(app):
+    told = app.ours("stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}}").stdout.splitlines()
+    assert {each.split()[0] for each in told} == {DB, WEB}
+    assert app.ours("stats", "--no-stream", "--format", "{{.Name}}", "web").stdout == f"{WEB}\n"
+    assert "no such service: nothing" in app.ours("stats", "nothing", check=False).stderr
+    assert "no container runs" in app.ours("stats", "once", check=False).stderr
+
+
+WATCHED = """
+    develop:
+      watch:
+        - {action: sync, path: ./source, target: /copied, ignore: [node/]}
+        - {action: sync+restart, path: ./settings, target: /settings}
+        - {action: sync+exec, path: ./hooked, target: /hooked, exec: {command: [sh, -c, "echo ran >>/hooks"]}}
+"""
+
+
+def test_watching(app):
+    """What changes comes into the container, what is gone goes there, and it is restarted where that is said."""
+    for name in ("source/node", "hooked"):
+        (app.folder / name).mkdir(parents=True)
+    (app.folder / "settings").write_text("1")
+    app.write(APPLICATION.replace("    ulimits:", WATCHED.lstrip("\n") + "    ulimits:"))
+    process = subprocess.Popen(
+        app.engine.sandbox.argv(*app.argv("watch")),
+        env=app.engine.sandbox.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert any("Watch enabled" in line for line in process.stderr)
+        (app.folder / "source/sub").mkdir()
+        (app.folder / "source/sub/file").write_text("text\n")
+        (app.folder / "source/node/big").write_text("no\n")
+        until(lambda: app.cat("/copied/sub/file") == "text\n", "a new file to come")
+        (app.folder / "source/sub/file").unlink()
+        until(lambda: app.cat("/copied/sub/file") == "", "a removed file to go")
+        assert app.cat("/copied/node/big") == ""
+        (app.folder / "hooked/file").write_text("text\n")
+        until(lambda: app.cat("/hooks") == "ran\n", "the command to run")
+        before = app.inspected(WEB)["State"]["StartedAt"]
+        (app.folder / "settings").write_text("2")
+        until(lambda: app.inspected(WEB)["State"]["StartedAt"] != before, "a restart")
+        until(lambda: app.cat("/settings") == "2", "the new settings")
+        inside = [pid for pid, words in app.engine.sandbox.processes().items() if " compose " in words]
+        app.engine.sandbox.run("kill", "-INT", str(inside[-1]))
+        assert process.wait(60) == 130
+    app.write(APPLICATION)
+    assert "none of the selected services is configured for watch" in app.ours("watch", check=False).stderr
     app.ours("up", "--detach", "--timeout", "1")
 
 

@@ -214,11 +214,33 @@ def _events(add: _Add) -> None:
     _services(add)
 
 
+def _attach(add: _Add) -> None:
+    add("--index", type=int, default=0, help="which of the service's containers")
+    add("--detach-keys", default="", help="keys that leave it")
+    add("--no-stdin", action="store_true", help="pass nothing on")
+    add("--sig-proxy", choices=("true", "false"), default="true", help="whether signals are passed on")
+    add("service", metavar="SERVICE")
+
+
+def _stats(add: _Add) -> None:
+    add("-a", "--all", action="store_true", help="also those that have ended")
+    add("--format", default="")
+    add("--no-stream", action="store_true", help="once, and no more")
+    add("--no-trunc", action="store_true")
+    add("service", nargs="?", default="", metavar="SERVICE")
+
+
+def _watch(add: _Add) -> None:
+    add("--no-up", action="store_true", help="watch what runs already")
+    _services(add)
+
+
 def _version(add: _Add) -> None:
     add("--short", action="store_true")
 
 
 _VERBS: dict[str, tuple[str, Callable[[_Add], None]]] = {
+    "attach": ("be attached to a service's container", _attach),
     "build": ("build services' images", _build),
     "config": ("print the files as one", _config),
     "cp": ("copy files into and out of a service's container", _cp),
@@ -240,10 +262,12 @@ _VERBS: dict[str, tuple[str, Callable[[_Add], None]]] = {
     "run": ("run a command in a container of its own", _run),
     "scale": ("change how many containers services have", _scale),
     "start": ("start containers", _services),
+    "stats": ("show what containers use", _stats),
     "stop": ("stop containers", _stop),
     "top": ("list containers' processes", _services),
     "unpause": ("let containers go on", _services),
     "up": ("make and start containers", _up),
     "version": ("print the version", _version),
     "wait": ("wait until a service's container ends", _wait),
+    "watch": ("copy what changes into containers, or build them anew", _watch),
 }

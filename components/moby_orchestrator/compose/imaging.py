@@ -13,7 +13,7 @@ from moby_orchestrator.compose.files.project import Project, image_of
 from moby_orchestrator.compose.ordering import together
 from moby_orchestrator.compose.verb import Call
 
-__all__ = ["build", "ensure", "pull", "push", "remove"]
+__all__ = ["build", "build_one", "ensure", "pull", "push", "remove"]
 
 
 def ensure(call: Call, project: Project, *, pull: str, build: bool, may_build: bool) -> None:
@@ -34,7 +34,7 @@ def ensure(call: Call, project: Project, *, pull: str, build: bool, may_build: b
             raise NotFound(f"the image {image} of service {name} isn't there", hint="pull or build it")
     together([*pulls], lambda image: shared.pull(call.engine, pulls[image][0], image, pulls[image][1], call.progress))
     for name in builds:
-        _build(call, project, name)
+        build_one(call, project, name)
 
 
 def build(call: Call) -> int:
@@ -42,11 +42,12 @@ def build(call: Call) -> int:
     project = call.project(services=call.asked.services).selected(call.asked.services, dependencies=False)
     for name, service in project.services.items():
         if "build" in service:
-            _build(call, project, name)
+            build_one(call, project, name)
     return 0
 
 
-def _build(call: Call, project: Project, name: str) -> None:
+def build_one(call: Call, project: Project, name: str) -> None:
+    """Build a service's image; Conflict where that fails."""
     service = project.services[name]
     call.progress.tell(name, "Building")
     words = [*call.own, "build", *_words(call, project, name, service)]

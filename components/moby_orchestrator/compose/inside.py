@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from moby.errors import Invalid
+from moby.errors import Invalid, NotFound
 from moby_orchestrator.compose import imaging, names, shared
 from moby_orchestrator.compose.converging import Convergence, Wishes, inject
 from moby_orchestrator.compose.converging import start as start_all
@@ -17,7 +17,7 @@ from moby_orchestrator.compose.observed import containers, the_one
 from moby_orchestrator.compose.specs import container
 from moby_orchestrator.compose.verb import Call
 
-__all__ = ["cp", "exec", "run"]
+__all__ = ["attach", "cp", "exec", "run", "stats"]
 
 
 def _own(call: Call, *words: str) -> int:
@@ -50,6 +50,32 @@ def exec(call: Call) -> int:  # noqa: A001  # the verb's name
     for each in asked.env:
         words += ["--env", each]
     return _own(call, "exec", *words, there.id, *asked.command)
+
+
+def attach(call: Call) -> int:
+    """Be attached to a service's running container, and return its code."""
+    asked = call.asked
+    running = [each for each in containers(call.engine, call.found().name) if each.state == "running"]
+    there = the_one(running, asked.service, asked.index)
+    words = ["--no-stdin"] if asked.no_stdin else []
+    words += ["--detach-keys", asked.detach_keys] if asked.detach_keys else []
+    return _own(call, "attach", *words, "--sig-proxy", asked.sig_proxy, there.id)
+
+
+def stats(call: Call) -> int:
+    """Show what containers use."""
+    asked = call.asked
+    there = containers(call.engine, call.found().name)
+    if asked.service:
+        there = [each for each in there if each.service == asked.service]
+        if not there:
+            raise NotFound(f"no such service: {asked.service}", hint="`ps --all` lists containers")
+    found = [each.id if asked.no_trunc else each.id[:12] for each in there if asked.all or each.state == "running"]
+    if not found:
+        raise NotFound("no container runs", hint="start one, or say --all")
+    words = [word for word in ("--all", "--no-stream", "--no-trunc") if getattr(asked, word[2:].replace("-", "_"))]
+    words += ["--format", asked.format] if asked.format else []
+    return _own(call, "stats", *words, *found)
 
 
 def run(call: Call) -> int:

@@ -24,7 +24,8 @@ _MODULES = {
     "applying": ("create", "down", "kill", "pause", "restart", "rm", "scale", "start", "stop", "unpause", "up", "wait"),
     "looking": ("config", "events", "images", "logs", "ls", "port", "ps", "top", "version"),
     "imaging": ("build", "pull", "push"),
-    "inside": ("cp", "exec", "run"),
+    "inside": ("attach", "cp", "exec", "run", "stats"),
+    "watching": ("watch",),
 }
 
 
