@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,12 +105,38 @@ def divided(source: Source, out: Path) -> Artifact:
     return _built(source, out / str(1 // 0))
 
 
+def unrunnable(source: Source, out: Path) -> Artifact:
+    """Leave it to the umask whether what was made may be run."""
+    made = _built(source, out)
+    (out / "probe").touch()
+    strict = (out / "probe").stat().st_mode & 0o077 == 0
+    (out / "probe").unlink()
+    (out / made.files[0]).chmod(0o644 if strict else 0o755)
+    return made
+
+
+def scratch(source: Source, out: Path) -> Artifact:
+    tempfile.mkstemp()
+    return _built(source, out)
+
+
 @frozen
 class Mutant:
     broken: Break
 
     def build(self, source: Source, out: Path) -> Artifact:
         return self.broken(source, out)
+
+
+@frozen
+class Moody(Mutant):
+    def fingerprint(self) -> str:
+        return str(hash("mood"))
+
+
+def test_the_suite_fails_a_fingerprint_that_changes(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="the fingerprint of one host differs"):
+        Conforming().test_same_bytes_whatever_surrounds_the_build(Moody(_built), tmp_path)
 
 
 SAME = "test_same_bytes_whatever_surrounds_the_build"
@@ -128,6 +155,8 @@ DIFFER = "built twice, these differ"
         pytest.param(user_mask, SAME, DIFFER, id="follows-the-umask"),
         pytest.param(imported, SAME, DIFFER, id="follows-what-is-imported"),
         pytest.param(locale_seen, SAME, DIFFER, id="follows-the-locale"),
+        pytest.param(unrunnable, SAME, "whether it may be run differs", id="follows-the-umask-in-modes"),
+        pytest.param(scratch, "test_writes_nowhere_else", "tmp", id="leaves-temporary-files"),
         pytest.param(miscounted, "test_sizes_add_up", "bytes don't add up", id="miscounts"),
         pytest.param(strange_owner, "test_sizes_add_up", "owners that brought nothing", id="makes-up-an-owner"),
         pytest.param(lumped, "test_growth_is_its_owners", "counted as its owner's", id="counts-all-as-the-format"),

@@ -1,0 +1,1 @@
+"""The packager `deb`: a package for Debian and its relatives."""
