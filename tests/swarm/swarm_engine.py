@@ -3,6 +3,8 @@
 import os
 from contextlib import ExitStack
 
+from attrs import evolve
+
 from moby import load, resolve
 from moby.contracts.images import ImageConfig
 from moby.engine import start
@@ -33,8 +35,8 @@ def plan(folder):
 class Engine:
     """Its parts by kind; `restart` ends it in an orderly way, and begins it anew on what it wrote."""
 
-    def __init__(self, root, rootfs, plan):
-        self.root, self.rootfs, self.plan = root, rootfs, plan
+    def __init__(self, root, rootfs, plan, clock=None):
+        self.root, self.rootfs, self.plan, self.clock = root, rootfs, plan, clock
 
     def __enter__(self):
         self._open()
@@ -49,6 +51,8 @@ class Engine:
     def _open(self):
         self.stack = ExitStack()
         around = Surroundings(Roots.under(self.root, self.plan.name), linger_s=1)
+        if self.clock is not None:
+            around = evolve(around, clock=self.clock)
         self.engine = self.stack.enter_context(start(self.plan, around=around))
         self.run = around.roots.run
         by_kind = {key.partition("/")[0]: part for key, part in self.engine.instances.items()}

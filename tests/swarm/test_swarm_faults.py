@@ -1,6 +1,10 @@
 """What goes wrong: engines that are killed, containers that die, hang or are removed, clocks that jump, full disks."""
 
+import contextlib
+import os
+import signal
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -10,15 +14,19 @@ from swarm_process import Process
 
 from moby.contracts.containers import ContainerConfig, Status
 from moby.contracts.orchestrator import (
+    ClusterSpec,
     FailureAction,
     PublishedPort,
     Restart,
+    SecretSpec,
     ServiceSpec,
     TaskState,
     UpdatePolicy,
     UpdateState,
 )  # fmt: skip
 from moby.contracts.supervisor import HealthCheck
+from moby.errors import HostUnfit
+from moby.host import mounts
 from moby.testing.orchestrator import eventually
 
 pytestmark = [pytest.mark.slow]
@@ -40,6 +48,15 @@ def runs(engine, name, replicas):
     found = running(engine, name)
     present = engine.orchestrator.service(name).template
     return len(found) == replicas and all(each.template == present for each in found) and found
+
+
+def replaced(engine, task, replicas):
+    """Wait until as many as are wanted run, and not this one."""
+
+    def look():
+        return task.id not in [each.id for each in running(engine, "web")] and runs(engine, "web", replicas)
+
+    eventually(look, "another one has taken its place")
 
 
 def update_state(engine, name):
@@ -70,9 +87,7 @@ def test_a_task_dies(engine):
     engine.orchestrator.create(spec("web", replicas=2))
     [first, _] = eventually(lambda: runs(engine, "web", 2), "two run")
     engine.containers.kill(first.status.container_id)
-    eventually(
-        lambda: first.id not in [each.id for each in running(engine, "web")] and runs(engine, "web", 2), "two again"
-    )
+    replaced(engine, first, 2)
     old = engine.orchestrator.task(first.id)
     assert (old.status.state, old.status.exit_code, old.status.error) == (
         TaskState.FAILED, 137, "task: non-zero exit (137)",
@@ -84,9 +99,7 @@ def test_a_container_is_removed_by_hand(engine):
     engine.orchestrator.create(spec("web", replicas=2))
     [first, _] = eventually(lambda: runs(engine, "web", 2), "two run")
     engine.containers.remove(first.status.container_id, force=True)
-    eventually(
-        lambda: first.id not in [each.id for each in running(engine, "web")] and runs(engine, "web", 2), "two again"
-    )
+    replaced(engine, first, 2)
     check_sound(engine, "web", 2)
 
 
@@ -226,3 +239,76 @@ def test_killed_at_work(tmp_path, rootfs, swarm_plan, moment):
         eventually(lambda: runs(engine, "web", replicas), "as many as are wanted run")
         eventually(lambda: len(engine.containers.list()) == replicas, "and nothing else is there")
         check_sound(engine, "web", replicas)
+
+
+class Shifted:
+    """A clock that can be set."""
+
+    def __init__(self):
+        self.by_ns = 0
+
+    def now_ns(self):
+        return time.time_ns() + self.by_ns
+
+    def monotonic_ns(self):
+        return time.monotonic_ns()
+
+
+DAY = 86_400 * SECOND
+
+
+@pytest.mark.parametrize("by_ns", [-DAY, DAY])
+def test_a_clock_jumps(tmp_path, rootfs, swarm_plan, by_ns):
+    """In the middle of an update, which goes on; what dies afterwards is followed."""
+    clock = Shifted()
+    with Engine(tmp_path / "engine", rootfs, swarm_plan, clock=clock) as engine:
+        engine.orchestrator.cluster().create(ClusterSpec())
+        policy = UpdatePolicy(delay_ns=SECOND // 2, monitor_ns=SECOND)
+        engine.orchestrator.create(spec("web", replicas=3, update=policy, restart=Restart(delay_ns=SECOND)))
+        eventually(lambda: runs(engine, "web", 3), "three run")
+        least = Least()
+        with least.watching(engine, "web"):
+            engine.orchestrator.update("web", evolve(engine.orchestrator.service("web").spec, force=1))
+            new = engine.orchestrator.service("web").template
+            eventually(lambda: [each for each in running(engine, "web") if each.template == new], "one is new")
+            clock.by_ns = by_ns
+            eventually(lambda: update_state(engine, "web") is UpdateState.COMPLETED, "the update is done")
+        assert least.seen >= 2
+        [first, *_] = runs(engine, "web", 3)
+        engine.containers.kill(first.status.container_id)
+        eventually(
+            lambda: first.id not in [each.id for each in running(engine, "web")] and runs(engine, "web", 3),
+            "three again",
+        )
+        check_sound(engine, "web", 3)
+
+
+def test_a_full_disk(tmp_path, rootfs, swarm_plan):
+    """Nothing can be written; once there is room again, all is as it was wanted, also what was asked for before."""
+    root = tmp_path / "engine"
+    root.mkdir()
+    mounts.mount("none", str(root), "tmpfs", 0, "size=96m")
+    with Engine(root, rootfs, swarm_plan) as engine:
+        engine.orchestrator.cluster().create(ClusterSpec())
+        engine.orchestrator.create(spec("web", replicas=2))
+        [first, _] = eventually(lambda: runs(engine, "web", 2), "two run")
+        filler = root / "filler"
+        fill(filler)
+        try:
+            os.kill(first.status.pid, signal.SIGKILL)
+            with pytest.raises(HostUnfit):
+                for number in range(1000):
+                    engine.orchestrator.create_secret(SecretSpec(f"s{number}", b"x" * 10000))
+        finally:
+            filler.unlink()
+        replaced(engine, first, 2)
+        check_sound(engine, "web", 2)
+        eventually(lambda: len(engine.containers.list()) <= 2 + 5, "no more than the history is kept")
+
+
+def fill(file):
+    with file.open("wb", buffering=0) as out, contextlib.suppress(OSError):
+        for size in (1 << 20, 1 << 12):
+            with contextlib.suppress(OSError):
+                while True:
+                    out.write(b"\0" * size)
