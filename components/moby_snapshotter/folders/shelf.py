@@ -150,18 +150,29 @@ class Shelf:
     def remove(self, key: str) -> None:
         """Remove a key, and with the last one the snapshot, which has none on it."""
         with host_errors("remove a snapshot"), self._lock(exclusive=False):
-            with self._metadata.transaction():
+            try:
+                record = self._forget(key)
+            except HostUnfit:
                 record = self.record(key)
-                on_it = self._on(key) if record.kind is not SnapshotKind.VIEW else []
-                if record.aliases:
-                    self._hand_over(on_it, record.aliases)
-                elif on_it:
-                    raise Conflict(
-                        f"snapshot {key!r} has others on it: {', '.join(on_it[:3])}", hint="remove those first"
-                    )
-                self._delete(key, record)
+                if record.kind is not SnapshotKind.ACTIVE:
+                    raise
+                # The disk may be full, of what goes here; nobody needs its files, whatever becomes of its record.
+                self._drop(record.folder)
+                record = self._forget(key)
             if not record.aliases:
                 self._drop(record.folder)
+
+    def _forget(self, key: str) -> Record:
+        """Remove a record, and return it."""
+        with self._metadata.transaction():
+            record = self.record(key)
+            on_it = self._on(key) if record.kind is not SnapshotKind.VIEW else []
+            if record.aliases:
+                self._hand_over(on_it, record.aliases)
+            elif on_it:
+                raise Conflict(f"snapshot {key!r} has others on it: {', '.join(on_it[:3])}", hint="remove those first")
+            self._delete(key, record)
+            return record
 
     def _on(self, key: str) -> list[str]:
         """Return the snapshots that are on one, which no other than a committed one has."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moby.contracts.snapshotter import Snapshotter
 from moby.contracts.types import Mount
-from moby.errors import HostUnfit, NotFound
+from moby.errors import HostUnfit, MobyError
 from moby.host import mounts as kernel
 from moby.host.overlay import escape, mount_root, unmount_root
 from moby_builder.dockerfile.solver.effects import Tree
@@ -58,7 +58,7 @@ class Workspace:
             if draft.kept:
                 self._snapshotter.commit(draft.tree.snapshot, key)
         except BaseException:
-            with suppress(NotFound):
+            with suppress(MobyError, OSError):  # what went wrong is to be told; what is left goes by `sweep`
                 self._snapshotter.remove(key)
             raise
         if not draft.kept:
