@@ -15,7 +15,6 @@ from moby.errors import NotFound
 from moby_orchestrator.compose.asking import parse
 from moby_orchestrator.compose.calling import Engine
 from moby_orchestrator.compose.files.project import Project
-from moby_orchestrator.compose.files.reading import Asked, read
 from moby_orchestrator.compose.progress import Progress
 
 __all__ = ["Call", "Verb"]
@@ -42,6 +41,8 @@ class Call:
 
     def project(self, *, services: Sequence[str] = (), resolved: bool = True, discarded: bool = True) -> Project:
         """Return the project that the files say."""
+        from moby_orchestrator.compose.files.reading import Asked, read
+
         asked = Asked(
             files=tuple(self.asked.file),
             name=self.asked.project_name,
