@@ -15,6 +15,7 @@ from attrs import evolve
 
 from moby.errors import Invalid
 from moby_frontend.docker.call import Client, Ending, Gone, Reply
+from moby_frontend.docker.chunks import BadChunks, Chunks
 
 __all__ = ["Connection", "Request"]
 
@@ -27,6 +28,9 @@ LINGER_S = 0.25
 SPARE_BODY_BYTES = 1 << 20
 _LINGER_CLOSE_S = 2.0
 _READ = 64 << 10
+_LONG_BODY_BYTES = 1 << 20
+"""After so many, what is left of a body in chunks is read without an event for each of them."""
+_LONG_READ = 128 << 10
 _JOIN = 32 << 10
 
 Request = h11.Request
@@ -41,9 +45,17 @@ class Connection:
         self.client = client
         self._ending_fd = ending_fd
         self._common = common
-        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self._h11 = self._begun()
+        self._chunks: Chunks | None = None
+        """What is left of a long body."""
+        self._came_bytes = 0
+        """Of the body, before that."""
         self._hijacked = False
         self.shaken = not isinstance(sock, ssl.SSLSocket)
+
+    @staticmethod
+    def _begun() -> h11.Connection:
+        return h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
 
     def fileno(self) -> int:
         """Return the socket's descriptor, -1 once it is closed."""
@@ -80,7 +92,7 @@ class Connection:
 
     def _linger(self) -> None:
         """Give the client time to read an answer to a body that nobody read: closing would reset its end."""
-        if self._h11.their_state not in {h11.SEND_BODY, h11.ERROR} or not self.shaken:
+        if self._h11.their_state not in {h11.SEND_BODY, h11.ERROR} or self._is_whole() or not self.shaken:
             return
         limit = time.monotonic() + _LINGER_CLOSE_S
         with contextlib.suppress(OSError, ValueError):
@@ -127,10 +139,18 @@ class Connection:
         self._send(reply, request.method == b"HEAD")
         if not self._drained():
             return False
-        if self._h11.states != {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
+        return self._begins_next()
+
+    def _begins_next(self) -> bool:
+        """Be ready for another request; False where none may follow."""
+        if self._h11.our_state is not h11.DONE or not self._is_whole():
             return False
-        self._h11.start_next_cycle()
-        self._held = b""
+        if self._chunks is None:
+            self._h11.start_next_cycle()
+        else:
+            rest, self._chunks, self._h11 = self._chunks.rest, None, self._begun()
+            self._h11.receive_data(rest)
+        self._held, self._came_bytes = b"", 0
         return True
 
     def _head(self) -> h11.Request | None:
@@ -159,6 +179,20 @@ class Connection:
             raise Gone from None
         self._h11.receive_data(data)
 
+    def _read_chunks(self, chunks: Chunks) -> bytes:
+        """Return some of what is left of a long body."""
+        self.sock.settimeout(BODY_S)
+        try:
+            found = b""
+            while not found and not chunks.whole:
+                data = self.sock.recv(_LONG_READ)
+                if not data:
+                    raise Gone
+                found = chunks.feed(data)
+        except (BadChunks, TimeoutError, ConnectionError) as error:
+            raise Gone from error
+        return found
+
     def _refuse(self, error: h11.RemoteProtocolError) -> None:
         """Say what is wrong with what isn't HTTP; the connection ends."""
         status = error.error_status_hint
@@ -182,7 +216,7 @@ class Connection:
         return False
 
     def _is_whole(self) -> bool:
-        return self._h11.their_state is h11.DONE
+        return self._h11.their_state is h11.DONE if self._chunks is None else self._chunks.whole
 
     # Body -----------------------------------------------------------------------------------------------------------
 
@@ -200,6 +234,8 @@ class Connection:
     _held = b""
 
     def _chunk(self) -> bytes:
+        if self._chunks is not None:
+            return self._read_chunks(self._chunks)
         if self._h11.their_state is not h11.SEND_BODY:
             return b""
         if self._h11.they_are_waiting_for_100_continue:
@@ -211,10 +247,22 @@ class Connection:
             except h11.RemoteProtocolError as error:
                 raise Gone from error
             if isinstance(event, h11.Data):
-                return bytes(event.data)
+                return self._began_chunk(event)
             if isinstance(event, h11.EndOfMessage):
                 return b""
             self._receive(BODY_S)
+
+    def _began_chunk(self, event: h11.Data) -> bytes:
+        """Return the bytes of an event; what comes after a long body's is read past h11 from then on."""
+        data = bytes(event.data)
+        self._came_bytes += len(data)
+        if not event.chunk_end or self._came_bytes < _LONG_BODY_BYTES:
+            return data
+        self._chunks = Chunks()
+        try:
+            return data + self._chunks.feed(self._h11.trailing_data[0])
+        except BadChunks as error:
+            raise Gone from error
 
     def rest(self, limit: int) -> bytes:
         """Return all that is left of the body; Invalid where that is more than the limit."""
@@ -310,7 +358,7 @@ class Connection:
 
     def early(self) -> bytes:
         """Return what the client sent after the call, once it is hijacked."""
-        return bytes(self._h11.trailing_data[0])
+        return bytes(self._h11.trailing_data[0]) if self._chunks is None else self._chunks.rest
 
     def ending_fd(self) -> int:
         """Return a descriptor that becomes readable when the front end stops; it stays this one's."""
