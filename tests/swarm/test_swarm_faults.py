@@ -219,6 +219,7 @@ class Least:
         return Watching()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["creating", "scaling down"])
 def test_killed_at_work(tmp_path, rootfs, swarm_plan, moment):
     """In the middle of starting, and of ending, many."""
@@ -283,6 +284,7 @@ def test_a_clock_jumps(tmp_path, rootfs, swarm_plan, by_ns):
         check_sound(engine, "web", 3)
 
 
+@pytest.mark.long
 def test_a_full_disk(tmp_path, rootfs, swarm_plan):
     """Nothing can be written; once there is room again, all is as it was wanted, also what was asked for before."""
     root = tmp_path / "engine"

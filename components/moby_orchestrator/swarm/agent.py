@@ -3,6 +3,7 @@
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +24,8 @@ _TOLD = ("die", "destroy", "start", "health_status")
 _ENDING = 32
 """So many containers may be waited for at a time that take their time to end."""
 _PAUSE_S = 1.0
+_CHECK_S = 15.0
+"""How often a node looks at its containers which it may not have been told of."""
 
 
 class Agent:
@@ -40,6 +43,7 @@ class Agent:
         self._ends = ThreadPoolExecutor(_ENDING, "swarm-end")
         self._thread = threading.Thread(target=self._run, name="swarm-agent", daemon=True)
         self._subscription: Subscription | None = None
+        self._checked_s = time.monotonic()
 
     def start(self, world: World) -> None:
         """Take over what containers there are, and begin."""
@@ -103,12 +107,16 @@ class Agent:
         assert self._subscription is not None
         while not self._stopping.is_set():
             try:
-                select.select([self._wake, self._subscription.fileno()], [], [])
+                select.select([self._wake, self._subscription.fileno()], [], [], _CHECK_S)
                 with suppress(BlockingIOError):
                     os.eventfd_read(self._wake)
-                if not self._stopping.is_set():
-                    self._follow()
-                    self._look(self._work.world)
+                if self._stopping.is_set():
+                    return
+                if time.monotonic() - self._checked_s >= _CHECK_S:
+                    self._checked_s = time.monotonic()
+                    self._check()
+                self._follow()
+                self._look(self._work.world)
             except Exception as error:  # which shall not end the following of all else
                 self._parts.log.error("a node can't do what it is to do", error=repr(error))
                 self._stopping.wait(_PAUSE_S)
@@ -125,6 +133,17 @@ class Agent:
             self._subscription.close()
             self._subscription = self._subscribed()
             self._adopt()
+
+    def _check(self) -> None:
+        """Find out what nobody told, as an engine may not that couldn't write it down."""
+        containers = {each.id: each for each in self._parts.containers.list()}
+        for task in self._work.world.tasks.values():
+            container_id = self._work.containers.get(task.id)
+            if container_id is None or task.id in self._busy or self._work.state(task) is not TaskState.RUNNING:
+                continue
+            there = containers.get(container_id)
+            if there is None or there.state.status not in ALIVE:
+                self._observe(task.id, container_id)
 
     def _observe(self, task_id: str, container_id: str) -> None:
         if self._work.observe(task_id, container_id) and task_id not in self._busy:

@@ -77,7 +77,10 @@ class Balancing:
             self._wake.wait(_RETRY_S if self._failing else None)
             self._wake.clear()
             if not self._ended.is_set():
-                self._work(self._world)
+                try:
+                    self._work(self._world)
+                except Exception as error:  # a bug of ours, which shall not end all else
+                    self._parts.log.error("addresses of services can't be made", error=repr(error))
 
     def _quietly(self, what: str, call: object, *given: object) -> bool:
         """Call something; tell why it can't be done, once, and return whether it was."""
@@ -99,16 +102,17 @@ class Balancing:
 
     def _work(self, world: World) -> None:
         services = {each.id: each for each in _with_front(world)}
+        known = services.keys() | self._made.keys()
+        self._failing = {what: why for what, why in self._failing.items() if what in known}
         for service_id in [each for each in self._made if each not in services]:
-            self._parts.networks.leave(f"{OTHERS}{service_id}")
-            del self._made[service_id]
-            self._failing.pop(service_id, None)
+            if self._quietly(service_id, self._parts.networks.leave, f"{OTHERS}{service_id}"):
+                del self._made[service_id]
         tasks: dict[str, list[Task]] = {each: [] for each in services}
         for task in world.tasks.values():
             if task.service_id in tasks and task.desired in WANTED and works(task):
                 tasks[task.service_id].append(task)
         for service in services.values():
-            self._quietly(service.spec.name, self._settle, service, tasks[service.id])
+            self._quietly(service.id, self._settle, service, tasks[service.id])
 
     def _settle(self, service: Service, tasks: Sequence[Task]) -> None:
         front = _front(service, tasks)

@@ -66,7 +66,9 @@ class Manager:
         self._wake.set()
 
     def _run(self) -> None:
+        wait_s = 0.0
         while not self._ended.is_set():
+            self._wake.wait(wait_s)
             self._wake.clear()
             try:
                 wait_s = self._work()
@@ -80,7 +82,6 @@ class Manager:
             except Exception as error:  # a bug of ours, which shall not end everything else
                 self._log.error("planning failed", error=repr(error))
                 wait_s = TICK_S
-            self._wake.wait(wait_s)
 
     def _work(self) -> float:
         """Do all that is to be done now; return how long to wait then."""

@@ -38,6 +38,8 @@ class Work:
         """By task."""
         self._told: dict[str, TaskState] = {}
         """What was said of tasks last, which the world may not have yet."""
+        self._unwell: set[str] = set()
+        """Those whose containers are ended since they aren't well."""
 
     def state(self, task: Task) -> TaskState:
         """Return how far a task is."""
@@ -63,7 +65,11 @@ class Work:
             self._files.drop(task_id)
             self._tell(task_id, TaskState.REJECTED, error=_text(error), message="preparing")
             return
-        container = self._parts.containers.get(container_id)
+        try:
+            container = self._parts.containers.get(container_id)
+        except NotFound:
+            self.missed(task_id)
+            return
         if container.state.status is Status.CREATED and not container.state.started:
             self._tell(task_id, TaskState.STARTING, message="starting", container_id=container_id)
             try:
@@ -110,6 +116,7 @@ class Work:
         self._files.drop(task_id)
         self.containers.pop(task_id, None)
         self._told.pop(task_id, None)
+        self._unwell.discard(task_id)
 
     def observe(self, task_id: str, container_id: str, *, ending: bool = False) -> bool:
         """Say how a task's container is; return whether it is to be ended: it isn't well, or was to have ended."""
@@ -158,18 +165,21 @@ class Work:
         return health is HealthStatus.UNHEALTHY
 
     def unwell(self, task_id: str) -> None:
-        """End a task's container that isn't well, or that somebody started again, and say so."""
+        """End a task's container that isn't well, or that somebody started again, and say so once it has ended."""
         container_id = self.containers.get(task_id)
         if container_id is None:
             return
-        self._tell(task_id, TaskState.FAILED, message="failed", error="task: unhealthy container", pid=0)
+        self._unwell.add(task_id)
         with suppress(NotFound):
             self._parts.containers.stop(container_id)
+        self.observe(task_id, container_id)
 
     def _over(self, task_id: str, container: Container, wanted: bool) -> None:
         code = container.state.exit_code
         if not wanted:
             state, error = TaskState.SHUTDOWN, ""
+        elif task_id in self._unwell:
+            state, error = TaskState.FAILED, "task: unhealthy container"
         elif code == 0:
             state, error = TaskState.COMPLETE, ""
         else:
