@@ -71,7 +71,9 @@ class Steps:
                 own.mkdir()
                 tell(instance.name)
                 given = Given(taken.folder, taken.artifact) if taken else None
-                made[instance.name] = Made(own, self._step(instance, evolve(source, given=given), own))
+                artifact = self._step(instance, evolve(source, given=given), own)
+                brought = {*artifact.brought, *(taken.artifact.brought if taken else ())}
+                made[instance.name] = Made(own, evolve(artifact, brought=tuple(sorted(brought))))
         return made
 
     def _step(self, instance: Instance, source: Source, own: Path) -> Artifact:

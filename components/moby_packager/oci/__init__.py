@@ -1,0 +1,1 @@
+"""The packager `oci`: an engine as an image."""
