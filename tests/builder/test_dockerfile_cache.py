@@ -237,6 +237,17 @@ def test_a_result_that_is_not_kept_any_more(engine, context):
     assert snapshot not in {each.key for each in engine.snapshotter.list()}
 
 
+def test_a_result_whose_files_have_gone(engine, context):
+    with opened(engine, context, "FROM box\nRUN echo one > /one\n") as at:
+        (target,) = at.build.solve(Request(network="none")).targets
+    (record,) = [each for each in engine.builder.usage() if each.description.endswith("echo one > /one")]
+    engine.snapshotter.remove(engine.builder._workshop().tools.records.get(record.id).snapshot)
+    request = Request(network="none", contexts={"other": f"result:{target.reference}"})
+    gone = pytest.raises(NotFound, match=f"the result {target.reference} isn't kept any more")
+    with opened(engine, context, "FROM other\nRUN echo two > /two\n") as at, gone:
+        at.build.solve(request)
+
+
 def test_a_cache_elsewhere_is_read_where_nothing_is_here(engine, context):
     (context / "a").write_text("a")
     stores = {}

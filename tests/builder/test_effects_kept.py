@@ -1,5 +1,6 @@
 """Folders that sessions lend: only what changed comes again, and nothing that a hostile one lists gets out."""
 
+import errno
 import os
 import stat
 import time
@@ -17,6 +18,7 @@ from moby_builder.dockerfile.operations import LocalSource, Node
 
 from moby.contracts.builder import Entry, Selection
 from moby.errors import Conflict, HostUnfit, Invalid, NotFound, Unavailable
+from moby.host import tree
 from moby.oci.digest import sha256
 
 FILE, FOLDER, LINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
@@ -371,6 +373,18 @@ def test_fifty_thousand_files_of_which_one_changed(tmp_path):
     taken_s = time.process_time() - began
     assert second == first
     assert taken_s < 1  # 0.15 s on an idle machine
+
+
+def test_a_disk_that_can_not_be_changed_any_more(tmp_path, monkeypatch):
+    (tmp_path / "kept").mkdir()
+    _received(tmp_path / "kept", [Entry("a", FOLDER), Entry("b", FOLDER)])
+
+    def refused(fd, name):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(tree, "remove", refused)
+    with pytest.raises(HostUnfit, match="can't keep '' of the client's folder: Input/output error"):
+        _received(tmp_path / "kept", [Entry("a", FOLDER)])
 
 
 def _received(folder, entries):

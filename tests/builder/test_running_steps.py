@@ -1,18 +1,21 @@
 """RUN on real parts: what it sees, what it leaves, and how it fails."""
 
+import errno
 import os
 import socket
 import threading
 import time
 
 import pytest
-from moby_builder.dockerfile.operations import MountKind, RunMount
+from moby_builder.dockerfile.effects.endings import judge
+from moby_builder.dockerfile.operations import EmptySource, MountKind, Node, Run, RunMount
 from moby_builder.dockerfile.solver.effects import Tree
 from runs import PATH, Ear, Kitchen, Lender
 
 from moby.contracts.builder import BuildFailed
-from moby.contracts.types import Limits
-from moby.errors import Conflict, Invalid, NotFound, Unavailable
+from moby.contracts.types import Exit, Limits
+from moby.errors import Conflict, HostUnfit, Invalid, NotFound, Unavailable
+from moby.host import mounts as kernel
 from moby.testing.bundles import PROGRAMS, make_rootfs
 from moby.testing.mounted import own_mounts
 from moby.testing.net_namespaces import own_network
@@ -89,6 +92,24 @@ def test_a_program_that_can_not_be_run(kitchen, program, said):
         1,
         f'unable to start container process: exec: "{program}": {said}\n',
     )
+
+
+def test_an_end_of_which_nothing_is_known():
+    node = Node(Run(("x",)), (Node(EmptySource()),))
+    for ended in (None, Exit(None, 0)):
+        with pytest.raises(BuildFailed, match='process "x" did not complete successfully: its exit code is unknown'):
+            judge(ended, node, Ear())
+    with pytest.raises(BuildFailed, match="exit code: 137: cannot allocate memory"):
+        judge(Exit(137, 0, oom_killed=True), node, Ear())
+
+
+def test_a_host_that_mounts_nothing(kitchen, monkeypatch):
+    def refused(*arguments):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(kernel, "mount", refused)
+    with pytest.raises(HostUnfit, match="can't mount a tmpfs: Operation not permitted"):
+        kitchen.run("true")
 
 
 def test_what_it_runs_as(kitchen):
