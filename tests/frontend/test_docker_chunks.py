@@ -59,6 +59,8 @@ def test_what_comes_after_it_is_the_next_requests():
         (b"\r\n" + b"1" * 17 + b"\r\n", "a chunk doesn't say how long it is"),
         (b"\r\n3\nabc\r\n", "a chunk doesn't say how long it is"),
         (b"\r\n3;" + b"x" * 5000, "a line between chunks is too long"),
+        (b"\r\n0\r\nno field\r\n", "what follows the chunks is no field"),
+        (b"\r\n0\r\na: b\0\r\n", "what follows the chunks is no field"),
         (b"\r\n0\r\n" + b"a: b\r\n" * 200, "too many fields follow the chunks"),
     ],
 )
@@ -109,7 +111,7 @@ class TestServed:
         return found
 
 
-PIECES = [b"1\r\nx\r\n", b"3;q\r\nabc\r\n", b"0\r\n", b"\r\n", b"a: b\r\n", b"GET", b" ", b"\n", b"2", b"\0"]
+PIECES = [b"1\r\nx\r\n", b"3;q\r\nabc\r\n", b"0\r\n", b"\r\n", b"a: b\r\n", b"GET", b" ", b"\n", b"2", b"\0", b"a:"]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))

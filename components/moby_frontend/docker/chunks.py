@@ -11,6 +11,7 @@ __all__ = ["BadChunks", "Chunks"]
 _LONGEST_LINE = 4096
 _MOST_TRAILERS = 100
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?")
+_FIELD = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
 
 class BadChunks(Exception):
@@ -72,6 +73,8 @@ class Chunks:
         self._expected = self._end_of_chunk if self._left else self._trailer
 
     def _trailer(self, line: bytes) -> None:
+        if line and _FIELD.fullmatch(line) is None:
+            raise BadChunks("what follows the chunks is no field")
         self.whole = not line
         self._trailers += 1
         if self._trailers > _MOST_TRAILERS:
