@@ -131,7 +131,7 @@ def test_containers_of_other_hosts_are_found_by_name(hosts):
     one.networks.join("c1", {"wide": EndpointConfig(aliases=("web",))}, SandboxConfig(name="front"))
     two.until(lambda: two.ledger.present)
     ((known, (presence,)),) = two.ledger.present.items()
-    assert known.endswith("/c1")
+    assert known.endswith(".c1")
     assert presence.names == ("front.wide", "front", "web", "c1", "web.wide", "c1.wide")
     assert presence.addresses == ("172.17.0.2",)
     one.networks.rename("c1", "back")

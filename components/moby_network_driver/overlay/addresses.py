@@ -8,12 +8,13 @@ from moby.errors import HostUnfit, Invalid
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links, routes
 
-__all__ = ["Own", "checked", "own_address"]
+__all__ = ["USUAL_MTU", "Own", "checked", "own_address"]
 
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
-_USUAL_MTU = 1500
+_OUTER_MTU = 1500
 _OVERHEAD = {4: 50, 6: 70}
 """Bytes of the outer headers: Ethernet inside, VXLAN, UDP and IP (RFC 7348)."""
+USUAL_MTU = _OUTER_MTU - _OVERHEAD[4]
 
 
 @frozen
@@ -39,7 +40,7 @@ def own_address(channel: Channel, configured: str) -> Own:
     there = [each for each in addresses.dump(channel) if not each.of_link]
     text = configured or _by_default_route(channel, there)
     index = next((each.index for each in there if each.text.partition("/")[0] == text), 0)
-    mtu = min(devices[index].mtu if index in devices else _USUAL_MTU, _USUAL_MTU)
+    mtu = min(devices[index].mtu if index in devices else _OUTER_MTU, _OUTER_MTU)
     return Own(text, mtu - _OVERHEAD[ipaddress.ip_address(text).version])
 
 

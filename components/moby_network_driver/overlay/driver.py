@@ -11,7 +11,7 @@ from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.metadata import Metadata
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
-from moby.errors import Invalid
+from moby.errors import HostUnfit, Invalid
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import links
 from moby.values import evolve
@@ -19,7 +19,7 @@ from moby_network_driver.bridged.driver import Bridged, Sort
 from moby_network_driver.bridged.settings import Settings
 from moby_network_driver.interfaces.marks import Marks
 from moby_network_driver.interfaces.unfit import Failures, explained
-from moby_network_driver.overlay.addresses import Own, checked, own_address
+from moby_network_driver.overlay.addresses import USUAL_MTU, Own, checked, own_address
 from moby_network_driver.overlay.directory import Directory
 from moby_network_driver.overlay.encryption import Encryption
 from moby_network_driver.overlay.options import (
@@ -125,9 +125,16 @@ class OverlayNetworks:
         return self._here
 
     def _settings(self, segment: Segment) -> Settings:
-        room = self._config.mtu or self._own().mtu
+        room = self._config.mtu or self._room()
         encrypted = wishes_of(segment.options).encrypted and not self._config.mtu
         return settings_of(segment, room - ENCRYPTED_OVERHEAD if encrypted else room)
+
+    def _room(self) -> int:
+        """Return the largest packet that fits; what is made needs the address too, and says where there is none."""
+        try:
+            return self._own().mtu
+        except HostUnfit:
+            return USUAL_MTU
 
     def _tunnel(self, segment: Segment) -> Tunnel:
         """Return how a network's tunnel is to be; this host is on it from now on."""

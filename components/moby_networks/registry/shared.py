@@ -93,6 +93,6 @@ class Shared:
             network_id, host, container_id = key.split("/")
             if host != self._host and each["names"]:
                 presence = Presence(network_id, tuple(each["names"]), tuple(each["addresses"]))
-                known = f"{host}/{container_id}"
+                known = f"{host}.{container_id}"
                 found[known] = (*found.get(known, ()), presence)
         return found

@@ -1,0 +1,141 @@
+"""Two engines on two hosts, which are network namespaces of one sandbox with a cable between."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from clients.engine import need
+from clients.test_networks import ASK, SERVER, Talk
+from peers.images import NAME
+from peers.sandbox import PATIENCE_S, Sandbox, until
+
+pytestmark = pytest.mark.slow
+FOLDER = "/var/lib/docker"
+
+
+class Host:
+    """A host of the sandbox, with an engine and docker's command for it."""
+
+    def __init__(self, sandbox, number, log):
+        self.sandbox, self.number, self.log = sandbox, number, log
+        self.address = f"192.0.2.{number}"
+        self.socket = f"/run/engine{number}.sock"
+        self.options = {"MOBY_NETWORK_DRIVER_OVERLAY_ADDRESS": self.address}
+        sandbox.run("sh", "-ec", self.plugged())
+
+    def plugged(self):
+        name, end = f"host{self.number}", f"end{self.number}"
+        return f"""
+            ip link show cable >/dev/null 2>&1 || ip link add cable up type bridge
+            touch /run/{name}
+            unshare --net=/run/{name} ip link set lo up
+            mkdir -p /run/netns
+            touch /run/netns/{name}
+            mount --bind /run/{name} /run/netns/{name}
+            ip link add {end} master cable up type veth peer name card netns {name}
+            nsenter --net=/run/{name} sh -ec 'ip address add {self.address}/24 dev card; ip link set card up'
+        """
+
+    def inside(self, *words):
+        return ["nsenter", f"--net=/run/host{self.number}", *words]
+
+    def engine(self, *words):
+        root = f"{FOLDER}/host{self.number}"
+        return self.inside(sys.executable, f"{FOLDER}/hosts.pyz", "--root", root, *words)
+
+    def serve(self):
+        """Start the engine, and wait until it answers."""
+        words = self.engine("serve", "--host", f"unix://{self.socket}")
+        self.process = self.sandbox.start(*words, log=self.log, env=self.options)
+        until(lambda: self("version", check=False).returncode == 0, "the engine's answer")
+
+    def __call__(self, *words, **options):
+        return self.sandbox.run("docker", "-H", f"unix://{self.socket}", *words, **options)
+
+    def out(self, *words):
+        return self(*words).stdout.strip()
+
+    def inspect(self, name, path):
+        return json.loads(self.out("inspect", "--format", f"{{{{json {path}}}}}", name))
+
+    def within(self, name):
+        """Return the words that run a program in a container's network, with its own resolv.conf."""
+        key, resolv = (self.inspect(name, each) for each in (".NetworkSettings.SandboxKey", ".ResolvConfPath"))
+        script = f'mount --bind {resolv} /etc/resolv.conf && exec nsenter --net={key} "$@"'
+        return ["unshare", "-m", "sh", "-c", script, "sh"]
+
+    def ask(self, name, host):
+        words = [*self.within(name), "python3", "-c", ASK, host, "80"]
+        done = self.sandbox.run(*words, check=False, timeout=PATIENCE_S)
+        return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory, image):
+    from moby import distribution  # whose imports most tests can do without
+
+    need("docker", "docker")
+    folder = tmp_path_factory.mktemp("hosts")
+    distribution.assemble(Path(__file__).with_name("hosts.yaml"), folder)
+    (folder / "memory").mkdir()
+    sandbox = Sandbox(folder / "memory")
+    sandbox.open()
+    started = []
+    try:
+        shutil.copy(folder / "hosts" / "hosts.pyz", sandbox.seen(f"{FOLDER}/hosts.pyz"))
+        for number in (1, 2):
+            host = Host(sandbox, number, folder / f"log{number}")
+            started.append(host)
+            host.serve()
+            host("load", "-i", str(image))
+        yield started
+        for each in started:
+            sandbox.run(*each.engine("down", "--purge"), env=each.options)
+    finally:
+        sandbox.close()
+        for each in started:
+            each.process.wait(PATIENCE_S)
+
+
+def test_containers_of_two_hosts_talk_by_name(hosts):
+    one, two = hosts
+    one("network", "create", "-d", "overlay", "--attachable", "wide")
+    assert two.out("network", "ls", "--filter", "driver=overlay", "--format", "{{.Name}} {{.Scope}}") == "wide swarm"
+    assert two.inspect("wide", ".Attachable") is True
+    one("run", "-d", "--name", "web", "--network", "wide", "--network-alias", "shop", NAME, "sleep", "1000")
+    two("run", "-d", "--name", "client", "--network", "wide", NAME, "sleep", "1000")
+    addresses = [
+        each.inspect(name, ".NetworkSettings.Networks.wide.IPAddress") for each, name in ((one, "web"), (two, "client"))
+    ]
+    assert addresses == ["10.64.0.2", "10.64.0.3"]
+    with Talk(one, *one.within("web"), "python3", "-c", SERVER, "80", "web") as server:
+        assert server.line() == "ready"
+        for name in ("web", "shop", "web.wide"):
+            until(lambda name=name: two.ask("client", name) == "web heard hello 10.64.0.2", "the far container by name")
+    done = one("network", "rm", "wide", check=False)
+    assert "has active endpoints" in done.stderr
+    two("rm", "-f", "client")
+    one("rm", "-f", "web")
+    two("network", "rm", "wide")
+    assert one.out("network", "ls", "--filter", "driver=overlay", "-q") == ""
+
+
+def test_it_goes_on_while_an_engine_is_killed_and_comes_back(hosts):
+    one, two = hosts
+    two("network", "create", "-d", "overlay", "--attachable", "--subnet", "10.9.0.0/24", "other")
+    two("run", "-d", "--name", "web", "--network", "other", NAME, "sleep", "1000")
+    one("run", "-d", "--name", "client", "--network", "other", NAME, "sleep", "1000")
+    with Talk(two, *two.within("web"), "python3", "-c", SERVER, "80", "web") as server:
+        assert server.line() == "ready"
+        until(lambda: one.ask("client", "web").startswith("web heard hello 10.9.0.2"), "the far container by name")
+        (pid,) = [pid for pid, words in two.sandbox.processes().items() if f"--root {FOLDER}/host2 serve" in words]
+        two.sandbox.run("kill", "-9", str(pid))
+        two.process.wait(PATIENCE_S)
+        assert one.ask("client", "web").startswith("web heard hello")
+        two.serve()
+        assert one.ask("client", "web").startswith("web heard hello")
+    for each, name in ((one, "client"), (two, "web")):
+        each("rm", "-f", name)
+    one("network", "rm", "other")
