@@ -64,18 +64,23 @@ class Servers:
         def run():
             while True:
                 try:
-                    connection, _ = listening.accept()
+                    connection, (peer, _) = listening.accept()
                 except OSError:
                     return listening.close()
                 with connection:
-                    connection.sendall(task.id.encode())
+                    connection.sendall(f"{task.id} {peer}".encode())
 
         threading.Thread(target=run, daemon=True).start()
 
 
 def ask(address, port=PORT):
     with closing(socket.create_connection((address, port), timeout=10)) as connection:
-        return connection.recv(100).decode()
+        return connection.recv(100).decode().split()[0]
+
+
+def seen_as(address):
+    with closing(socket.create_connection((address, PORT), timeout=10)) as connection:
+        return connection.recv(100).decode().split()[1]
 
 
 def resolve(name):
@@ -107,6 +112,8 @@ def test_by_name(engine, net):
             servers.serve(each)
         turns = [inside(engine, client, lambda: ask(address)) for _ in range(6)]
         assert turns[:3] == turns[3:] and set(turns) == {each.id for each in tasks}
+        own = address_of(client, net)
+        eventually(lambda: inside(engine, client, lambda: seen_as(address)) == own, "a task is seen as who it is")
         # Also to itself.
         assert {inside(engine, tasks[0], lambda: ask(address)) for _ in range(3)} == set(turns)
         engine.restart()

@@ -1,22 +1,26 @@
 """Addresses of services on this machine: each service that has one has a sandbox, which is its tasks' front.
 
-What reaches it, by its address on a network or by a published port, goes to the tasks in turn.
+What reaches it, by its address on a network or by a published port, goes to the tasks in turn. Tasks of services that
+share a network don't take that way: what they send to a service's address leaves their own namespaces for one of its
+tasks, which so sees whom it comes from.
 """
 
+import errno
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 import attrs
 
 from moby.contracts.discovery import PortRequest
 from moby.contracts.networks import OTHERS, EndpointConfig, Networks, Sandbox, SandboxConfig
-from moby.contracts.orchestrator import EndpointMode, PublishMode, Service, Task
+from moby.contracts.orchestrator import EndpointMode, PublishMode, Service, Task, TaskState
 from moby.errors import MobyError, NotFound
 from moby.host import network_settings
 from moby.host.elsewhere import in_namespace
 from moby.host.nft_balance import balance
-from moby.host.nftables import Nftables
+from moby.host.nftables import Nftables, Refused
 from moby.values import field, frozen
 from moby_orchestrator.reconciling.tasks import WANTED, works
 from moby_orchestrator.swarm.containering import INGRESS, is_ingress
@@ -29,6 +33,9 @@ __all__ = ["Balancing", "clear_fronts"]
 _FIRST = 100
 """Priority of the network that publishes: the one that the way out leads through."""
 _RETRY_S = 2.0
+_LONGEST_PAUSE_S = 1.0
+_Targets = Mapping[str, Sequence[str]]
+"""Addresses of services, and those of the tasks behind each."""
 
 
 @frozen
@@ -44,10 +51,12 @@ class _Front:
 class Balancing:
     """A thread that follows the world."""
 
-    def __init__(self, parts: Parts, store: Store) -> None:
-        self._parts, self._store = parts, store
+    def __init__(self, parts: Parts, store: Store, node_id: str) -> None:
+        self._parts, self._store, self._node_id = parts, store, node_id
         self._world = World()
         self._made: dict[str, tuple[_Front, Sandbox]] = {}
+        self._led: dict[str, _Targets] = {}
+        """Where services' addresses lead to in the namespaces of tasks, by task."""
         self._failing: dict[str, str] = {}
         self._wake = threading.Event()
         self._ended = threading.Event()
@@ -103,6 +112,7 @@ class Balancing:
     def _work(self, world: World) -> None:
         services = {each.id: each for each in _with_front(world)}
         known = services.keys() | self._made.keys()
+        known |= world.tasks.keys()
         self._failing = {what: why for what, why in self._failing.items() if what in known}
         for service_id in [each for each in self._made if each not in services]:
             if self._quietly(service_id, self._parts.networks.leave, f"{OTHERS}{service_id}"):
@@ -113,6 +123,39 @@ class Balancing:
                 tasks[task.service_id].append(task)
         for service in services.values():
             self._quietly(service.id, self._settle, service, tasks[service.id])
+        began_s = time.monotonic()
+        self._lead_tasks(world)
+        # Where many change often, they are told of several changes at once.
+        self._ended.wait(min(_LONGEST_PAUSE_S, time.monotonic() - began_s))
+
+    def _lead_tasks(self, world: World) -> None:
+        """Have each task of this node find the services of its networks by itself."""
+        there = {}
+        for task in world.tasks.values():
+            if task.node_id == self._node_id and task.status.state is TaskState.RUNNING and task.endpoints:
+                there[task.id] = self._targets_of(task)
+        for task_id in [each for each in self._led if each not in there]:
+            del self._led[task_id]
+        for task_id, targets in there.items():
+            if targets != self._led.get(task_id, {}):
+                self._quietly(task_id, self._lead_task, world.tasks[task_id], targets)
+
+    def _targets_of(self, task: Task) -> _Targets:
+        mine = {each.network_id for each in task.endpoints if each.network != INGRESS}
+        return {
+            each.ipv4_address: front.behind[each.network_id]
+            for front, sandbox in self._made.values()
+            for each in sandbox.endpoints
+            if each.network_id in mine and each.ipv4_address and front.behind.get(each.network_id)
+        }
+
+    def _lead_task(self, task: Task, targets: _Targets) -> None:
+        try:
+            namespace = self._parts.containers.get(task.status.container_id).sandbox
+        except NotFound:
+            namespace = ""
+        if namespace and _in(namespace, targets, passing=False):
+            self._led[task.id] = targets
 
     def _settle(self, service: Service, tasks: Sequence[Task]) -> None:
         front = _front(service, tasks)
@@ -183,16 +226,29 @@ def _front(service: Service, tasks: Sequence[Task]) -> _Front:
 def _lead(sandbox: Sandbox, behind: Mapping[str, Sequence[str]]) -> None:
     targets = {each.ipv4_address: behind.get(each.network_id, ()) for each in sandbox.endpoints if each.ipv4_address}
 
+    if not _in(sandbox.namespace, targets, passing=True):
+        raise NotFound(f"the sandbox {sandbox.namespace} is gone")
+
+
+def _in(namespace: str, targets: _Targets, *, passing: bool) -> bool:
+    """Have a namespace lead to these; False where it is gone."""
+
     def work() -> None:
-        network_settings.set_to("1", "ipv4", "ip_forward")
+        if passing:
+            network_settings.set_to("1", "ipv4", "ip_forward")
         with Nftables() as nftables:
-            balance(nftables, targets, passing=True)
+            balance(nftables, targets, passing=passing)
 
     try:
-        namespace = os.open(sandbox.namespace, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise NotFound(f"the sandbox {sandbox.namespace} is gone") from error
+        descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
     try:
-        in_namespace(namespace, work)
+        in_namespace(descriptor, work)
+    except OSError as error:
+        if error.errno == errno.EINVAL and not isinstance(error, Refused):  # what is left of one that has gone
+            return False
+        raise
     finally:
-        os.close(namespace)
+        os.close(descriptor)
+    return True

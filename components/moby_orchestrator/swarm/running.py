@@ -44,7 +44,7 @@ class Running:
         self._store, self._node_id, self._clock = store, node_id, parts.clock
         self._manager = Manager(store, parts.clock, parts.log, self._seen, lambda: clear_leftovers(parts, store))
         self._agent = Agent(parts, node_id, files, self._manager.report, starting)
-        self._balancing = Balancing(parts, store)
+        self._balancing = Balancing(parts, store, node_id)
 
     def _seen(self, world: World) -> None:
         self._agent.see(world)
