@@ -107,6 +107,7 @@ def front_end(folder: Path) -> Any:
     return make(
         Config(), containers=containers, images=FakeImages(), volumes=None, networks=FakeNetworks(),  # type: ignore[arg-type]
         events=events, supervisor=FakeSupervisor(), image_registry=None, builder=NullBuilder(), orchestrator=None,
+        tracer=None,
         place=place, clock=clock, log=ListLog(),
     )  # fmt: skip
 

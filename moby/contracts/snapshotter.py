@@ -100,8 +100,9 @@ class Snapshotter(Protocol):
         """Unpack an uncompressed layer, read to its end, into an active snapshot that was never mounted.
 
         Once only. `below` is called before anything below is looked at, in any thread, where the parent was active;
-        it returns once that is committed, and what it raises is raised here. Invalid for a layer that is hostile or no tar; nothing outside the snapshot is touched, and what
-        came of it stays until the snapshot is removed. Owners are kept where the engine may give files away.
+        it returns once that is committed, and what it raises is raised here. Invalid for a layer that
+        is hostile or no tar; nothing outside the snapshot is touched, and what came of it stays until the snapshot is
+        removed. Owners are kept where the engine may give files away.
         """
         ...
 

@@ -14,7 +14,7 @@ from moby.engine.watchers import Watcher, watchers
 from moby.errors import HostUnfit, MobyError
 from moby.plan import ENGINE, Instance, Plan
 from moby.surroundings import Roots, Surroundings
-from moby.wiring import Missing, construct
+from moby.wiring import Missing, construct, protocol_of
 
 if TYPE_CHECKING:
     from moby.engine.elsewhere import Elsewhere
@@ -108,7 +108,7 @@ def start(
         try:
             if elsewhere is not None:
                 elsewhere.begin(each.key for each in plan.instances if _begins(plan, each, process))
-            for instance in plan.instances:
+            for instance in sorted(plan.instances, key=_is_told_of):  # the first has all others within spans
                 if process in instance.processes:
                     _start_one(engine, instance, around, (settings or {}).get(instance.key, {}), stack)
                 elif elsewhere is not None:
@@ -150,8 +150,23 @@ def _start_one(
     except (MobyError, OSError) as error:
         _left_out(engine, instance, around, error)
         return
-    engine.instances[instance.key] = made
+    engine.instances[instance.key] = _told_of(engine, instance, made)
     engine.mark(instance.key, Status.RUNNING)
+
+
+def _is_told_of(instance: Instance) -> bool:
+    """Whether a part comes after the tracer: all but that itself."""
+    return instance.facts.kind != "tracer"
+
+
+def _told_of(engine: Engine, instance: Instance, made: Any) -> Any:
+    """Return what others call in place of a part, where the engine has a tracer."""
+    tracer = next((part for key, part in engine.instances.items() if key.startswith("tracer/")), None)
+    if tracer is None or instance.facts.kind == "frontend":
+        return made
+    from moby.engine.traced import traced
+
+    return traced(made, protocol_of(instance), instance.key, tracer)
 
 
 def _reach_one(engine: Engine, instance: Instance, elsewhere: "Elsewhere", process: str) -> None:
@@ -163,7 +178,7 @@ def _reach_one(engine: Engine, instance: Instance, elsewhere: "Elsewhere", proce
         engine.mark(instance.key, Status.SKIPPED, unmet[0])
         return
     try:
-        engine.instances[instance.key] = elsewhere.client(instance)
+        engine.instances[instance.key] = _told_of(engine, instance, elsewhere.client(instance))
     except (MobyError, OSError) as error:
         _left_out(engine, instance, elsewhere.around, error)
         return

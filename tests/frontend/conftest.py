@@ -123,11 +123,11 @@ def serve(tmp_path):
         if hasattr(volumes, "__enter__"):
             volumes.__enter__()
 
-        def start(listen=True, image_registry=None, builder=None, orchestrator=None, **options):
+        def start(listen=True, image_registry=None, builder=None, orchestrator=None, tracer=None, **options):
             frontend = make_frontend(
                 Config(**options), containers=containers, images=images, volumes=volumes, networks=networks,
                 events=events, supervisor=FakeSupervisor(), image_registry=image_registry, builder=builder,
-                orchestrator=orchestrator, place=place, clock=clock, log=log,
+                orchestrator=orchestrator, tracer=tracer, place=place, clock=clock, log=log,
             )  # fmt: skip
             path = f"/tmp/moby-frontend-{Path(tmp_path).name[-40:]}-{len(made)}.sock"
             frontend.__enter__()

@@ -17,7 +17,7 @@ from moby_frontend.docker.call import Call, Ending, Gone, Query, Reply, Version,
 from moby_frontend.docker.connection import Connection, Request
 from moby_frontend.docker.failures import Status, failed, message, status_of
 from moby_frontend.docker.parts import RELEASE, Parts, spelled
-from moby_frontend.docker.routes import find
+from moby_frontend.docker.routes import Route, find
 from moby_frontend.docker.server import Server
 from moby_frontend.listening.addresses import Listener, listening
 
@@ -103,7 +103,7 @@ class DockerFrontend:
         method, target = request.method.decode("ascii"), request.target.decode("ascii", "replace")
         self._parts.log.debug("call", method=method, target=target, client=str(connection.client))
         try:
-            return self._begun(self._routed(connection, request, method, target))
+            return self._routed(connection, request, method, target)
         except (Gone, Ending):
             self._parts.log.debug("client gone", method=method, target=target)
             raise
@@ -145,7 +145,14 @@ class DockerFrontend:
         client = connection.client
         call = Call(method, path, Query(query), headers, version, client, connection, connection, names)
         self._allow.check(route, call)
-        return _handler(route.handler)(self._parts, call)
+        if self._parts.tracer is not None:
+            from moby_frontend.docker.tracing import within
+
+            return within(self._parts.tracer, route, call, lambda: self._handled(route, call))
+        return self._handled(route, call)
+
+    def _handled(self, route: Route, call: Call) -> Reply | None:
+        return self._begun(_handler(route.handler)(self._parts, call))
 
     def _version(self, path: str) -> tuple[Version, str]:
         """Return which version of the API is asked for, the newest where none is, and the path without it."""

@@ -11,6 +11,7 @@ from moby.contracts.images import Images
 from moby.contracts.networks import Networks
 from moby.contracts.orchestrator import Orchestrator
 from moby.contracts.supervisor import Supervisor
+from moby.contracts.tracer import Tracer
 from moby.contracts.volumes import Volumes
 from moby_frontend.docker.buildkit.building import Building
 from moby_frontend.docker.call import Version
@@ -50,6 +51,7 @@ class Parts:
     orchestrator: Orchestrator | None = None
     building: Building = field(factory=Building)
     """What goes on in it for this front end's clients."""
+    tracer: Tracer | None = None
 
     @property
     def storage_driver(self) -> str:

@@ -18,6 +18,7 @@ from moby.contracts.images import Images
 from moby.contracts.networks import Networks
 from moby.contracts.orchestrator import Orchestrator
 from moby.contracts.supervisor import Supervisor
+from moby.contracts.tracer import Tracer
 from moby.contracts.volumes import Volumes
 from moby.hookspecs import hookimpl
 
@@ -66,6 +67,7 @@ def make(
     image_registry: ImageRegistry | None,
     builder: Builder | None,
     orchestrator: Orchestrator | None,
+    tracer: Tracer | None,
     place: Place,
     clock: Clock,
     log: Log,
@@ -79,7 +81,7 @@ def make(
     lowest, highest = bounds(config.lowest_api, config.highest_api)
     parts = Parts(
         containers, images, volumes, networks, events, supervisor, place, clock, log, lowest, highest, image_registry,
-        builder, orchestrator,
+        builder, orchestrator, tracer=tracer,
     )  # fmt: skip
     files = (config.tls_certificate, config.tls_key, config.tls_authority)
     return DockerFrontend(
