@@ -17,16 +17,25 @@ if TYPE_CHECKING:
 @parameters.formats("Generate this, not what the manifest says.")
 @parameters.sets
 @click.option("--locked", is_flag=True, help="Refuse, by name, whatever isn't as `moby lock` wrote it down.")
+@click.option("--sign", type=click.Path(path_type=Path), default=None, metavar="KEY",
+              help="Sign what is made with this Ed25519 key: PEM, or minisign's.")  # fmt: skip
 @parameters.as_json("Print the result as JSON.")
 def command(
-    *, file: str, out: Path, formats: tuple[str, ...], sets: tuple[str, ...], locked: bool, as_json: bool
+    *,
+    file: str,
+    out: Path,
+    formats: tuple[str, ...],
+    sets: tuple[str, ...],
+    locked: bool,
+    sign: Path | None,
+    as_json: bool,
 ) -> None:
     """Generate a distribution from FILE (or the shipped assembly of that name) into DIR/NAME."""
     from moby import distribution
     from moby.cli import output
 
     with output.progress() as progress:
-        made = distribution.assemble(file, out, sets=sets, formats=formats, locked=locked, progress=progress)
+        made = distribution.assemble(file, out, sets=sets, formats=formats, locked=locked, sign=sign, progress=progress)
     if as_json:
         output.emit_json(_data(made))
     else:

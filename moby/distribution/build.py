@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from moby.contracts.packager import Artifact, Packager, Source
-from moby.distribution import budget, output, provenance
+from moby.distribution import budget, output, provenance, signing
 from moby.distribution.contents import Contents, contents, source
 from moby.distribution.locking import make
 from moby.distribution.sbom import Sizes, document, sizes_in
@@ -51,6 +51,7 @@ def assemble(
     sets: Sequence[str] = (),
     formats: Sequence[str] = (),
     locked: bool = False,
+    sign: Path | None = None,
     catalog: "Catalog | None" = None,
     progress: Progress = lambda step: None,
 ) -> Distribution:
@@ -59,27 +60,34 @@ def assemble(
     With `locked` Invalid names everything that isn't as `moby lock` wrote it down. Invalid also carries what doesn't
     resolve, and what is over the budget; Unsupported a part that a format can't carry; HostUnfit a missing tool, or
     no room; Conflict files in `out`/NAME that aren't ours. Whatever is raised, what was there before stays.
+    `sign` is the file of a key that signs what was made; the errors of `signing.read`.
     `progress` is told what is being done.
     """
+    key = signing.read(sign) if sign else None
     progress(f"resolving {file}")
     assembly, found = lock(file, sets=sets, formats=formats, catalog=catalog)
     if locked:
         _refuse_drift(found, file)
-    folder = out / found.name
+    with tempfile.TemporaryDirectory(prefix="moby-assemble-") as places:
+        wired = packagers(found.build, Path(places))
+        steps = Steps(found, wired, fingerprints(found.build, wired), default_folder())
+        return _made(assembly, steps, out / found.name, key, progress)
+
+
+def _made(assembly: Assembly, steps: Steps, folder: Path, key: signing.Key | None, progress: Progress) -> Distribution:
+    """Return what a folder holds, made anew where that isn't what the lock comes to."""
+    found = steps.lock
     before = _sizes_before(folder / f"{found.name}.cdx.json")
-    wired = _packagers(found.build)
-    hosts = fingerprints(found.build, wired)
-    if _is_current(folder, found, hosts):
+    if _is_current(folder, found, steps.hosts, key):
         _check_budget(assembly, before, before)
         return Distribution(found.name, folder, _names(folder), before, found, changed=False, notes=_notes(found))
     progress("collecting files")
     inside = contents(found.engine)
     with output.replacing(folder) as fresh:
-        steps = Steps(found, wired, hosts, default_folder())
         made = build_all(steps, source(inside, found), inside, fresh, progress)
         sizes = {name: each.sizes_bytes for name, each in made.items()}
         _check_budget(assembly, sizes, before)
-        _describe(found, inside, made, hosts, fresh)
+        _describe(steps, inside, made, fresh, key)
         _draw(found.engine, sizes, fresh)
         output.write_sums(fresh)
     return Distribution(found.name, folder, _names(folder), sizes, found, notes=_notes(found, inside))
@@ -120,26 +128,32 @@ def _sizes_before(table: Path) -> Sizes:
         return {}
 
 
-def _is_current(folder: Path, now: Lock, hosts: Mapping[str, str]) -> bool:
-    """Return whether a folder holds what this lock comes to on such a host, whole."""
+def _is_current(folder: Path, now: Lock, hosts: Mapping[str, str], key: signing.Key | None) -> bool:
+    """Return whether a folder holds what this lock comes to on such a host, signed so, whole."""
     try:
         same = (folder / f"{now.name}.lock.json").read_bytes() == dumps(now)
         said = provenance.hosts_in((folder / f"{now.name}.intoto.json").read_bytes())
     except OSError:
         return False
-    return same and said == (dict(hosts), ()) and output.is_whole(folder)
+    keys = (key.key_id,) if key else ()
+    return same and said == (dict(hosts), keys) and output.is_whole(folder)
 
 
 def _describe(
-    found: Lock, inside: Contents, made: Mapping[str, Artifact], hosts: Mapping[str, str], folder: Path
+    steps: Steps, inside: Contents, made: Mapping[str, Artifact], folder: Path, key: signing.Key | None
 ) -> None:
-    """Write the lock, the bill of materials, and how it was made."""
+    """Write the lock, the bill of materials, how it was made, and signatures."""
+    found = steps.lock
     (folder / f"{found.name}.lock.json").write_bytes(dumps(found))
     sizes = {name: each.sizes_bytes for name, each in made.items()}
     brought = [each for artifact in made.values() for each in artifact.brought]
     (folder / f"{found.name}.cdx.json").write_bytes(document(found, inside, sizes, brought))
-    said = provenance.statement(found, made, folder, hosts)
-    (folder / f"{found.name}.intoto.json").write_bytes(provenance.envelope(said))
+    said = provenance.statement(found, made, folder, steps.hosts)
+    (folder / f"{found.name}.intoto.json").write_bytes(provenance.envelope(said, (key,) if key else ()))
+    if key:
+        (folder / f"{found.name}.pub").write_bytes(signing.public(key))
+        for path in sorted(path for each in made.values() for path in each.files):
+            (folder / f"{path}.minisig").write_bytes(signing.minisig(key, folder / path))
 
 
 def build_all(steps: Steps, files: Source, inside: Contents, folder: Path, progress: Progress) -> dict[str, Artifact]:
@@ -179,12 +193,6 @@ def packagers(build: Plan, folder: Path) -> Mapping[str, Packager]:
                 raise HostUnfit(f"{instance.key} needs {need.what} {need.name}: {found.detail}", hint=found.fix)
     made = construct_all(build, Surroundings(Roots.under(folder / ".places", build.name)))
     return {instance.name: made[instance.key] for instance in build.of_kind("packager")}
-
-
-def _packagers(build: Plan) -> Mapping[str, Packager]:
-    """Wire a build plan whose packagers have no folders of their own before they build."""
-    with tempfile.TemporaryDirectory(prefix="moby-assemble-") as folder:
-        return packagers(build, Path(folder))
 
 
 def _check_budget(assembly: Assembly, sizes: Sizes, before: Sizes) -> None:

@@ -1,0 +1,131 @@
+"""What is signed can be verified by others' programs; keys that are none are told apart."""
+
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from peers.binaries import need
+
+from moby.distribution import provenance, signing
+from moby.errors import HostUnfit, Invalid, MobyError, NotFound, Unsupported
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+SEED = bytes(range(32))
+PRIVATE = ed25519.Ed25519PrivateKey.from_private_bytes(SEED)
+
+
+def pem(key: object = PRIVATE, password: bytes = b"") -> bytes:
+    kept = BestAvailableEncryption(password) if password else NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, kept)  # type: ignore[attr-defined]
+
+
+def minisign_key(*, kdf: bytes = b"\0\0", spoilt: int = 0) -> bytes:
+    """Return a secret key as minisign writes it."""
+    import hashlib
+
+    secret = b"numbered" + SEED + PRIVATE.public_key().public_bytes_raw()
+    check = hashlib.blake2b(b"Ed" + secret, digest_size=32).digest()
+    raw = bytearray(b"Ed" + kdf + b"B2" + bytes(48) + secret + check)
+    raw[100] ^= spoilt
+    return b"untrusted comment: minisign secret key\n" + base64.b64encode(raw) + b"\n"
+
+
+@pytest.mark.parametrize("data", [pytest.param(pem(), id="pem"), pytest.param(minisign_key(), id="minisign")])
+def test_both_forms_of_a_key(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "key").write_bytes(data)
+    key = signing.read(tmp_path / "key")
+    PRIVATE.public_key().verify(key.sign(b"data"), b"data")
+    assert key.public == PRIVATE.public_key().public_bytes_raw()
+    assert len(key.key_id) == 16
+    assert SEED.hex() not in repr(key)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        pytest.param(None, NotFound, "no key at", id="none"),
+        pytest.param(b"", Invalid, "is no private key, neither PEM nor minisign's", id="empty"),
+        pytest.param(b"one\ntwo\n", Invalid, "is no private key, neither", id="something-else"),
+        pytest.param(b"-----BEGIN PRIVATE KEY-----\nx\n", Invalid, "is no private key: ", id="damaged-pem"),
+        pytest.param(pem(rsa.generate_private_key(65537, 2048)), Invalid, "is no Ed25519 key", id="rsa"),
+        pytest.param(pem(password=b"secret"), Unsupported, "has a password", id="pem-with-password"),
+        pytest.param(minisign_key(kdf=b"Sc"), Unsupported, "has a password", id="minisign-with-password"),
+        pytest.param(minisign_key(spoilt=1), Invalid, "is damaged", id="damaged-minisign"),
+    ],
+)
+def test_what_is_no_key(tmp_path: Path, data: bytes | None, error: type[MobyError], message: str) -> None:
+    if data is not None:
+        (tmp_path / "key").write_bytes(data)
+    with pytest.raises(error, match=message) as caught:
+        signing.read(tmp_path / "key")
+    assert "openssl genpkey" in caught.value.hint
+
+
+def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_bytes(pem())
+    monkeypatch.setitem(__import__("sys").modules, "cryptography.hazmat.primitives.asymmetric.ed25519", None)
+    with pytest.raises(HostUnfit, match="signing needs cryptography"):
+        signing.read(tmp_path / "key")
+
+
+def test_an_envelope_is_verified_as_dsse_says(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(pem())
+    key = signing.read(tmp_path / "key")
+    envelope = json.loads(provenance.envelope({"a": "ü"}, (key,)))
+    payload = base64.b64decode(envelope["payload"])
+    (signature,) = envelope["signatures"]
+    head = f"DSSEv1 {len(envelope['payloadType'])} {envelope['payloadType']} {len(payload)} ".encode()
+    PRIVATE.public_key().verify(base64.b64decode(signature["sig"]), head + payload)
+    with pytest.raises(InvalidSignature):
+        PRIVATE.public_key().verify(base64.b64decode(signature["sig"]), payload)
+
+
+def test_what_no_envelope_is() -> None:
+    for data in (b"", b"[]", b"{}", b'{"payload": "e30=", "signatures": []}', b'{"payload": 3, "signatures": 4}'):
+        assert provenance.hosts_in(data) is None
+
+
+def test_minisign_verifies(tmp_path: Path) -> None:
+    minisign = need("minisign", "minisign")
+    (tmp_path / "key").write_bytes(minisign_key())
+    key = signing.read(tmp_path / "key")
+    (tmp_path / "x.pyz").write_bytes(b"content")
+    (tmp_path / "x.pyz.minisig").write_bytes(signing.minisig(key, tmp_path / "x.pyz"))
+    (tmp_path / "x.pub").write_bytes(signing.public(key))
+    command = [minisign, "-V", "-p", "x.pub", "-m", "x.pyz"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "Signature and comment signature verified\nTrusted comment: file:x.pyz\thashed" in said
+    (tmp_path / "x.pyz").write_bytes(b"another")
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.slow
+def test_a_signed_distribution(moby: Run, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(pem())
+    assemble = ("assemble", "quickstart", "-o", tmp_path, "--json", "--sign", tmp_path / "key")
+    told = json.loads(moby(*assemble).stdout)
+    assert {"quickstart.pyz.minisig", "quickstart.pub"} <= set(told["files"])
+    folder = tmp_path / "quickstart"
+    (signature,) = json.loads((folder / "quickstart.intoto.json").read_text())["signatures"]
+    assert signature["keyid"] == signing.read(tmp_path / "key").key_id
+    assert json.loads(moby(*assemble).stdout)["changed"] is False
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    moby(*assemble)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    unsigned = json.loads(moby("assemble", "quickstart", "-o", tmp_path, "--json").stdout)
+    assert (unsigned["changed"], "quickstart.pub" in unsigned["files"]) == (True, False)
+    said = moby("assemble", "quickstart", "-o", tmp_path, "--sign", tmp_path / "none", code=1)
+    assert said.stderr.startswith(f"no key at {tmp_path}/none: No such file or directory\n  fix: openssl genpkey")
