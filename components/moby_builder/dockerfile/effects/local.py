@@ -71,8 +71,15 @@ class KeptFolders:
             folder = self._folder / key
             folder.mkdir(mode=0o700, exist_ok=True)
             listing = _receive(folder, source, session, watch)
-            self._note(key, source.name, selection, listing)
-            yield Lent(Tree(folder=folder / "files"), listing)
+            known = self._bucket.get(key) or {}
+            is_same = (known.get("selection"), known.get("size_bytes")) == (selection, listing.size_bytes)
+            if not is_same:
+                self._note(key, source.name, selection, listing)
+            try:
+                yield Lent(Tree(folder=folder / "files"), listing)
+            finally:
+                if is_same:  # that it was used once more has time until nobody waits for the build
+                    self._note(key, source.name, selection, listing)
 
     def list(self) -> tuple[KeptFolder, ...]:
         """Return all that are kept, sorted by key."""
