@@ -23,3 +23,13 @@ def docker(tmp_path_factory, image):
     """Debian's dockerd, in a sandbox."""
     with opened_docker(tmp_path_factory.mktemp("dockerd"), image) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def swarm_pyz(tmp_path_factory):
+    """The distribution `swarm`, as one file."""
+    from moby import distribution  # whose imports most tests can do without
+
+    folder = tmp_path_factory.mktemp("swarm")
+    distribution.assemble("swarm", folder)
+    return folder / "swarm" / "swarm.pyz"

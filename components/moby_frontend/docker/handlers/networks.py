@@ -9,6 +9,8 @@ from moby_frontend.docker.call import Call, Reply, Version, empty, reply_json
 from moby_frontend.docker.filters import Filters
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.swarm.membership import membership
+from moby_frontend.docker.swarm.networks import SWARM
+from moby_frontend.docker.swarm.networks import remove as remove_of_swarm
 from moby_frontend.docker.times import parsed_ns
 from moby_frontend.docker.translate.forms import FLAG, TEXT, TEXT_MAP, Field, items, object_of, read
 from moby_frontend.docker.translate.network import read_endpoint
@@ -118,7 +120,7 @@ def inspect(parts: Parts, call: Call) -> Reply:
 
 def _everywhere(parts: Parts, network: Network, scope: str) -> bool:
     """Whether a network is on each node of a swarm, as those are that each engine has: services may name them."""
-    return scope == "swarm" and network.predefined and membership(parts) is not None
+    return scope == SWARM and network.predefined and membership(parts) is not None
 
 
 def create(parts: Parts, call: Call) -> Reply:
@@ -145,7 +147,11 @@ def create(parts: Parts, call: Call) -> Reply:
 
 def remove(parts: Parts, call: Call) -> Reply:
     """Delete a network."""
-    parts.networks.remove(call.names["name"])
+    network = parts.networks.get(call.names["name"])
+    if network.scope == SWARM:
+        remove_of_swarm(parts, call, network)
+    else:
+        parts.networks.remove(call.names["name"])
     return empty()
 
 

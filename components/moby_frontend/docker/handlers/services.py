@@ -1,11 +1,12 @@
 """A swarm's services."""
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
 
-from moby.contracts.orchestrator import Mode, Orchestrator, Service
+from moby.contracts.orchestrator import FileReference, Mode, Orchestrator, Service, ServiceSpec
 from moby.errors import Invalid, NotFound
 from moby_frontend.docker.call import Call, Reply, empty, reply_json, stream
 from moby_frontend.docker.failures import Status
@@ -60,16 +61,24 @@ def create(parts: Parts, call: Call) -> Reply:
     if not spec.name:
         spec = evolve(spec, name=f"service_{secrets.token_hex(6)}")
     taken = any(each.spec.name == spec.name for each in orchestrator.services())
+    _check_files(orchestrator, spec)
     with told(Code.ALREADY_EXISTS if taken else Code.INVALID_ARGUMENT):
-        made = _kept(orchestrator, call, spec)
+        made = orchestrator.create(spec, credentials=credentials(call))
     return reply_json({"ID": made.id, "Warnings": None}, 201)
 
 
-def _kept(orchestrator: Orchestrator, call: Call, spec: Any) -> Service:
-    try:
-        return orchestrator.create(spec, credentials=credentials(call))
-    except NotFound as error:  # a secret or config, of which docker says that the description is wrong
-        raise Invalid(error.message) from error
+def _check_files(orchestrator: Orchestrator, spec: ServiceSpec) -> None:
+    """Refuse secrets and configs that aren't there, of which docker says that the description is wrong."""
+    _check_there("secret", orchestrator.secret, spec.secrets)
+    _check_there("config", orchestrator.config, spec.configs)
+
+
+def _check_there(kind: str, find: Callable[[str], object], files: tuple[FileReference, ...]) -> None:
+    for each in files:
+        try:
+            find(each.source)
+        except NotFound as error:
+            raise rejected(f"{kind} not found: {each.source}") from error
 
 
 def inspect(parts: Parts, call: Call) -> Reply:
@@ -98,6 +107,7 @@ def update(parts: Parts, call: Call) -> Reply:
             spec = read_service(body, Known(parts.networks, orchestrator))
             if not spec.name:
                 raise rejected("meta: name must be provided")
+            _check_files(orchestrator, spec)
             with told(Code.INVALID_ARGUMENT, outdated):
                 orchestrator.update(found.id, spec, version, credentials=credentials(call))
         case other:

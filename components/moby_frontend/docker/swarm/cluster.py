@@ -6,6 +6,7 @@ from typing import Any
 
 from moby.contracts.orchestrator import ClusterSpec, ClusterState
 from moby.errors import Invalid
+from moby_frontend.docker.swarm.faults import rejected
 from moby_frontend.docker.swarm.strict import lowered, read_all, refuse
 from moby_frontend.docker.times import rfc3339
 from moby_frontend.docker.translate.forms import FLAG, NUMBER, TEXT, TEXT_MAP, TEXTS, Field, Form, object_of
@@ -55,7 +56,7 @@ def read_cluster(body: Any, pools: tuple[str, ...] = (), prefix: int = 0) -> Clu
         if not found.get(name):
             found.pop(name, None)
     if found.get("certificate_ns", _LEAST_CERTIFICATE_NS) < _LEAST_CERTIFICATE_NS:
-        raise Invalid("minimum certificate expiry time must be 1h0m0s")
+        raise rejected("minimum certificate expiry time is: 1h0m0s")
     more: dict[str, Any] = {"address_pools": pools} if pools else {}
     if prefix:
         more["subnet_prefix"] = prefix

@@ -114,7 +114,7 @@ def show_placement(placement: Placement) -> dict[str, Any]:
 # What follows their ends --------------------------------------------------------------------------------------------
 
 _RESTART = (
-    Field("Delay", "delay_ns", NATURAL, omit=True),
+    Field("Delay", "delay_ns", NATURAL),
     Field("MaxAttempts", "max_attempts", NATURAL),
     Field("Window", "window_ns", NATURAL, omit=True),
 )

@@ -1,0 +1,35 @@
+"""The unmodified docker command in swarm mode on our engine: the same output, errors and exit codes as dockerd gives.
+
+What Debian's dockerd gives is written down in `swarm_answers`; `long` tests ask it. To write it down anew:
+`python -m clients.swarm_recording` from the folder `tests`.
+"""
+
+import pytest
+from clients.engine import opened_moby
+from clients.swarming import SCENARIOS, ask, recorded
+from clients.test_everyday import compared
+from peers.images import NAME
+
+
+@pytest.fixture(scope="module")
+def swarm(tmp_path_factory, image, swarm_pyz):
+    """The distribution `swarm`, serving in a sandbox; at its end nothing of it is left."""
+    with opened_moby(tmp_path_factory.mktemp("swarm"), image, swarm_pyz) as found:
+        yield found
+        found.check_gone()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(each, marks=pytest.mark.long if each == "waiting" else ()) for each in SCENARIOS]
+)
+def test_the_answers_are_dockerds(swarm, scenario):
+    lines = SCENARIOS[scenario]
+    compared(lines, ask(swarm.sandbox, lines, NAME), recorded(scenario))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_what_is_written_down_is_what_dockerd_says(docker, scenario):
+    lines = SCENARIOS[scenario]
+    compared(lines, ask(docker.sandbox, lines, NAME), recorded(scenario))
