@@ -9,7 +9,7 @@ from benchmarks.measure import Row
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = (
-    "startup", "resolver", "orchestrator", "compose", "assemble", "discovery", "runtime", "logs", "network", "engine",
+    "startup", "resolver", "orchestrator", "services", "compose", "assemble", "discovery", "runtime", "logs", "network", "engine",
     "images", "builder",
 )  # fmt: skip
 

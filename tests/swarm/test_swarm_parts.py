@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 from moby_metadata.sqlite.store import Store as Metadata
-from moby_orchestrator.swarm import sealing, specs
+from moby_orchestrator.swarm import files, finding, placeholders, sealing, specs
 from moby_orchestrator.swarm.codec import decode, encode
 from moby_orchestrator.swarm.membership import Membership
 from moby_orchestrator.swarm.store import Store
@@ -14,6 +14,7 @@ from moby.contracts.network_driver import Port
 from moby.contracts.orchestrator import (
     ClusterSpec,
     EndpointMode,
+    FileReference,
     Mode,
     Node,
     NodeDescription,
@@ -150,3 +151,62 @@ def test_ports():
     assert specs.published(evolve(SPEC, ports=ports), "t", {"s": made}) == ports
     with pytest.raises(Conflict, match="port '30005' is already in use by service 'web' \\(s\\) as an ingress port"):
         specs.published(evolve(SPEC, ports=(PublishedPort(80, 30005),)), "t", {"s": made})
+
+
+def test_no_port_is_left():
+    every = tuple(PublishedPort(80, number) for number in range(30000, 32768))
+    full = Service("s", evolve(SPEC, ports=every), "x", ports=every)
+    with pytest.raises(Conflict, match="no port is left to publish 80/tcp at"):
+        specs.published(evolve(SPEC, ports=(PublishedPort(80),)), "t", {"s": full})
+
+
+def test_what_words_mean():
+    """A name before a prefix of an id; what several are called is refused."""
+    tasks = {
+        name: Task(name, "s", SPEC, "x", slot=slot, attempt=attempt)
+        for name, slot, attempt in (("ab1", 1, 1), ("ab2", 1, 2), ("cd3", 2, 1))
+    }
+    assert finding.task("web.1", tasks).id == "ab2"
+    assert finding.task("cd", tasks).id == "cd3"
+    with pytest.raises(Invalid, match="task ab is ambiguous"):
+        finding.task("ab", tasks)
+    nodes = {each: Node(each, description=NodeDescription("same")) for each in ("n1", "n2")}
+    assert finding.node("self", nodes, "n2").id == "n2"
+    with pytest.raises(Invalid, match=r"node same is ambiguous \(2 matches found\)"):
+        finding.node("same", nodes, "n1")
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [("key", "/run/secrets/key"), ("a/b", "/run/secrets/a/b"), ("/etc/key", "/etc/key"), ("", "/run/secrets/name")],
+)
+def test_where_secrets_are(target, found):
+    assert files._target(FileReference("name", target), "/run/secrets") == found
+
+
+@pytest.mark.parametrize("target", ["..", "../key", "/", "a/../../../etc/passwd"])
+def test_where_secrets_can_t_be(target):
+    with pytest.raises(Invalid, match="target"):
+        files._target(FileReference("name", target), "/run/secrets")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{{.Service.Name}}-{{ .Task.Slot }}", "web-3"),
+        ('{{index .Service.Labels "a.b"}}', "c"),
+        ("{{.Node.Hostname}}", "here"),
+        ('{{index .Service.Labels "none"}}', ""),
+        ("{ {", "{ {"),
+    ],
+)
+def test_placeholders(text, found):
+    task = Task("t", "s", evolve(SPEC, labels={"a.b": "c"}), "x", slot=3)
+    node = Node("n", description=NodeDescription("here"))
+    assert placeholders.expand(text, placeholders.context_of(task, node)) == found
+
+
+@pytest.mark.parametrize("text", ["{{.Service}}", "{{nothing}}", "{{.A.B}}", '{{index .Task "}}', '{{env "A"}}'])
+def test_placeholders_that_are_none(text):
+    with pytest.raises(Invalid, match="expanding template"):
+        placeholders.expand(text, placeholders.context_of(Task("t", "s", SPEC, "x"), None))
