@@ -11,6 +11,7 @@ from moby.oci import compression
 from moby.oci import digest as digests
 from moby.oci import image as formats
 from moby.oci import reference as references
+from moby.oci.blobs import written
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.image import Descriptor, Manifest
 from moby_images.store.catalog import Record
@@ -129,14 +130,7 @@ class Making:
 
     def write(self, lease: Lease, chunks: Iterable[bytes]) -> Blob:
         """Write a blob down."""
-        with self._shared.parts.content.writer(new_ref(), lease) as writer:
-            try:
-                for chunk in chunks:
-                    writer.write(chunk)
-                return writer.commit()
-            except BaseException:
-                writer.abort()
-                raise
+        return written(self._shared.parts.content, new_ref(), lease, chunks)
 
 
 def _read(source: BinaryIO) -> Iterator[bytes]:

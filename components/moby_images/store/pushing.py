@@ -15,6 +15,7 @@ from moby.errors import Invalid, NotFound
 from moby.oci import digest as digests
 from moby.oci import image as formats
 from moby.oci import reference as references
+from moby.oci.blobs import writing
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.gzipping import gzipped
 from moby.oci.image import Descriptor
@@ -223,16 +224,12 @@ class Pushing:
         """Compress a layer into a blob that the lease keeps: the same bytes each time (RFC 1952, without a time)."""
         with (
             self._shared.layers.open(layer) as source,
-            self._shared.parts.content.writer(new_ref(), sending.lease) as writer,
+            writing(self._shared.parts.content, new_ref(), sending.lease) as writer,
         ):
-            try:
-                for packed in gzipped(iter(lambda: source.read(CHUNK_BYTES), b"")):
-                    sending.crew.check()
-                    writer.write(packed)
-                blob = writer.commit()
-            except BaseException:
-                writer.abort()
-                raise
+            for packed in gzipped(iter(lambda: source.read(CHUNK_BYTES), b"")):
+                sending.crew.check()
+                writer.write(packed)
+            blob = writer.commit()
         self._compressed.put(str(layer.diff_id), {"digest": str(blob.digest), "size_bytes": blob.size_bytes})
         return Descriptor(formats.LAYER_GZIP, blob.digest, blob.size_bytes)
 

@@ -13,6 +13,7 @@ from moby.contracts.images import Image, Images, StoredLayer
 from moby.contracts.types import Digest, Platform
 from moby.errors import Invalid, NotFound
 from moby.oci import image as formats
+from moby.oci.blobs import writing
 from moby.oci.digest import CHUNK_BYTES, Verified
 from moby.oci.image import Descriptor, Manifest
 from moby_builder.dockerfile.effects.images import fits
@@ -100,15 +101,11 @@ def _fetch(blobs: Blobs, layer: StoredLayer, content: Content, lease: Lease, wat
     """Bring a layer's blob, which the lease keeps; Corrupt where it is another than its digest says."""
     name, done = f"downloading {layer.digest.hex[:12]}", 0
     ref = f"builder-layout-{secrets.token_hex(8)}"
-    with blobs.read(layer.digest) as reader, content.writer(ref, lease, algorithm=layer.digest.algorithm) as writer:
-        try:
-            while chunk := reader.read(CHUNK_BYTES):
-                watch.cancel.check()
-                writer.write(chunk)
-                done += len(chunk)
-                watch.progress(name, done, layer.size_bytes)
-            writer.commit(layer.digest, size_bytes=layer.size_bytes)
-        except BaseException:
-            writer.abort()
-            raise
+    with blobs.read(layer.digest) as reader, writing(content, ref, lease, algorithm=layer.digest.algorithm) as writer:
+        while chunk := reader.read(CHUNK_BYTES):
+            watch.cancel.check()
+            writer.write(chunk)
+            done += len(chunk)
+            watch.progress(name, done, layer.size_bytes)
+        writer.commit(layer.digest, size_bytes=layer.size_bytes)
     watch.progress(name, done, layer.size_bytes, done=True)

@@ -4,7 +4,6 @@ A kept folder is known by whose folder it is and by its name. One build at a tim
 gets another one. Of several that are free, the one is taken that the same part of the folder was kept in.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from moby.contracts.metadata import Metadata
 from moby.errors import Conflict
 from moby_builder.dockerfile.effects.kept import Index, Reception
 from moby_builder.dockerfile.effects.listings import KeptListing
+from moby_builder.dockerfile.effects.locks import taken
 from moby_builder.dockerfile.operations import LocalSource
 from moby_builder.dockerfile.solver.effects import Tree, Watch
 
@@ -145,13 +145,7 @@ class KeptFolders:
     def _try(self, key: str) -> int | None:
         """Take a folder's lock; None where somebody has it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self._folder / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        return fd
+        return taken(self._folder / f"{key}.lock")
 
     def _drop(self, key: str, fd: int) -> None:
         shutil.rmtree(self._folder / key, ignore_errors=True)

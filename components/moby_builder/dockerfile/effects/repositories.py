@@ -1,6 +1,5 @@
 """Repositories that are kept, each with the objects of a remote that were fetched so far."""
 
-import fcntl
 import os
 import shutil
 from contextlib import suppress
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from moby.errors import Conflict
+from moby_builder.dockerfile.effects.locks import taken
 
 __all__ = ["KeptRepository", "Repositories", "note"]
 
@@ -75,13 +75,7 @@ class Repositories:
             os.close(fd)
 
     def _try(self, key: str) -> int | None:
-        fd = os.open(self.folder / f"{key}{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        return fd
+        return taken(self.folder / f"{key}{_LOCK}")
 
 
 def _size(folder: Path) -> int:

@@ -13,7 +13,7 @@ from moby.contracts.images import Images, StoredLayer
 from moby.contracts.metadata import Bucket
 from moby.contracts.snapshotter import Snapshotter
 from moby.contracts.types import Digest
-from moby.oci import compression, layer
+from moby.oci import blobs, compression, layer
 from moby.oci import digest as digests
 from moby.oci import image as formats
 from moby.oci.digest import CHUNK_BYTES, Verified
@@ -162,15 +162,8 @@ class Layers:
 
 
 def written(content: Content, lease: Lease, chunks: Iterable[bytes]) -> Blob:
-    """Write a blob down, which the lease keeps."""
-    with content.writer(f"builder-{secrets.token_hex(8)}", lease) as writer:
-        try:
-            for chunk in chunks:
-                writer.write(chunk)
-            return writer.commit()
-        except BaseException:
-            writer.abort()
-            raise
+    """Write a blob down under a name of its own, which the lease keeps."""
+    return blobs.written(content, f"builder-{secrets.token_hex(8)}", lease, chunks)
 
 
 def chunks(source: BinaryIO) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from moby.errors import Corrupt, Invalid, MobyError, NotFound, Unsupported
 from moby.oci import digest as digests
 from moby.oci import image as formats
 from moby.oci import reference as references
+from moby.oci.blobs import writing
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.image import Descriptor
 from moby.values import evolve
@@ -112,17 +113,13 @@ class ImportedCache:
     def _fetch(self, layer: LayerBlob, lease: Lease, watch: Watch) -> None:
         name, done = str(layer.digest), 0
         watch.progress(name, 0, layer.size_bytes)
-        with self._content.writer(f"builder-cache-{layer.digest}-{id(lease)}", lease) as writer:
-            try:
-                for chunk in self._place.blob(layer.digest, layer.size_bytes):
-                    watch.cancel.check()
-                    writer.write(chunk)
-                    done += len(chunk)
-                    watch.progress(name, done, layer.size_bytes)
-                writer.commit(layer.digest, size_bytes=layer.size_bytes)
-            except BaseException:
-                writer.abort()
-                raise
+        with writing(self._content, f"builder-cache-{layer.digest}-{id(lease)}", lease) as writer:
+            for chunk in self._place.blob(layer.digest, layer.size_bytes):
+                watch.cancel.check()
+                writer.write(chunk)
+                done += len(chunk)
+                watch.progress(name, done, layer.size_bytes)
+            writer.commit(layer.digest, size_bytes=layer.size_bytes)
         watch.progress(name, layer.size_bytes, layer.size_bytes, done=True)
 
 
