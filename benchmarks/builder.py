@@ -23,6 +23,8 @@ FILES = 50_000
 STAGES = 10
 SPIN = 'i=0; while [ "$i" -lt 100000 ]; do i=$((i+1)); done'
 """Some quarter of a second of a processor's time."""
+LISTED_TARGET = 1.3
+"""The client takes a second to list them; we may take 0.3 s more."""
 OWN_TARGET = 0.05 / 0.09
 """Read on one machine: what we may take beside the client's own time, and what dockerd took."""
 
@@ -149,9 +151,11 @@ def _files(trio: Trio) -> Iterator[Row]:
 
     listed = ("--build-arg", "LEND=1")
     ours, dockerd, null = trio.seconds("ten", *listed, before=change)
-    told = f"listing all alone {null:.0f} ms"
-    # Both ask the client for no more than the ten.
-    yield Row(f"{FILES} files, one changed, COPY of ten", ours, "dockerd", dockerd, 1.0, told)
+    # To the client that lists all of them; dockerd, as we do, asks it for no more than the ten.
+    yield Row(
+        f"{FILES} files, one changed, COPY of ten", ours, "the client listing all", null, LISTED_TARGET,
+        f"dockerd {dockerd:.0f} ms",
+    )  # fmt: skip
     ours, dockerd, null = trio.seconds("all", *listed, before=change)
     yield Row(f"{FILES} files, one changed, COPY of all", ours, "dockerd", dockerd, 1.0, f"listing alone {null:.0f} ms")
 
