@@ -38,6 +38,8 @@ class Given:
     """Of each network."""
     macs: bool = True
     """Whether each interface has a hardware address of its own."""
+    internal: bool = True
+    """Whether a network of it can be kept apart from everything else."""
 
     def started(self) -> NetworkDriver:
         """Start the driver, of an engine that has nothing yet."""

@@ -1,0 +1,1 @@
+"""Networks that plugins of the Container Network Interface make."""
