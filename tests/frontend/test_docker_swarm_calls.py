@@ -53,8 +53,8 @@ class TestWhoIsAsked:
         alone = serve(orchestrator=FakeOrchestrator(clusters=False))
         found = alone.call("POST", "/swarm/init", {"ListenAddr": "lo"})
         assert (found.status, found.message) == (
-            503, "this engine's orchestrator keeps one machine alone, so it can't be part of a swarm (assemble an "
-            "engine with the orchestrator `swarm`)",
+            503, ("this engine's orchestrator keeps one machine alone, so it can't be part of a swarm (assemble an "
+            "engine with the orchestrator `swarm`)"),
         )  # fmt: skip
         assert alone.call("GET", "/services").message.startswith("This node is not a swarm manager. Use ")
         assert alone.call("GET", "/info").json()["Swarm"]["LocalNodeState"] == "inactive"
@@ -99,8 +99,8 @@ class TestMembership:
 
     def test_begins_anew_by_force(self, swarm, orchestrator):
         body = {"ListenAddr": "lo"}
-        words = (503, 'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join '
-                 "another one.")  # fmt: skip
+        words = (503, ('This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join '
+                 "another one."))  # fmt: skip
         assert said(swarm.call("POST", "/swarm/init", body)) == words
         assert swarm.call("POST", "/swarm/init", body | {"ForceNewCluster": True}).status == 200
         assert orchestrator.calls == [("create", ClusterSpec(), {"listen": "lo", "force": True})]
@@ -161,8 +161,8 @@ class TestServices:
     def test_a_port_that_is_taken(self, swarm):
         body = BODY | {"EndpointSpec": {"Ports": [{"TargetPort": 80, "PublishedPort": 90}]}}
         assert said(swarm.call("POST", "/services/web/update?version=5", body)) == (
-            400, "rpc error: code = InvalidArgument desc = port '90' is already in use by service 'x' (y) as an ingress "
-            "port",
+            400, ("rpc error: code = InvalidArgument desc = port '90' is already in use by service 'x' (y) as an "
+            "ingress port"),
         )  # fmt: skip
 
     def test_updates_that_can_t_be(self, swarm):
