@@ -6,11 +6,12 @@ import pytest
 from attrs import evolve
 from swarm_engine import Engine
 
-from moby.contracts.containers import ContainerConfig
+from moby.contracts.containers import ContainerConfig, LogChoice
 from moby.contracts.orchestrator import (
     Availability,
     ClusterSpec,
     NodeSpec,
+    Reservations,
     Role,
     SecretSpec,
     ServiceSpec,
@@ -221,3 +222,29 @@ def test_nodes(alone, cluster):
     eventually(
         lambda: sum(each.status.state is TaskState.RUNNING for each in orchestrator.tasks()) == 2, "two run again"
     )
+
+
+def test_what_a_node_says_of_itself(alone, cluster):
+    """Its name, its room and its drivers; what none has is why a task waits."""
+    cluster.create(ClusterSpec())
+    description = alone.orchestrator.node("self").description
+    assert description.hostname and description.nano_cpus and description.memory_bytes and description.engine_version
+    assert {("volume", "local"), ("network", "bridge"), ("log", "json-file")} <= description.plugins
+    alone.orchestrator.create(ServiceSpec("web", evolve(FOREVER, log=LogChoice("nobody"))))
+    [task] = eventually(lambda: [each for each in alone.orchestrator.tasks() if each.problems], "it waits")
+    assert task.status.error == "no suitable node (missing plugin on 1 node)"
+    assert task.problems[0].detail == "log driver nobody"
+    large = Reservations(memory_bytes=description.memory_bytes + 1)
+    alone.orchestrator.create(ServiceSpec("large", FOREVER, reservations=large))
+    [task] = eventually(lambda: [each for each in alone.orchestrator.tasks("large") if each.problems], "it waits")
+    assert task.status.error == "no suitable node (insufficient resources on 1 node)"
+
+
+def test_back_and_forth(alone, cluster):
+    """Who rolls back a second time goes forth again, as with docker."""
+    cluster.create(ClusterSpec())
+    made = alone.orchestrator.create(ServiceSpec("web", FOREVER))
+    with pytest.raises(Conflict, match=f"service {made.id} does not have a previous spec"):
+        alone.orchestrator.roll_back("web")
+    alone.orchestrator.update("web", evolve(made.spec, force=1))
+    assert [alone.orchestrator.roll_back("web").spec.force for _ in range(3)] == [0, 1, 0]

@@ -7,14 +7,14 @@ from contextlib import suppress
 
 import attrs
 
-from moby.contracts.ambient import Clock
-from moby.contracts.networks import Network, Networks
+from moby.contracts.networks import Network
 from moby.contracts.orchestrator import ClusterSpec, ClusterState
 from moby.errors import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported
 from moby_orchestrator.swarm import finding
 from moby_orchestrator.swarm.containering import INGRESS
 from moby_orchestrator.swarm.describing import own_address
 from moby_orchestrator.swarm.membership import LOCKED, NO_MANAGER, Membership
+from moby_orchestrator.swarm.parts import Parts
 from moby_orchestrator.swarm.running import present
 from moby_orchestrator.swarm.sealing import fresh_id, fresh_tokens, new_key, read_key, written_key
 from moby_orchestrator.swarm.store import Store
@@ -37,12 +37,12 @@ class Own:
         self,
         store: Store,
         membership: Membership,
-        networks: Networks,
-        clock: Clock,
+        parts: Parts,
         begin: Callable[[], None],
         end: Callable[[], None],
     ) -> None:
-        self._store, self._membership, self._networks, self._clock = store, membership, networks, clock
+        self._store, self._membership, self._parts = store, membership, parts
+        self._networks, self._clock = parts.networks, parts.clock
         self._begin, self._end = begin, end
         self._lock = threading.RLock()
 
@@ -74,7 +74,7 @@ class Own:
             if self.state() is not None:
                 if not force:
                     raise Conflict(_PART)
-                present(self._store, self._membership.node_id, self._clock.now_ns(), address)
+                present(self._parts, self._store, self._membership.node_id, address)
                 return self._membership.node_id
             _check(spec)
             if self._store.used():
@@ -95,7 +95,7 @@ class Own:
                 draft.clusters[CLUSTER] = Settled(
                     cluster_id, spec, fresh_tokens(cluster_id), now_ns, now_ns, unlock_key=unlock
                 )
-            present(self._store, node_id, now_ns, address, name)
+            present(self._parts, self._store, node_id, address, name)
         except BaseException:
             self._membership.end()
             raise

@@ -6,6 +6,7 @@ from moby.contracts.events import Events
 from moby.contracts.images import Images
 from moby.contracts.metadata import Metadata
 from moby.contracts.networks import Networks
+from moby.contracts.supervisor import Supervisor
 from moby.contracts.volumes import Volumes
 from moby.values import frozen
 
@@ -20,6 +21,7 @@ class Parts:
     images: Images
     volumes: Volumes
     networks: Networks
+    supervisor: Supervisor
     events: Events
     metadata: Metadata
     place: Place

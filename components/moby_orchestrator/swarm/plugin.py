@@ -13,6 +13,7 @@ from moby.contracts.images import Images
 from moby.contracts.metadata import Metadata
 from moby.contracts.networks import Networks
 from moby.contracts.orchestrator import Orchestrator, OrchestratorFeature
+from moby.contracts.supervisor import Supervisor
 from moby.contracts.volumes import Volumes
 from moby.hookspecs import hookimpl
 
@@ -37,6 +38,7 @@ def make(
     images: Images,
     volumes: Volumes,
     networks: Networks,
+    supervisor: Supervisor,
     events: Events,
     metadata: Metadata,
     place: Place,
@@ -47,7 +49,7 @@ def make(
     from moby_orchestrator.swarm.parts import Parts
     from moby_orchestrator.swarm.swarm import Swarm
 
-    parts = Parts(containers, images, volumes, networks, events, metadata, place, clock, log)
+    parts = Parts(containers, images, volumes, networks, supervisor, events, metadata, place, clock, log)
     return Swarm(parts, config.starting)
 
 

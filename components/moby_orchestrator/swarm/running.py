@@ -17,8 +17,9 @@ from moby_orchestrator.swarm.world import World
 __all__ = ["Running", "present"]
 
 
-def present(store: Store, node_id: str, now_ns: int, address: str = "", name: str = "") -> None:
+def present(parts: Parts, store: Store, node_id: str, address: str = "", name: str = "") -> None:
     """Have the store know this machine as it is now."""
+    description, now_ns = describe(parts), parts.clock.now_ns()
     with store.change() as draft:
         before = draft.nodes.get(node_id)
         if before is None:
@@ -26,7 +27,7 @@ def present(store: Store, node_id: str, now_ns: int, address: str = "", name: st
         address = address or before.address or own_address()
         node = attrs.evolve(
             before,
-            description=describe(),
+            description=description,
             state=NodeState.READY,
             since_ns=before.since_ns if before.state is NodeState.READY and before.since_ns else now_ns,
             message="",
@@ -41,7 +42,7 @@ class Running:
     """Threads of a manager and of a node, which follow a store."""
 
     def __init__(self, parts: Parts, store: Store, node_id: str, files: Files, starting: int) -> None:
-        self._store, self._node_id, self._clock = store, node_id, parts.clock
+        self._parts, self._store, self._node_id = parts, store, node_id
         self._manager = Manager(store, parts.clock, parts.log, self._seen, lambda: clear_leftovers(parts, store))
         self._agent = Agent(parts, node_id, files, self._manager.report, starting)
         self._balancing = Balancing(parts, store, node_id)
@@ -52,7 +53,7 @@ class Running:
 
     def start(self) -> None:
         """Begin."""
-        present(self._store, self._node_id, self._clock.now_ns())
+        present(self._parts, self._store, self._node_id)
         world = self._store.world()
         self._agent.start(world)
         self._balancing.start(world)

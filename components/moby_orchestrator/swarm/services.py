@@ -81,6 +81,8 @@ class Services:
             service = finding.service(name, draft.services)
             finding.check_version(version, service.version)
             back = changes.rolled_back(service, "manually requested rollback", self._clock.now_ns())
+            # What it is now is what a second one goes back to, as with docker.
+            back = attrs.evolve(back, previous=service.spec, previous_template=service.template)
             self._put(draft, back, None)
         return self._there(service.id)
 

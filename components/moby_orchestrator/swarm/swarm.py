@@ -53,7 +53,7 @@ class Swarm:
         self._lock = threading.RLock()
         self._files = Files(parts.place.run)
         self._store = Store(parts.metadata, self._membership, self._changed)
-        self._own = Own(self._store, self._membership, parts.networks, parts.clock, self._begin, self._leave)
+        self._own = Own(self._store, self._membership, parts, self._begin, self._leave)
         self._services = Services(self._store, parts.networks, parts.clock)
         self._secrets, self._configs = Secrets(self._store, parts.clock), Configs(self._store, parts.clock)
         self._nodes = Nodes(self._store, self._membership, parts.clock)
