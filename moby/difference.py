@@ -8,7 +8,7 @@ from attrs import frozen
 from moby.errors import Origin
 from moby.plan import Instance, Plan
 
-__all__ = ["Difference", "compare"]
+__all__ = ["Difference", "compare", "compare_sizes"]
 
 Where = Callable[[str], Origin | None]
 
@@ -22,7 +22,7 @@ class Difference:
     """One thing that differs; None is not being there."""
 
     what: str
-    """`name`, `target`, `part`, `version`, `option`, `wiring`, `skipped`, or a field of a part."""
+    """`name`, `target`, `part`, `version`, `option`, `wiring`, `skipped`, `bytes`, or a field of a part."""
     subject: str
     before: Any
     after: Any
@@ -53,6 +53,19 @@ def compare(before: Plan, after: Plan, *, where: Where = _nowhere) -> tuple[Diff
     for key in sorted(old.keys() & new.keys()):
         found += _instance(old[key], new[key], where)
     return tuple(found)
+
+
+def compare_sizes(
+    before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]
+) -> tuple[Difference, ...]:
+    """Return whose bytes differ, by format and owner, the biggest change first; nothing of what just one side tells."""
+    found = [
+        Difference("bytes", f"{name} {owner}", before[name].get(owner), after[name].get(owner))
+        for name in sorted(before.keys() & after.keys())
+        for owner in sorted(before[name].keys() | after[name].keys())
+        if before[name].get(owner) != after[name].get(owner)
+    ]
+    return tuple(sorted(found, key=lambda each: -abs((each.after or 0) - (each.before or 0))))
 
 
 def _whole(before: Plan, after: Plan) -> Iterator[Difference]:

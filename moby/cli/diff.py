@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
+from attrs import field, frozen
 
 from moby.cli import parameters
 
 if TYPE_CHECKING:
     from moby.difference import Difference
+    from moby.distribution.sbom import Sizes
     from moby.errors import Origin
     from moby.lock import Lock
     from moby.plan import Plan
@@ -25,6 +26,8 @@ class Side:
     engine: "Plan"
     build: "Plan"
     where: "Callable[[str], Origin | None]"
+    sizes: "Sizes" = field(factory=dict)
+    """Bytes by format, then by owner, of what was built."""
 
 
 @click.command("diff")
@@ -35,14 +38,16 @@ class Side:
 def command(before: str, after: str, target: str, as_json: bool) -> None:
     """Say what differs between BEFORE and AFTER: manifests, locks or distributions, in any mixture.
 
-    Prints a line for each part, version, option and wire that differs; exits 1 where any does, 0 where none does.
+    Prints a line for each part, version, option and wire that differs, and of two distributions whose bytes differ;
+    exits 1 where any does, 0 where none does.
     """
     from moby.cli import output
-    from moby.difference import compare
+    from moby.difference import compare, compare_sizes
 
     old, new = _side(before, target), _side(after, target)
     found = compare(old.engine, new.engine, where=new.where)
     built = [each for each in compare(old.build, new.build, where=new.where) if each.what != "name"]
+    built += compare_sizes(old.sizes, new.sizes)
     if as_json:
         listed = [_json(each, "engine") for each in found] + [_json(each, "build") for each in built]
         output.emit_json({"schema": 1, "same": not listed, "before": before, "after": after, "differences": listed})
@@ -70,7 +75,7 @@ def _side(file: str, target: str) -> Side:
     """Read a lock, a distribution's lock, or else a manifest, which is resolved."""
     lock = _lock(Path(file))
     if lock is not None:
-        return Side(lock.engine, lock.build, lambda path: None)
+        return Side(lock.engine, lock.build, lambda path: None, _sizes(file, lock))
     from moby import resolver
     from moby.cli import session
 
@@ -80,20 +85,31 @@ def _side(file: str, target: str) -> Side:
 
 
 def _lock(path: Path) -> "Lock | None":
-    import zipfile
-
+    """Return the lock of a lock's file or of an artifact; None for a manifest, which is to be resolved."""
     from moby import lock
+    from moby.distribution.reproduction import embedded_lock
     from moby.errors import Invalid
 
     if path.suffix == ".json" and path.is_file():
         return lock.loads(path.read_bytes(), source=str(path))
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    if not path.is_file() or path.suffix in parameters.MANIFESTS:
         return None
-    with zipfile.ZipFile(path) as archive:
-        try:
-            data = archive.read(LOCK)
-        except KeyError as error:
-            raise Invalid(
-                f"{path} is no distribution: it holds no {LOCK}", hint="give a manifest, a lock or a NAME.pyz"
-            ) from error
-    return lock.loads(data, source=f"{path}/{LOCK}")
+    try:
+        return embedded_lock(path, path.read_bytes())
+    except Invalid as error:
+        message = f"{path} is no distribution: it holds no {LOCK}, and no lock lies beside it"
+        raise Invalid(message, hint="give a manifest, a lock, or what assembling made") from error
+
+
+def _sizes(file: str, lock: "Lock | None") -> "Sizes":
+    """Return the bytes by format and owner that the bill of materials beside an artifact or a lock tells."""
+    from moby.distribution.sbom import sizes_in
+
+    if lock is None:
+        return {}
+    try:
+        sizes = sizes_in(Path(file).with_name(f"{lock.name}.cdx.json").read_bytes())
+    except OSError:
+        return {}
+    ending = Path(file).name.removeprefix(f"{lock.name}.")
+    return {name: each for name, each in sizes.items() if ending == "lock.json" or ending.split(".")[0] == name}

@@ -1,6 +1,6 @@
 """Bytes by owner against the size that an assembly allows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from moby.distribution.sbom import Sizes
 from moby.errors import Invalid, Origin, Problem
@@ -10,8 +10,18 @@ __all__ = ["check"]
 SHOWN = 5
 
 
-def check(sizes: Sizes, budget_bytes: int | None, *, before: Sizes, where: Origin | None = None) -> None:
-    """Raise Invalid for each artifact above its budget, with what grew since `before`, else with what is biggest."""
+def check(
+    sizes: Sizes,
+    budget_bytes: int | None,
+    *,
+    before: Sizes,
+    where: Origin | None = None,
+    spare: Callable[[Mapping[str, int]], Sequence[str]] = lambda owners: (),
+) -> None:
+    """Raise Invalid for each artifact above its budget, with what grew since `before`, else with what is biggest.
+
+    `spare` says which owners an assembly can do without, the biggest first.
+    """
     problems = []
     for name, owners in sorted(sizes.items()):
         total = sum(owners.values())
@@ -19,7 +29,8 @@ def check(sizes: Sizes, budget_bytes: int | None, *, before: Sizes, where: Origi
             over = total - budget_bytes
             message = f"{name} comes to {total:,} bytes, {over:,} over the budget of {budget_bytes:,}"
             because = tuple(_because(owners, before.get(name, {})))
-            problems.append(Problem(message, where, because, (f"budget: {total}", "leave out a part")))
+            spared = [f"leave out {owner}, which brings {owners[owner]:,} bytes" for owner in spare(owners)]
+            problems.append(Problem(message, where, because, (f"budget: {total}", *spared)))
     if problems:
         raise Invalid(problems[0].message, problems=tuple(problems))
 

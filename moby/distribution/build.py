@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from moby.registry import Catalog
 
 Progress = Callable[[str], None]
+MOST_SPARED = 3
+"""Parts that an assembly over its budget is told it could do without."""
 __all__ = ["Distribution", "assemble", "build_all", "lock", "lock_file", "packagers"]
 
 
@@ -197,7 +200,25 @@ def packagers(build: Plan, folder: Path) -> Mapping[str, Packager]:
 
 def _check_budget(assembly: Assembly, sizes: Sizes, before: Sizes) -> None:
     where = assembly.where("distribution.budget")
-    budget.check(sizes, assembly.distribution.budget_bytes, before=before, where=where)
+    limit = assembly.distribution.budget_bytes
+    budget.check(sizes, limit, before=before, where=where, spare=lambda owners: _spare(assembly, owners))
+
+
+def _spare(assembly: Assembly, owners: Mapping[str, int]) -> list[str]:
+    """Return the biggest components that the assembly resolves without, by resolving it again."""
+    from moby import registry, resolver
+
+    catalog = registry.discover()
+    found: list[str] = []
+    for owner in sorted(owners, key=lambda each: (-owners[each], each)):
+        kind, _, use = owner.partition("/")
+        rest = tuple(each for each in assembly.choices if (each.kind, each.use) != (kind, use))
+        if len(rest) < len(assembly.choices) and len(found) < MOST_SPARED:
+            with suppress(Invalid):
+                plan = resolver.resolve(evolve(assembly, choices=rest), catalog)
+                if all(each.facts.id != owner for each in plan.instances):
+                    found.append(owner)
+    return found
 
 
 def _draw(engine: Plan, sizes: Sizes, folder: Path) -> None:

@@ -140,7 +140,7 @@ def _fix(locked: Pin) -> str:
 
 def _rebuilt(lock: Lock, source: Source, artifact: Path, folder: Path) -> bytes:
     """Return the bytes of the file that is called as the artifact is; failing that, of the one with its ending."""
-    ending = next((each for each in lock.build.of_kind("packager") if artifact.name.endswith(f".{each.name}")), None)
+    ending = next((each for each in lock.build.of_kind("packager") if f".{each.name}." in f"{artifact.name}."), None)
     build = lock.build.chain(ending.key) if ending else lock.build
     steps = Steps(evolve(lock, build=build), packagers(build, folder))
     made: dict[str, Path] = {}

@@ -19,7 +19,7 @@ from moby_packager.tree import interpreter as interpreters
 from moby_packager.tree.folder import PYTHON, Tree
 from moby_packager.tree.imports import Library, closure
 from moby_packager.trees.nodes import link, plain, read, with_folders, write
-from moby_packager.trees.shares import shares, weights
+from moby_packager.trees.shares import Weights, shares, weights
 
 from moby.contracts.packager import Artifact, Given, Packager
 from moby.errors import HostUnfit, Invalid, Unsupported
@@ -344,5 +344,8 @@ def test_shares_add_up() -> None:
     assert sum(found.values()) == 1000
     assert found["moby"] > 800
     assert found["(format)"] >= 100
-    assert shares(7, {}) == {"(format)": 7}
+    most = shares(4000, weights(nodes))
+    assert most["moby"] == 3000
+    assert shares(7, Weights()) == {"(format)": 7}
+    assert shares(900, weights([plain("a", os.urandom(1000), "moby")])) == {"(format)": 0, "moby": 900}
     assert json.dumps(found)
