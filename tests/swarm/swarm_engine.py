@@ -61,8 +61,9 @@ class Engine:
         )
         self.images, self.volumes, self.events = (by_kind[each] for each in ("images", "volumes", "events"))
 
-    def restart(self):
+    def restart(self, meanwhile=lambda: None):
         self.stack.close()
+        meanwhile()
         self._open()
 
     def __exit__(self, *error):

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from random import Random
 
 import pytest
 from attrs import evolve
@@ -31,6 +32,7 @@ from moby.testing.orchestrator import eventually
 
 pytestmark = [pytest.mark.slow]
 SECOND = 10**9
+ROUNDS = int(os.environ.get("MOBY_FAULT_ROUNDS", "6"))
 FOREVER = "while :; do sleep 1000; done"
 
 
@@ -116,6 +118,17 @@ def test_a_container_is_started_by_hand_again(engine):
     check_sound(engine, "web", 1)
 
 
+def test_what_happens_while_nobody_looks(engine):
+    """A task that died while the engine was away has failed, and says how; the others go on."""
+    engine.orchestrator.create(spec("web", replicas=3))
+    [first, *others] = eventually(lambda: runs(engine, "web", 3), "three run")
+    engine.restart(lambda: os.kill(first.status.pid, signal.SIGKILL))
+    replaced(engine, first, 3)
+    assert engine.orchestrator.task(first.id).status.exit_code == 137
+    assert {each.id for each in others} < {each.id for each in running(engine, "web")}
+    check_sound(engine, "web", 3)
+
+
 HEALTH = HealthCheck(("CMD-SHELL", "test ! -e /sick"), interval_ns=SECOND // 10, timeout_ns=5 * SECOND, retries=2)
 
 
@@ -177,6 +190,43 @@ _RENEWED = (
     "sum(each.status.state is TaskState.RUNNING and each.template == orchestrator.service('web').template"
     " for each in orchestrator.tasks('web'))"
 )
+
+
+@pytest.mark.long
+def test_killed_again_and_again(tmp_path, rootfs, swarm_plan):
+    """At any moment of anything: what was answered for is so in the end, and nothing besides."""
+    random = Random(7)
+    root, replicas, force = tmp_path / "engine", 3, 0
+    made = spec("web", replicas=replicas, ports=(PublishedPort(80, 8083),))
+    for number in range(ROUNDS):
+        process = Process(root, rootfs, swarm_plan)
+        try:
+            if not number:
+                process.ask("orchestrator.cluster().create(ClusterSpec())")
+                process.ask(f"orchestrator.create({source(made)})")
+            for _ in range(random.randrange(1, 4)):
+                if random.random() < 0.5:
+                    replicas = random.randrange(8)
+                    process.ask(f"orchestrator.scale('web', {replicas})")
+                else:
+                    force += 1
+                    process.ask(f"orchestrator.update('web', evolve(orchestrator.service('web').spec, force={force}))")
+                threading.Event().wait(random.random())
+        finally:
+            process.kill()
+    with Engine(root, rootfs, swarm_plan) as engine:
+        found = engine.orchestrator.service("web").spec
+        assert (found.replicas, found.force) == (replicas, force)
+        eventually(lambda: replicas == 0 or runs(engine, "web", replicas), "as many as are wanted run, all new")
+        eventually(lambda: alive(engine) == replicas, "and no others")
+        check_sound(engine, "web", replicas)
+        engine.orchestrator.remove("web")
+        eventually(lambda: not engine.containers.list() and not engine.orchestrator.tasks(), "all of it goes")
+        eventually(lambda: all(not each.containers for each in engine.networks.list()), "sandboxes too")
+
+
+def alive(engine):
+    return sum(each.state.status is Status.RUNNING for each in engine.containers.list())
 
 
 def source(made):

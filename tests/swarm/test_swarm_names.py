@@ -20,9 +20,9 @@ PORT = 80
 FOREVER = ("sh", "-c", "while :; do sleep 1000; done")
 
 
-@pytest.fixture
-def net(engine):
-    engine.networks.create(Network("", "shop", "bridge", ""))
+@pytest.fixture(params=["bridge", "overlay"])
+def net(engine, request):
+    engine.networks.create(Network("", "shop", request.param, ""))
     yield "shop"
     for each in engine.orchestrator.services():
         engine.orchestrator.remove(each.id)
