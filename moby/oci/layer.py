@@ -15,7 +15,7 @@ from moby.oci import sparse
 from moby.oci.digest import CHUNK_BYTES
 from moby.values import field, frozen
 
-__all__ = ["Content", "EntryType", "LayerEntry", "read", "write"]
+__all__ = ["Content", "EntryType", "LayerEntry", "read", "stream", "write"]
 
 _BLOCK = 512
 _COPIED = 1 << 15
@@ -28,6 +28,10 @@ _LONGEST_NUMBER = 20
 _MAX = (1 << 63) - 1
 _XATTR = "SCHILY.xattr."
 _END = bytes(_BLOCK)
+_MAGIC = b"ustar\x0000" + bytes(64)
+_MAGIC_SUM = sum(_MAGIC)
+_REST = bytes(_BLOCK - 345)
+_STREAM_BYTES = 256 << 10
 _OCTAL = {"uid": 1 << 21, "gid": 1 << 21, "size": 1 << 33}
 """What a ustar header's digits can't hold any more."""
 
@@ -398,9 +402,26 @@ def write(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) ->
     return io.BufferedReader(_Chunks(_written(entries)), CHUNK_BYTES)
 
 
+def stream(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -> Iterator[bytes]:
+    """Yield the same bytes in chunks of some 256 KiB, which takes fewer copies of them than a reader.
+
+    What content yields has to stay as it is for a while.
+    """
+    parts: list[bytes | memoryview] = []
+    size = 0
+    for part in _written(entries):
+        parts.append(part)
+        size += len(part)
+        if size >= _STREAM_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
+
+
 def _written(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -> Iterator[bytes | memoryview]:
     for entry, content in entries:
-        yield from _headers(entry)
+        yield _headers(entry)
         left = entry.size_bytes
         for chunk in content:
             left -= len(chunk)
@@ -409,31 +430,33 @@ def _written(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]])
             yield chunk
         if left:
             raise Conflict(f"{entry.path!r} changed its size while it was read", hint="try again")
-        yield bytes(-entry.size_bytes % _BLOCK)
+        if padding := -entry.size_bytes % _BLOCK:
+            yield _END[:padding]
     yield _END * 2
 
 
-def _headers(entry: LayerEntry) -> Iterator[bytes]:
-    """Write a ustar header, with a pax header before it for what doesn't fit."""
+def _headers(entry: LayerEntry) -> bytes:
+    """Return a ustar header, with a pax header before it for what doesn't fit."""
     path = entry.path.encode("utf-8", "surrogateescape")
     if entry.type is EntryType.DIRECTORY:
         path = (path or b".") + b"/"  # the root is no absolute path
     link = entry.link.encode("utf-8", "surrogateescape")
-    seconds, nanoseconds = divmod(entry.mtime_ns, 1_000_000_000)
     records: dict[str, bytes] = {_XATTR + key: value for key, value in entry.xattrs.items()} if entry.xattrs else {}
     if len(path) > 100 or not path.isascii():
         records["path"] = path
     if len(link) > 100 or not link.isascii():
         records["linkpath"] = link
-    if nanoseconds:
-        records["mtime"] = f"{seconds}.{nanoseconds:09}".encode()
-    for key, value in (("uid", entry.uid), ("gid", entry.gid), ("size", entry.size_bytes)):
-        if value >= _OCTAL[key]:
-            records[key] = b"%d" % value
-    if records:
-        body = b"".join(_record(key, records[key]) for key in sorted(records))
-        yield _pax_header(len(body)) + body + bytes(-len(body) % _BLOCK)
-    yield _header(entry, path[:100], link[:100], entry.type.value)
+    if nanoseconds := entry.mtime_ns % 1_000_000_000:
+        records["mtime"] = f"{entry.mtime_ns // 1_000_000_000}.{nanoseconds:09}".encode()
+    if entry.uid >= _OCTAL["uid"] or entry.gid >= _OCTAL["gid"] or entry.size_bytes >= _OCTAL["size"]:
+        for key, value in (("uid", entry.uid), ("gid", entry.gid), ("size", entry.size_bytes)):
+            if value >= _OCTAL[key]:
+                records[key] = b"%d" % value
+    header = _header(entry, path[:100], link[:100], entry.type.value)
+    if not records:
+        return header
+    body = b"".join(_record(key, records[key]) for key in sorted(records))
+    return _pax_header(len(body)) + body + bytes(-len(body) % _BLOCK) + header
 
 
 @lru_cache(maxsize=64)
@@ -450,10 +473,13 @@ def _record(key: str, value: bytes) -> bytes:
 
 
 def _header(entry: LayerEntry, path: bytes, link: bytes, flag: bytes) -> bytes:
-    head = b"".join((
-        path.ljust(100, b"\0"), b"%07o\0" % entry.mode,
-        b"%07o\0" % (entry.uid % _OCTAL["uid"]), b"%07o\0" % (entry.gid % _OCTAL["gid"]),
-        b"%011o\0" % (entry.size_bytes % _OCTAL["size"]), b"%011o\0" % (entry.mtime_ns // 1_000_000_000),
-        b" " * 8, flag, link.ljust(100, b"\0"), b"ustar\x0000", bytes(64), b"%07o\0%07o\0" % entry.device,
-    )).ljust(_BLOCK, b"\0")  # fmt: skip
-    return head[:148] + b"%06o\0 " % sum(head) + head[156:]
+    numbers = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (
+        entry.mode, entry.uid % _OCTAL["uid"], entry.gid % _OCTAL["gid"], entry.size_bytes % _OCTAL["size"],
+        entry.mtime_ns // 1_000_000_000,
+    )  # fmt: skip
+    device = b"%07o\0%07o\0" % entry.device
+    # Of what isn't zero, which most of a header is; its own field counts as spaces.
+    checksum = sum(path) + sum(numbers) + sum(flag) + sum(link) + sum(device) + _MAGIC_SUM + 8 * 32
+    return b"".join((
+        path.ljust(100, b"\0"), numbers, b"%06o\0 " % checksum, flag, link.ljust(100, b"\0"), _MAGIC, device, _REST,
+    ))  # fmt: skip

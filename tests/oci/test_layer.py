@@ -16,7 +16,9 @@ def entries(data):
 
 def written(*pairs):
     with layer.write((entry, [data]) for entry, data in pairs) as tar:
-        return tar.read()
+        found = tar.read()
+    assert b"".join(layer.stream((entry, [memoryview(data)]) for entry, data in pairs)) == found
+    return found
 
 
 def tar_of(*members, format=tarfile.PAX_FORMAT):
@@ -256,3 +258,17 @@ def test_the_root_has_no_absolute_name():
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         assert tar.getnames() == ["."]
     assert entries(data) == [(root, b"")]
+
+
+def test_a_stream_comes_in_chunks_of_some_size():
+    small = [(LayerEntry(f"small{number}", size_bytes=1000), [bytes(1000)]) for number in range(2000)]
+    large = [(LayerEntry("large", size_bytes=3 << 20), [bytes(1 << 20)] * 3)]
+    sizes = [len(each) for each in layer.stream([*small, *large])]
+    assert sum(sizes) == 2000 * 1536 + 512 + (3 << 20) + 1024
+    assert min(sizes[:-1]) >= 256 << 10
+    assert max(sizes) < (1 << 20) + (256 << 10)
+
+
+def test_a_stream_of_what_changes_ends():
+    with pytest.raises(Conflict, match="'a' changed its size while it was read"):
+        list(layer.stream([(LayerEntry("a", size_bytes=5), [b"1234"])]))

@@ -22,7 +22,6 @@ from moby_containers.engine.views import View, within
 __all__ = ["Archives"]
 
 T = TypeVar("T")
-_CHUNK_BYTES = 256 << 10
 _QUEUED = 8
 _MOST_LINKS = 40
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -64,9 +63,9 @@ class Archives:
         def work(view: View) -> None:
             with _Found(view, entry, path) as found:
                 put(b"")
-                source = layer.write(found.entries())
-                while (chunk := source.read(_CHUNK_BYTES)) and put(chunk):
-                    pass
+                for chunk in layer.stream(found.entries()):
+                    if not put(chunk):
+                        break
 
         def guarded(view: View) -> None:
             try:

@@ -43,6 +43,9 @@ def packed(parent_fd: int, name: str, base: str) -> Pieces:
 def renamed(folder_fd: int, base: str) -> Pieces:
     """Yield the entries of a folder, under another name; with an empty one those of a root."""
     for entry, content in Packing(folder_fd).entries():
+        if not base and entry.path:
+            yield entry, content
+            continue
         path = "/".join(part for part in (base, entry.path) if part)
         link = "/".join(part for part in (base, entry.link) if part)
         hard = entry.type is EntryType.HARDLINK

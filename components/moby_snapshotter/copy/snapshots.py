@@ -9,7 +9,6 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, SnapshotKind, Usage
 from moby.contracts.types import Mount
 from moby.oci import layer
-from moby.oci.digest import CHUNK_BYTES
 from moby.oci.layer import LayerEntry
 from moby.oci.pack import WHITEOUT, Entry, Packing
 from moby.oci.unpack import Limits, Unpacking
@@ -109,13 +108,13 @@ class Copy:
             root = not below or Seen("", os.fstat(own)).differs(Seen("", os.fstat(below[0])))
             packing = Packing(own, only=lambda path: path in changes or (root and not path))
             gone = [path for path, kind in changes.items() if kind is ChangeKind.DELETED]
-            yield from _written(_both(packing, gone))
+            yield from layer.stream(_both(packing, gone))
 
     def export(self, key: str) -> Iterator[bytes]:
         """Yield all that a snapshot shows."""
         record = self._shelf.record(key)
         with host_errors("read a snapshot"), opened(self._tree(record)) as (own,):
-            yield from _written(Packing(own).entries())
+            yield from layer.stream(Packing(own).entries())
 
     def _fill(self, record: Record, path: Path) -> None:
         (path / "fs").mkdir(mode=0o755)
@@ -162,12 +161,6 @@ def _whiteouts(gone: list[str]) -> Iterator[Entry]:
     for path in gone:
         above, _, name = path.rpartition("/")
         yield LayerEntry(f"{above}/{WHITEOUT}{name}" if above else WHITEOUT + name), ()
-
-
-def _written(entries: Iterator[Entry]) -> Iterator[bytes]:
-    with layer.write(entries) as reader:
-        while chunk := reader.read(CHUNK_BYTES):
-            yield chunk
 
 
 def _changes(own: int, below: list[int]) -> Iterator[Change]:

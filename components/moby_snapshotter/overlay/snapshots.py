@@ -13,7 +13,6 @@ from moby.contracts.types import Mount
 from moby.host.files import read_text
 from moby.host.overlay import escape
 from moby.oci import layer
-from moby.oci.digest import CHUNK_BYTES
 from moby.oci.merged import MergedPacking
 from moby.oci.pack import Packing, is_whiteout
 from moby.oci.unpack import Limits
@@ -118,13 +117,13 @@ class Overlay:
         with host_errors("read a snapshot"), opened(*self._trees(record)) as (own, *lowers):
             root = Seen("", os.fstat(own)).differs(Seen("", os.fstat(lowers[0]))) if lowers else True
             packing = Packing(own, upper=True, only=lambda path: bool(path) or root)
-            yield from _written(packing)
+            yield from layer.stream(packing.entries())
 
     def export(self, key: str) -> Iterator[bytes]:
         """Yield all that a snapshot shows."""
         record = self._shelf.record(key)
         with host_errors("read a snapshot"), opened(*self._trees(record)) as (own, *lowers):
-            yield from _written(MergedPacking(own, lowers=tuple(lowers)))
+            yield from layer.stream(MergedPacking(own, lowers=tuple(lowers)).entries())
 
     def _fill(self, record: Record, path: Path) -> None:
         """Make an upper folder like the root below, and the folder that overlayfs works in."""
@@ -177,12 +176,6 @@ def _off() -> tuple[str, ...]:
             if read_text(f"{_PARAMETERS}/{name}").strip() == "Y":
                 found.append(f"{name}=off")
     return tuple(found)
-
-
-def _written(packing: Packing) -> Iterator[bytes]:
-    with layer.write(packing.entries()) as reader:
-        while chunk := reader.read(CHUNK_BYTES):
-            yield chunk
 
 
 def _changes(own: int, lowers: list[int]) -> Iterator[Change]:
