@@ -148,7 +148,7 @@ class Exporting:
         done, stored = Exported(names=shown), None
         if options.store:
             images = self._making.adopt(outgoing, names, options, watch)
-            stored = self._images.get(shown[0]) if names else None
+            stored = self._images.get(shown[0]) if names and export.push else None
             done = Exported(images[0].id, images[0].digest, names=shown)
             if export.push and not (len(images) > 1 or self._attesting.wanted(solution)) and options.is_plain:
                 return self._pushed(images[0], names, session, watch)

@@ -117,7 +117,8 @@ class Solving:
 
     def _identity_of(self, node: Node) -> Steps[str]:
         if isinstance(node.operation, keys.SOURCES):
-            yield LONG
+            if not isinstance(node.operation, IMAGES):  # what these are was found out while the file was read
+                yield LONG
             return self._working.identify(node)
         inputs = [self._identity(each) for each in node.inputs]
         yield inputs

@@ -69,6 +69,7 @@ class _Control:
     def __init__(self, parts: Parts, builder: Builder) -> None:
         self._parts, self._builder = parts, builder
         self._building: Building = parts.building
+        self._worker: WorkerRecord | None = None
 
     def solve(self, call: Served, asked: control.SolveRequest) -> control.SolveResponse:
         """Carry out a build, whose client solves its part by other calls meanwhile."""
@@ -101,6 +102,10 @@ class _Control:
 
     def worker(self) -> WorkerRecord:
         """Return what builds: this engine. Clients ask for its labels before they ask for several platforms."""
+        self._worker = self._worker or self._found_worker()  # they ask several times over a connection
+        return self._worker
+
+    def _found_worker(self) -> WorkerRecord:
         labels = {
             f"{_WORKER}executor": "moby",
             f"{_WORKER}snapshotter": self._parts.images.storage,
