@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from clients.engine import need
 from clients.test_networks import ASK, SERVER, Talk
+from peers import binaries
 from peers.images import NAME
 from peers.sandbox import PATIENCE_S, Sandbox, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 FOLDER = "/var/lib/docker"
 
 
@@ -139,3 +140,36 @@ def test_it_goes_on_while_an_engine_is_killed_and_comes_back(hosts):
     for each, name in ((one, "client"), (two, "web")):
         each("rm", "-f", name)
     one("network", "rm", "other")
+
+
+def test_plugins_of_cni(hosts):
+    """By docker's own command: addresses of the engine's, those of the plugins' own, and what can't be."""
+    one, _ = hosts
+    binaries.file("usr/lib/cni/bridge", "cni")
+    chain = {"type": "bridge", "bridge": "cni0", "isDefaultGateway": True, "ipMasq": False}
+    own = {"type": "host-local", "subnet": "10.7.0.0/24", "dataDir": "/run/leases"}
+    lists = {
+        "plugged": [{**chain, "capabilities": {"ips": True, "mac": True}, "ipam": {"type": "static"}}],
+        "own": [{**chain, "bridge": "cni1", "ipam": own}],
+    }
+    for name, plugins in lists.items():
+        text = json.dumps({"cniVersion": "1.0.0", "name": name, "plugins": plugins})
+        script = f"mkdir -p /etc/cni/net.d; cat > /etc/cni/net.d/{name}.conflist"
+        one.sandbox.run(*one.inside("sh", "-ec", script), input=text)
+    one("network", "create", "-d", "cni", "--subnet", "10.6.0.0/24", "plugged")
+    one("network", "create", "-d", "cni", "--ipam-driver", "null", "-o", "conflist=own", "second")
+    done = one("network", "create", "-d", "cni", "nonesuch", check=False)
+    assert "no network configuration list named 'nonesuch'" in done.stderr
+    done = one("run", "--rm", "-p", "8080:80", "--network", "plugged", NAME, "true", check=False)
+    assert "none of the plugins of plugged publishes ports" in done.stderr
+    for network, address in (("plugged", "10.6.0.2"), ("second", "10.7.0.2")):
+        one("run", "-d", "--name", "web", "--network", network, NAME, "sleep", "1000")
+        one("run", "-d", "--name", "client", "--network", network, NAME, "sleep", "1000")
+        assert one.inspect("web", f".NetworkSettings.Networks.{network}.IPAddress") == address
+        with Talk(one, *one.within("web"), "python3", "-c", SERVER, "80", "web") as server:
+            assert server.line() == "ready"
+            assert one.ask("client", "web") == f"web heard hello {address}"
+        one("rm", "-f", "web", "client")
+        one("network", "rm", network)
+    found = one.sandbox.run(*one.inside("ip", "link")).stdout
+    assert "cni" not in found

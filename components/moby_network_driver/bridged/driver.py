@@ -12,6 +12,7 @@ from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
 from moby.errors import HostUnfit, NotFound
 from moby.host.netlink import Channel
+from moby.host.rtnetlink import links
 from moby.host.rtnetlink.links import Device
 from moby_network_driver.bridged import forwarding
 from moby_network_driver.bridged.devices import Bridges
@@ -170,6 +171,11 @@ class Bridged:
             for segment, _ in standing:
                 self._forward(segment)
         failures.tell()
+
+    def left(self) -> bool:
+        """Whether there is any device of this engine's, of this process or one before it."""
+        with explained(f"{self.name} networks"):
+            return any(self._marks.own(each) for each in links.dump(self._channel))
 
     def _stands(self, segment: Segment, settings: Settings, failures: Failures) -> bool:
         """Repair a network; where it can't be, say so in `failures`, and go on with the others."""

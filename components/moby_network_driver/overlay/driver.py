@@ -231,7 +231,8 @@ class OverlayNetworks:
             with failures.collected("overlay networks"):
                 self._directory.keep({segment.id: [each.id for each in there] for segment, there in used})
             with failures.collected("overlay networks"):
-                self._bridged.keep(used, also=[tunnel_of(segment.id) for segment, _ in used])
+                if used or self._bridged.left():  # else it needs no firewall either
+                    self._bridged.keep(used, also=[tunnel_of(segment.id) for segment, _ in used])
             for segment, _ in used:
                 with failures.collected(f"network {segment.name}"):
                     self._enter(segment)
