@@ -1,4 +1,4 @@
-"""How long assembling takes: from nothing, when nothing changed, and building again to compare."""
+"""How long assembling takes: from nothing, when nothing changed, in every format, and building again to compare."""
 
 import sys
 import tempfile
@@ -9,6 +9,9 @@ from benchmarks.measure import PASS, Row, Timed, in_turn
 __all__ = ["rows"]
 
 MOBY = str(Path(sys.executable).with_name("moby"))
+FORMATS = ("pyz", "deb", "binary", "tar", "oci", "tree")
+PYZ_KB = 3000
+"""What the smallest engine's file may come to."""
 BASE_MS = 12.3
 """What the interpreter's own start took where the targets in milliseconds were set."""
 
@@ -23,10 +26,31 @@ def rows() -> list[Row]:
         again = Timed(tuple(quickstart), '"changed": false')
         reproduce = Timed((MOBY, "reproduce", f"{out}/quickstart/quickstart.pyz"), "the same, byte for byte")
         times = in_turn(cold, again, reproduce, Timed(PASS))
+        size_kb = Path(out, "quickstart", "quickstart.pyz").stat().st_size / 1000
     cold_ms, again_ms, reproduce_ms, peer_ms = (each * 1000 for each in times)
     peer = "python -c pass"
     return [
         Row("moby assemble quickstart, cold", cold_ms, peer, peer_ms, 5000 / BASE_MS, "no output, no cache"),
         Row("moby assemble quickstart, nothing changed", again_ms, peer, peer_ms, 1000 / BASE_MS),
         Row("moby reproduce quickstart.pyz", reproduce_ms, peer, peer_ms),
+        Row("quickstart.pyz, kB", size_kb, "3 MB", PYZ_KB, 1, "a size, not a time"),
+        *_every_format(),
+    ]
+
+
+def _every_format() -> list[Row]:
+    """Time the quickstart in all formats, cold and unchanged."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = [word for name in FORMATS for word in ("--format", name)]
+        words = [MOBY, "assemble", "quickstart", "-o", f"{folder}/dist", *flags, "--json"]
+        clean = f'rm -rf {folder}/dist {folder}/cache; exec "$@"'
+        environment = {"XDG_CACHE_HOME": f"{folder}/cache"}
+        cold = Timed(("sh", "-c", clean, "sh", *words), '"changed": true', environment=environment)
+        again = Timed(tuple(words), '"changed": false', environment=environment)
+        cold_ms, again_ms, peer_ms = (each * 1000 for each in in_turn(cold, again, Timed(PASS), runs=3))
+    peer = "python -c pass"
+    what = f"moby assemble quickstart, {', '.join(FORMATS)}"
+    return [
+        Row(f"{what}, cold", cold_ms, peer, peer_ms, 60_000 / BASE_MS, "no output, no cache"),
+        Row(f"{what}, nothing changed", again_ms, peer, peer_ms, 1000 / BASE_MS),
     ]

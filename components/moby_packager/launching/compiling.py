@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from moby.errors import HostUnfit, Unsupported
@@ -35,6 +36,12 @@ def compile_program(name: str) -> bytes:
 
 def compiler_version() -> str:
     """Return what compiles and links; HostUnfit where they aren't there."""
+    return _version(os.environ.get("PATH", ""))
+
+
+@cache
+def _version(path: str) -> str:
+    """Return it for a search path, since several formats of one distribution ask."""
     with tempfile.TemporaryDirectory() as folder:
         said = [_run([tool, "--version"], folder).partition("\n")[0] for tool in ("gcc", "ld")]
     return "; ".join(said)
