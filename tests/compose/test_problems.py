@@ -65,6 +65,28 @@ CASES = [
     pytest.param("services: {a: {image: x, label_file: no.l}}", "label file", "", id="label-file"),
     pytest.param("services: {a: {image: x, devices: ['a:b:c:d']}}", "too many colons", "", id="device"),
     pytest.param("services: {a: {build: {context: ., ssh: [x]}}}", "is no ID=PATH", "", id="ssh"),
+    pytest.param(
+        "services: {a: {build: {context: ., dockerfile: x, dockerfile_inline: y}}}",
+        "both dockerfile",
+        "keep one",
+        id="inline",
+    ),
+    pytest.param(
+        "services: {a: {platform: linux/s390x, build: {context: ., platforms: [linux/amd64]}}}",
+        "lack the service's own",
+        "add it",
+        id="platforms",
+    ),
+    pytest.param("services: {a: {image: x, network_mode: 'service:b'}}", "names the service b", "", id="mode-of"),
+    pytest.param(
+        "services: {a: {build: {context: ., secrets: [s]}}}", "isn't among the secrets", "", id="build-secret"
+    ),
+    pytest.param(
+        "services: {a: {image: x, develop: {watch: [{path: ., action: sync}]}}}",
+        "without a target",
+        "add `target:`",
+        id="develop",
+    ),
     pytest.param("services: {a: {build: {context: ., additional_contexts: [x]}}}", "no NAME=VALUE", "", id="contexts"),
 ]
 

@@ -37,11 +37,11 @@ def _terminal(call: Call) -> bool:
 def exec(call: Call) -> int:  # noqa: A001  # the verb's name
     """Run a command in a running container."""
     asked = call.asked
+    if not asked.command:
+        raise Invalid("no command", hint="name one after the service")
     project = call.found()
     running = [each for each in containers(call.engine, project.name) if each.state == "running"]
     there = the_one(running, asked.service, asked.index)
-    if not asked.command:
-        raise Invalid("no command", hint="name one after the service")
     words = ["--interactive", *(["--tty"] if _terminal(call) else [])]
     words += ["--detach"] if asked.detach else []
     words += ["--privileged"] if asked.privileged else []
