@@ -18,6 +18,8 @@ _WINDOW = 1 << 20
 _READ = 1 << 16
 _MOST_BYTES = 16 << 20
 _AGAIN_S = 0.02
+_REPEATABLE = frozenset({"Get", "List", "ListPids", "Version", "Wait"})
+"""Calls that change nothing."""
 
 
 class Code:
@@ -51,17 +53,24 @@ class Client:
 
     def ask(self, method: str, request: object, kind: type[M], *, timeout_s: float = 120.0) -> M:
         """Make a call of one message each way. Failed is containerd's error; Unavailable that it doesn't answer."""
-        until = time.monotonic() + timeout_s
         try:
-            sock = self._connected()
-            sock.settimeout(timeout_s)
-            return decode(kind, self._exchange(sock, method, encode(request), until))
+            return decode(kind, self._asked(method, encode(request), time.monotonic() + timeout_s))
         except (OSError, ProtocolError, Invalid) as error:
             self.close()
             raise Unavailable(
                 f"containerd at {self.address} doesn't answer {method}: {error}",
                 hint="see whether it runs, and its log",
             ) from (None if isinstance(error, TimeoutError) else error)
+
+    def _asked(self, method: str, message: bytes, until: float) -> bytes:
+        """Make a call; again, where containerd went meanwhile and the call changes nothing."""
+        try:
+            return self._exchange(self._connected(), method, message, until)
+        except ConnectionError:
+            if method.rpartition("/")[2] not in _REPEATABLE:
+                raise
+            self.close()
+            return self._exchange(self._connected(), method, message, until)
 
     def answers(self) -> bool:
         """Say whether somebody listens there."""
@@ -110,6 +119,7 @@ class Client:
             ("containerd-namespace", self.namespace),
         )  # fmt: skip
         number, data = connection.open(head)
+        sock.settimeout(max(0.001, until - time.monotonic()))
         sock.sendall(data)
         left = memoryview(b"\0" + len(message).to_bytes(4, "big") + message)
         found, ended = b"", False

@@ -100,7 +100,9 @@ class ShimMaker(Maker):
         found = super().ending(task)
         runtime = task.runtime
         if found.code is None and isinstance(runtime, Tasks):
-            return Ending(runtime.exit_code(task.record.container, task.record.pid), found.time_ns)
+            code = runtime.exit_code(task.record.container, task.record.pid)
+            runtime.client.close()  # calls are the workers' otherwise
+            return Ending(code, found.time_ns)
         return found
 
     def _background(self, task: Task, method: str, what: str) -> None:

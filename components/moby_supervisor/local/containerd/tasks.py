@@ -48,7 +48,7 @@ class Tasks:
     features: frozenset[str] = FEATURES
 
     def __init__(self, client: Client, records: Records, place: Place, binary: str = "") -> None:
-        self._client = client
+        self.client = client
         self._records = records
         self._place = place
         self._binary = binary
@@ -306,7 +306,7 @@ class Tasks:
         return self._ask(f"tasks.v1.Tasks/{method}", request, kind, timeout_s=timeout_s)
 
     def _ask(self, method: str, request: object, kind: type[M], *, timeout_s: float = 120.0) -> M:
-        return self._client.ask(method, request, kind, timeout_s=timeout_s)
+        return self.client.ask(method, request, kind, timeout_s=timeout_s)
 
     @contextlib.contextmanager
     def _explained(self, what: str, program: str = "") -> Iterator[None]:

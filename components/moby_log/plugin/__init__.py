@@ -1,0 +1,1 @@
+"""Logs that a plugin of docker's takes."""

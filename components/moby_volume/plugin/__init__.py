@@ -1,0 +1,1 @@
+"""Volumes that a plugin of docker's makes."""

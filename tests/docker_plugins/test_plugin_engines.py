@@ -1,0 +1,100 @@
+"""One plugin of docker's at our engine and at dockerd: both users see the same, and the plugin is told the same."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from clients.engine import opened_docker, opened_moby
+from docker_plugins import plugin_server
+from peers.images import NAME, archive
+from peers.sandbox import TEMPORARY, until
+
+from moby import distribution
+
+pytestmark = pytest.mark.slow
+
+PLUGIN = "{use: plugin, as: kept, config: {plugin: kept}}"
+ASSEMBLY = f"""
+moby: 1
+name: plugged
+extends: [docker]
+components:
+  volume-driver: [{{use: local, default: true}}, {PLUGIN}]
+  log-driver: [{{use: json-file, default: true}}, none, {PLUGIN}]
+  builder: null
+  command: null
+distribution: {{formats: [pyz]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("image")
+    return archive(folder / "image.tar", folder / "rootfs")
+
+
+@pytest.fixture(scope="module")
+def plugged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plugged")
+    (folder / "plugged.yaml").write_text(ASSEMBLY)
+    distribution.assemble(folder / "plugged.yaml", folder)
+    return folder / "plugged" / "plugged.pyz"
+
+
+def tried(engine):
+    """Use volumes and a log of the plugin's; return what a user sees, and what the plugin was told."""
+    folder = TEMPORARY / "plugin"
+    words = [sys.executable, str(Path(plugin_server.__file__)), "/run/docker/plugins/kept.sock", str(folder)]
+    process = engine.sandbox.start(*words, log=engine.log.with_name("plugin.log"))
+    until(lambda: engine.sandbox.seen("/run/docker/plugins/kept.sock").exists(), "the plugin's socket")
+    seen = [engine.out("volume", "create", "-d", "kept", "-o", "kept=yes", "vol")]
+    refused = engine("volume", "create", "-d", "kept", "-o", "nonesuch=1", "other", check=False)
+    seen += [refused.returncode, "unknown option nonesuch" in refused.stderr]
+    options = ["--network=none", "-v", "vol:/data"]
+    engine("run", "--rm", *options, NAME, "sh", "-c", "echo kept >/data/file")
+    seen.append(engine.out("run", "--rm", *options, NAME, "cat", "/data/file"))
+    seen.append(engine.out("volume", "inspect", "-f", "{{.Driver}} {{.Mountpoint}} {{.Scope}}", "vol"))
+    script = "echo out; echo err >&2; exit 3"
+    done = engine("run", "--name", "box", "--network=none", "--log-driver=kept", NAME, "sh", "-c", script, check=False)
+    assert done.returncode == 3, done.stderr
+    logs = engine("logs", "box")
+    seen += [done.returncode, logs.stdout.strip(), logs.stderr.strip()]  # dockerd gives what has no end none
+    engine("rm", "box")
+    seen.append(engine("volume", "rm", "vol").returncode)
+    calls = [json.loads(line) for line in engine.sandbox.seen(folder / "calls").read_text().splitlines()]
+    engine.sandbox.run("rm", "-rf", "/run/docker/plugins", str(folder))
+    (pid,) = [pid for pid, said in engine.sandbox.processes().items() if said.startswith(" ".join(words))]
+    engine.sandbox.run("kill", str(pid))
+    process.wait(60)
+    return seen, calls
+
+
+def told(calls, method, *names):
+    """What a plugin was told by a method, of what doesn't differ by container."""
+    return [{name: given.get(name) for name in names} for path, given in calls if path == method]
+
+
+def test_a_plugin_at_both(tmp_path, image, plugged):
+    with opened_moby(tmp_path / "moby", image, plugged) as engine:
+        ours, our_calls = tried(engine)
+    with opened_docker(tmp_path / "docker", image) as engine:
+        theirs, their_calls = tried(engine)
+    assert ours == theirs
+    assert ours[3] == "kept"
+    for method, *names in (
+        ("VolumeDriver.Create", "Name", "Opts"),
+        ("VolumeDriver.Remove", "Name"),
+    ):
+        assert told(our_calls, method, *names) == told(their_calls, method, *names), method
+    for calls in (our_calls, their_calls):
+        mounted = told(calls, "VolumeDriver.Mount", "Name", "ID")
+        assert mounted
+        assert sorted(each["ID"] for each in mounted) == sorted(
+            each["ID"] for each in told(calls, "VolumeDriver.Unmount", "Name", "ID")
+        )
+    (info,) = [each["Info"] for each in told(our_calls, "LogDriver.StartLogging", "Info")]
+    other, *_ = [each["Info"] for each in told(their_calls, "LogDriver.StartLogging", "Info")]
+    assert info.keys() == other.keys()
+    for name in ("ContainerName", "ContainerImageName", "ContainerEntrypoint", "ContainerArgs", "DaemonName"):
+        assert info[name] == other[name], name
