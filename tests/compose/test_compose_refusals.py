@@ -29,7 +29,8 @@ from moby.contracts.orchestrator import (
     ServiceSpec,
     VolumeSpec,
 )
-from moby.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable, Unsupported
+from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, NotFound, Unavailable, Unsupported
+from moby.host.mounts import mount
 from moby.testing.bundles import PROGRAMS, make_rootfs
 from moby.testing.mounted import own_mounts
 from moby.testing.net_namespaces import own_network
@@ -123,6 +124,23 @@ def test_data_that_is_gone(tmp_path):
         shelf.discard("shop")
         with pytest.raises(NotFound):
             shelf.data("shop", "secrets", "s")
+
+
+def test_a_full_disk(tmp_path):
+    """What can't be written is said with its place; what was there stays, and room is all that it takes."""
+    with own_mounts(), Store(place(tmp_path, "metadata").state / "db") as metadata:
+        small = tmp_path / "small"
+        small.mkdir()
+        mount("tmpfs", str(small), "tmpfs", 0, "size=64k")
+        shelf = Shelf(metadata, small)
+        shelf.store("shop", "secrets", {"s": b"first"})
+        (small / "filler").write_bytes(b"x" * 40_000)
+        with pytest.raises(HostUnfit, match=r"the secrets of shop can.t be written to .*: No space left on device"):
+            shelf.store("shop", "secrets", {"s": b"x" * 40_000})
+        assert shelf.data("shop", "secrets", "s") == b"first"
+        (small / "filler").unlink()
+        shelf.store("shop", "secrets", {"s": b"second"})
+        assert shelf.data("shop", "secrets", "s") == b"second"
 
 
 class Failing:

@@ -114,8 +114,8 @@ class Loop:
         while not self._ending:
             try:
                 self._once()
-            except MobyError as error:
-                self._parts.log.error("what services lack can't be told", error=str(error))
+            except Exception as error:  # the next change is looked at all the same
+                self._parts.log.error("what services lack can't be told", error=str(error) or type(error).__name__)
             self._sleep()
 
     def _sleep(self) -> None:
@@ -166,6 +166,14 @@ class Loop:
         self._pool.submit(self._do, action, keys)
 
     def _do(self, action: Action, keys: tuple[Slot | str, ...]) -> None:
+        try:
+            self._done(action, keys)
+        except MobyError as error:  # of the metadata
+            self._parts.log.error("what was done can't be noted", action=str(action), error=str(error))
+        finally:
+            self.wake()
+
+    def _done(self, action: Action, keys: tuple[Slot | str, ...]) -> None:
         error = ""
         try:
             self._act(action)
@@ -179,7 +187,6 @@ class Loop:
                 self._busy.pop(each, None)
             if isinstance(action, Create):
                 self._made(action, error)
-        self.wake()
 
     def _made(self, action: Create, error: str) -> None:
         slot = (action.service, action.number)

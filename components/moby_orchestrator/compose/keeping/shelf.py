@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moby.contracts.metadata import Metadata
-from moby.errors import Corrupt, NotFound
+from moby.errors import Corrupt, HostUnfit, NotFound
 from moby_orchestrator.compose.keeping.codec import decode, encode
 from moby_orchestrator.compose.keeping.values import Kept, Removal
 
@@ -99,15 +99,18 @@ class Shelf:
             self._bucket.delete(_LEAVING + application)
 
     def store(self, application: str, kind: str, files: Mapping[str, bytes]) -> None:
-        """Keep the data of an application's secrets or configs, for root's eyes alone."""
+        """Keep the data of an application's secrets or configs, for root's eyes alone; HostUnfit for a full disk."""
         folder = self._folder / application / kind
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, data in files.items():
-            file = folder / name
-            temporary = folder / f".{name}.new"
-            temporary.touch(mode=0o600)
-            temporary.write_bytes(data)
-            temporary.rename(file)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name, data in files.items():
+                temporary = folder / f".{name}.new"
+                temporary.touch(mode=0o600)
+                temporary.write_bytes(data)
+                temporary.rename(folder / name)
+        except OSError as error:
+            text = f"the {kind} of {application} can't be written to {folder}: {error.strerror}"
+            raise HostUnfit(text, hint="make room there, and apply it again") from error
 
     def data(self, application: str, kind: str, name: str) -> bytes:
         """Return that data; NotFound."""
