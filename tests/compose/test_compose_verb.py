@@ -364,6 +364,81 @@ def test_watching(app):
     app.ours("up", "--detach", "--timeout", "1")
 
 
+BOX = "image: localhost/box, command: sleep 1000, network_mode: none, stop_signal: SIGKILL"
+HEALTH = "healthcheck: {test: 'exit 1', interval: 100ms, start_interval: 100ms, retries: 1}"
+ENDS = BOX.replace("sleep 1000", "'sh -c \"exit 4\"'")
+WRONG = [
+    ("a: {image: localhost/box, command: 'true', network_mode: none}", "up --exit-code-from no", "no such service: no"),
+    (f"a: {{{BOX}}}", "start no", "no such service: no"),
+    (f"a: {{{BOX}}}", "wait a", "no containers for project 'wrong'"),
+    (f"a: {{{BOX}}}", "stats no", "no such service: no"),
+    (f"a: {{{BOX}}}", "exec -T a", "no command"),
+    (f"a: {{{BOX}}}", "cp /x /y", "one of both is SERVICE:PATH"),
+    (f"a: {{{BOX}}}", "ps no", "no such service: no"),
+    (f"a: {{{BOX}}}", "attach a", 'service "a" is not running'),
+    (f"a: {{{BOX}}}", "up -d --pull never --scale a=x", "'a=x' is no SERVICE=NUMBER"),
+    (f"a: {{{BOX}, container_name: one}}", "up -d --scale a=2", "2 containers of a can't all be one"),
+    (f"a: {{{BOX.replace('none', 'service:b')}}}, b: {{{BOX}}}", "up -d --scale b=0", "nothing can be shared"),
+    (
+        f"a: {{{BOX}, depends_on: {{b: {{condition: service_healthy}}}}}}, b: {{{BOX}}}", "up -d --scale b=0",
+        "dependency b has no container",
+    ),
+    (
+        f"a: {{{BOX}, depends_on: {{b: {{condition: service_healthy}}}}}}, b: {{{BOX}}}", "up -d",
+        "wrong-b-1 has no healthcheck configured",
+    ),
+    (
+        f"a: {{{BOX}, depends_on: {{b: {{condition: service_healthy}}}}}}, b: {{{BOX}, {HEALTH}}}", "up -d",
+        "wrong-b-1 is unhealthy",
+    ),
+    (
+        f"a: {{{BOX}, depends_on: {{b: {{condition: service_healthy}}}}}}, b: {{{ENDS}, {HEALTH}}}", "up -d",
+        "wrong-b-1 exited (4)",
+    ),
+    ("a: {image: localhost/absent}", "up -d --pull never", "the image localhost/absent of service a isn't there"),
+    ("a: {image: localhost:1/absent}", "pull", "localhost:1"),
+    ("a: {build: {context: ., dockerfile_inline: 'FROM nonesuch AS'}}", "build", "the image of a can't be built"),
+    ("a: {build: {context: ., isolation: x}}", "build", "services.a.build.isolation isn't done here"),
+    (f"a: {{{BOX}, develop: {{watch: [{{path: ./no, action: restart}}]}}}}", "watch", "no isn't there"),
+    ("a: {image: x, networks: [n]}\nnetworks: {n: {external: true, name: no}}", "up -d --pull never", "isn't there"),
+    ("a: {image: localhost/box}\nnetworks: {default: {external: true, name: no}}", "up -d", "network no declared"),
+    (f"a: {{{BOX}, volumes: ['vol:/v']}}\nvolumes: {{vol: {{external: true, name: no}}}}", "up -d", '"no" not found'),
+    (f"a: {{{BOX}, secrets: [s]}}\nsecrets: {{s: {{external: true}}}}", "up -d", "secrets.s.external needs a swarm"),
+    (f"a: {{{BOX}, configs: [c]}}\nconfigs: {{c: {{environment: NONESUCH}}}}", "up -d", "NONESUCH isn't set"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("services", "words", "message"), WRONG, ids=[each[2] for each in WRONG])
+def test_errors_of_verbs(app, services, words, message):
+    """What failed is said with its name, and the exit code isn't 0."""
+    folder = app.engine.sandbox.seen(TEMPORARY / "wrong")
+    folder.mkdir(exist_ok=True)
+    head, _, rest = services.partition("\n")
+    (folder / "compose.yaml").write_text(f"name: wrong\nservices: {{{head}}}\n{rest}\n")
+    given = app.engine.argv("compose", "--project-directory", TEMPORARY / "wrong")
+    try:
+        done = app.engine.sandbox.run(*given, *words.split(), check=False)
+        assert message in done.stderr
+        assert done.returncode not in (0, 70)
+    finally:
+        app.engine.sandbox.run(*given, "down", "--timeout", "1", "--remove-orphans", check=False)
+
+
+def test_a_name_that_is_taken(app):
+    """By a container of others': said, and the rest of the application stays as it is."""
+    app.docker("run", "-d", "--name", "wrong-a-1", "--network", "none", "localhost/box", "sleep", "1000")
+    folder = app.engine.sandbox.seen(TEMPORARY / "wrong")
+    folder.mkdir(exist_ok=True)
+    (folder / "compose.yaml").write_text(f"name: wrong\nservices: {{a: {{{BOX}}}, b: {{{BOX}}}}}\n")
+    given = app.engine.argv("compose", "--project-directory", TEMPORARY / "wrong")
+    done = app.engine.sandbox.run(*given, "up", "-d", check=False)
+    assert (done.returncode, 'The container name "/wrong-a-1" is already in use' in done.stderr) == (1, True)
+    app.docker("rm", "--force", "wrong-a-1")
+    app.engine.sandbox.run(*given, "up", "-d")
+    assert {"wrong-a-1", "wrong-b-1"} <= app.there().keys()
+    app.engine.sandbox.run(*given, "down", "--timeout", "1")
+
+
 def test_what_goes_wrong(app):
     def fails(*words):
         done = app.ours(*words, check=False)
