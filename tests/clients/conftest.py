@@ -33,3 +33,11 @@ def swarm_pyz(tmp_path_factory):
     folder = tmp_path_factory.mktemp("swarm")
     distribution.assemble("swarm", folder)
     return folder / "swarm" / "swarm.pyz"
+
+
+@pytest.fixture(scope="module")
+def swarm(tmp_path_factory, image, swarm_pyz):
+    """The distribution `swarm`, serving in a sandbox; at its end nothing of it is left."""
+    with opened_moby(tmp_path_factory.mktemp("swarm"), image, swarm_pyz) as found:
+        yield found
+        found.check_gone()

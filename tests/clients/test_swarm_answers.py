@@ -5,18 +5,9 @@ What Debian's dockerd gives is written down in `swarm_answers`; `long` tests ask
 """
 
 import pytest
-from clients.engine import opened_moby
 from clients.swarming import SCENARIOS, ask, recorded
 from clients.test_everyday import compared
 from peers.images import NAME
-
-
-@pytest.fixture(scope="module")
-def swarm(tmp_path_factory, image, swarm_pyz):
-    """The distribution `swarm`, serving in a sandbox; at its end nothing of it is left."""
-    with opened_moby(tmp_path_factory.mktemp("swarm"), image, swarm_pyz) as found:
-        yield found
-        found.check_gone()
 
 
 @pytest.mark.slow
