@@ -15,6 +15,12 @@ NAMES = [[each.name] for each in sorted(FOLDER.glob("*.yaml")) if "override" not
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/home/somebody", "PASSED": "on", "TOKEN": "t"}
 
 
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch):
+    """`~` is this process's own."""
+    monkeypatch.setenv("HOME", ENVIRONMENT["HOME"])
+
+
 @pytest.fixture(scope="module")
 def theirs():
     """Run docker's compose on files of the folder, and return what it prints."""
