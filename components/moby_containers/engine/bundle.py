@@ -1,7 +1,7 @@
 """A container's config.json, of all that was settled about it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Settled:
     filters: bool = True
     """Whether the runtime can filter system calls."""
     propagation: str = ""
+    linked: tuple[str, ...] = ()
+    """Variables that tell of containers that it is linked to."""
 
 
 def program(config: ContainerConfig) -> tuple[str, ...]:
@@ -105,7 +107,7 @@ def _process(config: ContainerConfig, settled: Settled) -> dict[str, Any]:
         "terminal": config.terminal,
         "user": _user(user, settled.groups),
         "args": arguments,
-        "env": list(environment_of(config, settled.hostname, user.home)),
+        "env": list(environment_of(config, settled.hostname, user.home, settled.linked)),
         "cwd": config.working_directory or "/",
         "capabilities": _sets(held, root=user.uid == 0),
         "noNewPrivileges": security(config, "no-new-privileges") in ("", "true"),
@@ -145,10 +147,10 @@ def capabilities_of(config: ContainerConfig) -> tuple[str, ...]:
     return tuple(NAMES) if config.privileged else spec.capabilities(config.cap_add, config.cap_drop)
 
 
-def environment_of(config: ContainerConfig, hostname: str, home: str) -> tuple[str, ...]:
+def environment_of(config: ContainerConfig, hostname: str, home: str, linked: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the variables of a container's program: docker's own, under what was asked for."""
     base = [f"PATH={spec.DEFAULT_PATH}", f"HOSTNAME={hostname}", *(["TERM=xterm"] if config.terminal else [])]
-    return spec.environment([*base, f"HOME={home}"], config.environment)
+    return spec.environment([*base, f"HOME={home}"], linked, config.environment)
 
 
 def security(config: ContainerConfig, name: str) -> str | None:
@@ -250,11 +252,13 @@ def shm_mount(config: ContainerConfig) -> Mount:
     return Mount("/dev/shm", "shm", "tmpfs", ("nosuid", "noexec", "nodev", "mode=1777", f"size={size}"))  # noqa: S108
 
 
-def exec_process(container: Container, asked: ExecConfig, user: User, groups: tuple[int, ...]) -> dict[str, Any]:
+def exec_process(
+    container: Container, asked: ExecConfig, user: User, groups: tuple[int, ...], linked: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the `process` of a further program in a container."""
     config = container.config
     hostname = config.hostname or container.id[:12]
-    own = spec.environment(environment_of(config, hostname, user.home), [f"HOME={user.home}"], _own(config))
+    own = spec.environment(environment_of(config, hostname, user.home, linked), [f"HOME={user.home}"], _own(config))
     term = ["TERM=xterm"] if asked.terminal else []
     held = list(NAMES) if asked.privileged else list(capabilities_of(config))
     process: dict[str, Any] = {

@@ -17,6 +17,7 @@ from moby_containers.engine.entries import Entry, Session
 from moby_containers.engine.failures import NOT_RUNNABLE, telling
 from moby_containers.engine.later import Later
 from moby_containers.engine.life import Watch
+from moby_containers.engine.networking import linked_of
 from moby_containers.engine.parts import Parts
 from moby_containers.engine.starting import user_of
 
@@ -91,7 +92,8 @@ class Execs:
             config = entry.container.config
             user = asked.user or config.user
             found, groups = user_of(self._parts.rootfs(entry.id), user, () if asked.user else config.group_add)
-            process = bundle.exec_process(entry.container, asked, found, groups)
+            linked = linked_of(entry, self._parts)
+            process = bundle.exec_process(entry.container, asked, found, groups, linked)
             self._bucket.put(session.id, {"container": entry.id, "config": encode(asked)})
             with telling(asked.command[0], exec_=True, cwd=str(process["cwd"])):
                 state = self._parts.supervisor.exec(entry.id, session.id, process, task)

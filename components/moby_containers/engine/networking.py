@@ -12,9 +12,10 @@ from moby.contracts.networks import Endpoint, EndpointConfig, Networks, Sandbox,
 from moby.errors import Conflict, Invalid, MobyError, NotFound
 from moby_containers.engine import etc
 from moby_containers.engine.entries import Entry
+from moby_containers.engine.linked import Linked, variables
 from moby_containers.engine.parts import Parts
 
-__all__ = ["Networking", "at_rest", "first_endpoints", "joins", "link_of", "port_requests", "wanted_of"]
+__all__ = ["Networking", "at_rest", "first_endpoints", "joins", "link_of", "linked_of", "port_requests", "wanted_of"]
 
 _DEFAULTS = ("", "default")
 _PORTS = range(1, 65536)
@@ -95,6 +96,22 @@ def link_of(text: str) -> tuple[str, str]:
     return bare, alias.rpartition("/")[2] or bare
 
 
+def linked_of(entry: Entry, parts: Parts, sandbox: Sandbox | None = None) -> tuple[str, ...]:
+    """Return the variables that tell a container of those that it is linked to on the default network."""
+    links, default = entry.container.config.links, parts.networks.default()
+    endpoints = sandbox.endpoints if sandbox else entry.container.endpoints
+    if not links or default not in [each.network for each in endpoints]:
+        return ()
+    found = []
+    for name, alias in map(link_of, links):
+        with suppress(NotFound, Invalid):  # one that has been removed since
+            other = parts.shelf.get(name).container
+            addresses = [each.ipv4_address for each in other.endpoints if each.network == default]
+            if any(addresses):
+                found.append(Linked(alias, addresses[0], other.config.exposed_ports, other.config.environment))
+    return tuple(variables(entry.container.name, found))
+
+
 class Networking:
     """Has containers join networks, and be put on others while they run."""
 
@@ -114,9 +131,10 @@ class Networking:
         return self._parts.networks.join(entry.id, wanted_of(entry, self._parts.networks), wants)
 
     def _links(self, entry: Entry) -> tuple[tuple[str, str], ...]:
-        """Return whom it knows by names of its own: those that it was created with must run."""
-        found = []
-        for text in entry.container.config.links:
+        """Return whom it knows by names of its own: on the default network, those that it was created with must run."""
+        found, wanted = [], wanted_of(entry, self._parts.networks)
+        legacy = entry.container.config.links if self._parts.networks.default() in wanted else ()
+        for text in legacy:
             name, alias = link_of(text)
             other = self._parts.shelf.get(name)
             if self._parts.networks.default() not in [each.network for each in other.container.endpoints]:
@@ -126,7 +144,7 @@ class Networking:
                 own = entry.container.name
                 raise Conflict(f"Cannot link to a non running container: /{other.container.name} AS /{own}/{alias}")
             found.append((other.id, alias))
-        for config in wanted_of(entry, self._parts.networks).values():
+        for config in wanted.values():
             for text in config.links:
                 name, alias = link_of(text)
                 with suppress(NotFound, Invalid):

@@ -21,7 +21,7 @@ from moby_containers.engine import bundle, etc, placing
 from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.failures import telling
 from moby_containers.engine.merge import effective_health
-from moby_containers.engine.networking import Networking, joins
+from moby_containers.engine.networking import Networking, joins, linked_of
 from moby_containers.engine.parts import Parts
 from moby_containers.engine.views import make_folders
 
@@ -137,6 +137,7 @@ class Starting:
             shm=self._shm(entry),
             filters=RuntimeFeature.SECCOMP in parts.features(config.runtime),
             propagation=placing.propagation_of(entry.keeping.points),
+            linked=linked_of(entry, parts, sandbox),
         )
         spec = bundle.spec_of(entry.container, settled)
         with open(folder / "config.json", "w", encoding="utf-8") as file:  # noqa: PTH123
