@@ -162,10 +162,11 @@ def test_plugins_of_cni(hosts):
     assert "no network configuration list named 'nonesuch'" in done.stderr
     done = one("run", "--rm", "-p", "8080:80", "--network", "plugged", NAME, "true", check=False)
     assert "none of the plugins of plugged publishes ports" in done.stderr
-    for network, address in (("plugged", "10.6.0.2"), ("second", "10.7.0.2")):
+    for network, subnet in (("plugged", "10.6.0."), ("second", "10.7.0.")):
         one("run", "-d", "--name", "web", "--network", network, NAME, "sleep", "1000")
         one("run", "-d", "--name", "client", "--network", network, NAME, "sleep", "1000")
-        assert one.inspect("web", f".NetworkSettings.Networks.{network}.IPAddress") == address
+        address = one.inspect("web", f".NetworkSettings.Networks.{network}.IPAddress")
+        assert address.startswith(subnet)
         with Talk(one, *one.within("web"), "python3", "-c", SERVER, "80", "web") as server:
             assert server.line() == "ready"
             assert one.ask("client", "web") == f"web heard hello {address}"

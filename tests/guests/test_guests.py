@@ -20,7 +20,8 @@ NETWORK_MODULES = (
     "vxlan", "esp4", "esp6", "xfrm_user", "gcm", "ghash-generic", "seqiv", "sctp", "nf_tables", "nft_ct", "nft_nat",
     "nft_chain_nat", "nft_masq", "nft_redir", "nft_fib_inet", "nft_numgen", "nf_conntrack_netlink",
 )  # fmt: skip
-ENCRYPTED = ("-k", "encrypt or keys or by_the_same_key or sctp", "tests/network_driver/test_overlay.py")
+ENCRYPTED = ("-k", "encrypt or keys or by_the_same_key", "tests/network_driver/test_overlay.py")
+SCTP = ("-k", "sctp", "tests/network_driver/test_bridge.py")
 BRIEF = ("-m", "not long and not slow and not fuzz")
 # An emulated processor takes seconds to import hypothesis, as its plugin does.
 WITHOUT_HYPOTHESIS = ("-p", "no:hypothesispytest")
@@ -69,10 +70,11 @@ def test_networks_where_that_guest_has_no_processor(tmp_path, notes):
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_encrypted_networks(tmp_path, notes):
-    """What is encrypted by the kernel, which neither this machine nor the other guest may do."""
+def test_what_networks_need_of_rare_kernels(tmp_path, notes):
+    """Encryption and SCTP, which neither this machine nor the other guest may have."""
     found = evolve(qemu(), modules=(*qemu().modules, *NETWORK_MODULES))
-    run(found, tmp_path, [Inner("root", [*WITHOUT_HYPOTHESIS, *ENCRYPTED])], 1700, notes)
+    inner = [Inner(name, [*WITHOUT_HYPOTHESIS, *each]) for name, each in (("encrypted", ENCRYPTED), ("sctp", SCTP))]
+    run(found, tmp_path, inner, 1700, notes)
 
 
 @pytest.mark.slow

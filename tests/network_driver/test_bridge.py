@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+from guests.cover import needs
 from moby_network_driver.bridge.plugin import Config, make
 from moby_network_driver.bridged.ports import port_name
 from moby_network_driver.interfaces.marks import Marks
@@ -48,6 +49,7 @@ OPTION = "com.docker.network.bridge."
 @pytest.fixture(autouse=True)
 def host():
     with own_network():
+        network_settings.set_to("0", "ipv4", "ip_forward")  # which it has of the machine's
         yield
 
 
@@ -732,3 +734,58 @@ def test_marks_are_others_for_other_roots(tmp_path):
     assert one != other
     assert one == Marks.of(place_in(tmp_path / "one"))
     assert len({one.group, other.group, one.doomed, other.doomed}) == 4
+
+
+# SCTP
+
+
+def has_sctp():
+    """Whether this kernel has it."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_port_of_sctp(driver, network, channel, stack):
+    """From another host, and from the host itself; and not any more once it is published no more."""
+    needs(has_sctp(), "SCTP", "qemu")
+    driver.make(network)
+    there, far = member(stack), member(stack)
+    wanted = attachment(driver, network, 2, ports=(Port("sctp", 80, "0.0.0.0", 8080),))
+    link = driver.attach(network, wanted, there)
+    channel.run(links.veth("card", Peer("far", far), up=True))
+    channel.run(addresses.add(links.index_of(channel, "card"), "192.0.2.1/24"))
+
+    def settle():
+        with Channel() as own:
+            index = links.index_of(own, "far")
+            own.run(links.change(index, up=True), addresses.add(index, "192.0.2.2/24"))
+
+    def lead():
+        with Channel() as own:
+            own.run(routes.add(Route("0.0.0.0/0", links.index_of(own, "eth0"), link.gateways[0])))
+
+    def unbound():
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+
+    in_namespace(far, settle)
+    in_namespace(there, lead)
+    with in_namespace(there, unbound) as server:
+        server.bind(("0.0.0.0", 80))
+        server.listen()
+        server.settimeout(60)
+        for where in (far, None):
+            with in_namespace(where, unbound) if where else unbound() as client:
+                client.settimeout(60)
+                client.connect(("192.0.2.1", 8080))
+                accepted, _ = server.accept()
+                with accepted:
+                    client.sendall(b"by sctp")
+                    assert accepted.recv(100) == b"by sctp"
+    driver.publish(network, evolve(wanted, ports=()))
+    with in_namespace(far, unbound) as client:
+        client.settimeout(60)
+        with pytest.raises(OSError):
+            client.connect(("192.0.2.1", 8080))
