@@ -18,6 +18,8 @@ from benchmarks.measure import Row
 RUNS = 3
 LAYERS, FILES, MOST_BYTES = 4, 5000, 30_000
 PORT = 5000
+CHANGES = 5000
+_COPY = "docker cp full:/ - | cat > /dev/null"
 FOLDER = "/var/lib/peers"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -42,6 +44,12 @@ def rows() -> Iterator[Row]:
         yield _timed(pair, "docker pull of what is there", 1.0, _again, runs=11)
         yield _timed(pair, f"docker save, {what}", 0.5, _save)
         yield _timed(pair, f"docker load, {what}, uncompressed", 0.3, _load)
+        for worker in (pair.ours, pair.dockerd):
+            _containers(worker)
+        yield _timed(pair, f"docker cp of all, {what}", 0.6, lambda worker: worker.seconds("sh", "-c", _COPY))
+        changes = f"{CHANGES} new files"
+        yield _timed(pair, f"docker diff, {changes}", 1.0, lambda worker: worker.seconds("docker", "diff", "changed"))
+        yield _timed(pair, f"docker commit, {changes}", 1.0, _commit)
         yield _timed(pair, f"docker push, {len(fresh) // 10**6} MB that came uncompressed", 1.0, _push, runs=1)
 
 
@@ -188,6 +196,23 @@ def _save(worker: Worker) -> float:
 def _load(worker: Worker) -> float:
     _clear(worker)
     return worker.seconds("docker", "load", "-q", "-i", f"{FOLDER}/plain.tar", output=_name("plain"))
+
+
+def _containers(worker: Worker) -> None:
+    """Make one of the image that was loaded last, from which all can be copied, and one that has changed much."""
+    from peers.images import NAME  # type: ignore[import-not-found]
+
+    worker.seconds("docker", "create", "--name", "full", _name("plain"), "x")
+    count = "docker cp full:/ - | tar t | grep -c '^layer./folder.*[0-9]/file'"
+    worker.seconds("sh", "-c", count, output=f"{LAYERS * FILES}\n")
+    script = f"i=0; while [ $i -lt {CHANGES} ]; do echo $i > /made$i; i=$((i+1)); done"
+    worker.seconds("docker", "run", "--name", "changed", "--network", "none", NAME, "sh", "-c", script)
+
+
+def _commit(worker: Worker) -> float:
+    took = worker.seconds("docker", "commit", "changed", "made", output="sha256:")
+    worker.seconds("docker", "rmi", "made")
+    return took
 
 
 def _push(worker: Worker) -> float:
