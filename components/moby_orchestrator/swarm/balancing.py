@@ -163,7 +163,8 @@ class Balancing:
         if before is not None and before[0] == front:
             return
         if before is None or (before[0].places, before[0].ports) != (front.places, front.ports):
-            sandbox = self._parts.networks.join(_id(service), front.places, SandboxConfig(ports=front.ports))
+            config = SandboxConfig(name=f"{OTHERS}{service.spec.name}", ports=front.ports)
+            sandbox = self._parts.networks.join(_id(service), front.places, config)
             self._tell(service.id, sandbox)
         else:
             sandbox = before[1]

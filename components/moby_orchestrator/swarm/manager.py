@@ -24,6 +24,8 @@ Report = Mapping[str, Any]
 TICK_S = 5.0
 """How often a manager looks whether another one has changed the store, where nothing happens here."""
 _RETRY_S = 1.0
+_GATHER_S = 0.02
+"""How long what nodes say is gathered, to be written at once."""
 _TIDY_S = 0.5
 """How often it is tried to remove what is to go once its last users have ended."""
 _MOST_PLANS = 50
@@ -42,6 +44,8 @@ class Manager:
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._failing = ""
+        self._asked = False
+        """Whether somebody waits for the next plan."""
         self._thread = threading.Thread(target=self._run, name="swarm-manager", daemon=True)
 
     def start(self) -> None:
@@ -56,8 +60,10 @@ class Manager:
             self._thread.join()
 
     def wake(self) -> None:
-        """Plan again soon."""
-        self._wake.set()
+        """Plan again, unless it is the manager itself that changed something, which has planned till the end."""
+        if threading.current_thread() is not self._thread:
+            self._asked = True
+            self._wake.set()
 
     def report(self, task_id: str, changed: Report) -> None:
         """Say how a task is; reports of one task are taken in their order."""
@@ -69,7 +75,10 @@ class Manager:
         wait_s = 0.0
         while not self._ended.is_set():
             self._wake.wait(wait_s)
+            if self._reports and not self._asked:
+                self._ended.wait(_GATHER_S)
             self._wake.clear()
+            self._asked = False
             try:
                 wait_s = self._work()
                 self._failing = ""
