@@ -4,8 +4,11 @@ What Debian's dockerd gives is written down in `swarm_answers`; `long` tests ask
 `python -m clients.swarm_recording` from the folder `tests`.
 """
 
+import re
+from pathlib import Path
+
 import pytest
-from clients.swarming import SCENARIOS, ask, recorded
+from clients.swarming import PATIENCE_S, SCENARIOS, ask, recorded
 from clients.test_everyday import compared
 from peers.images import NAME
 
@@ -24,3 +27,11 @@ def test_the_answers_are_dockerds(swarm, scenario):
 def test_what_is_written_down_is_what_dockerd_says(docker, scenario):
     lines = SCENARIOS[scenario]
     compared(lines, ask(docker.sandbox, lines, NAME), recorded(scenario))
+
+
+@pytest.mark.long
+def test_the_commands_of_the_page(swarm):
+    page = (Path(__file__).parents[2] / "docs" / "swarm.md").read_text()
+    (commands,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    for line in commands.splitlines():
+        swarm.sandbox.run("sh", "-c", line.replace(" alpine ", f" {NAME} "), timeout=PATIENCE_S)

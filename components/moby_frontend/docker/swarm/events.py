@@ -4,6 +4,8 @@ import select
 from collections.abc import Callable
 from contextlib import closing, suppress
 
+from attrs import evolve
+
 from moby.contracts.events import Event, Subscription
 from moby.errors import MobyError
 from moby_frontend.docker.parts import Parts
@@ -21,8 +23,14 @@ def past(parts: Parts, since_ns: int, until_ns: int) -> list[Event]:
     """Return the events between two moments, both included, oldest first, of the engine and of its swarm."""
     found = list(parts.events.past(since_ns, until_ns))
     with suppress(MobyError), closing(manager(parts).watch(since_ns)) as swarm:
-        found += (each for each in swarm.take() if each.type in KINDS and each.time_ns <= until_ns)
+        found += (_shown(each) for each in swarm.take() if each.type in KINDS and each.time_ns <= until_ns)
     return sorted(found, key=lambda each: each.time_ns)
+
+
+def _shown(event: Event) -> Event:
+    """Return an event of a swarm's as docker has it: states only where they change, and nothing that is empty."""
+    given = event.attributes.items()
+    return evolve(event, attributes={name: text for name, text in given if text and name != "state"})
 
 
 class Joined:
@@ -54,7 +62,7 @@ class Joined:
     def _taken(self) -> list[Event]:
         if self._swarm is None:
             return []
-        taken = [each for each in self._swarm.take() if each.type in KINDS and self._wanted(each)]
+        taken = [_shown(each) for each in self._swarm.take() if each.type in KINDS and self._wanted(each)]
         if self._swarm.ended:
             self._let_go()
         return taken
