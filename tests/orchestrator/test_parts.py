@@ -123,7 +123,7 @@ def test_an_update_can_be_taken_back_once():
     back = rolled_back(changed, "asked for", 3)
     assert (back.spec, back.template, back.previous) == (PLAIN, service.template, None)
     assert back.update.state is UpdateState.ROLLBACK_STARTED
-    with pytest.raises(Conflict, match="service .* does not have a previous spec"):
+    with pytest.raises(Conflict, match=r"service .* does not have a previous spec"):
         rolled_back(back, "asked for", 4)
 
 
