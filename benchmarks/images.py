@@ -203,7 +203,7 @@ def _containers(worker: Worker) -> None:
     from peers.images import NAME  # type: ignore[import-not-found]
 
     worker.seconds("docker", "create", "--name", "full", _name("plain"), "x")
-    count = "docker cp full:/ - | tar t | grep -c '^layer./folder.*[0-9]/file'"
+    count = "docker cp full:/ - | tar t | grep -c 'layer[0-9]/folder[0-9]*/file'"
     worker.seconds("sh", "-c", count, output=f"{LAYERS * FILES}\n")
     script = f"i=0; while [ $i -lt {CHANGES} ]; do echo $i > /made$i; i=$((i+1)); done"
     worker.seconds("docker", "run", "--name", "changed", "--network", "none", NAME, "sh", "-c", script)
