@@ -6,6 +6,7 @@ from moby_metadata.sqlite.store import Store as Metadata
 from moby_orchestrator.swarm import files, finding, placeholders, sealing, specs
 from moby_orchestrator.swarm.codec import decode, encode
 from moby_orchestrator.swarm.membership import Membership
+from moby_orchestrator.swarm.services import Services
 from moby_orchestrator.swarm.store import Store
 from moby_orchestrator.swarm.world import CLUSTER, Settled
 
@@ -13,6 +14,7 @@ from moby.contracts.containers import ContainerConfig
 from moby.contracts.network_driver import Port
 from moby.contracts.orchestrator import (
     ClusterSpec,
+    Dependency,
     EndpointMode,
     FileReference,
     Mode,
@@ -210,3 +212,19 @@ def test_placeholders(text, found):
 def test_placeholders_that_are_none(text):
     with pytest.raises(Invalid, match="expanding template"):
         placeholders.expand(text, placeholders.context_of(Task("t", "s", SPEC, "x"), None))
+
+
+class Clock:
+    def now_ns(self):
+        return 10**18
+
+
+def test_tasks_follow_those_that_they_depend_on(stores):
+    """A change of a service makes those anew that say so, and those that depend on them; others stay."""
+    services = Services(stores[0], None, Clock())
+    following = {"db": (), "api": (Dependency("db", restart=True),), "web": (Dependency("api", restart=True),)}
+    following["lone"] = (Dependency("db"),)
+    made = {name: services.create(evolve(SPEC, name=name, dependencies=on), None) for name, on in following.items()}
+    services.update("db", evolve(made["db"].spec, force=1), None, None)
+    renewed = {each.spec.name for each in services.list("") if each.template != made[each.spec.name].template}
+    assert renewed == {"db", "api", "web"}
