@@ -19,8 +19,9 @@ __all__ = ["assemble", "load", "resolve", "start"]
 def load(path: str | Path, *, sets: Sequence[str] = ()) -> "Assembly":
     """Read a manifest, or the shipped one of that name; Invalid carries all problems."""
     from moby import manifest
+    from moby.resolution import fetched
 
-    return manifest.load(str(path), sets=tuple(sets))
+    return manifest.load(str(path), sets=tuple(sets), fetch=fetched)
 
 
 def resolve(

@@ -1,6 +1,7 @@
 """From a manifest's file to its plans, with every problem on the way told at once."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from attrs import evolve, frozen
 
@@ -11,7 +12,7 @@ from moby.plan import Plan
 from moby.registry import Catalog
 from moby.target import target_facts
 
-__all__ = ["Resolved", "alone", "resolve_file"]
+__all__ = ["Resolved", "alone", "fetched", "resolve_file"]
 
 
 @frozen
@@ -37,7 +38,7 @@ def resolve_file(
     Invalid carries the problems of reading it, of its engine and of its formats, by their lines, each once.
     `formats` take the place of the manifest's, `target` that of its target.
     """
-    reading = manifest.read(file, sets=tuple(sets))
+    reading = manifest.read(file, sets=tuple(sets), fetch=fetched)
     if reading.assembly is None:
         raise Invalid(f"{file} can't be read", problems=reading.problems)
     assembly = _with_formats(reading.assembly, formats) if formats else reading.assembly
@@ -65,6 +66,13 @@ def alone(component: str, catalog: Catalog) -> Plan:
         return resolver.resolve_build(Assembly("conformance", distribution=formats), catalog)
     plan = resolver.resolve(Assembly("conformance", (Choice(kind, name, name),)), catalog)
     return plan.closure(frozenset({component}))
+
+
+def fetched(reference: str) -> Path:
+    """Fetch what a manifest extends from an image registry, which few do."""
+    from moby import sharing
+
+    return sharing.fetched(reference)
 
 
 def _tried(resolve: Callable[[], Plan], problems: list[Problem]) -> Plan | None:

@@ -78,9 +78,14 @@ def _ref(what: str, name: str) -> Schema:
 
 _USES_PARAMETERS: Schema = {"type": "string", "pattern": r"\$\{", "description": "A text that uses parameters."}
 _EXTENDS: Schema = {
-    "description": "Manifests that come first: a bare name is a shipped assembly, else a path relative to this file.",
+    "description": "Manifests that come first: a bare name is a shipped assembly, oci://HOST/NAME@sha256:... one in an "
+    "image registry, else a path relative to this file.",
     "type": "array",
-    "items": {"type": "string", "minLength": 1, "not": {"pattern": r"://|\$\{"}},
+    "items": {
+        "type": "string",
+        "minLength": 1,
+        "anyOf": [{"not": {"pattern": r"://|\$\{"}}, {"pattern": r"^oci://[^\s#]+@sha256:[0-9a-f]{64}$"}],
+    },
 }
 _PARAMETERS: Schema = {
     "description": "Names with their defaults; used as ${name}, set by --set parameters.NAME=VALUE or MOBY_PARAM_NAME.",

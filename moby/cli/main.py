@@ -28,6 +28,7 @@ VERBS = {
     "lock": "Write down what a manifest resolves to.",
     "new": "Start a component, a plugin or an assembly.",
     "plugins": "List the installed plugins, the broken ones too.",
+    "push": "Share an assembly or a distribution by an image registry.",
     "reproduce": "Build a distribution again and compare.",
     "run": "Assemble a manifest and start its engine here.",
     "schema": "Print the JSON Schema of manifests.",

@@ -14,8 +14,9 @@ __all__ = ["assembly", "catalog", "plan"]
 def assembly(file: str, sets: Sequence[str] = ()) -> "Assembly":
     """Load a manifest by path or by the name of a shipped one."""
     from moby import manifest
+    from moby.resolution import fetched
 
-    return manifest.load(file, sets=tuple(sets))
+    return manifest.load(file, sets=tuple(sets), fetch=fetched)
 
 
 def catalog() -> "Catalog":

@@ -12,6 +12,7 @@ from moby.distribution.contents import RUNS_ON, distribution_name
 from moby.distribution.installed import FRAMEWORK, Installed, closure, find, running_python, tree_digest
 from moby.lock import Lock, ManifestPin, Pin
 from moby.manifest.assembly import Assembly
+from moby.manifest.sources import OCI
 from moby.plan import Plan
 
 __all__ = ["make", "manifest_names", "pins"]
@@ -40,6 +41,9 @@ def manifest_names(files: Iterable[str]) -> dict[str, str]:
     shipped = _shipped()
     names = {}
     for file in found:
+        if file.startswith(OCI):  # it is the same wherever the manifest lies
+            names[file] = file
+            continue
         path = Path(file).absolute()
         if path.parent != here and path.parent in shipped:
             names[file] = f"shipped:{path.name}"

@@ -15,7 +15,7 @@ from moby.manifest.parts import NAME
 from moby.manifest.paths import join
 from moby.manifest.report import Report
 from moby.manifest.sections import distribution_choice, lay
-from moby.manifest.sources import Gathering, find
+from moby.manifest.sources import Fetch, Gathering, find
 from moby.manifest.tree import Map
 
 __all__ = ["Reading", "load", "read"]
@@ -32,22 +32,35 @@ class Reading:
     problems: tuple[Problem, ...] = ()
 
 
-def load(file_or_name: str | Path, *, sets: Iterable[str] = (), environ: Mapping[str, str] | None = None) -> Assembly:
+def load(
+    file_or_name: str | Path,
+    *,
+    sets: Iterable[str] = (),
+    environ: Mapping[str, str] | None = None,
+    fetch: Fetch | None = None,
+) -> Assembly:
     """Return the assembly that a manifest asks for; Invalid carries every problem.
 
-    A bare name is a shipped assembly. `sets` are `PATH=VALUE`; `environ` is the process's where not given.
+    A bare name is a shipped assembly. `sets` are `PATH=VALUE`; `environ` is the process's where not given; `fetch`
+    gets what lies in image registries.
     """
-    reading = read(file_or_name, sets=sets, environ=environ)
+    reading = read(file_or_name, sets=sets, environ=environ, fetch=fetch)
     if reading.assembly is None or reading.problems:
         count = len(reading.problems)
         raise Invalid(f"{file_or_name}: {count} problem{'s' if count != 1 else ''}", problems=reading.problems)
     return reading.assembly
 
 
-def read(file_or_name: str | Path, *, sets: Iterable[str] = (), environ: Mapping[str, str] | None = None) -> Reading:
+def read(
+    file_or_name: str | Path,
+    *,
+    sets: Iterable[str] = (),
+    environ: Mapping[str, str] | None = None,
+    fetch: Fetch | None = None,
+) -> Reading:
     """Return what `load` does, but the problems as values: none exactly where `load` succeeds."""
     report = Report()
-    gathering = Gathering(report)
+    gathering = Gathering(report, fetch)
     source = find(file_or_name, report)
     if source:
         gathering.gather(source)

@@ -2,19 +2,24 @@
 
 import os
 import re
+from collections.abc import Callable
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 
 from attrs import define, field, frozen
 
-from moby.errors import Origin
+from moby.errors import MobyError, Origin
 from moby.manifest.document import MOST_BYTES, compose
 from moby.manifest.draft import Layer
 from moby.manifest.report import Report, shown
 from moby.manifest.tree import Map, Scalar, Sequence, is_null
 
-__all__ = ["MOST_CHAIN", "MOST_FILES", "Gathering", "Source", "find", "shipped", "shipped_folder"]
+__all__ = ["MOST_CHAIN", "MOST_FILES", "OCI", "Fetch", "Gathering", "Source", "find", "shipped", "shipped_folder"]
+
+Fetch = Callable[[str], Path]
+"""Returns the main manifest of an assembly in an image registry, in a folder with what it extends."""
+OCI = "oci://"
 
 MOST_FILES = 200
 MOST_CHAIN = 50
@@ -30,7 +35,14 @@ class Source:
     shown: str
     path: Path
     ours: bool = False
-    """Whether it is a shipped assembly, which stays among shipped ones."""
+    """Whether it is a shipped or fetched assembly, which stays in its folder."""
+
+    def beside(self, reference: str) -> str:
+        """Return how a file is shown that this one names; one of an artifact as `oci://...#FILE`."""
+        if self.shown.startswith(OCI):
+            artifact, _, own = self.shown.partition("#")
+            return f"{artifact}#{os.path.normpath(os.path.join(os.path.dirname(own), reference))}"  # noqa: PTH118, PTH120
+        return os.path.normpath(Path(self.shown).parent / reference)
 
 
 def shipped_folder() -> Path:
@@ -76,8 +88,15 @@ def _named(name: str, report: Report, where: Origin | None) -> Source | None:
 
 
 def _refuse_scheme(scheme: str, given: str, report: Report, where: Origin | None) -> None:
-    why = "oci:// is not available yet" if scheme == "oci" else f"{scheme}:// isn't supported"
-    report.add(f"can't extend {shown(given)}: {why}", where, fix="name a local file or a shipped assembly")
+    if scheme == "oci":
+        fix = f"extends: [{given}] in a manifest of your own"
+        report.add(f"can't read {shown(given)} here: oci:// is for extends", where, fix=fix)
+        return
+    report.add(
+        f"can't extend {shown(given)}: {scheme}:// isn't supported",
+        where,
+        fix="name a local file or a shipped assembly",
+    )
 
 
 @define
@@ -85,6 +104,8 @@ class Gathering:
     """Reads a manifest and what it extends, each file once, the extended before the one that extends it."""
 
     report: Report
+    fetch: Fetch | None = None
+    """For what lies in image registries; without it that can't be had."""
     layers: list[Layer] = field(factory=list)
     digests: dict[str, str] = field(factory=dict)
     """SHA-256 of every file, by how it is shown, in the order of merging."""
@@ -156,6 +177,8 @@ class Gathering:
         """Find what a line of `extends` names; what it names stays inside the shipped folder for a shipped one."""
         if _BARE.fullmatch(reference):
             return _named(reference, self.report, where)
+        if reference.startswith(OCI) and self.fetch:
+            return self._fetched(self.fetch, reference, where)
         if scheme := _SCHEME.match(reference):
             _refuse_scheme(scheme[1], reference, self.report, where)
             return None
@@ -166,9 +189,17 @@ class Gathering:
         path = source.path.parent / reference
         folder = os.path.realpath(source.path.parent)
         if source.ours and os.path.commonpath([folder, os.path.realpath(path)]) != folder:
-            self.report.add(f"can't extend {shown(reference)}: it leaves the folder of shipped assemblies", where)
+            of = "its artifact" if source.shown.startswith(OCI) else "the folder of shipped assemblies"
+            self.report.add(f"can't extend {shown(reference)}: it leaves {of}", where)
             return None
-        return Source(os.path.normpath(Path(source.shown).parent / reference), path, source.ours)
+        return Source(source.beside(reference), path, source.ours)
+
+    def _fetched(self, fetch: Fetch, reference: str, where: Origin) -> Source | None:
+        try:
+            return Source(reference, fetch(reference), ours=True)
+        except MobyError as error:
+            self.report.add(f"can't extend {shown(reference)}: {error.message}", where, fix=error.hint)
+            return None
 
 
 def _pairs(chain: tuple[Source, ...]) -> list[tuple[Source, Source]]:

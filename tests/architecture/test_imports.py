@@ -23,6 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"placement", "served"}),
     frozenset({"registry", "build_hook"}),
     frozenset({"resolver", "target", "wiring"}),
+    frozenset({"sharing"}),
     frozenset({"lock", "difference", "graph", "resolution", "schema"}),
     frozenset({"engine", "distribution", "scaffold"}),
     frozenset({"api", "testing"}),

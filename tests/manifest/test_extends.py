@@ -73,7 +73,10 @@ def test_a_bare_name_is_a_shipped_assembly(put: Put) -> None:
             id="bare",
         ),
         pytest.param(
-            "oci://example.org/x", "oci:// is not available yet", "name a local file or a shipped assembly", id="oci"
+            "oci://example.org/x",
+            "can't read 'oci://example.org/x' here: oci:// is for extends",
+            "extends: [oci://example.org/x] in a manifest of your own",
+            id="oci",
         ),
         pytest.param(
             "https://example.org/x", "https:// isn't supported", "name a local file or a shipped assembly", id="https"
@@ -160,7 +163,7 @@ def test_shipped_assemblies_stay_among_themselves(put: Put, monkeypatch: pytest.
         pytest.param("gone.yaml", "can't read gone.yaml: No such file or directory", id="file"),
         pytest.param(".", "can't read .: Is a directory", id="folder"),
         pytest.param("nothing-like-it", "unknown shipped assembly 'nothing-like-it' (valid: ", id="name"),
-        pytest.param("oci://example.org/x", "oci:// is not available yet", id="oci"),
+        pytest.param("oci://example.org/x", "oci:// is for extends", id="oci"),
         pytest.param("a\0b", "'a\\x00b' is no path", id="nul"),
         pytest.param("x" * 5000, "unknown shipped assembly", id="long-name"),
         pytest.param("./" + "x" * 5000, "File name too long", id="long-path"),
