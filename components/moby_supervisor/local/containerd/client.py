@@ -64,13 +64,16 @@ class Client:
 
     def _asked(self, method: str, message: bytes, until: float) -> bytes:
         """Make a call; again, where containerd went meanwhile and the call changes nothing."""
-        try:
-            return self._exchange(self._connected(), method, message, until)
-        except ConnectionError:
-            if method.rpartition("/")[2] not in _REPEATABLE:
-                raise
-            self.close()
-            return self._exchange(self._connected(), method, message, until)
+        patient = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return self._exchange(self._connected(), method, message, until)
+            except ConnectionError:
+                # One that is being killed still takes connections for a moment.
+                if method.rpartition("/")[2] not in _REPEATABLE or time.monotonic() > patient:
+                    raise
+                self.close()
+                time.sleep(_AGAIN_S)
 
     def answers(self) -> bool:
         """Say whether somebody listens there."""
