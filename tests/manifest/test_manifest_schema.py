@@ -71,6 +71,7 @@ def test_it_takes_every_shipped_assembly(name: str) -> None:
     [
         pytest.param("name: a-1", id="name"),
         pytest.param("extends: [a, ../b.yaml]", id="extends"),
+        pytest.param(f"extends: ['oci://example.org/x@sha256:{0:064}']", id="extends-from-an-image-registry"),
         pytest.param("parameters: {a: 1, b_c: x, d-e: true}", id="parameters"),
         pytest.param("components: {runtime: native}", id="part"),
         pytest.param("components: {runtime: runtime/runc, frontend: null}", id="part-by-id"),
