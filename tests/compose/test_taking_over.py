@@ -4,24 +4,15 @@ import json
 import subprocess
 
 import pytest
+from attrs import evolve, fields
 from compose.orchestrating import Orchestrated, place
 from moby_frontend.docker.plugin import Config, make
+from moby_orchestrator.compose.describing import application
+from moby_orchestrator.compose.files.reading import Asked, read
 from networks.wired import Ledger, Veths
 from peers.binaries import environment, file
 
-from moby.contracts.containers import ContainerConfig
-from moby.contracts.networks import EndpointConfig, Network
-from moby.contracts.orchestrator import (
-    Application,
-    Change,
-    Dependency,
-    NetworkSpec,
-    Outcome,
-    Restart,
-    RestartCondition,
-    ServiceSpec,
-    TaskState,
-)
+from moby.contracts.orchestrator import Change, Dependency, Outcome, TaskState
 from moby.testing.bundles import PROGRAMS, make_rootfs
 from moby.testing.mounted import own_mounts
 from moby.testing.net_namespaces import own_network
@@ -31,11 +22,33 @@ pytestmark = pytest.mark.slow
 FILE = """
 name: shop
 services:
-  db: {image: box, command: [sleep, "1000"], stop_signal: SIGKILL, networks: [back], restart: always}
+  db:
+    image: box
+    command: [sleep, "1000"]
+    stop_signal: SIGKILL
+    networks: {back: {aliases: [store]}}
+    restart: always
+    environment: {GREETING: hello, LESS: null}
+    volumes: ["data:/data", "/kept", {type: tmpfs, target: /fast, tmpfs: {size: 1m}}]
+    tmpfs: ["/tmp:size=64k"]
+    ulimits: {nofile: 1000}
+    cap_drop: [NET_RAW]
+    hostname: store
+    working_dir: /tmp
+    labels: {of: the shop}
+    shm_size: 1m
+    read_only: true
+    extra_hosts: ["other:192.0.2.7"]
+    healthcheck: {test: "true", interval: 1m, start_interval: 100ms, start_period: 10s, retries: 2}
+    logging: {driver: json-file, options: {max-size: 1m}}
+    deploy: {resources: {limits: {memory: 64M, pids: 50}}}
+    expose: ["5432"]
   web:
     {image: box, command: [sleep, "1000"], stop_signal: SIGKILL, networks: [back], restart: always, depends_on: [db]}
 networks:
   back: {driver: veths}
+volumes:
+  data: {}
 """
 
 
@@ -56,18 +69,8 @@ class Shop:
         return done
 
     def application(self):
-        hashes = dict(line.split() for line in self.compose("config", "--hash", "*").stdout.splitlines())
-
-        def service(name, **more):
-            labels = {"com.docker.compose.config-hash": hashes[name]}
-            config = ContainerConfig("box", ("sleep", "1000"), labels=labels, stop_signal="SIGKILL")
-            networks = {"shop_back": EndpointConfig()}
-            return ServiceSpec(
-                f"shop_{name}", config, "shop", networks=networks, restart=Restart(RestartCondition.ANY), **more
-            )
-
-        web = service("web", dependencies=(Dependency("shop_db"),))
-        return Application("shop", (service("db"), web), (NetworkSpec(Network("", "shop_back", "veths", "")),))
+        """Return what the file describes."""
+        return application(read(Asked(files=(str(self.folder / "compose.yaml"),)), {"SPOKEN": "a word"}).used())
 
     def there(self):
         """Return the ids of containers that run, by name."""
@@ -87,7 +90,7 @@ def shop(tmp_path):
         frontend = make(
             Config(), containers=engine.containers, images=engine.images, volumes=engine.volumes,
             networks=engine.networks, events=engine.events, supervisor=engine.supervisor, image_registry=None,
-            builder=None, orchestrator=engine.orchestrator, place=place(tmp_path / "engine", "frontend"),
+            builder=None, tracer=None, orchestrator=engine.orchestrator, place=place(tmp_path / "engine", "frontend"),
             clock=engine.clock, log=engine.log,
         )  # fmt: skip
         with frontend:
@@ -98,6 +101,38 @@ def shop(tmp_path):
 
 
 DB, WEB = "shop-db-1", "shop-web-1"
+
+
+def test_they_make_the_same_containers(shop):
+    """Field by field, but for what is the orchestrator's own."""
+
+    def told(container):
+        config = container.config
+        labels = {key: each for key, each in config.labels.items() if key in ("of", "com.docker.compose.config-hash")}
+        endpoints = {each.network: sorted(each.config.aliases) for each in container.endpoints}
+        mounts = sorted((each.target, each.type, each.source, each.read_only) for each in config.mounts)
+        return evolve(
+            config, labels=labels, endpoints={}, environment=tuple(sorted(config.environment)), hostname="", mounts=(),
+            attach_stdout=False, attach_stderr=False, image="",
+            exposed_ports=tuple(sorted(each.removesuffix("/tcp") for each in config.exposed_ports)),
+        ), endpoints, mounts  # fmt: skip
+
+    shop.compose("up", "--detach")
+    shop.up(DB, WEB)
+    theirs = {each.name: told(each) for each in shop.engine.containers.list()}
+    shop.compose("down", "--timeout", "1")
+    shop.engine.orchestrator.apply(shop.application())
+    shop.up(DB, WEB)
+    ours = {each.name: told(each) for each in shop.engine.containers.list()}
+    for name, (config, *rest) in theirs.items():
+        assert _differences(ours[name][0], config) == {}
+        assert ours[name][1:] == tuple(rest)
+
+
+def _differences(one, other):
+    names = [each.name for each in fields(type(one))]
+    both = {name: (getattr(one, name), getattr(other, name)) for name in names}
+    return {name: each for name, each in both.items() if each[0] != each[1]}
 
 
 def test_docker_compose_goes_on(shop):

@@ -1,0 +1,103 @@
+"""Projects of compose files in the contract's words, and what it has no words for."""
+
+import pytest
+from moby_orchestrator.compose.describing import application
+from moby_orchestrator.compose.files.reading import Asked, read
+
+from moby.contracts.orchestrator import (
+    Condition,
+    Dependency,
+    FileReference,
+    PublishedPort,
+    PublishMode,
+    Restart,
+    RestartCondition,
+)
+from moby.errors import Unsupported
+
+FILE = """
+name: shop
+services:
+  web:
+    image: box
+    depends_on: {db: {condition: service_healthy, restart: true}, init: {condition: service_completed_successfully}}
+    ports: ["127.0.0.1:8080:80", "53:53/udp", "9000", {target: 443, published: "443", mode: host}]
+    restart: on-failure:3
+    scale: 2
+    secrets: [{source: spoken, target: word, mode: 0400, uid: "7"}, filed]
+    configs: [{source: text, target: /etc/text}]
+    volumes: ["/srv:/srv:ro,z", "data:/data"]
+    deploy: {placement: {constraints: [node.role == manager]}}
+  db:
+    {image: box, restart: unless-stopped, network_mode: none, devices: ["/dev/null:/dev/x:r"], tmpfs: ["/t:ro,size=1m"]}
+  init: {build: ., deploy: {restart_policy: {condition: none}}}
+  every: {image: box, deploy: {restart_policy: {condition: on-failure, max_attempts: 4}}}
+secrets: {spoken: {environment: SPOKEN}, filed: {file: ./key}}
+configs: {text: {content: "of ${SPOKEN}"}}
+networks: {default: {internal: true, ipam: {config: [{subnet: 192.0.2.0/24}]}}}
+volumes: {data: {external: true, name: others}}
+"""
+
+
+@pytest.fixture
+def described(tmp_path):
+    def describe(text):
+        (tmp_path / "compose.yaml").write_text(text)
+        return application(read(Asked(files=(str(tmp_path / "compose.yaml"),)), {"SPOKEN": "a word"}).used())
+
+    return describe
+
+
+def test_a_project(described, tmp_path):
+    shop = described(FILE)
+    services = {each.name: each for each in shop.services}
+    web = services["shop_web"]
+    assert (web.application, web.replicas, web.placement.constraints) == ("shop", 2, ("node.role == manager",))
+    assert set(web.dependencies) == {
+        Dependency("shop_db", Condition.HEALTHY, restart=True), Dependency("shop_init", Condition.COMPLETED),
+    }  # fmt: skip
+    assert web.ports == (
+        PublishedPort(80, 8080, host_address="127.0.0.1"), PublishedPort(53, 53, "udp"), PublishedPort(9000),
+        PublishedPort(443, 443, mode=PublishMode.HOST),
+    )  # fmt: skip
+    assert web.secrets == (FileReference("shop_spoken", "/run/secrets/word", 7, 0, 0o400),)
+    assert web.configs == (FileReference("shop_text", "/etc/text"),)
+    assert [(each.name, each.data) for each in shop.secrets] == [("shop_spoken", b"a word")]
+    assert [(each.name, each.data) for each in shop.configs] == [("shop_text", b"of a word")]
+    mounts = {each.target: each for each in web.container.mounts}
+    assert (mounts["/srv"].relabel, mounts["/srv"].read_only, mounts["/srv"].create_source) == ("z", True, True)
+    assert (mounts["/data"].type, mounts["/data"].source) == ("volume", "others")
+    assert mounts["/run/secrets/filed"].source == str(tmp_path / "key")
+    assert list(services["shop_db"].networks) == ["none"]
+    assert services["shop_db"].container.resources.devices[0].permissions == "r"
+    assert services["shop_db"].container.mounts[0].read_only
+    assert services["shop_init"].container.image == "shop-init"
+    restarts = {name: each.restart for name, each in services.items()}
+    assert restarts == {
+        "shop_web": Restart(RestartCondition.ON_FAILURE, max_attempts=3),
+        "shop_db": Restart(RestartCondition.ANY),
+        "shop_init": Restart(RestartCondition.NONE),
+        "shop_every": Restart(RestartCondition.ON_FAILURE, max_attempts=4),
+    }
+    [network] = shop.networks
+    assert (network.network.name, network.network.internal, network.network.ipam[0]["Subnet"], network.external) == (
+        "shop_default", True, "192.0.2.0/24", False,
+    )  # fmt: skip
+    assert [(each.name, each.external) for each in shop.volumes] == [("others", True)]
+
+
+@pytest.mark.parametrize(
+    ("service", "words"),
+    [
+        ("container_name: x", "services.a.container_name isn't done by an orchestrator"),
+        ("volumes_from: [b]", "services.a.volumes_from"),
+        ("links: [b]", "services.a.links"),
+        ("network_mode: 'service:b'", "services.a.network_mode service:b"),
+        ("ports: ['8000-8002:80']", "the ports 8000-8002 aren't chosen from here"),
+        ("blkio_config: {weight: 10}", "services.a: BlkioWeight isn't done by an orchestrator"),
+        ("cpu_count: 1", "services.a.cpu_count isn't done here"),
+    ],
+)
+def test_what_there_are_no_words_for(described, service, words):
+    with pytest.raises(Unsupported, match=words):
+        described(f"name: shop\nservices: {{a: {{image: x, {service}}}, b: {{image: x}}}}")
