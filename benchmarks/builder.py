@@ -81,9 +81,10 @@ class Trio:
 
 
 def rows() -> Iterator[Row]:
-    """Measure builds; needs root, and what `tools/peers docker buildx` unpacks."""
+    """Measure builds; needs root, and what `tools/peers docker buildx buildah` unpacks."""
     with workers() as pair, _null(pair) as trio:
         yield from _sample(trio)
+        yield from _beside_buildah(trio)
         yield _stages(trio)
         yield from _files(trio)
 
@@ -129,6 +130,28 @@ def _sample(trio: Trio) -> Iterator[Row]:
         yield Row(f"build without cache{name}", ours, "dockerd", dockerd, target)
         ours, dockerd, _ = trio.seconds("sample", "--no-cache", *network, before=change)
         yield Row(f"build without cache, 100 MB changed{name}", ours, "dockerd", dockerd, target)
+
+
+def _beside_buildah(trio: Trio) -> Iterator[Row]:
+    """Build the sample, which is there, beside buildah with runc, which has no daemon."""
+    sandbox = trio.dockerd.engine.sandbox
+    trio.write("policy.json", b'{"default": [{"type": "insecureAcceptAnything"}]}')
+    signed = ("--signature-policy", f"{PLACE}/policy.json")
+    buildah = ("buildah", "--root", f"{PLACE}/buildah", "--runroot", "/run/buildah", "--storage-driver", "overlay")
+    sandbox.run("docker", "save", "-o", f"{PLACE}/box.tar", "localhost/box")
+    sandbox.run(*buildah, "pull", *signed, f"docker-archive:{PLACE}/box.tar")
+    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")  # it would raise them, which may be denied
+    theirs = (*buildah, "build", *signed, "--layers", "--pull=never", "--runtime", "runc", *limits)
+    for name, options in (("all cached", ()), ("without cache", ("--no-cache",))):
+        taken: tuple[list[float], list[float]] = ([], [])
+        words = ("--network", "none", *options, "-t", "made", f"{PLACE}/sample")
+        for number in range(RUNS + 1):
+            both = trio.ours.seconds("docker", "build", *words), trio.dockerd.seconds(*theirs, *words)
+            for times, seconds in zip(taken, both, strict=True):
+                if number:
+                    times.append(seconds)
+        ours, peer = (statistics.median(each) * 1000 for each in taken)
+        yield Row(f"build, {name}, --network none", ours, "buildah", peer)
 
 
 def _stages(trio: Trio) -> Row:
