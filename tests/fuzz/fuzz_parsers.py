@@ -580,6 +580,23 @@ def build_files(data: bytes, folder: Path) -> None:
         take(Client(), Inside())  # type: ignore[arg-type]
 
 
+def cni(data: bytes, folder: Path) -> None:
+    """What a plugin answers is a result whose names and addresses are such, or refused; so is a list."""
+    from ipaddress import ip_address, ip_interface
+
+    from moby_network_driver.cni.lists import read
+    from moby_network_driver.cni.results import refusal, result_of
+
+    with suppress(HostUnfit):
+        found = result_of(data, "plugin", "eth0")
+        assert all(0 < len(each.encode()) < 16 and "/" not in each for each in found.devices)
+        assert all(ip_interface(each).version for each in found.addresses)
+        assert len({ip_address(each).version for each in found.gateways}) == len(found.gateways)
+    assert isinstance(refusal(data, data, 1), str)
+    with suppress(ValueError, RecursionError, Invalid):
+        assert read(json.loads(data), "here").plugins
+
+
 CHECKS = {
     each.__name__: each
     for each in (
@@ -588,7 +605,7 @@ CHECKS = {
         locked_artifact, sizes, sums, runtime_config, runtime_process, runtime_record, settings, plugin_facts,
         plugin_info, host_facts, seccomp_profile, docker_profile, mount_options, served_message, served_error,
         json_log, local_log, log_folder, journal_export, log_tag, dns_message, dockerfile, ignore_file,
-        cache_config, package_lists, http2, build_request, build_files,
+        cache_config, package_lists, http2, build_request, build_files, cni,
     )
 }  # fmt: skip
 TARGETS = {name: Target(check, tuple(SEEDS[name]())) for name, check in CHECKS.items()}

@@ -305,6 +305,16 @@ SEEDS: Mapping[str, Callable[[], list[bytes]]] = {
     "log_folder": lambda: [*_json_log(), *_local_log(), *map(gzip.compress, _json_log())],
     "journal_export": _journal,
     "log_tag": lambda: [b"{{.ID}}", b'{{index (.ExtraAttributes nil) "a" | upper}}-{{/* x */}}'],
+    "cni": lambda: _json(
+        {
+            "cniVersion": "1.0.0",
+            "interfaces": [{"name": "cni0"}, {"name": "eth0", "mac": "02:00", "sandbox": "/x"}],
+            "ips": [{"interface": 1, "address": "10.1.0.2/24", "gateway": "10.1.0.1"}],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+        {"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "bridge", "capabilities": {"ips": True}}]},
+        {"code": 7, "msg": "no", "details": "luck"},
+    ),
     "settings": lambda: [b"[images.layout]\nmax = 1\n", b"[a.b]\nc = [1, {d = 1979-05-27}]\n"],
     "plugin_facts": _plugin_facts,
     "plugin_info": lambda: [b"Name: x\nVersion: 1\n\n[moby.components]\na = b\n", b'{"dir_info": {"editable": true}}'],

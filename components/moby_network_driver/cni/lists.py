@@ -42,7 +42,7 @@ def read(document: Any, where: str) -> PluginList:
     def wrong(what: str) -> Invalid:
         return Invalid(f"{where}: {what}", hint="see the CNI specification, section 1")
 
-    if not isinstance(document, dict) or not _NAME.fullmatch(str(document.get("name", ""))):
+    if not isinstance(document, dict) or not _is_name(document.get("name")):
         raise wrong("a network has a name")
     version = document.get("cniVersion")
     if version not in _VERSIONS:
@@ -51,7 +51,7 @@ def read(document: Any, where: str) -> PluginList:
     if not isinstance(plugins, list) or not plugins:
         raise wrong("its plugins are no list")
     for each in plugins:
-        if not isinstance(each, dict) or not _NAME.fullmatch(str(each.get("type", ""))):
+        if not isinstance(each, dict) or not _is_name(each.get("type")):
             raise wrong("a plugin has a type, which is the name of its program")
         capabilities = each.get("capabilities", {})
         if not isinstance(capabilities, dict) or not all(isinstance(value, bool) for value in capabilities.values()):
@@ -64,6 +64,10 @@ def read(document: Any, where: str) -> PluginList:
         number >= _WITH_CHECK and document.get("disableCheck") not in (True, "true"),
         number >= _WITH_GC and document.get("disableGC") not in (True, "true"),
     )
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def found(folder: Path, name: str) -> PluginList:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ __all__ = ["Result", "empty", "refusal", "result_of"]
 
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
 _MOST_TOLD = 1000
+_INTERFACE = re.compile(r"[!-$&-.0-9;-~]{1,15}")
+"""What Linux lets one be called, in ASCII: no `/`, no `:`, no `%`."""
 
 
 @frozen
@@ -59,12 +62,18 @@ def result_of(text: bytes, program: str, interface: str) -> Result:
         return Result(
             document,
             str(own[0].get("mac", "")) if own else "",
-            tuple(str(ipaddress.ip_interface(each["address"])) for each in mine),
+            tuple(str(ipaddress.ip_interface(str(each["address"]))) for each in mine),
             _gateways(mine, routes),
-            tuple(str(each["name"]) for each in interfaces if not each.get("sandbox")),
+            tuple(_name(each["name"]) for each in interfaces if not each.get("sandbox")),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise wrong(f"{type(error).__name__}: {error}") from error
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not _INTERFACE.fullmatch(value):
+        raise ValueError(f"{value!r} is no interface")
+    return value
 
 
 def _maps(value: Any) -> Sequence[Mapping[str, Any]] | None:
@@ -78,9 +87,9 @@ def _gateways(ips: Sequence[Mapping[str, Any]], routes: Sequence[Mapping[str, An
     found: dict[int, str] = {}
     for route in routes:
         for version, everywhere in _ANY.items():
-            if ipaddress.ip_network(route["dst"]).with_prefixlen == everywhere:
-                ways = (route.get("gw"), *(each.get("gateway") for each in ips))
-                fitting = [each for each in ways if each and ipaddress.ip_address(each).version == version]
+            if ipaddress.ip_network(str(route["dst"])).with_prefixlen == everywhere:
+                ways = map(str, filter(None, (route.get("gw"), *(each.get("gateway") for each in ips))))
+                fitting = [each for each in ways if ipaddress.ip_address(each).version == version]
                 if fitting:
                     found.setdefault(version, str(ipaddress.ip_address(fitting[0])))
     return tuple(found.values())
