@@ -365,6 +365,7 @@ def test_a_job_s_tasks_are_told_apart_by_their_run():
     run = show_service(job, Names({}))["JobStatus"]["JobIteration"]
     assert show_task(task(spec=job.spec), Names({}))["JobIteration"] == run
     assert show_task(task(spec=job.spec, template="t0"), Names({}))["JobIteration"] != run
+    assert show_task(task(spec=job.spec), Names({}))["Slot"] == 2, "docker counts those of jobs from 0"
 
 
 def test_how_many_run():

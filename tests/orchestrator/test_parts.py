@@ -127,8 +127,10 @@ def test_an_update_can_be_taken_back_once():
         rolled_back(back, "asked for", 4)
 
 
-@pytest.mark.parametrize("state", [UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED])
-def test_an_update_that_was_paused_is_taken_up_by_another_one(state):
+@pytest.mark.parametrize(
+    "state", [UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED, UpdateState.COMPLETED, UpdateState.ROLLBACK_COMPLETED]
+)
+def test_what_became_of_an_update_is_forgotten_with_the_next_one(state):
     service = attrs.evolve(created("s1", PLAIN, 1), update=UpdateStatus(state, 1))
     assert updated(service, PLAIN, 2).update is None
     under_way = attrs.evolve(service, update=UpdateStatus(UpdateState.UPDATING, 1))

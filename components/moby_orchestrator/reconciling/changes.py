@@ -41,17 +41,18 @@ def created(service_id: str, spec: ServiceSpec, now_ns: int) -> Service:
 def updated(service: Service, spec: ServiceSpec, now_ns: int) -> Service:
     """Return a service of another spec; an update that is under way ends, and one begins where tasks are to change.
 
-    One that was paused is taken up again.
+    One that was paused is taken up again. What became of the last one is forgotten, as with docker, whose command would
+    take it for what became of this one.
     """
     template = fingerprint(spec)
-    paused = service.update is not None and service.update.state in (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
+    goes_on = service.update is not None and service.update.state in (UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED)
     return attrs.evolve(
         service,
         spec=spec,
         template=template,
         previous=service.spec,
         previous_template=service.template,
-        update=None if paused or template != service.template else service.update,
+        update=service.update if goes_on and template == service.template else None,
         updated_ns=now_ns,
     )
 

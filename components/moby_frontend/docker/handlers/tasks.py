@@ -11,8 +11,7 @@ from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.swarm.asking import begins, checked
 from moby_frontend.docker.swarm.membership import manager
 from moby_frontend.docker.swarm.names import Known
-from moby_frontend.docker.swarm.services import LAID_OUT
-from moby_frontend.docker.swarm.tasks import show_task
+from moby_frontend.docker.swarm.tasks import show_task, shown_slot
 
 __all__ = ["inspect", "listed", "logs"]
 
@@ -51,7 +50,7 @@ def _wanted(orchestrator: Orchestrator, filters: Filters) -> Callable[[Task], bo
             (not nodes or task.node_id in nodes)
             and (not newest or (service is not None and task.template == service.template))
             and begins(filters, "id", task.id)
-            and begins(filters, "name", f"{task.spec.name}.{task.slot if task.spec.mode in LAID_OUT else task.node_id}")
+            and begins(filters, "name", f"{task.spec.name}.{shown_slot(task) or task.node_id}")
             and filters.exact("desired-state", task.desired.value)
             and filters.labels(task.spec.container.labels)
             and filters.exact("runtime", "container")

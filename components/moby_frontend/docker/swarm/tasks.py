@@ -4,12 +4,12 @@ from typing import Any
 
 from moby.contracts.network_driver import Port
 from moby.contracts.networks import Endpoint
-from moby.contracts.orchestrator import Task, TaskState, TaskStatus
+from moby.contracts.orchestrator import Mode, Task, TaskState, TaskStatus
 from moby_frontend.docker.swarm.names import Names
 from moby_frontend.docker.swarm.services import JOBS, LAID_OUT, iteration, show_template
 from moby_frontend.docker.times import rfc3339
 
-__all__ = ["show_task"]
+__all__ = ["show_task", "shown_slot"]
 
 _BEFORE_ITS_NODE = frozenset({TaskState.NEW, TaskState.PENDING, TaskState.ASSIGNED, TaskState.ACCEPTED})
 
@@ -25,7 +25,7 @@ def show_task(task: Task, names: Names) -> dict[str, Any]:
         "Labels": {},
         "Spec": show_template(task.spec, names),
         "ServiceID": task.service_id,
-        **({"Slot": task.slot} if task.spec.mode in LAID_OUT else {}),
+        **({"Slot": shown_slot(task)} if shown_slot(task) else {}),
         **({"NodeID": task.node_id} if task.node_id else {}),
         "Status": _show_status(task.status),
         "DesiredState": task.desired.value,
@@ -35,6 +35,13 @@ def show_task(task: Task, names: Names) -> dict[str, Any]:
     if task.spec.mode in JOBS:
         shown["JobIteration"] = iteration(task.template)
     return shown | {"Volumes": None}
+
+
+def shown_slot(task: Task) -> int:
+    """Return a task's slot; jobs' are counted from 0 by docker, by which its command follows them."""
+    if task.spec.mode not in LAID_OUT:
+        return 0
+    return task.slot - 1 if task.spec.mode is Mode.REPLICATED_JOB else task.slot
 
 
 def _show_status(status: TaskStatus) -> dict[str, Any]:
