@@ -88,6 +88,8 @@ class Entry:
     waiting: Any = field(factory=threading.Lock)
     """Held for `waiters`, which are added also while what takes long holds the other lock."""
     sessions: dict[str, Session] = field(factory=dict)
+    ended_sessions: set[str] = field(factory=set)
+    """Execs that have ended, and can still be asked about."""
     early: list[int] = field(factory=list)
     """Descriptors that those hold on to who attached before a start that then failed."""
     backoff_s: float = 0.0

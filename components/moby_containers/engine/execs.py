@@ -3,6 +3,7 @@
 import os
 import secrets
 from contextlib import suppress
+from functools import partial
 
 from attrs import evolve
 
@@ -53,7 +54,7 @@ class Execs:
             self._parts.shelf.add_session(session)
             entry.show(exec_ids=tuple(entry.sessions))
         self._tell(entry, session, f"exec_create: {' '.join(config.command)}")
-        self._later.after(_KEPT_S, lambda: self._forget_unstarted(session))
+        self._later.after(_KEPT_S, partial(self._forget_unstarted, session.id))
         return session.id
 
     def start(self, exec_id: str, *, detach: bool, window: Window | None) -> Streams | None:
@@ -132,7 +133,19 @@ class Execs:
             with suppress(OSError):
                 os.close(each)
         session.exit_fds.clear()
-        self._later.after(_KEPT_S, lambda: self._parts.shelf.drop_session(session))
+        entry.ended_sessions.add(session.id)
+        self._later.after(_KEPT_S, partial(self._forget, entry.id, session.id))
+
+    def _forget(self, container_id: str, *exec_ids: str) -> None:
+        """Let some that have ended be asked about no more."""
+        shelf = self._parts.shelf
+        entry = shelf.by_id(container_id)
+        for each in exec_ids:
+            if entry is not None:
+                entry.ended_sessions.discard(each)
+            session = shelf.find_session(each)
+            if session is not None:
+                shelf.drop_session(session)
 
     def _delete_later(self, session: Session) -> None:
         """Delete its task, once those who are attached have had time to read what it wrote."""
@@ -149,10 +162,13 @@ class Execs:
             if each.started and not each.ended:
                 self._end(entry, each, None)
                 self._delete(each.id)
+        if entry.ended_sessions:  # whose exit codes may still be asked for
+            self._later.after(_READ_S, partial(self._forget, entry.id, *entry.ended_sessions))
 
-    def _forget_unstarted(self, session: Session) -> None:
-        entry = self._parts.shelf.by_id(session.container_id)
-        if session.started or entry is None:
+    def _forget_unstarted(self, exec_id: str) -> None:
+        session = self._parts.shelf.find_session(exec_id)
+        entry = self._parts.shelf.by_id(session.container_id) if session is not None else None
+        if session is None or session.started or entry is None:
             return
         with entry.lock:
             if not session.started:

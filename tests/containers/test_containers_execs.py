@@ -1,0 +1,57 @@
+"""How long an exec can be asked about."""
+
+from moby_containers.engine import execs
+
+from moby.contracts.containers import ExecConfig
+from moby.errors import NotFound
+from moby.testing.containers_world import eventually
+
+
+def started(engine):
+    made = engine.create("while :; do sleep 1; done")
+    engine.containers.start(made)
+    return made
+
+
+def made(engine, container):
+    return engine.containers.exec_create(container, ExecConfig(("sh", "-c", "exit 3")))
+
+
+def run(engine, container):
+    exec_id = made(engine, container)
+    engine.containers.exec_start(exec_id, detach=True)
+    eventually(lambda: engine.containers.exec_get(exec_id).exit_code == 3, "it ends")
+    return exec_id
+
+
+def is_gone(engine, exec_id):
+    try:
+        engine.containers.exec_get(exec_id)
+    except NotFound as error:
+        return error.message == f"No such exec instance: {exec_id}"
+    return False
+
+
+def test_for_a_moment_after_its_container(engine, monkeypatch):
+    monkeypatch.setattr(execs, "_READ_S", 600.0)
+    first = started(engine)
+    kept = run(engine, first)
+    engine.containers.remove(first, force=True)
+    monkeypatch.setattr(execs, "_READ_S", 0.0)
+    second = started(engine)
+    gone = run(engine, second)
+    engine.containers.remove(second, force=True)
+    eventually(lambda: is_gone(engine, gone), "it goes with its container")
+    assert engine.containers.exec_get(kept).exit_code == 3
+
+
+def test_for_some_minutes(engine, monkeypatch):
+    container = started(engine)
+    kept, late = run(engine, container), made(engine, container)
+    monkeypatch.setattr(execs, "_KEPT_S", 0.0)
+    unstarted = made(engine, container)
+    eventually(lambda: is_gone(engine, unstarted), "one that nobody starts goes")
+    engine.containers.exec_start(late, detach=True)
+    eventually(lambda: is_gone(engine, late), "one that has ended goes")
+    assert engine.containers.exec_get(kept).exit_code == 3
+    engine.containers.remove(container, force=True)
