@@ -45,7 +45,10 @@ def updated(service: Service, spec: ServiceSpec, now_ns: int) -> Service:
     take it for what became of this one.
     """
     template = fingerprint(spec)
-    goes_on = service.update is not None and service.update.state in (UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED)
+    goes_on = service.update is not None and service.update.state in (
+        UpdateState.UPDATING,
+        UpdateState.ROLLBACK_STARTED,
+    )
     return attrs.evolve(
         service,
         spec=spec,
