@@ -1,0 +1,1 @@
+"""Metadata in etcd, which engines of several hosts may share."""
