@@ -1,0 +1,1 @@
+"""The format `run`: one shell script that installs an engine with an interpreter of its own."""
