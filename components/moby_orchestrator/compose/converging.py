@@ -93,9 +93,10 @@ class Convergence:
         together(tasks, lambda task: self._do(name, service, *task))
         if any(kind == "recreate" for kind, _ in tasks):
             self._recreated.add(name)
-        with self._lock:
-            found = containers(self._engine, self._project.name)
-            self._there[name] = [each for each in found if each.service == name]
+        if tasks:
+            with self._lock:
+                found = containers(self._engine, self._project.name)
+                self._there[name] = [each for each in found if each.service == name]
 
     def _do(self, name: str, service: Record, kind: str, what: Any) -> None:
         if kind == "down":

@@ -131,8 +131,7 @@ def _remove(engine: Engine, progress: Progress, thing: str, *path: str) -> None:
 def image_ids(engine: Engine, project: Project) -> dict[str, str]:
     """Return the ids of the images of a project's services that are there, by their names."""
     found = {}
-    for name, service in project.services.items():
-        image = image_of(project.name, name, service)
+    for image in {image_of(project.name, name, service) for name, service in project.services.items()}:
         try:
             found[image] = engine.get("images", image, "json")["Id"]
         except NotFound:
