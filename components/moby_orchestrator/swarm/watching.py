@@ -192,6 +192,6 @@ def _told(was: Any, value: Any) -> Mapping[str, str]:
         case _:
             changed = {}
     for name, (old, new) in changed.items():
-        if old != new:
+        if old != new and new:  # what has no state any more has no news of it, as with docker
             found |= {f"{name}.old": old, f"{name}.new": new}
     return found
