@@ -74,6 +74,8 @@ def test_in_a_container(engine):
         configs=(FileReference("motd", "/etc/motd"),),
     )
     assert over(engine) == f"{SECRET.decode()}{SECRET.decode()}welcome\n440 7 8\ntmpfs\ntmpfs\nno\n"
+    [memory] = [Path(line.split()[4]) for line in mounts() if line.split()[4].endswith("/files")]
+    assert [*memory.iterdir()] == []  # once it is over
 
 
 def test_who_has_none(engine):

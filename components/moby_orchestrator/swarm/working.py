@@ -175,6 +175,7 @@ class Work:
         self.observe(task_id, container_id)
 
     def _over(self, task_id: str, container: Container, wanted: bool) -> None:
+        self._files.drop(task_id)  # which nobody is to have who starts it by hand
         code = container.state.exit_code
         if not wanted:
             state, error = TaskState.SHUTDOWN, ""
