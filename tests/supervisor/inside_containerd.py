@@ -1,4 +1,4 @@
-"""What is tried inside a sandbox, where containerd may run; test_containerd.py runs this file there."""
+"""What is tried inside a sandbox, where containerd may run; test_supervisor_containerd.py runs this file there."""
 
 import os
 import signal
