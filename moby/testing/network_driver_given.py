@@ -94,10 +94,7 @@ def inside(namespace: int) -> dict[str, Seen]:
     """Return the interfaces of a namespace by name."""
     with in_namespace(namespace, Channel) as channel:
         own = addresses.dump(channel)
-        return {
-            each.name: Seen(each, frozenset(_given(own, each.index)))
-            for each in links.dump(channel)
-        }
+        return {each.name: Seen(each, frozenset(_given(own, each.index))) for each in links.dump(channel)}
 
 
 def _given(there: Iterable[addresses.Address], index: int) -> Iterator[str]:
