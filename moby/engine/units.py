@@ -149,7 +149,17 @@ def _command(call: "Call") -> tuple[str, ...]:
     root = ("--root", str(Path(call.root).absolute())) if call.root else ()
     config = ("--config", str(call.config.absolute())) if call.config else ()
     form = ("--log-format", call.log_form) if call.log_form != "text" else ()
-    return (sys.executable, str(program), *root, *config, "--log-level", call.log_level, *form)
+    # A program of its own has its interpreter in a cache folder, which may be emptied.
+    start = (str(program),) if _is_program(program) else (sys.executable, str(program))
+    return (*start, *root, *config, "--log-level", call.log_level, *form)
+
+
+def _is_program(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
 
 
 def _group() -> str:

@@ -105,6 +105,13 @@ def test_each_starts(every: Path, tmp_path: Path) -> None:
     assert "runtime/native" in {each["id"] for each in listed["components"]}
 
 
+def test_a_unit_starts_the_binary_itself(every: Path, tmp_path: Path) -> None:
+    """Not the interpreter that it unpacked into a cache, which may be emptied."""
+    subprocess.run([every / "quickstart.binary", "install", "--destdir", tmp_path], check=True, capture_output=True)
+    (unit,) = (tmp_path / "etc/systemd/system").glob("*.service")
+    assert f"ExecStart={every}/quickstart.binary --log-level warning serve --host fd://\n" in unit.read_text()
+
+
 @pytest.mark.parametrize(
     "name",
     [
