@@ -4,11 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from moby_orchestrator.compose import watching
 from moby_orchestrator.compose.files.reading import Asked, read
 from moby_orchestrator.compose.ignoring import ignored
+from moby_orchestrator.compose.observed import Container
+from moby_orchestrator.compose.verb import Call
 from moby_orchestrator.compose.watching import changes, rules, scan
 
-from moby.errors import Invalid, NotFound
+from moby.errors import Conflict, Invalid, NotFound
 
 
 @pytest.mark.parametrize(
@@ -88,3 +91,20 @@ def test_what_can_t_be_watched(project, tmp_path):
     with pytest.raises(Invalid, match="can't rebuild what isn't built"):
         rules(project("[{action: rebuild, path: ./src}]"), [])
     assert Path(rules(project("[{action: rebuild, path: ./src}]", "build: .,"), [])[0].path) == tmp_path / "src"
+
+
+class Engine:
+    """Whose programs in containers all end with 3."""
+
+    def post(self, *path, **more):
+        return {"Id": "x"}
+
+    def get(self, *path, **more):
+        return {"ExitCode": 3}
+
+
+def test_a_program_that_fails():
+    call = Call(None, Engine(), None, ())
+    web = Container("c1", "app-web-1", "web", 1, "running", {}, {})
+    with pytest.raises(Conflict, match="make in app-web-1 ended with 3"):
+        watching._run(call, web, {"Cmd": ["make"]})
