@@ -151,6 +151,21 @@ def test_an_address_that_somebody_else_has(driver, network, channel):
     assert texts(channel, f"br-{network.id[:12]}") == {"fd77:1::1/64"}
 
 
+@pytest.mark.parametrize(("versions", "left"), [((4,), {"fd77:1::1/64"}), ((6,), {"10.77.1.1/24"}), ((4, 6), set())])
+def test_a_network_that_not_even_the_host_is_on(driver, network, channel, stack, versions, left):
+    options = {f"{OPTION}gateway_mode_ipv{each}": "isolated" for each in versions}
+    with pytest.raises(Invalid, match=r"gateway_mode_ipv. is isolated, and network network1 isn't internal"):
+        driver.make(evolve(network, options=options))
+    apart = evolve(network, options=options, internal=True)
+    driver.make(apart)
+    assert texts(channel, f"br-{network.id[:12]}") == left
+    one, other = member(stack), member(stack)
+    driver.attach(apart, attachment(driver, apart, 2), one)
+    driver.attach(apart, attachment(driver, apart, 3), other)
+    assert hears(one, other, "10.77.1.3")
+    assert hears(one, other, "fd77:1::3")
+
+
 def test_addresses_of_an_earlier_subnet_go(driver, network, channel):
     driver.make(network)
     driver.make(evolve(network, pools=(Pool("10.78.0.0/16", gateway="10.78.0.9"),)))
@@ -285,7 +300,7 @@ def test_an_address_that_another_has_now(driver, network, stack, version):
         ({"com.docker.network.driver.mtu": "67"}, "a number from 68 to 65535"),
         ({"com.docker.network.driver.mtu": "lots"}, "a number from 68 to 65535"),
         ({f"{OPTION}host_binding_ipv4": "::1"}, "no IPv4 address"),
-        ({f"{OPTION}gateway_mode_ipv4": "routed"}, "one of nat"),
+        ({f"{OPTION}gateway_mode_ipv4": "routed"}, "one of nat, isolated"),
         ({"com.docker.network.bridge.icc": "true"}, "no option of a bridge network"),
     ],
 )

@@ -15,11 +15,13 @@ PREDEFINED = "bridge"
 _BRIDGE = "com.docker.network.bridge."
 _NAME, _ICC, _MASQUERADE = f"{_BRIDGE}name", f"{_BRIDGE}enable_icc", f"{_BRIDGE}enable_ip_masquerade"
 _BINDING, _INHIBIT, _DEFAULT = f"{_BRIDGE}host_binding_ipv4", f"{_BRIDGE}inhibit_ipv4", f"{_BRIDGE}default_bridge"
-_MODES = (f"{_BRIDGE}gateway_mode_ipv4", f"{_BRIDGE}gateway_mode_ipv6")
+_MODES = {4: f"{_BRIDGE}gateway_mode_ipv4", 6: f"{_BRIDGE}gateway_mode_ipv6"}
 _MTU = "com.docker.network.driver.mtu"
 _PREFIX, _LONG_PREFIX = "com.docker.network.container_iface_prefix", "com.docker.network.container_interface_prefix"
-_KNOWN = frozenset({_NAME, _ICC, _MASQUERADE, _BINDING, _INHIBIT, _DEFAULT, *_MODES, _MTU, _PREFIX, _LONG_PREFIX})
-_GATEWAY_MODES = ("nat",)
+_KNOWN = frozenset(
+    {_NAME, _ICC, _MASQUERADE, _BINDING, _INHIBIT, _DEFAULT, *_MODES.values(), _MTU, _PREFIX, _LONG_PREFIX}
+)
+_NAT, _ISOLATED = "nat", "isolated"
 
 
 def check(options: Mapping[str, str]) -> None:
@@ -30,8 +32,8 @@ def check(options: Mapping[str, str]) -> None:
     for each in (_NAME, _PREFIX, _LONG_PREFIX):
         words.interface_name(options, each, "")
     words.mtu(options, _MTU, 0)
-    for each in _MODES:
-        words.choice(options, each, _GATEWAY_MODES)
+    for each in _MODES.values():
+        words.choice(options, each, (_NAT, _ISOLATED))
     _binding(options.get(_BINDING, ""))
 
 
@@ -63,10 +65,16 @@ def settings_of(segment: Segment, config: Config) -> Settings:
         raise Invalid("bridge driver doesn't support multiple subnets", hint="name one of each family")
     if any(versions):
         words.enough_for_ipv6(_MTU, mtu)
+    apart = tuple(version for version, key in _MODES.items() if options.get(key) == _ISOLATED)
+    if apart and not segment.internal:
+        raise Invalid(
+            f"{_MODES[apart[0]]} is isolated, and network {segment.name} isn't internal", hint="add --internal"
+        )
     return Settings(
         words.interface_name(options, _NAME, f"br-{segment.id[:12]}"),
         words.truth(options, _ICC, True),
         words.truth(options, _MASQUERADE, True),
         words.truth(options, _INHIBIT, False),
         mtu,
+        apart,
     )

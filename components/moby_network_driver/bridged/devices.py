@@ -29,7 +29,8 @@ def gateways(segment: Segment, settings: Settings) -> tuple[str, ...]:
     found = []
     for pool in segment.pools:
         network = ipaddress.ip_network(pool.subnet)
-        if pool.gateway and not (settings.inhibit_ipv4 and network.version == 4):
+        inhibited = network.version in settings.apart or (settings.inhibit_ipv4 and network.version == 4)
+        if pool.gateway and not inhibited:
             found.append(f"{ipaddress.ip_address(pool.gateway)}/{network.prefixlen}")
     return tuple(found)
 

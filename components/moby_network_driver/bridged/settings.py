@@ -18,3 +18,5 @@ class Settings:
     """Whether the bridge has no IPv4 address, since somebody else is the gateway."""
     mtu: int = 0
     """0 is that of the host's way out."""
+    apart: tuple[int, ...] = ()
+    """Families, 4 and 6, of which the bridge has no address, so that not even the host is reached."""
