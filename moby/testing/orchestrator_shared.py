@@ -74,6 +74,16 @@ class Shared(OrchestratorFixtures):
         assert (changed.id, changed.spec.labels, changed.spec.data) == (config.id, {"a": "1"}, b"x")
         self.refused(Conflict, "update out of sequence", orchestrator.label_config, "text", {}, config.version)
 
+    def test_a_secret_that_is_handed_in_again(self, world: World) -> None:
+        """Is the same, or Invalid, and then nothing is changed."""
+        self.offers(world, OrchestratorFeature.SECRETS)
+        orchestrator = world.orchestrator
+        orchestrator.create_secret(SecretSpec("key", b"sesame"))
+        orchestrator.label_secret("key", {"a": "1"}, data=b"sesame")
+        words = "only updates to Labels are allowed"
+        self.refused(Invalid, words, orchestrator.label_secret, "key", {"a": "2"}, data=b"another")
+        assert orchestrator.secret("key").labels == {"a": "1"}
+
     def test_data_that_can_t_be(self, world: World) -> None:
         """None, and too much: Invalid."""
         self.offers(world, OrchestratorFeature.SECRETS)
