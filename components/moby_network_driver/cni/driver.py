@@ -8,8 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from attrs import evolve
-
 from moby.contracts.ambient import Log, Place
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
@@ -18,6 +16,7 @@ from moby.host import network_settings
 from moby.host.elsewhere import in_namespace
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links
+from moby.values import evolve
 from moby_network_driver.cni import lists
 from moby_network_driver.cni.lists import PluginList
 from moby_network_driver.cni.plugin import Config

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from moby.errors import HostUnfit, Invalid, NotFound
+from moby.values import frozen
 
 __all__ = ["PluginList", "found", "read"]
 

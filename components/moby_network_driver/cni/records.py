@@ -6,9 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, evolve, field, frozen
-
 from moby.contracts.network_driver import Port
+from moby.values import asdict, evolve, field, frozen
 from moby_network_driver.cni.lists import PluginList, read
 from moby_network_driver.cni.results import Result, result_of
 from moby_network_driver.cni.running import Call

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from moby.errors import HostUnfit
+from moby.values import frozen
 
 __all__ = ["Result", "empty", "refusal", "result_of"]
 

@@ -9,9 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
-
 from moby.errors import HostUnfit
+from moby.values import field, frozen
 from moby_network_driver.cni.lists import PluginList
 from moby_network_driver.cni.results import Result, refusal, result_of
 

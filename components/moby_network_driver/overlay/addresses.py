@@ -2,11 +2,10 @@
 
 import ipaddress
 
-from attrs import frozen
-
 from moby.errors import HostUnfit, Invalid
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links, routes
+from moby.values import frozen
 
 __all__ = ["USUAL_MTU", "Own", "checked", "own_address"]
 

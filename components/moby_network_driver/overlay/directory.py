@@ -8,10 +8,9 @@ import secrets
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.metadata import Metadata
 from moby.errors import Conflict
+from moby.values import frozen
 from moby_network_driver.overlay.options import MOST_NUMBER
 
 __all__ = ["Directory", "Far", "Host", "Key"]

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from attrs import frozen
-
 from moby.contracts.network_driver import Segment
 from moby.errors import Invalid
+from moby.values import frozen
 from moby_network_driver.bridged.settings import Settings
 from moby_network_driver.interfaces import words
 

@@ -4,14 +4,13 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from attrs import frozen
-
 from moby.contracts.network_driver import Segment
 from moby.errors import Conflict
 from moby.host.netlink import Channel, Message
 from moby.host.rtnetlink import links, neighbours
 from moby.host.rtnetlink.links import Device
 from moby.host.rtnetlink.neighbours import Entry, Neighbour
+from moby.values import frozen
 from moby_network_driver.interfaces.marks import Marks
 from moby_network_driver.interfaces.removal import delete_named
 from moby_network_driver.overlay.directory import Far, Host
