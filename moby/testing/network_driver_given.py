@@ -24,6 +24,7 @@ __all__ = [
 
 PATIENCE_S = 20.0
 _TRIES = 100
+_TRIES_WITHOUT_ROUTE = 15
 _LINK_EVENTS = 1
 """RTNLGRP_LINK of rtnetlink(7), as a mask."""
 
@@ -132,8 +133,12 @@ def hears(asking: int, asked: int, address: str) -> bool:
         listens.bind((address, 7000))
         try:
             # An interface that is up lets packets pass a moment later, and IPv6 looks at its addresses before.
-            for _ in range(_TRIES):
-                asks.sendto(b"ask", (address, 7000))
+            for number in range(_TRIES):
+                try:
+                    asks.sendto(b"ask", (address, 7000))
+                except OSError:  # there is no route before that either
+                    if number > _TRIES_WITHOUT_ROUTE:
+                        raise
                 if select.select([listens], [], [], PATIENCE_S / _TRIES)[0]:
                     break
             data, sender = listens.recvfrom(100)
