@@ -20,7 +20,7 @@ from installing import Site
 from moby.distribution.sbom import sizes_in
 
 HERE = Path(__file__).parent
-ODD = {f"packager.{name}": "odd_formats" for name in ("tree",)}
+ODD = {f"packager.{name}": "odd_formats" for name in ("files",)}
 FILES = [
     "SHA256SUMS", "graph.html", "graph.svg", "quickstart.cdx.json", "quickstart.intoto.json", "quickstart.lock.json",
     "quickstart.pyz",
@@ -279,15 +279,15 @@ def test_what_does_not_resolve_leaves_nothing(moby: Run, tmp_path: Path, argumen
 
 def test_a_third_party_brings_a_format(moby: Run, odd: dict[str, str], tmp_path: Path) -> None:
     told = json.loads(
-        moby("assemble", "quickstart", "--format", "tree", "--format", "pyz", "--json", cwd=tmp_path, env=odd).stdout
+        moby("assemble", "quickstart", "--format", "files", "--format", "pyz", "--json", cwd=tmp_path, env=odd).stdout
     )
     out = tmp_path / "dist" / "quickstart"
-    assert sorted(told["sizes"]) == ["pyz", "tree"]
-    assert sum(told["sizes"]["tree"].values()) == sum(
-        path.stat().st_size for path in (out / "quickstart-tree").rglob("*") if path.is_file()
+    assert sorted(told["sizes"]) == ["files", "pyz"]
+    assert sum(told["sizes"]["files"].values()) == sum(
+        path.stat().st_size for path in (out / "quickstart-files").rglob("*") if path.is_file()
     )
     said = subprocess.run(
-        [sys.executable, "-I", out / "quickstart-tree", "version"],
+        [sys.executable, "-I", out / "quickstart-files", "version"],
         capture_output=True,
         text=True,
         check=True,

@@ -16,7 +16,7 @@ class Tree:
         sizes: dict[str, int] = {}
         made = []
         for entry in source.entries:
-            path = Path(f"{source.name}-tree", entry.path)
+            path = Path(f"{source.name}-files", entry.path)
             (out / path).parent.mkdir(parents=True, exist_ok=True)
             (out / path).write_bytes(entry.data)
             sizes[entry.owner] = sizes.get(entry.owner, 0) + len(entry.data)
@@ -56,7 +56,7 @@ class Broken:
         return Artifact((Path("x"),), {"moby": 1 // (len(source.entries) * 0)})
 
 
-def tree() -> Packager:
+def files() -> Packager:
     """Files in a folder."""
     return Tree()
 
@@ -89,7 +89,7 @@ def tooled() -> Packager:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     need = HostNeed("binary", "no-such-tool-anywhere", package="no-such-package")
-    makers = (tree, endless, wrong, clash, broken)
+    makers = (files, endless, wrong, clash, broken)
     return [
         *(Component(name=make.__name__, factory=make) for make in makers),
         Component(name="tooled", factory=tooled, host=(need,)),
