@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -215,10 +216,8 @@ class Applications(OrchestratorFixtures):
         self.up(world, Application("shop", services, secrets=(secret,), configs=(config,)))
         for number in (1, 2):
             task = world.orchestrator.task(f"shop_web.{number}")
-            eventually(
-                lambda name=task.id: self.said(world, name, stderr=False) == "open sesame\nof a config\n",
-                "it reads both",
-            )
+            words = "open sesame\nof a config\n"
+            eventually(partial(self.says, world, task.id, words, stderr=False), "it reads both")
             if number == 1:
                 world.orchestrator.scale("shop_web", 2)
                 self.running(world, "shop_web", 2)

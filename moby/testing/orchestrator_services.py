@@ -1,5 +1,7 @@
 """The conformance suite of the kind `orchestrator`: services and their tasks."""
 
+from functools import partial
+
 import pytest
 from attrs import evolve
 
@@ -246,9 +248,7 @@ class Services(OrchestratorFixtures):
             task = world.orchestrator.task(f"web.{number}")
             assert self.container(world, task).config.hostname == f"host-{number}"
             words = f"web.{number} on {node.description.hostname}\n"
-            eventually(
-                lambda name=task.id, words=words: self.said(world, name) == words, f"task {number} says who it is"
-            )
+            eventually(partial(self.says, world, task.id, words), f"task {number} says who it is")
 
     def test_constraints(self, world: World) -> None:
         """A task that no node can have is pending, says why, and runs once that changes."""

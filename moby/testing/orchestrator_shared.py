@@ -100,8 +100,8 @@ class Shared(OrchestratorFixtures):
         orchestrator = world.orchestrator
         orchestrator.create_secret(SecretSpec("key", b"x"))
         orchestrator.create_config(ConfigSpec("text", b"x"))
-        both = {"secrets": (FileReference("key", "key"),), "configs": (FileReference("text", "/t"),)}
-        orchestrator.create(self.spec(world, "web", replicas=0, **both))
+        secrets, configs = (FileReference("key", "key"),), (FileReference("text", "/t"),)
+        orchestrator.create(self.spec(world, "web", replicas=0, secrets=secrets, configs=configs))
         self.refused(Conflict, "web", orchestrator.remove_secret, "key")
         self.refused(Conflict, "web", orchestrator.remove_config, "text")
         lost = self.spec(world, "api", secrets=(FileReference("nonesuch", "x"),))
@@ -144,10 +144,12 @@ class Shared(OrchestratorFixtures):
         spec = orchestrator.node("self").spec
         drained = orchestrator.update_node("self", evolve(spec, availability=Availability.DRAIN, labels={"a": "b"}))
         assert drained.spec.labels == {"a": "b"}
-        pending = lambda: [each for each in orchestrator.tasks("web") if each.status.state is TaskState.PENDING]  # noqa: E731
-        eventually(
-            lambda: pending() and not [each for each in self.of(world, "web") if each.state.pid], "it is drained"
-        )
+
+        def is_drained() -> bool:
+            pending = any(each.status.state is TaskState.PENDING for each in orchestrator.tasks("web"))
+            return pending and not any(each.state.pid for each in self.of(world, "web"))
+
+        eventually(is_drained, "it is drained")
         orchestrator.update_node("self", evolve(spec, availability=Availability.ACTIVE))
         self.running(world, "web", 1)
 
@@ -257,7 +259,10 @@ class Shared(OrchestratorFixtures):
         self.refused(Unavailable, "", world.orchestrator.services)
         self.refused(Unavailable, "", world.orchestrator.create, self.spec(world, "web"))
         self.refused(Unavailable, "", cluster.leave, force=True)
-        alive = lambda: [each.id for each in world.containers.list() if each.state.pid]  # noqa: E731
-        eventually(lambda: task.status.container_id not in alive(), "its tasks end")
+
+        def has_ended() -> bool:
+            return task.status.container_id not in [each.id for each in world.containers.list() if each.state.pid]
+
+        eventually(has_ended, "its tasks end")
         cluster.create(ClusterSpec())
         assert world.orchestrator.services() == ()

@@ -149,7 +149,8 @@ class OrchestratorFixtures:
             found = tuple(sorted(tasks, key=lambda each: each.slot))
             return len(found) == count and all(each.template == service.template for each in found), found
 
-        return self.settled(look, f"{count} tasks of {name} run")
+        found: tuple[Task, ...] = self.settled(look, f"{count} tasks of {name} run")
+        return found
 
     def settled(self, look: Callable[[], tuple[bool, Any]], what: str) -> Any:
         """Wait until a look says that something is so, and return what else it says."""
@@ -188,6 +189,10 @@ class OrchestratorFixtures:
             return read_all(descriptor)
         finally:
             os.close(descriptor)
+
+    def says(self, world: World, name: str, words: str, **query: Any) -> bool:
+        """Whether just that is in the log of a service or a task now."""
+        return self.said(world, name, **query) == words
 
     def refused(self, kind: type[MobyError], words: str, call: Callable[..., Any], *given: Any, **named: Any) -> None:
         """See that a call raises an error of a kind, with some words."""

@@ -29,7 +29,8 @@ def files(folder: Path, engine: Path) -> None:
 
 
 FILES = "FILES"
-MANIFESTS = ["docker", "quickstart", "engine.yaml", "other.yml", "sub/one.yaml"]
+SHIPPED = sorted(each.stem for each in (Path(__file__).parents[2] / "assemblies").glob("*.yaml"))
+MANIFESTS = [*SHIPPED, "engine.yaml", "other.yml", "sub/one.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ MANIFESTS = ["docker", "quickstart", "engine.yaml", "other.yml", "sub/one.yaml"]
         pytest.param(["--v"], ["--version"], id="flag-of-moby"),
         pytest.param(["check", ""], MANIFESTS, id="manifest"),
         pytest.param(["graph", "q"], ["quickstart"], id="shipped-assembly"),
-        pytest.param(["doctor", "e"], ["engine.yaml"], id="manifest-in-this-folder"),
+        pytest.param(["doctor", "e"], ["edge", "engine.yaml"], id="manifest-in-this-folder"),
         pytest.param(["explain", "sub/"], ["sub/one.yaml"], id="manifest-in-a-folder"),
         pytest.param(["assemble", "su"], ["sub/one.yaml"], id="manifest-in-a-folder-begun"),
         pytest.param(["lock", ".h"], [".hidden.yaml"], id="hidden-manifest-asked-for"),
