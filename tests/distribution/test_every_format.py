@@ -126,6 +126,7 @@ def test_each_can_be_reproduced(moby: Run, every: Path, name: str) -> None:
     assert moby("reproduce", every / FORMATS[name]).stdout.endswith(": the same, byte for byte\n")
 
 
+@pytest.mark.long
 def test_one_that_was_changed_is_told(moby: Run, every: Path, tmp_path: Path) -> None:
     shutil.copy(every / "quickstart.lock.json", tmp_path)
     data = bytearray((every / "quickstart.deb").read_bytes())
@@ -166,6 +167,7 @@ def test_a_missing_tool_leaves_what_was_there(moby: Run, every: Path, tmp_path: 
     assert digests(tmp_path / "quickstart") == before
 
 
+@pytest.mark.long
 def test_a_tool_that_fails_leaves_what_was_there(moby: Run, every: Path, tmp_path: Path) -> None:
     shutil.copytree(every, tmp_path / "quickstart")
     before = digests(tmp_path / "quickstart")

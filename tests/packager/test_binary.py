@@ -280,6 +280,7 @@ def test_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         compiling.compile_program("launch")
 
 
+@pytest.mark.long
 def test_a_program_without_a_place(monkeypatch: pytest.MonkeyPatch, tree: Path, tmp_path: Path) -> None:
     monkeypatch.setattr("moby_packager.binary.file.compile_program", lambda name: b"\x7fELF")
     given = Given(tree.parent, Artifact((Path(tree.name),), {}))
@@ -311,6 +312,7 @@ def test_a_fingerprint_follows_what_is_copied(monkeypatch: pytest.MonkeyPatch, t
     assert host.digest() != before
 
 
+@pytest.mark.long
 def test_owners_without_dpkg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(interpreters, "_asked", lambda command: "")
     made = built_in_chain((Pyz(), Tree()), SOURCE, tmp_path / "before", tmp_path)
@@ -320,6 +322,7 @@ def test_owners_without_dpkg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert any(each.startswith("libc.so.6 ") for each in owners)
 
 
+@pytest.mark.long
 def test_modules_are_found_by_imports() -> None:
     library = interpreters.interpreter().library
     found = closure(library, [b"import sqlite3.dbapi2\nfrom os import path\ndef f():\n    import asyncio\n"])

@@ -91,6 +91,7 @@ def test_what_is_inside_and_nothing_else(image: Path) -> None:
     assert {(each.uid, each.gid) for each in (*lower, *upper)} == {(0, 0)}
 
 
+@pytest.mark.long
 def test_engines_share_the_layer_of_their_interpreter(image: Path, tree: Given, tmp_path: Path) -> None:
     other = evolve(SOURCE, name="other")
     again = Given(tmp_path, built_in_chain((Pyz(), Tree()), other, tmp_path / "before", tmp_path))
