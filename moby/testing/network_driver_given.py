@@ -128,24 +128,23 @@ def hears(asking: int, asked: int, address: str) -> bool:
         return socket.socket(family, socket.SOCK_DGRAM)
 
     with in_namespace(asked, unbound) as listens, in_namespace(asking, unbound) as asks:
+        asks.settimeout(0)
         listens.settimeout(0)
-        asks.settimeout(PATIENCE_S)
         listens.bind((address, 7000))
-        try:
-            # An interface that is up lets packets pass a moment later, and IPv6 looks at its addresses before.
-            for number in range(_TRIES):
-                try:
-                    asks.sendto(b"ask", (address, 7000))
-                except OSError:  # there is no route before that either
-                    if number > _TRIES_WITHOUT_ROUTE:
-                        raise
+        # An interface that is up lets packets pass a moment later, and IPv6 looks at its addresses before; until then
+        # there may be no route either, and what is sent, or answered, is lost.
+        for number in range(_TRIES):
+            try:
+                asks.sendto(b"ask", (address, 7000))
                 if select.select([listens], [], [], PATIENCE_S / _TRIES)[0]:
-                    break
-            data, sender = listens.recvfrom(100)
-            listens.sendto(data, sender)
-            return asks.recv(100) == b"ask"
-        except OSError:
-            return False
+                    listens.sendto(*listens.recvfrom(100))
+                if select.select([asks], [], [], PATIENCE_S / _TRIES)[0]:
+                    return asks.recv(100) == b"ask"
+            except OSError:
+                if number > _TRIES_WITHOUT_ROUTE:
+                    return False
+                select.select([], [], [], PATIENCE_S / _TRIES)
+        return False
 
 
 def answers(namespace: int, port: int, address: str, host_port: int) -> bool:
