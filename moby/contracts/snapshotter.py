@@ -96,7 +96,7 @@ class Snapshotter(Protocol):
         """
         ...
 
-    def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] = lambda: None) -> Usage:
+    def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] | None = None) -> Usage:
         """Unpack an uncompressed layer, read to its end, into an active snapshot that was never mounted.
 
         Once only. `below` is called before anything below is looked at, in any thread, where the parent was active;

@@ -17,11 +17,7 @@ from moby.values import evolve
 __all__ = ["MUTANTS", "Mutant"]
 
 
-Below = Callable[[], object]
-
-
-def _nothing() -> None:
-    """Wait for nothing."""
+Below = Callable[[], object] | None
 
 
 class _Broken:
@@ -43,7 +39,7 @@ class _Nameless(_Broken):
 class _KeepsWhiteouts(_Broken):
     """Unpacks whiteouts as files."""
 
-    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
+    def apply(self, key: str, layer: BinaryIO, below: Below = None) -> Any:
         entries = [
             (evolve(entry, path=entry.path.replace(".wh.", "wh.")), b"".join(content))
             for entry, content in layers.read(layer)
@@ -52,7 +48,7 @@ class _KeepsWhiteouts(_Broken):
 
 
 class _ForgetsTimes(_Broken):
-    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
+    def apply(self, key: str, layer: BinaryIO, below: Below = None) -> Any:
         entries = [(evolve(entry, mtime_ns=0), b"".join(content)) for entry, content in layers.read(layer)]
         return self.inner.apply(key, io.BytesIO(tar(*entries)), below)
 
@@ -70,17 +66,18 @@ class _NeverAhead(_Broken):
 class _DoesNotWait(_Broken):
     """Looks at what is below before it is whole."""
 
-    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
+    def apply(self, key: str, layer: BinaryIO, below: Below = None) -> Any:
         return self.inner.apply(key, layer)
 
 
 class _ForgivesBelow(_Broken):
     """Goes on though what it waited for failed."""
 
-    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
+    def apply(self, key: str, layer: BinaryIO, below: Below = None) -> Any:
         def forgiven() -> None:
             with suppress(Exception):
-                below()
+                if below is not None:
+                    below()
 
         return self.inner.apply(key, layer, forgiven)
 
@@ -187,7 +184,7 @@ class _DiffOfNothing(_Broken):
 
 
 class _TakesAnything(_Broken):
-    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
+    def apply(self, key: str, layer: BinaryIO, below: Below = None) -> Any:
         try:
             return self.inner.apply(key, layer, below)
         except Invalid:
@@ -202,7 +199,7 @@ class _ExportsOwnOnly(_Broken):
 class _WritesOutside(_Broken):
     """Follows a link out of the snapshot."""
 
-    def apply(self, key: str, layer: BinaryIO, below: Below = _nothing) -> Any:
+    def apply(self, key: str, layer: BinaryIO, below: Below = None) -> Any:
         data = layer.read()
         for entry, _ in layers.read(io.BytesIO(data)):
             if entry.link.startswith("/") and entry.link.endswith("outside"):

@@ -64,9 +64,9 @@ def test_the_report_can_be_read(run_program, tmp_path):
 
 
 def test_an_installed_distribution(run_program, tmp_path):
-    done = run_program(*MOBY, "test-plugin", "moby-framework", "--kind", "metadata", "--json", cwd=tmp_path)
+    done = run_program(*MOBY, "test-plugin", "moby-framework", "--kind", "ipam", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["components"][0]["component"] == "metadata/journal"
+    assert json.loads(done.stdout)["components"][0]["component"] == "ipam/default"
 
 
 def test_a_part_that_hangs_is_given_up(run_program, tmp_path):

@@ -54,7 +54,7 @@ class Copy:
         """Return what to mount."""
         return self._mounts(self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.VIEW))
 
-    def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] = lambda: None) -> Usage:
+    def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] | None = None) -> Usage:
         """Unpack a layer into an active snapshot."""
         record = self._shelf.record(key, SnapshotKind.ACTIVE)
         with host_errors("unpack a layer"), opened(self._tree(record)) as (own,):

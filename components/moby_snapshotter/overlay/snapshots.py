@@ -61,7 +61,7 @@ class Overlay:
         """Return what to mount."""
         return self._mounts(self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.VIEW))
 
-    def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] = lambda: None) -> Usage:
+    def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] | None = None) -> Usage:
         """Unpack a layer into an active snapshot."""
         record = self._shelf.record(key, SnapshotKind.ACTIVE)
         with host_errors("unpack a layer"), ExitStack() as held:
@@ -69,7 +69,7 @@ class Overlay:
             own, *_ = held.enter_context(opened(self._tree(record.folder)))
 
             def lowers() -> tuple[int, ...]:
-                if record.below:
+                if record.below and below is not None:
                     below()
                 return tuple(held.enter_context(opened(*map(self._tree, record.below))))
 
