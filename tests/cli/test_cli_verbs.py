@@ -205,9 +205,7 @@ def test_assembling_below_a_file(moby, engine: Path) -> None:
 def test_a_plugin_without_a_component_of_the_kind(moby) -> None:
     done = moby("test-plugin", "moby-framework", "--kind", "teapot")
     assert done.code == 1
-    assert done.err.startswith(
-        "moby-framework brings no component of the kind 'teapot'\n  fix: it brings builder/"
-    )
+    assert done.err.startswith("moby-framework brings no component of the kind 'teapot'\n  fix: it brings builder/")
 
 
 class TestProgress:
