@@ -1,6 +1,6 @@
 """Declares `command/compose`; the orchestrator has a module of its own, whose contracts a verb needn't import."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
@@ -20,9 +20,20 @@ class Config:
 
 def make(config: Config, *, frontend: Frontend | None, place: Place) -> Command:
     """Docker's `compose`: applications as compose files describe them, over the engine's own API."""
-    from moby_orchestrator.compose.verb import Verb
+    return _Verb(place)
 
-    return Verb(place)
+
+@frozen
+class _Verb:
+    """See the contract of commands; an engine that serves has it too, and doesn't import what a verb does."""
+
+    place: Place
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Do it with the process's own standard streams, and return the exit code."""
+        from moby_orchestrator.compose.verb import run
+
+        return run(self.place, arguments)
 
 
 @hookimpl

@@ -17,7 +17,7 @@ from moby_orchestrator.compose.calling import Engine
 from moby_orchestrator.compose.files.project import Project
 from moby_orchestrator.compose.progress import Progress
 
-__all__ = ["Call", "Verb"]
+__all__ = ["Call", "run"]
 
 _MODULES = {
     "applying": ("create", "down", "kill", "pause", "restart", "rm", "scale", "start", "stop", "unpause", "up", "wait"),
@@ -74,21 +74,15 @@ class Call:
             return Project(name, Path.cwd())
 
 
-class Verb:
-    """See the contract of commands."""
-
-    def __init__(self, place: Place) -> None:
-        self._engine = Engine(engine_socket(place))
-
-    def run(self, arguments: Sequence[str]) -> int:
-        """Do it with the process's own standard streams, and return the exit code."""
-        words = sys.argv[: len(sys.argv) - len(arguments) - 1]
-        try:
-            asked = parse(f"{Path(sys.argv[0]).name} compose", arguments)
-        except SystemExit as ended:
-            return ended.code if isinstance(ended.code, int) else 2
-        module = next(each for each, verbs in _MODULES.items() if asked.verb in verbs)
-        found = importlib.import_module(f"moby_orchestrator.compose.{module}")
-        function: Callable[[Call], int] = getattr(found, asked.verb)
-        with Progress(asked.progress) as progress:
-            return function(Call(asked, self._engine, progress, (sys.executable, *words)))
+def run(place: Place, arguments: Sequence[str]) -> int:
+    """Do a verb with the process's own standard streams, and return the exit code."""
+    words = sys.argv[: len(sys.argv) - len(arguments) - 1]
+    try:
+        asked = parse(f"{Path(sys.argv[0]).name} compose", arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 2
+    module = next(each for each, verbs in _MODULES.items() if asked.verb in verbs)
+    found = importlib.import_module(f"moby_orchestrator.compose.{module}")
+    function: Callable[[Call], int] = getattr(found, asked.verb)
+    with Progress(asked.progress) as progress:
+        return function(Call(asked, Engine(engine_socket(place)), progress, (sys.executable, *words)))
