@@ -1,7 +1,6 @@
 """From a manifest to a folder of results."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -71,10 +70,10 @@ def assemble(
     assembly, found = lock(file, sets=sets, formats=formats, catalog=catalog)
     if locked:
         _refuse_drift(found, file)
-    with tempfile.TemporaryDirectory(prefix="moby-assemble-") as places:
-        wired = packagers(found.build, Path(places))
-        steps = Steps(found, wired, fingerprints(found.build, wired), default_folder())
-        return _made(assembly, steps, out / found.name, key, progress)
+    kept = default_folder()
+    wired = packagers(found.build, kept.parent if kept else out)
+    steps = Steps(found, wired, fingerprints(found.build, wired), kept)
+    return _made(assembly, steps, out / found.name, key, progress)
 
 
 def _made(assembly: Assembly, steps: Steps, folder: Path, key: signing.Key | None, progress: Progress) -> Distribution:
@@ -184,7 +183,10 @@ def build_all(steps: Steps, files: Source, inside: Contents, folder: Path, progr
 
 
 def packagers(build: Plan, folder: Path) -> Mapping[str, Packager]:
-    """Wire a build plan and return its packagers by name; HostUnfit names the first tool that isn't there."""
+    """Wire a build plan and return its packagers by name; HostUnfit names the first tool that isn't there.
+
+    A packager that asks for folders of its own has them in `folder`, where they stay.
+    """
     from moby.needs import judge, needs_of
     from moby.surroundings import Roots, Surroundings
     from moby.wiring import construct_all

@@ -105,7 +105,10 @@ class Connection:
     def _shake(self) -> None:
         if not self.shaken and isinstance(self.sock, ssl.SSLSocket):
             self.sock.settimeout(HEAD_S)
-            self.sock.do_handshake()
+            try:
+                self.sock.do_handshake()
+            except AttributeError:  # the module's own, where another thread has ended the connection (`abort`)
+                raise Gone from None
             from moby_frontend.docker.tls import subject
 
             self.client = evolve(self.client, subject=subject(self.sock))
