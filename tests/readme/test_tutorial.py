@@ -28,7 +28,8 @@ def test_a_strangers_day(tmp_path):
     (tmp_path / ".venv").symlink_to(Path(sys.prefix))
     environment = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path / "home")}
     environment["PIP_DISABLE_PIP_VERSION_CHECK"] = environment["PIP_NO_INDEX"] = "1"
-    words = ["unshare", "--mount", "sh", "-ec", f'{OWN_FOLDERS}; exec sh -ec "$0"', "\n".join(commands())]
+    own = f'ip link set lo up; {OWN_FOLDERS}; exec sh -ec "$0"'
+    words = ["unshare", "--mount", "--net", "sh", "-ec", own, "\n".join(commands())]
     done = subprocess.run(
         words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False
     )
