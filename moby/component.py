@@ -175,21 +175,7 @@ def facts_of(component: Component, *, distribution: str = "", module: str = "") 
     provided = kind_of(hints.get("return"))
     if provided is None:
         raise wrong("the factory's return type is no contract")
-    config, needs, ambient = None, [], {}
-    for parameter in parameters:
-        annotation = hints.get(parameter.name)
-        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            if config is not None:
-                raise wrong(f"{parameter.name} must be keyword-only; just the first parameter, the config, isn't")
-            config = annotation
-        elif annotation in AMBIENT:
-            ambient[parameter.name] = AMBIENT[annotation]
-        else:
-            kind, arity = _asked(annotation)
-            if kind is None:
-                raise wrong(f"{parameter.name} asks for {annotation!r}, which is no contract")
-            features = tuple(sorted(component.features.get(parameter.name, ())))
-            needs.append(Need(parameter.name, kind.id, arity, kind.version, features))
+    config, needs, ambient = _parameters(component, hints, parameters, wrong)
     if component.served not in SERVED:
         raise wrong(f"served is {component.served!r}, not one of {', '.join(map(repr, SERVED))}")
     if "keeper" in ambient.values() and component.served != OUTLIVES:
@@ -219,6 +205,33 @@ def facts_of(component: Component, *, distribution: str = "", module: str = "") 
         takes=component.takes,
         gives=component.gives,
     )
+
+
+def _parameters(
+    component: Component,
+    hints: Mapping[str, Any],
+    parameters: Iterable[inspect.Parameter],
+    wrong: Callable[[str], Invalid],
+) -> tuple[Any, list[Need], dict[str, str]]:
+    """Return what a factory's parameters ask for: the class of its config or None, needs, and what wiring offers."""
+    config: Any = None
+    needs: list[Need] = []
+    ambient: dict[str, str] = {}
+    for parameter in parameters:
+        annotation = hints.get(parameter.name)
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            if config is not None:
+                raise wrong(f"{parameter.name} must be keyword-only; just the first parameter, the config, isn't")
+            config = annotation
+        elif annotation in AMBIENT:
+            ambient[parameter.name] = AMBIENT[annotation]
+        else:
+            kind, arity = _asked(annotation)
+            if kind is None:
+                raise wrong(f"{parameter.name} asks for {annotation!r}, which is no contract")
+            features = tuple(sorted(component.features.get(parameter.name, ())))
+            needs.append(Need(parameter.name, kind.id, arity, kind.version, features))
+    return config, needs, ambient
 
 
 def _asked(annotation: Any) -> tuple[Kind | None, Arity]:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from moby.contracts.metadata import MAX_KEY_BYTES, Bucket
-from moby.errors import Conflict, Corrupt, Invalid, MobyError, Unavailable, Unsupported
+from moby.contracts.metadata import Bucket
+from moby.errors import Conflict, Corrupt, MobyError, Unavailable, Unsupported
+from moby_metadata.documents.text import checked, encoded
 from moby_metadata.etcd.client import Client, plain, text64
 
 __all__ = ["Store"]
@@ -26,9 +27,7 @@ _RENEW_S = 5.0
 """How old a lease may be that a lock begins with; what is left of it is how long a transaction may take."""
 _MOST_CHANGES = 127
 """In one transaction, with the lock's removal (etcd's --max-txn-ops is 128)."""
-_LAST = "\U0010ffff"
 _END = b"\xff"
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class _Held(threading.local):
@@ -65,7 +64,7 @@ class Store:
 
     def bucket(self, name: str) -> Bucket:
         """Return the bucket of a name."""
-        return _Bucket(self, _checked(name, "bucket"))
+        return _Bucket(self, checked(name, "bucket"))
 
     def buckets(self) -> tuple[str, ...]:
         """Return the names of all buckets that hold a document, sorted."""
@@ -239,13 +238,13 @@ class _Bucket:
         return rows[0][1].decode() if rows else None
 
     def put(self, key: str, document: Any) -> None:
-        self.put_text(key, _encoded(document, key))
+        self.put_text(key, encoded(document, key))
 
     def put_text(self, key: str, text: str) -> None:
         self._store.write(self._key(key), text.encode())
 
     def insert(self, key: str, document: Any) -> None:
-        if not self._store.write(self._key(key), _encoded(document, key).encode(), free=True):
+        if not self._store.write(self._key(key), encoded(document, key).encode(), free=True):
             raise Conflict(f"{self.name} has a {key!r} already")
 
     def delete(self, key: str) -> bool:
@@ -267,29 +266,10 @@ class _Bucket:
         return len(self.texts(prefix))
 
     def _key(self, key: str) -> bytes:
-        return self._base + _checked(key, "key").encode()
+        return self._base + checked(key, "key").encode()
 
     def _read(self, key: str, text: str) -> Any:
         try:
             return json.loads(text)
         except ValueError as error:
             raise Corrupt(f"the document {key!r} of {self.name} is no JSON: {error}", hint="put it anew") from error
-
-
-def _checked(text: str, what: str) -> str:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise Invalid(f"{what} {text[:80]!r} is no text that UTF-8 can hold") from None
-    if not 0 < size <= MAX_KEY_BYTES or "\0" in text or _LAST in text:
-        raise Invalid(f"{what} {text[:80]!r} must be 1 to {MAX_KEY_BYTES} bytes, without NUL and U+10FFFF")
-    return text
-
-
-def _encoded(document: Any, key: str) -> str:
-    try:
-        text = _ENCODE(document)
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(f"document {key[:80]!r} is no JSON value: {error}") from None
-    return text

@@ -8,17 +8,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from moby.contracts.metadata import MAX_KEY_BYTES, Bucket
-from moby.errors import Conflict, Invalid, Unavailable
+from moby.contracts.metadata import Bucket
+from moby.errors import Conflict, Unavailable
+from moby_metadata.documents.text import LAST, checked, encoded
 from moby_metadata.sqlite.connections import Connections
 
 __all__ = ["Store"]
 
 R = TypeVar("R")
-_LAST = "\U0010ffff"
 _WAIT_S = 30.0
 _SELECT = "SELECT key, document FROM documents WHERE bucket=? AND key>=? AND key<? AND key>? ORDER BY key LIMIT ?"
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class _Held(threading.local):
@@ -61,7 +60,7 @@ class Store:
 
     def bucket(self, name: str) -> Bucket:
         """Return the bucket of a name."""
-        return _Bucket(self, _checked(name, "bucket"))
+        return _Bucket(self, checked(name, "bucket"))
 
     def buckets(self) -> tuple[str, ...]:
         """Return the names of all buckets that hold a document, sorted."""
@@ -142,64 +141,45 @@ class _Bucket:
         return None if text is None else json.loads(text)
 
     def text(self, key: str) -> str | None:
-        where = (self.name, _checked(key, "key"))
+        where = (self.name, checked(key, "key"))
         sql = "SELECT document FROM documents WHERE bucket=? AND key=?"
         row = self._store.read(lambda db: db.execute(sql, where).fetchone())
         return str(row[0]) if row else None
 
     def put(self, key: str, document: Any) -> None:
-        self.put_text(key, _encoded(document, key))
+        self.put_text(key, encoded(document, key))
 
     def put_text(self, key: str, text: str) -> None:
-        row = (self.name, _checked(key, "key"), text)
+        row = (self.name, checked(key, "key"), text)
         sql = "INSERT INTO documents VALUES (?,?,?) ON CONFLICT DO UPDATE SET document=excluded.document"
         self._store.write(lambda db: db.execute(sql, row))
 
     def insert(self, key: str, document: Any) -> None:
-        row = (self.name, _checked(key, "key"), _encoded(document, key))
+        row = (self.name, checked(key, "key"), encoded(document, key))
         sql = "INSERT INTO documents VALUES (?,?,?) ON CONFLICT DO NOTHING"
         if self._store.write(lambda db: db.execute(sql, row).rowcount) == 0:
             raise Conflict(f"{self.name} has a {key!r} already")
 
     def delete(self, key: str) -> bool:
-        where = (self.name, _checked(key, "key"))
+        where = (self.name, checked(key, "key"))
         return self._store.write(
             lambda db: db.execute("DELETE FROM documents WHERE bucket=? AND key=?", where).rowcount > 0
         )
 
     def keys(self, prefix: str = "") -> tuple[str, ...]:
         sql = "SELECT key FROM documents WHERE bucket=? AND key>=? AND key<? ORDER BY key"
-        where = (self.name, prefix, prefix + _LAST)
+        where = (self.name, prefix, prefix + LAST)
         return tuple(key for (key,) in self._store.read(lambda db: db.execute(sql, where).fetchall()))
 
     def items(self, prefix: str = "", *, after: str = "", limit: int = 0) -> tuple[tuple[str, Any], ...]:
         return tuple((key, json.loads(text)) for key, text in self.texts(prefix, after=after, limit=limit))
 
     def texts(self, prefix: str = "", *, after: str = "", limit: int = 0) -> tuple[tuple[str, str], ...]:
-        where = (self.name, prefix, prefix + _LAST, after, limit or -1)
+        where = (self.name, prefix, prefix + LAST, after, limit or -1)
         return tuple(self._store.read(lambda db: db.execute(_SELECT, where).fetchall()))
 
     def count(self, prefix: str = "") -> int:
         sql = "SELECT count(*) FROM documents WHERE bucket=? AND key>=? AND key<?"
-        where = (self.name, prefix, prefix + _LAST)
+        where = (self.name, prefix, prefix + LAST)
         found: int = self._store.read(lambda db: db.execute(sql, where).fetchone())[0]
         return found
-
-
-def _checked(text: str, what: str) -> str:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise Invalid(f"{what} {text[:80]!r} is no text that UTF-8 can hold") from None
-    if not 0 < size <= MAX_KEY_BYTES or "\0" in text or _LAST in text:
-        raise Invalid(f"{what} {text[:80]!r} must be 1 to {MAX_KEY_BYTES} bytes, without NUL and U+10FFFF")
-    return text
-
-
-def _encoded(document: Any, key: str) -> str:
-    try:
-        text = _ENCODE(document)
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(f"document {key[:80]!r} is no JSON value: {error}") from None
-    return text

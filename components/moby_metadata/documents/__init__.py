@@ -1,0 +1,1 @@
+"""What stores of documents share: which keys and documents there can be."""
