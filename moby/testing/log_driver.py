@@ -256,6 +256,7 @@ class LogDriverSuite(LogWriterSuite):
         writer.write(STDOUT, BASE_NS, b"old\nbefore\n")
         following = Following(driver, config, LogQuery(follow=True, tail=1))
         following.wait_for(b"before\n")
+        following.goes_on()
         for number in range(8):
             writer.write(STDERR, BASE_NS + number, b"new %d\n" % number)
             following.wait_for(b"new %d\n" % number)

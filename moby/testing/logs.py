@@ -107,6 +107,11 @@ class Following:
             raise self._error
         assert found and text in self._data, f"{text!r} was not read, but {self._data[-1000:]!r}"
 
+    def goes_on(self) -> None:
+        """Give a reader that doesn't follow the time to end: nothing tells one that waits from one that is slow."""
+        self._thread.join(0.5)
+        assert self._error or self._thread.is_alive(), "it has ended, though nothing said that there will be no more"
+
     def end(self) -> bytes:
         """Say that there will be no more, and return all that was read."""
         os.write(self._end, b"x")
