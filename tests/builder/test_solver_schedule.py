@@ -160,17 +160,18 @@ def test_tasks_may_add_tasks():
 
 
 def test_a_cancel_ends_what_waits_and_raises_once_nothing_is_at_work():
-    cancel, ended, begun = Cancel(), [], threading.Event()
+    cancel, ended, begun = Cancel(), [], threading.Barrier(3)
 
     def works():
         yield LONG
         stop = threading.Event()
         cancel.add(stop.set)
-        begun.set()
+        begun.wait(30)
         stop.wait(10)
         ended.append("works")
 
     def waits(task):
+        begun.wait(30)
         try:
             yield [task]
         finally:
@@ -179,7 +180,7 @@ def test_a_cancel_ends_what_waits_and_raises_once_nothing_is_at_work():
     schedule = Schedule(2, cancel)
     task = schedule.add(works())
     other = schedule.add(waits(task))
-    threading.Thread(target=lambda: (begun.wait(10), cancel.set())).start()
+    threading.Thread(target=lambda: (begun.wait(30), cancel.set())).start()
     with pytest.raises(Unavailable, match="canceled"):
         schedule.run(other)
     assert ended == ["works", "waits"]
