@@ -14,29 +14,35 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["asdict", "evolve", "field", "frozen"]
+__all__ = ["NOTHING", "asdict", "defaults", "evolve", "field", "frozen"]
 
 
-class _Missing:
-    """What has no default."""
+class _Nothing:
+    """What a field has for a default that has none."""
 
 
-_MISSING = _Missing()
+NOTHING = _Nothing()
 
 
 class _Field:
-    """How a field gets its value when none is given."""
+    """How a field gets its value when none is given, and whether it is shown and compared."""
 
-    __slots__ = ("default", "factory")
+    __slots__ = ("default", "eq", "factory", "repr")
 
-    def __init__(self, default: Any, factory: Callable[[], Any] | None) -> None:
+    def __init__(
+        self, default: Any, factory: Callable[[], Any] | None = None, show: bool = True, eq: bool = True
+    ) -> None:
         self.default = default
         self.factory = factory
+        self.repr = show
+        self.eq = eq
 
 
-def field(*, default: Any = _MISSING, factory: Callable[[], Any] | None = None) -> Any:
-    """Say how a field gets its value when none is given: by a default, or a call for each instance."""
-    return _Field(default, factory)
+def field(
+    *, default: Any = NOTHING, factory: Callable[[], Any] | None = None, repr: bool = True, eq: bool = True
+) -> Any:
+    """Say how a field gets its value when none is given, by a default or a call for each; if it is shown, compared."""
+    return _Field(default, factory, repr, eq)
 
 
 class _Description:
@@ -45,53 +51,58 @@ class _Description:
     def __get__(self, instance: object, owner: type) -> Any:
         import attrs
 
-        made = {
-            name: attrs.field(factory=each.factory)
-            if each.factory is not None
-            else attrs.field()
-            if each.default is _MISSING
-            else attrs.field(default=each.default)
-            for name, each in owner.__moby_fields__.items()  # type: ignore[attr-defined]
-        }
+        made = {name: _described(each) for name, each in owner.__moby_fields__.items()}  # type: ignore[attr-defined]
         found = attrs.fields(attrs.make_class(owner.__name__, made, frozen=True))
         owner.__attrs_attrs__ = found  # type: ignore[attr-defined]
         return found
 
 
+def _described(field: _Field) -> Any:
+    import attrs
+
+    if field.factory is not None:
+        return attrs.field(factory=field.factory, repr=field.repr, eq=field.eq)
+    return attrs.field(
+        default=attrs.NOTHING if field.default is NOTHING else field.default, repr=field.repr, eq=field.eq
+    )
+
+
 def _initializer(fields: Mapping[str, _Field], ready: Callable[[Any], None] | None) -> Callable[..., None]:
-    names = tuple(fields)
+    names, known = tuple(fields), fields.keys()
+    defaults = {name: each.default for name, each in fields.items() if not each.factory and each.default is not NOTHING}
+    factories = [(name, each.factory) for name, each in fields.items() if each.factory]
 
     def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807 - it becomes a method
         values = self.__dict__
-        values.update(zip(names, args, strict=False))
-        if given or len(args) != len(names):
-            _complete(self, fields, args, given)
+        values.update(defaults)
+        if args:
+            values.update(zip(names, args, strict=False))
+        if given:
+            values.update(given)
+        for name, factory in factories:
+            if name not in values:
+                values[name] = factory()
+        if values.keys() != known or len(args) > len(names) or (args and given):
+            _check(self, names, args, given)
         if ready is not None:
             ready(self)
 
     return __init__
 
 
-def _complete(self: Any, fields: Mapping[str, _Field], args: tuple[Any, ...], given: dict[str, Any]) -> None:
-    """Set what wasn't given by position; TypeError as a function raises it."""
-    values, name = self.__dict__, type(self).__name__
-    if len(args) > len(fields):
-        raise TypeError(f"{name}() takes {len(fields)} arguments but {len(args)} were given")
-    for each, value in given.items():
-        if each not in fields:
-            raise TypeError(f"{name}() got an unexpected keyword argument {each!r}")
-        if each in values:
-            raise TypeError(f"{name}() got multiple values for argument {each!r}")
-        values[each] = value
-    for each, how in fields.items():
-        if each in values:
-            continue
-        if how.factory is not None:
-            values[each] = how.factory()
-        elif how.default is _MISSING:
-            raise TypeError(f"{name}() missing required argument: {each!r}")
-        else:
-            values[each] = how.default
+def _check(self: Any, names: tuple[str, ...], args: tuple[Any, ...], given: dict[str, Any]) -> None:
+    """Raise the TypeError that a function raises for such arguments."""
+    called = type(self).__name__
+    if len(args) > len(names):
+        raise TypeError(f"{called}() takes {len(names)} arguments but {len(args)} were given")
+    for each in given:
+        if each not in names:
+            raise TypeError(f"{called}() got an unexpected keyword argument {each!r}")
+        if each in names[: len(args)]:
+            raise TypeError(f"{called}() got multiple values for argument {each!r}")
+    for each in names:
+        if each not in self.__dict__:
+            raise TypeError(f"{called}() missing required argument: {each!r}")
 
 
 def _refuse(self: object, name: str, *_: object) -> None:
@@ -103,7 +114,7 @@ def _refuse(self: object, name: str, *_: object) -> None:
 
 def _values(self: Any) -> tuple[Any, ...]:
     found = self.__dict__
-    return tuple([found[name] for name in self.__moby_fields__])
+    return tuple([found[name] for name in self.__moby_compared__])
 
 
 def _equal(self: Any, other: Any) -> Any:
@@ -123,7 +134,7 @@ def _hash(self: Any) -> int:
 
 
 def _shown(self: Any) -> str:
-    inside = ", ".join([f"{name}={getattr(self, name)!r}" for name in self.__moby_fields__])
+    inside = ", ".join([f"{name}={getattr(self, name)!r}" for name, each in self.__moby_fields__.items() if each.repr])
     return f"{self.__class__.__qualname__.rsplit('>.', 1)[-1]}({inside})"
 
 
@@ -133,11 +144,12 @@ def _make(cls: Any, order: bool) -> Any:
         fields.update(getattr(base, "__moby_fields__", {}))
     own = cls.__dict__
     for name in cls.__annotations__ if "__annotations__" in own or "__annotate_func__" in own else ():
-        default = own.get(name, _MISSING)
-        fields[name] = default if isinstance(default, _Field) else _Field(default, None)
+        default = own.get(name, NOTHING)
+        fields[name] = default if isinstance(default, _Field) else _Field(default)
         if isinstance(default, _Field):
             delattr(cls, name)
     cls.__moby_fields__ = fields
+    cls.__moby_compared__ = tuple([name for name, each in fields.items() if each.eq])
     setattr(cls, "__match_args__", tuple(fields))  # noqa: B010 - which mypy takes for a field
     cls.__attrs_attrs__ = _Description()
     cls.__init__ = _initializer(fields, own.get("__attrs_post_init__"))
@@ -174,6 +186,20 @@ def evolve(value: T, **changes: Any) -> T:
 
         return attrs.evolve(value, **changes)  # type: ignore[misc]
     return type(value)(**{**value.__dict__, **changes})
+
+
+def defaults(kind: type) -> dict[str, Any] | None:
+    """Return the fields of a class of values, of attrs' too, with their defaults or NOTHING; None of another class."""
+    found = kind.__dict__.get("__moby_fields__")
+    if found is not None:
+        return {name: each.factory() if each.factory else each.default for name, each in found.items()}
+    if "__attrs_attrs__" not in kind.__dict__:
+        return None
+    import attrs
+
+    theirs = {each.name: each.default for each in attrs.fields(kind)}
+    theirs = {name: each.factory() if isinstance(each, attrs.Factory) else each for name, each in theirs.items()}  # type: ignore[arg-type]
+    return {name: NOTHING if each is attrs.NOTHING else each for name, each in theirs.items()}
 
 
 def asdict(value: Any) -> dict[str, Any]:

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, BinaryIO, Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.image_registry import Credentials
 from moby.contracts.kind import contract
 from moby.contracts.types import Digest, Fd, Limits, Platform
 from moby.errors import MobyError
+from moby.values import field, frozen
 
 __all__ = [
     "Blobs", "Build", "BuildFailed", "Builder", "BuilderFeature", "CacheEntry", "CacheExport", "CacheSource",

@@ -11,8 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.kind import contract
 from moby.contracts.log_driver import LogQuery
 from moby.contracts.network_driver import Port
@@ -20,6 +18,7 @@ from moby.contracts.networks import Endpoint, EndpointConfig
 from moby.contracts.runtime import Stats
 from moby.contracts.supervisor import Health, HealthCheck, Streams
 from moby.contracts.types import Fd, Window
+from moby.values import field, frozen
 
 __all__ = [
     "Condition", "Container", "ContainerConfig", "ContainerUpdate", "Containers", "Created", "DeviceMapping",

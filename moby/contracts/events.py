@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.kind import contract
 from moby.contracts.types import Fd
+from moby.values import field, frozen
 
 __all__ = ["Event", "Events", "Subscription"]
 

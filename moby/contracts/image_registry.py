@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import BinaryIO, Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.kind import contract
 from moby.contracts.types import Digest, ImageReference
+from moby.values import field, frozen
 
 __all__ = ["Credentials", "ImageRegistry", "Manifest", "Pushed"]
 

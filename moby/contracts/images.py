@@ -9,13 +9,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.content import Lease
 from moby.contracts.image_registry import Credentials
 from moby.contracts.kind import contract
 from moby.contracts.snapshotter import Change, ChangeKind
 from moby.contracts.types import Digest, ImageReference, Mount, Platform
+from moby.values import field, frozen
 
 __all__ = [
     "Change", "ChangeKind", "Filters", "Fixture", "HistoryStep", "Image", "ImageConfig", "ImageUsage", "Images",

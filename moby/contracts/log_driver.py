@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.kind import contract
 from moby.contracts.types import Fd
+from moby.values import field, frozen
 
 __all__ = ["STDERR", "STDOUT", "LogConfig", "LogDriver", "LogQuery", "LogWriter", "frame"]
 

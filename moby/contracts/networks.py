@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.discovery import PortRequest
 from moby.contracts.kind import contract
 from moby.contracts.network_driver import Port
+from moby.values import field, frozen
 
 __all__ = ["OTHERS", "PLAIN", "Endpoint", "EndpointConfig", "Network", "Networks", "Sandbox", "SandboxConfig"]
 

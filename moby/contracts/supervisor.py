@@ -10,12 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.kind import contract, repeatable
 from moby.contracts.log_driver import LogConfig, LogQuery
 from moby.contracts.runtime import Stats
 from moby.contracts.types import Exit, Fd, TaskStatus, Window
+from moby.values import field, frozen
 
 __all__ = [
     "EventKind", "Health", "HealthCheck", "HealthResult", "HealthStatus", "Streams", "Supervisor", "SupervisorFeature",

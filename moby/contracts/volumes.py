@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from attrs import field, frozen
-
 from moby.contracts.kind import contract
+from moby.values import field, frozen
 
 __all__ = ["Volume", "Volumes"]
 

@@ -135,3 +135,40 @@ def test_they_cost_no_import_of_attrs() -> None:
     code = "import sys, moby_runtime.native.runtime, moby_runtime.native.cli.create as c; print('attr' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "False\n"
+
+
+@values.frozen
+class OurSecret:
+    """As TheirSecret."""
+
+    name: str
+    data: bytes = values.field(default=b"", repr=False)
+    read_ns: int = values.field(default=0, eq=False)
+
+
+@attrs.frozen
+class TheirSecret:
+    """As OurSecret."""
+
+    name: str
+    data: bytes = attrs.field(default=b"", repr=False)
+    read_ns: int = attrs.field(default=0, eq=False)
+
+
+def test_fields_that_are_not_shown_or_not_compared() -> None:
+    ours, theirs = OurSecret("a", b"secret", 5), TheirSecret("a", b"secret", 5)
+    assert repr(ours) == repr(theirs).replace("Theirs", "Ours").replace("TheirSecret", "OurSecret")
+    for cls in (OurSecret, TheirSecret):
+        assert cls("a", read_ns=1) == cls("a", read_ns=2)
+        assert hash(cls("a", read_ns=1)) == hash(cls("a", read_ns=2))
+        assert cls("a", b"1") != cls("a", b"2")
+    described = [
+        [(each.name, each.repr, bool(each.eq)) for each in attrs.fields(cls)] for cls in (OurSecret, TheirSecret)
+    ]
+    assert described[0] == described[1]
+
+
+def test_their_fields_with_defaults() -> None:
+    expected = {"first": values.NOTHING, "second": "two", "third": {}, "fourth": False}
+    assert values.defaults(Ours) == expected == values.defaults(Theirs)
+    assert values.defaults(int) is None

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from attrs import evolve, fields
-
 from moby.contracts.containers import ContainerConfig, ContainerUpdate, Resources, Status
 from moby.contracts.images import ImageConfig
 from moby.errors import Conflict, Invalid
 from moby.oci.reference import familiar, parse
+from moby.values import evolve
 from moby_containers.engine.checks import check_resources, check_restart
 from moby_containers.engine.codec import encode
 from moby_containers.engine.creating import config_text
@@ -22,7 +21,7 @@ from moby_containers.engine.warnings import warnings_of
 
 __all__ = ["Changing"]
 
-_NAMES = frozenset(each.name for each in fields(Resources))
+_NAMES = vars(Resources()).keys()
 
 
 class Changing:

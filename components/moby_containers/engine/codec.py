@@ -7,27 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import attrs
+from moby.values import defaults
 
 __all__ = ["decode", "encode"]
 
 T = TypeVar("T")
 _PLAIN = frozenset({str, int, bool, float, type(None)})
-_MISSING = object()
 
 
-@cache
-def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
-    """Return names and defaults."""
-    found = []
-    for each in attrs.fields(kind):
-        default = each.default
-        if default is attrs.NOTHING:
-            default = _MISSING
-        elif hasattr(default, "factory"):
-            default = default.factory()
-        found.append((each.name, default))
-    return tuple(found)
+_fields = cache(defaults)
 
 
 def encode(value: Any) -> Any:
@@ -35,10 +23,10 @@ def encode(value: Any) -> Any:
     kind = type(value)
     if kind in _PLAIN:
         return value
-    if attrs.has(kind):
-        return {
-            name: encode(found) for name, default in _fields(kind) if (found := getattr(value, name)) != default
-        }  # fmt: skip
+    fields = _fields(kind)
+    if fields is not None:
+        given = ((name, getattr(value, name), default) for name, default in fields.items())
+        return {name: encode(found) for name, found, default in given if found != default}
     if kind in (tuple, list):
         return [encode(each) for each in value]
     if isinstance(value, Mapping):
@@ -67,16 +55,15 @@ def _decoder(hint: Any) -> Callable[[Any], Any]:
     if origin is not None and issubclass(origin, Mapping):
         value = _decoder(get_args(hint)[1])
         return lambda data: {name: value(each) for name, each in data.items()}
-    if isinstance(hint, type) and attrs.has(hint):
-        return _value_decoder(hint)
+    if isinstance(hint, type) and (fields := _fields(hint)) is not None:
+        return _value_decoder(hint, tuple(fields))
     if isinstance(hint, type) and issubclass(hint, Enum | Path):
         return hint
     return lambda data: data
 
 
-def _value_decoder(kind: type) -> Callable[[Any], Any]:
+def _value_decoder(kind: type, names: tuple[str, ...]) -> Callable[[Any], Any]:
     hints = get_type_hints(kind)
-    names = [name for name, _ in _fields(kind)]
 
     def read(data: Any) -> Any:
         return kind(**{name: _decoder(hints[name])(data[name]) for name in names if name in data})
