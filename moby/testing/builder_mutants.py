@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from moby.contracts.builder import (
     Build,
@@ -44,6 +44,9 @@ class _Lent:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.session, name)
+
+
+from moby.values import evolve
 
 
 class _Work:

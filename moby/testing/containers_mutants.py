@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, BinaryIO
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.containers import (
     Condition,
@@ -25,6 +25,7 @@ from moby.contracts.runtime import Stats
 from moby.contracts.supervisor import Streams
 from moby.contracts.types import Window
 from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
+from moby.values import evolve
 
 __all__ = ["MUTANTS", "Mutant"]
 

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.events import Event, Events, Subscription
+from moby.values import evolve
 
 __all__ = ["MUTANTS", "Mutant"]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from moby.contracts.content import Lease
 from moby.contracts.images import (
@@ -40,6 +40,9 @@ class _Broken:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.images, name)
+
+
+from moby.values import evolve
 
 
 class _ShowsAllNames(_Broken):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from moby.contracts.image_registry import Credentials, ImageRegistry
 from moby.contracts.images import Image, ImageConfig, Images, Progress
@@ -15,6 +15,7 @@ from moby.oci.digest import sha256
 from moby.oci.reference import parse
 from moby.testing.archives import Archived
 from moby.testing.image_transfers import Open
+from moby.values import evolve
 from moby.values import evolve as changed
 
 __all__ = ["MUTANTS", "Mutant"]

@@ -6,11 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.log_driver import STDERR, STDOUT, LogConfig, LogDriver, LogQuery, LogWriter, frame
 from moby.errors import Corrupt
 from moby.testing.logs import frames
+from moby.values import evolve
 
 __all__ = ["MUTANTS", "Mutant"]
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.networks import EndpointConfig, Network, Sandbox
 from moby.errors import Denied, Invalid, MobyError, NotFound, Unsupported
+from moby.values import evolve
 
 __all__ = ["MUTANTS", "Mutant"]
 

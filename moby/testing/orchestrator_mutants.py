@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.events import Event
 from moby.contracts.log_driver import LogQuery
@@ -21,6 +21,7 @@ from moby.contracts.orchestrator import (
 )
 from moby.contracts.supervisor import HealthStatus
 from moby.errors import Conflict, Invalid, MobyError, NotFound, Unsupported
+from moby.values import evolve
 
 __all__ = ["MUTANTS", "Mutant"]
 

@@ -3,7 +3,6 @@
 from functools import partial
 
 import pytest
-from attrs import evolve
 
 from moby.contracts.networks import EndpointConfig
 from moby.contracts.orchestrator import (
@@ -19,6 +18,7 @@ from moby.contracts.orchestrator import (
 from moby.contracts.supervisor import HealthCheck, HealthStatus
 from moby.errors import Conflict, Invalid, NotFound, Unsupported
 from moby.testing.orchestrator_world import SECOND_NS, OrchestratorFixtures, World, eventually
+from moby.values import evolve
 
 __all__ = ["Services"]
 

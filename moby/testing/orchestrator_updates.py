@@ -1,7 +1,5 @@
 """The conformance suite of the kind `orchestrator`: changing services, and going back."""
 
-from attrs import evolve
-
 from moby.contracts.orchestrator import (
     FailureAction,
     OrchestratorFeature,
@@ -13,6 +11,7 @@ from moby.contracts.orchestrator import (
 )
 from moby.errors import Conflict, Invalid, NotFound, Unsupported
 from moby.testing.orchestrator_world import FOREVER, SECOND_NS, OrchestratorFixtures, World, eventually
+from moby.values import evolve
 
 __all__ = ["Updates"]
 

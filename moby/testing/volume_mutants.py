@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.volumes import Volume
 from moby.errors import Conflict, Invalid, MobyError, NotFound
+from moby.values import evolve
 
 __all__ = ["DRIVER_MUTANTS", "MUTANTS", "Mutant"]
 

@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.builder import CacheExport, CacheSource, Export, ExportType, Request
 from moby.contracts.types import Limits
 from moby.errors import Invalid, NotFound
+from moby.values import evolve
 from moby_builder.command import fields, lending
 from moby_builder.command.agents import agents
 from moby_builder.command.contexts import Context, context

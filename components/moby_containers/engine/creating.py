@@ -5,14 +5,13 @@ import secrets
 import socket
 from contextlib import ExitStack, suppress
 
-from attrs import evolve
-
 from moby.contracts.containers import Container, ContainerConfig, Created, RestartPolicy, State
 from moby.contracts.images import Image
 from moby.contracts.networks import Endpoint
 from moby.errors import Invalid, NotFound
 from moby.host.overlay import mount_root, unmount_root
 from moby.oci import spec
+from moby.values import evolve
 from moby_containers.engine import bundle, placing, points
 from moby_containers.engine.checks import check
 from moby_containers.engine.codec import encode

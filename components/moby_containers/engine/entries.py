@@ -3,9 +3,10 @@
 import threading
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from moby.contracts.containers import Container, ExecConfig, MountRequest, State, Status
+from moby.values import evolve
 
 __all__ = ["Entry", "Keeping", "Phase", "Point", "Session"]
 

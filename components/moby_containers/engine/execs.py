@@ -5,13 +5,12 @@ import secrets
 from contextlib import suppress
 from functools import partial
 
-from attrs import evolve
-
 from moby.contracts.containers import Exec, ExecConfig, Status
 from moby.contracts.metadata import Metadata
 from moby.contracts.supervisor import Streams, TaskConfig
 from moby.contracts.types import Exit, Window
 from moby.errors import Conflict, Invalid, NotFound
+from moby.values import evolve
 from moby_containers.engine import bundle
 from moby_containers.engine.codec import decode, encode
 from moby_containers.engine.entries import Entry, Session

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import evolve
-
 from moby.contracts.containers import ContainerConfig
 from moby.contracts.images import ImageConfig
 from moby.contracts.supervisor import HealthCheck
 from moby.errors import Invalid
+from moby.values import evolve
 
 __all__ = ["effective_health", "merged"]
 

@@ -4,12 +4,11 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 
-from attrs import evolve
-
 from moby.contracts.containers import ContainerConfig, PortBinding, Status
 from moby.contracts.discovery import PortRequest
 from moby.contracts.networks import Endpoint, EndpointConfig, Networks, Sandbox, SandboxConfig
 from moby.errors import Conflict, Invalid, MobyError, NotFound
+from moby.values import evolve
 from moby_containers.engine import etc
 from moby_containers.engine.entries import Entry
 from moby_containers.engine.linked import Linked, variables

@@ -4,11 +4,10 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from attrs import evolve
-
 from moby.contracts.containers import ContainerConfig, MountedVolume, MountRequest
 from moby.contracts.volumes import Volume, Volumes
 from moby.errors import Invalid
+from moby.values import evolve
 from moby_containers.engine.entries import Entry, Point
 from moby_containers.engine.shelf import Shelf
 

@@ -5,11 +5,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from attrs import evolve
-
 from moby.contracts.containers import Container, ContainerConfig
 from moby.contracts.metadata import Metadata
 from moby.errors import Conflict, Corrupt, Invalid, NotFound
+from moby.values import evolve
 from moby_containers.engine import names
 from moby_containers.engine.codec import decode, encode
 from moby_containers.engine.entries import Entry, Keeping, Session

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.containers import Resources
 from moby.host.cgroup_support import Support
+from moby.values import evolve
 
 __all__ = ["warnings_of"]
 

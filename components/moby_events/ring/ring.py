@@ -4,10 +4,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from attrs import evolve
-
 from moby.contracts.ambient import Clock
 from moby.contracts.events import Event
+from moby.values import evolve
 from moby_events.ring.reader import Reader, Wanted
 
 __all__ = ["KEPT", "Ring"]

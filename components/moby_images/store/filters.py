@@ -5,12 +5,11 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-from attrs import evolve
-
 from moby.contracts.images import Filters, Image
 from moby.contracts.types import ImageReference
 from moby.errors import Invalid
 from moby.oci import reference as references
+from moby.values import evolve
 
 __all__ = ["LISTED", "PRUNED", "dangling_of", "fitting", "moment", "predicate", "time_of"]
 

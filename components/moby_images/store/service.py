@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from attrs import evolve
-
 from moby.contracts.content import Lease
 from moby.contracts.image_registry import Credentials, ImageRegistry
 from moby.contracts.images import (
@@ -27,6 +25,7 @@ from moby.contracts.images import (
 from moby.contracts.types import Digest, ImageReference, Mount, Platform
 from moby.errors import Invalid, MobyError
 from moby.oci import reference as references
+from moby.values import evolve
 from moby_images.store.adopting import Adopting
 from moby_images.store.catalog import Record, sole
 from moby_images.store.containers import Containers

@@ -5,11 +5,10 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import evolve
-
 from moby.contracts.ipam import Pool
 from moby.contracts.networks import Network
 from moby.errors import Conflict, Denied, Invalid
+from moby.values import evolve
 from moby_networks.registry import ways
 from moby_networks.registry.checks import check_name
 from moby_networks.registry.context import Context, Failures

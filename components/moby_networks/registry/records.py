@@ -152,7 +152,7 @@ class Records:
 
     def put(self, known: Known) -> None:
         """Store a network, without who is on it."""
-        document = {key: value for key, value in attrs.asdict(known.network).items() if key not in _NOT_KEPT}
+        document = {key: value for key, value in asdict(known.network).items() if key not in _NOT_KEPT}
         pools = [asdict(each) for each in known.pools]
         document |= {"pools": pools, "asked": list(known.asked)}
         if self.shared and known.network.scope == SHARED_SCOPE:

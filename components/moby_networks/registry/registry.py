@@ -4,10 +4,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
-from attrs import evolve
-
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, Sandbox, SandboxConfig
 from moby.errors import Conflict, NotFound, Unsupported
+from moby.values import evolve
 from moby_networks.registry.checks import ALONE, check_config, check_together, is_exclusive
 from moby_networks.registry.context import Context
 from moby_networks.registry.following import Following

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import evolve
-
 from moby.contracts.containers import (
     ContainerConfig,
     DeviceMapping,
@@ -32,6 +30,7 @@ from moby.contracts.orchestrator import (
 )
 from moby.contracts.supervisor import HealthCheck
 from moby.errors import Unsupported
+from moby.values import evolve
 from moby_orchestrator.compose import names
 from moby_orchestrator.compose.converging import scale_of
 from moby_orchestrator.compose.files.fields import Record

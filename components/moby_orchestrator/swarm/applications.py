@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterator
 
-import attrs
-
 from moby.contracts.orchestrator import (
     Application,
     Applied,
@@ -17,6 +15,7 @@ from moby.contracts.orchestrator import (
     VolumeSpec,
 )
 from moby.errors import Conflict, Denied, Invalid, NotFound, Problem
+from moby.values import evolve
 from moby_orchestrator.reconciling.dependencies import order
 from moby_orchestrator.swarm import specs
 from moby_orchestrator.swarm.keeping import Configs, Secrets
@@ -88,7 +87,7 @@ class Applications:
         ]
         if problems:
             raise Invalid(problems[0].message, problems=tuple(problems))
-        return order(attrs.evolve(each, application=application.name) for each in application.services)
+        return order(evolve(each, application=application.name) for each in application.services)
 
     def _refuse_foreign(self, what: str, name: str, mine: bool) -> None:
         if not mine:
@@ -102,7 +101,7 @@ class Applications:
             if spec.external:
                 raise NotFound(f"network {name} declared as external, but could not be found") from None
             labels = {**spec.network.labels, LABEL: application}
-            self._networks.create(attrs.evolve(spec.network, driver=self._driver(spec), labels=labels))
+            self._networks.create(evolve(spec.network, driver=self._driver(spec), labels=labels))
             return Change("network", name, Outcome.CREATED)
         if spec.external:
             return None
@@ -137,7 +136,7 @@ class Applications:
         if kept is None:
             if spec.external:
                 raise NotFound(f"secret {spec.name} declared as external, but could not be found")
-            self._secrets.create(attrs.evolve(spec, labels=labels))
+            self._secrets.create(evolve(spec, labels=labels))
             return Change("secret", spec.name, Outcome.CREATED)
         if spec.external:
             return None
@@ -155,7 +154,7 @@ class Applications:
         if kept is None:
             if spec.external:
                 raise NotFound(f"config {spec.name} declared as external, but could not be found")
-            self._configs.create(attrs.evolve(spec, labels=labels))
+            self._configs.create(evolve(spec, labels=labels))
             return Change("config", spec.name, Outcome.CREATED)
         if spec.external:
             return None

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-import attrs
-
 from moby.contracts.containers import ContainerConfig, MountRequest, PortBinding, RestartPolicy
 from moby.contracts.networks import EndpointConfig
 from moby.contracts.orchestrator import EndpointMode, Node, PublishMode, ServiceSpec, Task
+from moby.values import evolve
 from moby_orchestrator.swarm.placeholders import Context, context_of, expand
 
 __all__ = ["INGRESS", "NODE_ID", "TASK_ID", "SERVICE_ID", "config_of", "container_name", "endpoints_of", "is_ingress"]
@@ -34,7 +33,7 @@ def config_of(task: Task, node: Node | None, files: Sequence[MountRequest]) -> C
     spec, context = task.spec, context_of(task, node)
     asked = spec.container
     endpoints = endpoints_of(spec)
-    return attrs.evolve(
+    return evolve(
         asked,
         environment=tuple(expand(each, context) for each in asked.environment),
         hostname=expand(asked.hostname, context),
@@ -58,7 +57,7 @@ def endpoints_of(spec: ServiceSpec) -> Mapping[str, EndpointConfig]:
     found = {}
     for network, config in spec.networks.items():
         own = (spec.name, *config.aliases) if spec.endpoint_mode is EndpointMode.DNSRR else ()
-        found[network] = attrs.evolve(config, aliases=(*names, *own), ipv4_address="", ipv6_address="", mac_address="")
+        found[network] = evolve(config, aliases=(*names, *own), ipv4_address="", ipv6_address="", mac_address="")
     if is_ingress(spec):
         found[INGRESS] = EndpointConfig(gateway_priority=-_FIRST)
     return found
@@ -76,4 +75,4 @@ def _labels(task: Task, context: Context) -> Mapping[str, str]:
 
 
 def _expanded(mount: MountRequest, context: Context) -> MountRequest:
-    return attrs.evolve(mount, source=expand(mount.source, context))
+    return evolve(mount, source=expand(mount.source, context))

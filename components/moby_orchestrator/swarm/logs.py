@@ -6,13 +6,12 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-import attrs
-
 from moby.contracts.containers import Containers
 from moby.contracts.log_driver import LogQuery, frame
 from moby.contracts.orchestrator import Task
 from moby.contracts.types import Fd
 from moby.errors import MobyError, NotFound
+from moby.values import evolve
 from moby_orchestrator.swarm import finding
 from moby_orchestrator.swarm.containering import NODE_ID, SERVICE_ID, TASK_ID
 from moby_orchestrator.swarm.store import Store
@@ -125,7 +124,7 @@ class _Merging:
         for task in tasks:
             if task.id in self._known or not task.status.container_id:
                 continue
-            query = attrs.evolve(self._query, details=False, framed=not task.spec.container.terminal)
+            query = evolve(self._query, details=False, framed=not task.spec.container.terminal)
             try:
                 fd = self._containers.logs(task.status.container_id, query)
             except MobyError as error:

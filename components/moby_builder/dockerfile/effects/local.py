@@ -14,12 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, define, frozen
+from attrs import define, frozen
 
 from moby.contracts.ambient import Clock
 from moby.contracts.builder import Session
 from moby.contracts.metadata import Metadata
 from moby.errors import Conflict
+from moby.values import asdict
 from moby_builder.dockerfile.effects.kept import Index, Reception
 from moby_builder.dockerfile.effects.listings import KeptListing
 from moby_builder.dockerfile.effects.locks import taken

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from attrs import evolve
-
 from moby.context.patterns import Patterns
 from moby.contracts.builder import Finding, Request
+from moby.values import evolve
 from moby_builder.dockerfile.frontend import platforms
 from moby_builder.dockerfile.frontend.contexts import Contexts, Definition
 from moby_builder.dockerfile.frontend.translation import Translation

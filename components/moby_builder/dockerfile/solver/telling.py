@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from attrs import evolve
-
 from moby.contracts.ambient import Clock
 from moby.contracts.builder import Event, Log, Progress, Vertex
 from moby.contracts.types import Digest
+from moby.values import evolve
 from moby_builder.dockerfile.operations import Node, ResultSource
 from moby_builder.dockerfile.solver.effects import Cancel
 

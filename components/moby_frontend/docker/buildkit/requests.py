@@ -6,11 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import evolve
-
 from moby.contracts.builder import CacheExport, CacheSource, Export, ExportType, Request
 from moby.contracts.types import Platform
 from moby.errors import Invalid, Unsupported
+from moby.values import evolve
 from moby_frontend.docker.buildkit.protocol.control import CacheOption, Exporter, SolveRequest
 
 __all__ = ["cache_exports", "entitlements", "exports", "is_multi_platform", "platforms", "request"]

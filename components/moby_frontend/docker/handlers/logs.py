@@ -3,9 +3,8 @@
 import os
 from collections.abc import Iterator
 
-from attrs import evolve
-
 from moby.contracts.log_driver import LogQuery
+from moby.values import evolve
 from moby_frontend.docker.call import Call, Ending, Reply, stream
 from moby_frontend.docker.failures import Status
 from moby_frontend.docker.parts import Parts

@@ -125,7 +125,7 @@ def read_container(value: Any) -> dict[str, Any]:
 
 def show_container(config: ContainerConfig, *, defaults: bool) -> dict[str, Any]:
     """Return a ContainerSpec without secrets and configs; with `defaults` what wasn't said is as it holds."""
-    from attrs import evolve
+    from moby.values import evolve
 
     shown = show(_FIELDS, config)
     if config.stop_timeout_s is None:

@@ -4,10 +4,9 @@ import select
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-from attrs import evolve
-
 from moby.contracts.events import Event, Subscription
 from moby.errors import MobyError
+from moby.values import evolve
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.swarm.membership import manager
 

@@ -1,9 +1,8 @@
 """What is told of services and tasks, of what the engine tells of containers."""
 
-from attrs import evolve
-
 from moby.contracts.events import Event, Subscription
 from moby.contracts.types import Fd
+from moby.values import evolve
 from moby_orchestrator.compose import names
 from moby_orchestrator.compose.keeping.values import OWN, whole_name
 

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Mapping
 
-from attrs import evolve
-
 from moby.contracts.containers import Container, ContainerConfig, MountRequest, PortBinding, RestartPolicy
 from moby.contracts.networks import EndpointConfig
 from moby.contracts.orchestrator import Node, RestartCondition, ServiceSpec
+from moby.values import evolve
 from moby_orchestrator.compose import names
 from moby_orchestrator.compose.keeping.planning import wanted_name
 from moby_orchestrator.compose.keeping.values import OWN, Kept, key_of

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from moby.contracts.containers import Container, RestartPolicy, Status
 from moby.contracts.orchestrator import (
@@ -16,6 +16,7 @@ from moby.contracts.orchestrator import (
     TaskStatus,
 )
 from moby.contracts.supervisor import HealthStatus
+from moby.values import evolve
 from moby_orchestrator.compose import names
 from moby_orchestrator.compose.keeping.values import OWN, Kept, Removal, Seen, key_of, whole_name
 from moby_orchestrator.reconciling.tasks import identify

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn, Self
 
-from attrs import evolve
-
 from moby.contracts.containers import Status
 from moby.contracts.events import Event, Subscription
 from moby.contracts.image_registry import Credentials
@@ -31,6 +29,7 @@ from moby.contracts.orchestrator import (
 )
 from moby.contracts.types import Fd
 from moby.errors import Conflict, Invalid, NotFound, Unsupported
+from moby.values import evolve
 from moby_orchestrator.compose import names
 from moby_orchestrator.compose.keeping import checking, reading
 from moby_orchestrator.compose.keeping.following import TYPE, Following, concerns

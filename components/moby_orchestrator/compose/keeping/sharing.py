@@ -2,12 +2,11 @@
 
 from contextlib import suppress
 
-from attrs import evolve
-
 from moby.contracts.networks import Network
 from moby.contracts.orchestrator import Application, Change, Outcome
 from moby.contracts.volumes import Volume
 from moby.errors import Conflict, Denied, NotFound
+from moby.values import evolve
 from moby_orchestrator.compose import names
 from moby_orchestrator.compose.keeping.parts import Parts
 from moby_orchestrator.compose.keeping.values import key_of
