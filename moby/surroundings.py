@@ -7,10 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from attrs import field, frozen
-
 from moby.contracts.ambient import Clock, Keeper, Log, Place
 from moby.errors import HostUnfit
+from moby.values import field, frozen
 
 __all__ = ["Roots", "Surroundings", "SystemClock", "TextLog", "is_journal"]
 

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.command import ENGINE_FAILED, EXITS_AS_CONTAINER
 from moby.plan import Plan
 from moby.surroundings import Roots
+from moby.values import frozen
 
 __all__ = ["Call"]
 

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from moby.contracts.command import THROUGH_FRONTEND, engine_socket
 from moby.engine import activation, copies, settings
 from moby.engine import root as engine_root
 from moby.errors import Invalid, MobyError
 from moby.plan import Plan
 from moby.surroundings import Surroundings
+from moby.values import frozen
 
 if TYPE_CHECKING:
     from moby.engine.call import Call

@@ -7,9 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import frozen
-
 from moby.errors import Conflict
+from moby.values import frozen
 
 __all__ = ["Claim", "abandoned", "claim"]
 

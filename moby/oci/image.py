@@ -7,12 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from attrs import field, frozen
-
 from moby.contracts.images import ImageConfig
 from moby.contracts.types import Digest, Platform
 from moby.errors import Invalid
 from moby.oci import digest as digests
+from moby.values import field, frozen
 
 __all__ = [
     "CONFIG", "INDEX", "LAYER", "LAYER_GZIP", "LAYER_ZSTD", "MANIFEST", "Descriptor", "Index", "Manifest", "Step",

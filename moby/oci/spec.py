@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
-
 from moby.contracts.images import ImageConfig
 from moby.contracts.types import Limits, Mount
 from moby.errors import Invalid, Unsupported
@@ -13,6 +11,7 @@ from moby.host.capabilities import NAMES
 from moby.oci.seccomp.architectures import current
 from moby.oci.seccomp.default import default_profile, running_kernel
 from moby.oci.user import User
+from moby.values import field, frozen
 
 __all__ = [
     "BUILTIN", "DEFAULT_CAPABILITIES", "DEFAULT_MOUNTS", "DEFAULT_PATH", "MASKED_PATHS", "READONLY_PATHS", "UMASK",

@@ -6,10 +6,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from attrs import frozen
-
 from moby.errors import Corrupt, NotFound
 from moby.host.mounts import open_in_root
+from moby.values import frozen
 
 __all__ = ["User", "parse_user", "resolve_groups", "resolve_user"]
 

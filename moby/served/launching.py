@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from attrs import frozen
-
 from moby.errors import HostUnfit, Invalid, Unavailable, Unsupported
 from moby.host import processes
 from moby.served.keeper import program
 from moby.served.keeping import Conversation
 from moby.served.stored import stored
+from moby.values import frozen
 
 __all__ = ["KeptPart", "Launcher"]
 

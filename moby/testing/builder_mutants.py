@@ -30,6 +30,7 @@ from moby.contracts.builder import (
 from moby.contracts.images import ImageConfig
 from moby.errors import Conflict, MobyError, Unavailable
 from moby.testing.builder import WRONG, Workshop
+from moby.values import evolve
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -44,9 +45,6 @@ class _Lent:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.session, name)
-
-
-from moby.values import evolve
 
 
 class _Work:

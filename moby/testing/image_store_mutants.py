@@ -28,6 +28,7 @@ from moby.contracts.types import Digest, ImageReference, Mount, Platform
 from moby.errors import Conflict, Corrupt, Invalid, MobyError, NotFound
 from moby.oci.digest import sha256
 from moby.oci.reference import parse
+from moby.values import evolve
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -40,9 +41,6 @@ class _Broken:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.images, name)
-
-
-from moby.values import evolve
 
 
 class _ShowsAllNames(_Broken):

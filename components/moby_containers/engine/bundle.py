@@ -6,14 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.containers import Container, ContainerConfig, ExecConfig
 from moby.contracts.types import Mount, Window
 from moby.errors import Invalid
 from moby.host.capabilities import NAMES
 from moby.oci import spec
 from moby.oci.user import User
+from moby.values import frozen
 from moby_containers.engine.devices import all_devices, mapped_devices, rules_of
 from moby_containers.engine.limits import limits_of, rlimits_of
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 _PLAIN = frozenset({str, int, bool, float, type(None)})
 
 
-_fields = cache(defaults)
+_fields: Callable[[type], dict[str, Any] | None] = cache(defaults)
 
 
 def encode(value: Any) -> Any:

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.containers import DeviceMapping, DeviceRate
 from moby.errors import Invalid
+from moby.values import frozen
 
 __all__ = ["Devices", "all_devices", "mapped_devices", "numbers_of", "rules_of"]
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from attrs import field, frozen
-
 from moby.contracts.containers import ContainerConfig
 from moby.contracts.networks import Sandbox
 from moby.oci.etc import host_file, is_loopback
+from moby.values import field, frozen
 
 __all__ = ["resolv_conf"]
 

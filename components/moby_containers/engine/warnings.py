@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.containers import Resources
 from moby.host.cgroup_support import Support
-from moby.values import evolve
+from moby.values import evolve, frozen
 
 __all__ = ["warnings_of"]
 

@@ -4,9 +4,8 @@ import fnmatch
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import frozen
-
 from moby.errors import Invalid
+from moby.values import frozen
 from moby_frontend.docker.call import Call
 from moby_frontend.docker.failures import Status
 from moby_frontend.docker.routes import ROUTES, Route

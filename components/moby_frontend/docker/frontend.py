@@ -9,9 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import unquote
 
-from attrs import frozen
-
 from moby.errors import Invalid, MobyError, Unsupported
+from moby.values import frozen
 from moby_frontend.docker.access import Access
 from moby_frontend.docker.call import Call, Ending, Gone, Query, Reply, Version, empty
 from moby_frontend.docker.connection import Connection, Request

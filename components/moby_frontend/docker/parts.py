@@ -1,7 +1,5 @@
 """What the handlers share: the engine's other parts, and what this front end says of itself."""
 
-from attrs import field, frozen
-
 from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.builder import Builder
 from moby.contracts.containers import Containers
@@ -13,6 +11,7 @@ from moby.contracts.orchestrator import Orchestrator
 from moby.contracts.supervisor import Supervisor
 from moby.contracts.tracer import Tracer
 from moby.contracts.volumes import Volumes
+from moby.values import field, frozen
 from moby_frontend.docker.buildkit.building import Building
 from moby_frontend.docker.call import Version
 

@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from attrs import frozen
-
+from moby.values import frozen
 from moby_frontend.docker.call import Version
 
 __all__ = ["ROUTES", "Route", "find"]

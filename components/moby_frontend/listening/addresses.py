@@ -10,9 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
 from moby.errors import Conflict, HostUnfit, Invalid, Unsupported
+from moby.values import frozen
 
 __all__ = ["Check", "Listener", "listening"]
 

@@ -5,8 +5,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable
 
-from attrs import frozen
-
 from moby.contracts.image_registry import Credentials, ImageRegistry
 from moby.contracts.images import Images, Progress
 from moby.contracts.types import ImageReference, Platform
@@ -14,7 +12,7 @@ from moby.errors import Invalid, Unsupported
 from moby.host.progress_lines import ProgressLines, bar
 from moby.oci import logins
 from moby.oci import reference as references
-from moby.values import evolve
+from moby.values import evolve, frozen
 
 __all__ = ["Transfer"]
 

@@ -6,8 +6,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from attrs import evolve
-
 from moby.contracts.images import Filters, Image, ImageConfig, Removal
 from moby.contracts.types import ImageReference, Platform
 from moby.errors import Conflict, Corrupt, Invalid, NotFound, Unsupported
@@ -16,6 +14,7 @@ from moby.oci import reference as references
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.image import Descriptor, Index, Manifest, StoredConfig
 from moby.oci.unpack import Limits, Unpacking
+from moby.values import evolve
 from moby_images.folders.leases import lease
 from moby_images.layout import names
 from moby_images.layout.folder import Folder, host_errors

@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from attrs import field, frozen
-
 from moby.contracts.images import Image
 from moby.contracts.metadata import Metadata
 from moby.contracts.types import Digest, ImageReference
@@ -18,7 +16,7 @@ from moby.oci import digest as digests
 from moby.oci import image as formats
 from moby.oci import reference as references
 from moby.oci.image import Descriptor, StoredConfig
-from moby.values import evolve
+from moby.values import evolve, field, frozen
 
 __all__ = ["Catalog", "Form", "Hold", "Record", "chain_ids", "sole"]
 

@@ -4,14 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from attrs import frozen
-
 from moby.contracts.content import Lease
 from moby.contracts.image_registry import Credentials, ImageRegistry
 from moby.contracts.images import Progress
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Conflict, Corrupt, HostUnfit, Invalid
 from moby.oci.image import Descriptor
+from moby.values import frozen
 from moby_images.store.crew import Crew, Tell
 from moby_images.store.layers import locked
 from moby_images.store.offers import MOST_CONFIG_BYTES

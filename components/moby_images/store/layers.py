@@ -8,14 +8,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from attrs import frozen
-
 from moby.contracts.content import Content
 from moby.contracts.snapshotter import SnapshotKind, Snapshotter
 from moby.contracts.types import Digest
 from moby.errors import Conflict, NotFound
 from moby.oci import compression
 from moby.oci.digest import CHUNK_BYTES, Verified
+from moby.values import frozen
 from moby_images.store.catalog import chain_ids
 from moby_images.store.stacking import EXTRACT, Layer, Stacking
 

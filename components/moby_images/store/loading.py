@@ -5,8 +5,6 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.content import Blob
 from moby.contracts.types import Digest, ImageReference, Platform
 from moby.errors import Invalid
@@ -14,7 +12,7 @@ from moby.oci import compression
 from moby.oci import image as formats
 from moby.oci import reference as references
 from moby.oci.image import Descriptor, Manifest, StoredConfig
-from moby.values import evolve
+from moby.values import evolve, frozen
 from moby_images.store.archive import Archive
 from moby_images.store.catalog import sole
 from moby_images.store.choice import choose, is_attestation

@@ -1,7 +1,5 @@
 """What an image registry offers under a name: the one image that is wanted, by its documents alone."""
 
-from attrs import frozen
-
 from moby.contracts.image_registry import Credentials, ImageRegistry
 from moby.contracts.image_registry import Manifest as Fetched
 from moby.contracts.images import Image
@@ -10,7 +8,7 @@ from moby.errors import Invalid, NotFound
 from moby.oci import image as formats
 from moby.oci import reference as references
 from moby.oci.image import Descriptor, Manifest
-from moby.values import evolve
+from moby.values import evolve, frozen
 from moby_images.store.choice import choose, rank
 from moby_images.store.loading import checked
 

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from attrs import frozen
-
 from moby.contracts.ambient import Clock, Place
 from moby.contracts.content import Content
 from moby.contracts.events import Event, Events
@@ -16,6 +14,7 @@ from moby.contracts.types import Digest
 from moby.errors import Conflict, Corrupt, Invalid
 from moby.oci import digest as digests
 from moby.oci.unpack import Limits
+from moby.values import frozen
 from moby_images.store.catalog import Catalog, chain_ids
 from moby_images.store.layers import Layers, locked
 
@@ -32,7 +31,7 @@ class Parts:
     events: Events
     clock: Clock
     place: Place
-    limits: Limits = Limits()  # noqa: RUF009  # frozen
+    limits: Limits = Limits()  # frozen
 
 
 def rfc3339(time_ns: int) -> str:

@@ -4,8 +4,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
-from attrs import frozen
-
 from moby.contracts.content import Lease
 from moby.contracts.events import Event
 from moby.contracts.image_registry import Credentials, ImageRegistry, Manifest, Pushed
@@ -19,7 +17,7 @@ from moby.oci.blobs import writing
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.gzipping import gzipped
 from moby.oci.image import Descriptor
-from moby.values import evolve
+from moby.values import evolve, frozen
 from moby_images.store.catalog import Record
 from moby_images.store.crew import Crew, Tell
 from moby_images.store.fetching import short

@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.content import Content
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import NotFound
@@ -15,7 +13,7 @@ from moby.oci import reference as references
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.image import Descriptor, Index
 from moby.oci.layer import EntryType, LayerEntry
-from moby.values import evolve
+from moby.values import evolve, frozen
 from moby_images.store.catalog import Record
 
 __all__ = ["Saved", "archive"]

@@ -4,11 +4,9 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from attrs import frozen
-
 from moby.contracts.ipam import Pool
 from moby.errors import Conflict, Invalid
-from moby.values import evolve
+from moby.values import evolve, frozen
 
 __all__ = [
     "Address",

@@ -4,14 +4,13 @@ import ipaddress
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 
-from attrs import frozen
-
 from moby.contracts.network_driver import Segment
 from moby.errors import Conflict, HostUnfit
 from moby.host import network_settings
 from moby.host.netlink import Channel, Message
 from moby.host.rtnetlink import addresses, links, routes
 from moby.host.rtnetlink.links import Device
+from moby.values import frozen
 from moby_network_driver.bridged.settings import Settings
 from moby_network_driver.interfaces.marks import Marks, stable_mac
 from moby_network_driver.interfaces.removal import delete, delete_named

@@ -5,8 +5,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from types import MappingProxyType
 
-from attrs import frozen
-
 from moby.contracts.ambient import Log, Place
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
@@ -14,6 +12,7 @@ from moby.errors import HostUnfit, NotFound
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import links
 from moby.host.rtnetlink.links import Device
+from moby.values import frozen
 from moby_network_driver.bridged import forwarding
 from moby_network_driver.bridged.devices import Bridges
 from moby_network_driver.bridged.firewall import Firewall, Publication

@@ -9,8 +9,6 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
-from attrs import frozen
-
 from moby.host import nft_expressions as nft
 from moby.host.nft_values import (
     INET,
@@ -31,6 +29,7 @@ from moby.host.nft_values import (
     Value,
     key,
 )
+from moby.values import frozen
 
 __all__ = ["PROTOCOLS", "Bridge", "Publication", "Ruleset"]
 

@@ -1,6 +1,6 @@
 """How a network on a bridge is to be."""
 
-from attrs import frozen
+from moby.values import frozen
 
 __all__ = ["Settings"]
 

@@ -6,14 +6,13 @@ import re
 import time
 from collections.abc import Mapping
 
-from attrs import field, frozen
-
 from moby.contracts.types import Fd
 from moby.errors import Conflict, Invalid
 from moby.host import network_settings
 from moby.host.elsewhere import in_namespace
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links
+from moby.values import field, frozen
 
 __all__ = ["SYSCTLS", "Interface", "absent", "configure", "remove", "settings_of"]
 

@@ -3,10 +3,9 @@
 import hashlib
 import os
 
-from attrs import frozen
-
 from moby.contracts.ambient import Place
 from moby.host.rtnetlink.links import Device
+from moby.values import frozen
 
 __all__ = ["Marks", "stable_mac"]
 

@@ -5,13 +5,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from types import MappingProxyType
 
-from attrs import frozen
-
 from moby.contracts.ambient import Place
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
 from moby.errors import Invalid
 from moby.host.netlink import Channel, Message
+from moby.values import frozen
 from moby_network_driver.interfaces import inside, words
 from moby_network_driver.interfaces.addressing import gateways_of, mac_of, with_link_local
 from moby_network_driver.interfaces.inside import SYSCTLS, Interface

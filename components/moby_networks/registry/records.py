@@ -6,16 +6,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import attrs
-from attrs import field, frozen
-
 from moby.contracts.discovery import PortRequest, Presence
 from moby.contracts.ipam import Pool
 from moby.contracts.metadata import Metadata
 from moby.contracts.network_driver import Attachment, Port, Segment
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, SandboxConfig
 from moby.errors import Denied
-from moby.values import asdict
+from moby.values import asdict, field, frozen
 from moby_networks.registry.shared import Shared
 
 __all__ = ["SHARED_SCOPE", "Joined", "Known", "Place", "Records", "presence_of"]
@@ -194,7 +191,7 @@ class Records:
 
     def put_joined(self, joined: Joined) -> None:
         """Store what a container has joined, and whom it knows."""
-        document = attrs.asdict(joined)
+        document = asdict(joined)
         if self.shared:
             on = [each for each in joined.places if self._networks.text(each.endpoint.network_id) is None]
             self.shared.put(joined.container_id, [presence_of(each.endpoint) for each in on])

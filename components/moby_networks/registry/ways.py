@@ -3,12 +3,11 @@
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import frozen
-
 from moby.errors import Conflict, HostUnfit
 from moby.host.elsewhere import in_namespace
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import links, routes
+from moby.values import frozen
 from moby_networks.registry.records import Joined, Known, Place
 
 __all__ = ["Way", "host_subnets", "lead", "publisher_of", "refuse_host_subnets", "ways_of"]

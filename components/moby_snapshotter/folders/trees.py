@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from attrs import frozen
-
 from moby.contracts.snapshotter import Usage
 from moby.host import tree
 from moby.host.files import read_text
 from moby.oci.pack import is_whiteout
+from moby.values import frozen
 
 __all__ = ["Seen", "keeps_owners", "opened", "seen", "usage_of", "walk"]
 

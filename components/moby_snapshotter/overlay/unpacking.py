@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from attrs import frozen
-
 from moby.contracts.snapshotter import Usage
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, Unsupported
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.unpack import Limits
 from moby.oci.upper import UpperUnpacking
+from moby.values import frozen
 from moby_snapshotter.overlay.worker import BATCH, BELOW
 
 __all__ = ["Task", "unpack"]

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from attrs import evolve
-
 from moby.contracts.ambient import Log, Place
 from moby.contracts.command import ENGINE_FAILED
 from moby.contracts.images import Image, Images
@@ -21,6 +19,7 @@ from moby.errors import HostUnfit, Invalid, MobyError, NotFound, Unavailable
 from moby.host import claims
 from moby.oci.spec import BUILTIN, UNCONFINED, container_spec, rootless
 from moby.oci.user import resolve_user
+from moby.values import evolve
 from moby_supervisor.run import terminal
 from moby_supervisor.run.arguments import Arguments, parse
 from moby_supervisor.run.forwarding import Forwarding

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Mapping
 
-from attrs import frozen
-
 from moby.errors import Invalid
 from moby.host.mounts import FLAGS, PROPAGATION
+from moby.values import frozen
 
 __all__ = ["Words", "check", "words"]
 

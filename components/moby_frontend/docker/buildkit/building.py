@@ -4,7 +4,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from attrs import field, frozen
+from moby.values import field, frozen
 
 if TYPE_CHECKING:
     from moby.contracts.builder import Build

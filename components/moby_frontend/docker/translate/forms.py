@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import frozen
-
 from moby.errors import Invalid
+from moby.values import frozen
 
 __all__ = [
     "FLAG", "MAYBE_FLAG", "MAYBE_NUMBER", "NUMBER", "SET", "SOME_TEXTS", "TEXT", "TEXTS", "TEXT_MAP", "WORDS", "Field",
