@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from moby_packager.deb import scripts
 from moby_packager.deb.archive import Deb
-from moby_packager.deb.scripts import Package
+from moby_packager.installed import texts
+from moby_packager.installed.package import Package
 from moby_packager.pyz.archive import Pyz
 from moby_packager.tar.archive import Tar
 from moby_packager.tree.folder import Tree
@@ -146,14 +146,14 @@ def test_units_are_those_of_the_verb_install() -> None:
     package = Package("sample", "1", "x <x@y>", "moby-sample", "docker", SERVING)
     command = ("/usr/bin/moby-sample", "--config", "/etc/moby/sample.toml")
     units = Units(Path("/x"), "moby-sample", False, "/run/moby/sample.sock", (), command, "docker")
-    assert (scripts.service(package), scripts.socket(package)) == render(units)
+    assert (texts.service(package), texts.socket(package)) == render(units)
 
 
 def test_settings_name_what_is_open() -> None:
     import tomllib
 
     package = Package("sample", "1", "x <x@y>", "moby-sample", "docker", SERVING)
-    text = scripts.configuration(package)
+    text = texts.configuration(package)
     assert tomllib.loads(text) == {}
     opened = "\n".join(line.removeprefix("# ") for line in text.splitlines()[1:])
     assert tomllib.loads(opened) == {"frontend": {"docker": {"socket": "/run/x.sock"}}}

@@ -1,36 +1,11 @@
-"""The texts of a package: control data, maintainer scripts, units of systemd, and the configuration file."""
+"""The texts that dpkg reads: control data and maintainer scripts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import frozen
+from moby_packager.installed.package import Package
 
-__all__ = ["Package", "configuration", "control", "scripts", "service", "socket", "sysusers"]
-
-
-@frozen
-class Package:
-    """What a package is called, and what its engine has."""
-
-    engine: str
-    version: str
-    maintainer: str
-    command: str
-    """Its program's name in /usr/bin."""
-    group: str
-    """Who may use the socket."""
-    instances: Sequence[Mapping[str, Any]] = ()
-    """The engine's parts, as its lock has them."""
-
-    @property
-    def name(self) -> str:
-        """The package's name, which is its units' too."""
-        return f"moby-{self.engine}"
-
-    @property
-    def serves(self) -> bool:
-        """Whether the engine has a front end, so that there is something to start."""
-        return any(each["kind"] == "frontend" for each in self.instances)
+__all__ = ["control", "scripts"]
 
 
 def control(package: Package, installed_bytes: int) -> str:
@@ -111,74 +86,3 @@ rmdir --ignore-fail-on-non-empty /var/lib/moby /var/cache/moby /run/moby 2>/dev/
 RELOAD = """\
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 """
-
-
-def service(package: Package) -> str:
-    """Return the service's unit, as the engine's own verb `install` writes it."""
-    command = f"/usr/bin/{package.command} --config /etc/moby/{package.engine}.toml serve --host fd://"
-    return f"""\
-[Unit]
-Description={package.name} container engine
-Requires={package.name}.socket
-After={package.name}.socket network-online.target
-Wants=network-online.target
-
-[Service]
-Type=notify
-NotifyAccess=main
-ExecStart={command}
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=on-failure
-RestartSec=1
-TimeoutStopSec=90
-# Containers, and the processes above them, go on when the engine is stopped or upgraded.
-KillMode=process
-# The engine makes the groups of its containers in its own.
-Delegate=yes
-TasksMax=infinity
-LimitNOFILE=1048576
-OOMScoreAdjust=-500
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-
-def socket(package: Package) -> str:
-    """Return the socket's unit."""
-    return f"""\
-[Unit]
-Description={package.name} container engine, its socket
-
-[Socket]
-ListenStream=/run/moby/{package.engine}.sock
-SocketMode=0660
-SocketGroup={package.group}
-RemoveOnStop=yes
-
-[Install]
-WantedBy=sockets.target
-"""
-
-
-def sysusers(package: Package) -> str:
-    """Return what makes the group of those who may use the socket (sysusers.d(5))."""
-    return f"g {package.group} -\n"
-
-
-def configuration(package: Package) -> str:
-    """Return the configuration file, with the options that the assembly left open, commented out."""
-    lines = [f"# Settings of the container engine {package.engine}, read when it starts."]
-    opened = [each for each in package.instances if each["open"]]
-    if not opened:
-        lines.append("# Its assembly leaves no option open, so that there is nothing to set here.")
-    for each in opened:
-        lines += ["", f"# [{each['kind']}.{each['name']}]"]
-        lines += [f"# {option} = {_toml(each['config'].get(option))}" for option in each["open"]]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: object) -> str:
-    import json
-
-    return '""' if value is None else json.dumps(value, ensure_ascii=False)

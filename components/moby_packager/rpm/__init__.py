@@ -1,0 +1,1 @@
+"""The packager `rpm`: a package for Fedora, Red Hat, SUSE and their relatives."""
