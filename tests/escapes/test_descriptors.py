@@ -99,7 +99,7 @@ class TestWhatIsOpen:
         def careless(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0) -> int:
             return os.open(path if path.startswith("/proc/self/fd/") else f"/{path}".replace("//", "/"), flags)
 
-        from moby_runtime.native import program
+        from moby_runtime.programs import program
 
         monkeypatch.setattr(processes, "close_other_descriptors", lambda keep: None)
         monkeypatch.setattr(program.mounts, "open_in_root", self.only_for_cwd(mounts.open_in_root, careless))
@@ -145,7 +145,7 @@ class TestCodeOfTheImage:
         text = "open('/mark', 'a').write('run\\n')\n"
         folders = {Path(each) for each in sys.path if each} | {Path(os.__file__).parent, Path("/")}
         names = ("encodings/idna.py", "encodings/utf_8.py", "traceback.py", "json/decoder.py", "linecache.py",
-                 "pwd.py", "moby/__init__.py", "moby_runtime/native/executable.py", "resource.py",
+                 "pwd.py", "moby/__init__.py", "moby_runtime/programs/executable.py", "resource.py",
                  "sitecustomize.py")  # fmt: skip
         for folder in folders:
             for name in names:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moby_runtime.native import device_rules, limits
-from moby_runtime.native.limit_files import Files, shares_to_weight, writes
+from moby_runtime.groups import device_rules, limits
+from moby_runtime.groups.limit_files import Files, shares_to_weight, writes
 
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError
 from moby.host.cgroups import Group

@@ -12,8 +12,8 @@ from guests.cover import needs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moby_runtime.native import placement, spec
-from moby_runtime.native.failures import Failure, error_of
 from moby_runtime.native.runtime import Native
+from moby_runtime.records.failures import Failure, error_of
 
 from moby.contracts.runtime import DIE_WITH_PARENT
 from moby.contracts.types import TaskStatus

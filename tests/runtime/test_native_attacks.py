@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moby_runtime.native import executable, launch, making, program
+from moby_runtime.native import launch, making
 from moby_runtime.native.runtime import Native
+from moby_runtime.programs import executable, program
 
 from moby.errors import HostUnfit, Invalid, MobyError, Unavailable
 from moby.host import keyrings, processes

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from moby_runtime.native import spec
 from moby_runtime.native.runtime import Native
-from moby_runtime.native.shape import CONFIG, PROCESS, RESOURCES, Each, Elsewhere, Ignored, Missing, Strings
+from moby_runtime.records.shape import CONFIG, PROCESS, RESOURCES, Each, Elsewhere, Ignored, Missing, Strings
 
 from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Invalid, MobyError, NotFound

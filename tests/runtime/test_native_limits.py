@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from guests.cover import lacks
-from moby_runtime.native import limits
+from moby_runtime.groups import limits
 from moby_runtime.native.runtime import Native
 
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError

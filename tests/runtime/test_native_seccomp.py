@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moby_runtime.native import executable, seccomp
+from moby_runtime.native import seccomp
 from moby_runtime.native.messages import number_of
 from moby_runtime.native.records import Record
 from moby_runtime.native.runtime import Native
+from moby_runtime.programs import executable
 from seccomp_agent import agent  # noqa: F401 - a fixture
 
 from moby.contracts.types import TaskStatus

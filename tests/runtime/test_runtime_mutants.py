@@ -7,8 +7,9 @@ import sys
 import pytest
 import runtime_mutants as mutants
 from judging import fails, judge, swept
-from moby_runtime.native import console, inside, program, rootfs
+from moby_runtime.native import console, inside, rootfs
 from moby_runtime.native.runtime import Native
+from moby_runtime.programs import program
 
 from moby.host import mounts, processes
 from moby.testing.boxes import children

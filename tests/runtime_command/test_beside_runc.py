@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from moby_runtime.native.shape import Strings, mistakes
+from moby_runtime.records.shape import Strings, mistakes
 from peers.binaries import environment, need
 from runtime_command.command import PATIENCE_S, Command, ended
 

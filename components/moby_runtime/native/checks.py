@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import resource
 
-from moby.errors import Problem
 from moby.host.namespaces import FLAGS, PROC_NAMES
 from moby_runtime.native import mount_options
-from moby_runtime.native.shape import HOOKS
 from moby_runtime.native.values import OCI_VERSION, MountPoint, Spec
+from moby_runtime.programs import reading
+from moby_runtime.programs.reading import MAX_ID, wrong
+from moby_runtime.records.shape import HOOKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
-__all__ = ["lacking", "problems", "process_problems", "raw_problems"]
+    from moby.errors import Problem
 
-_MAX_ID = 2**32 - 2
+__all__ = ["lacking", "problems", "raw_problems"]
+
 _MAX_DEVICE = 2**31 - 1
 _IPC_SYSCTLS = frozenset(
     f"kernel.{name}"
@@ -26,23 +27,19 @@ _IPC_SYSCTLS = frozenset(
 )  # fmt: skip
 
 
-def _wrong(path: str, message: str) -> Problem:
-    return Problem(f"config.json: {path} {message}")
-
-
 def raw_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is missing or out of range, so that the rest can be read."""
     linux = data.get("linux", {})
     yield from _hook_problems(data.get("hooks", {}))
     if "process" in data:
-        yield from process_problems(data["process"])
+        yield from reading.process_problems(data["process"])
     if linux.get("resources"):
-        from moby_runtime.native import resources
+        from moby_runtime.groups import resources
 
         yield from resources.problems(linux["resources"])
     yield from _version_problems(data.get("ociVersion", ""))
     if not data.get("root", {}).get("path"):
-        yield _wrong("root.path", "is missing")
+        yield wrong("root.path", "is missing")
     if linux.get("seccomp") not in (None, {}):
         from moby_runtime.native import seccomp
 
@@ -60,17 +57,17 @@ def _version_problems(version: str) -> Iterator[Problem]:
     """Yield what is wrong with a version: one that isn't of this major one may mean anything (config.md)."""
     major, _, rest = version.partition(".")
     if not major.isdecimal() or not rest[:1].isdecimal():
-        yield _wrong("ociVersion", f"must be a version such as {OCI_VERSION}, not {version!r}")
+        yield wrong("ociVersion", f"must be a version such as {OCI_VERSION}, not {version!r}")
     elif major != OCI_VERSION.partition(".")[0]:
-        yield _wrong("ociVersion", f"is {version}; this runtime follows {OCI_VERSION}")
+        yield wrong("ociVersion", f"is {version}; this runtime follows {OCI_VERSION}")
 
 
 def _mapping_problems(data: Mapping[str, Any], path: str) -> Iterator[Problem]:
     for name in ("uidMappings", "gidMappings"):
         for index, each in enumerate(data.get(name, ())):
-            for key, most in (("containerID", _MAX_ID), ("hostID", _MAX_ID), ("size", _MAX_ID + 1)):
+            for key, most in (("containerID", MAX_ID), ("hostID", MAX_ID), ("size", MAX_ID + 1)):
                 if not 0 <= each.get(key, -1) <= most:
-                    yield _wrong(f"{path}.{name}[{index}].{key}", "is missing or out of range")
+                    yield wrong(f"{path}.{name}[{index}].{key}", "is missing or out of range")
 
 
 def _hook_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -78,34 +75,9 @@ def _hook_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         for index, hook in enumerate(data.get(name, ())):
             path = f"hooks.{name}[{index}]"
             if not hook.get("path", "").startswith("/"):
-                yield _wrong(f"{path}.path", f"must be an absolute path, not {hook.get('path')!r}")
+                yield wrong(f"{path}.path", f"must be an absolute path, not {hook.get('path')!r}")
             if hook.get("timeout", 1) <= 0:
-                yield _wrong(f"{path}.timeout", "must be greater than zero")
-
-
-def process_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with a process."""
-    if not data.get("args") or not data["args"][0]:
-        yield _wrong("process.args", "is missing")
-    if not data.get("cwd", "").startswith("/"):
-        yield _wrong("process.cwd", f"must be an absolute path, not {data.get('cwd')!r}")
-    for index, each in enumerate(data.get("rlimits", ())):
-        known = {"type", "soft", "hard"} <= each.keys() and isinstance(getattr(resource, each["type"], None), int)
-        if not known or not each["type"].startswith("RLIMIT_"):
-            yield _wrong(f"process.rlimits[{index}]", f"is no limit of this kernel: {each!r}")
-        elif any(each["type"] == other.get("type") for other in data["rlimits"][:index]):
-            yield _wrong(f"process.rlimits[{index}]", f"sets {each['type']} twice")
-    user = data.get("user", {})
-    numbers = {name: user.get(name, 0) for name in ("uid", "gid")}
-    numbers |= {f"additionalGids[{index}]": each for index, each in enumerate(user.get("additionalGids", ()))}
-    for name, number in numbers.items():
-        if not 0 <= number <= _MAX_ID:
-            yield _wrong(f"process.user.{name}", f"is out of range: {number}")
-    if not 0 <= user.get("umask", 0) <= 0o777:
-        yield _wrong("process.user.umask", f"is out of range: {user['umask']}")
-    for name in ("height", "width") if data.get("terminal") else ():
-        if not 0 <= data.get("consoleSize", {}).get(name, 0) <= 0xFFFF:
-            yield _wrong(f"process.consoleSize.{name}", "is out of range")
+                yield wrong(f"{path}.timeout", "must be greater than zero")
 
 
 def problems(spec: Spec) -> Iterator[Problem]:
@@ -118,22 +90,22 @@ def _namespace_problems(spec: Spec) -> Iterator[Problem]:
     for index, name in enumerate(spec.namespace_names):
         path = f"linux.namespaces[{index}].type"
         if name not in FLAGS:
-            yield _wrong(path, f"is {name!r}; there are {', '.join(sorted(FLAGS))}")
+            yield wrong(path, f"is {name!r}; there are {', '.join(sorted(FLAGS))}")
         elif name in spec.namespace_names[:index]:
-            yield _wrong(path, f"names {name} twice")
+            yield wrong(path, f"names {name} twice")
         elif spec.namespaces[name] and not spec.namespaces[name].startswith("/"):
-            yield _wrong(f"linux.namespaces[{index}].path", f"must be an absolute path, not {spec.namespaces[name]!r}")
+            yield wrong(f"linux.namespaces[{index}].path", f"must be an absolute path, not {spec.namespaces[name]!r}")
     if spec.time_offsets and not spec.new("time"):
-        yield _wrong("linux.timeOffsets", "is set, but linux.namespaces makes no time namespace")
+        yield wrong("linux.timeOffsets", "is set, but linux.namespaces makes no time namespace")
     for name, mappings in (("uidMappings", spec.uid_mappings), ("gidMappings", spec.gid_mappings)):
         # Beside the path of one that is there they say nothing; podman writes them, since runc wants some.
         if mappings and "user" not in spec.namespaces:
-            yield _wrong(f"linux.{name}", "is set, but linux.namespaces makes no user namespace")
+            yield wrong(f"linux.{name}", "is set, but linux.namespaces makes no user namespace")
         elif spec.new("user") and not mappings:
-            yield _wrong(f"linux.{name}", "is missing, which a new user namespace needs")
+            yield wrong(f"linux.{name}", "is missing, which a new user namespace needs")
     for name, value in (("hostname", spec.hostname), ("domainname", spec.domainname)):
         if value and not _own(spec, "uts"):
-            yield _wrong(name, "would change the host's, since linux.namespaces has no uts namespace of its own")
+            yield wrong(name, "would change the host's, since linux.namespaces has no uts namespace of its own")
 
 
 def _own(spec: Spec, name: str) -> bool:
@@ -158,19 +130,19 @@ def _names_device(text: str) -> bool:
 
 def _net_device_problems(spec: Spec) -> Iterator[Problem]:
     if spec.net_devices and not _own(spec, "network"):
-        yield _wrong("linux.netDevices", "is set, but linux.namespaces has no network namespace of the container's own")
+        yield wrong("linux.netDevices", "is set, but linux.namespaces has no network namespace of the container's own")
     for name, each in spec.net_devices.items():
         new = each.get("name") or name
         for path, text in ((f"linux.netDevices.{name}", name), (f"linux.netDevices.{name}.name", new)):
             if not _names_device(text):
-                yield _wrong(path, f"is {text!r}, which can name no network device")
+                yield wrong(path, f"is {text!r}, which can name no network device")
 
 
 def _sysctl_problems(spec: Spec) -> Iterator[Problem]:
     for key in spec.sysctl:
         dotted = key.replace("/", ".")
         if ".." in key:
-            yield _wrong(f"linux.sysctl.{key}", "is no setting")
+            yield wrong(f"linux.sysctl.{key}", "is no setting")
         elif dotted.startswith("net."):
             yield from _reach(key, "network", spec)
         elif dotted.startswith("fs.mqueue.") or dotted in _IPC_SYSCTLS:
@@ -178,49 +150,47 @@ def _sysctl_problems(spec: Spec) -> Iterator[Problem]:
         elif dotted == "kernel.domainname":
             yield from _reach(key, "uts", spec)
         else:
-            yield _wrong(f"linux.sysctl.{key}", "belongs to no namespace, so it would change the host")
+            yield wrong(f"linux.sysctl.{key}", "belongs to no namespace, so it would change the host")
 
 
 def _reach(key: str, needed: str, spec: Spec) -> Iterator[Problem]:
     if not _own(spec, needed):
-        yield _wrong(f"linux.sysctl.{key}", f"would change the host, without a namespace of its own of kind {needed}")
+        yield wrong(f"linux.sysctl.{key}", f"would change the host, without a namespace of its own of kind {needed}")
 
 
 def _mount_problems(spec: Spec) -> Iterator[Problem]:
     for point in spec.mounts:
         if not point.destination.strip("/"):
-            yield _wrong(f"{point.where}.destination", f"must be a path below /, not {point.destination!r}")
+            yield wrong(f"{point.where}.destination", f"must be a path below /, not {point.destination!r}")
         if bool(point.uid_mappings) != bool(point.gid_mappings):
-            yield _wrong(point.where, "has just one of uidMappings and gidMappings")
+            yield wrong(point.where, "has just one of uidMappings and gidMappings")
         if point.mapped:
             yield from _mapped_problems(point, spec)
         if "tmpcopyup" in point.options and point.type != "tmpfs":
-            yield _wrong(f"{point.where}.options", "has tmpcopyup, which is for tmpfs alone")
+            yield wrong(f"{point.where}.options", "has tmpcopyup, which is for tmpfs alone")
     if spec.propagation.removeprefix("r") not in ("", "private", "shared", "slave", "unbindable"):
-        yield _wrong(
-            "linux.rootfsPropagation", f"is {spec.propagation!r}; there are private, shared, slave, unbindable"
-        )
+        yield wrong("linux.rootfsPropagation", f"is {spec.propagation!r}; there are private, shared, slave, unbindable")
 
 
 def _mapped_problems(point: MountPoint, spec: Spec) -> Iterator[Problem]:
     if not {"bind", "rbind"}.intersection(point.options):
-        yield _wrong(point.where, "has ids of its own, which only bind mounts can have")
+        yield wrong(point.where, "has ids of its own, which only bind mounts can have")
     if not point.uid_mappings and not spec.user_namespace:
-        yield _wrong(point.where, "needs uidMappings and gidMappings, since there is no user namespace to take them of")
+        yield wrong(point.where, "needs uidMappings and gidMappings, since there is no user namespace to take them of")
 
 
 def _device_problems(spec: Spec) -> Iterator[Problem]:
     for index, device in enumerate(spec.devices):
         path = f"linux.devices[{index}]"
         if device.type not in ("b", "c", "u", "p"):
-            yield _wrong(f"{path}.type", f"is {device.type!r}; there are b, c, u and p")
+            yield wrong(f"{path}.type", f"is {device.type!r}; there are b, c, u and p")
         if not device.path.startswith("/") or not device.path.strip("/"):
-            yield _wrong(f"{path}.path", f"must be an absolute path, not {device.path!r}")
+            yield wrong(f"{path}.path", f"must be an absolute path, not {device.path!r}")
         if not (0 <= device.major <= _MAX_DEVICE and 0 <= device.minor <= _MAX_DEVICE):
-            yield _wrong(path, "has a number out of range")
+            yield wrong(path, "has a number out of range")
         # Some write the type beside the permissions, as stat(2) gives them.
-        if not (0 <= device.mode <= 0o177777 and 0 <= device.uid <= _MAX_ID and 0 <= device.gid <= _MAX_ID):
-            yield _wrong(path, "has a mode or an owner out of range")
+        if not (0 <= device.mode <= 0o177777 and 0 <= device.uid <= MAX_ID and 0 <= device.gid <= MAX_ID):
+            yield wrong(path, "has a mode or an owner out of range")
 
 
 _CHECKS: tuple[Callable[[Spec], Iterator[Problem]], ...] = (

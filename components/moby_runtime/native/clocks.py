@@ -6,7 +6,7 @@ import errno
 import os
 
 from moby.host import namespaces
-from moby_runtime.native.failures import doing
+from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

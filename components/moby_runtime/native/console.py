@@ -8,7 +8,7 @@ from moby.contracts.streams import Stdio
 from moby.host import terminals
 from moby.host.lean import send_descriptor, sockets
 from moby.values import frozen
-from moby_runtime.native.failures import Failed, Failure, doing
+from moby_runtime.records.failures import Failed, Failure, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import array
 import os
 import socket
 
-from moby_runtime.native.failures import Failed, Failure
+from moby_runtime.records.failures import Failed, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import os
 import stat
 
 from moby.host.blocks import suppress
-from moby_runtime.native.failures import doing
 from moby_runtime.native.root import DIRECTORY, Root, bind, parts_of
 from moby_runtime.native.values import Device
+from moby_runtime.records.failures import doing
 
 __all__ = ["make_devices"]
 

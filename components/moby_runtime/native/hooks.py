@@ -17,9 +17,9 @@ from moby.host import processes
 from moby.host.blocks import Undo, suppress
 from moby.host.lean import signals
 from moby.values import frozen
-from moby_runtime.native import program
-from moby_runtime.native.failures import Failed, Failure
 from moby_runtime.native.values import OCI_VERSION, STOPPED, Hook
+from moby_runtime.programs import program
+from moby_runtime.records.failures import Failed, Failure
 from moby_runtime.records.json_text import encoded
 
 TYPE_CHECKING = False

@@ -15,12 +15,13 @@ from moby.host.cgroups import NO_GROUP, Entrance
 from moby.host.files import write_text
 from moby.host.lean import accept, signals, sockets
 from moby.values import evolve, frozen
-from moby_runtime.native import executable, program, rootfs, sources
-from moby_runtime.native.failures import Failed, Failure, doing
-from moby_runtime.native.gate import GO
+from moby_runtime.native import rootfs, sources
 from moby_runtime.native.messages import GROUPS, MOUNTED, READY
 from moby_runtime.native.root import Root, open_in_own
 from moby_runtime.native.values import CREATED, CREATING, Hook, ProcessSpec, Spec
+from moby_runtime.programs import executable, program
+from moby_runtime.records.failures import Failed, Failure, doing
+from moby_runtime.records.gate import GO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 
 from moby.errors import HostUnfit
 from moby.host.files import read_text
-from moby_runtime.native.failures import doing
+from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from moby.host.cgroups import NO_GROUP, Entrance, Group
 from moby.host.files import read_text, write_text
 from moby.host.lean import signals
 from moby.values import frozen
-from moby_runtime.native.failures import Failed, Failure, doing
 from moby_runtime.native.inside import MADE_INSIDE, Channel
 from moby_runtime.native.messages import GROUPS, MOUNTED, NO_GROUPS, READY, number_of
 from moby_runtime.native.values import IdMapping, ProcessSpec, lines_of
+from moby_runtime.records.failures import Failed, Failure, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ from moby.host.cgroups import Group
 from moby.host.lean import signals
 from moby.values import evolve
 from moby_runtime.native import inside, launch, placement, sources
-from moby_runtime.native.failures import Failed, Failure, cause_of, doing, error_of, not_run
-from moby_runtime.native.gate import Gate
 from moby_runtime.native.members import group_of
 from moby_runtime.native.preloading import preload
-from moby_runtime.native.program import is_above, set_limit
 from moby_runtime.native.records import Record, Records
 from moby_runtime.native.values import CREATING, RUNNING, ProcessSpec, Spec
+from moby_runtime.programs.program import is_above, set_limit
+from moby_runtime.records.failures import Failed, Failure, cause_of, doing, error_of, not_run
 from moby_runtime.records.first import boot_id
+from moby_runtime.records.gate import Gate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

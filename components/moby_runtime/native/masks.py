@@ -6,8 +6,8 @@ import os
 import stat
 
 from moby.host import mounts
-from moby_runtime.native.failures import doing
 from moby_runtime.native.root import Root, bind
+from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
 

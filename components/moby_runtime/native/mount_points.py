@@ -10,8 +10,8 @@ from moby.host import cgroups as groups
 from moby.host import mounts
 from moby.values import evolve
 from moby_runtime.native import mount_options
-from moby_runtime.native.failures import doing
 from moby_runtime.native.root import Root, bind
+from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

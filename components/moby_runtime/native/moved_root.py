@@ -6,7 +6,7 @@ import os
 
 from moby.host import mounts
 from moby.host.files import read_text
-from moby_runtime.native.failures import doing
+from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
 

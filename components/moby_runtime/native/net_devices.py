@@ -9,7 +9,7 @@ import socket
 from functools import partial
 
 from moby.host import link_transfer, namespaces, processes
-from moby_runtime.native.failures import Failed, Failure, doing
+from moby_runtime.records.failures import Failed, Failure, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

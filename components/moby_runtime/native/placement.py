@@ -10,8 +10,8 @@ from moby.errors import HostUnfit, Invalid
 from moby.host.cgroups import Group, Hierarchy, hierarchies
 from moby.host.files import read_text
 from moby.values import frozen
-from moby_runtime.native import device_rules
-from moby_runtime.native.failures import Failure, doing
+from moby_runtime.groups import device_rules
+from moby_runtime.records.failures import Failure, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def plan(path: str, spec: Spec) -> Planned:
 def _asked(resources: Mapping[str, Any]) -> tuple[str, ...]:
     if not resources.keys() - {"devices"}:
         return ()
-    from moby_runtime.native import limits
+    from moby_runtime.groups import limits
 
     return limits.asked(resources)
 
@@ -134,7 +134,7 @@ def limit(group: Group, spec: Spec) -> None:
 
 def _apply(group: Group, resources: Mapping[str, Any]) -> None:
     if resources.keys() - {"devices"}:
-        from moby_runtime.native import limits
+        from moby_runtime.groups import limits
 
         limits.apply(group, resources)
 
@@ -167,7 +167,7 @@ def rule(group: Group, spec: Spec) -> None:
 def tell_without_effect(resources: Mapping[str, Any], warn: Callable[[Failure], None]) -> None:
     """Tell what of the limits no kernel has any more."""
     if "memory" in resources:
-        from moby_runtime.native import limits
+        from moby_runtime.groups import limits
 
         for each in limits.without_effect(resources):
             warn(each)

@@ -7,7 +7,7 @@ import errno
 from moby.errors import Problem
 from moby.host import resctrl
 from moby.values import frozen
-from moby_runtime.native.failures import Failed, Failure, doing
+from moby_runtime.records.failures import Failed, Failure, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from moby.host.lean import send_descriptor, signals
 from moby.values import frozen
 from moby_runtime.images import folders
 from moby_runtime.native import criu, dumping, mount_options, outside, placement
-from moby_runtime.native.failures import Failed, Failure, doing
 from moby_runtime.native.root import DIRECTORY, Root, bind
 from moby_runtime.native.values import CREATING
+from moby_runtime.records.failures import Failed, Failure, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

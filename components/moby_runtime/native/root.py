@@ -10,8 +10,8 @@ import os
 
 from moby.host import mounts
 from moby.host.blocks import suppress
-from moby_runtime.native.failures import Failed, Failure, doing
 from moby_runtime.native.moved_root import move_root, on_first_root
+from moby_runtime.records.failures import Failed, Failure, doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

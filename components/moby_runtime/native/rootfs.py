@@ -8,8 +8,8 @@ import os
 from moby.host import mounts
 from moby_runtime.native import masks, mount_options, mount_points
 from moby_runtime.native.devices import make_devices
-from moby_runtime.native.failures import doing
 from moby_runtime.native.root import DIRECTORY, Root, bind
+from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from moby.errors import Conflict, HostUnfit, Invalid, NotFound, Unavailable
 from moby.host import processes
 from moby.host.blocks import suppress
 from moby.host.lean import signals, sockets
-from moby_runtime.native.failures import Failed, Failure, cause_of, error_of, not_run, telling
 from moby_runtime.native.features import FEATURES
-from moby_runtime.native.gate import GO, Gate
 from moby_runtime.native.members import end, group_of, kill_all, let_die, pids_of
 from moby_runtime.native.messages import number_of
 from moby_runtime.native.records import Record, Records
 from moby_runtime.native.values import CREATED, CREATING, PAUSED, RUNNING, STOPPED
+from moby_runtime.records.failures import Failed, Failure, cause_of, error_of, not_run, telling
 from moby_runtime.records.first import boot_id
+from moby_runtime.records.gate import GO, Gate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

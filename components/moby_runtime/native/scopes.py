@@ -14,7 +14,7 @@ from moby.errors import Conflict, HostUnfit, Invalid, Unavailable
 from moby.host import systemd
 from moby.host.cgroups import Group, Hierarchy, hierarchies
 from moby.host.systemd import NO_LIMIT, Property
-from moby_runtime.native.limit_files import Files, writes
+from moby_runtime.groups.limit_files import Files, writes
 from moby_runtime.native.placement import is_root_of_host
 
 TYPE_CHECKING = False

@@ -15,9 +15,9 @@ from moby.errors import Corrupt, HostUnfit, Invalid, Problem
 from moby.host import capabilities, seccomp
 from moby.host.lean import send_descriptor, sockets
 from moby.oci.seccomp.filter import Filter
-from moby_runtime.native.failures import Failed, Failure, doing
 from moby_runtime.native.messages import LISTENER
 from moby_runtime.native.values import OCI_VERSION, ProcessSpec
+from moby_runtime.records.failures import Failed, Failure, doing
 from moby_runtime.records.json_text import encoded
 
 TYPE_CHECKING = False

@@ -11,9 +11,9 @@ import os
 from moby.host import mounts, namespaces
 from moby.host.blocks import Undo, suppress
 from moby_runtime.native import mount_options
-from moby_runtime.native.failures import doing
-from moby_runtime.native.program import above
 from moby_runtime.native.values import IdMapping, MountPoint, Spec, lines_of
+from moby_runtime.programs.program import above
+from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from moby.errors import Problem
 from moby.host import scheduling
 from moby.values import frozen
-from moby_runtime.native.failures import doing
+from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

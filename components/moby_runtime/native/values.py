@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moby.values import field, frozen
+from moby_runtime.programs.values import ProcessSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,39 +90,6 @@ class Hook:
     timeout_s: float | None
     where: str
     """Path of the field, for errors."""
-
-
-@frozen
-class ProcessSpec:
-    """What to run, as whom, with which limits."""
-
-    args: tuple[str, ...]
-    cwd: str
-    env: tuple[str, ...] = ()
-    terminal: bool = False
-    window: tuple[int, int] | None = None
-    """Rows and columns."""
-    uid: int = 0
-    gid: int = 0
-    groups: tuple[int, ...] = ()
-    umask: int | None = None
-    """None is the caller's."""
-    rlimits: tuple[tuple[int, int, int], ...] = ()
-    """Resource, soft, hard."""
-    capabilities: Mapping[str, frozenset[int]] = field(factory=dict)
-    no_new_privileges: bool = False
-    oom_score_adj: int | None = None
-    apparmor: str = ""
-    selinux: str = ""
-    affinity: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
-    """Processors of a further program: before it is in the container's control group, and once it is; empty is any."""
-    traits: Any = None
-    """What is rarely set, as Traits; None is nothing."""
-
-    @property
-    def labelled(self) -> bool:
-        """Whether a security module is to label it."""
-        return bool(self.apparmor or self.selinux)
 
 
 @frozen

@@ -14,7 +14,7 @@ from moby.oci.seccomp import profile
 from moby.oci.seccomp.architectures import ARCHITECTURES
 from moby_runtime.native import mount_options
 from moby_runtime.native.cli.usage import SPEC_VERSION, version
-from moby_runtime.native.shape import CONFIG, HOOKS, Missing
+from moby_runtime.records.shape import CONFIG, HOOKS, Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

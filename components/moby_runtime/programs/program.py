@@ -13,12 +13,12 @@ import termios
 from moby.host import capabilities, mounts, processes
 from moby.host.blocks import suppress
 from moby.host.syscalls import current_folder
-from moby_runtime.native.failures import doing
+from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from moby.contracts.streams import Stdio
-    from moby_runtime.native.values import ProcessSpec
+    from moby_runtime.programs.values import ProcessSpec
 
 __all__ = ["above", "become_user", "is_above", "set_limit", "take_stdio", "take_terminal"]
 

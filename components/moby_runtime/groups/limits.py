@@ -7,8 +7,8 @@ import os
 
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError
 from moby.host.blocks import suppress
-from moby_runtime.native.failures import Failure, error_of
-from moby_runtime.native.limit_files import Files, Write, writes
+from moby_runtime.groups.limit_files import Files, Write, writes
+from moby_runtime.records.failures import Failure, error_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,15 +14,15 @@ import stat
 
 from moby.host import mounts, processes
 from moby.values import frozen
-from moby_runtime.native.failures import Failed, Failure
-from moby_runtime.native.home import with_home
+from moby_runtime.programs.home import with_home
+from moby_runtime.records.failures import Failed, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-    from moby_runtime.native.values import ProcessSpec
+    from moby_runtime.programs.values import ProcessSpec
 
 __all__ = ["become", "execute", "look"]
 

@@ -9,7 +9,7 @@ from moby.host import mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from moby_runtime.native.values import ProcessSpec
+    from moby_runtime.programs.values import ProcessSpec
 
 
 __all__ = ["with_home"]

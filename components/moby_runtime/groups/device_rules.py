@@ -8,7 +8,7 @@ from moby.errors import HostUnfit, Invalid
 from moby.host import device_filter
 from moby.host.blocks import suppress
 from moby.host.device_filter import DeviceRule, Inexpressible
-from moby_runtime.native.failures import Failed, Failure
+from moby_runtime.records.failures import Failed, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What runtimes share that start programs themselves: who a program is, and how it is found; no component itself."""
