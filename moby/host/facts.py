@@ -354,6 +354,7 @@ KERNEL: Mapping[str, Callable[[], Probe]] = {
     "overlay": _filesystem("overlay"),
     "tmpfs": _filesystem("tmpfs"),
     "fuse": _filesystem("fuse"),
+    "btrfs": _filesystem("btrfs"),
     "memory-controller": _controller("memory"),
     "cpu-controller": _controller("cpu"),
     "pids-controller": _controller("pids"),

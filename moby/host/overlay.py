@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from moby.contracts.types import Mount
 from moby.errors import HostUnfit
+from moby.host import fuse_overlay
 from moby.host import mounts as kernel
 from moby.host.syscalls import call, libc
 
@@ -43,10 +44,12 @@ def mount_root(mounts: Sequence[Mount], target: str) -> None:
         for each in mounts:
             _mount(each, target)
             done += 1
-    except OSError as error:
+    except (OSError, HostUnfit) as error:
         for _ in range(done):
             with suppress(OSError):
                 kernel.unmount(target, detach=True)
+        if isinstance(error, HostUnfit):
+            raise
         hint = ""
         if error.errno in (errno.EPERM, errno.EACCES):
             hint = "mounting takes root, or a user namespace of one's own"
@@ -70,13 +73,17 @@ def _mount(mount: Mount, target: str) -> None:
         kernel.mount(mount.source, target, "", kernel.FLAGS["bind"] | recursive)
         if flags & ~kernel.FLAGS["bind"]:
             kernel.mount("none", target, "", flags | kernel.FLAGS["bind"] | kernel.FLAGS["remount"])
+    elif mount.type == fuse_overlay.TYPE:
+        shared, options = _relative(mount)
+        fuse_overlay.show(mount.source, os.path.abspath(target), options, shared, flags)
     elif mount.type == "overlay" and len(data.encode()) >= _PAGE:
         _mount_relative(mount, target, flags)
     else:
         kernel.mount(mount.source or mount.type, target, mount.type, flags, data)
 
 
-def _mount_relative(mount: Mount, target: str, flags: int) -> None:
+def _relative(mount: Mount) -> tuple[str, list[str]]:
+    """Return the folder that an overlay's paths share, and its options with paths below that."""
     paths = paths_of(mount.options)
     shared = os.path.commonpath([path for each in paths.values() for path in each])
     short = [
@@ -85,9 +92,14 @@ def _mount_relative(mount: Mount, target: str, flags: int) -> None:
     others = [
         each for each in mount.options if each.partition("=")[0] not in _PATHS and each not in (*kernel.FLAGS, "rw")
     ]
-    data = ",".join([*short, *others])
+    return shared, [*short, *others]
+
+
+def _mount_relative(mount: Mount, target: str, flags: int) -> None:
+    shared, options = _relative(mount)
+    data = ",".join(options)
     if len(data.encode()) >= _PAGE:
-        raise OSError(errno.E2BIG, f"{len(paths['lowerdir'])} layers are too many for one mount")
+        raise OSError(errno.E2BIG, f"{len(paths_of(mount.options)['lowerdir'])} layers are too many for one mount")
     failed: list[OSError] = []
     absolute = os.path.abspath(target)  # text in, text out
 

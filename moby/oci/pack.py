@@ -18,8 +18,8 @@ __all__ = ["Entry", "OPAQUE", "OVERLAY", "WHITEOUT", "Packing", "is_opaque", "is
 Entry = tuple[LayerEntry, Iterable[bytes]]
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
-OVERLAY = ("trusted.overlay.", "user.overlay.")
-"""Beginnings of overlayfs's own attributes (kernel, filesystems/overlayfs)."""
+OVERLAY = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
+"""Beginnings of overlayfs's own attributes (kernel, filesystems/overlayfs), and of fuse-overlayfs's."""
 _KEPT = ("user.", "security.capability", "system.posix_acl_")
 _DEEPEST = 1024
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

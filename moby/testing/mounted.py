@@ -11,7 +11,7 @@ import pytest
 from moby.contracts.types import Mount
 from moby.host import mounts as kernel
 from moby.host.namespaces import FLAGS, join, unshare
-from moby.host.overlay import mount_root
+from moby.host.overlay import mount_root, unmount_root
 
 __all__ = ["mounted", "own_mounts"]
 
@@ -64,7 +64,10 @@ def mounted(mounts: Sequence[Mount], folder: Path, run: Callable[[Path], object]
                 Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
             kernel.set_propagation("/", "rprivate")
             mount_root(mounts, str(folder))
-            run(folder)
+            try:
+                run(folder)
+            finally:
+                unmount_root(str(folder), mounts)  # a process that shows it would keep this namespace
             code = 0
         except BaseException:
             os.write(write, traceback.format_exc().encode()[-60000:])

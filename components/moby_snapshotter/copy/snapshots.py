@@ -1,120 +1,23 @@
-"""Snapshots that are whole trees; see the contract."""
+"""Snapshots that are whole copies."""
 
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-from moby.contracts.metadata import Metadata
-from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, SnapshotKind, Usage
-from moby.contracts.types import Mount
 from moby.oci import layer
-from moby.oci.layer import LayerEntry
-from moby.oci.pack import WHITEOUT, Entry, Packing
+from moby.oci.pack import Packing
 from moby.oci.unpack import Limits, Unpacking
-from moby_snapshotter.folders.shelf import Record, Shelf, host_errors
-from moby_snapshotter.folders.trees import Seen, keeps_owners, opened, usage_of, walk
+from moby_snapshotter.folders.shelf import Record
+from moby_snapshotter.folders.trees import keeps_owners, opened
+from moby_snapshotter.folders.whole import WholeTrees
 
 __all__ = ["Copy"]
 
 _UNLIMITED = Limits(1 << 62, 1 << 62)
 
 
-class Copy:
+class Copy(WholeTrees):
     """Snapshots by key."""
 
     name = "copy"
-    ahead = False
-
-    def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
-        self._shelf = Shelf(state, metadata, "snapshots/copy")
-        self._limits = limits or Limits()
-
-    def __enter__(self) -> "Copy":
-        self._shelf.sweep(wait=False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave all as it is."""
-
-    def reclaim(self) -> None:
-        """Remove what killed processes left."""
-        self._shelf.sweep()
-
-    def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
-        """Begin a writable snapshot: a copy of the one below."""
-        return self._mounts(self._shelf.begin(key, SnapshotKind.ACTIVE, parent, self._fill))
-
-    def view(self, key: str, parent: str) -> tuple[Mount, ...]:
-        """Begin a snapshot that can't be written, which shows the one below."""
-        self._shelf.record(parent, SnapshotKind.COMMITTED)
-        return self._mounts(self._shelf.begin(key, SnapshotKind.VIEW, parent, lambda record, path: None))
-
-    def mounts(self, key: str) -> tuple[Mount, ...]:
-        """Return what to mount."""
-        return self._mounts(self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.VIEW))
-
-    def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] | None = None) -> Usage:
-        """Unpack a layer into an active snapshot."""
-        record = self._shelf.record(key, SnapshotKind.ACTIVE)
-        with host_errors("unpack a layer"), opened(self._tree(record)) as (own,):
-            unpacking = Unpacking(own, keeps_owners(), self._limits)
-            unpacking.keep_root()
-            unpacking.apply(layer)
-            unpacking.finish()
-            usage = Usage(unpacking.size_bytes, unpacking.entries)
-        self._shelf.note(key, usage)
-        return usage
-
-    def commit(self, name: str, key: str) -> None:
-        """Make an active snapshot a committed one."""
-        with host_errors("commit a snapshot"):
-            self._shelf.commit(name, key, self._usage)
-
-    def link(self, key: str, name: str) -> None:
-        """Give a committed snapshot one more key."""
-        with host_errors("name a snapshot"):
-            self._shelf.link(key, name)
-
-    def stat(self, key: str) -> Snapshot:
-        """Return what is known of a snapshot."""
-        return self._shelf.snapshot(key, self._shelf.record(key))
-
-    def list(self) -> tuple[Snapshot, ...]:
-        """Return all snapshots."""
-        return self._shelf.snapshots()
-
-    def usage(self, key: str) -> Usage:
-        """Return what a snapshot takes."""
-        record = self._shelf.record(key)
-        with host_errors("walk a snapshot"):
-            return record.usage if record.kind is SnapshotKind.COMMITTED else self._usage(record)
-
-    def remove(self, key: str) -> None:
-        """Remove a snapshot."""
-        self._shelf.remove(key)
-
-    def changes(self, key: str) -> tuple[Change, ...]:
-        """Return what is other in an active snapshot than below."""
-        record = self._shelf.record(key, SnapshotKind.ACTIVE)
-        with host_errors("walk a snapshot"), opened(*self._pair(record)) as (own, *below):
-            return tuple(sorted(_changes(own, below)))
-
-    def diff(self, key: str) -> Iterator[bytes]:
-        """Yield the layer that makes this snapshot of the one below."""
-        record = self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.COMMITTED)
-        with host_errors("read a snapshot"), opened(*self._pair(record)) as (own, *below):
-            changes = {each.path[1:]: each.kind for each in _changes(own, below)}
-            root = not below or Seen("", os.fstat(own)).differs(Seen("", os.fstat(below[0])))
-            packing = Packing(own, only=lambda path: path in changes or (root and not path))
-            gone = [path for path, kind in changes.items() if kind is ChangeKind.DELETED]
-            yield from layer.stream(_both(packing, gone))
-
-    def export(self, key: str) -> Iterator[bytes]:
-        """Yield all that a snapshot shows."""
-        record = self._shelf.record(key)
-        with host_errors("read a snapshot"), opened(self._tree(record)) as (own,):
-            yield from layer.stream(Packing(own).entries())
 
     def _fill(self, record: Record, path: Path) -> None:
         (path / "fs").mkdir(mode=0o755)
@@ -125,60 +28,3 @@ class Copy:
                 with layer.write(Packing(below).entries()) as reader:
                     unpacking.apply(reader)
                 unpacking.finish()
-
-    def _mounts(self, record: Record) -> tuple[Mount, ...]:
-        access = "rw" if record.kind is SnapshotKind.ACTIVE else "ro"
-        return (Mount("/", str(self._tree(record)), "bind", ("rbind", access)),)
-
-    def _tree(self, record: Record) -> Path:
-        folder = record.below[0] if record.kind is SnapshotKind.VIEW else record.folder
-        return self._shelf.path(folder) / "fs"
-
-    def _pair(self, record: Record) -> tuple[Path, ...]:
-        return (self._tree(record), *(self._shelf.path(each) / "fs" for each in record.below[:1]))
-
-    def _usage(self, record: Record) -> Usage:
-        """Return what is other than below: the copy itself counts for nothing, as in other snapshotters."""
-        if record.usage.inodes:
-            return record.usage
-        if record.kind is SnapshotKind.VIEW:
-            return Usage(0, 0)
-        with opened(*self._pair(record)) as (own, *below):
-            if not below:
-                return usage_of(own)
-            changed = {each.path for each in _changes(own, below) if each.kind is not ChangeKind.DELETED}
-            found = [each for _, _, each in walk(own) if each.path in changed]
-        return Usage(sum(each.stat.st_size for each in found if not each.is_folder), len(found))
-
-
-def _both(packing: Packing, gone: list[str]) -> Iterator[Entry]:
-    """Yield what is there, then whiteouts for what is gone; a whiteout hides nothing of its own layer."""
-    yield from packing.entries()
-    yield from _whiteouts(gone)
-
-
-def _whiteouts(gone: list[str]) -> Iterator[Entry]:
-    for path in gone:
-        above, _, name = path.rpartition("/")
-        yield LayerEntry(f"{above}/{WHITEOUT}{name}" if above else WHITEOUT + name), ()
-
-
-def _changes(own: int, below: list[int]) -> Iterator[Change]:
-    """Yield what is other in a tree than in the one below, and the folders above that (as Docker's naive diff)."""
-    before = {each.path: each for _, _, each in walk(below[0])} if below else {}
-    found: dict[str, ChangeKind] = {}
-    for _, _, each in walk(own):
-        old = before.pop(each.path, None)
-        if old is None:
-            found[each.path] = ChangeKind.ADDED
-        elif each.differs(old) or (each.is_folder and each.stat.st_mtime_ns != old.stat.st_mtime_ns):
-            found[each.path] = ChangeKind.MODIFIED
-    for path in before:
-        above = path.rpartition("/")[0]
-        if above not in before or not before[above].is_folder:
-            found[path] = ChangeKind.DELETED
-    for path, kind in tuple(found.items()):
-        above = path.rpartition("/")[0]
-        if kind is not ChangeKind.MODIFIED and above:
-            found.setdefault(above, ChangeKind.MODIFIED)
-    yield from (Change(path, kind) for path, kind in found.items())

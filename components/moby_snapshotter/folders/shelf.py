@@ -78,10 +78,16 @@ class Record:
 
 
 class Shelf:
-    """Snapshots by key; `bucket` is where their records are."""
+    """Snapshots by key; `bucket` is where their records are.
 
-    def __init__(self, state: Path, metadata: Metadata, bucket: str) -> None:
+    `clear` removes what of a snapshot's folder goes at once; all that is left goes file by file.
+    """
+
+    def __init__(
+        self, state: Path, metadata: Metadata, bucket: str, clear: Callable[[Path], None] = lambda folder: None
+    ) -> None:
         self._state = state
+        self._clear = clear
         self._metadata = metadata
         self._bucket = metadata.bucket(bucket)
         self._children = Children(metadata, bucket)
@@ -241,6 +247,7 @@ class Shelf:
             return name
 
     def _drop(self, folder: str) -> None:
+        self._clear(self.path(folder))
         fd = os.open(self._state, tree.DIRECTORY_FLAGS)
         try:
             tree.remove(fd, folder)

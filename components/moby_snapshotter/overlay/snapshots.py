@@ -34,7 +34,7 @@ class Overlay:
     ahead = True
 
     def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
-        self._shelf = Shelf(state, metadata, "snapshots/overlay")
+        self._shelf = Shelf(state, metadata, f"snapshots/{self.name}")
         self._limits = limits or Limits()
 
     def __enter__(self) -> "Overlay":

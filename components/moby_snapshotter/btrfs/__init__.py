@@ -1,0 +1,1 @@
+"""Snapshots that are subvolumes of btrfs."""

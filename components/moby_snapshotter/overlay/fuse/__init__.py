@@ -1,0 +1,1 @@
+"""Layers that the program fuse-overlayfs shows as one."""
