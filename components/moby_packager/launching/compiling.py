@@ -21,16 +21,16 @@ MACHINE = "x86_64"
 HINT = "apt install gcc binutils, or your system's packages of these names"
 
 
-def compile_program(name: str) -> bytes:
-    """Return the program `launch` or `unpack`.
+def compile_program(name: str, folder: Path = HERE) -> bytes:
+    """Return the program `launch` or `unpack`, or one whose source lies in another folder.
 
     HostUnfit says what the compiler said; Unsupported names another machine than the programs are for.
     """
     if platform.machine() != MACHINE:
         raise Unsupported(f"a program that starts an interpreter is there for {MACHINE}, not {platform.machine()}")
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, name)
-        _run(["gcc", *FLAGS, "-I", str(HERE), "-o", str(out), str(HERE / f"{name}.c")], folder)
+    with tempfile.TemporaryDirectory() as made:
+        out = Path(made, name)
+        _run(["gcc", *FLAGS, "-I", str(HERE), "-o", str(out), str(folder / f"{name}.c")], made)
         return out.read_bytes()
 
 

@@ -1,0 +1,98 @@
+"""The machine: a kernel, the files of its root, and what the kernel is to be told."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from moby.contracts.packager import FORMAT, Artifact, Source
+from moby_packager.launching.compiling import compile_program, compiler_version
+from moby_packager.trees.nodes import Node, below, folder, link, plain, read, with_folders
+from moby_packager.trees.shares import added, shares, weights
+from moby_packager.trees.squeezing import zstd, zstd_version
+from moby_packager.vm import cpio
+from moby_packager.vm.kernels import PC, Kernel, Module, find
+from moby_packager.vm.settings import DRIVERS, driver_lines, modules_of, parts_of, refuse_foreign
+
+__all__ = ["Machine"]
+
+INIT = Path(__file__).parent / "init"
+PLACE = "usr/lib/moby"
+"""Where the tree lies."""
+EMPTY = (
+    ("dev", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("sys", 0o555), ("tmp", 0o1777), ("var", 0o755),
+    ("mnt", 0o755),
+)  # fmt: skip
+ETC = {
+    "passwd": "root:x:0:0:root:/root:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    "group": "root:x:0:\nnogroup:x:65534:\n",
+    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+}
+WORDS: Mapping[str, str] = {PC: "console=ttyS0 quiet loglevel=3 panic=-1", "uml": "quiet loglevel=3 panic=-1"}
+FILES = ("kernel", "initrd", "cmdline")
+
+
+@frozen
+class Machine:
+    """Builds the machine; as a value it can be used from many threads."""
+
+    kernel: str = "/"
+    machine: str = PC
+    level: int = 12
+    hostname: str = ""
+    network: str = "dhcp"
+    data: str = "moby-data"
+    drivers: tuple[str, ...] = DRIVERS
+    modules: tuple[str, ...] = ()
+
+    def build(self, source: Source, out: Path) -> Artifact:
+        """Write `NAME.kernel`, `NAME.initrd` and `NAME.cmdline`."""
+        assert source.given is not None, "the component says what it takes"
+        kernel = find(Path(self.kernel), self.machine)
+        parts = parts_of(source)
+        refuse_foreign(parts)
+        lines, modules = self._modules(kernel, parts)
+        lines = [f"hostname {self.hostname or source.name}", *lines, *self._lines(source.name, parts)]
+        tree = below(read(source.given.path().read_bytes()), PLACE)
+        nodes = with_folders([*tree, *kernel.files(modules), *_own(source.name, lines)])
+        initrd = zstd(cpio.write(map(cpio.record, nodes), source.epoch_s), self.level)
+        written = (kernel.image.read_bytes(), initrd, f"{WORDS[self.machine]}\n".encode())
+        paths = tuple(Path(f"{source.name}.{each}") for each in FILES)
+        for path, data in zip(paths, written, strict=True):
+            (out / path).write_bytes(data)
+        (out / paths[0]).chmod(0o755)
+        inside = shares(len(initrd), weights(node for node in nodes if not node.is_folder))
+        sizes = added(inside, {kernel.brought.owner: len(written[0]), FORMAT: len(written[2])})
+        return Artifact(paths, sizes, (kernel.brought,))
+
+    def fingerprint(self) -> str:
+        """Return which kernel there is, and what compiles and compresses."""
+        return f"{find(Path(self.kernel), self.machine).digest()}; {compiler_version()}; {zstd_version()}"
+
+    def _modules(self, kernel: Kernel, parts: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Module]]:
+        always = kernel.with_needs([*modules_of(parts), *self.modules])
+        lines = [f"module /{kernel.place(each)}" for each in always]
+        drivers, driving = driver_lines(kernel, self.drivers if self.machine == PC else ())
+        return [*lines, *drivers], [*always, *(each for each in driving if each not in always)]
+
+    def _lines(self, name: str, parts: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return what is done once there are devices."""
+        lines = [f"data {self.data}"] if self.data else []
+        lines += [f"network {self.network}"] if self.network != "none" else []
+        if any(part["kind"] == "frontend" for part in parts):
+            lines += [f"serve /usr/bin/{name} serve", f"stop /usr/bin/{name} down"]
+        return lines
+
+
+def _own(name: str, lines: Sequence[str]) -> list[Node]:
+    """Return the files of a machine besides its engine and modules."""
+    settings = "".join(f"{line}\n" for line in lines)
+    return [
+        *(folder(path, mode) for path, mode in EMPTY),
+        *(plain(f"etc/{path}", text.encode(), FORMAT) for path, text in ETC.items()),
+        plain("etc/moby/machine", settings.encode(), FORMAT),
+        plain("init", compile_program("init", INIT), FORMAT, executable=True),
+        link("etc/resolv.conf", "/run/resolv.conf"),
+        link(f"usr/bin/{name}", f"../lib/moby/bin/{name}"),
+    ]

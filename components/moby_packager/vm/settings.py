@@ -1,0 +1,73 @@
+"""What a machine does when it starts, as its first process reads it: `/etc/moby/machine`, see `init/init.c`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moby.contracts.packager import Source
+from moby.errors import Unsupported
+from moby_packager.vm.kernels import Kernel, Module
+
+__all__ = ["DRIVERS", "driver_lines", "modules_of", "parts_of", "refuse_foreign"]
+
+DRIVERS = (
+    "virtio_blk", "virtio_scsi", "virtio_net", "ahci", "hv_vmbus", "hv_storvsc", "hv_netvsc", "vmw_pvscsi", "vmxnet3",
+    "ena", "gve",
+)  # fmt: skip
+"""Disks and networks of QEMU, Hyper-V and Azure, VMware, Amazon and Google."""
+_WITH_DISKS = frozenset({"virtio_scsi", "ahci", "hv_storvsc", "vmw_pvscsi"})
+"""What they find is driven by sd_mod."""
+_ANY_VENDOR = "pci:v*"
+_OVERLAY = ("overlay",)
+_FIREWALL = (
+    "nf_tables", "nft_ct", "nft_nat", "nft_chain_nat", "nft_masq", "nft_redir", "nft_fib_inet", "nft_numgen",
+    "nf_conntrack_netlink",
+)  # fmt: skip
+_BRIDGE = ("bridge", "br_netfilter", "veth", *_FIREWALL)
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "snapshotter/overlay": _OVERLAY,
+    "network-driver/bridge": _BRIDGE,
+    "network-driver/overlay": (*_BRIDGE, "vxlan"),
+    "network-driver/macvlan": ("macvlan",),
+    "network-driver/ipvlan": ("ipvlan", "8021q"),
+}
+"""What parts need of a kernel that has it as modules; nothing loads any later."""
+
+
+def parts_of(source: Source) -> list[Mapping[str, Any]]:
+    """Return the parts of an engine, as its lock has them."""
+    (lock,) = [each for each in source.entries if each.path == "moby-lock.json"]
+    found: list[Mapping[str, Any]] = json.loads(lock.data).get("engine", {}).get("instances", [])
+    return found
+
+
+def refuse_foreign(parts: Sequence[Mapping[str, Any]]) -> None:
+    """Raise Unsupported for a part that runs a program of the host, which a machine doesn't have."""
+    for part in parts:
+        for need in part["facts"]["host"]:
+            if need["what"] == "binary" and not need.get("optional"):
+                name = part["config"].get(need.get("option") or "") or need["name"]
+                raise Unsupported(
+                    f"{part['facts']['id']} runs the program {name}, which a machine doesn't hold",
+                    hint="choose a part that runs none, as runtime/native",
+                )
+
+
+def modules_of(parts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names of the modules that parts need, each once."""
+    return tuple(dict.fromkeys(name for part in parts for name in MODULES.get(part["facts"]["id"], ())))
+
+
+def driver_lines(kernel: Kernel, drivers: Sequence[str]) -> tuple[list[str], list[Module]]:
+    """Return the lines that load drivers where there are such devices, and the modules that they name."""
+    lines: list[str] = []
+    modules: dict[str, Module] = {}
+    for name in drivers:
+        chain = kernel.with_needs([name, *(["sd_mod"] if name in _WITH_DISKS else [])])
+        modules |= {each.name: each for each in chain}
+        own = [each for each in chain if each.name == name]
+        aliases = own[0].aliases if own else ()
+        wide = [each for each in aliases if each.startswith(_ANY_VENDOR)]
+        paths = " ".join(f"/{kernel.place(each)}" for each in chain)
+        lines += [f"driver {alias} {paths}" for alias in wide or aliases if ":" in alias]
+    return lines, list(modules.values())
