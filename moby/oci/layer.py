@@ -5,9 +5,11 @@ The reader returns entries or raises Invalid; it holds one header and one chunk 
 
 import io
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
+from itertools import chain
 from typing import BinaryIO
 
 from moby.errors import Conflict, Invalid
@@ -126,6 +128,12 @@ class Content:
         self._padding = -size_bytes % _BLOCK
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
+        if not self._left:
+            return iter(())
+        first = (self.take(self._left),)
+        return chain(first, self._rest()) if self._left else iter(first)
+
+    def _rest(self) -> Iterator[bytes | memoryview]:
         while self._left:
             yield self.take(self._left)
 
@@ -183,7 +191,7 @@ def read(source: BinaryIO) -> Iterator[tuple[LayerEntry, Content]]:
     shared: dict[str, bytes] = {}
     cursor = _Cursor(source)
     while (block := cursor.exactly(_BLOCK, "a header", at_end=True)) and block != _END:
-        extended: dict[str, bytes] = dict(shared)
+        extended = shared.copy()
         while (flag := _checked(block)[156:157]) in b"xgLK":
             size = _number(block[124:136], "size")
             if size > _LONGEST_HEADER:
@@ -212,13 +220,27 @@ def read(source: BinaryIO) -> Iterator[tuple[LayerEntry, Content]]:
 
 def _checked(block: bytes) -> bytes:
     """Check a header's checksum: the sum of its bytes, its own field as spaces."""
-    if _number(block[148:156], "checksum") != sum(block) - sum(block[148:156]) + 8 * 32:
+    # Adler-32's lower half is 1 and the sum, modulo what 256 bytes can't come to: a tenth of the time of `sum`.
+    found = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
+    if _stated(block[148:156]) != found:
         raise Invalid("layer is no tar archive, or damaged: a header's checksum is wrong")
     return block
 
 
+@lru_cache(4096)
+def _stated(field: bytes) -> int:
+    """Return what all of a header must sum up to, by the checksum that it states."""
+    return _number(field, "checksum") + sum(field) - 8 * 32
+
+
 def _number(text: bytes, what: str) -> int:
     """Read octal digits, or GNU's base 256 with the top bit set."""
+    digits = text[:-1]
+    if digits.isdigit() and text[-1] in b"\0 ":
+        try:
+            return int(digits, 8)
+        except ValueError:
+            pass
     if text[0] & 0x80:
         number = int.from_bytes(text, "big", signed=False) - (0x80 << 8 * (len(text) - 1))
     else:
@@ -236,6 +258,12 @@ def _number(text: bytes, what: str) -> int:
 
 _repeated = lru_cache(256)(_number)
 """The same for what most entries have in common."""
+
+
+@lru_cache(256)
+def _owned(fields: bytes) -> tuple[int, int, int]:
+    """Return mode, owner and group, of fields that follow each other."""
+    return _number(fields[:8], "mode") & 0o7777, _number(fields[8:16], "uid"), _number(fields[16:], "gid")
 
 
 def _pax(body: bytes) -> dict[str, bytes]:
@@ -295,10 +323,15 @@ def _entry(block: bytes, extended: Mapping[str, bytes]) -> LayerEntry:
         raise Invalid(f"layer entry {path!r} has the unknown type {flag!r}")
     if kind is EntryType.FILE and path.endswith("/"):
         kind = EntryType.DIRECTORY  # as tar wrote folders before ustar
-    link = _text(extended.get("linkpath"), block[157:257].partition(b"\0")[0])
     size = 0
     if kind is EntryType.FILE:
         size = _real_size(extended, block[124:136]) if extended else _number(block[124:136], "size")
+    if kind is EntryType.FILE and not extended:  # which most entries are
+        mode, uid, gid = _owned(block[100:124])
+        return LayerEntry(
+            _normal(path, "layer entry"), kind, mode, uid, gid, size, _mtime(None, block[136:148]), "", (0, 0), {}
+        )
+    link = _text(extended.get("linkpath"), block[157:257].partition(b"\0")[0])
     return LayerEntry(  # by position, which takes half as long
         _normal(path, "layer entry"),
         kind,
@@ -309,7 +342,7 @@ def _entry(block: bytes, extended: Mapping[str, bytes]) -> LayerEntry:
         _mtime(extended.get("mtime"), block[136:148]),
         _linked(kind, path, link),
         (_number(block[329:337], "device"), _number(block[337:345], "device")) if kind in _DEVICES else (0, 0),
-        {key[len(_XATTR) :]: value for key, value in extended.items() if key.startswith(_XATTR)} if extended else {},
+        {key[len(_XATTR) :]: value for key, value in extended.items() if key.startswith(_XATTR)},
     )
 
 

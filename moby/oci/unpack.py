@@ -24,6 +24,8 @@ _AUFS = ".wh..wh."
 _MOST_LINKS = 40
 _DEEPEST = 1024
 _OPEN_FOLDERS = 64
+_PERMISSIONS = 0o777
+_ANY_MODE = 0o7777
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOST = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -48,6 +50,20 @@ class Meta:
     mtime_ns: int | None = None
 
 
+@frozen
+class _News:
+    """What a new file in some folder has at once: access control lists there, and the umask, take bits away."""
+
+    uid: int
+    gid: int
+    bits: int
+
+    @staticmethod
+    def of(found: os.stat_result) -> "_News":
+        """Return what one shows that was made with all permissions."""
+        return _News(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+
+
 class Unpacking:
     """An image on its way into a folder: apply its layers, lowest first, then finish.
 
@@ -61,6 +77,8 @@ class Unpacking:
         self.limits = limits or Limits()
         self._folders: dict[Canonical, int] = {}
         self._metas: dict[Canonical, Meta] = {}
+        self._walked: dict[str, Canonical] = {}
+        self._news: dict[Canonical, _News] = {}
         self._fresh: set[Canonical] = set()
         self._bytes = 0
         self._entries = 0
@@ -116,6 +134,12 @@ class Unpacking:
 
     def _entry(self, entry: LayerEntry, content: Content) -> None:
         above, _, name = entry.path.rpartition("/")
+        where = self._walked.get(above)
+        if where is not None and entry.type is EntryType.FILE and not name.startswith(_WHITEOUT):
+            path = (*where, name)
+            self._file(entry, content, path)
+            self._mark(path)
+            return
         parts = above.split("/") if above else []
         if not name:
             if entry.type is EntryType.DIRECTORY:
@@ -124,25 +148,28 @@ class Unpacking:
         if name.startswith(_WHITEOUT) or any(part.startswith(_AUFS) for part in parts):
             self._whiteout(parts, name)
             return
-        path = (*self._walk(parts), name)
+        where = self._walk(parts)
+        if list(where) == parts:  # no link on the way, which somebody could cover
+            self._walked[above] = where
+        path = (*where, name)
         if entry.type is EntryType.HARDLINK:
             self._hardlink(entry, path)
         elif entry.type is EntryType.DIRECTORY:
             self._make_folder(path, _meta(entry))
         elif entry.type is EntryType.FILE:
-            self._file(entry, content, self._new_file(path))
+            self._file(entry, content, path)
         else:
             self._clear(path)
             self._make(entry, self._folder(path[:-1]), name)
         self._mark(path)
 
-    def _new_file(self, path: Canonical) -> int:
+    def _new_file(self, path: Canonical, mode: int) -> int:
         """Return a descriptor of a new file; where something is, which is rare, it makes room first."""
         try:
-            return os.open(path[-1], _NEW_FILE, 0o600, dir_fd=self._folder(path[:-1]))
+            return os.open(path[-1], _NEW_FILE, mode, dir_fd=self._folder(path[:-1]))
         except FileExistsError:
             self._clear(path)
-            return os.open(path[-1], _NEW_FILE, 0o600, dir_fd=self._folder(path[:-1]))
+            return os.open(path[-1], _NEW_FILE, mode, dir_fd=self._folder(path[:-1]))
 
     def _make(self, entry: LayerEntry, fd: int, name: str) -> None:
         """Make what is neither a folder nor a file nor a hard link."""
@@ -168,13 +195,20 @@ class Unpacking:
             return False
         return self.owners
 
-    def _file(self, entry: LayerEntry, content: Content, out: int) -> None:
-        """Fill a new file; the descriptor is this call's to close."""
+    def _file(self, entry: LayerEntry, content: Content, path: Canonical) -> None:
+        """Make and fill a file; what it has without being told so, it isn't told."""
+        news = self._news.get(path[:-1])
+        out = self._new_file(path, _PERMISSIONS if news is None else entry.mode & _PERMISSIONS)
         try:
+            mode = entry.mode
+            if news is None:
+                news = self._news[path[:-1]] = _News.of(os.fstat(out))
+                mode = _ANY_MODE
             holes.pour(out, content)
-            if self.owners:
+            if self.owners and (entry.uid != news.uid or entry.gid != news.gid):
                 os.fchown(out, entry.uid, entry.gid)
-            os.fchmod(out, entry.mode)
+            if mode & ~news.bits:
+                os.fchmod(out, entry.mode)
             if entry.xattrs:
                 self._xattrs(entry, out)
             os.utime(out, ns=(entry.mtime_ns, entry.mtime_ns))
@@ -338,6 +372,8 @@ class Unpacking:
         for fd in self._folders.values():
             os.close(fd)
         self._folders.clear()
+        self._walked.clear()
+        self._news.clear()
 
     def _settle(self, path: Canonical, meta: Meta) -> None:
         """Set one folder's attributes, unless a later layer took it away."""

@@ -66,6 +66,9 @@ class UpperUnpacking(Unpacking):
             return
         self._cover((*where, hidden))
 
+    def _mark(self, path: Canonical) -> None:
+        """Remember nothing: whatever is in the folder, this layer brought."""
+
     def _cover(self, path: Canonical) -> None:
         """Hide one name of what is below, but nothing that this layer brought."""
         fd = self._folder(path[:-1])

@@ -152,6 +152,35 @@ def test_modes_and_times(root):
     assert stat.S_IMODE((root / "b").stat().st_mode) == stat.S_IMODE(root.stat().st_mode) == 0o755
 
 
+MODES = (0o644, 0o600, 0o4755, 0o666, 0o2777, 0, 0o1777, 0o400)
+DEFAULT_ACL = bytes.fromhex("02000000 01000500ffffffff 04000000ffffffff 20000000ffffffff")
+"""For new files: their owner may read and execute, and nobody else anything (linux, posix_acl_xattr.h)."""
+
+
+@pytest.mark.parametrize("umask", [0, 0o22, 0o777])
+@pytest.mark.parametrize("acl", [False, True])
+@pytest.mark.skipif(not ROOT, reason="gives files away")
+def test_modes_and_owners_are_the_layers_whatever_a_folder_gives_to_new_files(root, umask, acl):
+    os.chown(root, 0, 7)
+    root.chmod(0o2755)
+    if acl:
+        os.setxattr(root, "system.posix_acl_default", DEFAULT_ACL)
+    entries = [
+        file(f"{above}{mode:o}-{uid}-{gid}", b"x", mode, uid=uid, gid=gid)
+        for above in ("", "d/")
+        for mode in MODES
+        for uid, gid in ((0, 0), (0, 7), (1, 7), (3, 4))
+    ]
+    before = os.umask(umask)
+    try:
+        unpack(root, entries)
+    finally:
+        os.umask(before)
+    for entry, _ in entries:
+        found = (root / entry.path).stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (entry.mode, entry.uid, entry.gid)
+
+
 def test_the_root_has_attributes_too(root):
     unpack(root, [folder("", 0o700, mtime_ns=5)])
     assert (stat.S_IMODE(root.stat().st_mode), root.stat().st_mtime_ns) == (0o700, 5)
