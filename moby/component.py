@@ -16,12 +16,12 @@ from attrs import NOTHING, field, fields_dict, frozen
 
 from moby.contracts.ambient import Clock, Keeper, Log, Place
 from moby.contracts.kind import Kind, kind_of
-from moby.errors import Invalid
+from moby.errors import Invalid, NotFound
 from moby.options import Option, describe
 
 __all__ = [
-    "AMBIENT", "COPIED", "OUTLIVES", "Arity", "Component", "Conflicting", "Facts", "HostNeed", "Need", "Option",
-    "dump_facts", "facts_of", "load_facts",
+    "AMBIENT", "COPIED", "OUTLIVES", "PROGRAM", "Arity", "Component", "Conflicting", "Facts", "HostNeed", "Need",
+    "Option", "Program", "dump_facts", "facts_of", "load_facts", "program",
 ]  # fmt: skip
 
 AMBIENT: Mapping[Any, str] = {Place: "place", Clock: "clock", Log: "log", Keeper: "keeper"}
@@ -29,7 +29,8 @@ AMBIENT: Mapping[Any, str] = {Place: "place", Clock: "clock", Log: "log", Keeper
 
 OUTLIVES = "outlives"
 COPIED = "copied"
-SERVED = ("", OUTLIVES, COPIED)
+PROGRAM = "program"
+SERVED = ("", OUTLIVES, COPIED, PROGRAM)
 
 
 class Arity(StrEnum):
@@ -115,11 +116,32 @@ class Component:
     """Whether it fills its kind where the assembly needs one and names none."""
     served: str = ""
     """`outlives` has a process of its own, which goes on when the engine ends (`moby.placement`); `copied` holds
-    nothing, so that each process that needs it may have its own. Empty is as the assembly says."""
+    nothing, so that each process that needs it may have its own; `program` is written in another language, and its
+    factory returns what `program` does (docs/served-parts.md). Empty is as the assembly says."""
     takes: str = ""
     """Of a packager: what it builds from besides the engine's files, as another one gives it."""
     gives: str = ""
     """Of a packager: what it makes; empty is its name."""
+
+
+@frozen
+class Program:
+    """A part in another language: what its process becomes."""
+
+    code: bytes = field(repr=False)
+    """An executable, or a script that begins with `#!`."""
+    arguments: tuple[str, ...] = ()
+    """That it is called with, after its own name."""
+
+
+def program(code: bytes | None, *arguments: str) -> Any:
+    """Return what the factory of a part in another language returns; of any type, since it is none that Python has.
+
+    NotFound where there is no code, as `pkgutil.get_data` says of a file that isn't in a package.
+    """
+    if not code:
+        raise NotFound("a part's program isn't in its package", hint="install the distribution that brings it again")
+    return Program(code, arguments)
 
 
 @frozen
@@ -180,6 +202,8 @@ def facts_of(component: Component, *, distribution: str = "", module: str = "") 
         raise wrong(f"served is {component.served!r}, not one of {', '.join(map(repr, SERVED))}")
     if "keeper" in ambient.values() and component.served != OUTLIVES:
         raise wrong(f"only a part that is served={OUTLIVES!r} has a keeper")
+    if component.served == PROGRAM and needs:
+        raise wrong(f"it needs {needs[0].kind}, which a program in another language can't call")
     unknown = sorted(set(component.features) - {need.parameter for need in needs})
     if unknown:
         raise wrong(f"features are asked of {unknown[0]!r}, which is no parameter of the factory")

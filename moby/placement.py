@@ -1,13 +1,14 @@
 """In which process each instance of a plan lives.
 
-- A part chosen with `served: true`, or whose component outlives the engine, has a process of its own.
+- A part chosen with `served: true`, or whose component outlives the engine or is a program in another language, has a
+  process of its own.
 - What only parts of one process need lives in that one with them: a served part's process has all that it dominates.
 - What parts of several processes need has one process of its own too, and each of them a client; it outlives the
   engine where one of those does. A part that holds nothing (`served="copied"`) is made in each of them instead.
 - All else lives in the engine.
 """
 
-from moby.component import COPIED, OUTLIVES
+from moby.component import COPIED, OUTLIVES, PROGRAM
 from moby.plan import ENGINE, Instance, Plan
 from moby.values import evolve
 
@@ -27,7 +28,7 @@ def placed(plan: Plan) -> Plan:
 
 
 def _place(instance: Instance, users: set[str]) -> tuple[str, ...]:
-    if instance.served or instance.facts.served == OUTLIVES:
+    if instance.served or instance.facts.served in (OUTLIVES, PROGRAM):
         return (instance.key,)
     if instance.facts.served == COPIED and users:
         return tuple(sorted(users))

@@ -34,9 +34,10 @@ MARKS = {"ok": "ok", "failed": "FAILED", "refused": "refused", "skipped": "skipp
 @click.command("test-plugin")
 @click.argument("plugin", metavar="DIR_OR_DISTRIBUTION")
 @parameters.kind("Just the components of one kind.")
+@click.option("--served", is_flag=True, help="Have each in a process of its own, as with `served: true`.")
 @click.option("--time-limit", default=900.0, show_default=True, metavar="SECONDS", help="For each component.")
 @parameters.as_json("Print the report as JSON.")
-def command(plugin: str, kind: str, time_limit: float, as_json: bool) -> None:
+def command(plugin: str, kind: str, served: bool, time_limit: float, as_json: bool) -> None:
     """Run the conformance suite of each component's kind against a plugin: a folder, or an installed distribution.
 
     Every part is made as an engine would make it, with options at their defaults, in temporary folders. Exits with 1
@@ -53,7 +54,7 @@ def command(plugin: str, kind: str, time_limit: float, as_json: bool) -> None:
             f"{plugin} brings no component of the kind {kind!r}",
             hint=f"it brings {', '.join(each.id for each in found) or 'none'}",
         )
-    reports = [_report(each, catalog, path, time_limit) for each in chosen]
+    reports = [_report(each, catalog, path, time_limit, served=served) for each in chosen]
     ok = not any(each["outcome"] == "failed" for report in reports for each in report["promises"])
     if as_json:
         output.emit_json({"schema": 1, "ok": ok, "components": reports})
@@ -140,7 +141,9 @@ def _project(folder: Path) -> dict[str, Any]:
     return project
 
 
-def _report(facts: "Facts", catalog: "Catalog", path: Sequence[str], time_limit_s: float) -> dict[str, Any]:
+def _report(
+    facts: "Facts", catalog: "Catalog", path: Sequence[str], time_limit_s: float, *, served: bool
+) -> dict[str, Any]:
     """Test one component in a process of its own."""
     from moby.errors import Invalid
     from moby.plan import dump
@@ -158,7 +161,7 @@ def _report(facts: "Facts", catalog: "Catalog", path: Sequence[str], time_limit_
         # Suites that become another user must get at the folder.
         Path(temporary).chmod(0o755)
         spec, report = Path(temporary, "spec.json"), Path(temporary, "report.json")
-        spec.write_text(json.dumps({"plan": dump(plan), "key": facts.id}), encoding="utf-8")
+        spec.write_text(json.dumps({"plan": dump(plan), "key": facts.id, "served": served}), encoding="utf-8")
         said = _child([spec, report], path, time_limit_s)
         if not report.exists():
             failed = {"test": "", "promise": "its suite ends", "outcome": "failed", "reason": said}

@@ -1,17 +1,23 @@
-"""The process of a served part: it wires the part and what lives with it, and answers calls until it is told to end."""
+"""The process of a served part: it wires the part and what lives with it, and answers calls until it is told to end.
+
+Of a part in another language it becomes the program, once it listens.
+"""
 
 import contextlib
 import json
 import os
 import signal
+import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from moby.component import Program
+from moby.contracts.ambient import Log
 from moby.engine.elsewhere import failure_of, socket_of
 from moby.engine.running import Engine, start
-from moby.plan import load
+from moby.plan import Instance, load
 from moby.served import faults, wire
 from moby.served.keeping import HeldKeeper
 from moby.served.launching import Launcher
@@ -19,7 +25,7 @@ from moby.served.methods import interface_of
 from moby.surroundings import Roots, Surroundings
 from moby.wiring import protocol_of
 
-__all__ = ["main"]
+__all__ = ["answer", "main"]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,24 +60,37 @@ def _run(spec: Mapping[str, Any], roots: Roots, woken: int, failure: Path) -> in
         assert instance is not None
         listener = wire.listen(socket_of(roots, key))
         failure.unlink(missing_ok=True)
-        part = engine.instances[key]
-        interface, log = interface_of(protocol_of(instance)), around.log(key)
 
         def rest() -> None:
             _reclaim_others(engine, key)
 
-        if hasattr(part, "serve"):
-            from moby.served.endpoint import Endpoint
-
-            endpoint = Endpoint(listener, interface, part, log, woken, rest)
-            part.serve(endpoint)
-            endpoint.close()
-        else:
-            from moby.served.server import Server
-
-            Server(listener, interface, part, log, rest).serve(woken)
+        answer(engine.instances[key], instance, listener, around.log(key), woken, rest)
         socket_of(roots, key).unlink(missing_ok=True)
     return 0
+
+
+def answer(
+    part: Any, instance: Instance, listener: socket.socket, log: Log, woken: int, rest: Callable[[], None]
+) -> None:
+    """Answer calls of a part until the descriptor `woken` becomes readable; one in another language ends by itself.
+
+    `rest` reclaims what else lives in this process.
+    """
+    if isinstance(part, Program):
+        from moby.served.program import become
+
+        become(part, instance.key, listener)
+    interface = interface_of(protocol_of(instance))
+    if hasattr(part, "serve"):
+        from moby.served.endpoint import Endpoint
+
+        endpoint = Endpoint(listener, interface, part, log, woken, rest)
+        part.serve(endpoint)
+        endpoint.close()
+    else:
+        from moby.served.server import Server
+
+        Server(listener, interface, part, log, rest).serve(woken)
 
 
 def _reclaim_others(engine: Engine, key: str) -> None:

@@ -19,13 +19,12 @@ import pytest
 from attrs import evolve, frozen
 
 from moby import plan as plans
-from moby.component import facts_of
+from moby.component import PROGRAM, facts_of
 from moby.contracts.ambient import Place
 from moby.contracts.command import EXITS_AS_CONTAINER
 from moby.errors import MobyError, NotFound, Unsupported
 from moby.resolution import alone
-from moby.surroundings import Roots, Surroundings
-from moby.wiring import construct
+from moby.testing import serving
 
 __all__ = ["Promise", "Wired", "promises", "suite_for", "suite_name", "suite_of"]
 
@@ -44,35 +43,20 @@ class Promise:
 
 
 @frozen
-class _Roots(Roots):
-    """Folders in which the part under test has a given place."""
-
-    key: str = ""
-    given: Place | None = None
-
-    def place(self, key: str) -> Place:
-        """Return the given place for the part under test, and usual ones for all others."""
-        return self.given if key == self.key and self.given else super().place(key)
-
-
-@frozen
 class Wired:
     """A part and what it needs, as a plan."""
 
     plan: plans.Plan
     key: str
 
+    served: bool = False
+    """Whether it has a process of its own, whatever it says itself."""
+
     def make(self, place: Place, stack: ExitStack | None = None) -> Any:
         """Make the part with its place, after all that it needs; with a stack, enter what holds resources."""
-        under = Roots.under(place.run.parent / "needs", place.engine or "suite")
-        roots = _Roots(under.state, under.run, under.cache, under.engine, self.key, place)
-        made: dict[str, Any] = {}
-        for instance in self.plan.instances:
-            part = construct(instance, made, Surroundings(roots, log_level="error"))
-            if stack is not None and hasattr(part, "__exit__"):
-                stack.enter_context(part)
-            made[instance.key] = part
-        return made[self.key]
+        instance = self.plan.get(self.key)
+        apart = self.served or (instance is not None and instance.facts.served == PROGRAM)
+        return (serving.served if apart else serving.made)(self.plan, self.key, place, stack)
 
 
 def suite_name(kind: str) -> str:
@@ -116,7 +100,9 @@ def promises(wired: Wired, folder: Path) -> tuple[Promise, ...]:
     """Run the suite of a part in this process, and return what became of each promise."""
     recorder = _Recorder()
     spec = folder / "spec.json"
-    spec.write_text(json.dumps({"plan": plans.dump(wired.plan), "key": wired.key}), encoding="utf-8")
+    spec.write_text(
+        json.dumps({"plan": plans.dump(wired.plan), "key": wired.key, "served": wired.served}), encoding="utf-8"
+    )
     test = folder / "test_conformance.py"
     test.write_text(
         f"from moby.testing import conformance\nTestPart = conformance.suite_for(conformance.read({str(spec)!r}))\n",
@@ -139,7 +125,7 @@ def promises(wired: Wired, folder: Path) -> tuple[Promise, ...]:
 def read(spec: str) -> Wired:
     """Return the part that a spec file describes."""
     data = json.loads(Path(spec).read_bytes())
-    return Wired(plans.load(data["plan"]), data["key"])
+    return Wired(plans.load(data["plan"]), data["key"], served=bool(data.get("served")))
 
 
 class _Recorder:

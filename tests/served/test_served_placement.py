@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from moby.component import COPIED, OUTLIVES, Arity, Facts
+from moby.component import COPIED, OUTLIVES, PROGRAM, Arity, Facts
 from moby.placement import outliving, placed, processes
 from moby.plan import ENGINE, Binding, Instance, Plan, dump, load
 
@@ -31,6 +31,10 @@ def test_what_only_a_served_part_needs_lives_with_it() -> None:
 
 def test_one_that_outlives_needs_no_word_of_the_assembly() -> None:
     assert homes(part("r"), part("s", "r", says=OUTLIVES)) == {"r": "s", "s": "s"}
+
+
+def test_a_program_in_another_language_neither() -> None:
+    assert homes(part("v", says=PROGRAM), part("c", "v")) == {"v": "v", "c": ENGINE}
 
 
 def test_what_two_processes_need_has_one_of_its_own() -> None:

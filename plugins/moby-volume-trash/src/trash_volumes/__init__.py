@@ -1,0 +1,1 @@
+"""Volumes whose removal can be taken back, by a program in C."""
