@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from moby.errors import HostUnfit
 from moby.host import mounts as kernel
 from moby.host.namespaces import FLAGS, join, unshare
+from moby.host.overlay import FUSE
 
-__all__ = ["TYPE", "show"]
+__all__ = ["show"]
 
-TYPE = "fuse.fuse-overlayfs"
 _CLONE_FS = 0x200
 _PATIENCE_S = 60
 
@@ -31,7 +31,7 @@ def show(program: str, target: str, options: Sequence[str], folder: str, flags: 
     fd = _device()
     try:
         data = f"fd={fd},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()},default_permissions,allow_other"
-        kernel.mount("fuse-overlayfs", target, TYPE, flags, data)
+        kernel.mount("fuse-overlayfs", target, FUSE, flags, data)
         try:
             _outside(lambda: _start(program, [*_words(options), f"/dev/fd/{fd}"], folder, fd))
         except BaseException:

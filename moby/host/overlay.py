@@ -12,12 +12,13 @@ from contextlib import suppress
 
 from moby.contracts.types import Mount
 from moby.errors import HostUnfit
-from moby.host import fuse_overlay
 from moby.host import mounts as kernel
 from moby.host.syscalls import call, libc
 
-__all__ = ["escape", "mount_root", "paths_of", "unmount_root"]
+__all__ = ["FUSE", "escape", "mount_root", "paths_of", "unmount_root"]
 
+FUSE = "fuse.fuse-overlayfs"
+"""Type of a mount that the program in its source shows."""
 _CLONE_FS = 0x200
 _PAGE = 4096
 _PATHS = ("lowerdir", "upperdir", "workdir")
@@ -73,7 +74,9 @@ def _mount(mount: Mount, target: str) -> None:
         kernel.mount(mount.source, target, "", kernel.FLAGS["bind"] | recursive)
         if flags & ~kernel.FLAGS["bind"]:
             kernel.mount("none", target, "", flags | kernel.FLAGS["bind"] | kernel.FLAGS["remount"])
-    elif mount.type == fuse_overlay.TYPE:
+    elif mount.type == FUSE:
+        from moby.host import fuse_overlay  # which starts processes, as few engines do for their mounts
+
         shared, options = _relative(mount)
         fuse_overlay.show(mount.source, os.path.abspath(target), options, shared, flags)
     elif mount.type == "overlay" and len(data.encode()) >= _PAGE:

@@ -8,7 +8,7 @@ from pathlib import Path
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Change, SnapshotKind, Usage
 from moby.contracts.types import Mount
-from moby.host.fuse_overlay import TYPE
+from moby.host.overlay import FUSE
 from moby.oci.pack import WHITEOUT, is_opaque, is_whiteout
 from moby.oci.unpack import Limits
 from moby_snapshotter.folders.shelf import Record, host_errors
@@ -59,7 +59,7 @@ class FuseOverlay(Overlay):
         if found.type != "overlay":
             return (found,)
         options = [each for each in found.options if each.startswith(_PATHS) or each == "ro"]
-        return (Mount("/", self._program, TYPE, (*options, "noatime")),)
+        return (Mount("/", self._program, FUSE, (*options, "noatime")),)
 
     def _settle(self, key: str) -> None:
         """Take away the files by which the program marks a folder that hides what is below, beside the attribute.
