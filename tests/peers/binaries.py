@@ -43,3 +43,20 @@ def file(name: str, peers: str) -> Path:
     if not found.exists():
         pytest.skip(f"{name} is not there; `tools/peers {peers}` unpacks it")
     return found
+
+
+def wrapped(folder: Path, *names: str) -> str:
+    """Return a PATH by which unpacked programs run in any environment, as installed ones do; what isn't there isn't."""
+    folder.mkdir(parents=True, exist_ok=True)
+    libraries = environment()["LD_LIBRARY_PATH"]
+    modules = ROOT / "usr/lib/python3/dist-packages"
+    for name in names:
+        found = find(name)
+        if found is not None and found.is_relative_to(ROOT):
+            # A program in Python would find unpacked libraries of C that are none of its interpreter's.
+            script = found.read_bytes().startswith(b"#!") and b"python" in found.read_bytes()[:64]
+            setting = f"PYTHONPATH={modules}" if script else f"LD_LIBRARY_PATH={libraries}"
+            interpreter = "/usr/bin/python3 " if script else ""
+            (folder / name).write_text(f'#!/bin/sh\n{setting} exec {interpreter}{found} "$@"\n')
+            (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ.get('PATH', os.defpath)}"

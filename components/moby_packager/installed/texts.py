@@ -9,9 +9,10 @@ if TYPE_CHECKING:
 __all__ = ["configuration", "service", "socket", "sysusers"]
 
 
-def service(package: "Package") -> str:
-    """Return the service's unit, as the engine's own verb `install` writes it."""
+def service(package: "Package", *more: str) -> str:
+    """Return the service's unit, as the engine's own verb `install` writes it, with more lines of its section."""
     command = f"/usr/bin/{package.command} --config /etc/moby/{package.engine}.toml serve --host fd://"
+    settings = "".join(f"{line}\n" for line in more)
     return f"""\
 [Unit]
 Description={package.name} container engine
@@ -34,7 +35,7 @@ Delegate=yes
 TasksMax=infinity
 LimitNOFILE=1048576
 OOMScoreAdjust=-500
-
+{settings}
 [Install]
 WantedBy=multi-user.target
 """

@@ -1,0 +1,1 @@
+"""Running programs of the host that make part of a format, with nothing of the caller's that could show in bytes."""

@@ -1,0 +1,1 @@
+"""What packagers of images for systemd share: an engine's tree below /usr, its units, and a file system of squashfs."""
