@@ -2,14 +2,16 @@
 
 import errno
 import io
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 
 import pytest
-from moby_snapshotter.overlay import unpacking
+from moby_snapshotter.overlay import unpacking, workers
 from moby_snapshotter.overlay.snapshots import Overlay
 
 from moby.errors import Corrupt, HostUnfit, Invalid
@@ -49,7 +51,7 @@ def started(monkeypatch):
             super().__init__(*args, **options)
             found.append(self)
 
-    monkeypatch.setattr(unpacking.subprocess, "Popen", Noted)
+    monkeypatch.setattr(workers.subprocess, "Popen", Noted)
     return found
 
 
@@ -72,6 +74,68 @@ class Pausing(io.BytesIO):
         if self.tell() > len(self.getvalue()) - (2 << 20):
             self.action()
         return super().read(size)
+
+
+def test_one_that_is_free_takes_the_next_layer(overlay, started):
+    blocked, go_on = threading.Event(), threading.Event()
+
+    def pause():
+        blocked.set()
+        assert go_on.wait(60)
+
+    overlay.prepare("a")
+    applying = threading.Thread(target=overlay.apply, args=("a", Pausing(LARGE, pause)))
+    applying.start()
+    assert blocked.wait(60)
+    for key in ("b", "c"):
+        commit(overlay, key, LARGE)
+    assert [each.poll() for each in started] == [None, None]
+    go_on.set()
+    applying.join(60)
+    assert [each.returncode for each in started] == [0, 0]
+    assert overlay.usage("c").size_bytes == 12 << 20
+
+
+def test_a_file_is_read_from_where_it_stands(overlay, started, tmp_path):
+    path = tmp_path / "layer"
+    path.write_bytes(b"before" + LARGE)
+    overlay.prepare("a")
+    with path.open("rb", buffering=0) as layer:
+        layer.seek(6)
+        assert overlay.apply("a", layer).size_bytes == 12 << 20
+        assert layer.read(1) == b""
+    assert [each.returncode for each in started] == [0]
+
+
+def test_one_that_reads_a_file_and_is_ended_is_told_of(overlay, started, tmp_path):
+    path = tmp_path / "layer"
+    path.write_bytes(LARGE[:-1024] + tar(file(".wh.x", b"")))
+    commit(overlay, "below", tar(file("y", b"")))
+    overlay.prepare("a", "below")
+    with path.open("rb", buffering=0) as layer, pytest.raises(HostUnfit, match="ended with -9"):
+        overlay.apply("a", layer, lambda: started[0].send_signal(signal.SIGKILL))
+
+
+def test_one_for_which_nobody_waits_ends(tmp_path, started):
+    inside, outside = os.pipe()
+    root = os.open(tmp_path, os.O_RDONLY)
+    try:
+        worker = workers.Worker()
+        asked = json.dumps({"owners": os.geteuid() == 0, "bytes": 1 << 30, "entries": 1000}).encode()
+        socket.send_fds(worker._control, [asked], [inside, root, root])
+        os.close(inside)
+        os.write(outside, LARGE[: 1 << 16])
+        ending = threading.Thread(target=worker.end)
+        ending.start()
+        with pytest.raises(BrokenPipeError):
+            for start in range(1 << 16, len(LARGE), 1 << 16):
+                os.write(outside, LARGE[start : start + (1 << 16)])
+        ending.join(60)
+        assert started[0].returncode == 0
+        assert len(list(tmp_path.rglob("*"))) < 12
+    finally:
+        os.close(outside)
+        os.close(root)
 
 
 def test_one_that_is_ended_is_told_of(overlay, started):
@@ -124,7 +188,7 @@ def test_a_full_disk(tmp_path, metadata):
 def test_an_error_of_the_system_comes_as_it_is():
     answer = b'{"error": "OSError", "errno": 24, "message": "Too many open files", "path": null}'
     with pytest.raises(OSError, match="Too many open files") as caught:
-        unpacking._usage(answer, None)
+        workers._usage(answer, None)
     assert caught.value.errno == errno.EMFILE
 
 

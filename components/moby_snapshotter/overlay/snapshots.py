@@ -18,7 +18,8 @@ from moby.oci.pack import Packing, is_whiteout
 from moby.oci.unpack import Limits
 from moby_snapshotter.folders.shelf import Record, Shelf, host_errors
 from moby_snapshotter.folders.trees import Seen, keeps_owners, opened, seen, usage_of, walk
-from moby_snapshotter.overlay.unpacking import Task, unpack
+from moby_snapshotter.overlay.unpacking import unpack
+from moby_snapshotter.overlay.workers import Task, Workers
 
 __all__ = ["Overlay"]
 
@@ -36,6 +37,7 @@ class Overlay:
     def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
         self._shelf = Shelf(state, metadata, f"snapshots/{self.name}")
         self._limits = limits or Limits()
+        self._workers = Workers()
 
     def __enter__(self) -> "Overlay":
         self._shelf.sweep(wait=False)
@@ -73,7 +75,7 @@ class Overlay:
                     below()
                 return tuple(held.enter_context(opened(*map(self._tree, record.below))))
 
-            usage = unpack(Task(own, lowers, keeps_owners(), self._limits, lock), layer)
+            usage = unpack(Task(own, lowers, keeps_owners(), self._limits, lock), layer, self._workers)
         self._shelf.note(key, usage)
         return usage
 

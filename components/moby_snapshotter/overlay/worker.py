@@ -1,41 +1,58 @@
-"""The process that unpacks one layer: its bytes come by a pipe, and what became of them goes back by a socket.
+"""The process that unpacks layers, one after the other: each one's bytes come by a pipe or a file, and what became of
+them goes back by a socket.
 
-It imports little, since one is started for each large layer. It ends with its maker, whose end of the pipe is then the
-layer's.
+It imports little, since one is started for a few large layers. It ends with its maker, who has the socket's other end.
 """
 
 import json
 import os
+import select
 import socket
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, BinaryIO
 
 from moby.errors import MobyError
 from moby.oci.unpack import Limits
 from moby.oci.upper import UpperUnpacking
 
-__all__ = ["BELOW", "BATCH", "main"]
+__all__ = ["BATCH", "BELOW", "LONGEST", "main"]
 
 BELOW = b"below"
 """What it says when it must look below; it gets the folders' descriptors, so many at a time, and none at the end."""
 BATCH = 128
+LONGEST = 1 << 16
+"""Of one message."""
+_DESCRIPTORS = 3
+"""With each layer: its bytes, the folder that it goes to, and what is to be held meanwhile."""
 
 
 def main() -> None:
-    """Unpack, and tell what came of it, by descriptors and numbers that are the program's arguments."""
-    data, control, own, owners, most_bytes, most_entries = map(int, sys.argv[1:])
-    with socket.socket(fileno=control) as told:
-        unpacking = UpperUnpacking(
-            own, bool(owners), Limits(most_bytes, most_entries),
-            lowers=lambda: _lowers(told), user_attributes=not owners,
-        )  # fmt: skip
-        told.sendall(json.dumps(_unpacked(unpacking, data)).encode())
+    """Unpack what comes by the socket whose descriptor is the program's argument, until nothing does any more."""
+    with socket.socket(fileno=int(sys.argv[1])) as control:
+        while True:
+            asked, descriptors, _, _ = socket.recv_fds(control, LONGEST, _DESCRIPTORS)
+            if not asked:
+                return
+            layer, own, _ = descriptors
+            try:
+                answer = _unpacked(control, json.loads(asked), layer, own)
+            finally:
+                for each in descriptors:
+                    os.close(each)
+            with suppress(BrokenPipeError):  # nobody waits for it any more
+                control.sendall(json.dumps(answer).encode())
 
 
-def _unpacked(unpacking: UpperUnpacking, data: int) -> dict[str, Any]:
+def _unpacked(control: socket.socket, asked: dict[str, Any], layer: int, own: int) -> dict[str, Any]:
+    owners = asked["owners"]
+    unpacking = UpperUnpacking(
+        own, owners, Limits(asked["bytes"], asked["entries"]),
+        lowers=lambda: _lowers(control), user_attributes=not owners,
+    )  # fmt: skip
     try:
-        with open(data, "rb", buffering=0) as layer:  # a descriptor has no Path
-            unpacking.apply(layer)
+        with open(layer, "rb", buffering=0, closefd=False) as file:  # a descriptor has no Path
+            unpacking.apply(_Wanted(file, control))  # type: ignore[arg-type]
         unpacking.finish()
     except MobyError as error:
         return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
@@ -44,16 +61,32 @@ def _unpacked(unpacking: UpperUnpacking, data: int) -> dict[str, Any]:
     return {"size_bytes": unpacking.size_bytes, "inodes": unpacking.entries}
 
 
+class _Wanted:
+    """A layer's bytes, for as long as somebody waits for what becomes of them."""
+
+    def __init__(self, source: BinaryIO, control: socket.socket) -> None:
+        self._source = source
+        self._poll = select.poll()
+        self._poll.register(control, 0)
+
+    def read(self, size: int) -> bytes:
+        if self._poll.poll(0):
+            raise BrokenPipeError("nobody waits for this layer any more")
+        return self._source.read(size)
+
+
 def _text(path: object) -> str | None:
     return os.fsdecode(path) if isinstance(path, (str, bytes)) else None
 
 
-def _lowers(told: socket.socket) -> tuple[int, ...]:
+def _lowers(control: socket.socket) -> tuple[int, ...]:
     """Ask for what is below, and return its descriptors."""
-    told.sendall(BELOW)
+    control.sendall(BELOW)
     found: list[int] = []
     while True:
-        _, descriptors, _, _ = socket.recv_fds(told, 1, BATCH)
+        said, descriptors, _, _ = socket.recv_fds(control, 1, BATCH)
+        if not said:
+            raise BrokenPipeError("nobody waits for this layer any more")
         if not descriptors:
             return tuple(found)
         found += descriptors
