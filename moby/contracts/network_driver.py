@@ -101,7 +101,10 @@ class NetworkDriver(Protocol):
     """Whether ports of its containers can be published on the host."""
 
     def check(self, options: Mapping[str, str]) -> None:
-        """Refuse options of a network: Invalid names one that it doesn't know or can't use."""
+        """Refuse options of a network: Invalid names one that it doesn't know or can't use.
+
+        Where only somebody else knows them, who is asked when a network is made, `make` refuses them so.
+        """
         ...
 
     def make(self, segment: Segment) -> None:

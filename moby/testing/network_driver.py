@@ -91,8 +91,12 @@ class NetworkDriverSuite:
         """None are fine, and those that a network needs; one that isn't known is Invalid and named."""
         driver = given.started()
         driver.check(given.options)
+        wrong = {**given.options, "nonesuch": "1"}
         with pytest.raises(Invalid, match="nonesuch"):
-            driver.check({**given.options, "nonesuch": "1"})
+            if given.knows_options:
+                driver.check(wrong)
+            else:
+                driver.make(evolve(segment(given, driver), options=wrong))
 
     def test_options_of_the_network_that_is_there(self, given: Given) -> None:
         """Are such as users may choose, and the same for the next process."""

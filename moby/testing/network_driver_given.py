@@ -41,6 +41,8 @@ class Given:
     """Whether each interface has a hardware address of its own."""
     internal: bool = True
     """Whether a network of it can be kept apart from everything else."""
+    knows_options: bool = True
+    """Whether it says of options what they are before a network is made."""
 
     def started(self) -> NetworkDriver:
         """Start the driver, of an engine that has nothing yet."""

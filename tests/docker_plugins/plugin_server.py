@@ -1,21 +1,23 @@
 """A plugin of docker's for tests, by the protocol alone: plugin_server.py SOCKET FOLDER.
 
-It keeps volumes as folders below FOLDER/volumes, logs in files below FOLDER/logs; FOLDER/calls
-gets a line for each call.
+It keeps volumes as folders below FOLDER/volumes, logs in files below FOLDER/logs, makes a bridge for
+each network, whose ports it forwards itself; FOLDER/calls gets a line for each call.
 """
 
 import contextlib
 import json
 import os
 import shutil
+import socket
 import socketserver
+import subprocess
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-IMPLEMENTS = ["VolumeDriver", "LogDriver"]
+IMPLEMENTS = ["VolumeDriver", "LogDriver", "NetworkDriver"]
 
 
 class Refused(Exception):
@@ -127,6 +129,122 @@ class Logs:
             time.sleep(0.01)
 
 
+def ip(*words):
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(done.stderr.strip())
+    return done.stdout
+
+
+def there(name):
+    return Path("/proc/self/task", str(threading.get_native_id()), "net/dev").read_text().find(f"{name}:") >= 0
+
+
+class Networks:
+    """A bridge for each network, a pair of veths for each endpoint."""
+
+    def __init__(self):
+        self.networks = {}
+        self.endpoints = {}
+        self.forwarders = {}
+
+    def GetCapabilities(self, given):
+        return {"Scope": "local", "ConnectivityScope": "local"}
+
+    def CreateNetwork(self, given):
+        for each in given["Options"].get("com.docker.network.generic") or {}:
+            if each != "kept":
+                raise Refused(f"unknown option {each}")
+        bridge = "pb" + given["NetworkID"][:8]
+        if there(bridge):
+            raise Refused(f"{bridge} exists already")
+        ip("link", "add", bridge, "type", "bridge")
+        closed = given["Options"].get("com.docker.network.internal")
+        gateways = [each["Gateway"] for each in (*given["IPv4Data"], *given["IPv6Data"]) if each.get("Gateway")]
+        for each in [] if closed else gateways:
+            ip("address", "add", each, "dev", bridge, *(["nodad"] if ":" in each else []))
+        ip("link", "set", bridge, "up")
+        self.networks[given["NetworkID"]] = [] if closed else gateways
+        for (network, endpoint), _ in self.endpoints.items():
+            if network == given["NetworkID"] and there("pv" + endpoint[:8]):
+                ip("link", "set", "pv" + endpoint[:8], "master", bridge)
+        return {}
+
+    def DeleteNetwork(self, given):
+        del self.networks[given["NetworkID"]]
+        if there("pb" + given["NetworkID"][:8]):
+            ip("link", "delete", "pb" + given["NetworkID"][:8])
+        return {}
+
+    def CreateEndpoint(self, given):
+        key = given["NetworkID"], given["EndpointID"]
+        if key in self.endpoints:
+            raise Refused("this endpoint exists already")
+        self.endpoints[key] = given["Interface"]
+        return {"Interface": {}}
+
+    def EndpointOperInfo(self, given):
+        return {"Value": {}}
+
+    def Join(self, given):
+        bridge, own = "pb" + given["NetworkID"][:8], given["EndpointID"][:8]
+        ip("link", "add", f"pv{own}", "type", "veth", "peer", "name", f"pc{own}")
+        ip("link", "set", f"pv{own}", "master", bridge, "up")
+        found = [each.partition("/")[0] for each in self.networks[given["NetworkID"]]]
+        ways = {"GatewayIPv6" if ":" in each else "Gateway": each for each in found}
+        return {"InterfaceName": {"SrcName": f"pc{own}", "DstPrefix": "eth"}, **ways}
+
+    def Leave(self, given):
+        return {}
+
+    def DeleteEndpoint(self, given):
+        del self.endpoints[given["NetworkID"], given["EndpointID"]]
+        if there("pv" + given["EndpointID"][:8]):
+            ip("link", "delete", "pv" + given["EndpointID"][:8])
+        return {}
+
+    def ProgramExternalConnectivity(self, given):
+        own = self.endpoints[given["NetworkID"], given["EndpointID"]]
+        made = self.forwarders.setdefault(given["EndpointID"], [])
+        for each in given["Options"]["com.docker.network.portmap"]:
+            listening = (each["HostIP"] or "0.0.0.0", each["HostPort"])
+            family = socket.AF_INET6 if ":" in listening[0] else socket.AF_INET
+            server = socket.create_server(listening, family=family)
+            address = own["AddressIPv6" if ":" in listening[0] else "Address"].partition("/")[0]
+            made.append(server)
+            threading.Thread(target=forward, args=(server, (address, each["Port"])), daemon=True).start()
+        return {}
+
+    def RevokeExternalConnectivity(self, given):
+        for each in self.forwarders.pop(given["EndpointID"], ()):
+            each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        return {}
+
+
+def forward(server, to):
+    with contextlib.suppress(OSError):
+        while True:
+            asked, _ = server.accept()
+            threading.Thread(target=relay, args=(asked, to), daemon=True).start()
+
+
+def relay(asked, to):
+    with asked, contextlib.suppress(OSError), socket.create_connection(to) as other:
+        back = threading.Thread(target=pump, args=(other, asked), daemon=True)
+        back.start()
+        pump(asked, other)
+        back.join()
+
+
+def pump(one, two):
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            two.sendall(data)
+    with contextlib.suppress(OSError):
+        two.shutdown(socket.SHUT_WR)
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -180,7 +298,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.calls = folder / "calls"
         self.lock = threading.Lock()
         self.implements = implements
-        self.parts = {"VolumeDriver": Volumes(folder), "LogDriver": Logs(folder)}
+        self.parts = {"VolumeDriver": Volumes(folder), "LogDriver": Logs(folder), "NetworkDriver": Networks()}
         super().__init__(str(path), Handler)
 
 

@@ -1,0 +1,1 @@
+"""Networks that a plugin of docker's makes."""

@@ -1,0 +1,277 @@
+"""A plugin's networks. The plugin makes interfaces; they are put into containers, and given addresses, here."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from moby.contracts.ambient import Log
+from moby.contracts.ambient import Place as Folders
+from moby.contracts.network_driver import Attachment, Link, Segment
+from moby.contracts.types import Fd
+from moby.errors import HostUnfit, Invalid, MobyError, NotFound
+from moby.host.docker_plugins import Answered, Plugin
+from moby.host.elsewhere import in_namespace
+from moby.host.netlink import Channel
+from moby.host.rtnetlink import addresses, links, routes
+from moby.values import evolve
+from moby_network_driver.interfaces import inside
+from moby_network_driver.interfaces.addressing import mac_of, with_link_local
+from moby_network_driver.interfaces.inside import SYSCTLS, Interface
+from moby_network_driver.interfaces.removal import delete_named
+from moby_network_driver.interfaces.unfit import Failures, explained
+from moby_network_driver.plugin import words
+from moby_network_driver.plugin.records import Known, Place, Records
+from moby_network_driver.plugin.words import Joined
+
+__all__ = ["PluginNetworks"]
+
+
+class PluginNetworks:
+    """A network driver; see the contract. What its plugin says of what it can't do is told as it is."""
+
+    predefined = ""
+    predefined_options: Mapping[str, str] = MappingProxyType({})
+    creatable = True
+    shares_host = False
+    addressed = True
+
+    def __init__(self, plugin: Plugin, place: Folders, log: Log, *, publishes: bool = False) -> None:
+        self.name = plugin.name
+        self.publishes = publishes
+        self._plugin = plugin
+        self._records = Records(place.state / "networks")
+        self._log = log
+        self._lock = threading.RLock()
+        self._scope = ""
+
+    if TYPE_CHECKING:
+        scope: str
+    else:
+
+        @property
+        def scope(self) -> str:
+            """As the plugin says; `local` as long as it doesn't."""
+            if not self._scope:
+                with suppress(MobyError):
+                    told = self._plugin.call("GetCapabilities").get("Scope")
+                    self._scope = "swarm" if told in ("global", "swarm") else "local"
+            return self._scope or "local"
+
+    def check(self, options: Mapping[str, str]) -> None:
+        """Say nothing: what a plugin knows, it says when a network is made."""
+
+    def make(self, segment: Segment) -> None:
+        """Have the plugin make a network; one that it knows may be told again, and refuse."""
+        what = f"can't make network {segment.name}"
+        with self._lock, explained(what):
+            known = self._records.get(segment.id)
+            try:
+                self._plugin.call("CreateNetwork", **words.network_of(segment))
+            except Answered as error:
+                if known is None:
+                    raise Invalid(f"{what}: {error.message}") from error
+            if known is None:
+                self._records.put(Known(segment.id))
+
+    def unmake(self, segment: Segment) -> None:
+        """Have the plugin remove a network, and what is on it; see the contract."""
+        with self._lock, explained(f"network {segment.name}"):
+            self._forget(segment.id)
+
+    def _forget(self, network_id: str) -> None:
+        known = self._records.get(network_id)
+        if known is None:
+            return
+        failures = Failures()
+        for endpoint in known.places:
+            with failures.collected(f"endpoint {endpoint}"):
+                self._undo(network_id, endpoint, None)
+        with failures.collected(f"network {network_id}"):
+            self._call("DeleteNetwork", NetworkID=network_id)
+            self._records.remove(network_id)
+        failures.tell()
+
+    def attach(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Link:
+        """Put a container on a network; see the contract."""
+        settings = inside.settings_of(attachment.options, attachment.interface)
+        what = f"interface {attachment.interface} on network {segment.name}"
+        with self._lock, explained(what), ExitStack() as undo:
+            inside.absent(namespace, attachment.interface)
+            if self._records.get(segment.id) is None:
+                self.make(segment)
+            self._clear(segment.id, attachment.id, namespace)  # what was interrupted
+            place = Place(attachment.interface, ports=attachment.ports)
+            self._note(segment.id, attachment.id, place)  # first, so that what is killed half-way is undone
+            undo.callback(self._clear, segment.id, attachment.id, namespace)
+            mac, own = self._created(segment, attachment)
+            joined = self._joined(segment, attachment, namespace)
+            self._note(segment.id, attachment.id, evolve(place, made_as=joined.made_as))
+            wanted = evolve(attachment, addresses=own)
+            device = Interface(
+                attachment.interface, joined.made_as, with_link_local(wanted), settings=settings
+            )  # fmt: skip
+            self._put(device, mac, namespace)
+            in_namespace(namespace, lambda: _route(attachment.interface, joined))
+            if attachment.ports:
+                self._program(segment.id, attachment)
+            undo.pop_all()
+        return Link(attachment.interface, mac, own, joined.gateways)
+
+    def _created(self, segment: Segment, attachment: Attachment) -> tuple[str, tuple[str, ...]]:
+        """Have the plugin make an endpoint; return its hardware address and its addresses, which it may choose."""
+        options = {key: value for key, value in attachment.options.items() if key != SYSCTLS}
+        told = words.endpoint_of(segment, evolve(attachment, options=options))
+        mac, chosen = words.own_of(self._call("CreateEndpoint", **told), self.name)
+        taken = {":" in each for each in attachment.addresses}
+        own = (*attachment.addresses, *(each for each in chosen if (":" in each) not in taken))
+        return attachment.mac_address or mac or mac_of(segment, attachment), own
+
+    def _joined(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Joined:
+        key = f"/proc/{os.getpid()}/fd/{namespace}"
+        options = words.ports_of(attachment.ports)
+        answer = self._call(
+            "Join", NetworkID=segment.id, EndpointID=attachment.id, SandboxKey=key, Options=options
+        )  # fmt: skip
+        return words.joined_of(answer, self.name)
+
+    def _put(self, device: Interface, mac: str, namespace: Fd) -> None:
+        """Move what the plugin made into the container, and have it be as it should."""
+        with Channel() as channel:
+            found = links.look_up(channel, device.made_as)
+            if found is None:
+                raise HostUnfit(f"the plugin {self.name} says that it made {device.made_as}, which isn't here")
+            if found.mac != mac:
+                channel.run(links.change(found.index, mac=mac, what=device.made_as))
+            channel.run(links.change(found.index, namespace=namespace, what=device.made_as))
+        inside.configure(namespace, device)
+
+    def _program(self, network_id: str, attachment: Attachment) -> None:
+        options = words.ports_of(attachment.ports)
+        self._call(
+            "ProgramExternalConnectivity", NetworkID=network_id, EndpointID=attachment.id, Options=options
+        )  # fmt: skip
+
+    def publish(self, segment: Segment, attachment: Attachment) -> None:
+        """Have the plugin publish other ports; see the contract."""
+        with self._lock, explained(f"ports on network {segment.name}"):
+            known = self._records.get(segment.id)
+            place = known.places.get(attachment.id) if known else None
+            if place is None or not place.made_as:
+                raise NotFound(f"container {attachment.container_id} is not on network {segment.name}")
+            if place.ports == attachment.ports:
+                return
+            if place.ports:
+                self._call("RevokeExternalConnectivity", NetworkID=segment.id, EndpointID=attachment.id)
+            self._note(segment.id, attachment.id, evolve(place, ports=attachment.ports))
+            if attachment.ports:
+                self._program(segment.id, attachment)
+
+    def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
+        """Undo `attach`; see the contract."""
+        with self._lock, explained(f"interface {attachment.interface} on network {segment.name}"):
+            self._undo(segment.id, attachment.id, namespace)
+
+    def _clear(self, network_id: str, endpoint_id: str, namespace: Fd) -> None:
+        """Undo what an attachment that was interrupted left, or one that fails."""
+        try:
+            self._undo(network_id, endpoint_id, namespace)
+        except MobyError as error:
+            self._log.warning("what a network plugin made can't be undone", reason=str(error))
+
+    def _undo(self, network_id: str, endpoint_id: str, namespace: Fd | None) -> None:
+        """Undo all of a place, also where some of it fails; the interface goes back to the plugin, which made it."""
+        known = self._records.get(network_id)
+        place = known.places.get(endpoint_id) if known else None
+        if known is None or place is None:
+            return
+        failures = Failures()
+        names = {"NetworkID": network_id, "EndpointID": endpoint_id}
+        if place.made_as:
+            if place.ports:
+                with failures.collected("ports"):
+                    self._call("RevokeExternalConnectivity", **names)
+            with failures.collected("leaving"):
+                self._call("Leave", **names)
+            if namespace is not None:
+                with failures.collected(f"interface {place.interface}"):
+                    _take_back(namespace, place)
+        with failures.collected("the endpoint"):
+            self._call("DeleteEndpoint", **names)
+        if place.made_as:
+            with failures.collected(f"interface {place.made_as}"), Channel() as channel:
+                delete_named(channel, place.made_as)
+        self._records.put(evolve(known, places={k: v for k, v in known.places.items() if k != endpoint_id}))
+        failures.tell()
+
+    def keep(self, held: Sequence[tuple[Segment, Sequence[Attachment]]]) -> None:
+        """Have the plugin remove what is others'; see the contract."""
+        wanted = {segment.id: {each.id for each in attachments} for segment, attachments in held}
+        failures = Failures()
+        with self._lock, explained(f"networks of the plugin {self.name}"):
+            for network_id in self._records.ids():
+                with failures.collected(f"network {network_id}"):
+                    self._keep_places(network_id, wanted.get(network_id))
+            for segment, _ in held:
+                if self._records.get(segment.id) is None:
+                    with failures.collected(f"network {segment.name}"):
+                        self.make(segment)
+        failures.tell()
+
+    def _keep_places(self, network_id: str, wanted: set[str] | None) -> None:
+        """Remove a network that nobody wants, else the places on it that nobody wants."""
+        if wanted is None:
+            self._forget(network_id)
+            return
+        known = self._records.get(network_id)
+        for endpoint in known.places if known else ():
+            if endpoint not in wanted:
+                self._undo(network_id, endpoint, None)
+
+    def reclaim(self) -> None:
+        """Have the plugin remove all that the engine had it make."""
+        self.keep(())
+
+    def _note(self, network_id: str, endpoint_id: str, place: Place) -> None:
+        known = self._records.get(network_id) or Known(network_id)
+        self._records.put(evolve(known, places={**known.places, endpoint_id: place}))
+
+    def _call(self, method: str, **values: object) -> dict[str, object]:
+        with _told(self.name):
+            return self._plugin.call(method, **values)
+
+
+@contextmanager
+def _told(plugin: str) -> Iterator[None]:
+    """Tell what a plugin couldn't do."""
+    try:
+        yield
+    except Answered as error:
+        raise HostUnfit(f"the plugin {plugin} says: {error.message}") from error
+
+
+def _route(interface: str, joined: Joined) -> None:
+    """Make the routes that a plugin wants, but the default ones, which are the caller's."""
+    if not joined.ways:
+        return
+    with Channel() as channel:
+        index = links.index_of(channel, interface)
+        channel.run(*(routes.add(routes.Route(each.destination, index, each.gateway)) for each in joined.ways))
+
+
+def _take_back(namespace: Fd, place: Place) -> None:
+    """Have an interface be where and as the plugin made it, as docker does before the plugin removes it."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with in_namespace(namespace, Channel) as channel:
+            found = links.look_up(channel, place.interface) or links.look_up(channel, place.made_as)
+            if found is not None:
+                for each in addresses.dump(channel):
+                    if each.index == found.index and not each.of_link:
+                        channel.run(addresses.remove(each.index, each.text))
+                channel.run(links.change(found.index, up=False, what=found.name))
+                channel.run(links.change(found.index, name=place.made_as, namespace=own, what=found.name))
+    finally:
+        os.close(own)
