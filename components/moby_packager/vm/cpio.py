@@ -1,6 +1,8 @@
 """The archive that a kernel unpacks into its first root (early-userspace/buffer-format.rst of its documentation)."""
 
+import os
 import stat
+from collections import Counter
 from collections.abc import Iterable
 
 from attrs import field, frozen
@@ -28,6 +30,8 @@ class Record:
     gid: int = 0
     device: tuple[int, int] = (0, 0)
     """Major and minor number."""
+    link_of: str = ""
+    """Another record's path, of which this is one more name; that one comes first."""
 
 
 def record(node: Node) -> Record:
@@ -38,17 +42,21 @@ def record(node: Node) -> Record:
 
 def write(records: Iterable[Record], epoch_s: int) -> bytes:
     """Return the archive, with one time, in the order given; folders come before what is in them."""
+    given = list(records)
+    names = Counter(each.link_of or each.path for each in given)
+    numbers: dict[str, int] = {}
     parts = []
-    number = 0
-    for number, each in enumerate(records, 1):
-        parts.append(_member(each, number, epoch_s))
-    parts.append(_member(Record(LAST, 0), number + 1, 0))
+    for each in given:
+        whose = each.link_of or each.path
+        number = numbers.setdefault(whose, len(numbers) + 1)
+        parts.append(_member(each, number, names[whose], epoch_s))
+    parts.append(_member(Record(LAST, 0), 0, 1, 0))
     return b"".join(parts)
 
 
-def _member(each: Record, number: int, epoch_s: int) -> bytes:
-    name = each.path.encode() + b"\0"
-    links = 2 if stat.S_ISDIR(each.mode) else 1
+def _member(each: Record, number: int, names: int, epoch_s: int) -> bytes:
+    name = os.fsencode(each.path) + b"\0"
+    links = 2 if stat.S_ISDIR(each.mode) else names
     values = (
         number, each.mode, each.uid, each.gid, links, epoch_s, len(each.data), 0, 0, *each.device, len(name), 0,
     )  # fmt: skip

@@ -47,6 +47,12 @@ class Kernel:
     builtin: frozenset[str]
     licence: Path
 
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """Return the version's first two numbers."""
+        major, minor, *_ = re.findall(r"\d+", self.version)
+        return int(major), int(minor)
+
     def module(self, name: str) -> Module:
         """Return a module; Unsupported where this kernel hasn't it."""
         path = self.modules.get(name)

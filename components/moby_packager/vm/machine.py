@@ -1,17 +1,23 @@
 """The machine: a kernel, the files of its root, and what the kernel is to be told."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from moby.contracts.packager import FORMAT, Artifact, Source
+from moby.errors import Unsupported
 from moby_packager.launching.compiling import compile_program, compiler_version
 from moby_packager.trees.nodes import Node, below, folder, link, plain, read, with_folders
 from moby_packager.trees.shares import added, shares, weights
 from moby_packager.trees.squeezing import zstd, zstd_version
 from moby_packager.vm import cpio
+from moby_packager.vm.bundles import PLACE as PLACE_OF_BUNDLES
+from moby_packager.vm.bundles import Service, bundled, folders_of
+from moby_packager.vm.files import File, given_files
+from moby_packager.vm.images import digest_of
 from moby_packager.vm.kernels import PC, Kernel, Module, find
 from moby_packager.vm.settings import DRIVERS, driver_lines, modules_of, parts_of, refuse_foreign
 
@@ -45,6 +51,9 @@ class Machine:
     data: str = "moby-data"
     drivers: tuple[str, ...] = DRIVERS
     modules: tuple[str, ...] = ()
+    onboot: tuple[Service, ...] = ()
+    services: tuple[Service, ...] = ()
+    files: Mapping[str, File] = field(factory=dict)
 
     def build(self, source: Source, out: Path) -> Artifact:
         """Write `NAME.kernel`, `NAME.initrd` and `NAME.cmdline`."""
@@ -55,20 +64,29 @@ class Machine:
         lines, modules = self._modules(kernel, parts)
         lines = [f"hostname {self.hostname or source.name}", *lines, *self._lines(source.name, parts)]
         tree = below(read(source.given.path().read_bytes()), PLACE)
-        nodes = with_folders([*tree, *kernel.files(modules), *_own(source.name, lines)])
-        initrd = zstd(cpio.write(map(cpio.record, nodes), source.epoch_s), self.level)
+        own = [*_own(source.name, lines), *given_files(self.files)]
+        nodes = with_folders([*tree, *kernel.files(modules), *own])
+        bundles = [bundled(each, kernel.numbers) for each in (*self.onboot, *self.services)]
+        inside = [*map(cpio.record, nodes), *(each for bundle in bundles for each in bundle.records)]
+        initrd = zstd(cpio.write(inside, source.epoch_s), self.level)
         written = (kernel.image.read_bytes(), initrd, f"{WORDS[self.machine]}\n".encode())
         paths = tuple(Path(f"{source.name}.{each}") for each in FILES)
         for path, data in zip(paths, written, strict=True):
             (out / path).write_bytes(data)
         (out / paths[0]).chmod(0o755)
-        inside = shares(len(initrd), weights(node for node in nodes if not node.is_folder))
-        sizes = added(inside, {kernel.brought.owner: len(written[0]), FORMAT: len(written[2])})
-        return Artifact(paths, sizes, (kernel.brought,))
+        counted = [*(node for node in nodes if not node.is_folder), *(node for each in bundles for node in each.nodes)]
+        sizes = added(
+            shares(len(initrd), weights(counted)),
+            {kernel.brought.owner: len(written[0]), FORMAT: len(written[2])},
+        )
+        return Artifact(paths, sizes, (kernel.brought, *sorted({each.brought for each in bundles})))
 
     def fingerprint(self) -> str:
         """Return which kernel there is, and what compiles and compresses."""
-        return f"{find(Path(self.kernel), self.machine).digest()}; {compiler_version()}; {zstd_version()}"
+        kernel = find(Path(self.kernel), self.machine).digest()
+        given = [digest_of(Path(each.image)) for each in (*self.onboot, *self.services)]
+        given += [hashlib.sha256(node.data).hexdigest() for node in given_files(self.files)]
+        return "; ".join([kernel, compiler_version(), zstd_version(), *given])
 
     def _modules(self, kernel: Kernel, parts: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Module]]:
         always = kernel.with_needs([*modules_of(parts), *self.modules])
@@ -80,9 +98,26 @@ class Machine:
         """Return what is done once there are devices."""
         lines = [f"data {self.data}"] if self.data else []
         lines += [f"network {self.network}"] if self.network != "none" else []
+        lines += [f"folder {each}" for each in folders_of([*self.onboot, *self.services])]
+        verb = _verb(parts) if self.onboot or self.services else ""
+        for kind, services in (("onboot", self.onboot), ("service", self.services)):
+            lines += [
+                f"{kind} /usr/bin/{name} {verb} --name {each.name} /{PLACE_OF_BUNDLES}/{each.name}" for each in services
+            ]
         if any(part["kind"] == "frontend" for part in parts):
             lines += [f"serve /usr/bin/{name} serve", f"stop /usr/bin/{name} down"]
         return lines
+
+
+def _verb(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Return by which verb the engine runs a bundle; Unsupported where it has none."""
+    for part in parts:
+        if part["facts"]["id"] == "command/bundle":
+            return str(part["name"])
+    raise Unsupported(
+        "a machine's services are run by the engine's verb bundle, which this assembly hasn't",
+        hint="add it: command: [..., bundle]",
+    )
 
 
 def _own(name: str, lines: Sequence[str]) -> list[Node]:

@@ -1,8 +1,8 @@
 """Declares the packager `vm`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 from attrs.validators import and_, ge, in_, le, matches_re
 
 from moby.component import Component, HostNeed
@@ -10,6 +10,37 @@ from moby.contracts.packager import Packager
 from moby.hookspecs import hookimpl
 
 _ADDRESS = r"\d{1,3}(\.\d{1,3}){3}"
+
+
+@frozen
+class Container:
+    """A container that a machine runs."""
+
+    name: str = field(validator=matches_re(r"[a-z0-9][a-z0-9_.-]{0,62}"))
+    image: str = field(
+        metadata={"help": "An archive or folder with an OCI layout, or an archive that docker save wrote."}
+    )
+    command: tuple[str, ...] = field(default=(), metadata={"help": "In place of the image's."})
+    env: tuple[str, ...] = field(default=(), metadata={"help": "NAME=VALUE."})
+    user: str = field(default="", metadata={"help": "By name or number; empty is the image's."})
+    workdir: str = ""
+    net: str = field(default="none", validator=in_(("none", "host")), metadata={"help": "none or host."})
+    binds: tuple[str, ...] = field(
+        default=(), metadata={"help": "SOURCE:TARGET[:ro]; a source that ends with / is a folder, made at the start."}
+    )
+    tmpfs: tuple[str, ...] = field(default=(), metadata={"help": "Folders in memory; the rest is read-only."})
+    capabilities: tuple[str, ...] = field(default=(), metadata={"help": "Besides Docker's default ones; all is ALL."})
+    memory_bytes: int = field(default=0, validator=ge(0), metadata={"help": "The most that it may use."})
+    hostname: str = field(default="", metadata={"help": "Empty is its name."})
+
+
+@frozen
+class Given:
+    """A file of a machine."""
+
+    contents: str = ""
+    source: str = field(default="", metadata={"help": "A file here, in place of contents."})
+    mode: str = field(default="0644", validator=matches_re(r"0?[0-7]{3,4}"))
 
 
 @frozen
@@ -45,6 +76,13 @@ class Config:
     modules: tuple[str, ...] = field(
         default=(), metadata={"help": "Modules that are always loaded, besides those that parts need."}
     )
+    onboot: tuple[Container, ...] = field(
+        default=(), metadata={"help": "Containers that run to their end when the machine starts, one after another."}
+    )
+    services: tuple[Container, ...] = field(
+        default=(), metadata={"help": "Containers that are kept running; one that ends with 0 is done."}
+    )
+    files: Mapping[str, Given] = field(factory=dict, metadata={"help": "Files of the machine, by path."})
     level: int = field(
         default=12, validator=and_(ge(1), le(19)), metadata={"help": "How hard zstd compresses, from 1 to 19."}
     )
@@ -52,12 +90,15 @@ class Config:
 
 def make(config: Config) -> Packager:
     """A machine that holds the engine and nothing else: a kernel, its first files, and its command line."""
+    from moby_packager.vm.bundles import Service
+    from moby_packager.vm.files import File
     from moby_packager.vm.machine import Machine
 
-    return Machine(
-        config.kernel, config.machine, config.level, config.hostname, config.network, config.data, config.drivers,
-        config.modules,
-    )  # fmt: skip
+    values = asdict(config, recurse=False)
+    for name in ("onboot", "services"):
+        values[name] = tuple(Service(**asdict(each, recurse=False)) for each in values[name])
+    values["files"] = {path: File(**asdict(each)) for path, each in config.files.items()}
+    return Machine(**values)
 
 
 @hookimpl

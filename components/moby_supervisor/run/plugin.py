@@ -1,6 +1,6 @@
-"""Declares `command/run`."""
+"""Declares `command/run` and `command/bundle`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from attrs import frozen
 
@@ -24,7 +24,15 @@ def make(config: Config, *, images: Images, supervisor: Supervisor, place: Place
     return Run(images, supervisor, place, log)
 
 
+def make_bundle(config: Config, *, supervisor: Supervisor, place: Place) -> Command:
+    """Run the container of a bundle, a folder with a config.json, in the foreground."""
+    from moby_supervisor.run.bundle import Bundle
+
+    return Bundle(supervisor, place)
+
+
 @hookimpl
 def moby_components() -> Iterable[Component]:
-    """Return the one component of this module."""
-    return [Component(name="run", factory=make, offers=(EXITS_AS_CONTAINER,))]
+    """Return this module's components."""
+    makers: dict[str, Callable[..., Command]] = {"run": make, "bundle": make_bundle}
+    return [Component(name=name, factory=each, offers=(EXITS_AS_CONTAINER,)) for name, each in makers.items()]

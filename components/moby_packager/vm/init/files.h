@@ -106,3 +106,15 @@ static void enable_controllers(void)
         at += count + (at[count] != 0);
     }
 }
+
+static void make_folder(char *path)
+{
+    for (char *at = path + 1; *at; at++)
+        if (*at == '/') {
+            *at = 0;
+            call(MKDIR, (long)path, 0755, 0);
+            *at = '/';
+        }
+    if (call(MKDIR, (long)path, 0755, 0) < 0 && call(ACCESS, (long)path, 0, 0) < 0)
+        tell("can't make the folder ", path, 0);
+}

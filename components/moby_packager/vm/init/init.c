@@ -7,6 +7,7 @@
      driver PATTERN PATH...      some that are loaded where there is such a device
      network dhcp | network ADDRESS PREFIX GATEWAY [NAME SERVER]...
      data LABEL                  of the file system that is mounted on /var
+     folder PATH                 one that is made, with those that it is in
      onboot WORD...              a program that is run to its end before what follows
      service WORD...             a program that is kept running
      serve WORD...               one too, unless the kernel's command line says what to run
@@ -101,6 +102,8 @@ static void obey(char **words, int count)
         network_as_written(words + 1, count - 1);
     else if (same(verb, "data"))
         mount_data(words[1]);
+    else if (same(verb, "folder"))
+        make_folder(words[1]);
     else if (same(verb, "onboot")) {
         long code = run_to_end(words + 1, "machine-onboot", 0);
         if (code)
