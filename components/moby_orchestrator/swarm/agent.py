@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from moby.contracts.events import Event, Subscription
-from moby.contracts.orchestrator import TaskState
+from moby.contracts.orchestrator import Task, TaskState
 from moby_orchestrator.reconciling.tasks import FINAL, WANTED
 from moby_orchestrator.swarm.containering import NODE_ID, TASK_ID
 from moby_orchestrator.swarm.files import Files
@@ -37,6 +37,9 @@ class Agent:
         self._parts, self._node_id, self._files = parts, node_id, files
         self._work = Work(parts, files, report)
         self._busy: set[str] = set()
+        self._seen = World()
+        self._undone: set[str] = set()
+        """Tasks at which it is to be looked again, though the world has them as they were."""
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._starts = ThreadPoolExecutor(starting or 2 * (os.cpu_count() or 1), "swarm-start")
@@ -90,6 +93,7 @@ class Agent:
                 if each.state.status in ALIVE:
                     alive.add(labels[TASK_ID])
         self._work.containers.update(found)
+        self._undone.update(found)
         world = self._work.world
         self._files.keep(frozenset(world.tasks))
         for task in world.tasks.values():
@@ -116,9 +120,10 @@ class Agent:
                     self._checked_s = time.monotonic()
                     self._check()
                 self._follow()
-                self._look(self._work.world)
+                self._look()
             except Exception as error:  # which shall not end the following of all else
                 self._parts.log.error("a node can't do what it is to do", error=repr(error))
+                self._seen = World()  # so that all is looked at again
                 self._stopping.wait(_PAUSE_S)
 
     def _follow(self) -> None:
@@ -126,7 +131,8 @@ class Agent:
         assert self._subscription is not None
         for event in self._subscription.take():
             task_id = event.attributes[TASK_ID]
-            if self._work.containers.get(task_id) == event.id:
+            begins = event.action == "start" and task_id in self._busy  # which is observed by who starts it
+            if self._work.containers.get(task_id) == event.id and not begins:
                 self._observe(task_id, event.id)
         if self._subscription.ended and not self._stopping.is_set():
             self._stopping.wait(_PAUSE_S)  # lest an engine that ends has this go round and round
@@ -149,21 +155,32 @@ class Agent:
         if self._work.observe(task_id, container_id) and task_id not in self._busy:
             self._submit(self._ends, task_id, self._work.unwell)
 
-    def _look(self, world: World) -> None:
-        """Begin what is to be done: to start, to end, and to remove what nobody knows any more."""
-        for task in world.tasks.values():
-            if task.node_id != self._node_id or task.id in self._busy:
-                continue
-            state = self._work.state(task)
-            if state in FINAL or task.status.state in FINAL:
-                continue
-            if task.desired not in WANTED:
-                self._submit(self._ends, task.id, self._work.end)
-            elif state is not TaskState.RUNNING:
-                self._submit(self._starts, task.id, self._work.begin)
-        for task_id in [each for each in [*self._work.containers] if each not in world.tasks]:
+    def _look(self) -> None:
+        """Begin what is to be done of what has changed: to start, to end, and to remove what nobody knows any more."""
+        world, before = self._work.world, self._seen
+        changed: list[str] = []
+        while self._undone:
+            changed.append(self._undone.pop())
+        if world is not before:
+            changed += [id for id, task in world.tasks.items() if before.tasks.get(id) is not task]  # noqa: A001
+            changed += [each for each in [*self._work.containers] if each not in world.tasks]
+        self._seen = world
+        for task_id in changed:
             if task_id not in self._busy:
+                self._look_at(task_id, world.tasks.get(task_id))
+
+    def _look_at(self, task_id: str, task: Task | None) -> None:
+        if task is None:
+            if task_id in self._work.containers:
                 self._submit(self._ends, task_id, self._work.remove)
+            return
+        state = self._work.state(task)
+        if task.node_id != self._node_id or state in FINAL or task.status.state in FINAL:
+            return
+        if task.desired not in WANTED:
+            self._submit(self._ends, task.id, self._work.end)
+        elif state is not TaskState.RUNNING:
+            self._submit(self._starts, task.id, self._work.begin)
 
     def _submit(self, pool: ThreadPoolExecutor, task_id: str, work: Callable[[str], None]) -> None:
         self._busy.add(task_id)
@@ -176,6 +193,7 @@ class Agent:
                 self._stopping.wait(_PAUSE_S)
             finally:
                 self._busy.discard(task_id)
+                self._undone.add(task_id)
                 self._signal()
 
         pool.submit(run)

@@ -25,7 +25,8 @@ TICK_S = 5.0
 """How often a manager looks whether another one has changed the store, where nothing happens here."""
 _RETRY_S = 1.0
 _GATHER_S = 0.02
-"""How long what nodes say is gathered, to be written at once."""
+"""How long what nodes say is gathered, to be written at once; and again as long as more comes of it."""
+_MOST_GATHERS = 5
 _TIDY_S = 0.5
 """How often it is tried to remove what is to go once its last users have ended."""
 _MOST_PLANS = 50
@@ -75,8 +76,7 @@ class Manager:
         wait_s = 0.0
         while not self._ended.is_set():
             self._wake.wait(wait_s)
-            if self._reports and not self._asked:
-                self._ended.wait(_GATHER_S)
+            self._gather()
             self._wake.clear()
             self._asked = False
             try:
@@ -92,6 +92,13 @@ class Manager:
                 self._log.error("planning failed", error=repr(error))
                 wait_s = TICK_S
 
+    def _gather(self) -> None:
+        """Wait for the rest of what is being said, unless somebody waits for a plan."""
+        for _ in range(_MOST_GATHERS):
+            known = len(self._reports)
+            if not known or self._asked or self._ended.wait(_GATHER_S) or len(self._reports) == known:
+                return
+
     def _work(self) -> float:
         """Do all that is to be done now; return how long to wait then."""
         world = self._store.world()
@@ -101,7 +108,7 @@ class Manager:
         cluster = world.cluster
         if cluster is not None:
             history = cluster.spec.task_history
-            found = plan(world.state, self._clock.now_ns(), history)
+            found = plan(world.state, self._clock.now_ns(), history) if not reports else Plan()
             wake_ns = found.wake_ns
             if found.actions or reports:
                 try:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from moby.contracts.containers import Container, Status
+from moby.contracts.containers import Container, ContainerConfig, Status
 from moby.contracts.orchestrator import Task, TaskState
 from moby.contracts.supervisor import HealthStatus
 from moby.errors import Conflict, MobyError, NotFound
@@ -83,16 +83,21 @@ class Work:
     def _made(self, task: Task) -> str:
         self._tell(task.id, TaskState.PREPARING, message="preparing")
         world = self.world
-        self._pulling.ensure(task.spec.container, world.credentials.get(task.service_id))
         node = world.nodes.get(task.node_id)
         config = config_of(task, node, self._files.put(task, node, world))
-        name = container_name(task)
         try:
-            found = self._parts.containers.create(config, name).id
-        except Conflict:  # made by a process that was killed before it knew
-            found = self._parts.containers.get(name).id
+            found = self._created(config, container_name(task))
+        except NotFound:  # the image, mostly; who makes many tasks of one shall not ask for it each time
+            self._pulling.ensure(task.spec.container, world.credentials.get(task.service_id))
+            found = self._created(config, container_name(task))
         self.containers[task.id] = found
         return found
+
+    def _created(self, config: ContainerConfig, name: str) -> str:
+        try:
+            return self._parts.containers.create(config, name).id
+        except Conflict:  # made by a process that was killed before it knew
+            return self._parts.containers.get(name).id
 
     def end(self, task_id: str) -> None:
         """End a task's container, in the time that it has for that."""

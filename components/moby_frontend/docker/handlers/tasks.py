@@ -11,7 +11,7 @@ from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.swarm.asking import begins, checked
 from moby_frontend.docker.swarm.membership import manager
 from moby_frontend.docker.swarm.names import Known
-from moby_frontend.docker.swarm.tasks import show_task, shown_slot
+from moby_frontend.docker.swarm.tasks import show_task, show_tasks, shown_slot
 
 __all__ = ["inspect", "listed", "logs"]
 
@@ -25,7 +25,7 @@ def listed(parts: Parts, call: Call) -> Reply:
     orchestrator, filters = manager(parts), Filters(call.query.text("filters"), _KNOWN)
     checked(filters, "desired-state", [each.value for each in TaskState])
     fits, names = _wanted(orchestrator, filters), Known(parts.networks, orchestrator)
-    return reply_json([show_task(each, names) for each in _asked(orchestrator, filters) if fits(each)])
+    return reply_json(show_tasks((each for each in _asked(orchestrator, filters) if fits(each)), names))
 
 
 def _asked(orchestrator: Orchestrator, filters: Filters) -> tuple[Task, ...]:

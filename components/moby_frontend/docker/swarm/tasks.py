@@ -1,21 +1,37 @@
 """Tasks as they are shown."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from moby.contracts.network_driver import Port
 from moby.contracts.networks import Endpoint
-from moby.contracts.orchestrator import Mode, Task, TaskState, TaskStatus
+from moby.contracts.orchestrator import Mode, ServiceSpec, Task, TaskState, TaskStatus
 from moby_frontend.docker.swarm.names import Names
 from moby_frontend.docker.swarm.services import JOBS, LAID_OUT, iteration, show_template
 from moby_frontend.docker.times import rfc3339
 
-__all__ = ["show_task", "shown_slot"]
+__all__ = ["show_task", "show_tasks", "shown_slot"]
 
 _BEFORE_ITS_NODE = frozenset({TaskState.NEW, TaskState.PENDING, TaskState.ASSIGNED, TaskState.ACCEPTED})
 
 
+def show_tasks(tasks: Iterable[Task], names: Names) -> list[dict[str, Any]]:
+    """Return tasks; what those of one spec have alike is made once."""
+    specs: dict[int, tuple[ServiceSpec, dict[str, Any]]] = {}  # with what they are of, which so keeps its number
+    shown = []
+    for task in tasks:
+        if (known := specs.get(id(task.spec))) is None:
+            known = specs[id(task.spec)] = task.spec, show_template(task.spec, names)
+        shown.append(_show(task, known[1]))
+    return shown
+
+
 def show_task(task: Task, names: Names) -> dict[str, Any]:
     """Return a task."""
+    return _show(task, show_template(task.spec, names))
+
+
+def _show(task: Task, template: Mapping[str, Any]) -> dict[str, Any]:
     updated = max(task.created_ns, task.status.time_ns)
     shown: dict[str, Any] = {
         "ID": task.id,
@@ -23,7 +39,7 @@ def show_task(task: Task, names: Names) -> dict[str, Any]:
         "CreatedAt": rfc3339(task.created_ns),
         "UpdatedAt": rfc3339(updated),
         "Labels": {},
-        "Spec": show_template(task.spec, names),
+        "Spec": template,
         "ServiceID": task.service_id,
         **({"Slot": shown_slot(task)} if shown_slot(task) else {}),
         **({"NodeID": task.node_id} if task.node_id else {}),
