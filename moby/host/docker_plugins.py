@@ -171,7 +171,7 @@ def _connection(address: str, tls: Mapping[str, Any]) -> http.client.HTTPConnect
 def _flow(answer: http.client.HTTPResponse, ended: int) -> Iterator[bytes]:
     """Yield a body as it comes; a thread reads it, since what a response has buffered no descriptor tells."""
     ours, theirs = os.pipe2(os.O_CLOEXEC)
-    sock = answer.fileno()
+    sock = socket.socket(fileno=os.dup(answer.fileno()))  # the answer's own number is another file's once it has ended
     thread = threading.Thread(target=_pass_on, args=(answer, theirs), name="plugin", daemon=True)
     thread.start()
     try:
@@ -186,8 +186,8 @@ def _flow(answer: http.client.HTTPResponse, ended: int) -> Iterator[bytes]:
             yield chunk
     finally:
         os.close(ours)
-        with suppress(OSError), socket.socket(fileno=os.dup(sock)) as other:
-            other.shutdown(socket.SHUT_RDWR)
+        with sock, suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
         thread.join()
 
 
