@@ -46,8 +46,11 @@ json.dump({**said, "brought": [each.owner for each in artifact.brought], "finger
 
 
 def built_in_chain(chain: Sequence[Packager], source: Source, before: Path, out: Path) -> Artifact:
-    """Build with each in turn, of what the one before gave; the last into `out`, the others below `before`."""
-    given = None
+    """Build with each in turn, of what the one before gave; the last into `out`, the others below `before`.
+
+    The first is given what the source says.
+    """
+    given = source.given
     for number, packager in enumerate(chain[:-1]):
         folder = before / str(number)
         folder.mkdir(parents=True)

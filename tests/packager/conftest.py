@@ -7,7 +7,7 @@ from peers.binaries import wrapped
 
 TOOLS = (
     "mksquashfs", "unsquashfs", "systemd-dissect", "systemd-analyze", "mkfs.vfat", "mmd", "mcopy", "sfdisk", "ukify",
-    "qemu-img", "xorriso",
+    "qemu-img", "xorriso", "mdir",
 )  # fmt: skip
 
 

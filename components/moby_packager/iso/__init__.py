@@ -1,0 +1,1 @@
+"""The packager `iso`: a machine on an optical disc, which also starts from a stick."""

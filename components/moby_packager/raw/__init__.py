@@ -1,0 +1,1 @@
+"""The packager `raw`: a machine as a disk, block by block."""

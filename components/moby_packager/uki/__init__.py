@@ -1,0 +1,1 @@
+"""The packager `uki`: a machine as one program that firmware starts."""

@@ -1,0 +1,1 @@
+"""The packager `vhd`: a machine as a disk for Azure."""

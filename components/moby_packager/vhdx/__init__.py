@@ -1,0 +1,1 @@
+"""The packager `vhdx`: a machine as a disk for Hyper-V."""

@@ -1,0 +1,1 @@
+"""The packager `vmdk`: a machine as a disk for VMware."""
