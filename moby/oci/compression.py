@@ -9,6 +9,7 @@ import fcntl
 import importlib
 import io
 import lzma
+import os
 import queue
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol
 
 from moby.errors import HostUnfit, Invalid
 from moby.oci.digest import CHUNK_BYTES
@@ -67,6 +68,9 @@ def plain(source: BinaryIO) -> BinaryIO:
     """
     rewound: Any = Rewound(source)
     kind = detect(rewound.head)
+    if isinstance(source, io.FileIO) and source.seekable():
+        source.seek(-len(rewound.head), os.SEEK_CUR)
+        rewound = source
     if not kind:
         return rewound  # type: ignore[no-any-return]
     return _Inflated(rewound, kind)  # type: ignore[return-value]
@@ -201,33 +205,21 @@ def _inflate(source: BinaryIO, make: Callable[[], Any]) -> Iterator[bytes]:
 
 
 def _by_command(source: BinaryIO) -> Iterator[bytes]:
-    """Yield what `zstd -d` makes of a stream, which a thread feeds to it."""
+    """Yield what `zstd -d` makes of a stream, which a thread feeds to it unless it is a plain file."""
     command = shutil.which("zstd")
     if command is None:
         raise HostUnfit(
             "this host can't read zstd", hint="install the package zstd, or the Python package backports.zstd"
         )
-    with subprocess.Popen(
-        [command, "-dcq"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdin and process.stdout and process.stderr
-        stdin, failed = process.stdin, list[BaseException]()
+    given: Any = source if isinstance(source, io.FileIO) else subprocess.PIPE
+    with subprocess.Popen([command, "-dcq"], stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        failed = list[BaseException]()
         for each in (process.stdin, process.stdout):
-            with suppress(OSError):  # more than a user may have; it goes slower then
-                fcntl.fcntl(each, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)
-
-        def feed() -> None:
-            try:
-                with suppress(BrokenPipeError):
-                    while chunk := source.read(CHUNK_BYTES):
-                        stdin.write(chunk)
-            except BaseException as error:
-                failed.append(error)
-            finally:
-                with suppress(BrokenPipeError):
-                    stdin.close()
-
-        thread = threading.Thread(target=feed, daemon=True)
+            if each is not None:
+                with suppress(OSError):  # more than a user may have; it goes slower then
+                    fcntl.fcntl(each, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)
+        thread = threading.Thread(target=_feed, args=(source, process.stdin, failed), daemon=True)
         thread.start()
         try:
             while chunk := process.stdout.read(CHUNK_BYTES):
@@ -242,6 +234,21 @@ def _by_command(source: BinaryIO) -> Iterator[bytes]:
             if process.poll() is None:
                 process.kill()
             thread.join()
+
+
+def _feed(source: BinaryIO, stdin: IO[bytes] | None, failed: list[BaseException]) -> None:
+    """Write a stream into what reads it, if it doesn't by itself; append what went wrong."""
+    if stdin is None:
+        return
+    try:
+        with suppress(BrokenPipeError):
+            while chunk := source.read(CHUNK_BYTES):
+                stdin.write(chunk)
+    except BaseException as error:
+        failed.append(error)
+    finally:
+        with suppress(BrokenPipeError):
+            stdin.close()
 
 
 class ReadAhead(io.RawIOBase):

@@ -55,7 +55,13 @@ class _KeepsWrongOnes(_Writes):
                 return self.inner.commit(digest, size_bytes=size_bytes)
             except Corrupt as error:
                 self.inner.__init__(
-                    self.inner._folder, "a", self.inner._lease, self.inner._blobs.parent, self.inner._lock, "sha256"
+                    self.inner._folder,
+                    "a",
+                    self.inner._lease,
+                    self.inner._blobs.parent,
+                    self.inner._lock,
+                    "sha256",
+                    self.inner._proofs,
                 )
                 self.inner.close()
                 raise error

@@ -3,14 +3,16 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
+from moby_content.local import proofs
 from moby_content.local.plugin import Config, make
 from moby_content.local.store import Store
 
 from moby.contracts.ambient import Place
 from moby.errors import Corrupt, HostUnfit, Invalid, NotFound
-from moby.oci.digest import sha256
+from moby.oci.digest import Verified, sha256
 from moby.testing.content import ContentSuite, put
 from moby.testing.content_mutants import MUTANTS
 
@@ -101,6 +103,60 @@ def test_a_damaged_blob_is_corrupt(state):
     path.mkdir()
     with pytest.raises(Corrupt, match="folder"):
         content.open(digest)
+
+
+def _is_hashed(content, digest, **more):
+    """Whether reading a blob proves it once more."""
+    with content.open(digest, **more) as file:
+        return isinstance(file, Verified)
+
+
+def test_what_was_proven_just_now_is_not_hashed_again(state, monkeypatch):
+    monkeypatch.setattr(proofs, "_kernel", lambda: (6, 13))
+    content = Store(state)
+    with content.lease() as lease:
+        digest = put(content, b"data", lease).digest
+    assert not _is_hashed(content, digest)
+    assert not _is_hashed(content, digest, size_bytes=4)
+    assert _is_hashed(content, digest, size_bytes=5)
+    assert _is_hashed(Store(state), digest)
+    now = time.monotonic()
+    monkeypatch.setattr(proofs.time, "monotonic", lambda: now + 61)
+    assert _is_hashed(content, digest)
+
+
+@pytest.mark.parametrize("change", ["touched", "replaced", "linked"])
+def test_a_file_that_was_touched_is_hashed_again(state, monkeypatch, change):
+    monkeypatch.setattr(proofs, "_kernel", lambda: (6, 13))
+    content = Store(state)
+    with content.lease() as lease:
+        digest = put(content, b"data", lease).digest
+    path = state / "blobs/sha256" / digest.hex
+    time.sleep(0.05)  # where a file system's times are coarser than this kernel's
+    if change == "touched":
+        os.utime(path, ns=(0, path.stat().st_mtime_ns))
+    elif change == "linked":
+        os.link(path, state / "other")
+    else:
+        (state / "other").write_bytes(b"data")
+        (state / "other").replace(path)
+    assert _is_hashed(content, digest)
+
+
+def test_proofs_are_for_kernels_whose_times_tell_every_change(state, monkeypatch):
+    monkeypatch.setattr(proofs, "_kernel", lambda: (6, 12))
+    content = Store(state)
+    with content.lease() as lease:
+        assert _is_hashed(content, put(content, b"data", lease).digest)
+
+
+def test_so_many_proofs_are_kept(state, monkeypatch):
+    monkeypatch.setattr(proofs, "_kernel", lambda: (7, 0))
+    monkeypatch.setattr(proofs, "_MOST", 2)
+    content = Store(state)
+    with content.lease() as lease:
+        found = [put(content, data, lease).digest for data in (b"1", b"2", b"3")]
+    assert [_is_hashed(content, each) for each in found] == [True, False, False]
 
 
 def test_odd_files_are_no_blobs(state):

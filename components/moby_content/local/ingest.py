@@ -12,6 +12,7 @@ from moby.errors import Conflict, Corrupt, Invalid, NotFound
 from moby.oci.digest import CHUNK_BYTES, sha256
 from moby_content.local.failures import host_errors
 from moby_content.local.leases import FileLease, locked
+from moby_content.local.proofs import Proofs
 
 __all__ = ["FileWriter", "drop", "folder_of", "read"]
 
@@ -43,12 +44,15 @@ def drop(folder: Path) -> None:
 class FileWriter:
     """See the contract."""
 
-    def __init__(self, folder: Path, ref: str, lease: FileLease, blobs: Path, lock: Path, algorithm: str) -> None:
+    def __init__(
+        self, folder: Path, ref: str, lease: FileLease, blobs: Path, lock: Path, algorithm: str, proofs: Proofs
+    ) -> None:
         self._folder = folder
         self._lease = lease
         self._blobs = blobs / algorithm
         self._lock = lock
         self._algorithm = algorithm
+        self._proofs = proofs
         self._hash = hashlib.new(algorithm)
         self.offset_bytes = 0
         self._fd = self._open(ref)
@@ -106,6 +110,7 @@ class FileWriter:
             self._lease.hold_locked(found)
             (self._folder / "ref").unlink(missing_ok=True)
             (self._folder / "data").replace(self._blobs / found.hex)
+            self._proofs.note(found, self._fd)
         with suppress(OSError):
             self._folder.rmdir()
         self.close()

@@ -1,6 +1,7 @@
 """Blobs in a folder; see the contract."""
 
 import fcntl
+import io
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from moby_content.local import ingest as ingests
 from moby_content.local.failures import host_errors
 from moby_content.local.ingest import FileWriter
 from moby_content.local.leases import FileLease, leased, locked, sweep
+from moby_content.local.proofs import Proofs
 
 __all__ = ["Store"]
 
@@ -46,6 +48,7 @@ class Store:
         self._leases = state / "leases"
         self._lock = state / "lock"
         self._collecting = state / "collecting"
+        self._proofs = Proofs()
         self._ready = False
 
     @contextmanager
@@ -67,7 +70,7 @@ class Store:
             raise Invalid(f"unknown digest algorithm {algorithm[:40]!r}", hint=f"known are {', '.join(_ALGORITHMS)}")
         folder = ingests.folder_of(self._ingest, ref)
         with self._using("write a blob"):
-            writer = FileWriter(folder, ref, lease, self._blobs, self._lock, algorithm)
+            writer = FileWriter(folder, ref, lease, self._blobs, self._lock, algorithm, self._proofs)
         try:
             yield writer
         finally:
@@ -87,15 +90,17 @@ class Store:
                 raise self._missing(digest) from None
 
     def open(self, digest: Digest, *, size_bytes: int | None = None) -> BinaryIO:
-        """Open a blob, which is proven at its end."""
+        """Open a blob, which is proven at its end, unless it was a moment ago: as a plain file then."""
         with self._using("open a blob"):
             try:
-                file: BinaryIO = self._path(digest).open("rb", buffering=0)
+                file = io.FileIO(self._path(digest))
             except FileNotFoundError:
                 raise self._missing(digest) from None
             except IsADirectoryError:
                 hint = "remove it, and fetch it again"
                 raise Corrupt(f"blob {digest} in {self._blobs} is a folder", hint=hint) from None
+        if self._proofs.holds(digest, file.fileno(), size_bytes):
+            return file
         return Verified(file, digest, size_bytes=size_bytes)  # type: ignore[return-value]
 
     def list(self) -> tuple[Blob, ...]:

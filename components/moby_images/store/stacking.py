@@ -1,5 +1,6 @@
 """Layers on each other: several are unpacked at a time, and each is committed after the one that it is on."""
 
+import io
 import os
 import threading
 from collections import deque
@@ -149,8 +150,8 @@ class Stacking:
         below = step.below  # which whoever waits for this one forgets
         try:
             self._begin(step.layer)
-            with ReadAhead(self._shelves.open(step.layer)) as reader:
-                self._apply(step, reader, lambda: _wait(below))  # type: ignore[arg-type]
+            with _ahead(self._shelves.open(step.layer)) as reader:
+                self._apply(step, reader, lambda: _wait(below))
             _wait(below)
             with step.change:
                 self._snapshotter.commit(step.chain, step.key)
@@ -171,6 +172,11 @@ class Stacking:
                 if not layer.read(CHUNK_BYTES):
                     break
             raise
+
+
+def _ahead(layer: BinaryIO) -> BinaryIO:
+    """Read a layer ahead; but a plain file, which takes no work to read, is best left to whoever unpacks it."""
+    return layer if isinstance(layer, io.FileIO) else ReadAhead(layer)  # type: ignore[return-value]
 
 
 def _wait(below: _Step | None) -> None:
