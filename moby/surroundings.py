@@ -9,6 +9,7 @@ from pathlib import Path
 
 from moby.contracts.ambient import Clock, Keeper, Log, Place
 from moby.errors import HostUnfit
+from moby.host.user_maps import is_ordinary
 from moby.values import field, frozen
 
 __all__ = ["Roots", "Surroundings", "SystemClock", "TextLog", "is_journal"]
@@ -37,7 +38,7 @@ class Roots:
     @classmethod
     def usual(cls, engine: str) -> "Roots":
         """Return the host's usual folders; for an ordinary user those of the XDG base directory specification."""
-        if os.geteuid() == 0:
+        if not is_ordinary():
             return cls._named("/var/lib", "/run", "/var/cache", engine)
         home = os.environ.get("HOME") or _passwd_home()
         state = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"

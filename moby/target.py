@@ -74,6 +74,7 @@ _SECTIONS: Mapping[str, Callable[[Any], bool]] = {
     "kernel": _is_probe,
     "cgroup": _is_text_or_texts,
     "privilege": _is_flag,
+    "user": _is_probe,
     "binary": _is_binary,
     "library": _is_flag,
 }

@@ -123,8 +123,11 @@ def _do(call: Call) -> int:
     plan = call.plan
     own: Mapping[str, Callable[[Call], int]] = verbs.VERBS
     if call.verb in own:
+        if call.verb in verbs.ENCLOSED:
+            verbs.enclose(call)
         return own[call.verb](call)
     if plan.get(f"command/{call.verb}") is not None:
+        verbs.enclose(call)
         return verbs.command(call)
     import difflib
 

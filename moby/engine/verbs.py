@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from moby.engine.call import Call
     from moby.engine.running import Engine
 
-__all__ = ["VERBS", "command"]
+__all__ = ["ENCLOSED", "VERBS", "command", "enclose"]
 
 USAGE = 2
 UNFIT = 3
@@ -33,6 +33,16 @@ def command(call: "Call") -> int:
     with _started(call, call.plan.closure(frozenset({key}))) as engine:
         code: int = engine.instances[key].run(call.arguments)
         return code
+
+
+def enclose(call: "Call") -> None:
+    """Enter the engine's enclosure, where it has one: before any part is made, and while there is one thread."""
+    for instance in call.plan.of_kind("enclosure"):
+        from moby.wiring import construct
+
+        around = Surroundings(call.roots, log_level=call.log_level, log_form=call.log_form)
+        opened = settings.read(call.plan, call.config).get(instance.key)
+        construct(instance, {}, around, opened).enter()
 
 
 def version(call: "Call") -> int:
@@ -126,6 +136,9 @@ VERBS: Mapping[str, Callable[["Call"], int]] = {
     "uninstall": uninstall,
     "version": version,
 }
+
+ENCLOSED = frozenset({"down", "serve"})
+"""Those of them that run parts."""
 
 
 def _started(call: "Call", plan: Plan) -> "AbstractContextManager[Engine]":

@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 
 from attrs import frozen
 
-from moby.host import cgroups, namespaces, processes
+from moby.host import cgroups, namespaces, processes, subordinate_ids
 from moby.host.settings import confinement, forbidding_setting
 from moby.host.syscalls import NUMBERS, libc
 
-__all__ = ["KERNEL", "Probe", "collect", "probe", "satisfies"]
+__all__ = ["KERNEL", "USER", "Probe", "collect", "probe", "satisfies"]
 
 SCHEMA = 1
 _VERSION_S = 5.0
@@ -48,6 +48,9 @@ def probe(what: str, name: str, version: str = "", *, package: str = "") -> Prob
     if what == "kernel":
         tried = KERNEL.get(name)
         return tried() if tried else Probe(False, f"there is no probe for the kernel feature {name!r}")
+    if what == "user":
+        asked = USER.get(name)
+        return asked() if asked else Probe(False, f"there is no probe for {name!r} of a user")
     if what == "binary":
         return _binary(name, version, package)
     return satisfies(_facts_for(what, name), what, name, version, package=package)
@@ -72,9 +75,10 @@ def collect(*, binaries: tuple[str, ...] = (), libraries: tuple[str, ...] = ()) 
             "python": platform.python_version(),
             "implementation": sys.implementation.name,
         },
-        "kernel": {name: {"ok": each.ok, "detail": each.detail, "fix": each.fix} for name, each in found.items()},
+        "kernel": {name: _as_data(each) for name, each in found.items()},
         "cgroup": _cgroup_facts(),
         "privilege": {"root": os.geteuid() == 0},
+        "user": {name: _as_data(tried()) for name, tried in sorted(USER.items())},
         "binary": {name: _binary_facts(name) for name in sorted({*_BINARIES, *binaries})},
         "library": {name: bool(_library(name)) for name in sorted({*_LIBRARIES, *libraries})},
     }
@@ -82,6 +86,10 @@ def collect(*, binaries: tuple[str, ...] = (), libraries: tuple[str, ...] = ()) 
 
 _BINARIES = ("bwrap", "crun", "runc", "newuidmap", "nft", "iptables", "mount", "git")
 _LIBRARIES = ("zstd", "seccomp")
+
+
+def _as_data(found: Probe) -> dict[str, Any]:
+    return {"ok": found.ok, "detail": found.detail, "fix": found.fix}
 
 
 def _facts_for(what: str, name: str) -> dict[str, Any]:
@@ -101,6 +109,13 @@ def _judge_kernel(facts: Mapping[str, Any], name: str, version: str, package: st
     known = facts.get("kernel", {}).get(name)
     if known is None:
         return Probe(False, f"the facts don't tell about the kernel feature {name}", "collect them again")
+    return Probe(bool(known["ok"]), known.get("detail", ""), known.get("fix", ""))
+
+
+def _judge_user(facts: Mapping[str, Any], name: str, version: str, package: str) -> Probe:
+    known = facts.get("user", {}).get(name)
+    if known is None:
+        return Probe(False, f"the facts don't tell about {name} of a user", "collect them again")
     return Probe(bool(known["ok"]), known.get("detail", ""), known.get("fix", ""))
 
 
@@ -163,6 +178,7 @@ _JUDGES: Mapping[str, Callable[[Mapping[str, Any], str, str, str], Probe]] = {
     "library": _judge_library,
     "cgroup": _judge_cgroup,
     "privilege": _judge_privilege,
+    "user": _judge_user,
     "python": _judge_python,
 }
 
@@ -314,6 +330,17 @@ def _filesystem(name: str) -> Callable[[], Probe]:
     return tried
 
 
+def _tun() -> Probe:
+    """Try to open the device by which a network namespace is joined to a program."""
+    try:
+        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        fix = "chmod 666 /dev/net/tun" if error.errno in (errno.EACCES, errno.EPERM) else "modprobe tun"
+        return Probe(False, f"/dev/net/tun can't be opened: {error.strerror}", fix)
+    os.close(fd)
+    return Probe(True, "/dev/net/tun can be opened")
+
+
 def _seccomp() -> Probe:
     try:
         actions = Path("/proc/sys/kernel/seccomp/actions_avail").read_text(encoding="ascii").split()
@@ -354,9 +381,44 @@ KERNEL: Mapping[str, Callable[[], Probe]] = {
     "overlay": _filesystem("overlay"),
     "tmpfs": _filesystem("tmpfs"),
     "fuse": _filesystem("fuse"),
+    "tun": _tun,
     "btrfs": _filesystem("btrfs"),
     "memory-controller": _controller("memory"),
     "cpu-controller": _controller("cpu"),
     "pids-controller": _controller("pids"),
 }
 """Probes by the names that components use."""
+
+
+# --- what the calling user has been given -----------------------------------------------------------------------
+
+
+def _subordinate_ids() -> Probe:
+    names = subordinate_ids.names_of(os.getuid())
+    lacking = subordinate_ids.missing()
+    if lacking is not None:
+        return Probe(False, f"{lacking} gives {names[0]} no ids", subordinate_ids.fix(names))
+    count = min(sum(n for _, n in subordinate_ids.ranges(file, names)) for file in subordinate_ids.FILES.values())
+    return Probe(True, f"{names[0]} has {count} of them")
+
+
+def _delegated_group() -> Probe:
+    """Say whether this user may make control groups that limit anything."""
+    for tree in cgroups.hierarchies():
+        folder = tree.folder(tree.own)
+        if tree.version == 2 and tree.writable and os.access(f"{folder}/cgroup.procs", os.W_OK):
+            limits = sorted(_CONTROLLERS & set(Path(folder, "cgroup.controllers").read_text(encoding="ascii").split()))
+            if limits:
+                return Probe(True, f"{folder} is this user's, with {', '.join(limits)}")
+    return Probe(
+        False,
+        "no control group of version 2 that can limit anything is this user's",
+        "start it by systemd (`install --user`), on a host whose control groups are of version 2",
+    )
+
+
+USER: Mapping[str, Callable[[], Probe]] = {
+    "subordinate-ids": _subordinate_ids,
+    "delegated-group": _delegated_group,
+}
+"""Probes of what a user has, by the names that components use."""

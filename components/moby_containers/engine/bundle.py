@@ -10,6 +10,7 @@ from moby.contracts.containers import Container, ContainerConfig, ExecConfig
 from moby.contracts.types import Mount, Window
 from moby.errors import Invalid
 from moby.host.capabilities import NAMES
+from moby.host.user_maps import is_host_root
 from moby.oci import spec
 from moby.oci.user import User
 from moby.values import frozen
@@ -21,7 +22,8 @@ __all__ = ["INIT", "Settled", "exec_process", "program", "spec_of"]
 INIT = "/sbin/docker-init"
 _KINDS = ("pid", "ipc", "uts", "network", "cgroup")
 _SHM_BYTES = 64 << 20
-_PING = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+_GROUPS = "net.ipv4.ping_group_range"
+_PING = {"net.ipv4.ip_unprivileged_port_start": "0", _GROUPS: "0 2147483647"}
 
 
 @frozen
@@ -192,7 +194,10 @@ def _sysctls(config: ContainerConfig, settled: Settled) -> dict[str, str]:
 @lru_cache
 def _known_ping() -> Mapping[str, str]:
     """Return docker's defaults, as far as this kernel has them: any user may ping and bind any port inside."""
-    return {name: value for name, value in _PING.items() if Path("/proc/sys", *name.split(".")).exists()}
+    known = {name: value for name, value in _PING.items() if Path("/proc/sys", *name.split(".")).exists()}
+    if not is_host_root():
+        known.pop(_GROUPS, None)  # which groups may ping can't be said where not all of them are mapped
+    return known
 
 
 def _seccomp(config: ContainerConfig, settled: Settled, held: tuple[str, ...]) -> dict[str, Any] | None:

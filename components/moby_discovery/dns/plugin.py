@@ -7,6 +7,7 @@ from attrs import frozen
 from moby.component import OUTLIVES, Component
 from moby.contracts.ambient import Keeper, Log, Place
 from moby.contracts.discovery import Discovery
+from moby.contracts.enclosure import Enclosure
 from moby.hookspecs import hookimpl
 
 __all__ = ["Config", "make", "moby_components"]
@@ -17,11 +18,11 @@ class Config:
     """`discovery/dns` has no options."""
 
 
-def make(config: Config, *, keeper: Keeper, place: Place, log: Log) -> Discovery:
+def make(config: Config, *, keeper: Keeper, place: Place, log: Log, enclosure: Enclosure | None = None) -> Discovery:
     """Serves containers' names by DNS in each one's namespace, and holds published ports, while engines change."""
     from moby_discovery.dns.service import Service
 
-    return Service(keeper, place, log)
+    return Service(keeper, place, log, enclosure)
 
 
 @hookimpl

@@ -3,29 +3,27 @@
 import errno
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 
 from moby.contracts.discovery import PortRequest
 from moby.contracts.network_driver import Port
 from moby.errors import Conflict, HostUnfit, Invalid
+from moby.host import ports
 
 __all__ = ["Chooser", "Claim", "Claims", "claim_of", "close_new", "normal"]
 
-_KINDS = {
-    "tcp": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
-    "udp": (socket.SOCK_DGRAM, socket.IPPROTO_UDP),
-    "sctp": (socket.SOCK_STREAM, socket.IPPROTO_SCTP),
-}
-_NAMES = {number: name for name, (_, number) in _KINDS.items()}
+_NAMES = {number: name for name, (_, number) in ports.KINDS.items()}
 _RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 _BOTH = ("0.0.0.0", "::")  # noqa: S104 - as docker, unless the user names an address
-_BACKLOG = 4096
 _NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+_NO_PROTOCOL = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EINVAL)
 
 Claim = tuple[str, str, int]
 """Protocol, address, port of the host's."""
 Claims = dict[Claim, socket.socket]
+Bind = Callable[[str, str, int], socket.socket]
+"""Returns a socket that has a port, by protocol, address and number; OSError."""
 
 
 def claim_of(sock: socket.socket) -> Claim:
@@ -37,7 +35,8 @@ def claim_of(sock: socket.socket) -> Claim:
 class Chooser:
     """Binds sockets to what is asked for; remembers which free port it gave last, so that one isn't soon reused."""
 
-    def __init__(self) -> None:
+    def __init__(self, bind: Bind = ports.bound) -> None:
+        self._bind = bind
         self._last = 0
 
     def claim(
@@ -47,18 +46,18 @@ class Chooser:
 
         An error has closed all that are new.
         """
-        ports: list[tuple[Port, PortRequest]] = []
+        found: list[tuple[Port, PortRequest]] = []
         taken: Claims = {}
         try:
             for each in requests:
                 addresses = _addresses(each)
                 number, socks = self._find(each, addresses, held, taken)
                 taken.update({(each.protocol, address, number): sock for address, sock in socks.items()})
-                ports += [(Port(each.protocol, each.container_port, address, number), each) for address in socks]
+                found += [(Port(each.protocol, each.container_port, address, number), each) for address in socks]
         except BaseException:
             close_new(taken, held)
             raise
-        return ports, taken
+        return found, taken
 
     def _find(
         self, request: PortRequest, addresses: Sequence[str], held: Mapping[Claim, socket.socket], taken: Claims
@@ -72,7 +71,9 @@ class Chooser:
             socks: dict[str, socket.socket] = {}
             try:
                 for each in addresses:
-                    sock = held.get((request.protocol, each, number)) or _bound(request.protocol, each, number)
+                    sock = held.get((request.protocol, each, number)) or _bound(
+                        self._bind, request.protocol, each, number
+                    )
                     if sock is not None:
                         socks[each] = sock
                 if socks:
@@ -112,49 +113,34 @@ def normal(address: str) -> str:
 
 
 def _addresses(request: PortRequest) -> Sequence[str]:
-    if request.protocol not in _KINDS:
-        raise Invalid(f"invalid protocol: {request.protocol}", hint=f"one of {', '.join(_KINDS)}")
+    if request.protocol not in ports.KINDS:
+        raise Invalid(f"invalid protocol: {request.protocol}", hint=f"one of {', '.join(ports.KINDS)}")
     last = request.last or request.first
     if not 0 <= request.first <= last <= 65535 or not 0 < request.container_port <= 65535:
         raise Invalid(f"invalid port specification: {request.first}-{request.last}:{request.container_port}")
     return (request.host_address,) if request.host_address else _BOTH
 
 
-def _bound(protocol: str, address: str, number: int) -> socket.socket | None:
+def _bound(bind: Bind, protocol: str, address: str, number: int) -> socket.socket | None:
     """Return a socket that has a port; None where one of all IPv6 addresses can't be, since this host has none."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    kind, number_of_protocol = _KINDS[protocol]
     try:
-        sock = socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, number_of_protocol)
+        return bind(protocol, address, number)
     except OSError as error:
-        if address == "::" and error.errno in _NO_FAMILY:
-            return None
-        raise HostUnfit(
-            f"ports of {protocol} can't be published", hint=f"this kernel: {os.strerror(error.errno or 0)}"
-        ) from error
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if protocol != "udp":
-            # Else a port whose connections have just ended is taken for a minute; listening still keeps others out.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((address, number))
-        if protocol != "udp":
-            sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
         if error.errno == errno.EADDRINUSE:
             raise _allocated(address, number) from error
-        if error.errno in _NO_FAMILY:
-            if address == "::":
-                return None
+        if address == "::" and error.errno in _NO_FAMILY:
+            return None
+        if error.errno == errno.EADDRNOTAVAIL:
             raise Invalid(f"cannot assign requested address {address}", hint="name one of the host's own") from error
         if error.errno == errno.EACCES:
             raise HostUnfit(
                 f"port {number} can't be published", hint="lower the sysctl net.ipv4.ip_unprivileged_port_start"
             ) from error
+        if error.errno in _NO_PROTOCOL:
+            raise HostUnfit(
+                f"ports of {protocol} can't be published", hint=f"this kernel: {os.strerror(error.errno or 0)}"
+            ) from error
         raise
-    return sock
 
 
 def _allocated(address: str, number: int) -> Conflict:

@@ -11,9 +11,11 @@ from typing import Self
 
 from moby.contracts.ambient import Keeper, Log, Place
 from moby.contracts.discovery import PortRequest, Presence, Resolver
+from moby.contracts.enclosure import Enclosure
 from moby.contracts.network_driver import Port
 from moby.contracts.types import Fd
 from moby.errors import Invalid
+from moby.host import ports
 from moby.values import evolve
 from moby_discovery.dns import listening
 from moby_discovery.dns.forwarder import Forwarder
@@ -36,7 +38,8 @@ class Service:
 
     serves_names = True
 
-    def __init__(self, keeper: Keeper, place: Place, log: Log) -> None:
+    def __init__(self, keeper: Keeper, place: Place, log: Log, enclosure: Enclosure | None = None) -> None:
+        self._enclosure = enclosure
         self._keeper = keeper
         self._folder = place.run / "sandboxes"
         self._log = log
@@ -50,7 +53,7 @@ class Service:
         self._names = Names()
         self._server = Server(self._loop, self._names)
         self._forwarder = Forwarder(self._carrying)
-        self._chooser = Chooser()
+        self._chooser = Chooser(self._bind)
         self._rooms: dict[str, Room] = {}
         self._claims: dict[str, Claims] = {}
         self._known: dict[str, Record] = {}
@@ -196,6 +199,12 @@ class Service:
         for claim, sock in claims.items():
             port, targets = self._known[sandbox].targets[claim]
             self._forwarder.add(sock, targets, port)
+
+    def _bind(self, protocol: str, address: str, number: int) -> socket.socket:
+        """Return a socket at a port of the host's, which an enclosed engine has from outside."""
+        if self._enclosure is None:
+            return ports.bound(protocol, address, number)
+        return socket.socket(fileno=self._enclosure.bind(protocol, address, number))
 
     # What was before
 

@@ -32,7 +32,12 @@ class Config:
     addresses: tuple[str, ...] = field(
         default=(), metadata={"help": "Where to listen: unix:///PATH, tcp://HOST:PORT (with TLS alone), fd://."}
     )
-    socket: str = field(default="", metadata={"help": "The path of a Unix socket to listen at, besides addresses."})
+    socket: str = field(
+        default="",
+        metadata={
+            "help": "The path of a Unix socket to listen at, besides addresses; %t in it is the user's runtime folder."
+        },
+    )
     group: str = field(default="docker", metadata={"help": "The group that may use Unix sockets, where there is it."})
     allow: Literal["all", "read", "none"] = field(
         default="all",
@@ -77,6 +82,7 @@ def make(
     from moby_frontend.docker.bounds import bounds
     from moby_frontend.docker.frontend import DockerFrontend, Tls
     from moby_frontend.docker.parts import Parts
+    from moby_frontend.listening.addresses import in_runtime_folder
 
     lowest, highest = bounds(config.lowest_api, config.highest_api)
     parts = Parts(
@@ -87,7 +93,7 @@ def make(
     return DockerFrontend(
         parts,
         access((*config.rules, config.allow)),
-        addresses=(*((f"unix://{config.socket}",) if config.socket else ()), *config.addresses),
+        addresses=(*((f"unix://{in_runtime_folder(config.socket)}",) if config.socket else ()), *config.addresses),
         group=config.group,
         tls=Tls(*map(Path, files)) if any(files) else None,
         limit=config.connections,

@@ -11,9 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from moby.errors import Conflict, HostUnfit, Invalid, Unsupported
+from moby.host.user_maps import is_ordinary
 from moby.values import frozen
 
-__all__ = ["Check", "Listener", "listening"]
+__all__ = ["Check", "Listener", "in_runtime_folder", "listening"]
 
 _BACKLOG = 1024
 _FIRST_PASSED = 3
@@ -41,6 +42,16 @@ class Listener:
             with suppress(OSError):
                 if self.path.lstat().st_ino == self.inode:
                     self.path.unlink()
+
+
+def in_runtime_folder(path: str) -> str:
+    """Return a path with `%t` replaced, as in units of systemd: by /run, or an ordinary user's folder of that kind."""
+    if "%t" not in path:
+        return path
+    folder = os.environ.get("XDG_RUNTIME_DIR", "") if is_ordinary() else "/run"
+    if not folder:
+        raise HostUnfit(f"{path!r} has no meaning, since XDG_RUNTIME_DIR isn't set", hint="set it, or log in anew")
+    return path.replace("%t", folder)
 
 
 def listening(address: str, *, group: str, tls: bool, check: Check) -> list[Listener]:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 from moby.contracts.images import Filters, Image, ImageConfig, Removal
 from moby.contracts.types import ImageReference, Platform
 from moby.errors import Conflict, Corrupt, Invalid, NotFound, Unsupported
+from moby.host.user_maps import keeps_owners
 from moby.oci import image as images
 from moby.oci import reference as references
 from moby.oci.digest import CHUNK_BYTES
@@ -21,8 +22,6 @@ from moby_images.layout.folder import Folder, host_errors
 from moby_images.layout.lacking import Lacking
 
 __all__ = ["Layout"]
-
-_WHOLE_MAP = ["0", "0", "4294967295"]
 
 
 class Layout(Lacking):
@@ -111,7 +110,7 @@ class Layout(Lacking):
     def _unpack(self, layers: Sequence[BinaryIO], path: Path) -> None:
         root_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            unpacking = Unpacking(root_fd, _keeps_owners(), self._limits)
+            unpacking = Unpacking(root_fd, keeps_owners(), self._limits)
             for each in layers:
                 _apply(unpacking, each)
             unpacking.finish()
@@ -228,8 +227,3 @@ def _apply(unpacking: Unpacking, layer: BinaryIO) -> None:
         while layer.read(CHUNK_BYTES):  # to its end, where it is verified
             pass
         raise
-
-
-def _keeps_owners() -> bool:
-    """Say whether files can be given to any user: root's right, in a user namespace that maps everybody."""
-    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == _WHOLE_MAP

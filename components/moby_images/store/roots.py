@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from moby.host.user_maps import keeps_owners
 from moby.oci.unpack import Limits, Unpacking
 from moby_images.folders.leases import lease
 
 __all__ = ["Roots"]
-
-_WHOLE_MAP = ["0", "0", "4294967295"]
 
 
 class Roots:
@@ -30,15 +29,10 @@ class Roots:
             path.mkdir(mode=0o700)
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                unpacking = Unpacking(fd, _keeps_owners(), self._limits)
+                unpacking = Unpacking(fd, keeps_owners(), self._limits)
                 for each in layers:
                     unpacking.apply(each)
                 unpacking.finish()
             finally:
                 os.close(fd)
             yield path
-
-
-def _keeps_owners() -> bool:
-    """Say whether files can be given to any user: root's right, in a user namespace that maps everybody."""
-    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _WHOLE_MAP

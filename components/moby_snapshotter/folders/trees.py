@@ -8,18 +8,11 @@ from pathlib import Path
 
 from moby.contracts.snapshotter import Usage
 from moby.host import tree
-from moby.host.files import read_text
+from moby.host.user_maps import keeps_owners
 from moby.oci.pack import is_whiteout
 from moby.values import frozen
 
 __all__ = ["Seen", "keeps_owners", "opened", "seen", "usage_of", "walk"]
-
-_WHOLE_MAP = ["0", "0", "4294967295"]
-
-
-def keeps_owners() -> bool:
-    """Say whether files can be given to any user: root's right, in a user namespace that maps everybody."""
-    return os.geteuid() == 0 and read_text("/proc/self/uid_map").split() == _WHOLE_MAP
 
 
 @contextmanager

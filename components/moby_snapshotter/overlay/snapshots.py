@@ -12,6 +12,7 @@ from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, SnapshotKin
 from moby.contracts.types import Mount
 from moby.host.files import read_text
 from moby.host.overlay import escape
+from moby.host.user_maps import is_host_root
 from moby.oci import layer
 from moby.oci.merged import MergedPacking
 from moby.oci.pack import Packing, is_whiteout
@@ -151,7 +152,7 @@ class Overlay:
             options.append(f"workdir={escape(str(self._shelf.path(record.folder) / 'work'))}")
         else:
             options.insert(0, "ro")
-        options += [] if keeps_owners() else ["userxattr"]
+        options += [] if is_host_root() else ["userxattr"]
         return (Mount("/", "overlay", "overlay", (*options, *_off())),)
 
     def _trees(self, record: Record) -> tuple[Path, ...]:

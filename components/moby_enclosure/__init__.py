@@ -1,0 +1,1 @@
+"""How containers are found: the parts of the kind `discovery`."""

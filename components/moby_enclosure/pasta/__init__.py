@@ -1,0 +1,1 @@
+"""An enclosure whose network pasta joins to the host's."""

@@ -1,0 +1,31 @@
+"""pasta(1): connections of the engine's network are its user's own on the host, with the host's own addresses."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from moby_enclosure.rootless.uplink import Uplink, failed, program
+
+__all__ = ["PASTA"]
+
+_PATIENCE_S = 30.0
+_RESOLVER = "169.254.1.1"
+_CLOSED = ("-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw")
+"""What is published comes in by the gate, and the host's loopback stays the host's."""
+
+
+def _start(pid: int, folder: Path) -> int:
+    """Start it; it goes to the background once the network is there, and ends with the namespaces' first process."""
+    file = folder / "uplink.pid"
+    file.unlink(missing_ok=True)
+    words = ["--config-net", "--quiet", *_CLOSED, "--dns-forward", _RESOLVER, "--pid", str(file), str(pid)]
+    done = subprocess.run(
+        [program("pasta", "passt"), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        errors="replace", check=False, timeout=_PATIENCE_S,
+    )  # fmt: skip
+    if done.returncode:
+        raise failed("pasta", done)
+    return os.pidfd_open(int(file.read_text("ascii")))
+
+
+PASTA = Uplink("pasta", "moby_enclosure.pasta.uplink:PASTA", _RESOLVER, _start)

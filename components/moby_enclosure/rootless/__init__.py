@@ -1,0 +1,1 @@
+"""What enclosures of ordinary users share: namespaces, and the process outside that holds them."""

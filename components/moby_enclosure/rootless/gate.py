@@ -1,0 +1,248 @@
+"""The gate: the engine's one process outside its enclosure, its user's as that is on the host.
+
+    python -m moby_enclosure.rootless.gate FOLDER LOCK TOLD UPLINK
+
+It makes the namespaces, lends them to whoever wants in, opens ports of the host's for those inside, and looks after the
+uplink. It holds LOCK, says on TOLD whether it could begin, and ends once nobody is inside, or when it is told to.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from moby.errors import HostUnfit
+from moby.host import ports, processes, subordinate_ids
+from moby.host.subordinate_ids import FILES
+from moby_enclosure.rootless import namespaces
+from moby_enclosure.rootless.namespaces import Inside
+from moby_enclosure.rootless.subordinate import rows_of
+from moby_enclosure.rootless.talk import listen
+from moby_enclosure.rootless.uplink import Uplink, named, resolv_conf
+
+__all__ = ["Gate", "main"]
+
+RECORD = "inside"
+"""The file that says which namespaces these are, for the gate after one that was killed."""
+_LONGEST = 4096
+_FIRST_LOOK_S = 5.0
+_LAST_LOOK_S = 60.0
+"""Between two looks for somebody inside; the longer nobody has asked for anything, the rarer."""
+_AGAIN_S = 1.0
+"""Until an uplink that has ended, or can't be had, is started again."""
+
+
+class Gate:
+    """The namespaces, and who is talked to."""
+
+    def __init__(self, folder: Path, uplink: Uplink | None) -> None:
+        self._folder = folder
+        self._uplink = uplink
+        self._fresh = True
+        self._inside = self._begin()
+        self._link = -1
+        self._link_due = 0.0
+        self._talks: dict[int, socket.socket] = {}
+        self._ending = False
+        try:
+            if uplink is not None:
+                self._link = self._linked(uplink)
+            self._inside.settle(self._resolv_conf() if self._fresh else None)
+            (folder / RECORD).write_text(_record(namespaces.identity(self._inside.pid)))
+            self._listener = listen(folder)
+        except BaseException:
+            self._inside.end()
+            raise
+
+    def _begin(self) -> Inside:
+        """Stand for what a killed gate has left, where anybody is in there; else make it."""
+        wanted = _recorded(self._folder / RECORD)
+        there = namespaces.found(wanted) if wanted else 0
+        if there:
+            with suppress(OSError):
+                inside = namespaces.adopt(there)
+                self._fresh = False
+                return inside
+        uid, gid = os.getuid(), os.getgid()
+        names = subordinate_ids.names_of(uid)
+        return namespaces.make(rows_of(uid, names, FILES["uid"]), rows_of(gid, names, FILES["gid"]))
+
+    def _linked(self, uplink: Uplink) -> int:
+        """Start the uplink; that of a killed gate may still have its interface for a moment."""
+        for _ in range(5):
+            with suppress(HostUnfit):
+                return uplink.start(self._inside.pid, self._folder)
+            time.sleep(_AGAIN_S / 5)
+        return uplink.start(self._inside.pid, self._folder)
+
+    def _resolv_conf(self) -> Path | None:
+        """Write what is to be shown in place of the host's resolv.conf; None where that is right inside too."""
+        try:
+            host = Path("/etc/resolv.conf").read_text("utf-8", errors="replace")
+        except OSError:
+            return None
+        text = resolv_conf(host, self._uplink.resolver) if self._uplink else ""
+        if not text:
+            return None
+        path = self._folder / "resolv.conf"
+        path.write_text(text, "utf-8")
+        path.chmod(0o644)
+        return path
+
+    def run(self) -> None:
+        """Serve until nobody is inside any more."""
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
+        if self._link >= 0:
+            poll.register(self._link, select.POLLIN)
+        pause = _FIRST_LOOK_S
+        look = time.monotonic() + pause
+        while not self._ending:
+            self._look_after_link(poll)
+            lost = self._uplink is not None and self._link < 0
+            for fd, _ in poll.poll((_AGAIN_S if lost else pause) * 1000):
+                if fd == self._link:
+                    self._link_ended(poll)
+                elif fd == self._listener.fileno():
+                    self._meet(poll)
+                else:
+                    self._hear(fd, poll)
+                    pause = _FIRST_LOOK_S
+            if time.monotonic() >= look:
+                if not self._talks and not namespaces.found(self._identity(), self._own()):
+                    break
+                pause = min(2 * pause, _LAST_LOOK_S)
+                look = time.monotonic() + pause
+        self._end()
+
+    def _identity(self) -> str:
+        return namespaces.identity(self._inside.pid)
+
+    def _own(self) -> tuple[int, ...]:
+        """Return who is inside for this process's sake."""
+        link = _pid_of(self._link) if self._link >= 0 else 0
+        return (self._inside.pid, link)
+
+    def _look_after_link(self, poll: select.poll) -> None:
+        if self._uplink is None or self._link >= 0 or time.monotonic() < self._link_due:
+            return
+        try:
+            self._link = self._uplink.start(self._inside.pid, self._folder)
+        except (HostUnfit, OSError) as error:
+            _say(f"the uplink can't be started again: {error}")
+            self._link_due = time.monotonic() + _AGAIN_S
+        else:
+            poll.register(self._link, select.POLLIN)
+
+    def _link_ended(self, poll: select.poll) -> None:
+        poll.unregister(self._link)
+        processes.reap(self._link)
+        os.close(self._link)
+        self._link, self._link_due = -1, time.monotonic() + _AGAIN_S
+        _say("the uplink has ended; it is started again")
+
+    def _meet(self, poll: select.poll) -> None:
+        with suppress(OSError):
+            sock, _ = self._listener.accept()
+            self._talks[sock.fileno()] = sock
+            poll.register(sock, select.POLLIN)
+
+    def _hear(self, fd: int, poll: select.poll) -> None:
+        """Answer one packet, or let who sent none go."""
+        sock = self._talks[fd]
+        try:
+            data = sock.recv(_LONGEST)
+            if data:
+                self._answer(sock, data.decode("utf-8", "replace").split("\0"))
+                return
+        except OSError:
+            pass
+        poll.unregister(fd)
+        del self._talks[fd]
+        sock.close()
+
+    def _answer(self, sock: socket.socket, fields: list[str]) -> None:
+        match fields:
+            case ["enter"]:
+                socket.send_fds(sock, [b"ok"], self._inside.fds)
+            case ["bind", protocol, address, number] if protocol in ports.KINDS and number.isdigit():
+                try:
+                    with ports.bound(protocol, address, int(number)) as made:
+                        socket.send_fds(sock, [b"ok"], [made.fileno()])
+                except (OSError, OverflowError) as error:
+                    code = error.errno if isinstance(error, OSError) and error.errno else 22
+                    sock.send(f"errno\0{code}".encode())
+            case ["end"]:
+                self._ending = True
+                sock.send(b"ok")
+            case _:
+                sock.send(b"errno\x0022")
+
+    def _end(self) -> None:
+        """End what it has started; whoever else is inside stays there."""
+        for name in (RECORD, "uplink.pid", "resolv.conf"):
+            (self._folder / name).unlink(missing_ok=True)
+        if self._link >= 0:
+            with suppress(OSError):
+                processes.send_signal(self._link, signal.SIGTERM)
+            processes.reap(self._link)
+        self._inside.end()
+
+
+def _pid_of(pidfd: int) -> int:
+    """Return the process of a pidfd; 0 where it has ended."""
+    with suppress(OSError, ValueError):
+        for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text("ascii").splitlines():
+            if line.startswith("Pid:"):
+                return max(int(line.split()[1]), 0)
+    return 0
+
+
+def _record(identity: str) -> str:
+    return f"{_boot()} {identity}\n"
+
+
+def _recorded(path: Path) -> str:
+    """Return the user namespace that a gate before this one had; empty where it can't be there any more."""
+    with suppress(OSError, ValueError):
+        boot, identity = path.read_text("ascii").split()
+        return identity if boot == _boot() else ""
+    return ""
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} warning gate: {text}\n")
+    sys.stderr.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Begin, say what came of it, and serve."""
+    folder, lock, told, uplink = Path(arguments[0]), int(arguments[1]), int(arguments[2]), arguments[3]
+    os.set_inheritable(lock, False)
+    os.set_inheritable(told, False)
+    os.umask(0o077)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        gate = Gate(folder, named(uplink))
+    except (HostUnfit, OSError) as error:
+        hint = error.hint if isinstance(error, HostUnfit) else ""
+        os.write(told, json.dumps([getattr(error, "message", str(error)), hint]).encode())
+        return 1
+    os.write(told, b"ok")
+    os.close(told)
+    gate.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

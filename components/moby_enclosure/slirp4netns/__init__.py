@@ -1,0 +1,1 @@
+"""An enclosure whose network slirp4netns joins to the host's."""

@@ -1,0 +1,1 @@
+"""An enclosure whose network nothing joins to the host's."""
