@@ -143,7 +143,8 @@ def there(name):
 class Networks:
     """A bridge for each network, a pair of veths for each endpoint."""
 
-    def __init__(self):
+    def __init__(self, forwards=True):
+        self.forwards = forwards
         self.networks = {}
         self.endpoints = {}
         self.forwarders = {}
@@ -205,14 +206,16 @@ class Networks:
 
     def ProgramExternalConnectivity(self, given):
         own = self.endpoints[given["NetworkID"], given["EndpointID"]]
+        if not self.forwards:  # an engine holds the ports by sockets; a firewall's rules would do without
+            return {}
         made = self.forwarders.setdefault(given["EndpointID"], [])
         for each in given["Options"]["com.docker.network.portmap"]:
-            listening = (each["HostIP"] or "0.0.0.0", each["HostPort"])
-            family = socket.AF_INET6 if ":" in listening[0] else socket.AF_INET
-            server = socket.create_server(listening, family=family)
-            address = own["AddressIPv6" if ":" in listening[0] else "Address"].partition("/")[0]
-            made.append(server)
-            threading.Thread(target=forward, args=(server, (address, each["Port"])), daemon=True).start()
+            for host in [each["HostIP"]] if each["HostIP"] else ["0.0.0.0", "::"]:
+                family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                server = socket.create_server((host, each["HostPort"]), family=family)
+                address = own["AddressIPv6" if ":" in host else "Address"].partition("/")[0]
+                made.append(server)
+                threading.Thread(target=forward, args=(server, (address, each["Port"])), daemon=True).start()
         return {}
 
     def RevokeExternalConnectivity(self, given):
@@ -294,18 +297,18 @@ class Handler(BaseHTTPRequestHandler):
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
-    def __init__(self, path, folder, implements=IMPLEMENTS):
+    def __init__(self, path, folder, implements=IMPLEMENTS, forwards=True):
         self.calls = folder / "calls"
         self.lock = threading.Lock()
         self.implements = implements
-        self.parts = {"VolumeDriver": Volumes(folder), "LogDriver": Logs(folder), "NetworkDriver": Networks()}
+        self.parts = {"VolumeDriver": Volumes(folder), "LogDriver": Logs(folder), "NetworkDriver": Networks(forwards)}
         super().__init__(str(path), Handler)
 
 
 def main(path, folder):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    Server(Path(path), Path(folder)).serve_forever()
+    Server(Path(path), Path(folder), forwards=False).serve_forever()
 
 
 if __name__ == "__main__":

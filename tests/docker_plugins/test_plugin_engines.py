@@ -22,6 +22,7 @@ extends: [docker]
 components:
   volume-driver: [{{use: local, default: true}}, {PLUGIN}]
   log-driver: [{{use: json-file, default: true}}, none, {PLUGIN}]
+  network-driver: [bridge, none, host, {{use: plugin, as: kept, config: {{plugin: kept, ports: true}}}}]
   builder: null
   command: null
 distribution: {{formats: [pyz]}}
@@ -42,8 +43,29 @@ def plugged(tmp_path_factory):
     return folder / "plugged" / "plugged.pyz"
 
 
+def networked(engine):
+    """Use networks of the plugin's; return what a user sees."""
+    own = ["--subnet=10.88.0.0/24", "--gateway=10.88.0.1", "--ipv6", "--subnet=fd88::/64", "--gateway=fd88::1"]
+    seen = [len(engine.out("network", "create", "-d", "kept", "-o", "kept=yes", *own, "wired"))]
+    refused = engine("network", "create", "-d", "kept", "-o", "nonesuch=1", "other", check=False)
+    seen += [refused.returncode, "unknown option nonesuch" in refused.stderr]
+    said = engine.out("network", "inspect", "-f", "{{.Driver}} {{.Scope}} {{.Options}}", "wired")
+    engine("run", "-d", "--name", "one", "--network=wired", "--ip=10.88.0.7", "-p", "8080:80", NAME, "sleep", "1000")
+    seen += [said, engine.out("exec", "one", "cat", "/sys/class/net/eth0/operstate")]
+    shown = "ip -o address show eth0 | grep -o '10.88[^ ]*'; ip route | grep -o 'default via [0-9.]*'"
+    seen.append(engine.out("exec", "one", "sh", "-c", shown))
+    listening = engine("run", "-d", "--name", "two", "--network=wired", NAME, "sleep", "1000")
+    assert listening.returncode == 0
+    seen.append(engine.out("exec", "two", "sh", "-c", "cat /etc/resolv.conf | grep -c 127.0.0.11"))
+    engine("network", "disconnect", "wired", "two")
+    seen.append(engine("exec", "two", "test", "-e", "/sys/class/net/eth0", check=False).returncode)
+    engine("rm", "-f", "one", "two")
+    seen.append(engine.out("network", "rm", "wired"))
+    return seen
+
+
 def tried(engine):
-    """Use volumes and a log of the plugin's; return what a user sees, and what the plugin was told."""
+    """Use networks, volumes and a log of the plugin's; return what a user sees, and what the plugin was told."""
     folder = TEMPORARY / "plugin"
     words = [sys.executable, str(Path(plugin_server.__file__)), "/run/docker/plugins/kept.sock", str(folder)]
     process = engine.sandbox.start(*words, log=engine.log.with_name("plugin.log"))
@@ -62,6 +84,7 @@ def tried(engine):
     seen += [done.returncode, logs.stdout.strip(), logs.stderr.strip()]  # dockerd gives what has no end none
     engine("rm", "box")
     seen.append(engine("volume", "rm", "vol").returncode)
+    seen += networked(engine)
     calls = [json.loads(line) for line in engine.sandbox.seen(folder / "calls").read_text().splitlines()]
     engine.sandbox.run("rm", "-rf", "/run/docker/plugins", str(folder))
     (pid,) = [pid for pid, said in engine.sandbox.processes().items() if said.startswith(" ".join(words))]
@@ -73,6 +96,21 @@ def tried(engine):
 def told(calls, method, *names):
     """What a plugin was told by a method, of what doesn't differ by container."""
     return [{name: given.get(name) for name in names} for path, given in calls if path == method]
+
+
+def wired(calls):
+    """What a plugin was told of networks, without what differs by engine or by chance."""
+    names, found = {}, []
+    for path, given in calls:
+        kind, _, method = path.partition(".")
+        if kind != "NetworkDriver" or method in ("GetCapabilities", "EndpointOperInfo"):
+            continue
+        known = json.dumps({key: value for key, value in given.items() if key != "SandboxKey"})
+        for key in ("NetworkID", "EndpointID"):
+            if key in given:
+                known = known.replace(given[key], names.setdefault(given[key], f"{key} {len(names)}"))
+        found.append((method, json.loads(known)))
+    return found
 
 
 def test_a_plugin_at_both(tmp_path, image, plugged):
@@ -87,6 +125,7 @@ def test_a_plugin_at_both(tmp_path, image, plugged):
         ("VolumeDriver.Remove", "Name"),
     ):
         assert told(our_calls, method, *names) == told(their_calls, method, *names), method
+    assert wired(our_calls) == wired(their_calls)
     for calls in (our_calls, their_calls):
         mounted = told(calls, "VolumeDriver.Mount", "Name", "ID")
         assert mounted

@@ -115,8 +115,7 @@ class PluginNetworks:
             )  # fmt: skip
             self._put(device, mac, namespace)
             in_namespace(namespace, lambda: _route(attachment.interface, joined))
-            if attachment.ports:
-                self._program(segment.id, attachment)
+            self._program(segment.id, attachment)
             undo.pop_all()
         return Link(attachment.interface, mac, own, joined.gateways)
 
@@ -163,11 +162,9 @@ class PluginNetworks:
                 raise NotFound(f"container {attachment.container_id} is not on network {segment.name}")
             if place.ports == attachment.ports:
                 return
-            if place.ports:
-                self._call("RevokeExternalConnectivity", NetworkID=segment.id, EndpointID=attachment.id)
+            self._call("RevokeExternalConnectivity", NetworkID=segment.id, EndpointID=attachment.id)
             self._note(segment.id, attachment.id, evolve(place, ports=attachment.ports))
-            if attachment.ports:
-                self._program(segment.id, attachment)
+            self._program(segment.id, attachment)
 
     def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
         """Undo `attach`; see the contract."""
@@ -190,9 +187,8 @@ class PluginNetworks:
         failures = Failures()
         names = {"NetworkID": network_id, "EndpointID": endpoint_id}
         if place.made_as:
-            if place.ports:
-                with failures.collected("ports"):
-                    self._call("RevokeExternalConnectivity", **names)
+            with failures.collected("ports"):
+                self._call("RevokeExternalConnectivity", **names)
             with failures.collected("leaving"):
                 self._call("Leave", **names)
             if namespace is not None:

@@ -1,19 +1,20 @@
 """What a plugin is told and answers, in libnetwork's words (libnetwork, docs/remote.md)."""
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from moby.contracts.ipam import Pool
 from moby.contracts.network_driver import Attachment, Port, Segment
 from moby.errors import HostUnfit
-from moby.values import frozen
+from moby.values import evolve, frozen
 
 __all__ = ["Joined", "Way", "endpoint_of", "joined_of", "network_of", "own_of", "ports_of"]
 
 _PREFIX = "com.docker.network"
 _PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 _BY_GATEWAY = 0
+_ANY = ("0.0.0.0", "::")  # noqa: S104  # what is said of ports, where nothing listens
 
 
 @frozen
@@ -80,13 +81,25 @@ def ports_of(ports: Sequence[Port]) -> dict[str, Any]:
             "Proto": _PROTOCOLS[each.protocol], "IP": "", "Port": each.container_port, "HostIP": each.host_address,
             "HostPort": each.host_port, "HostPortEnd": each.host_port,
         }
-        for each in ports
+        for each in _merged(ports)
     ]  # fmt: skip
     exposed = sorted({(_PROTOCOLS[each.protocol], each.container_port) for each in ports})
     return {
         f"{_PREFIX}.endpoint.exposedports": [{"Proto": proto, "Port": port} for proto, port in exposed],
         f"{_PREFIX}.portmap": mapped,
     }
+
+
+def _merged(ports: Sequence[Port]) -> Iterator[Port]:
+    """Yield ports, those that are published by all addresses of both families as one that names none, as docker's."""
+    everywhere = {evolve(each, host_address="") for each in ports if each.host_address == "::"}
+    everywhere &= {evolve(each, host_address="") for each in ports if each.host_address == "0.0.0.0"}  # noqa: S104
+    for each in ports:
+        whole = evolve(each, host_address="")
+        if each.host_address not in _ANY or whole not in everywhere:
+            yield each
+        elif each.host_address != "::":
+            yield whole
 
 
 def own_of(answer: Mapping[str, Any], plugin: str) -> tuple[str, tuple[str, ...]]:
