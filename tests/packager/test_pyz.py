@@ -21,6 +21,7 @@ class TestPyz(PackagerSuite):
             pytest.param(Pyz(), id="usual"),
             pytest.param(Pyz(bytecode=False), id="sources"),
             pytest.param(Pyz(compress=False), id="stored"),
+            pytest.param(Pyz(stored_bytecode=True), id="stored-bytecode"),
         ]
     )
     def packager(self, request: pytest.FixtureRequest) -> Packager:
@@ -49,6 +50,15 @@ def test_bytecode_lies_beside_each_source(tmp_path: Path) -> None:
     names = set(built(tmp_path, Pyz()).namelist())
     sources = {name for name in names if name.endswith(".py")}
     assert {f"{name}c" for name in sources} == {name for name in names if name.endswith(".pyc")}
+
+
+def test_stored_bytecode(tmp_path: Path) -> None:
+    kinds = {
+        (Path(each.filename).suffix, each.compress_type)
+        for each in built(tmp_path, Pyz(stored_bytecode=True)).infolist()
+    }
+    assert {(".py", zipfile.ZIP_DEFLATED), (".pyc", zipfile.ZIP_STORED)} <= kinds
+    assert not {(".py", zipfile.ZIP_STORED), (".pyc", zipfile.ZIP_DEFLATED)} & kinds
 
 
 def test_interpreter_line(tmp_path: Path) -> None:

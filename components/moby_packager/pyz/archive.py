@@ -4,7 +4,7 @@ import io
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -29,6 +29,7 @@ class Pyz:
     interpreter: str = "/usr/bin/env python3"
     bytecode: bool = True
     compress: bool = True
+    stored_bytecode: bool = False
 
     def build(self, source: Source, out: Path) -> Artifact:
         """Write `NAME.pyz`, executable, into the folder."""
@@ -36,11 +37,14 @@ class Pyz:
         _refuse(entries)
         if self.bytecode:
             entries = _with_bytecode(entries)
-        data, sizes = _zip(entries, f"#!{self.interpreter}\n".encode(), source.epoch_s, self.compress)
+        data, sizes = _zip(entries, f"#!{self.interpreter}\n".encode(), source.epoch_s, self._deflates)
         path = Path(f"{source.name}.pyz")
         (out / path).write_bytes(data)
         (out / path).chmod(0o755)
         return Artifact((path,), sizes)
+
+    def _deflates(self, path: str) -> bool:
+        return self.compress and not (self.stored_bytecode and path.endswith(".pyc"))
 
 
 def _refuse(entries: Sequence[Entry]) -> None:
@@ -62,18 +66,20 @@ def _with_bytecode(entries: Sequence[Entry]) -> list[Entry]:
     return sorted([*entries, *made], key=lambda entry: entry.path)
 
 
-def _zip(entries: Sequence[Entry], head: bytes, epoch_s: int, compress: bool) -> tuple[bytes, dict[str, int]]:
+def _zip(
+    entries: Sequence[Entry], head: bytes, epoch_s: int, deflates: Callable[[str], bool]
+) -> tuple[bytes, dict[str, int]]:
     """Return the archive's bytes, and how many of them each owner brought."""
     buffer = io.BytesIO()
     buffer.write(head)
     sizes: Counter[str] = Counter()
-    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     with zipfile.ZipFile(buffer, "w") as archive:
         for entry in entries:
             before = buffer.tell()
             info = zipfile.ZipInfo(entry.path, time.gmtime(epoch_s)[:6])
             info.create_system = UNIX
             info.external_attr = (0o100755 if entry.executable else 0o100644) << 16
+            method = zipfile.ZIP_DEFLATED if deflates(entry.path) else zipfile.ZIP_STORED
             archive.writestr(info, entry.data, method, 9)
             sizes[entry.owner] += buffer.tell() - before + CENTRAL_HEADER_BYTES + len(info.filename.encode())
     data = buffer.getvalue()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from moby.component import Component
 from moby.contracts.packager import Packager
@@ -19,14 +19,18 @@ class Config:
     bytecode: bool = field(
         default=True, metadata={"help": "Whether to embed the bytecode of the Python that builds, for a quick start."}
     )
-    compress: bool = field(default=True, metadata={"help": "Whether to deflate; stored files start a little quicker."})
+    compress: bool = field(default=True, metadata={"help": "Whether to deflate."})
+    stored_bytecode: bool = field(
+        default=False,
+        metadata={"help": "Whether bytecode isn't deflated: two thirds larger, a fifth quicker to start."},
+    )
 
 
 def make(config: Config) -> Packager:
     """One executable file for any CPython from 3.11 on, with nothing to unpack."""
     from moby_packager.pyz.archive import Pyz
 
-    return Pyz(config.interpreter, bytecode=config.bytecode, compress=config.compress)
+    return Pyz(**asdict(config))
 
 
 @hookimpl
