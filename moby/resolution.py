@@ -55,15 +55,30 @@ def resolve_file(
     return Resolved(assembly, installed, plans[0], plans[1])
 
 
+WHOLE = ("containers", "orchestrator")
+"""Kinds of parts that are tried in a whole engine."""
+_AROUND = "docker"
+_INSTEAD = (Choice("image-registry", "folder", "folder"),)
+"""So that nothing is asked of the world's registries."""
+_FOR_CLIENTS = ("builder", "command", "frontend")
+
+
 def alone(component: str, catalog: Catalog) -> Plan:
     """Return the plan of just one component, by its id, whose needs are filled with what is preferred.
 
-    Invalid where these can't be filled.
+    One of a kind that is tried in a whole engine has the shipped assembly `docker` around it, without what that has for
+    clients. Invalid where its needs can't be filled.
     """
     kind, _, name = component.partition("/")
     if kind == resolver.PACKAGER:
         formats = DistributionChoice((name,))
         return resolver.resolve_build(Assembly("conformance", distribution=formats), catalog)
+    if kind in WHOLE:
+        around = manifest.load(_AROUND)
+        own = (*_INSTEAD, Choice(kind, name, name))
+        left_out = (*_FOR_CLIENTS, *(each.kind for each in own))
+        kept = tuple(each for each in around.choices if each.kind not in left_out)
+        return resolver.resolve(Assembly("conformance", (*kept, *own)), catalog)
     plan = resolver.resolve(Assembly("conformance", (Choice(kind, name, name),)), catalog)
     return plan.closure(frozenset({component}))
 

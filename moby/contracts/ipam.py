@@ -9,7 +9,14 @@ from typing import Protocol
 from moby.contracts.kind import contract
 from moby.values import field, frozen
 
-__all__ = ["Ipam", "Pool"]
+__all__ = ["Ipam", "IpamFeature", "Pool"]
+
+
+class IpamFeature:
+    """Names of what a part may be instead."""
+
+    NOTHING = "nothing"
+    """It hands out nothing: networks have no pools of it, whoever wants one is refused, endpoints get no address."""
 
 
 @frozen
@@ -59,7 +66,7 @@ class Ipam(Protocol):
         ...
 
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
-        """Give an endpoint one address of each family that its network has, with the subnet's prefix (`172.18.0.2/16`).
+        """Give an endpoint one address of each family that its network has, as `172.18.0.2/16`.
 
         `wanted` names some of them, without prefix. The others are handed out in order, round and round, so that one
         that was given back has its turn again after all others of its pool. Conflict, `Address already in use`, where a

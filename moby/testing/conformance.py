@@ -400,17 +400,86 @@ def _frontend(wired: Wired) -> Mapping[str, Any]:
     return {"start": start}
 
 
+def _ipam(wired: Wired) -> Mapping[str, Any]:
+    @pytest.fixture
+    def open_ipam(self: Any, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+        instance = wired.plan.get(wired.key)
+        if instance is not None and "nothing" in instance.facts.provides:
+            pytest.skip("this part hands out nothing")
+        with ExitStack() as stack:
+            yield lambda: wired.make(_place(tmp_path), stack)
+
+    return {"open_ipam": open_ipam}
+
+
+def _whole(wired: Wired) -> Any:
+    """Return the fixture of an engine around the part, for all tests of its suite."""
+    from moby.testing.engines import whole
+
+    @pytest.fixture(scope="class")
+    def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+        with whole(wired.plan, tmp_path_factory.mktemp("whole")) as found:
+            yield found
+
+    return staticmethod(engine)
+
+
+def _orchestrator(wired: Wired) -> Mapping[str, Any]:
+    from moby.contracts.orchestrator import ClusterSpec, OrchestratorFeature
+    from moby.testing.orchestrator import World
+
+    instance = wired.plan.get(wired.key)
+    features = frozenset(instance.facts.provides if instance else ())
+
+    def world_of(engine: Any) -> World:
+        def again() -> World:
+            engine.again()
+            return world_of(engine)
+
+        return World(
+            engine.part("orchestrator"),
+            features,
+            engine.part("containers"),
+            engine.part("networks"),
+            engine.part("volumes"),
+            restart=again,
+            network_driver="bridge",
+        )
+
+    @pytest.fixture
+    def world(self: Any, engine: Any) -> World:
+        found = world_of(engine)
+        if OrchestratorFeature.CLUSTER in features and found.orchestrator.cluster().state() is None:
+            found.orchestrator.cluster().create(ClusterSpec())
+        return found
+
+    return {"engine": _whole(wired), "world": world}
+
+
+def _containers(wired: Wired) -> Mapping[str, Any]:
+    from moby.testing.containers import World
+
+    @pytest.fixture
+    def world(self: Any, engine: Any) -> World:
+        return World(engine.part("containers"), engine.part("events"))
+
+    return {"engine": _whole(wired), "world": world}
+
+
 FIXTURES: Mapping[str, Callable[[Wired], Mapping[str, Any]]] = {
     "command": _command,
+    "containers": _containers,
     "events": _events,
     "frontend": _frontend,
     "image-registry": _image_registry,
     "content": _content,
     "images": _images,
+    "ipam": _ipam,
     "metadata": _metadata,
     "log-driver": _log_driver,
     "network-driver": _network_driver,
     "networks": _networks,
+    "orchestrator": _orchestrator,
     "packager": _packager,
     "runtime": _runtime,
     "snapshotter": _snapshotter,

@@ -66,7 +66,29 @@ def test_the_report_can_be_read(run_program, tmp_path):
 def test_an_installed_distribution(run_program, tmp_path):
     done = run_program(*MOBY, "test-plugin", "moby-framework", "--kind", "ipam", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["components"][0]["component"] == "ipam/default"
+    found = {each["component"]: each["promises"] for each in json.loads(done.stdout)["components"]}
+    assert {each["outcome"] for each in found["ipam/default"]} == {"ok"}
+    assert {each["reason"] for each in found["ipam/null"]} == {"this part hands out nothing"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["containers", "orchestrator"])
+def test_parts_that_are_tried_in_a_whole_engine(run_program, tmp_path, kind):
+    done = run_program(*MOBY, "test-plugin", "moby-framework", "--kind", kind, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for each in json.loads(done.stdout)["components"]:
+        assert sum(promise["outcome"] == "ok" for promise in each["promises"]) > 50
+
+
+@pytest.mark.parametrize(("served", "where"), [([], "here"), (["--served"], "elsewhere")], ids=["within", "served"])
+def test_a_part_in_a_process_of_its_own(run_program, tmp_path, served, where):
+    folder = written(tmp_path / "spoken", "ipam")
+    look = "'here' if 'pytest' in __import__('sys').modules else 'elsewhere'"
+    replaced(folder, '_unwritten("take")', f'Unsupported("its tests run " + ({look}))', "ipam.py")
+    done = run_program(*MOBY, "test-plugin", folder, *served, "--json", cwd=tmp_path)
+    promises = json.loads(done.stdout)["components"][0]["promises"]
+    refused = [each["reason"] for each in promises if each["outcome"] == "refused"]
+    assert any(f"its tests run {where}" in each for each in refused)
 
 
 def test_a_part_that_hangs_is_given_up(run_program, tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from moby.component import Component
-from moby.contracts.ipam import Ipam
+from moby.contracts.ipam import Ipam, IpamFeature
 from moby.hookspecs import hookimpl
 
 __all__ = ["Config", "make", "moby_components"]
@@ -26,4 +26,4 @@ def make(config: Config) -> Ipam:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="null", factory=make)]
+    return [Component(name="null", factory=make, offers=(IpamFeature.NOTHING,))]
