@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from moby.errors import MobyError
+from moby.host.user_maps import is_host_root
 from moby.oci.unpack import Limits
 from moby.oci.upper import UpperUnpacking
 
@@ -45,10 +46,9 @@ def main() -> None:
 
 
 def _unpacked(control: socket.socket, asked: dict[str, Any], layer: int, own: int) -> dict[str, Any]:
-    owners = asked["owners"]
     unpacking = UpperUnpacking(
-        own, owners, Limits(asked["bytes"], asked["entries"]),
-        lowers=lambda: _lowers(control), user_attributes=not owners,
+        own, asked["owners"], Limits(asked["bytes"], asked["entries"]),
+        lowers=lambda: _lowers(control), user_attributes=not is_host_root(),
     )  # fmt: skip
     try:
         with open(layer, "rb", buffering=0, closefd=False) as file:  # a descriptor has no Path
