@@ -43,7 +43,7 @@ vars(runtime_values).update(Mapping=Mapping, Path=Path, TaskStatus=TaskStatus)
 
 @contract("runtime", version=1, many=True)
 class Runtime(Protocol):
-    """Turns a bundle into a container: a process tree with namespaces, a root and limits of its own."""
+    """Turns a bundle into a container: a process tree with a root of its own, and most often namespaces and limits."""
 
     features: frozenset[str]
     """Which of RuntimeFeature this one has; the same as its component offers."""

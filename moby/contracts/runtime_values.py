@@ -53,6 +53,10 @@ class RuntimeFeature:
     """Time namespaces, with offsets."""
     USERS = "users"
     """Programs as other users and groups than the caller's, with more groups (`process.user`)."""
+    NAMESPACES = "namespaces"
+    """Namespaces of the container's own (`linux.namespaces`), with what belongs to them, as `hostname` does."""
+    MOUNTS = "mounts"
+    """Files as the bundle says: `mounts`, a read-only root, masked and read-only paths, devices."""
     NOEXEC = "noexec"
     """Mounts from which no program can be run (mount(8), noexec)."""
 

@@ -13,7 +13,7 @@ import pytest
 from attrs import Factory, define, field
 
 from moby.contracts.ambient import Place
-from moby.contracts.runtime import Process, Runtime
+from moby.contracts.runtime import Process, Runtime, RuntimeFeature
 from moby.contracts.types import Stdio
 from moby.host.cgroups import hierarchies
 from moby.testing.bundles import Bundles, config
@@ -126,8 +126,11 @@ class Boxes:
         return f"box{self._count}"
 
     def config(self, *args: str, **process: Any) -> dict[str, Any]:
-        """Return a config.json that suits the user whom the tests run as."""
-        return config(args, rootless=self.rootless, **process)
+        """Return a config.json that suits the user whom the tests run as, and asks for no more than is offered."""
+        return config(
+            args, rootless=self.rootless, namespaces=RuntimeFeature.NAMESPACES in self.runtime.features,
+            mounts=RuntimeFeature.MOUNTS in self.runtime.features, **process,
+        )  # fmt: skip
 
     def create(self, data: Mapping[str, Any], name: str = "", *, stdin: bool = False, terminal: bool = False) -> Box:
         """Make a container with streams, and remember it."""
@@ -192,9 +195,13 @@ class Boxes:
 
 def with_pipe(boxes: Boxes, data: dict[str, Any]) -> dict[str, Any]:
     """Add a named pipe at /pipe that anybody may execute."""
-    pipe = boxes.bundles.folder / "pipe"
-    os.mkfifo(pipe)
-    pipe.chmod(0o777)
+    mounts = RuntimeFeature.MOUNTS in boxes.runtime.features
+    pipe = (boxes.bundles.folder if mounts else boxes.bundles.rootfs) / "pipe"
+    if not pipe.exists():  # the root is that of all tests
+        os.mkfifo(pipe)
+        pipe.chmod(0o777)
+    if not mounts:
+        return data
     data["mounts"].append({"destination": "/pipe", "source": str(pipe), "options": ["bind"]})
     return data
 

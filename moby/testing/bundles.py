@@ -50,11 +50,22 @@ def _listed(program: str) -> str:
     return done.stdout
 
 
-def config(args: Sequence[str], *, rootless: bool = False, **process: Any) -> dict[str, Any]:
-    """Return a config.json with namespaces of every kind but time, and the usual mounts.
+def config(
+    args: Sequence[str], *, rootless: bool = False, namespaces: bool = True, mounts: bool = True, **process: Any
+) -> dict[str, Any]:
+    """Return a config.json with namespaces of every kind but time, and the usual mounts, where these are wanted.
 
     `process` adds to, or replaces fields of its process. With `rootless` the caller's user is root inside.
     """
+    found = _whole(args, rootless=rootless, process=process)
+    if not namespaces:
+        del found["hostname"], found["linux"]["namespaces"]
+    if not mounts:
+        del found["mounts"], found["linux"]["maskedPaths"], found["linux"]["readonlyPaths"]
+    return found
+
+
+def _whole(args: Sequence[str], *, rootless: bool, process: Mapping[str, Any]) -> dict[str, Any]:
     mounts: list[dict[str, Any]] = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]},

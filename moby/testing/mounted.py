@@ -1,6 +1,7 @@
 """Mount namespaces of a test's own, so that it can leave no mount: of this process, or of a copy of it."""
 
 import os
+import stat
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from moby.host import mounts as kernel
 from moby.host.namespaces import FLAGS, join, unshare
 from moby.host.overlay import mount_root, unmount_root
 
-__all__ = ["mounted", "own_mounts"]
+__all__ = ["lend_view", "mounted", "own_mounts"]
 
 _FS = 0x200
 """CLONE_FS: the working folder and the root, which threads share (clone(2))."""
@@ -42,6 +43,21 @@ def own_mounts(*, shared: bool = False) -> Iterator[None]:
         os.fchdir(folder)
         os.close(folder)
         os.close(before)
+
+
+def lend_view(rootfs: Path) -> None:
+    """Mount what programs look at, below a root whose runtime mounts nothing; only within `own_mounts`, as root.
+
+    What is there is the host's: its processes, and a few of its devices.
+    """
+    if os.geteuid():
+        pytest.skip("an ordinary user mounts nothing for a runtime that doesn't; runs as root")
+    kernel.mount("proc", str(rootfs / "proc"), "proc")
+    kernel.mount("tmpfs", str(rootfs / "dev"), "tmpfs", data="mode=755,size=64k")
+    kernel.mount("tmpfs", str(rootfs / "tmp"), "tmpfs", data="mode=1777,size=64m")
+    for name, major, minor in (("null", 1, 3), ("zero", 1, 5), ("tty", 5, 0)):
+        os.mknod(rootfs / "dev" / name, 0o666 | stat.S_IFCHR, os.makedev(major, minor))
+        (rootfs / "dev" / name).chmod(0o666)
 
 
 def mounted(mounts: Sequence[Mount], folder: Path, run: Callable[[Path], object]) -> None:

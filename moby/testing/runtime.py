@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from moby.contracts.runtime import RuntimeFeature
 from moby.host.processes import set_child_subreaper
 from moby.testing.boxes import Boxes, MakeRuntime, leaks, place_in
 from moby.testing.bundles import Bundles, make_rootfs
-from moby.testing.mounted import own_mounts
+from moby.testing.mounted import lend_view, own_mounts
 from moby.testing.runtime_checkpoint import Checkpoint
 from moby.testing.runtime_features import Features
 from moby.testing.runtime_hooks import Hooks
@@ -81,9 +82,12 @@ def boxes_of(make_runtime: MakeRuntime, rootfs: Path) -> Iterator[Boxes]:
     place = place_in(folder / "place")
     (folder / "bundles").mkdir()
     with own_mounts():  # in the host's, others mount too
+        runtime = make_runtime(place)
+        if RuntimeFeature.MOUNTS not in runtime.features:
+            lend_view(rootfs)
         check = leaks(place.engine)
         left = next(check)
-        boxes = Boxes(make_runtime(place), place, Bundles(folder / "bundles", rootfs))
+        boxes = Boxes(runtime, place, Bundles(folder / "bundles", rootfs))
         try:
             yield boxes
         finally:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from moby.errors import Invalid
+from moby.contracts.runtime import RuntimeFeature
+from moby.errors import Invalid, Unsupported
 from moby.testing.boxes import Boxes, read_all
+from moby.testing.runtime_offers import lacks, offers
 
 __all__ = ["UPWARDS", "Isolation"]
 
@@ -33,38 +35,75 @@ def _numbers() -> list[int]:
 class Isolation:
     """What a program sees and may."""
 
+    @pytest.mark.parametrize("name", ["pid", "mount", "uts", "ipc", "network"])
+    def test_namespaces_are_refused_unless_offered(self, boxes: Boxes, name: str) -> None:
+        if offers(boxes, RuntimeFeature.NAMESPACES):
+            return
+        data = boxes.config("true")
+        data["linux"]["namespaces"] = [{"type": name}]
+        with pytest.raises(Unsupported, match=r"linux\.namespaces"):
+            boxes.create(data)
+
+    @pytest.mark.parametrize(
+        ("named", "change"),
+        [
+            pytest.param("mounts", {"mounts": [{"destination": "/in", "type": "tmpfs", "source": "t"}]}, id="mounts"),
+            pytest.param(r"root\.readonly", {"root": {"path": "rootfs", "readonly": True}}, id="read-only"),
+            pytest.param(r"linux\.maskedPaths", {"linux": {"maskedPaths": ["/proc/kcore"]}}, id="masked"),
+            pytest.param(r"linux\.readonlyPaths", {"linux": {"readonlyPaths": ["/proc/sys"]}}, id="read-only-paths"),
+            pytest.param(
+                r"linux\.devices",
+                {"linux": {"devices": [{"path": "/dev/odd", "type": "c", "major": 240, "minor": 7}]}},
+                id="devices",
+            ),
+        ],
+    )  # fmt: skip
+    def test_mounts_are_refused_unless_offered(self, boxes: Boxes, named: str, change: dict[str, Any]) -> None:
+        if offers(boxes, RuntimeFeature.MOUNTS):
+            return
+        with pytest.raises(Unsupported, match=named):
+            boxes.create({**boxes.config("true"), **change})
+
     def test_it_is_process_1(self, boxes: Boxes) -> None:
+        lacks(boxes, RuntimeFeature.NAMESPACES)
         assert boxes.run("sh", "-c", "echo $$") == (0, "1\n")
 
     def test_the_host_name_is_its_own(self, boxes: Boxes) -> None:
+        lacks(boxes, RuntimeFeature.NAMESPACES)
         before = os.uname().nodename
         assert boxes.run("cat", "/proc/sys/kernel/hostname") == (0, "box\n")
         assert os.uname().nodename == before
 
     @pytest.mark.parametrize("name", ["pid", "mnt", "uts", "ipc", "net"])
     def test_namespaces_are_its_own(self, boxes: Boxes, name: str) -> None:
+        lacks(boxes, RuntimeFeature.NAMESPACES)
         code, text = boxes.run("readlink", f"/proc/self/ns/{name}")
         assert code == 0
         assert text.strip() != str(Path(f"/proc/self/ns/{name}").readlink())
 
     def test_a_namespace_that_is_not_named_is_the_callers(self, boxes: Boxes) -> None:
         data = boxes.config("readlink", "/proc/self/ns/net")
-        data["linux"]["namespaces"] = [each for each in data["linux"]["namespaces"] if each["type"] != "network"]
+        spaces = data["linux"].get("namespaces", ())
+        data["linux"]["namespaces"] = [each for each in spaces if each["type"] != "network"]
         assert boxes.run_config(data) == (0, str(Path("/proc/self/ns/net").readlink()) + "\n")
 
     def test_the_root_is_its_own(self, boxes: Boxes, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
         secret.write_text("host", encoding="ascii")
-        code, text = boxes.run("sh", "-c", f"ls /; ls {secret}; ls /proc/1/root/")
+        # Without namespaces the first process that it sees is the host's, which leads root to the host's root.
+        own = offers(boxes, RuntimeFeature.NAMESPACES)
+        code, text = boxes.run("sh", "-c", f"ls /; ls {secret}; {'ls /proc/1/root/' if own else 'true'}")
         assert code == 0
         assert "secret" not in text.replace(str(secret), "")
-        assert text.splitlines().count("bin") == 2
+        assert text.splitlines().count("bin") == 1 + own
 
     def test_there_are_no_other_processes(self, boxes: Boxes) -> None:
+        lacks(boxes, RuntimeFeature.NAMESPACES)
         _, text = boxes.run("ls", "/proc")
         assert [word for word in text.split() if word.isdigit()] == ["1"]
 
     def test_a_root_that_is_readonly(self, boxes: Boxes) -> None:
+        lacks(boxes, RuntimeFeature.MOUNTS)
         data = boxes.config("sh", "-c", "touch /new || echo refused; touch /tmp/new && echo taken")
         data["root"]["readonly"] = True
         _, text = boxes.run_config(data)
@@ -195,16 +234,19 @@ class Isolation:
         ],
     )
     def test_masked_paths_are_empty(self, boxes: Boxes, path: str, probe: str) -> None:
+        lacks(boxes, RuntimeFeature.MOUNTS)
         data = boxes.config("sh", "-c", probe)
         data["linux"]["maskedPaths"] = [path]
         assert boxes.run_config(data) == (0, "")
 
     def test_readonly_paths(self, boxes: Boxes) -> None:
+        lacks(boxes, RuntimeFeature.MOUNTS)
         data = boxes.config("sh", "-c", "echo x > /proc/sys/kernel/domainname || echo refused")
         data["linux"]["readonlyPaths"] = ["/proc/sys"]
         assert "refused" in boxes.run_config(data)[1]
 
     def test_default_devices(self, boxes: Boxes) -> None:
+        lacks(boxes, RuntimeFeature.MOUNTS)
         names = "null zero full random urandom tty"
         script = f"cd /dev; for n in {names}; do stat -c '%n %F' $n; done; readlink ptmx fd; echo x > null"
         code, text = boxes.run("sh", "-c", script)
@@ -215,6 +257,7 @@ class Isolation:
         assert descriptors == "/proc/self/fd"
 
     def test_mounts_are_in_order_and_have_their_options(self, boxes: Boxes) -> None:
+        lacks(boxes, RuntimeFeature.MOUNTS)
         data = boxes.config("sh", "-c", "cat /proc/self/mountinfo; ls /data/in && ! mkdir /data/in/deep")
         data["mounts"] += [
             {"destination": "/data", "type": "tmpfs", "source": "t", "options": ["nosuid", "mode=700"]},
@@ -227,6 +270,7 @@ class Isolation:
         assert {"ro", "nodev"} <= found["/data/in"]
 
     def test_a_bind_mount_and_a_readonly_one(self, boxes: Boxes) -> None:
+        lacks(boxes, RuntimeFeature.MOUNTS)
         shared = boxes.bundles.folder / "shared"
         shared.mkdir()
         (shared / "given").write_text("from outside\n", encoding="ascii")
@@ -242,6 +286,7 @@ class Isolation:
         assert (shared / "made").read_text(encoding="ascii") == "back\n"
 
     def test_a_mount_in_the_container_is_not_seen_outside(self, boxes: Boxes) -> None:
+        lacks(boxes, RuntimeFeature.MOUNTS)
         before = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
         box = boxes.create(boxes.config("true"))
         assert Path("/proc/self/mountinfo").read_text(encoding="utf-8") == before
@@ -249,6 +294,7 @@ class Isolation:
 
     @pytest.mark.parametrize("link", ["relative", "absolute"])
     def test_a_link_in_the_image_leads_nowhere_else(self, boxes: Boxes, link: str) -> None:
+        lacks(boxes, RuntimeFeature.MOUNTS)
         outside = boxes.bundles.folder / "outside"
         outside.mkdir()
         bundle = boxes.bundles.make("trap", self._trapped(boxes), shared=False)

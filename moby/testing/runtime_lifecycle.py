@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from moby.contracts.runtime import RuntimeFeature
 from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, Invalid, NotFound, Unsupported
 from moby.testing.boxes import Box, Boxes, MakeRuntime, children, with_pipe
+from moby.testing.runtime_offers import lacks
 
 __all__ = ["Lifecycle"]
 
@@ -253,6 +255,7 @@ class Lifecycle:
         self._refused(boxes, bundle, Unsupported, "vm")
 
     def test_a_mount_that_fails_leaves_nothing(self, boxes: Boxes) -> None:
+        lacks(boxes, RuntimeFeature.MOUNTS)
         data = boxes.config("true")
         data["mounts"].append({"destination": "/mnt", "source": "/no/such", "options": ["bind"]})
         bundle = boxes.bundles.make("broken", data)

@@ -28,6 +28,7 @@ class Namespaces:
         if offers(boxes, RuntimeFeature.JOINING):
             return
         data = boxes.config("true")
+        data["linux"].setdefault("namespaces", [{"type": "network"}])
         _join(data, "network", "/proc/self/ns/net")
         with pytest.raises(Unsupported, match="namespaces"):
             boxes.create(data)
@@ -101,7 +102,7 @@ class Namespaces:
     @staticmethod
     def _shifted(boxes: Boxes) -> dict[str, Any]:
         data = boxes.config("sh", "-c", "cat /proc/uptime; readlink /proc/self/ns/time")
-        data["linux"]["namespaces"].append({"type": "time"})
+        data["linux"].setdefault("namespaces", []).append({"type": "time"})
         data["linux"]["timeOffsets"] = {"boottime": {"secs": 1_000_000, "nanosecs": 0}}
         return data
 

@@ -117,7 +117,7 @@ def test_a_real_terminal_gets_a_table_without_colours() -> None:
         os.close(ours)
     header, first, *_ = shown.decode().splitlines()
     assert header.split() == ["COMPONENT", "VERSION", "DISTRIBUTION", "SUMMARY"]
-    assert first.startswith("runtime/crun")
+    assert first.startswith("runtime/cgroup")
     assert "\x1b" not in shown.decode()
 
 

@@ -56,7 +56,7 @@ def test_it_is_listed(bin_folder, run_program, tmp_path):
     done = run_program(bin_folder / "moby", "components", "--kind", "runtime", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = {each["id"]: each for each in json.loads(done.stdout)["components"]}
-    assert found["runtime/bwrap"]["provides"] == ["rootless"]
+    assert found["runtime/bwrap"]["provides"] == ["mounts", "namespaces", "rootless"]
     assert found["runtime/bwrap"]["distribution"] == "moby-runtime-bwrap 0.1.0"
 
 

@@ -7,6 +7,7 @@ from moby_runtime.native import console, seccomp
 from moby_runtime.native.runtime import Native
 from runtime_mutants import ExecAnywhen, configured, exec_with, hiding, with_field, without
 
+SOME = {"destination": "/in", "type": "tmpfs", "source": "t"}
 REFUSALS = {
     "checkpoint": ("test_checkpoint_is_refused_unless_offered", {}),
     "cgroups": ("test_limits_are_refused_unless_offered", {}),
@@ -14,6 +15,8 @@ REFUSALS = {
     "extra-fds": ("test_more_descriptors_are_refused_unless_offered", {}),
     "hooks": ("test_hooks_are_refused_unless_offered", {}),
     "joining": ("test_joining_is_refused_unless_offered", {}),
+    "mounts": ("test_mounts_are_refused_unless_offered", {"named": "mounts", "change": {"mounts": [SOME]}}),
+    "namespaces": ("test_namespaces_are_refused_unless_offered", {"name": "pid"}),
     "noexec": ("test_noexec_is_refused_unless_offered", {}),
     "oom": ("test_oom_is_refused_unless_offered", {}),
     "pause": ("test_pause_is_refused_unless_offered", {"call": "resume"}),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import posixpath
-from binascii import crc32
 
-from moby.errors import HostUnfit, Invalid
+from moby.errors import HostUnfit
 from moby.host.cgroups import Group, Hierarchy, hierarchies
 from moby.host.files import read_text
 from moby.values import frozen
-from moby_runtime.groups import device_rules
+from moby_runtime.groups import device_rules, paths
 from moby_runtime.records.failures import Failure, doing
 
 TYPE_CHECKING = False
@@ -56,20 +54,8 @@ class Planned:
 
 
 def path_of(run: str, engine: str, container_id: str, spec: Spec) -> str:
-    """Return the path of a container's group: as the bundle says, else one that no other engine root has.
-
-    No `..` leads out of where that is, as with other runtimes; Invalid where nothing is left of it.
-    """
-    wanted = spec.cgroups_path
-    cleaned = posixpath.normpath(f"/{wanted.lstrip('/')}")
-    if wanted and cleaned == "/":
-        raise Invalid(f"config.json: linux.cgroupsPath is {wanted!r}, which is the group of all", hint="name one below")
-    if wanted.startswith("/"):
-        return cleaned
-    # No hash of hashlib, whose import takes as long as a third of a container's start.
-    root = crc32(os.fsencode(os.path.abspath(run)))
-    above = f"/moby-{engine or 'engine'}-{root:08x}"
-    return f"{above}{cleaned}" if wanted else f"{above}/{container_id}"
+    """Return the path of a container's group, as groups.paths."""
+    return paths.path_of(run, engine, container_id, spec.cgroups_path)
 
 
 def plan(path: str, spec: Spec) -> Planned:

@@ -14,6 +14,8 @@ COMMON = (
     RuntimeFeature.EXTRA_FDS,
     RuntimeFeature.HOOKS,
     RuntimeFeature.JOINING,
+    RuntimeFeature.MOUNTS,
+    RuntimeFeature.NAMESPACES,
     RuntimeFeature.NOEXEC,
     RuntimeFeature.OOM,
     RuntimeFeature.PAUSE,

@@ -31,6 +31,7 @@ FEATURES = frozenset(
         RuntimeFeature.EXEC, RuntimeFeature.PAUSE, RuntimeFeature.UPDATE, RuntimeFeature.TERMINAL,
         RuntimeFeature.CGROUPS, RuntimeFeature.HOOKS, RuntimeFeature.SECCOMP, RuntimeFeature.USERNS,
         RuntimeFeature.STATS, RuntimeFeature.OOM, RuntimeFeature.JOINING, RuntimeFeature.USERS, RuntimeFeature.NOEXEC,
+        RuntimeFeature.NAMESPACES, RuntimeFeature.MOUNTS,
     }
 )  # fmt: skip
 M = TypeVar("M")

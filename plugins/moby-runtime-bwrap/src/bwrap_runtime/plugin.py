@@ -37,7 +37,7 @@ def moby_components() -> Iterable[Component]:
         Component(
             name="bwrap",
             factory=make,
-            offers=(RuntimeFeature.ROOTLESS,),
+            offers=(RuntimeFeature.MOUNTS, RuntimeFeature.NAMESPACES, RuntimeFeature.ROOTLESS),
             host=(
                 HostNeed(
                     "binary",

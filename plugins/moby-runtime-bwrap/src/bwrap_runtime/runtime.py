@@ -29,7 +29,7 @@ __all__ = ["Bwrap"]
 class Bwrap:
     """A runtime that drives bubblewrap (bwrap(1)). Thread-safe for different containers."""
 
-    features = frozenset({RuntimeFeature.ROOTLESS})
+    features = frozenset({RuntimeFeature.MOUNTS, RuntimeFeature.NAMESPACES, RuntimeFeature.ROOTLESS})
 
     def __init__(self, root: Path, *, binary: str, strict: bool, log: Log) -> None:
         self._root = root
