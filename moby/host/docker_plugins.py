@@ -44,10 +44,12 @@ class Plugin:
 
     name: str
     kind: str
-    """What it must implement: `VolumeDriver`, `LogDriver`, `NetworkDriver`."""
+    """Of which the calls are: `VolumeDriver`, `LogDriver`, `NetworkDriver`, `AuthZPlugin`."""
     places: Sequence[Path] = PLACES
     patience_s: float = 10.0
     """How long one may take until it answers."""
+    implements: str = ""
+    """What it must say that it is, where that isn't the kind."""
 
     def call(self, method: str, **values: Any) -> dict[str, Any]:
         """Call `KIND.METHOD`; return what it answers.
@@ -98,7 +100,7 @@ class Plugin:
                 time.sleep(_AGAIN_S)
         try:
             implements = _object(_post(connection, "/Plugin.Activate", {}).read(_MOST_BYTES)) or {}
-            if self.kind not in (implements.get("Implements") or ()):
+            if (self.implements or self.kind) not in (implements.get("Implements") or ()):
                 raise HostUnfit(f"the plugin {self.name} is no {self.kind}; it is: {implements.get('Implements')}")
             answer = _post(connection, f"/{self.kind}.{method}", values)
         except (OSError, http.client.HTTPException) as error:

@@ -4,6 +4,7 @@ It keeps volumes as folders below FOLDER/volumes, logs in files below FOLDER/log
 each network, whose ports it forwards itself; FOLDER/calls gets a line for each call.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -17,7 +18,7 @@ import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-IMPLEMENTS = ["VolumeDriver", "LogDriver", "NetworkDriver"]
+IMPLEMENTS = ["VolumeDriver", "LogDriver", "NetworkDriver", "authz"]
 
 
 class Refused(Exception):
@@ -225,6 +226,21 @@ class Networks:
         return {}
 
 
+class Guard:
+    """Allows neither privileged containers nor to look at volumes."""
+
+    def AuthZReq(self, given):
+        body = json.loads(base64.b64decode(given.get("RequestBody", "")) or b"{}")
+        if (body.get("HostConfig") or {}).get("Privileged"):
+            return {"Allow": False, "Msg": "no privileges here"}
+        return {"Allow": True}
+
+    def AuthZRes(self, given):
+        if given["RequestUri"].endswith("/volumes"):
+            return {"Allow": False, "Msg": "none of your business"}
+        return {"Allow": True}
+
+
 def forward(server, to):
     with contextlib.suppress(OSError):
         while True:
@@ -301,7 +317,12 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.calls = folder / "calls"
         self.lock = threading.Lock()
         self.implements = implements
-        self.parts = {"VolumeDriver": Volumes(folder), "LogDriver": Logs(folder), "NetworkDriver": Networks(forwards)}
+        self.parts = {
+            "VolumeDriver": Volumes(folder),
+            "LogDriver": Logs(folder),
+            "NetworkDriver": Networks(forwards),
+            "AuthZPlugin": Guard(),
+        }
         super().__init__(str(path), Handler)
 
 

@@ -1,12 +1,15 @@
 """One plugin of docker's at our engine and at dockerd: both users see the same, and the plugin is told the same."""
 
+import base64
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
-from clients.engine import opened_docker, opened_moby
+from clients.engine import Moby, opened, opened_docker, opened_moby
 from docker_plugins import plugin_server
+from peers.engines import Docker
 from peers.images import NAME, archive
 from peers.sandbox import TEMPORARY, until
 
@@ -137,3 +140,79 @@ def test_a_plugin_at_both(tmp_path, image, plugged):
     assert info.keys() == other.keys()
     for name in ("ContainerName", "ContainerImageName", "ContainerEntrypoint", "ContainerArgs", "DaemonName"):
         assert info[name] == other[name], name
+
+
+GUARDED = """
+moby: 1
+name: guarded
+extends: [docker]
+components:
+  frontend: [{use: docker, default: true, config: {authorization: [kept]}}]
+  builder: null
+  command: null
+distribution: {formats: [pyz]}
+"""
+
+
+class Guarded:
+    """An engine that asks a plugin, which is there before it."""
+
+    def open(self, image):
+        self.folder = TEMPORARY / "plugin"
+        words = [sys.executable, str(Path(plugin_server.__file__)), "/run/docker/plugins/kept.sock", str(self.folder)]
+        self.process = self.sandbox.start(*words, log=self.log.with_name("plugin.log"))
+        until(lambda: self.sandbox.seen("/run/docker/plugins/kept.sock").exists(), "the plugin's socket")
+        super().open(image)
+
+    def close(self):
+        super().close()
+        self.process.wait(60)
+
+
+class GuardedMoby(Guarded, Moby):
+    pass
+
+
+class GuardedDocker(Guarded, Docker):
+    pass
+
+
+def guarded(engine):
+    """Make calls, two of which are refused; return what a user sees, and what the plugin was told of them."""
+    calls = engine.sandbox.seen(engine.folder / "calls")
+    before = len(calls.read_text().splitlines())
+    seen = [engine.out("info", "-f", "{{.Plugins.Authorization}}")]
+    plain = ["run", "--rm", "--network=none", NAME, "true"]
+    for words in (["run", "--privileged", NAME, "true"], ["volume", "ls"], plain):
+        done = engine(*words, check=False)
+        seen.append((done.returncode, done.stderr.splitlines()[:1]))
+    found = [json.loads(line) for line in calls.read_text().splitlines()[before:]]
+    return seen, [each for each in found if each[0] != "Plugin.Activate"]
+
+
+def judged(calls, method):
+    """What was asked, without what differs by container and engine."""
+    found = []
+    for path, given in calls:
+        if path == f"AuthZPlugin.{method}":
+            uri = re.sub("[0-9a-f]{64}", "ID", given["RequestUri"])
+            body = json.loads(base64.b64decode(given.get("RequestBody", "")) or b"{}")
+            headers = {key: value for key, value in given["RequestHeaders"].items() if key != "Content-Length"}
+            found.append((given["RequestMethod"], uri, headers, body.get("Image")))
+    return found
+
+
+def test_an_authorization_plugin_at_both(tmp_path, image):
+    (tmp_path / "guarded.yaml").write_text(GUARDED)
+    distribution.assemble(tmp_path / "guarded.yaml", tmp_path)
+    with opened(GuardedMoby, tmp_path / "moby", image, distribution=tmp_path / "guarded/guarded.pyz") as engine:
+        ours, our_calls = guarded(engine)
+    asking = ("--authorization-plugin=kept",)
+    with opened(GuardedDocker, tmp_path / "docker", image, options=asking) as engine:
+        theirs, their_calls = guarded(engine)
+    assert ours == theirs
+    refusal = "docker: Error response from daemon: authorization denied by plugin kept: no privileges here."
+    assert ours[1] == (125, [refusal])
+    assert judged(our_calls, "AuthZReq") == judged(their_calls, "AuthZReq")
+    answered = sorted((each for each in judged(their_calls, "AuthZRes") if "/attach?" not in each[1]), key=str)
+    assert sorted(judged(our_calls, "AuthZRes"), key=str) == answered  # an attached stream has no answer here

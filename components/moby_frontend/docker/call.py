@@ -144,6 +144,8 @@ class Call:
 
     def stream(self) -> BinaryIO:
         """Return the body as a file, to be read as it comes."""
+        if self._whole is not None:
+            return io.BytesIO(self._whole)
         return io.BufferedReader(_RawBody(self.body), _BUFFER)
 
     def json(self, *, required: bool = False) -> dict[str, Any]:

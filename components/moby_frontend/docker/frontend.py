@@ -39,7 +39,14 @@ class DockerFrontend:
     """Answers the Docker Engine API; see the contract."""
 
     def __init__(
-        self, parts: Parts, allow: Access, *, addresses: Sequence[str], group: str, tls: Tls | None, limit: int
+        self,
+        parts: Parts,
+        allow: Access,
+        *,
+        addresses: Sequence[str],
+        group: str,
+        tls: Tls | None,
+        limit: int,
     ) -> None:
         self._parts, self._allow, self._addresses, self._group, self._tls = parts, allow, addresses, group, tls
         self._common = (
@@ -107,11 +114,15 @@ class DockerFrontend:
             self._parts.log.debug("client gone", method=method, target=target)
             raise
         except Exception as error:
-            if not isinstance(error, MobyError | OSError):
-                self._tell_bug(method, target, error)
-            elif status_of(error) >= 500:
-                self._parts.log.info("call failed", method=method, target=target, error=message(error))
-            return failed(error)
+            return self._failure(method, target, error)
+
+    def _failure(self, method: str, target: str, error: Exception) -> Reply:
+        """Return the answer to a call that failed; what isn't the client's fault is logged."""
+        if not isinstance(error, MobyError | OSError):
+            self._tell_bug(method, target, error)
+        elif status_of(error) >= 500:
+            self._parts.log.info("call failed", method=method, target=target, error=message(error))
+        return failed(error)
 
     def _tell_bug(self, method: str, target: str, error: Exception) -> None:
         import traceback
@@ -144,6 +155,24 @@ class DockerFrontend:
         client = connection.client
         call = Call(method, path, Query(query), headers, version, client, connection, connection, names)
         self._allow.check(route, call)
+        if self._parts.authorization:
+            return self._authorized(route, call, target)
+        return self._traced(route, call)
+
+    def _authorized(self, route: Route, call: Call, target: str) -> Reply | None:
+        """Answer a call if plugins allow it, and what is answered."""
+        from moby_frontend.docker.authorization import authorization
+
+        judged = authorization(self._parts.authorization).judged(call, target)
+        try:
+            reply = self._traced(route, call)
+        except (Gone, Ending):
+            raise
+        except Exception as error:
+            reply = self._failure(call.method, target, error)
+        return judged.passed(reply)
+
+    def _traced(self, route: Route, call: Call) -> Reply | None:
         if self._parts.tracer is not None:
             from moby_frontend.docker.tracing import within
 

@@ -51,6 +51,8 @@ class Parts:
     building: Building = field(factory=Building)
     """What goes on in it for this front end's clients."""
     tracer: Tracer | None = None
+    authorization: tuple[str, ...] = ()
+    """Names of docker's plugins that are asked about each call."""
 
     @property
     def storage_driver(self) -> str:

@@ -50,6 +50,10 @@ class Config:
             '`allow GET,HEAD /images/* uid=1000`, `deny POST /containers/create body="Privileged": *true`.'
         },
     )
+    authorization: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "Plugins of docker's (authz) that are asked about each call that the rules allow, in order."},
+    )
     tls_certificate: str = field(default="", metadata={"help": "PEM file of the server's certificate."})
     tls_key: str = field(default="", metadata={"help": "PEM file of its key."})
     tls_authority: str = field(default="", metadata={"help": "PEM file of who signs the clients' certificates."})
@@ -87,7 +91,7 @@ def make(
     lowest, highest = bounds(config.lowest_api, config.highest_api)
     parts = Parts(
         containers, images, volumes, networks, events, supervisor, place, clock, log, lowest, highest, image_registry,
-        builder, orchestrator, tracer=tracer,
+        builder, orchestrator, tracer=tracer, authorization=config.authorization,
     )  # fmt: skip
     files = (config.tls_certificate, config.tls_key, config.tls_authority)
     return DockerFrontend(

@@ -131,7 +131,7 @@ def _parts(parts: Parts) -> dict[str, Any]:
         "Plugins": {
             "Volume": sorted(parts.volumes.drivers()),
             "Network": sorted(parts.networks.drivers()),
-            "Authorization": None,
+            "Authorization": list(parts.authorization) or None,
             "Log": sorted(logs),
         },
         "LoggingDriver": logs[0] if logs else "",
