@@ -55,9 +55,10 @@ def serve(call: "Call") -> int:
 
     keep_little()
     opened = settings.read(call.plan, call.config)
-    with engine_root.serving(roots), start(call.plan, settings=opened, around=around, replace=True) as engine:
+    plan = call.plan.closure(frozenset(each.key for each in call.plan.instances if each.kind != "command"))
+    with engine_root.serving(roots), start(plan, settings=opened, around=around, replace=True) as engine:
         _listen(engine, addresses, around)
-        _listen_to_own_verbs(engine)
+        _listen_to_own_verbs(engine, call.plan)
         activation.notify(f"READY=1\nSTATUS={call.plan.name} answers\nMAINPID={os.getpid()}")
         signals.wait(lambda: _dump(engine, call))
         activation.notify("STOPPING=1")
@@ -118,11 +119,11 @@ def _listen(engine: "Engine", addresses: Mapping[str, list[str]], around: Surrou
             around.log(key).info("listening", addresses=list(found))
 
 
-def _listen_to_own_verbs(engine: "Engine") -> None:
+def _listen_to_own_verbs(engine: "Engine", plan: Plan) -> None:
     """Have the default front end answer the engine's own verbs too, where it has such."""
-    front = engine.plan.of_kind("frontend")[0]
+    front = plan.of_kind("frontend")[0]
     part = engine.instances.get(front.key)
-    wanted = any(THROUGH_FRONTEND in each.facts.provides for each in engine.plan.of_kind("command"))
+    wanted = any(THROUGH_FRONTEND in each.facts.provides for each in plan.of_kind("command"))
     if wanted and part is not None:
         part.listen([f"unix://{engine_socket(engine.roots.place(front.key))}"])
 
