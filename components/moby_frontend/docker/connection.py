@@ -3,12 +3,11 @@
 import contextlib
 import select
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import h11
 from attrs import evolve
@@ -16,6 +15,9 @@ from attrs import evolve
 from moby.errors import Invalid
 from moby_frontend.docker.call import Client, Ending, Gone, Reply
 from moby_frontend.docker.chunks import BadChunks, Chunks
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Connection", "Request"]
 
@@ -37,6 +39,11 @@ Request = h11.Request
 Answer = Callable[["Connection", h11.Request], Reply | None]
 
 
+def _is_tls(sock: socket.socket) -> TypeGuard["ssl.SSLSocket"]:
+    """Whether a socket speaks TLS, without importing what does."""
+    return hasattr(sock, "do_handshake")
+
+
 class Connection:
     """A connection, used by one thread at a time."""
 
@@ -51,7 +58,7 @@ class Connection:
         self._came_bytes = 0
         """Of the body, before that."""
         self._hijacked = False
-        self.shaken = not isinstance(sock, ssl.SSLSocket)
+        self.shaken = not _is_tls(sock)
 
     @staticmethod
     def _begun() -> h11.Connection:
@@ -103,7 +110,7 @@ class Connection:
                     return
 
     def _shake(self) -> None:
-        if not self.shaken and isinstance(self.sock, ssl.SSLSocket):
+        if not self.shaken and _is_tls(self.sock):
             self.sock.settimeout(HEAD_S)
             try:
                 self.sock.do_handshake()
@@ -115,7 +122,7 @@ class Connection:
             self.shaken = True
 
     def _more(self, timeout_s: float) -> bool:
-        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
+        if _is_tls(self.sock) and self.sock.pending():
             return True
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
@@ -353,7 +360,7 @@ class Connection:
         self._hijacked = True
         self.sock.settimeout(None)
         self.sock.sendall(head)
-        if isinstance(self.sock, ssl.SSLSocket):
+        if _is_tls(self.sock):
             from moby_frontend.docker.tls import bridged
 
             return bridged(self.sock)
