@@ -19,6 +19,7 @@ __all__ = ["main"]
 
 VERBS = {
     "assemble": "Generate a distribution from a manifest.",
+    "boot": "Assemble a manifest as a machine and start it here.",
     "check": "Say whether a manifest assembles, and if not, why.",
     "components": "List the installed components.",
     "diff": "Say what differs between two assemblies.",

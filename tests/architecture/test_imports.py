@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"resolver", "target", "wiring"}),
     frozenset({"sharing"}),
     frozenset({"lock", "difference", "graph", "resolution", "schema"}),
-    frozenset({"engine", "distribution", "scaffold"}),
+    frozenset({"engine", "distribution", "machines", "scaffold"}),
     frozenset({"api", "testing"}),
     frozenset({"cli"}),
 )

@@ -1,0 +1,68 @@
+"""`moby boot`: assemble a machine and start it in this terminal."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from moby.cli import parameters
+
+if TYPE_CHECKING:
+    from moby.machines.machine import Machine
+
+_OPTIONS = "distribution.config.vm"
+_LEAST_MB = 64
+
+
+@click.command("boot", context_settings={"allow_interspersed_args": False})
+@parameters.manifest()
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("--uml", "as_uml", is_flag=True, help="As user-mode Linux, not by QEMU.")
+@click.option("--kernel", type=click.Path(path_type=Path, exists=True), default=None, metavar="DIR",
+              help="Where a package of a kernel was unpacked.")  # fmt: skip
+@click.option("--memory", type=click.IntRange(min=_LEAST_MB), default=512, show_default=True, metavar="MB")
+@click.option("--data", type=click.Path(path_type=Path, dir_okay=False), default=None, metavar="FILE",
+              help="A disk for what lasts; made where it isn't there.")  # fmt: skip
+@click.option("--network/--no-network", default=True, help="Whether it reaches this host's network (QEMU alone).")
+@parameters.sets
+def command(
+    *,
+    file: str,
+    arguments: tuple[str, ...],
+    as_uml: bool,
+    kernel: Path | None,
+    memory: int,
+    data: Path | None,
+    network: bool,
+    sets: tuple[str, ...],
+) -> int:
+    """Assemble FILE as a machine and start it in this terminal.
+
+    ARGUMENTS are a command of the engine's, whose end is the machine's: moby boot minimal images. Ctrl-A X ends QEMU.
+    """
+    from moby.machines import running
+    from moby.machines.data import disk
+
+    wanted = [f"{_OPTIONS}.machine={'uml' if as_uml else 'pc'}"]
+    wanted += [f"{_OPTIONS}.kernel={kernel.absolute()}"] if kernel else []
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moby" / "machines"
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="boot-") as folder:
+        machine = _assembled(file, cache / ("uml" if as_uml else "pc"), (*sets, *wanted)).kept(Path(folder))
+        drive = disk(data) if data else None
+        if as_uml:
+            return running.by_uml(machine, arguments, cache, memory_mb=memory, data=drive)
+        return running.by_qemu(machine, arguments, cache, memory_mb=memory, data=drive, network=network)
+
+
+def _assembled(file: str, folder: Path, sets: tuple[str, ...]) -> "Machine":
+    from moby import distribution
+    from moby.cli import output
+    from moby.machines.machine import Machine
+
+    with output.progress() as show:
+        show(f"assembling {file}")
+        made = distribution.assemble(file, folder, sets=sets, formats=("vm",), progress=show)
+    return Machine(made.name, made.folder)
