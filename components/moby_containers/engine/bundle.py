@@ -61,17 +61,17 @@ def spec_of(container: Container, settled: Settled) -> dict[str, Any]:
     """Return the whole config.json."""
     config = container.config
     hidden = _system_paths(config)
+    nodes, rules, binds = _devices(config)
     linux: dict[str, Any] = {
         "namespaces": [
             {"type": "mount"},
             *({"type": kind, **({"path": path} if path else {})} for kind, path in settled.namespaces.items()),
         ],
-        "resources": {**_devices(config)[1], **limits_of(config.resources)},
+        "resources": {"devices": rules, **limits_of(config.resources)},
         "cgroupsPath": settled.cgroup,
         "maskedPaths": list(hidden[0]),
         "readonlyPaths": list(hidden[1]),
     }
-    nodes = _devices(config)[0]
     if nodes:
         linux["devices"] = nodes
     sysctls = _sysctls(config, settled)
@@ -92,7 +92,7 @@ def spec_of(container: Container, settled: Settled) -> dict[str, Any]:
         "root": {"path": str(settled.rootfs), "readonly": config.read_only_root},
         "hostname": settled.hostname if "uts" in settled.namespaces else "",
         **({"domainname": config.domainname} if config.domainname and "uts" in settled.namespaces else {}),
-        "mounts": _mounts(config, settled),
+        "mounts": [*_mounts(config, settled), *map(spec.mount_entry, binds)],
         "annotations": dict(config.annotations),
         "linux": linux,
     }
@@ -174,13 +174,15 @@ def _system_paths(config: ContainerConfig) -> tuple[tuple[str, ...], tuple[str, 
     return masked, read_only
 
 
-def _devices(config: ContainerConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _devices(config: ContainerConfig) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Mount]]:
+    """Return device nodes, what may be done with which, and what is mounted in place of a node."""
     if config.privileged:
         found = all_devices()
-        return list(found.nodes), {"devices": list(found.rules)}
+        return list(found.nodes), list(found.rules), []
     found = mapped_devices(config.resources.devices)
     asked = rules_of(config.resources.device_cgroup_rules)
-    return list(found.nodes), {"devices": [*spec.device_rules(), *found.rules, *asked]}
+    binds = [Mount(inside, host, "bind", ("bind",)) for host, inside in found.binds]
+    return list(found.nodes), [*spec.device_rules(), *found.rules, *asked], binds
 
 
 def _sysctls(config: ContainerConfig, settled: Settled) -> dict[str, str]:
@@ -244,6 +246,10 @@ def _mounts(config: ContainerConfig, settled: Settled) -> list[dict[str, Any]]:
             if not Path("/dev/mqueue").is_dir():
                 continue  # a host that mounts none has none to share
             mount = Mount("/dev/mqueue", "/dev/mqueue", "bind", ("rbind", "nosuid", "noexec", "nodev"))
+        elif each.destination == "/proc" and "pid" not in settled.namespaces and not is_host_root():
+            mount = Mount(
+                "/proc", "/proc", "bind", ("rbind", "nosuid", "noexec", "nodev")
+            )  # whose it is mounts it anew
         elif config.privileged and each.destination in ("/sys", "/sys/fs/cgroup"):
             mount = Mount(each.destination, each.source, each.type, tuple(o for o in each.options if o != "ro"))
         found.append(spec.mount_entry(mount))

@@ -6,7 +6,7 @@ from typing import Any
 
 from moby.contracts.containers import ContainerConfig, ContainerUpdate, Resources, Status
 from moby.contracts.images import ImageConfig
-from moby.errors import Conflict, Invalid
+from moby.errors import Conflict, HostUnfit, Invalid
 from moby.oci.reference import familiar, parse
 from moby.values import evolve
 from moby_containers.engine.checks import check_resources, check_restart
@@ -105,9 +105,13 @@ class Changing:
             raise Conflict(f"You cannot commit container {entry.id} which is being removed")
         froze = False
         if pause and entry.status is Status.RUNNING:
-            with suppress(Conflict):
+            try:
                 self._life.pause(entry)
                 froze = True
+            except Conflict:  # it is paused already, or has just ended
+                pass
+            except HostUnfit as error:
+                self._parts.log.warning("a container is committed while it runs", container=entry.id, error=str(error))
         try:
             image = self._parts.images.commit(
                 entry.id,

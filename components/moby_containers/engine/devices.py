@@ -9,6 +9,7 @@ from typing import Any
 
 from moby.contracts.containers import DeviceMapping, DeviceRate
 from moby.errors import Invalid
+from moby.host.user_maps import is_host_root
 from moby.values import frozen
 
 __all__ = ["Devices", "all_devices", "mapped_devices", "numbers_of", "rules_of"]
@@ -23,10 +24,14 @@ class Devices:
 
     nodes: tuple[dict[str, Any], ...] = ()
     rules: tuple[dict[str, Any], ...] = ()
+    binds: tuple[tuple[str, str], ...] = ()
+    """Paths of the host's, and inside, of those that only a mount can show there: nodes take root of the host."""
 
 
 def mapped_devices(asked: Iterable[DeviceMapping]) -> Devices:
     """Return the devices that were asked for; of a folder all that are in it."""
+    makes = is_host_root()
+    binds: list[tuple[str, str]] = []
     nodes: list[dict[str, Any]] = []
     rules: list[dict[str, Any]] = []
     for each in asked:
@@ -36,10 +41,13 @@ def mapped_devices(asked: Iterable[DeviceMapping]) -> Devices:
             raise Invalid(f"invalid device mode: {permissions}")
         for host, inside in _found(each.host_path, path):
             node = _node(host, inside)
-            nodes.append(node)
+            if makes or host == inside:
+                nodes.append(node)
+            else:
+                binds.append((host, inside))
             numbers = {name: node[name] for name in ("type", "major", "minor")}
             rules.append({"allow": True, **numbers, "access": permissions})
-    return Devices(tuple(nodes), tuple(rules))
+    return Devices(tuple(nodes), tuple(rules), tuple(binds))
 
 
 def _found(host: str, inside: str) -> list[tuple[str, str]]:

@@ -69,4 +69,5 @@ def _about_program(program: str, code: int, words: str) -> str:
 
 def _is_missing(error: MobyError) -> bool:
     """Whether a runtime's Invalid without a cause is about its program: its contract says that one isn't there."""
-    return "hook" not in error.message
+    of_config = "config.json" in error.message and "process.args" not in error.message
+    return "hook" not in error.message and not of_config
