@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 180
 # Some thousand interpreters are started, which would each compile what they import.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo test test-fast test-long test-oldest bench fuzz lint clean
+.PHONY: help demo test test-fast test-long test-oldest bench docs fuzz lint clean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1	/p' Makefile
@@ -38,6 +38,10 @@ test-oldest: ## the fast tests on the oldest Python that is served, OLDEST=pytho
 bench: ## print ratios from one run and write docs/benchmarks.md
 	@tools/venv dev
 	.venv/bin/python -m benchmarks
+
+docs: ## build the documentation's site, with a reference drawn of the contracts, in build/docs/site
+	@tools/venv dev
+	.venv/bin/python tools/docs
 
 fuzz: ## random input for FUZZ_SECONDS
 	@tools/venv dev

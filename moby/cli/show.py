@@ -1,8 +1,8 @@
 """`moby show`: all about one component."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -35,6 +35,8 @@ def command(component: str, as_json: bool) -> None:
 
 
 def _lines(facts: "Facts") -> Iterator[str]:
+    from moby.scaffold.option_types import type_text
+
     yield f"{facts.id} {facts.version}"
     yield f"  {facts.summary}"
     yield f"  from          {facts.distribution} ({facts.module})"
@@ -51,7 +53,7 @@ def _lines(facts: "Facts") -> Iterator[str]:
         yield ""
         yield "options"
     for option in facts.options:
-        yield f"  {option.name}: {_type(option.schema)}{_default(option)}"
+        yield f"  {option.name}: {type_text(option.schema)}{_default(option)}"
         if option.help:
             yield f"      {option.help}"
 
@@ -79,21 +81,3 @@ def _conflict(conflict: "Conflicting") -> str:
 
 def _default(option: "Option") -> str:
     return ", must be given" if option.required else f" = {json.dumps(option.default, ensure_ascii=False)}"
-
-
-def _type(schema: Mapping[str, Any]) -> str:
-    """Say a schema in the words of a manifest's author."""
-    if "anyOf" in schema:
-        return f"{_type(schema['anyOf'][0])} or null"
-    if "enum" in schema:
-        return " | ".join(json.dumps(each) if not isinstance(each, str) else each for each in schema["enum"])
-    kind = schema["type"]
-    if kind == "array":
-        return f"list of {_type(schema['items'])}"
-    if "properties" in schema:
-        return "{" + ", ".join(f"{name}: {_type(each)}" for name, each in schema["properties"].items()) + "}"
-    if kind == "object":
-        return f"map to {_type(schema['additionalProperties'])}"
-    if kind == "string":
-        return "path" if schema.get("format") == "path" else "text"
-    return "whole number" if kind == "integer" else str(kind)

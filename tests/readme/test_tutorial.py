@@ -22,7 +22,7 @@ def commands():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="its last section is root's; runs as root")
 def test_a_strangers_day(tmp_path):
-    assert len(list(commands())) == 6
+    assert len(list(commands())) == 8
     for name in ("assemblies", "plugins"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / ".venv").symlink_to(Path(sys.prefix))
@@ -35,5 +35,7 @@ def test_a_strangers_day(tmp_path):
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     assert "HELLO\n" in done.stdout
+    assert "\nUP\n" in done.stdout
     assert "log-driver/shout" in done.stdout
+    assert "network-driver/lan" in done.stdout
     assert "FAILED" not in done.stdout
