@@ -31,7 +31,6 @@ _MAX = (1 << 63) - 1
 _XATTR = "SCHILY.xattr."
 _END = bytes(_BLOCK)
 _MAGIC = b"ustar\x0000" + bytes(64)
-_MAGIC_SUM = sum(_MAGIC)
 _REST = bytes(_BLOCK - 345)
 _STREAM_BYTES = 256 << 10
 _OCTAL = {"uid": 1 << 21, "gid": 1 << 21, "size": 1 << 33}
@@ -220,9 +219,7 @@ def read(source: BinaryIO) -> Iterator[tuple[LayerEntry, Content]]:
 
 def _checked(block: bytes) -> bytes:
     """Check a header's checksum: the sum of its bytes, its own field as spaces."""
-    # Adler-32's lower half is 1 and the sum, modulo what 256 bytes can't come to: a tenth of the time of `sum`.
-    found = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
-    if _stated(block[148:156]) != found:
+    if _stated(block[148:156]) != _sum(block[:256]) + _sum(block[256:]):
         raise Invalid("layer is no tar archive, or damaged: a header's checksum is wrong")
     return block
 
@@ -432,7 +429,7 @@ def write(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) ->
 
     Content is asked for as the reader gets there; Conflict where it isn't as long as its entry says.
     """
-    return io.BufferedReader(_Chunks(_written(entries)), CHUNK_BYTES)
+    return io.BufferedReader(_Chunks(chain.from_iterable(_written(entries))), CHUNK_BYTES)
 
 
 def stream(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -> Iterator[bytes]:
@@ -442,9 +439,9 @@ def stream(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -
     """
     parts: list[bytes | memoryview] = []
     size = 0
-    for part in _written(entries):
-        parts.append(part)
-        size += len(part)
+    for pieces in _written(entries):
+        parts += pieces
+        size += sum(map(len, pieces))
         if size >= _STREAM_BYTES:
             yield b"".join(parts)
             parts, size = [], 0
@@ -452,20 +449,31 @@ def stream(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -
         yield b"".join(parts)
 
 
-def _written(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -> Iterator[bytes | memoryview]:
+def _written(
+    entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]],
+) -> Iterator[tuple[bytes | memoryview, ...]]:
     for entry, content in entries:
-        yield _headers(entry)
         left = entry.size_bytes
+        padding = _END[: -left % _BLOCK]
+        if isinstance(content, tuple) and len(content) < 2:  # it is all here
+            if left != sum(map(len, content)):
+                raise _changed(entry)
+            yield (_headers(entry), *content, padding)
+            continue
+        yield (_headers(entry),)
         for chunk in content:
             left -= len(chunk)
             if left < 0:
                 break
-            yield chunk
+            yield (chunk,)
         if left:
-            raise Conflict(f"{entry.path!r} changed its size while it was read", hint="try again")
-        if padding := -entry.size_bytes % _BLOCK:
-            yield _END[:padding]
-    yield _END * 2
+            raise _changed(entry)
+        yield (padding,)
+    yield (_END * 2,)
+
+
+def _changed(entry: LayerEntry) -> Conflict:
+    return Conflict(f"{entry.path!r} changed its size while it was read", hint="try again")
 
 
 def _headers(entry: LayerEntry) -> bytes:
@@ -506,13 +514,34 @@ def _record(key: str, value: bytes) -> bytes:
 
 
 def _header(entry: LayerEntry, path: bytes, link: bytes, flag: bytes) -> bytes:
-    numbers = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (
-        entry.mode, entry.uid % _OCTAL["uid"], entry.gid % _OCTAL["gid"], entry.size_bytes % _OCTAL["size"],
-        entry.mtime_ns // 1_000_000_000,
-    )  # fmt: skip
-    device = b"%07o\0%07o\0" % entry.device
+    size = b"%011o\0" % (entry.size_bytes % _OCTAL["size"])
+    owner, owner_sum = _owner(entry.mode, entry.uid, entry.gid)
+    time, time_sum = _time(entry.mtime_ns // 1_000_000_000)
+    rest, rest_sum = _rest(flag, link, entry.device)
     # Of what isn't zero, which most of a header is; its own field counts as spaces.
-    checksum = sum(path) + sum(numbers) + sum(flag) + sum(link) + sum(device) + _MAGIC_SUM + 8 * 32
-    return b"".join((
-        path.ljust(100, b"\0"), numbers, b"%06o\0 " % checksum, flag, link.ljust(100, b"\0"), _MAGIC, device, _REST,
-    ))  # fmt: skip
+    checksum = _sum(path) + _sum(size) + owner_sum + time_sum + rest_sum + 8 * 32
+    return b"".join((path.ljust(100, b"\0"), owner, size, time, b"%06o\0 " % checksum, rest))
+
+
+def _sum(text: bytes) -> int:
+    """Return the sum of at most 256 bytes, which is in Adler-32's lower half, and 1: a tenth of the time of `sum`."""
+    return (zlib.adler32(text) & 0xFFFF) - 1
+
+
+@lru_cache(maxsize=256)
+def _owner(mode: int, uid: int, gid: int) -> tuple[bytes, int]:
+    text = b"%07o\0%07o\0%07o\0" % (mode, uid % _OCTAL["uid"], gid % _OCTAL["gid"])
+    return text, _sum(text)
+
+
+@lru_cache(maxsize=256)
+def _time(seconds: int) -> tuple[bytes, int]:
+    text = b"%011o\0" % seconds
+    return text, _sum(text)
+
+
+@lru_cache(maxsize=256)
+def _rest(flag: bytes, link: bytes, device: tuple[int, int]) -> tuple[bytes, int]:
+    """Return all after the checksum."""
+    text = b"".join((flag, link.ljust(100, b"\0"), _MAGIC, b"%07o\0%07o\0" % device, _REST))
+    return text, sum(text)

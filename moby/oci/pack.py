@@ -4,6 +4,7 @@ The tree may be written meanwhile, by somebody hostile: every step goes by descr
 are sorted by name; files of several names become hard links to the first.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,8 @@ OVERLAY = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
 _KEPT = ("user.", "security.capability", "system.posix_acl_")
 _DEEPEST = 1024
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_SWAPPED = (errno.ELOOP, errno.ENXIO)
+"""What opening says of a link or a socket that somebody puts in a file's place meanwhile."""
 _TYPES = {
     stat.S_IFREG: EntryType.FILE, stat.S_IFLNK: EntryType.SYMLINK, stat.S_IFCHR: EntryType.CHARACTER,
     stat.S_IFBLK: EntryType.BLOCK, stat.S_IFDIR: EntryType.DIRECTORY, stat.S_IFIFO: EntryType.FIFO,
@@ -46,11 +49,14 @@ def is_opaque(fd: int) -> bool:
 def xattrs_of(fd: int | str) -> dict[str, bytes]:
     """Return the extended attributes that a layer carries: users' own, file capabilities, access control lists."""
     found: dict[str, bytes] = {}
-    with suppress(OSError):  # a file system without them
-        for name in os.listxattr(fd):
-            if name.startswith(_KEPT) and not name.startswith(OVERLAY):
-                with suppress(OSError):
-                    found[name] = os.getxattr(fd, name)
+    try:
+        names = os.listxattr(fd)
+    except OSError:  # a file system without them
+        return found
+    for name in names:
+        if name.startswith(_KEPT) and not name.startswith(OVERLAY):
+            with suppress(OSError):
+                found[name] = os.getxattr(fd, name)
     return found
 
 
@@ -78,10 +84,14 @@ class Packing:
         """Yield what is in a folder, whose descriptor is this call's to close."""
         try:
             with os.scandir(fd) as entries:
-                names = sorted(each.name for each in entries)
-            for name in names:
+                names = sorted((each.name, each.is_file(follow_symlinks=False)) for each in entries)
+            for name, is_file in names:
+                inner = f"{path}/{name}" if path else name
                 with suppress(FileNotFoundError):  # it went meanwhile
-                    yield from self._one(fd, name, f"{path}/{name}" if path else name, depth)
+                    if not is_file:
+                        yield from self._one(fd, name, inner, depth)
+                    elif self.only is None or self.only(inner):
+                        yield from self._file(fd, name, inner)
         finally:
             os.close(fd)
 
@@ -117,30 +127,43 @@ class Packing:
             raise
         yield from self._inside(inner, path, depth + 1)
 
-    def _leaf(self, fd: int, name: str, path: str, found: os.stat_result, kind: EntryType) -> Iterator[Entry]:
-        if found.st_nlink > 1:
-            first = self._links.setdefault((found.st_dev, found.st_ino), path)
-            if first != path:
-                yield self._described(path, found, EntryType.HARDLINK, link=first), ()
-                return
+    def _leaf(self, fd: int, name: str, path: str, found: os.stat_result, kind: EntryType) -> Iterable[Entry]:
         if kind is EntryType.FILE:
-            yield from self._file(fd, name, path)
-        elif kind is EntryType.SYMLINK:
-            yield self._described(path, found, kind, link=os.readlink(name, dir_fd=fd)), ()
-        else:
-            device = (os.major(found.st_rdev), os.minor(found.st_rdev)) if kind is not EntryType.FIFO else (0, 0)
-            yield self._described(path, found, kind, device=device), ()
+            return self._file(fd, name, path)
+        if (first := self._first(found, path)) is not None:
+            return ((self._described(path, found, EntryType.HARDLINK, link=first), ()),)
+        if kind is EntryType.SYMLINK:
+            return ((self._described(path, found, kind, link=os.readlink(name, dir_fd=fd)), ()),)
+        device = (os.major(found.st_rdev), os.minor(found.st_rdev)) if kind is not EntryType.FIFO else (0, 0)
+        return ((self._described(path, found, kind, device=device), ()),)
+
+    def _first(self, found: os.stat_result, path: str) -> str | None:
+        """Return by which path a file of several names came already; None where this is the first."""
+        if found.st_nlink == 1:
+            return None
+        first = self._links.setdefault((found.st_dev, found.st_ino), path)
+        return first if first != path else None
 
     def _file(self, fd: int, name: str, path: str) -> Iterator[Entry]:
-        file = os.open(name, _FILE_FLAGS, dir_fd=fd)
+        try:
+            file = os.open(name, _FILE_FLAGS, dir_fd=fd)
+        except OSError as error:
+            if error.errno in _SWAPPED:
+                return
+            raise
         try:
             found = os.fstat(file)
+            size = found.st_size
             if not stat.S_ISREG(found.st_mode):
-                return  # it was swapped for something else meanwhile
-            yield (
-                self._described(path, found, EntryType.FILE, size_bytes=found.st_size, xattrs=xattrs_of(file)),
-                _chunks(file, found.st_size),
-            )
+                return  # swapped as well
+            if (first := self._first(found, path)) is not None:
+                yield self._described(path, found, EntryType.HARDLINK, link=first), ()
+                return
+            entry = LayerEntry(
+                path, EntryType.FILE, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, size,
+                max(0, found.st_mtime_ns), "", (0, 0), xattrs_of(file),
+            )  # fmt: skip
+            yield entry, (os.read(file, size),) if size <= CHUNK_BYTES else _chunks(file, size)
         finally:
             os.close(file)
 

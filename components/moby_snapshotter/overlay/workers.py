@@ -23,6 +23,8 @@ from moby_snapshotter.overlay.worker import BATCH, BELOW, LONGEST
 __all__ = ["Task", "Worker", "Workers"]
 
 _PROGRAM = "from moby_snapshotter.overlay.worker import main; main()"
+_KEEPS_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 25), "MALLOC_MMAP_THRESHOLD_": str(1 << 25)}
+"""For glibc: what is freed is needed again at once (mallopt(3))."""
 _ERRORS: Mapping[str, type[MobyError]] = {each.__name__: each for each in (Conflict, HostUnfit, Invalid, Unsupported)}
 
 
@@ -84,7 +86,7 @@ class Worker:
             self._process = subprocess.Popen(
                 [sys.executable, "-S", "-P", "-X", "utf8", "-c", _PROGRAM, str(control.fileno())],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(control.fileno(),),
-                env={"PYTHONPATH": os.pathsep.join(sys.path)},
+                env={"PYTHONPATH": os.pathsep.join(sys.path), **_KEEPS_MEMORY},
             )  # fmt: skip
         except BaseException:
             self._control.close()
