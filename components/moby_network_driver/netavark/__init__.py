@@ -1,0 +1,1 @@
+"""Networks that netavark makes, the network stack of Podman."""
