@@ -30,6 +30,7 @@ _SIZE = r"^[0-9]{1,15}(?:\.[0-9]{1,6})?\s*(?:[kKmMgGtT]?[iI]?[bB])?$"
 def manifest_schema(catalog: "Catalog") -> Schema:
     """Return the schema of manifests that choose among the catalog's components."""
     by_kind = {kind: catalog.of_kind(kind) for kind in catalog.kinds()}
+    inside = {kind: parts for kind, parts in by_kind.items() if kind != "packager"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Assembly manifest",
@@ -45,9 +46,9 @@ def manifest_schema(catalog: "Catalog") -> Schema:
             "distribution": _distribution(by_kind.get("packager", ())),
         },
         "if": {"required": ["extends"]},
-        "then": {"properties": {"components": _closed({kind: _ref("change", kind) for kind in by_kind})}},
-        "else": {"properties": {"components": _closed({kind: _ref("whole", kind) for kind in by_kind})}},
-        "$defs": {"parameter": _USES_PARAMETERS, **_kinds(by_kind), **_all_options(by_kind)},
+        "then": {"properties": {"components": _closed({kind: _ref("change", kind) for kind in inside})}},
+        "else": {"properties": {"components": _closed({kind: _ref("whole", kind) for kind in inside})}},
+        "$defs": {"parameter": _USES_PARAMETERS, **_kinds(inside), **_all_options(by_kind)},
     }
 
 

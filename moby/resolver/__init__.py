@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from moby.errors import Invalid
+from moby.errors import Invalid, Problem
 from moby.manifest.assembly import Assembly, Choice, Policy, Setting
 from moby.placement import placed
 from moby.plan import Instance, Plan
@@ -40,7 +40,23 @@ def resolve(assembly: Assembly, catalog: "Catalog", *, target: Mapping[str, Any]
 
     The same input in any order gives the same plan. Invalid carries every problem, each with why and what fixes it.
     """
+    _refuse_packagers(assembly)
     return _resolved(assembly, Index.of(catalog, target))
+
+
+def _refuse_packagers(assembly: Assembly) -> None:
+    """Raise for what builds distributions, written as a part of the engine."""
+    problems = tuple(
+        Problem(
+            f"{PACKAGER}/{each.name} builds distributions, and is no part of an engine",
+            assembly.where(each.path),
+            fixes=(f"list {each.use} in distribution.formats, and its options in distribution.config.{each.use}",),
+        )
+        for each in assembly.choices
+        if each.kind == PACKAGER
+    )
+    if problems:
+        raise Invalid(f"{assembly.name} can't be assembled", problems=problems)
 
 
 def resolve_build(assembly: Assembly, catalog: "Catalog") -> Plan:

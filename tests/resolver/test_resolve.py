@@ -456,3 +456,11 @@ def test_any_assembly_is_resolved_or_explained(choices: list[Choice], removals: 
         except Invalid as error:
             assert error.problems
             assert all(problem.message and problem.because for problem in error.problems)
+
+
+def test_a_packager_inside_an_engine() -> None:
+    with pytest.raises(Invalid) as error:
+        resolve(assembly(choose("command/run"), choose("packager/pyz")), STANDARD)
+    (problem,) = error.value.problems
+    assert problem.message == "packager/pyz builds distributions, and is no part of an engine"
+    assert problem.fixes == ("list pyz in distribution.formats, and its options in distribution.config.pyz",)
