@@ -112,4 +112,5 @@ def _sizes(file: str, lock: "Lock | None") -> "Sizes":
     except OSError:
         return {}
     ending = Path(file).name.removeprefix(f"{lock.name}.")
-    return {name: each for name, each in sizes.items() if ending == "lock.json" or ending.split(".")[0] == name}
+    own = {name: each for name, each in sizes.items() if ending.split(".")[0] == name}
+    return own or sizes  # of a lock, and of a file that isn't called as its format

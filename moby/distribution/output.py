@@ -21,8 +21,9 @@ ELSEWHERE = "name another folder with -o DIR"
 HINTS = {
     errno.ENOSPC: f"make room there, or {ELSEWHERE}",
     errno.EDQUOT: f"make room in your quota, or {ELSEWHERE}",
+    errno.ENAMETOOLONG: f"give the assembly a shorter name, or {ELSEWHERE}",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIO), ELSEWHERE),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO), ELSEWHERE),
 }
 """What fixes it where the file system refuses, by error number."""
 LEFT = re.compile(r"\.[0-9a-f]{16}(\.old)?")

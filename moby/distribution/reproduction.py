@@ -22,6 +22,7 @@ from moby.distribution.locking import pins
 from moby.distribution.steps import Steps
 from moby.errors import HostUnfit, Invalid, NotFound, Problem
 from moby.lock import Lock, Pin, loads
+from moby.plan import Instance, Plan
 from moby.values import evolve
 
 __all__ = ["Reproduction", "embedded_lock", "reproduce", "reproduce_from"]
@@ -140,7 +141,7 @@ def _fix(locked: Pin) -> str:
 
 def _rebuilt(lock: Lock, source: Source, artifact: Path, folder: Path) -> bytes:
     """Return the bytes of the file that is called as the artifact is; failing that, of the one with its ending."""
-    ending = next((each for each in lock.build.of_kind("packager") if f".{each.name}." in f"{artifact.name}."), None)
+    ending = _format_of(lock.build, artifact)
     build = lock.build.chain(ending.key) if ending else lock.build
     steps = Steps(evolve(lock, build=build), packagers(build, folder))
     made: dict[str, Path] = {}
@@ -151,6 +152,13 @@ def _rebuilt(lock: Lock, source: Source, artifact: Path, folder: Path) -> bytes:
     if found is None:
         raise Invalid(f"{artifact} is none of the files that its lock makes: {', '.join(sorted(made))}")
     return found.read_bytes()
+
+
+def _format_of(build: Plan, artifact: Path) -> Instance | None:
+    """Return the packager whose name is in a file's, the first of several, as in NAME.sysext.raw; None for no such."""
+    places = [(f"{artifact.name}.".find(f".{each.name}."), each) for each in build.of_kind("packager")]
+    found = [(place, each) for place, each in places if place >= 0]
+    return min(found, key=lambda each: each[0], default=(0, None))[1]
 
 
 def _alike(made: Mapping[str, Path], artifact: Path) -> Path | None:

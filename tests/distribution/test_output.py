@@ -90,6 +90,7 @@ def test_whatever_is_raised_the_old_stays(good: Path, error: BaseException) -> N
         pytest.param(errno.ENOSPC, "make room there, or name another folder with -o DIR", id="full"),
         pytest.param(errno.EDQUOT, "make room in your quota", id="quota"),
         pytest.param(errno.EFBIG, "ulimit -f", id="file-too-big"),
+        pytest.param(errno.ENAMETOOLONG, "give the assembly a shorter name", id="name-too-long"),
         pytest.param(errno.EROFS, "name another folder with -o DIR", id="read-only"),
     ],
 )

@@ -72,7 +72,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Given]:
 
 
 PACKAGERS = [
-    pytest.param(Uki(str(STUB)), "vm", "efi", id="uki"),
+    pytest.param(Uki(str(STUB)), "vm", "uki.efi", id="uki"),
     pytest.param(Raw(), "uki", "raw", id="raw"),
     pytest.param(Raw(data_mib=16), "uki", "raw", id="raw-with-data", marks=pytest.mark.long),
     pytest.param(Iso(), "uki", "iso", id="iso"),

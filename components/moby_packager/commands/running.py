@@ -17,9 +17,10 @@ SHOWN = 500
 def run(
     arguments: Sequence[str | Path], *, package: str, data: bytes = b"", folder: Path | None = None, epoch_s: int = 0
 ) -> bytes:
-    """Return what a program of the host writes to its standard output; it works in `folder`.
+    """Return what a program of the host writes to its standard output.
 
-    HostUnfit where it isn't there, or fails; `package` is Debian's that has it.
+    It works in `folder`, so that paths among its arguments are absolute, or of what is in there. HostUnfit where it
+    isn't there, or fails; `package` is Debian's that has it.
     """
     name = str(arguments[0])
     hint = f"apt install {package}, or your system's package of that name"
@@ -31,10 +32,10 @@ def run(
         "PATH": f"/usr/bin:/bin:{os.environ.get('PATH', os.defpath)}",
         "LC_ALL": "C", "TZ": "UTC0", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1",
         "SOURCE_DATE_EPOCH": str(epoch_s), "HOME": "/nonexistent",
-        **({"TMPDIR": str(folder)} if folder else {}),
+        **({"TMPDIR": str(folder.absolute())} if folder else {}),
     }  # fmt: skip
     done = subprocess.run(
-        [found, *map(str, arguments[1:])],
+        [Path(found).absolute(), *map(str, arguments[1:])],
         env=environment, input=data, cwd=folder, umask=0o022, capture_output=True, check=False,
     )  # fmt: skip
     if done.returncode:

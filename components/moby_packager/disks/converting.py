@@ -21,10 +21,10 @@ def convert(
     """Write `NAME.ENDING`, the disk that was given in another form of qemu-img's; `settle` sets what was random."""
     assert source.given is not None, "the component says what it takes"
     path = Path(f"{source.name}.{ending or form}")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=out) as folder:
         # The name is in some forms, so it is not the caller's.
         run(
-            [TOOL, "convert", "-f", "raw", "-O", form, *options, str(source.given.path()), path.name],
+            [TOOL, "convert", "-f", "raw", "-O", form, *options, source.given.path().absolute(), path.name],
             package=PACKAGE, folder=Path(folder),
         )  # fmt: skip
         data = settle(Path(folder, path.name).read_bytes())

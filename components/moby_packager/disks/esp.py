@@ -18,10 +18,10 @@ PROGRAM = "EFI/BOOT/BOOTX64.EFI"
 """What firmware starts where nobody told it what to."""
 
 
-def esp(program: bytes, name: str, epoch_s: int) -> bytes:
-    """Return a file system that holds a program, made without mounting anything."""
+def esp(program: bytes, name: str, epoch_s: int, out: Path) -> bytes:
+    """Return a file system that holds a program, made in a folder without mounting anything."""
     size_mib = max(LEAST_MIB, SPARE_MIB - -int(len(program) * (1 + TABLES)) // MIB)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=out) as folder:
         place = Path(folder)
         (place / "program").write_bytes(program)
         with (place / "esp").open("wb") as file:

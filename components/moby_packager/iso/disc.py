@@ -28,15 +28,15 @@ class Iso:
         assert source.given is not None, "the component says what it takes"
         path = Path(f"{source.name}.iso")
         made = datetime.fromtimestamp(source.epoch_s, UTC).strftime("%Y%m%d%H%M%S00")
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=out) as folder:
             boot = Path(folder, "tree", "efi.img")
             boot.parent.mkdir()
-            boot.write_bytes(esp(source.given.path().read_bytes(), source.name, source.epoch_s))
+            boot.write_bytes(esp(source.given.path().read_bytes(), source.name, source.epoch_s, out))
             for each in (boot, boot.parent):
                 os.utime(each, (source.epoch_s, source.epoch_s))
             command = [
                 TOOL, "-as", "mkisofs", "-quiet", "-r", "-uid", "0", "-gid", "0", "-V", _label(source.name),
-                f"--modification-date={made}", 
+                f"--modification-date={made}",
                 "--gpt_disk_guid", str(identifier(source.name, "iso")), "-e", "efi.img", "-no-emul-boot",
                 "-isohybrid-gpt-basdat", "-o", "disc", "tree",
             ]  # fmt: skip

@@ -30,10 +30,10 @@ class Raw:
     def build(self, source: Source, out: Path) -> Artifact:
         """Write `NAME.raw`."""
         assert source.given is not None, "the component says what it takes"
-        boot = esp(source.given.path().read_bytes(), source.name, source.epoch_s)
+        boot = esp(source.given.path().read_bytes(), source.name, source.epoch_s, out)
         end = FIRST_MIB * MIB + len(boot)
         path = Path(f"{source.name}.raw")
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=out) as folder:
             with Path(folder, "disk").open("wb") as file:
                 file.seek(FIRST_MIB * MIB)
                 file.write(boot)

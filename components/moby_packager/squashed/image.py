@@ -20,11 +20,10 @@ FLAGS = ("-tar", "-quiet", "-no-progress", "-noappend", "-comp", "zstd", "-root-
 def squash(nodes: Iterable[Node], path: Path, epoch_s: int, level: int) -> Artifact:
     """Write a file system that holds a tree and nothing else; `path` ends in the folder that the caller owns."""
     whole = with_folders(nodes)
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, "image")
-        arguments = [TOOL, "-", str(made), *FLAGS, "-Xcompression-level", str(level)]
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        arguments = [TOOL, "-", "image", *FLAGS, "-Xcompression-level", str(level)]
         run(arguments, package=PACKAGE, data=write(whole, epoch_s), folder=Path(folder), epoch_s=epoch_s)
-        data = made.read_bytes()
+        data = Path(folder, "image").read_bytes()
     path.write_bytes(data)
     sizes = shares(len(data), weights(node for node in whole if not node.is_folder))
     return Artifact((Path(path.name),), sizes)

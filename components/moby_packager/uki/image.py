@@ -25,21 +25,20 @@ class Uki:
     stub: str = STUB
 
     def build(self, source: Source, out: Path) -> Artifact:
-        """Write `NAME.efi`."""
+        """Write `NAME.uki.efi`."""
         assert source.given is not None, "the component says what it takes"
-        given = {path.suffix: source.given.folder / path for path in source.given.artifact.files}
+        given = {path.suffix: (source.given.folder / path).absolute() for path in source.given.artifact.files}
         if given[".kernel"].read_bytes()[_MARK_AT : _MARK_AT + len(_MARK)] != _MARK:
             raise Unsupported(
                 "the kernel is none that firmware starts", hint="set the option machine of the format vm to pc"
             )
-        path = Path(f"{source.name}.efi")
+        path = Path(f"{source.name}.uki.efi")
         stub = self._stub()
-        with tempfile.TemporaryDirectory() as folder:
-            release = Path(folder, "os-release")
-            release.write_text(f'ID=moby\nNAME="moby {source.name}"\nPRETTY_NAME="{source.name}"\n')
+        with tempfile.TemporaryDirectory(dir=out) as folder:
+            Path(folder, "os-release").write_text(f'ID=moby\nNAME="moby {source.name}"\nPRETTY_NAME="{source.name}"\n')
             words = [
                 "--linux", given[".kernel"], "--initrd", given[".initrd"], "--cmdline", f"@{given['.cmdline']}",
-                "--os-release", f"@{release}", "--stub", stub, "--output", Path(folder, path),
+                "--os-release", "@os-release", "--stub", stub, "--output", path,
             ]  # fmt: skip
             run([TOOL, "build", *map(str, words)], package=PACKAGE, folder=Path(folder), epoch_s=source.epoch_s)
             data = Path(folder, path).read_bytes()
@@ -55,7 +54,7 @@ class Uki:
         return f"{hashlib.sha256(self._stub().read_bytes()).hexdigest()} {version(TOOL, package=PACKAGE)}"
 
     def _stub(self) -> Path:
-        path = Path(self.stub)
+        path = Path(self.stub).absolute()
         if not path.is_file():
             raise HostUnfit(f"there is no stub at {path}", hint="apt install systemd-boot-efi, or set the option stub")
         return path
