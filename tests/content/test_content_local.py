@@ -159,6 +159,39 @@ def test_so_many_proofs_are_kept(state, monkeypatch):
     assert [_is_hashed(content, each) for each in found] == [True, False, False]
 
 
+@pytest.mark.parametrize("processors", [1, 2])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_what_is_written_is_hashed_as_it_was_then(state, monkeypatch, processors, kind):
+    """Whoever fills one buffer over and over gets the digest of what was in it."""
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    content = Store(state)
+    parts = [bytes([number]) * (700 << 10) for number in range(8)]
+    with content.lease() as lease, content.writer("a", lease) as writer:
+        buffer = bytearray(700 << 10)
+        for part in parts:
+            buffer[:] = part
+            writer.write(part if kind is bytes else kind(buffer) if kind is memoryview else buffer)
+        buffer[:] = bytes(len(buffer))
+        blob = writer.commit(sha256(b"".join(parts)))
+    assert blob.size_bytes == 8 * (700 << 10)
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "commit"])
+def test_hashing_ends_with_the_writer(state, monkeypatch, end):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    def hashing():
+        return [each for each in threading.enumerate() if each.name == "hash"]
+
+    content = Store(state)
+    with content.lease() as lease, content.writer("a", lease) as writer:
+        for _ in range(3):
+            writer.write(bytes(1 << 20))
+        assert len(hashing()) == 1
+        getattr(writer, end)()
+        assert hashing() == []
+
+
 def test_odd_files_are_no_blobs(state):
     content = Store(state)
     assert content.list() == ()

@@ -1,7 +1,6 @@
 """A blob on its way in: a folder with its bytes and its name, whose lock is its writer's."""
 
 import fcntl
-import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from moby.contracts.types import Digest
 from moby.errors import Conflict, Corrupt, Invalid, NotFound
 from moby.oci.digest import CHUNK_BYTES, sha256
 from moby_content.local.failures import host_errors
+from moby_content.local.hashing import Hashing
 from moby_content.local.leases import FileLease, locked
 from moby_content.local.proofs import Proofs
 
@@ -53,7 +53,7 @@ class FileWriter:
         self._lock = lock
         self._algorithm = algorithm
         self._proofs = proofs
-        self._hash = hashlib.new(algorithm)
+        self._hash = Hashing(algorithm)
         self.offset_bytes = 0
         self._fd = self._open(ref)
         try:
@@ -129,6 +129,7 @@ class FileWriter:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+            self._hash.end()
 
     def _check_open(self) -> None:
         if self._fd < 0:

@@ -37,10 +37,11 @@ class Chunks:
         """Return what of the body some bytes hold; BadChunks where they can't be what they should."""
         if self._line:
             data, self._line = self._line + data, b""
-        parts, at = [], 0
+        view = memoryview(data)
+        parts, at = list[memoryview](), 0
         while at < len(data) and not self.whole:
             if self._left:
-                part = data[at : at + self._left]
+                part = view[at : at + self._left]
                 parts.append(part)
                 at += len(part)
                 self._left -= len(part)
@@ -53,7 +54,7 @@ class Chunks:
             at = end + 2
         if self.whole:
             self.rest = data[at:]
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     def _keep(self, line: bytes) -> None:
         if len(line) >= _LONGEST_LINE:
