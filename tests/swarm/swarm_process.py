@@ -11,13 +11,13 @@ HERE = Path(__file__).resolve()
 class Process:
     """The engine's process; `ask` evaluates an expression in it, where `engine` and `orchestrator` are known."""
 
-    def __init__(self, root, rootfs, plan):
+    def __init__(self, root, rootfs, plan, cwd=None):
         self._plan = root.parent / "plan.pickle"
         self._plan.write_bytes(pickle.dumps(plan))
         path = f"import sys; sys.path[:0] = {sys.path!r}; import swarm_process; swarm_process.main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", path, str(root), str(rootfs), str(self._plan)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=cwd,
         )  # fmt: skip
         self.ask("1")
 

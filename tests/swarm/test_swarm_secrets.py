@@ -2,11 +2,17 @@
 
 import json
 import os
+import resource
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 from moby_orchestrator.swarm.codec import encode
+from swarm_engine import Engine
+from swarm_process import Process
 
 from moby.contracts.containers import ContainerConfig
 from moby.contracts.log_driver import LogQuery
@@ -114,11 +120,45 @@ def files(root):
         yield from (Path(below, each) for each in names if Path(below, each).is_file())
 
 
-def test_not_in_a_core_dump(engine):
-    """The kernel writes none of a process that says so (prctl(2), PR_SET_DUMPABLE)."""
-    import ctypes
+def dumped(process, folder):
+    """End a process as a bug would; return whether the kernel dumped its core, and what lies in its folder then."""
+    resource.prlimit(process.pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    process.send_signal(signal.SIGSEGV)
+    _, status = os.waitpid(process.pid, 0)
+    process.returncode = -os.WTERMSIG(status)
+    assert process.returncode == -signal.SIGSEGV
+    return os.WCOREDUMP(status), b"".join(each.read_bytes() for each in folder.iterdir() if each.is_file())
 
-    assert ctypes.CDLL(None).prctl(3) == 0
+
+def test_not_in_a_core_dump(tmp_path, rootfs, swarm_plan):
+    """An engine with a secret that comes to a bad end leaves none, where another process leaves it for all to read."""
+    plain, ours = tmp_path / "plain", tmp_path / "ours"
+    plain.mkdir()
+    ours.mkdir()
+    other = subprocess.Popen(
+        [sys.executable, "-c", f"key = {SECRET!r}; print(flush=True); input()"],
+        cwd=plain, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with other:
+        other.stdout.readline()
+        core, text = dumped(other, plain)
+        assert core
+        assert SECRET in text or not plain_files()  # elsewhere, where the kernel pipes cores to a program
+    process = Process(tmp_path / "engine", rootfs, swarm_plan, cwd=ours)
+    process.ask("orchestrator.cluster().create(ClusterSpec())")
+    process.ask(f"orchestrator.create_secret(SecretSpec('key', {SECRET!r}))")
+    assert SECRET.decode() in process.ask("orchestrator._store.world().secrets.popitem()[1].data")
+    core, text = dumped(process.process, ours)
+    process.kill()
+    with Engine(tmp_path / "engine", rootfs, swarm_plan) as engine:
+        assert [each.name for each in engine.orchestrator.secrets()] == ["key"]
+    assert (core, SECRET in text) == (False, False)
+
+
+def plain_files():
+    """Whether the kernel writes cores as files into a process's folder (core(5))."""
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    return not pattern.startswith(("|", "/", "@"))
 
 
 def test_templates(engine):
