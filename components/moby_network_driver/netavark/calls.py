@@ -10,7 +10,7 @@ from moby.values import evolve, field, frozen
 from moby_network_driver.interfaces import words
 from moby_network_driver.interfaces.addressing import mac_of
 
-__all__ = ["BRIDGE", "KNOWN", "Call", "bridge_of", "call_of", "checked", "host_end"]
+__all__ = ["BRIDGE", "KNOWN", "Call", "beside_names", "bridge_of", "call_of", "checked", "host_end"]
 
 BRIDGE, MTU, PREFIX = (
     "com.docker.network.bridge.name",
@@ -19,7 +19,6 @@ BRIDGE, MTU, PREFIX = (
 )
 ISOLATE = "isolate"
 KNOWN = frozenset({BRIDGE, MTU, PREFIX, ISOLATE})
-_NO_BRIDGE_YET = "mobyports0"
 
 
 @frozen
@@ -51,12 +50,12 @@ class Call:
         """Return it with other ports."""
         return evolve(self, ports=_ports(ports))
 
-    def beside(self) -> "Call":
+    def beside(self, endpoint_id: str) -> "Call":
         """Return it on a bridge without addresses that is there for nothing: netavark makes rules with places alone."""
+        bridge, end = beside_names(endpoint_id)
         subnets = [{"subnet": each["subnet"]} for each in self.network["subnets"]]
-        network = {**self.network, "network_interface": _NO_BRIDGE_YET, "subnets": subnets}
-        own = {**self.own, "options": {}}
-        return evolve(self, network=network, own=own)
+        network = {**self.network, "network_interface": bridge, "subnets": subnets}
+        return evolve(self, network=network, own={**self.own, "options": {"host_interface_name": end}})
 
 
 def checked(options: Mapping[str, str]) -> None:
@@ -77,6 +76,11 @@ def bridge_of(segment: Segment) -> str:
 def host_end(endpoint_id: str) -> str:
     """Return the name of the host's end of a pair."""
     return f"veth{endpoint_id[:11]}"
+
+
+def beside_names(endpoint_id: str) -> tuple[str, str]:
+    """Return the names of a bridge and a host's end that are there while ports are published anew."""
+    return f"nvb-{endpoint_id[:11]}", f"nvp-{endpoint_id[:11]}"
 
 
 def call_of(segment: Segment, attachment: Attachment) -> Call:

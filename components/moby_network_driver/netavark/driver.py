@@ -21,7 +21,7 @@ from moby_network_driver.interfaces.addressing import gateways_of, mac_of
 from moby_network_driver.interfaces.inside import SYSCTLS
 from moby_network_driver.interfaces.removal import delete_named
 from moby_network_driver.interfaces.unfit import Failures, explained
-from moby_network_driver.netavark.calls import Call, bridge_of, call_of, checked, host_end
+from moby_network_driver.netavark.calls import Call, beside_names, bridge_of, call_of, checked, host_end
 from moby_network_driver.netavark.plugin import Config
 from moby_network_driver.netavark.records import Record, Records
 from moby_network_driver.netavark.running import Program
@@ -117,11 +117,11 @@ class NetavarkNetworks:
             with _beside(record.call) as namespace:
                 self._program.tear_down(record.call, _path(namespace))  # the rules alone: others are on the bridge
             with _nowhere() as namespace:
-                beside = new.beside()
+                _delete(*beside_names(attachment.id))  # of one that was killed
                 try:
-                    self._program.set_up(beside, _path(namespace))
+                    self._program.set_up(new.beside(attachment.id), _path(namespace))
                 finally:
-                    _delete(beside.bridge)
+                    _delete(*beside_names(attachment.id))
             self._records.put(evolve(record, call=new, ports=attachment.ports))
 
     def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
@@ -153,7 +153,7 @@ class NetavarkNetworks:
         self._records.remove(record.id)
         others = [each for each in self._records.all().values() if each.call.bridge == record.call.bridge]
         with failures.collected(f"interface {host_end(record.id)}"):
-            _delete(host_end(record.id))
+            _delete(host_end(record.id), *beside_names(record.id))
             if not others:
                 _delete(record.call.bridge)
         failures.tell()
@@ -184,9 +184,10 @@ def _is_there(name: str) -> bool:
         return links.look_up(channel, name) is not None
 
 
-def _delete(name: str) -> None:
+def _delete(*names: str) -> None:
     with Channel() as channel:
-        delete_named(channel, name)
+        for each in names:
+            delete_named(channel, each)
 
 
 @contextmanager
@@ -247,6 +248,9 @@ def _settle(attachment: Attachment, settings: Mapping[tuple[str, ...], str]) -> 
     more = [f"{each}/{64 if ':' in each else 16}" for each in attachment.link_local]
     with Channel() as channel:
         index = links.index_of(channel, attachment.interface)
+        for each in attachment.addresses:
+            if ":" in each:  # netavark's can be used some time later: the kernel looks for them on the link, by a thread
+                channel.run(addresses.remove(index, each), addresses.add(index, each))
         channel.run(*(addresses.add(index, each) for each in more))
     for parts, value in settings.items():
         network_settings.set_to(value, *parts)
