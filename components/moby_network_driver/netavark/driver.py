@@ -249,7 +249,7 @@ def _settle(attachment: Attachment, settings: Mapping[tuple[str, ...], str]) -> 
     with Channel() as channel:
         index = links.index_of(channel, attachment.interface)
         for each in attachment.addresses:
-            if ":" in each:  # netavark's can be used some time later: the kernel looks for them on the link, by a thread
+            if ":" in each:  # netavark's can be used some time later, since the kernel looks for them on the link
                 channel.run(addresses.remove(index, each), addresses.add(index, each))
         channel.run(*(addresses.add(index, each) for each in more))
     for parts, value in settings.items():
