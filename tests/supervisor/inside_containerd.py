@@ -9,13 +9,13 @@ from engine import place
 from holding import LinesDriver
 from moby_supervisor.local import FEATURES
 from moby_supervisor.local.containerd import protocol
-from moby_supervisor.local.containerd.client import Client
 from moby_supervisor.local.containerd.supervisor import Containerd
 from moby_supervisor.local.containerd.tasks import _ends_with
 
 from moby.contracts.supervisor import TaskConfig
 from moby.contracts.types import Stdio
 from moby.errors import HostUnfit, Invalid, Unavailable, Unsupported
+from moby.grpc.client import Client
 from moby.testing.bundles import Bundles, config
 from moby.testing.holding import SameProcess
 from moby.testing.supervisor import read_all, read_until, readable

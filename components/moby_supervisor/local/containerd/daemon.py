@@ -12,8 +12,8 @@ from attrs import frozen
 
 from moby.contracts.ambient import Log, Place
 from moby.errors import HostUnfit, Invalid, Unavailable
+from moby.grpc.client import Client
 from moby.host import processes
-from moby_supervisor.local.containerd.client import Client
 
 __all__ = ["Daemon"]
 

@@ -5,7 +5,7 @@ import os
 import re
 
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound, Unavailable, Unsupported
-from moby_supervisor.local.containerd.client import Code, Failed
+from moby.grpc.client import Code, Failed
 
 __all__ = ["error_of", "not_run"]
 

@@ -12,8 +12,8 @@ from moby.contracts.runtime import Process
 from moby.contracts.supervisor import TaskConfig, TaskState
 from moby.contracts.types import Window
 from moby.errors import MobyError
+from moby.grpc.client import Client
 from moby.host import processes
-from moby_supervisor.local.containerd.client import Client
 from moby_supervisor.local.containerd.daemon import Daemon
 from moby_supervisor.local.containerd.records import Records
 from moby_supervisor.local.containerd.tasks import Tasks

@@ -15,12 +15,12 @@ from moby.contracts.ambient import Place
 from moby.contracts.runtime import CheckpointOptions, ContainerState, Process, RuntimeFeature, Stats
 from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound, Unavailable, Unsupported
+from moby.grpc.client import Client, Code, Failed
 from moby.grpc.messages import encode
 from moby.host import cgroup_figures, oom, processes
 from moby.host.cgroups import Group, hierarchies
 from moby.values import evolve
 from moby_supervisor.local.containerd import bundles, protocol
-from moby_supervisor.local.containerd.client import Client, Code, Failed
 from moby_supervisor.local.containerd.failures import error_of, not_run
 from moby_supervisor.local.containerd.records import Record, Records
 
