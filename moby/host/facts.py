@@ -405,8 +405,10 @@ def _subordinate_ids() -> Probe:
 def _delegated_group() -> Probe:
     """Say whether this user may make control groups that limit anything."""
     for tree in cgroups.hierarchies():
-        folder = tree.folder(tree.own)
-        if tree.version == 2 and tree.writable and os.access(f"{folder}/cgroup.procs", os.W_OK):
+        own = tree.folder(tree.own)
+        for folder in (os.path.dirname(own), own):
+            if tree.version != 2 or not tree.writable or not os.access(f"{folder}/cgroup.procs", os.W_OK):
+                continue
             limits = sorted(_CONTROLLERS & set(Path(folder, "cgroup.controllers").read_text(encoding="ascii").split()))
             if limits:
                 return Probe(True, f"{folder} is this user's, with {', '.join(limits)}")

@@ -164,7 +164,7 @@ def _map(program: str, pid: int, rows: Sequence[Row]) -> None:
             [program, *arguments(pid, rows)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
             errors="replace", check=False,
         )  # fmt: skip
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
         raise HostUnfit(f"{program} isn't on PATH", hint="apt install uidmap") from error
     if done.returncode:
         kind = "subuid" if program == "newuidmap" else "subgid"

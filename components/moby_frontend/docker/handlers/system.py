@@ -10,6 +10,7 @@ from attrs import evolve
 from moby.contracts.containers import Status
 from moby.contracts.types import Platform
 from moby.errors import MobyError
+from moby.host.user_maps import is_ordinary
 from moby_frontend.docker.call import Call, Reply, Version, reply_json
 from moby_frontend.docker.parts import RELEASE, Parts, spelled
 from moby_frontend.docker.swarm.membership import info as swarm
@@ -18,6 +19,11 @@ from moby_frontend.docker.times import rfc3339
 
 __all__ = ["info", "ping", "version"]
 
+_UNLIMITED = (
+    "WARNING: Running in rootless-mode without cgroups. To enable cgroups in rootless-mode, you need to boot the "
+    "system in cgroup v2, and to have a group of it delegated."
+)
+"""As dockerd says it, and what it takes besides."""
 _PING = Reply(
     200,
     b"OK",
@@ -143,19 +149,20 @@ def _parts(parts: Parts) -> dict[str, Any]:
 def _host(parts: Parts) -> dict[str, Any]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     one = _has_v1()
+    limits = _limits()
     system = _os_release()
     return {
-        "MemoryLimit": True,
-        "SwapLimit": _swap(one),
-        "KernelMemoryTCP": one,
-        "CpuCfsPeriod": True,
-        "CpuCfsQuota": True,
-        "CPUShares": True,
-        "CPUSet": True,
-        "PidsLimit": True,
-        "OomKillDisable": one,
+        "MemoryLimit": limits,
+        "SwapLimit": limits and _swap(one),
+        "KernelMemoryTCP": limits and one,
+        "CpuCfsPeriod": limits,
+        "CpuCfsQuota": limits,
+        "CPUShares": limits,
+        "CPUSet": limits,
+        "PidsLimit": limits,
+        "OomKillDisable": limits and one,
         "IPv4Forwarding": _setting("/proc/sys/net/ipv4/ip_forward") == "1",
-        "CgroupDriver": "cgroupfs",
+        "CgroupDriver": "cgroupfs" if limits else "none",
         "CgroupVersion": "1" if one else "2",
         "KernelVersion": platform.release(),
         "OperatingSystem": system.get("PRETTY_NAME", "Linux"),
@@ -167,6 +174,15 @@ def _host(parts: Parts) -> dict[str, Any]:
         "Name": os.uname().nodename,
         "DockerRootDir": str(parts.place.state.parent.parent),
     }
+
+
+def _limits() -> bool:
+    """Whether containers can be limited: always by root, else where an ordinary user was given a control group."""
+    if not is_ordinary():
+        return True
+    from moby.host.facts import probe
+
+    return probe("user", "delegated-group").ok
 
 
 def _has_v1() -> bool:
@@ -216,9 +232,9 @@ def _fixed(parts: Parts) -> dict[str, Any]:
         "ContainerdCommit": dict(nothing),
         "RuncCommit": dict(nothing),
         "InitCommit": dict(nothing),
-        "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "SecurityOptions": ["name=seccomp,profile=builtin", *(["name=rootless"] if is_ordinary() else [])],
         "CDISpecDirs": [],
-        "Warnings": None,
+        "Warnings": None if _limits() else [_UNLIMITED],
     }  # fmt: skip
 
 

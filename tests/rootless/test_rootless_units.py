@@ -1,0 +1,151 @@
+"""Subordinate ids, maps, and what is read of the host's files."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from moby_enclosure.rootless.enclosure import Rootless
+from moby_enclosure.rootless.subordinate import arguments, rows_of
+from moby_enclosure.rootless.talk import Talk, listen
+from moby_enclosure.rootless.uplink import failed, named, program, resolv_conf
+from moby_frontend.listening.addresses import in_runtime_folder
+
+from moby.contracts.ambient import Place
+from moby.errors import HostUnfit, Unavailable
+from moby.host import subordinate_ids, user_maps
+
+WHOLE = "         0          0 4294967295\n"
+LENT = "0 1000 1\n1 100000 65536\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        pytest.param("me:100:50\n", ((0, 7, 1), (1, 100, 50)), id="by-name"),
+        pytest.param("7:100:50\n", ((0, 7, 1), (1, 100, 50)), id="by-number"),
+        pytest.param("you:1:2\nme:100:50\nme:500:5\n", ((0, 7, 1), (1, 100, 50), (51, 500, 5)), id="several"),
+        pytest.param("me:x:1\nme:1\n\n#me:1:1\nme:-1:5\nme:1:0\nme:5:5:5\nme:9:9", ((0, 7, 1), (1, 9, 9)), id="odd"),
+    ],
+)
+def test_maps(tmp_path, text, rows):
+    file = tmp_path / "subuid"
+    file.write_text(text)
+    assert rows_of(7, ("me", "7"), file) == rows
+    assert arguments(42, rows)[:4] == ["42", "0", "7", "1"]
+
+
+@pytest.mark.parametrize("text", ["", "you:1:65536\n", "me:1:0\n", None])
+def test_no_subordinate_ids(tmp_path, text):
+    file = tmp_path / "subuid"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(HostUnfit, match=r"gives me no subordinate ids") as caught:
+        rows_of(7, ("me", "7"), file)
+    assert "usermod --add-subuids" in caught.value.hint
+
+
+def test_a_user_without_a_name():
+    assert subordinate_ids.names_of(4_000_000_123) == ("4000000123",)
+
+
+@pytest.mark.parametrize(
+    ("maps", "host_root", "keeps", "ordinary"),
+    [
+        pytest.param(WHOLE, True, True, False, id="host"),
+        pytest.param(LENT, False, True, True, id="enclosed"),
+        pytest.param("0 1000 1\n", False, False, True, id="alone"),
+        pytest.param("0 100000 65536\n", False, True, False, id="a-container-of-its-own-ids"),
+        pytest.param("0 1000 1\n2 100000 65536\n", False, False, True, id="a-hole"),
+        pytest.param("", False, False, False, id="none"),
+    ],
+)
+def test_who_root_is(monkeypatch, maps, host_root, keeps, ordinary):
+    monkeypatch.setattr(user_maps, "read_text", lambda path: maps)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert user_maps.is_host_root() is host_root
+    assert user_maps.keeps_owners() is keeps
+    assert user_maps.is_ordinary() is ordinary
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert (user_maps.is_host_root(), user_maps.keeps_owners(), user_maps.is_ordinary()) == (False, False, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "inside"),
+    [
+        pytest.param("nameserver 192.0.2.1\nsearch x\n", "", id="as-it-is"),
+        pytest.param("nameserver 127.0.0.53\noptions edns0\n", "nameserver 10.0.2.3\noptions edns0\n", id="loopback"),
+        pytest.param(
+            "nameserver ::1\nnameserver 127.0.0.1\nnameserver 192.0.2.1\n",
+            "nameserver 10.0.2.3\nnameserver 192.0.2.1\n", id="several",
+        ),
+        pytest.param("", "", id="none"),
+    ],
+)  # fmt: skip
+def test_name_servers_at_the_hosts_loopback(host, inside):
+    assert resolv_conf(host, "10.0.2.3") == inside
+
+
+def test_uplinks_by_name():
+    assert named("") is None
+    for name in ("pasta:PASTA", "slirp4netns:SLIRP"):
+        part, _, value = name.partition(":")
+        where = f"moby_enclosure.{part}.uplink:{value}"
+        assert named(where).where == where
+
+
+def test_a_program_that_isn_t_there(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(HostUnfit, match="pasta isn't on PATH") as caught:
+        program("pasta", "passt")
+    assert "apt install passt" in caught.value.hint
+
+
+def test_a_program_that_fails():
+    import subprocess
+
+    told = failed("pasta", subprocess.CompletedProcess([], 1, "", "one\ntwo\n"))
+    assert "one; two" in told.message
+    assert "it ended with 3" in failed("pasta", subprocess.CompletedProcess([], 3, "", "")).message
+
+
+def test_the_runtime_folder(monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/5")
+    monkeypatch.setattr("moby_frontend.listening.addresses.is_ordinary", lambda: True)
+    assert in_runtime_folder("%t/docker.sock") == "/run/user/5/docker.sock"
+    assert in_runtime_folder("/a/b") == "/a/b"
+    monkeypatch.setattr("moby_frontend.listening.addresses.is_ordinary", lambda: False)
+    assert in_runtime_folder("%t/docker.sock") == "/run/docker.sock"
+    monkeypatch.setattr("moby_frontend.listening.addresses.is_ordinary", lambda: True)
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    with pytest.raises(HostUnfit, match="XDG_RUNTIME_DIR isn't set"):
+        in_runtime_folder("%t/docker.sock")
+
+
+def _enclosure(folder: Path) -> Rootless:
+    return Rootless(None, Place(folder, folder, folder))
+
+
+def test_a_port_where_there_is_no_gate(tmp_path):
+    """As root of somebody else's namespaces, in which it is one's own."""
+    with socket.socket(fileno=_enclosure(tmp_path).bind("tcp", "127.0.0.1", 0)) as sock:
+        assert sock.getsockname()[0] == "127.0.0.1"
+        taken = sock.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            _enclosure(tmp_path).bind("tcp", "127.0.0.1", taken)
+
+
+def test_a_gate_that_has_gone(tmp_path):
+    listen(tmp_path).close()
+    with pytest.raises(Unavailable, match="opens the host's ports has ended"):
+        _enclosure(tmp_path).bind("tcp", "127.0.0.1", 0)
+    _enclosure(tmp_path).reclaim()
+
+
+def test_a_gate_that_goes_meanwhile(tmp_path):
+    with listen(tmp_path) as listener:
+        talk = Talk(tmp_path)
+        listener.close()
+    with pytest.raises(ConnectionError):
+        talk.ask("enter")
+    talk.close()
