@@ -26,6 +26,8 @@ class EndpointConfig:
     links: tuple[str, ...] = ()
     driver_options: Mapping[str, str] = field(factory=dict)
     gateway_priority: int = 0
+    service: bool = False
+    """Whether it is an orchestrator's service that is there, which may be on what is for services only."""
 
 
 @frozen
@@ -59,6 +61,8 @@ class Network:
     scope: str = "local"
     internal: bool = False
     attachable: bool = False
+    services_only: bool = False
+    """Whether it is Denied to all but an orchestrator's services; only of a network that several hosts share."""
     ingress: bool = False
     enable_ipv6: bool = False
     options: Mapping[str, str] = field(factory=dict)

@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 from frontend.fake_orchestrator import NODE, SPEC, STATE, FakeOrchestrator
 
+from moby.contracts.events import Event
 from moby.contracts.networks import EndpointConfig
 from moby.contracts.orchestrator import Availability, ClusterSpec, Mode
 from moby.errors import Unavailable
@@ -268,6 +269,13 @@ class TestNetworks:
             400, f"rpc error: code = FailedPrecondition desc = network {'f' * 25} is in use by service {'s' * 25}",
         )  # fmt: skip
 
+    @pytest.mark.parametrize(("state", "attachable", "closed"), [(STATE, False, True), (STATE, True, False),
+                                                                 (None, False, False)])  # fmt: skip
+    def test_who_may_be_on_one(self, swarm, orchestrator, state, attachable, closed):
+        orchestrator.found = state
+        made = swarm.call("POST", "/networks/create", {"Name": "shop", "Driver": "o", "Attachable": attachable})
+        assert (made.status, swarm.networks.get("shop").services_only) == (201, closed)
+
 
 class TestEvents:
     def test_of_the_swarm_and_of_the_engine(self, swarm, orchestrator):
@@ -283,6 +291,14 @@ class TestEvents:
         path = f"/events?since=1&until={time.time():.9f}&filters={text}"
         lines = swarm.call("GET", path).body.decode().splitlines()
         return [(each["Type"], each["Action"], each["scope"]) for each in map(json.loads, lines)]
+
+    def test_of_networks_that_are_the_swarm_s(self, swarm):
+        for action, scope in (("create", "swarm"), ("connect", "local"), ("destroy", "swarm"), ("destroy", "local")):
+            attributes = {"name": "shop", "type": "overlay"}
+            swarm.events.publish(Event("network", action, "n" * 25, attributes, scope=scope))
+        assert self.shown(swarm, scope=["swarm"]) == [("network", "create", "swarm"), ("network", "remove", "swarm")]
+        assert self.shown(swarm, event=["remove"]) == [("network", "remove", "swarm")]
+        assert self.shown(swarm, event=["destroy"]) == [("network", "destroy", "local")]
 
     def test_by_filters(self, swarm, orchestrator):
         orchestrator.tell("service", "create", name="web")

@@ -131,6 +131,30 @@ def test_making_one(lonely, world):
     assert [each.name for each in lonely.list()] == ["host", "mine", "none"]
 
 
+def test_one_for_services_only(lonely):
+    lonely.create(Network("", "shop", "lonely", "", services_only=True))
+    lonely.create(Network("", "open", "lonely", ""))
+    refused = "Could not attach to network shop: .* desc = network shop not manually attachable"
+    with pytest.raises(Denied, match=refused):
+        lonely.join("c1", {"open": PLAIN, "shop": PLAIN})
+    lonely.join("c1", {"open": PLAIN})
+    with pytest.raises(Denied, match=refused):
+        lonely.connect("shop", "c1", PLAIN, running=True)
+    assert [each.network for each in lonely.sandbox("c1").endpoints] == ["open"]
+    lonely.connect("shop", "c1", EndpointConfig(service=True), running=True)
+    lonely.join("c2", {"shop": EndpointConfig(service=True)})
+    assert sorted(lonely.get("shop").containers) == ["c1", "c2"]
+
+
+def test_what_one_host_has_is_for_all(world):
+    class Here(Lonely):
+        scope = "local"
+
+    world.drivers["own"] = Here()
+    made, _ = world.open().create(Network("", "mine", "lonely", "", services_only=True))
+    assert not made.services_only
+
+
 def test_being_on_several(lonely):
     for name in ("one", "two"):
         lonely.create(Network("", name, "lonely", ""))
@@ -172,11 +196,14 @@ def test_events_of_networks_that_users_make(lonely, world):
     lonely.connect("mine", "c1", PLAIN, running=True)
     lonely.disconnect("mine", "c1")
     lonely.remove("mine")
-    found = [(each.action, dict(each.attributes)) for each in reader.take()]
+    found = [(each.action, each.scope, dict(each.attributes)) for each in reader.take()]
     reader.close()
     plain = {"name": "mine", "type": "lonely"}
     there = {"container": "c1", **plain}
-    assert found == [("create", plain), ("connect", there), ("disconnect", there), ("destroy", plain)]
+    assert found == [
+        ("create", "swarm", plain), ("connect", "local", there), ("disconnect", "local", there),
+        ("destroy", "swarm", plain),
+    ]  # fmt: skip
 
 
 def test_leaving_a_network_that_is_gone(lonely, world):

@@ -20,6 +20,8 @@ from moby_networks.registry.records import Records
 __all__ = ["Context", "Failures"]
 
 _STRIPES = 64
+_EVERYWHERE = frozenset({"create", "destroy"})
+"""What happens to a network wherever it is; containers come and go on this machine."""
 
 
 class Failures:
@@ -132,4 +134,5 @@ class Context:
         """Publish an event of a network."""
         more = {"container": container_id} if container_id else {}
         values = {**more, "name": network.name, "type": network.driver}
-        self.events.publish(Event("network", action, network.id, values))
+        scope = network.scope if action in _EVERYWHERE else "local"
+        self.events.publish(Event("network", action, network.id, values, scope=scope))

@@ -9,7 +9,7 @@ from typing import Any
 from moby.contracts.discovery import PortRequest
 from moby.contracts.network_driver import Attachment, Link, Port
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, SandboxConfig
-from moby.errors import Conflict
+from moby.errors import Conflict, Denied
 from moby.values import evolve
 from moby_networks.registry import ways
 from moby_networks.registry.checks import is_exclusive
@@ -24,6 +24,10 @@ _INTERFACE_NAME = "com.docker.network.endpoint.ifname"
 """The option of an endpoint that names its interface, as docker has it; of a network, what names begin with."""
 _PREFIXES = ("com.docker.network.container_iface_prefix", "com.docker.network.container_interface_prefix")
 _BINDING, _ALL = "com.docker.network.bridge.host_binding_ipv4", "0.0.0.0"  # noqa: S104 - what docker writes for all
+
+_SERVICES_ONLY = (
+    "Could not attach to network {0}: rpc error: code = PermissionDenied desc = network {0} not manually attachable"
+)
 
 
 class Joining:
@@ -103,6 +107,8 @@ class Joining:
     def _place(self, joined: Joined, known: Known, config: EndpointConfig, undo: ExitStack) -> Place:
         """Return a place that isn't made yet, with its addresses."""
         context, network = self._context, known.network
+        if network.services_only and not config.service:
+            raise Denied(_SERVICES_ONLY.format(network.name), hint="make it with --attachable")
         endpoint_id = secrets.token_hex(32)
         addresses: tuple[str, ...] = ()
         if context.driver(network.driver).addressed:

@@ -124,7 +124,14 @@ class Making:
         seconds, rest = divmod(self._context.clock.now_ns(), 1_000_000_000)
         created = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
         scope = self._context.driver(network.driver).scope
-        return evolve(network, id=secrets.token_hex(32), created=created, scope=scope, containers={})
+        return evolve(
+            network,
+            id=secrets.token_hex(32),
+            created=created,
+            scope=scope,
+            containers={},
+            services_only=network.services_only and scope == SHARED_SCOPE,
+        )
 
 
 def _pool(asked: Any) -> Pool:

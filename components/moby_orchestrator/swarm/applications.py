@@ -101,7 +101,10 @@ class Applications:
             if spec.external:
                 raise NotFound(f"network {name} declared as external, but could not be found") from None
             labels = {**spec.network.labels, LABEL: application}
-            self._networks.create(evolve(spec.network, driver=self._driver(spec), labels=labels))
+            closed = not spec.network.attachable
+            self._networks.create(
+                evolve(spec.network, driver=self._driver(spec), labels=labels, services_only=closed)
+            )  # fmt: skip
             return Change("network", name, Outcome.CREATED)
         if spec.external:
             return None

@@ -207,7 +207,7 @@ def _front(service: Service, tasks: Sequence[Task]) -> _Front:
     places: dict[str, EndpointConfig] = {}
     ports: tuple[PortRequest, ...] = ()
     if is_ingress(spec):
-        places[INGRESS] = EndpointConfig(gateway_priority=_FIRST)
+        places[INGRESS] = EndpointConfig(gateway_priority=_FIRST, service=True)
         ports = tuple(
             PortRequest(each.protocol, each.target, each.host_address, each.published, each.published)
             for each in service.ports
@@ -215,7 +215,7 @@ def _front(service: Service, tasks: Sequence[Task]) -> _Front:
         )
     if spec.endpoint_mode is EndpointMode.VIP:
         for network, config in spec.networks.items():
-            places[network] = EndpointConfig(aliases=(spec.name, *config.aliases))
+            places[network] = EndpointConfig(aliases=(spec.name, *config.aliases), service=True)
     behind: dict[str, list[str]] = {}
     for task in sorted(tasks, key=lambda each: each.id):
         for endpoint in task.endpoints:

@@ -57,9 +57,11 @@ def endpoints_of(spec: ServiceSpec) -> Mapping[str, EndpointConfig]:
     found = {}
     for network, config in spec.networks.items():
         own = (spec.name, *config.aliases) if spec.endpoint_mode is EndpointMode.DNSRR else ()
-        found[network] = evolve(config, aliases=(*names, *own), ipv4_address="", ipv6_address="", mac_address="")
+        found[network] = evolve(
+            config, aliases=(*names, *own), ipv4_address="", ipv6_address="", mac_address="", service=True
+        )  # fmt: skip
     if is_ingress(spec):
-        found[INGRESS] = EndpointConfig(gateway_priority=-_FIRST)
+        found[INGRESS] = EndpointConfig(gateway_priority=-_FIRST, service=True)
     return found
 
 

@@ -9,7 +9,7 @@ from moby.errors import Invalid
 from moby_frontend.docker.call import Call, Reply, Version, encode, stream
 from moby_frontend.docker.filters import Filters
 from moby_frontend.docker.parts import Parts
-from moby_frontend.docker.swarm.events import Joined, past
+from moby_frontend.docker.swarm.events import Joined, past, worded
 from moby_frontend.docker.times import unix_ns
 
 __all__ = ["events"]
@@ -37,7 +37,7 @@ def events(parts: Parts, call: Call) -> Reply:
     mark, kind = _form(call)
 
     def line(event: Event) -> bytes:
-        return mark + encode(_shown(event)) + b"\n"
+        return mark + encode(_shown(worded(event))) + b"\n"
 
     if until and until <= parts.clock.now_ns():
         found = [line(each) for each in past(parts, since, until) if wanted(each)] if since else []
@@ -94,7 +94,8 @@ def _wanted(filters: Filters, version: Version) -> Callable[[Event], bool]:
     """Return whether an event is to be shown."""
     images_created = version >= (1, 46)
 
-    def fits(event: Event) -> bool:
+    def fits(given: Event) -> bool:
+        event = worded(given)
         if event.type == "image" and event.action == "create" and not images_created:
             return False
         return (

@@ -137,6 +137,7 @@ def create(parts: Parts, call: Call) -> Reply:
         id="",
         created="",
         **{"driver": "bridge", **found},
+        services_only=membership(parts) is not None and not found.get("attachable"),
         ipam_driver=TEXT.read(ipam.get("Driver") or "default", "IPAM.Driver"),
         ipam_options=TEXT_MAP.read(ipam.get("Options") or {}, "IPAM.Options"),
         ipam=tuple({word: value for word, value in each.items() if value} for each in pools),

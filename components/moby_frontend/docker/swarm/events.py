@@ -9,13 +9,22 @@ from moby.errors import MobyError
 from moby.values import evolve
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.swarm.membership import manager
+from moby_frontend.docker.swarm.networks import SWARM
 
-__all__ = ["KINDS", "Joined", "past"]
+__all__ = ["KINDS", "Joined", "past", "worded"]
 
 KINDS = frozenset({"service", "node", "secret", "config"})
 """Of what docker tells in a swarm; tasks it doesn't."""
 _AGAIN_NS = 10**9
 """How long after a swarm's events ended they are looked for anew, at the next of the engine's own."""
+
+
+def worded(event: Event) -> Event:
+    """Return an event of the engine's own as docker words it: networks of a swarm are removed, not destroyed."""
+    if event.type != "network" or event.scope != SWARM:
+        return event
+    action = "remove" if event.action == "destroy" else event.action
+    return evolve(event, action=action, attributes={"name": event.attributes.get("name", "")})
 
 
 def past(parts: Parts, since_ns: int, until_ns: int) -> list[Event]:
