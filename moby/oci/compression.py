@@ -68,11 +68,11 @@ def plain(source: BinaryIO) -> BinaryIO:
     """
     rewound: Any = Rewound(source)
     kind = detect(rewound.head)
+    if not kind:
+        return rewound  # type: ignore[no-any-return]
     if isinstance(source, io.FileIO) and source.seekable():
         source.seek(-len(rewound.head), os.SEEK_CUR)
         rewound = source
-    if not kind:
-        return rewound  # type: ignore[no-any-return]
     return _Inflated(rewound, kind)  # type: ignore[return-value]
 
 

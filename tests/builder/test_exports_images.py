@@ -93,7 +93,8 @@ def test_an_image_of_the_engine(yard):
     assert all(each["created"] for each in image.raw_config["history"])
     assert image.created == image.raw_config["history"][-1]["created"]
     assert yard.snapshotter.stat(target.snapshot).aliases
-    assert json.loads(yard.content.open(image.digest).read())["annotations"] == {"k": "v"}
+    with yard.content.open(image.digest) as file:
+        assert json.loads(file.read())["annotations"] == {"k": "v"}
     assert ("exporting to image", f"writing image {image.id}") in yard.told
     assert ("exporting to image", "naming to docker.io/library/app:1") in yard.told
 

@@ -85,7 +85,8 @@ def loaded(store):
 def test_images_are_as_the_spec_has_them(world, make):
     store, content, registry = world
     image = make(store)
-    manifest, config = (content.open(each).read() for each in (image.digest, image.id))
+    with content.open(image.digest) as manifest_file, content.open(image.id) as config_file:
+        manifest, config = manifest_file.read(), config_file.read()
     hold_image(manifest, config)
     name = parse(f"example.org/{make.__name__}:1")
     store.tag(str(image.id), name)

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from os import cpu_count
 from typing import BinaryIO
 
@@ -134,12 +135,15 @@ class Layers:
             blob = written(self._content, lease, _read(reader, cancel))
         return self._note(key, StoredLayer(blob.digest, blob.digest, blob.size_bytes, formats.LAYER))
 
-    def _open_plain(self, stored: StoredLayer) -> BinaryIO:
-        """Open what a layer holds, which is proven at its end."""
-        blob = self.open(stored)
-        if stored.digest == stored.diff_id:
-            return blob
-        return Verified(compression.plain(blob), stored.diff_id, what=f"layer {stored.diff_id}")  # type: ignore[return-value]
+    @contextmanager
+    def _open_plain(self, stored: StoredLayer) -> Iterator[BinaryIO]:
+        """Lend what a layer holds, which is proven at its end."""
+        with self.open(stored) as blob:
+            if stored.digest == stored.diff_id:
+                yield blob
+                return
+            with Verified(compression.plain(blob), stored.diff_id, what=f"layer {stored.diff_id}") as plain:
+                yield plain  # type: ignore[misc]
 
     def _known(self, key: str, lease: Lease) -> StoredLayer | None:
         found = self._made.get(key)
