@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from moby.errors import NotFound, Unsupported
+from moby.errors import NotFound
 from moby.host.namespaces import FLAGS
 from moby.values import frozen
 from moby_runtime.groups import resources
 from moby_runtime.programs import reading
+from moby_runtime.programs.refusals import beyond, refuse
 from moby_runtime.records.shape import CONFIG, PROCESS, RESOURCES, mistakes
 
 TYPE_CHECKING = False
@@ -33,6 +34,7 @@ _KEPT: Mapping[str, frozenset[str]] = {
 """Of the fields of the specification; the rest asks for what takes a namespace, or a filter."""
 _GROUPED = frozenset({"resources", "cgroupsPath"})
 _WHY = {
+    "": "it makes no namespaces",
     "hooks": "it runs nothing but the container's own program",
     "linux.cgroupsPath": "it makes no control group",
     "linux.resources": "it makes no control group, so it limits nothing",
@@ -62,7 +64,7 @@ def read(path: str, name: str, *, grouped: bool) -> Bundle:
     linux = data.get("linux", {})
     if grouped:
         reading.refuse(list(resources.problems(linux.get("resources", {}))))
-    _refuse(name, list(_lacking(data, grouped=grouped)))
+    refuse(name, list(_lacking(data, grouped=grouped)), _WHY)
     rootfs = os.path.realpath(Path(path, data["root"]["path"]))
     if not Path(rootfs).is_dir():
         raise NotFound(f"there is no root file system at {rootfs}", hint="root.path is relative to the bundle")
@@ -81,7 +83,7 @@ def process_of(data: Mapping[str, Any], name: str, stdio: Stdio) -> ProcessSpec:
     data = reading.without_null(data)
     reading.refuse(list(mistakes(data, PROCESS, "process")))
     reading.refuse(list(reading.process_problems(data)))
-    _refuse(name, list(_beyond(data, "process", _KEPT["process"])))
+    refuse(name, list(beyond(data, "process", _KEPT["process"])), _WHY)
     check_terminal(name, stdio)
     return reading.process_of(data)
 
@@ -89,7 +91,7 @@ def process_of(data: Mapping[str, Any], name: str, stdio: Stdio) -> ProcessSpec:
 def check_terminal(name: str, stdio: Stdio) -> None:
     """See that no terminal is wanted."""
     if stdio.terminal:
-        _refuse(name, ["process.terminal"])
+        refuse(name, ["process.terminal"], _WHY)
 
 
 def check_resources(data: Mapping[str, Any]) -> None:
@@ -112,28 +114,4 @@ def _problems(data: Mapping[str, Any]) -> Iterator[Any]:
 def _lacking(data: Mapping[str, Any], *, grouped: bool) -> Iterator[str]:
     for where, kept in _KEPT.items():
         known = kept | _GROUPED if where == "linux" and grouped else kept
-        yield from _beyond(data.get(where, {}) if where else data, where, known)
-
-
-def _beyond(data: Mapping[str, Any], where: str, known: frozenset[str]) -> Iterator[str]:
-    """Yield the fields of the specification that ask for something and aren't known; others it doesn't know either."""
-    shape = CONFIG[where] if where else CONFIG
-    for name in sorted(shape.keys() & data.keys() - known):
-        if _asks(data[name]):
-            yield f"{where}.{name}" if where else name
-
-
-def _asks(value: Any) -> bool:
-    """Whether a value asks for anything: nothing that is empty all the way down does."""
-    if isinstance(value, dict):
-        return any(map(_asks, value.values()))
-    return any(map(_asks, value)) if isinstance(value, list) else value not in ("", False)
-
-
-def _refuse(name: str, fields: list[str]) -> None:
-    if fields:
-        why = next((f": {_WHY[each]}" for each in fields if each in _WHY), ": it makes no namespaces")
-        raise Unsupported(
-            f"the runtime {name} has no {', '.join(fields)} (config.json){why}",
-            hint="leave it out, or choose a runtime that has it",
-        )
+        yield from beyond(data.get(where, {}) if where else data, where, known)

@@ -9,6 +9,7 @@ from moby_runtime.records.folders import Folders
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 __all__ = ["Record", "Records"]
 
@@ -29,6 +30,8 @@ class Record:
     warden_ticks: int = 0
     cgroups: tuple[str, ...] = ()
     annotations: Mapping[str, str] = field(factory=dict)
+    seccomp: Mapping[str, Any] = field(factory=dict)
+    """The filter that further programs get too, where the runtime has such."""
 
     def first(self) -> First:
         """Lend a pidfd of the first process, with what it is; ProcessLookupError where it has ended."""

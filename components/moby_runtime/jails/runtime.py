@@ -169,10 +169,14 @@ class Jails:
         _let_die(record)
         _wait_ended(record)
         try:
-            Group(record.cgroups).remove()
+            self._remove_groups(record)
         except OSError as error:
             raise Unavailable(f"the control group of {container_id!r} is still in use: {error}") from error
         self._records.remove(container_id)
+
+    def _remove_groups(self, record: Record) -> None:
+        """Remove what control groups a container had."""
+        Group(record.cgroups).remove()
 
     def reclaim(self) -> None:
         """Remove every container of this state folder, also those that a killed process left."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from moby.host.cgroups import Group
 
-__all__ = ["below", "watch"]
+__all__ = ["below", "end_as", "watch"]
 
 
 def watch(first: Callable[[], NoReturn], group: Group, *, dies: bool) -> NoReturn:
@@ -37,7 +37,7 @@ def watch(first: Callable[[], NoReturn], group: Group, *, dies: bool) -> NoRetur
         code = _last(pid)
         _end_all(group)
     finally:
-        _end_as(code)
+        end_as(code)
 
 
 def _let_go() -> None:
@@ -73,7 +73,7 @@ def _end_all(group: Group) -> None:
             return
 
 
-def _end_as(code: int) -> NoReturn:
+def end_as(code: int) -> NoReturn:
     """End as another process did."""
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

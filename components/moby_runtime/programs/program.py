@@ -44,7 +44,8 @@ def take_stdio(stdio: Stdio) -> range:
 def take_terminal(process: ProcessSpec) -> None:
     """Start a session, and make the terminal that 0 is its controlling one."""
     with doing("start a session"):
-        os.setsid()
+        if os.getsid(0) != os.getpid():
+            os.setsid()
     if not process.terminal:
         return
     with doing("take the controlling terminal", "process.terminal"):
