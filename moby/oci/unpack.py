@@ -7,14 +7,17 @@ read, written or removed, whatever the layers hold.
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import BinaryIO
 
 from moby.errors import HostUnfit, Invalid
 from moby.host import tree
+from moby.host.user_maps import is_host_root
 from moby.oci import holes, layer
 from moby.oci.layer import Content, EntryType, LayerEntry
-from moby.values import frozen
+from moby.oci.pack import xattrs_of
+from moby.values import field, frozen
 
 __all__ = ["Limits", "Meta", "Unpacking", "meta_of"]
 
@@ -48,6 +51,7 @@ class Meta:
     uid: int = 0
     gid: int = 0
     mtime_ns: int | None = None
+    xattrs: Mapping[str, bytes] = field(factory=dict)
 
 
 @frozen
@@ -95,7 +99,7 @@ class Unpacking:
 
     def keep_root(self) -> None:
         """Leave the root's own mode, owner and times, where no layer says otherwise."""
-        self._metas[()] = meta_of(os.fstat(self.root_fd))
+        self._metas[()] = meta_of(self.root_fd)
 
     def apply(self, source: BinaryIO) -> None:
         """Apply one uncompressed layer; Invalid for one that is hostile or damaged, HostUnfit where space ends."""
@@ -210,14 +214,14 @@ class Unpacking:
             if mode & ~news.bits:
                 os.fchmod(out, entry.mode)
             if entry.xattrs:
-                self._xattrs(entry, out)
+                self._xattrs(entry.xattrs, out)
             os.utime(out, ns=(entry.mtime_ns, entry.mtime_ns))
         finally:
             os.close(out)
 
-    def _xattrs(self, entry: LayerEntry, out: int) -> None:
+    def _xattrs(self, xattrs: Mapping[str, bytes], out: int) -> None:
         """Set what a program inside may rely on; never `trusted.`, by which overlayfs could be led astray."""
-        for key, value in entry.xattrs.items():
+        for key, value in xattrs.items():
             if _is_kept(key) and (self.owners or key.startswith("user.")):
                 with suppress(OSError):  # a file system without them holds the image all the same
                     os.setxattr(out, key, value)
@@ -232,13 +236,19 @@ class Unpacking:
         self._uncover((*where, name))
         source_fd = os.dup(self._folder(where))
         try:
-            if stat.S_ISDIR(os.lstat(name, dir_fd=source_fd).st_mode):
+            found = os.lstat(name, dir_fd=source_fd)
+            if stat.S_ISDIR(found.st_mode):
                 raise Invalid(f"hard link {entry.path!r} points to a folder")
             self._clear(path)
             fd = self._folder(path[:-1])
             os.link(name, path[-1], src_dir_fd=source_fd, dst_dir_fd=fd, follow_symlinks=False)
         finally:
             os.close(source_fd)
+        if self.owners:
+            os.chown(path[-1], entry.uid, entry.gid, dir_fd=fd, follow_symlinks=False)
+        if not stat.S_ISLNK(found.st_mode):  # whose time stays too, as with Docker
+            os.chmod(path[-1], entry.mode, dir_fd=fd)
+            os.utime(path[-1], ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=fd, follow_symlinks=False)
 
     def _uncover(self, path: Canonical) -> None:
         """Bring what a hard link is to point to, where it isn't here yet."""
@@ -387,15 +397,17 @@ class Unpacking:
             if self.owners:
                 os.fchown(fd, meta.uid, meta.gid)
             os.fchmod(fd, meta.mode)
+            self._xattrs(meta.xattrs, fd)
             if meta.mtime_ns is not None:
                 os.utime(fd, ns=(meta.mtime_ns, meta.mtime_ns))
         finally:
             os.close(fd)
 
 
-def meta_of(found: os.stat_result) -> Meta:
+def meta_of(fd: int) -> Meta:
     """Return a folder's attributes as they are."""
-    return Meta(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns)
+    found = os.fstat(fd)
+    return Meta(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns, xattrs_of(fd))
 
 
 def _is_kept(key: str) -> bool:
@@ -404,10 +416,13 @@ def _is_kept(key: str) -> bool:
 
 
 def _meta(entry: LayerEntry) -> Meta:
-    return Meta(entry.mode, entry.uid, entry.gid, entry.mtime_ns)
+    return Meta(entry.mode, entry.uid, entry.gid, entry.mtime_ns, entry.xattrs)
 
 
 def _translated(error: OSError, path: str) -> Invalid | HostUnfit:
     if error.errno in _HOST:
         return HostUnfit(f"can't unpack {path!r}: {error.strerror}", hint="make room on the disk of the engine's root")
+    if error.errno == errno.EINVAL and not is_host_root():
+        hint = "give this user more ids, in /etc/subuid and /etc/subgid"
+        return HostUnfit(f"layer entry {path!r} belongs to somebody whom this user namespace doesn't have", hint=hint)
     return Invalid(f"layer entry {path!r} can't be unpacked: {error.strerror}")

@@ -1,11 +1,14 @@
 """An ordinary user's engine through docker's command."""
 
+import io
+import json
 import os
+import tarfile
 
 import pytest
 from peers.images import NAME
 from peers.sandbox import until
-from rootless_engine import HOME, UID
+from rootless_engine import HOME, PROGRAMS, UID
 
 pytestmark = pytest.mark.slow
 USERS = ["0", str(UID), "1", "1", "100000", "65536"]
@@ -84,6 +87,46 @@ def test_a_build_a_commit_and_what_differs(engine):
     for each in folder.iterdir():
         each.unlink()
     folder.rmdir()
+
+
+def test_pushed_and_pulled(engine):
+    """By an image registry in the engine's own network; what images say of owners is kept."""
+    config = {
+        "version": 0.1, "log": {"level": "error"}, "http": {"addr": "127.0.0.1:5000", "secret": "s"},
+        "storage": {"inmemory": {}},
+    }  # fmt: skip
+    engine.sandbox.seen(f"{HOME}/registry.json").write_text(json.dumps(config))
+    words = ("/usr/bin/docker-registry", "serve", "/home/registry.json")
+    engine("run", "-d", "--name", "registry", "--network=host", *PROGRAMS, NAME, *words)
+    engine("tag", NAME, "127.0.0.1:5000/box")
+    until(lambda: engine("push", "127.0.0.1:5000/box", check=False).returncode == 0, "the image registry")
+    engine("rmi", "127.0.0.1:5000/box")
+    engine("pull", "127.0.0.1:5000/box")
+    assert engine.said("echo", "pulled", image="127.0.0.1:5000/box") == "pulled"
+    engine("rmi", "127.0.0.1:5000/box")
+    engine("rm", "-f", "registry")
+
+
+@pytest.mark.parametrize(("owner", "kept"), [(65535, True), (70_000, False)])
+def test_owners_of_an_image(engine, owner, kept):
+    """What is subordinate is kept; what is not is an error that says what helps."""
+    made = engine.sandbox.seen(f"{HOME}/layer.tar")
+    with tarfile.open(made, "w") as out:
+        entry = tarfile.TarInfo("file")
+        entry.uid = entry.gid = owner
+        out.addfile(entry)
+    done = engine("import", f"{HOME}/layer.tar", "owned", check=False)
+    if kept:
+        name = engine.out("create", "owned", "true")
+        whose = engine.sandbox.run(*engine.command("cp", f"{name}:/file", "-")).stdout
+        with tarfile.open(fileobj=io.BytesIO(whose.encode("latin-1"))) as found:
+            assert found.getmember("file").uid == owner
+        engine("rm", name)
+        engine("rmi", "owned")
+    else:
+        assert done.returncode == 1
+        assert "/etc/subuid" in done.stderr
+    made.unlink()
 
 
 def test_what_takes_more_than_root_of_a_namespace(engine):
