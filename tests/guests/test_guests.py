@@ -31,6 +31,17 @@ BUSY = "descriptor"
 ALIKE = "hook or masked or link or exit_code or cannot or refused or owns or plus or prefix or no-slice"
 # What neither this machine nor the other guest has: an emulated processor is slow.
 RARE = "AppArmor or clock or mapped or cpus or mems or weight or huge or disk or docker or rdma"
+ENCLOSED = ("tests/rootless/test_rootless_limits.py",)
+ENCLOSED_MODULES = (
+    "nf_tables",
+    "nft_ct",
+    "nft_nat",
+    "nft_chain_nat",
+    "nft_masq",
+    "nft_redir",
+    "nft_fib_inet",
+    "nf_conntrack_netlink",
+)
 ALL = ("tests/runtime", "tests/host")
 # Tests that take for granted what every machine has but that kernel: time namespaces, personalities, memory of a node.
 # And images of processes, for whose restore an emulated processor takes minutes.
@@ -141,3 +152,19 @@ class TestMachine:
         crash = "echo c > /proc/sysrq-trigger; sleep 100"
         with pytest.raises(GuestDied, match=r"(?s)job crash .*the guest is down.*sysrq: Trigger a crash"):
             uml().run(tmp_path, [Job("crash", ["sh", "-c", crash])], 120)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_an_enclosed_engine(tmp_path, notes):
+    """An ordinary user's containers have limits by the group that is delegated to it."""
+    run(uml(), tmp_path, [Inner("enclosed", [*ENCLOSED], ordinary=True)], 800, notes)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_an_enclosed_engine_where_that_guest_has_no_processor(tmp_path, notes):
+    """User-mode Linux doesn't run on processors with more registers than it has room for."""
+    found = evolve(qemu(), modules=(*qemu().modules, *ENCLOSED_MODULES))
+    inner = Inner("enclosed", [*WITHOUT_HYPOTHESIS, *ENCLOSED, "--timeout=1500"], ordinary=True)
+    run(found, tmp_path, [inner], 1700, notes)
