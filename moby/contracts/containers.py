@@ -159,6 +159,12 @@ class RestartPolicy:
 
     name: str = "no"
     maximum_retries: int = 0
+    delay_ns: int = 0
+    """How long after its end; 0 is 0.1 s, and twice as long each time."""
+    attempts: int = 0
+    """So many in a window, however it ends; 0 is no limit."""
+    window_ns: int = 0
+    """How long back these count; 0 is since somebody started it last."""
 
 
 @frozen

@@ -177,6 +177,20 @@ class _AlwaysFollows(_Broken):
         return found
 
 
+class _Hurries(_Broken):
+    """Has the next task begin at once."""
+
+    def create(self, spec: ServiceSpec, **named: Any) -> Service:
+        found: Service = self.inner.create(evolve(spec, restart=evolve(spec.restart, delay_ns=1)), **named)
+        return found
+
+
+class _ForgetsAttempts(_Broken):
+    def create(self, spec: ServiceSpec, **named: Any) -> Service:
+        found: Service = self.inner.create(evolve(spec, restart=evolve(spec.restart, max_attempts=0)), **named)
+        return found
+
+
 class _TasksOfAll(_Broken):
     def tasks(self, service: str = "", node: str = "") -> tuple[Task, ...]:
         found: tuple[Task, ...] = self.inner.tasks(node=node)
@@ -450,6 +464,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(_task(_complete), "test_an_end_that_is_the_end", _ONCE, "all is well"),
     Mutant(_status(exit_code=None), "test_an_end_that_is_the_end", _ONCE, "nobody saw it"),
     Mutant(_NeverFollows, "test_so_many_attempts"),
+    Mutant(_Hurries, "test_as_late_as_is_told"),
+    Mutant(_ForgetsAttempts, "test_attempts_of_long_ago", ("any",)),
     Mutant(_TasksOfAll, "test_finding_tasks"),
     Mutant(_task(_of_another_node), "test_finding_tasks", name="elsewhere"),
     Mutant(_task(_well), "test_health", name="never looks"),

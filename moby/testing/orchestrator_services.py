@@ -1,6 +1,7 @@
 """The conformance suite of the kind `orchestrator`: services and their tasks."""
 
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
@@ -189,6 +190,28 @@ class Services(OrchestratorFixtures):
         )
         eventually(lambda: world.orchestrator.task(task.id).status.state is TaskState.FAILED, "it fails for good")
         assert max(each.attempt for each in world.orchestrator.tasks("bad")) == 3
+
+    def test_as_late_as_is_told(self, world: World) -> None:
+        """However soon a task has ended, the next one begins so long after that."""
+        policy = Restart(RestartCondition.ON_FAILURE, SECOND_NS)
+        script = "read up idle </proc/uptime; echo $up; exit 4"
+        world.orchestrator.create(self.spec(world, "bad", script, restart=policy))
+        said = eventually(
+            lambda: (found := self.said(world, "bad").split()) and len(found) > 2 and found, "three attempts"
+        )
+        moments = sorted(map(float, said))
+        assert min(after - before for before, after in pairwise(moments)) >= 0.98  # two figures after the point
+
+    @pytest.mark.parametrize("condition", [RestartCondition.ANY, RestartCondition.ON_FAILURE])
+    def test_attempts_of_long_ago(self, world: World, condition: RestartCondition) -> None:
+        """Don't count; those in the window do."""
+        script = "exit 4" if condition is RestartCondition.ON_FAILURE else "exit 0"
+        late = Restart(condition, SECOND_NS // 2, max_attempts=1, window_ns=SECOND_NS // 4)
+        world.orchestrator.create(self.spec(world, "bad", script, restart=late))
+        soon = Restart(condition, SECOND_NS // 20, max_attempts=1, window_ns=1000 * SECOND_NS)
+        world.orchestrator.create(self.spec(world, "worse", script, restart=soon))
+        eventually(lambda: max(each.attempt for each in world.orchestrator.tasks("bad")) > 2, "three attempts")
+        assert max(each.attempt for each in world.orchestrator.tasks("worse")) == 2
 
     def test_a_container_removed_by_hand(self, world: World) -> None:
         """Is followed by another one."""

@@ -62,7 +62,9 @@ def spec(name="shop_web", **more):
         (Application("shop", secrets=(SecretSpec("s", driver="x"),)), "secret s: external ones"),
         (Application("shop", configs=(ConfigSpec("c", b"x", templating="golang"),)), "config c: external ones"),
         (Application("shop", (spec(replicas=2, ports=(PublishedPort(80, 80),)),)), "can't all have the host's port 80"),
-        (Application("shop", (spec(restart=Restart(max_attempts=3)),)), "counted with the condition `on-failure`"),
+        (Application("shop", (spec(restart=Restart(max_attempts=-3)),)), "restart.max_attempts must be 0 or more"),
+        (Application("shop", (spec(restart=Restart(delay_ns=-1)),)), "restart.delay_ns must be 0 or more, not -1"),
+        (Application("shop", (spec(restart=Restart(window_ns=-1)),)), "restart.window_ns must be 0 or more"),
     ],
 )
 def test_applications_that_can_t_be(engine, application, words):

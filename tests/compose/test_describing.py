@@ -31,7 +31,7 @@ services:
   db:
     {image: box, restart: unless-stopped, network_mode: none, devices: ["/dev/null:/dev/x:r"], tmpfs: ["/t:ro,size=1m"]}
   init: {build: ., deploy: {restart_policy: {condition: none}}}
-  every: {image: box, deploy: {restart_policy: {condition: on-failure, max_attempts: 4}}}
+  every: {image: box, deploy: {restart_policy: {max_attempts: 4, delay: 3s, window: 2m}}}
 secrets: {spoken: {environment: SPOKEN}, filed: {file: ./key}}
 configs: {text: {content: "of ${SPOKEN}"}}
 networks: {default: {internal: true, ipam: {config: [{subnet: 192.0.2.0/24}]}}}
@@ -74,10 +74,10 @@ def test_a_project(described, tmp_path):
     assert services["shop_init"].container.image == "shop-init"
     restarts = {name: each.restart for name, each in services.items()}
     assert restarts == {
-        "shop_web": Restart(RestartCondition.ON_FAILURE, max_attempts=3),
-        "shop_db": Restart(RestartCondition.ANY),
-        "shop_init": Restart(RestartCondition.NONE),
-        "shop_every": Restart(RestartCondition.ON_FAILURE, max_attempts=4),
+        "shop_web": Restart(RestartCondition.ON_FAILURE, 0, max_attempts=3),
+        "shop_db": Restart(RestartCondition.ANY, 0),
+        "shop_init": Restart(RestartCondition.NONE, 0),
+        "shop_every": Restart(RestartCondition.ANY, 3 * 10**9, 4, 120 * 10**9),
     }
     [network] = shop.networks
     assert (network.network.name, network.network.internal, network.network.ipam[0]["Subnet"], network.external) == (

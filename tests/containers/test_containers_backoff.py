@@ -46,3 +46,30 @@ def test_it_waits_longer_each_time_and_never_longer_than_a_minute(engine, clock,
     assert round(waits(engine, clock, made, 14), 6) == 0.1
     engine.containers.stop(made)
     assert engine.containers.get(made).state.status is Status.EXITED
+
+
+def test_it_waits_as_long_as_its_policy_says(engine, clock):
+    made = engine.create("exit 1", restart=RestartPolicy("always", delay_ns=7 * 10**9))
+    engine.containers.start(made)
+    for number in range(1, 4):
+        assert round(waits(engine, clock, made, number), 6) == 7.0
+        clock[0] += 7
+        engine.containers._later.soon(lambda: None)
+    engine.containers.stop(made)
+
+
+def test_so_many_attempts_in_a_window(engine):
+    """Also after the engine's end; who starts it by hand has it begin anew."""
+    policy = RestartPolicy("always", delay_ns=10**6, attempts=2, window_ns=1000 * 10**9)
+    made = engine.create("exit 0", restart=policy)
+
+    def over(restarts):
+        shown = engine.containers.get(made)
+        return (shown.state.status, shown.restart_count) == (Status.EXITED, restarts)
+
+    engine.containers.start(made)
+    eventually(lambda: over(2), "it is over")
+    engine.restart()
+    assert over(2)
+    engine.containers.start(made)
+    eventually(lambda: over(2) and engine.containers.get(made).state.started, "it is over again")

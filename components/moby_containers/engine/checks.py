@@ -140,6 +140,9 @@ def check_restart(policy: RestartPolicy, *, auto_remove: bool) -> None:
         )
     if most < 0:
         raise Invalid("invalid restart policy: maximum retry count cannot be negative")
+    for what in ("delay_ns", "attempts", "window_ns"):
+        if getattr(policy, what) < 0:
+            raise Invalid(f"invalid restart policy: {what} cannot be negative")
     if auto_remove and name != "no":
         raise Invalid("can't create 'AutoRemove' container with restart policy")
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from moby.contracts.containers import Condition, Container, Status
+from moby.contracts.containers import Condition, Container, RestartPolicy, Status
 from moby.contracts.supervisor import HealthStatus
 from moby.contracts.types import Exit
 from moby.errors import Conflict, MobyError, NotFound, Unavailable
@@ -18,7 +18,7 @@ from moby_containers.engine.waiters import Waiting, begin_to_wait, tell_ended, t
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Ending", "wants_restart"]
+__all__ = ["Ending", "counting", "wants_restart"]
 
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 60.0
 _LONG_RUN_NS = 10 * 10**9
@@ -26,9 +26,16 @@ _KILL_PATIENCE_S = 10.0
 _KILL = 9
 
 
-def wants_restart(container: Container, *, restarts: int, manually: bool) -> bool:
+def counting(policy: RestartPolicy, restarts_ns: tuple[int, ...], end_ns: int) -> tuple[int, ...]:
+    """Return which of the ends that were followed by a start count at another one."""
+    return tuple(each for each in restarts_ns if not policy.window_ns or each > end_ns - policy.window_ns)
+
+
+def wants_restart(container: Container, *, restarts: int, counted: int, manually: bool) -> bool:
     """Whether its policy asks for another start after an end."""
     policy, code = container.config.restart, container.state.exit_code
+    if policy.attempts and counted >= policy.attempts:
+        return False
     if policy.name == "always":
         return True
     if policy.name == "unless-stopped":
@@ -58,8 +65,12 @@ class Ending:
                 return
             ran_ns = max(0, exit.time_ns - entry.keeping.started_ns)
             entry.set_state(exit_code=exit.code)
+            counted = counting(entry.container.config.restart, entry.keeping.restarts_ns, exit.time_ns)
             again = not entry.no_restart and wants_restart(
-                entry.container, restarts=entry.restarts, manually=entry.keeping.manually_stopped
+                entry.container,
+                restarts=entry.restarts,
+                counted=len(counted),
+                manually=entry.keeping.manually_stopped,
             )
             entry.set_state(
                 status=after(entry.status, Act.END_TO_RESTART if again else Act.END),
@@ -72,6 +83,8 @@ class Ending:
             entry.show(sandbox="", rootfs=None, endpoints=at_rest(entry.container.endpoints), ports=())
             if again:
                 self._count(entry, ran_ns)
+                if entry.container.config.restart.attempts:
+                    entry.keep(restarts_ns=(*counted, exit.time_ns))
             self._parts.shelf.save(entry, position=position)
             code = "unknown" if exit.code is None else str(exit.code)
             self._parts.tell(entry.container, "die", execDuration=str(ran_ns // 10**9), exitCode=code)
@@ -91,6 +104,9 @@ class Ending:
     def _count(self, entry: Entry, ran_ns: int) -> None:
         entry.restarts += 1
         entry.show(restart_count=entry.restarts)
+        if delay_ns := entry.container.config.restart.delay_ns:
+            entry.backoff_s = delay_ns / 10**9
+            return
         long = ran_ns >= _LONG_RUN_NS
         entry.backoff_s = (
             _FIRST_BACKOFF_S if long or not entry.backoff_s else min(entry.backoff_s * 2, _LONGEST_BACKOFF_S)

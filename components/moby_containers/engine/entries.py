@@ -29,6 +29,8 @@ class Keeping:
     manually_stopped: bool = False
     started_ns: int = 0
     finished_ns: int = 0
+    restarts_ns: tuple[int, ...] = ()
+    """The ends after which its policy had it started again, as far as they count."""
     placed: bool = False
     """Whether its endpoints say where it is to be; older engines noted where it was alone."""
     with_volumes: bool = False

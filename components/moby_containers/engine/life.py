@@ -58,7 +58,7 @@ class Life:
                 return False
             entry.restarts, entry.backoff_s = 0, 0.0
             entry.show(restart_count=0)
-            entry.keep(manually_stopped=False)
+            entry.keep(manually_stopped=False, restarts_ns=())
             self._start(entry, window)
         return True
 

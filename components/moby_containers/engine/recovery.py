@@ -10,7 +10,7 @@ from moby.contracts.supervisor import TaskState
 from moby.contracts.types import Exit, TaskStatus
 from moby.errors import MobyError, NotFound
 from moby.host import mounts as kernel
-from moby_containers.engine.ending import Ending, wants_restart
+from moby_containers.engine.ending import Ending, counting, wants_restart
 from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.execs import Execs
 from moby_containers.engine.later import Later
@@ -152,7 +152,9 @@ class Recovery:
                 later.soon(partial(_start, life, entry))
 
     def _wants(self, entry: Entry) -> bool:
-        return wants_restart(entry.container, restarts=0, manually=entry.keeping.manually_stopped)
+        keeping = entry.keeping
+        counted = counting(entry.container.config.restart, keeping.restarts_ns, keeping.finished_ns)
+        return wants_restart(entry.container, restarts=0, counted=len(counted), manually=keeping.manually_stopped)
 
 
 def _subpaths(folder: Path) -> list[Path]:

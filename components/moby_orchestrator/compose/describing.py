@@ -193,11 +193,18 @@ _CONDITIONS = {"no": "none", "none": "none", "on-failure": "on-failure"}
 def _restart(service: Record) -> Restart:
     policy = (service.get("deploy") or {}).get("restart_policy")
     name, _, count = (service.get("restart") or "no").partition(":")
-    attempts = int(count or 0)
-    if policy is not None:
-        name, attempts = policy.get("condition") or "any", policy.get("max_attempts", 0)
-    condition = RestartCondition(_CONDITIONS.get(name, "any"))
-    return Restart(condition, max_attempts=attempts if condition is RestartCondition.ON_FAILURE else 0)
+    if policy is None:
+        return Restart(_condition(name), delay_ns=0, max_attempts=int(count or 0))
+    return Restart(
+        _condition(policy.get("condition") or "any"),
+        delay_ns=int(policy.get("delay") or 0),
+        max_attempts=policy.get("max_attempts") or 0,
+        window_ns=int(policy.get("window") or 0),
+    )
+
+
+def _condition(name: str) -> RestartCondition:
+    return RestartCondition(_CONDITIONS.get(name, "any"))
 
 
 def _networks(project: Project, name: str, service: Record) -> dict[str, EndpointConfig]:

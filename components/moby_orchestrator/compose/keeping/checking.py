@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from moby.contracts.orchestrator import Application, Mode, RestartCondition, SecretSpec, ServiceSpec
+from moby.contracts.orchestrator import Application, Mode, SecretSpec, ServiceSpec
 from moby.errors import Conflict, Invalid, MobyError, NotFound, Problem, Unsupported
 from moby.oci import reference as references
 from moby_orchestrator.compose.keeping.values import Kept
@@ -40,8 +40,9 @@ def _wrong(spec: ServiceSpec) -> Iterator[str]:
             yield f"the port {port.published}:{port.target} is none"
         if port.published and spec.replicas > 1:
             yield f"{spec.replicas} tasks can't all have the host's port {port.published}"
-    if spec.restart.max_attempts and spec.restart.condition is RestartCondition.ANY:
-        yield "attempts are counted with the condition `on-failure` alone"
+    for what in ("delay_ns", "max_attempts", "window_ns"):
+        if getattr(spec.restart, what) < 0:
+            yield f"restart.{what} must be 0 or more, not {getattr(spec.restart, what)}"
 
 
 def _says(parse: Callable[[str], object], text: str) -> Iterator[str]:

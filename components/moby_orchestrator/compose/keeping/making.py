@@ -83,8 +83,12 @@ def config_of(
 
 
 def _policy(spec: ServiceSpec) -> RestartPolicy:
-    retries = spec.restart.max_attempts if spec.restart.condition is RestartCondition.ON_FAILURE else 0
-    return RestartPolicy(_POLICIES[spec.restart.condition], retries)
+    restart, name = spec.restart, _POLICIES[spec.restart.condition]
+    if restart.condition is RestartCondition.NONE:
+        return RestartPolicy(name)
+    if restart.condition is RestartCondition.ON_FAILURE and not restart.window_ns:
+        return RestartPolicy(name, restart.max_attempts, restart.delay_ns)  # as docker shows it
+    return RestartPolicy(name, 0, restart.delay_ns, restart.max_attempts, restart.window_ns)
 
 
 def _endpoints(spec: ServiceSpec, name: str) -> Mapping[str, EndpointConfig]:

@@ -142,7 +142,8 @@ def _derived(key: tuple[str, str], there: list[tuple[Seen, Container]]) -> Kept:
 
 def _restart(policy: RestartPolicy) -> Restart:
     conditions = {"no": RestartCondition.NONE, "": RestartCondition.NONE, "on-failure": RestartCondition.ON_FAILURE}
-    return Restart(conditions.get(policy.name, RestartCondition.ANY), max_attempts=policy.maximum_retries)
+    condition = conditions.get(policy.name, RestartCondition.ANY)
+    return Restart(condition, policy.delay_ns, policy.maximum_retries or policy.attempts, policy.window_ns)
 
 
 def _dependencies(application: str, text: str) -> Iterable[Dependency]:
