@@ -1,5 +1,6 @@
 """Facts of a host: each probe answers, and an unmet need says what to do."""
 
+import errno
 import json
 import subprocess
 
@@ -130,3 +131,50 @@ def test_no_probe_needs_a_tool(monkeypatch) -> None:
     monkeypatch.setattr(subprocess, "run", none)
     for name in KERNEL:
         probe("kernel", name)
+
+
+USER = {"user": {"subordinate-ids": {"ok": False, "detail": "none", "fix": "usermod"}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "ok", "said"),
+    [("subordinate-ids", False, "usermod"), ("magic", False, "collect them again")],
+)
+def test_what_a_user_has_is_judged_by_stored_facts(name, ok, said) -> None:
+    found = satisfies(USER, "user", name)
+    assert found.ok is ok
+    assert said in f"{found.detail} {found.fix}"
+
+
+@pytest.mark.parametrize("name", sorted(facts.USER))
+def test_every_probe_of_a_user_answers(name) -> None:
+    found = probe("user", name)
+    assert found.detail
+    assert found.ok or found.fix
+    assert satisfies(json.loads(json.dumps(collect())), "user", name).ok == found.ok
+
+
+def test_an_unknown_probe_of_a_user_is_not_met() -> None:
+    assert not probe("user", "magic").ok
+
+
+@pytest.mark.parametrize("given", ["", "me:1:5\n"])
+def test_subordinate_ids_of_both_kinds(tmp_path, monkeypatch, given) -> None:
+    files = {kind: tmp_path / kind for kind in ("uid", "gid")}
+    files["uid"].write_text("me:1:70000\n")
+    files["gid"].write_text(given)
+    monkeypatch.setattr(facts.subordinate_ids, "FILES", files)
+    monkeypatch.setattr(facts.subordinate_ids, "names_of", lambda uid: ("me",))
+    found = probe("user", "subordinate-ids")
+    assert found.ok is bool(given)
+    assert ("me has 5 of them" if given else "usermod --add-subuids") in f"{found.detail} {found.fix}"
+
+
+@pytest.mark.parametrize(("number", "fix"), [(errno.EACCES, "chmod 666"), (errno.ENOENT, "modprobe tun")])
+def test_no_device_for_a_way_out(monkeypatch, number, fix) -> None:
+    def refuse(*args: object) -> int:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(facts.os, "open", refuse)
+    found = probe("kernel", "tun")
+    assert (found.ok, fix in found.fix) == (False, True)
