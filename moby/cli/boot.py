@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _OPTIONS = "distribution.config.vm"
 _LEAST_MB = 64
+_NO_BUDGET = "1000GB"
+"""What is started here is handed to nobody."""
 
 
 @click.command("boot", context_settings={"allow_interspersed_args": False})
@@ -45,7 +47,7 @@ def command(
     from moby.machines import running
     from moby.machines.data import disk
 
-    wanted = [f"{_OPTIONS}.machine={'uml' if as_uml else 'pc'}"]
+    wanted = [f"{_OPTIONS}.machine={'uml' if as_uml else 'pc'}", f"distribution.budget={_NO_BUDGET}"]
     wanted += [f"{_OPTIONS}.kernel={kernel.absolute()}"] if kernel else []
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moby" / "machines"
     cache.mkdir(parents=True, exist_ok=True)

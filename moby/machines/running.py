@@ -22,7 +22,7 @@ from moby.machines.machine import Machine
 
 __all__ = ["by_qemu", "by_uml"]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """How long a machine may take to end that was asked to; then it is killed."""
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _CODE = b"exit "
@@ -136,7 +136,9 @@ def _running(
     with ExitStack() as cleanup:
         signals = cleanup.enter_context(_heard())
         cleanup.enter_context(_terminal_as_it_was())
-        process = subprocess.Popen(words, env=environment, pass_fds=descriptors)
+        # At a terminal it is of our group, so that it may read; elsewhere what ends our group asks us, and we ask it.
+        group = None if sys.stdin.isatty() else 0
+        process = subprocess.Popen(words, env=environment, pass_fds=descriptors, process_group=group)
         cleanup.callback(process.wait)
         cleanup.callback(process.kill)
         yield _Running(process, signals)

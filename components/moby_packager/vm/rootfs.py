@@ -110,7 +110,8 @@ def _remove(files: Files, path: str) -> None:
 
 def _with_parents(files: Files, path: str) -> None:
     parent = posixpath.dirname(path)
-    if parent and parent not in files:
+    if parent and (parent not in files or not stat.S_ISDIR(files[parent].mode)):
+        _remove(files, parent)
         _with_parents(files, parent)
         files[parent] = Record(parent, stat.S_IFDIR | 0o755)
 

@@ -1,25 +1,20 @@
 /* The first network interface, by DHCP (RFC 2131) or as it was written down. */
 
+#include "dhcp.h"
+
 enum { AF_INET = 2, DATAGRAM = 2, ETHERNET = 1, INTERFACE_BYTES = 16 };
 enum { SIOCADDRT = 0x890B, SIOCSIFFLAGS = 0x8914, SIOCSIFADDR = 0x8916, SIOCSIFNETMASK = 0x891C, SIOCGIFHWADDR = 0x8927 };
 enum { SOL_SOCKET = 1, SO_REUSEADDR = 2, SO_BROADCAST = 6, SO_BINDTODEVICE = 25 };
 enum { IFF_UP = 1, RTF_UP = 1, RTF_GATEWAY = 2 };
-enum { DISCOVER = 1, OFFER = 2, REQUEST = 3, ACK = 5, MASK = 1, ROUTER = 3, NAME_SERVER = 6, ASKED = 50, LEASE = 51,
-       KIND = 53, SERVER = 54, WANTED = 55, END = 255 };
-enum { FIRST_TRIES = 5, TRY_MS = 1000, SHORTEST_S = 60, MOST_NAME_SERVERS = 3 };
+enum { FIRST_TRIES = 5, TRY_MS = 1000, SHORTEST_S = 60 };
 
 struct address { u16 family, port; u32 ip; u8 rest[8]; };
 struct request { char name[INTERFACE_BYTES]; union { struct address address; u16 flags; u8 data[24]; }; };
 struct route { u64 pad; struct address to, gateway, mask; u16 flags; short pad2; u64 pad3; u64 pad4; short metric; u64 device;
                u64 mtu, window; u16 irtt; };
-struct dhcp { u8 op, type, bytes, hops; u32 transaction; u16 seconds, flags; u32 client, yours, server, relay; u8 hardware[16];
-              u8 names[192]; u8 cookie[4]; u8 options[308]; };
-struct lease { u32 ip, mask, router, server, seconds, name_servers[MOST_NAME_SERVERS]; int count; };
-
 static char interface[INTERFACE_BYTES];
 
 static u16 big16(u16 value) { return (u16)(value << 8 | value >> 8); }
-static u32 big32(u32 value) { return __builtin_bswap32(value); }
 
 static long change(long socket, long what, struct request *request)
 {
@@ -127,39 +122,6 @@ static void ask(long socket, u8 kind, const struct lease *lease, u32 transaction
     memcpy(at, WISHES, sizeof WISHES);
     at[sizeof WISHES] = END;
     call6(SENDTO, socket, (long)&packet, sizeof packet, 0, (long)&everybody, sizeof everybody);
-}
-
-/* Read an answer; return its kind, 0 where it is none to us. What it says is foreign: no length of it is believed. */
-static u8 understand(const struct dhcp *packet, long size, u32 transaction, struct lease *lease)
-{
-    const u8 *at = packet->options, *end = (const u8 *)packet + size;
-    u8 kind = 0;
-    if (size <= (long)(sizeof *packet - sizeof packet->options) || packet->op != 2 || packet->transaction != transaction)
-        return 0;
-    lease->ip = packet->yours;
-    while (at < end && *at != END) {
-        if (!*at) {
-            at++;
-            continue;
-        }
-        if (end - at < 2 || end - at < 2 + at[1])
-            return 0;
-        u32 value = 0;
-        if (at[1] >= 4)
-            memcpy(&value, at + 2, 4);
-        switch (*at) {
-        case KIND: kind = at[1] ? at[2] : 0; break;
-        case MASK: lease->mask = value; break;
-        case ROUTER: lease->router = value; break;
-        case SERVER: lease->server = value; break;
-        case LEASE: lease->seconds = big32(value); break;
-        case NAME_SERVER:
-            for (lease->count = 0; lease->count < MOST_NAME_SERVERS && lease->count * 4 + 4 <= at[1]; lease->count++)
-                memcpy(lease->name_servers + lease->count, at + 2 + lease->count * 4, 4);
-        }
-        at += 2 + at[1];
-    }
-    return kind;
 }
 
 static int answered(long socket, u8 kind, u32 transaction, struct lease *lease)
