@@ -52,7 +52,7 @@ class UpperUnpacking(Unpacking):
         return self._lowers
 
     def _root(self) -> Meta:
-        return meta_of(os.fstat(self.lowers[0])) if self.lowers else super()._root()
+        return meta_of(self.lowers[0]) if self.lowers else super()._root()
 
     def _whiteout(self, parts: list[str], name: str) -> None:
         if any(part.startswith(_AUFS) for part in parts) or (name.startswith(_AUFS) and name != OPAQUE):
@@ -121,7 +121,11 @@ class UpperUnpacking(Unpacking):
                 return os.readlink(path[-1], dir_fd=fd)
             if not stat.S_ISDIR(seen.st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), "/".join(path))
-            return meta_of(seen)
+            inside = os.open(path[-1], tree.DIRECTORY_FLAGS, dir_fd=fd)
+            try:
+                return meta_of(inside)
+            finally:
+                os.close(inside)
         finally:
             os.close(fd)
 
@@ -169,7 +173,7 @@ class UpperUnpacking(Unpacking):
                 holes.pour(out, iter(lambda: os.read(source, CHUNK_BYTES), b""))
                 if self.owners:
                     os.fchown(out, found.st_uid, found.st_gid)
-                self._xattrs(LayerEntry(name, xattrs=xattrs_of(source)), out)
+                self._xattrs(xattrs_of(source), out)
             finally:
                 os.close(out)
         finally:

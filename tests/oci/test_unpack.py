@@ -219,6 +219,30 @@ def test_owners_are_kept_for_root(root):
 
 
 @pytest.mark.skipif(not ROOT, reason="takes root; the guests cover it")
+def test_a_hard_link_sets_owner_mode_and_time_but_not_those_of_a_symlink(root):
+    def hard(path, link):
+        return LayerEntry(path, EntryType.HARDLINK, 0o4711, 3, 4, 0, 7_000_000_000, link=link), b""
+
+    unpack(root, [file("a", mode=0o600, mtime_ns=5), symlink("l", "x"), hard("b", "a"), hard("m", "l")])
+    found = (root / "a").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns) == (0o4711, 3, 4, 7_000_000_000)
+    found = (root / "l").lstat()
+    assert (found.st_uid, found.st_gid, found.st_mtime_ns) == (3, 4, 0)
+
+
+def test_folders_keep_user_attributes(root):
+    try:
+        os.setxattr(root, "user.probe", b"1")
+    except OSError:
+        pytest.skip("this file system has no extended attributes; every guest covers it")
+    unpack(
+        root, [folder("", xattrs={"user.r": b"1"}), folder("a", xattrs={"user.x": b"y", "user.overlay.opaque": b"y"})]
+    )
+    assert os.listxattr(root / "a") == ["user.x"]
+    assert sorted(os.listxattr(root)) == ["user.probe", "user.r"]
+
+
+@pytest.mark.skipif(not ROOT, reason="takes root; the guests cover it")
 def test_devices_are_made_for_root(root):
     unpack(root, [device("c"), device("b", EntryType.BLOCK)])
     assert (root / "c").stat().st_rdev == (root / "b").stat().st_rdev == os.makedev(1, 3)

@@ -145,6 +145,16 @@ def test_an_endless_layer_ends_at_the_limit(tmp_path, metadata):
         snapshotter.apply("a", Endless())
 
 
+def test_a_folder_below_keeps_its_attributes(snapshotter, tmp_path):
+    from moby.oci.layer import EntryType, LayerEntry
+
+    described = LayerEntry("d", EntryType.DIRECTORY, 0o700, xattrs={"user.a": b"1"})
+    commit(snapshotter, "a", tar(described))
+    commit(snapshotter, "b", tar(LayerEntry("d/f")), "a")
+    found = [each / "d" for each in (tmp_path / "state").glob("*/fs") if (each / "d/f").exists()]
+    assert [(stat.S_IMODE(each.stat().st_mode), os.listxattr(each)) for each in found] == [(0o700, ["user.a"])]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="device nodes take root")
 def test_devices_and_owners(snapshotter, tmp_path):
     from moby.oci.layer import EntryType, LayerEntry
