@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from attrs import evolve, field, frozen
 
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshot, SnapshotKind, Usage
-from moby.errors import Conflict, HostUnfit, NotFound
+from moby.errors import Conflict, HostUnfit, MobyError, NotFound
 from moby.host import tree
 from moby_snapshotter.folders.children import Children
 
@@ -125,7 +125,8 @@ class Shelf:
                         raise NotFound(f"the snapshot {parent!r} was replaced meanwhile")
                     self._insert(key, record)
             except BaseException:
-                self._drop(record.folder)
+                with suppress(MobyError):  # what went wrong is to be told; what is left goes by `sweep`
+                    self._drop(record.folder)
                 raise
             return record
 
@@ -134,8 +135,10 @@ class Shelf:
         with self._metadata.transaction():
             self._bucket.put(key, evolve(self.record(key, SnapshotKind.ACTIVE), usage=usage).document())
 
-    def commit(self, name: str, key: str, usage: Callable[[Record], Usage]) -> None:
-        """Make an active snapshot a committed one."""
+    def commit(
+        self, name: str, key: str, usage: Callable[[Record], Usage], finish: Callable[[Record], None] | None = None
+    ) -> None:
+        """Make an active snapshot a committed one; where `finish` fails, it stays active."""
         record = self.record(key, SnapshotKind.ACTIVE)
         found = usage(record)
         with self._metadata.transaction():
@@ -145,6 +148,8 @@ class Shelf:
             self._insert(name, evolve(record, kind=SnapshotKind.COMMITTED, usage=found))
             self._move(self._on(key), key, name)
             self._delete(key, record)
+            if finish is not None:
+                finish(record)
 
     def link(self, key: str, name: str) -> None:
         """Give a committed snapshot one more key."""

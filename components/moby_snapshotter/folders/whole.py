@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -18,11 +19,16 @@ from moby_snapshotter.folders.trees import Seen, keeps_owners, opened, usage_of,
 __all__ = ["WholeTrees"]
 
 
+Opened = AbstractContextManager[list[int]]
+
+
 class WholeTrees:
-    """Snapshots by key. Who inherits says by `_fill` how a new one gets to be a folder `fs` like that below."""
+    """Snapshots by key. Who inherits says by `_fill` how a new one gets to be like the one below."""
 
     name: str
     ahead = False
+    keeps_folder_times = True
+    """Whether folders of a new one are as old as those below."""
 
     def __init__(
         self,
@@ -61,7 +67,7 @@ class WholeTrees:
     def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] | None = None) -> Usage:
         """Unpack a layer into an active snapshot."""
         record = self._shelf.record(key, SnapshotKind.ACTIVE)
-        with host_errors("unpack a layer"), opened(self._tree(record)) as (own,):
+        with host_errors("unpack a layer"), self._opened(record, write=True) as (own,):
             unpacking = Unpacking(own, keeps_owners(), self._limits)
             unpacking.keep_root()
             unpacking.apply(layer)
@@ -101,14 +107,14 @@ class WholeTrees:
     def changes(self, key: str) -> tuple[Change, ...]:
         """Return what is other in an active snapshot than below."""
         record = self._shelf.record(key, SnapshotKind.ACTIVE)
-        with host_errors("walk a snapshot"), opened(*self._pair(record)) as (own, *below):
-            return tuple(sorted(_changes(own, below)))
+        with host_errors("walk a snapshot"), self._opened(record, below=True) as (own, *below):
+            return tuple(sorted(_changes(own, below, self.keeps_folder_times)))
 
     def diff(self, key: str) -> Iterator[bytes]:
         """Yield the layer that makes this snapshot of the one below."""
         record = self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.COMMITTED)
-        with host_errors("read a snapshot"), opened(*self._pair(record)) as (own, *below):
-            changes = {each.path[1:]: each.kind for each in _changes(own, below)}
+        with host_errors("read a snapshot"), self._opened(record, below=True) as (own, *below):
+            changes = {each.path[1:]: each.kind for each in _changes(own, below, self.keeps_folder_times)}
             root = not below or Seen("", os.fstat(own)).differs(Seen("", os.fstat(below[0])))
             packing = Packing(own, only=lambda path: path in changes or (root and not path))
             gone = [path for path, kind in changes.items() if kind is ChangeKind.DELETED]
@@ -117,7 +123,7 @@ class WholeTrees:
     def export(self, key: str) -> Iterator[bytes]:
         """Yield all that a snapshot shows."""
         record = self._shelf.record(key)
-        with host_errors("read a snapshot"), opened(self._tree(record)) as (own,):
+        with host_errors("read a snapshot"), self._opened(record) as (own,):
             yield from layer.stream(Packing(own).entries())
 
     def _fill(self, record: Record, path: Path) -> None:
@@ -131,8 +137,10 @@ class WholeTrees:
         folder = record.below[0] if record.kind is SnapshotKind.VIEW else record.folder
         return self._shelf.path(folder) / "fs"
 
-    def _pair(self, record: Record) -> tuple[Path, ...]:
-        return (self._tree(record), *(self._shelf.path(each) / "fs" for each in record.below[:1]))
+    def _opened(self, record: Record, *, below: bool = False, write: bool = False) -> Opened:
+        """Lend a descriptor of a snapshot's tree, and, where it has one and that is asked for, of the one below."""
+        lower = [self._shelf.path(each) / "fs" for each in record.below[:1]] if below else []
+        return opened(self._tree(record), *lower)
 
     def _usage(self, record: Record) -> Usage:
         """Return what is other than below: the copy itself counts for nothing, as in other snapshotters."""
@@ -140,10 +148,14 @@ class WholeTrees:
             return record.usage
         if record.kind is SnapshotKind.VIEW:
             return Usage(0, 0)
-        with opened(*self._pair(record)) as (own, *below):
+        with self._opened(record, below=True) as (own, *below):
             if not below:
                 return usage_of(own)
-            changed = {each.path for each in _changes(own, below) if each.kind is not ChangeKind.DELETED}
+            changed = {
+                each.path
+                for each in _changes(own, below, self.keeps_folder_times)
+                if each.kind is not ChangeKind.DELETED
+            }
             found = [each for _, _, each in walk(own) if each.path in changed]
         return Usage(sum(each.stat.st_size for each in found if not each.is_folder), len(found))
 
@@ -160,7 +172,7 @@ def _whiteouts(gone: list[str]) -> Iterator[Entry]:
         yield LayerEntry(f"{above}/{WHITEOUT}{name}" if above else WHITEOUT + name), ()
 
 
-def _changes(own: int, below: list[int]) -> Iterator[Change]:
+def _changes(own: int, below: list[int], times: bool) -> Iterator[Change]:
     """Yield what is other in a tree than in the one below, and the folders above that (as Docker's naive diff)."""
     before = {each.path: each for _, _, each in walk(below[0])} if below else {}
     found: dict[str, ChangeKind] = {}
@@ -168,7 +180,7 @@ def _changes(own: int, below: list[int]) -> Iterator[Change]:
         old = before.pop(each.path, None)
         if old is None:
             found[each.path] = ChangeKind.ADDED
-        elif each.differs(old) or (each.is_folder and each.stat.st_mtime_ns != old.stat.st_mtime_ns):
+        elif each.differs(old) or (times and each.is_folder and each.stat.st_mtime_ns != old.stat.st_mtime_ns):
             found[each.path] = ChangeKind.MODIFIED
     for path in before:
         above = path.rpartition("/")[0]
