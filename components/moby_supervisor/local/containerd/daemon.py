@@ -31,7 +31,7 @@ address = "{address}"
 level = "warn"
 """
 _SHIMS = Path("/run/containerd")
-"""Where shims have their sockets and runc its records, whatever their containerd is told."""
+"""Where shims have their sockets, whatever their containerd is told."""
 _LONGEST_ADDRESS = 90
 """Of a Unix socket's 107 bytes; containerd adds some."""
 _START_S = 60.0
@@ -94,7 +94,7 @@ class Daemon:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-        for each in (f"runc/{self.client.namespace}", "runc", "s", ""):
+        for each in ("s", ""):
             with contextlib.suppress(OSError):  # there is something of another's
                 (_SHIMS / each).rmdir()
 

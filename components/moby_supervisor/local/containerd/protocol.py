@@ -37,6 +37,7 @@ class RuncOptions:
     """containerd.runc.v1.Options."""
 
     binary_name: Annotated[str, 6] = ""
+    root: Annotated[str, 7] = ""
 
 
 @define

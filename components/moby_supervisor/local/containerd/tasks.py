@@ -62,7 +62,8 @@ class Tasks:
         process = spec["process"]
         _check_streams(process, stdio)
         name, program = bundles.container_name(container_id), process["args"][0]
-        options = protocol.Any("containerd.runc.v1.Options", encode(protocol.RuncOptions(self._binary)))
+        chosen = protocol.RuncOptions(self._binary, str(self._place.run / "runc"))
+        options = protocol.Any("containerd.runc.v1.Options", encode(chosen))
         container = protocol.Container(
             name, {"moby.engine": self._place.engine}, protocol.Runtime(_SHIM, options), _json("Spec", spec)
         )
