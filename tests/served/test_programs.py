@@ -18,7 +18,7 @@ from served.conftest import Running, alive, eventually
 from moby.component import facts_of
 from moby.contracts.ambient import Place
 from moby.contracts.volume_driver import VolumeDriver
-from moby.errors import HostUnfit, Invalid, MobyError, NotFound
+from moby.errors import HostUnfit, Invalid, MobyError, NotFound, Unavailable
 from moby.placement import placed
 from moby.plan import Instance, Plan
 from moby.served import wire
@@ -79,6 +79,7 @@ def test_a_killed_one_is_started_again(plan: Callable[[str], Plan], running: Run
     ("name", "error", "message"),
     [
         ("alien", HostUnfit, "the program of served-reader/alien can't be run: Exec format error"),
+        ("short", Unavailable, "served-reader/short: its process doesn't start: no paper left"),
         ("absent", NotFound, "a part's program isn't in its package"),
     ],
 )

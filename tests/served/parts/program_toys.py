@@ -62,6 +62,11 @@ def make_alien() -> Reader:
     return cast(Reader, program(b"\x7fELF" + bytes(60)))
 
 
+def make_short() -> Reader:
+    """Ends at once."""
+    return cast(Reader, program(b"#!/bin/sh\necho no paper left >&2\nexit 1\n"))
+
+
 def make_absent() -> Reader:
     """Its package has lost it."""
     return cast(Reader, program(None))
@@ -75,6 +80,7 @@ def make_needing(*, shelf: Shelf) -> Reader:
 COMPONENTS: dict[str, Any] = {
     "script": Component(name="script", factory=make_script, served=PROGRAM),
     "alien": Component(name="alien", factory=make_alien, served=PROGRAM),
+    "short": Component(name="short", factory=make_short, served=PROGRAM),
     "absent": Component(name="absent", factory=make_absent, served=PROGRAM),
     "needing": Component(name="needing", factory=make_needing, served=PROGRAM),
 }
