@@ -300,7 +300,7 @@ def test_an_address_that_another_has_now(driver, network, stack, version):
         ({"com.docker.network.driver.mtu": "67"}, "a number from 68 to 65535"),
         ({"com.docker.network.driver.mtu": "lots"}, "a number from 68 to 65535"),
         ({f"{OPTION}host_binding_ipv4": "::1"}, "no IPv4 address"),
-        ({f"{OPTION}gateway_mode_ipv4": "routed"}, "one of nat, isolated"),
+        ({f"{OPTION}gateway_mode_ipv4": "routed"}, "one of nat, nat-unprotected, isolated"),
         ({"com.docker.network.bridge.icc": "true"}, "no option of a bridge network"),
     ],
 )
@@ -319,6 +319,7 @@ def test_options_that_can_be(driver):
             f"{OPTION}inhibit_ipv4": "",
             f"{OPTION}default_bridge": "true",
             f"{OPTION}host_binding_ipv4": "127.0.0.1",
+            f"{OPTION}gateway_mode_ipv4": "nat-unprotected",
             f"{OPTION}gateway_mode_ipv6": "nat",
             "com.docker.network.driver.mtu": "9000",
             "com.docker.network.container_iface_prefix": "net",

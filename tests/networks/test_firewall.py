@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from attrs import evolve
 from moby_network_driver.bridged.firewall import Bridge, Firewall, Publication
 from networks.hosts import PRESENT_S, Hosts, Log, arrives, bare, client, comes, here, send_to_loopback, server, talk
 
@@ -127,6 +128,26 @@ def test_networks_are_apart(world, firewall, family):
         for machine in (world.foreign, world.inner, world.lonely, world.outside):
             assert not arrives(machine, "udp", address, 80, listener)
         assert talk(here, "udp", address, 80, listener) == bare(ONE[0] if family == 4 else ONE[1])
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_network_that_is_not_protected(world, firewall, family):
+    """Of one family: who has a route to it reaches its containers, but for those that reach nobody."""
+    (one,) = [each for each in BRIDGES if each.interface == "one"]
+    rest = [each for each in BRIDGES if each is not one]
+    firewall.keep([evolve(one, unprotected=(family,)), *rest], ())
+    with server(world.web, "udp", 80) as listener:
+        address = world.web.addresses[family]
+        assert talk(world.outside, "udp", address, 80, listener) == world.outside.addresses[family]
+        gateway = bare(ONE[0] if family == 4 else ONE[1])  # whose address the other network's containers have
+        assert talk(world.foreign, "udp", address, 80, listener) == gateway
+        assert not arrives(world.inner, "udp", address, 80, listener)
+    with server(world.web, "udp", 80) as listener:
+        other = 10 - family
+        assert not arrives(world.outside, "udp", world.web.addresses[other], 80, listener)
+    firewall.add(one)
+    with server(world.web, "udp", 80) as listener:
+        assert not arrives(world.outside, "udp", world.web.addresses[family], 80, listener)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ _PREFIX, _LONG_PREFIX = "com.docker.network.container_iface_prefix", "com.docker
 _KNOWN = frozenset(
     {_NAME, _ICC, _MASQUERADE, _BINDING, _INHIBIT, _DEFAULT, *_MODES.values(), _MTU, _PREFIX, _LONG_PREFIX}
 )
-_NAT, _ISOLATED = "nat", "isolated"
+_NAT, _UNPROTECTED, _ISOLATED = "nat", "nat-unprotected", "isolated"
 
 
 def check(options: Mapping[str, str]) -> None:
@@ -33,7 +33,7 @@ def check(options: Mapping[str, str]) -> None:
         words.interface_name(options, each, "")
     words.mtu(options, _MTU, 0)
     for each in _MODES.values():
-        words.choice(options, each, (_NAT, _ISOLATED))
+        words.choice(options, each, (_NAT, _UNPROTECTED, _ISOLATED))
     _binding(options.get(_BINDING, ""))
 
 
@@ -77,4 +77,5 @@ def settings_of(segment: Segment, config: Config) -> Settings:
         words.truth(options, _INHIBIT, False),
         mtu,
         apart,
+        tuple(version for version, key in _MODES.items() if options.get(key) == _UNPROTECTED),
     )

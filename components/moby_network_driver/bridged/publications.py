@@ -12,7 +12,9 @@ __all__ = ["firewalled", "publications"]
 def firewalled(segment: Segment, settings: Settings) -> Bridge:
     """Return a network as the firewall knows one."""
     subnets = tuple(each.subnet for each in segment.pools)
-    return Bridge(settings.device, subnets, segment.internal, not settings.icc, settings.masquerade)
+    return Bridge(
+        settings.device, subnets, segment.internal, not settings.icc, settings.masquerade, settings.unprotected
+    )
 
 
 def publications(attachment: Attachment) -> tuple[Publication, ...]:

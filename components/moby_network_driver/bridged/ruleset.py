@@ -54,6 +54,8 @@ class Bridge:
     """Whether its containers can't reach each other, but by ports that are published."""
     masquerade: bool = True
     """Whether what leaves it for elsewhere has the host's address."""
+    unprotected: tuple[int, ...] = ()
+    """Families, 4 and 6, in which whoever has a route reaches all of its containers' ports, published or not."""
 
 
 @frozen
@@ -84,6 +86,8 @@ class _Family:
     """Subnets, each with its bridge."""
     masqueraded: Set
     """Subnets whose packets leave with the host's address."""
+    unprotected: Set
+    """Bridges whose containers are reached by whoever has a route."""
 
 
 def _family(table: Table, number: int) -> _Family:
@@ -97,6 +101,7 @@ def _family(table: Table, number: int) -> _Family:
         Set(table, f"any{suffix}", (PROTOCOL, PORT), to),
         Set(table, f"home{suffix}", (address, INTERFACE), interval=True),
         Set(table, f"masqueraded{suffix}", (address,), interval=True),
+        Set(table, f"unprotected{suffix}", (INTERFACE,)),
     )
 
 
@@ -114,7 +119,7 @@ class Ruleset:
         """Yield all that doesn't depend on what there is, in the order in which it can be made."""
         yield from (self._bridges, self._internal)
         for family in self._families.values():
-            yield from (family.exact, family.anywhere, family.home, family.masqueraded)
+            yield from (family.exact, family.anywhere, family.home, family.masqueraded, family.unprotected)
         # Verdicts name a chain, and rules name sets, which must be there before.
         published, ports = Chain(self.table, "published_only"), Chain(self.table, "ports")
         yield from (published, ports, self._within)
@@ -166,6 +171,8 @@ class Ruleset:
         yield nft.Meta(nft.IIFNAME), nft.Meta(nft.OIFNAME, 4), nft.Lookup(self._within)
         yield nft.Meta(nft.IIFNAME), nft.Lookup(self._internal), nft.DROP
         yield nft.Meta(nft.OIFNAME), nft.Lookup(self._internal), nft.DROP
+        for family in self._families.values():
+            yield *_is(family.number), nft.Meta(nft.OIFNAME), nft.Lookup(family.unprotected), nft.ACCEPT
         yield nft.Meta(nft.OIFNAME), nft.Lookup(self._bridges), nft.goto("published_only")
 
     def _leaving(self) -> Iterator[tuple[nft.Expression, ...]]:
@@ -186,6 +193,8 @@ class Ruleset:
         yield Elements(self._within, (Element(key(name, name), verdict),))
         if bridge.internal:
             yield Elements(self._internal, (Element(name),))
+        for each in bridge.unprotected:
+            yield Elements(self._families[V4 if each == 4 else V6].unprotected, (Element(name),))
         for subnet in (ipaddress.ip_network(each) for each in bridge.subnets):
             family = self._families[V4 if subnet.version == 4 else V6]
             first, last = subnet.network_address.packed, subnet.broadcast_address.packed

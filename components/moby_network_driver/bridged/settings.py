@@ -20,3 +20,5 @@ class Settings:
     """0 is that of the host's way out."""
     apart: tuple[int, ...] = ()
     """Families, 4 and 6, of which the bridge has no address, so that not even the host is reached."""
+    unprotected: tuple[int, ...] = ()
+    """Families in which all ports of its containers are reached from elsewhere, not just published ones."""
