@@ -9,9 +9,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["NAME", "Library"]
+__all__ = ["LOCKS", "NAME", "Library"]
 
 NAME = "liblxc.so.1"
+LOCKS = "/run/lxc/lock"
+"""Where it makes a folder for each that it keeps containers in, and never removes it (src/lxc/lxclock.c)."""
 
 
 class _Container(ctypes.Structure):

@@ -64,7 +64,7 @@ class Limits:
         needs_groups(boxes)
         quiet = boxes.sleeping()
         busy = boxes.started(
-            boxes.config("sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo up; cat")
+            boxes.config("sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo up; cat"), stdin=True
         )
         busy.until("up")
         first, second = (boxes.runtime.stats(each.id).cpu_ns for each in (quiet, busy))

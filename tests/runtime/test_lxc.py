@@ -37,6 +37,8 @@ def boxes(root):
     try:
         with boxes_of(lambda place: Lxc(place, library), root) as boxes:
             yield boxes
+        boxes.runtime.reclaim()
+        assert not list(Path("/run/lxc/lock").rglob(f"*{boxes.place.run.parent.parent.name}*"))
     finally:
         set_child_subreaper(False)
 
@@ -233,6 +235,7 @@ def test_the_configuration(tmp_path, root) -> None:
         "lxc.mount.entry = " + str(shared).replace(" ", "\\040") + " in none rbind,ro 0 0",
         "lxc.mount.auto = cgroup:ro:force", "lxc.sysctl.net.ipv4.ip_forward = 1", "lxc.proc.oom_score_adj = 5",
         "lxc.cgroup.dir.container = moby-x/one", "lxc.cgroup.dir.monitor = moby-x/one.monitor",
+        "lxc.cgroup.dir.monitor.pivot = moby-x/one.last",
     }  # fmt: skip
     assert wanted <= set(lines)
 

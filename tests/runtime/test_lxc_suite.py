@@ -1,5 +1,7 @@
 """The runtime over LXC keeps the contract of its kind."""
 
+from collections.abc import Iterator
+
 import pytest
 from moby_runtime.lxc.runtime import Lxc
 from runtime.lxc_library import need
@@ -11,6 +13,13 @@ pytestmark = pytest.mark.long
 
 class TestLxc(RuntimeSuite):
     @pytest.fixture
-    def make_runtime(self) -> MakeRuntime:
-        library = need()
-        return lambda place: Lxc(place, library)
+    def make_runtime(self) -> Iterator[MakeRuntime]:
+        library, made = need(), []
+
+        def make(place):
+            made.append(Lxc(place, library))
+            return made[-1]
+
+        yield make
+        for each in made:
+            each.reclaim()

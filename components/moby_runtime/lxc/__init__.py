@@ -1,5 +1,7 @@
 """The runtime over LXC."""
 
+from __future__ import annotations
+
 from moby.contracts.runtime_values import RuntimeFeature
 
 __all__ = ["FEATURES"]

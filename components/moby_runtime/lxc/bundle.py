@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from moby.errors import Problem
     from moby.oci.seccomp.filter import Filter
 
-__all__ = ["Bundle", "binds", "check_process", "check_terminal", "read"]
+__all__ = ["RECURSIVE", "Bundle", "binds", "check_process", "check_terminal", "read"]
 
 _KEPT: Mapping[str, frozenset[str]] = {
     "": frozenset({"ociVersion", "root", "process", "hostname", "mounts", "annotations", "linux"}),
@@ -44,6 +44,8 @@ _OPTIONS = frozenset(
     }
 )  # fmt: skip
 """What LXC makes come true of a mount (src/lxc/conf.c, mount_opt, propagation_opt); it passes over some others."""
+RECURSIVE = frozenset({"rro", "rnosuid", "rnodev", "rnoexec", "rnoatime", "rnodiratime"})
+"""What is set of a bind mount by whom LXC starts, since LXC has no word for it."""
 _KINDS = frozenset({"bind", "proc", "tmpfs", "devpts", "mqueue", "sysfs", "cgroup", "cgroup2"})
 _WHY = {
     "hooks": "its own are other programs at other times",
@@ -171,7 +173,8 @@ def _lacking_of_mount(where: str, mount: Mapping[str, Any]) -> Iterator[str]:
     if mount.get("type", "").startswith("cgroup") and mount["destination"].rstrip("/") != "/sys/fs/cgroup":
         yield f"{where}.destination {mount['destination']}"
     for option in options:
-        if option not in _OPTIONS and (binds(mount) or "=" not in option) and option != "newinstance":
+        known = _OPTIONS | (RECURSIVE if binds(mount) else {"newinstance"})
+        if option not in known and (binds(mount) or "=" not in option):
             yield f"{where}.options {option}"
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from moby.errors import Invalid
+from moby_runtime.lxc.bundle import RECURSIVE
 from moby_runtime.lxc.places import Places
 
 TYPE_CHECKING = False
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
 
     from moby_runtime.lxc.bundle import Bundle
 
-__all__ = ["MONITOR", "text_of"]
+__all__ = ["LAST", "MONITOR", "text_of"]
 
 MONITOR = ".monitor"
 """Ends the name of the control group in which LXC itself is."""
+LAST = ".last"
+"""Ends the name of that into which it goes to remove that."""
 _NAMES = {"mount": "mnt", "network": "net"}
 
 
@@ -34,6 +37,7 @@ def text_of(bundle: Bundle, folder: str, group: str, home: str) -> str:
         *_automatic(bundle),
         f"lxc.cgroup.dir.container = {group.lstrip('/')}",
         f"lxc.cgroup.dir.monitor = {group.lstrip('/')}{MONITOR}",
+        f"lxc.cgroup.dir.monitor.pivot = {group.lstrip('/')}{LAST}",
         *(f"lxc.sysctl.{name.replace('/', '.')} = {value}" for name, value in bundle.linux.get("sysctl", {}).items()),
         f"lxc.environment = PYTHONHOME={home}",
         f"lxc.log.file = {folder}/log",
@@ -88,7 +92,8 @@ def _entries(bundle: Bundle) -> Iterator[str]:
     """Yield mounts as fstab(5) has them; /dev and /dev/pts LXC makes itself."""
     places = Places(bundle.rootfs)
     for index, each in enumerate(bundle.mounts):
-        kind, options = each.get("type") or "bind", list(each.get("options", ()))
+        kind = each.get("type") or "bind"
+        options = [option for option in each.get("options", ()) if option not in RECURSIVE]
         binds = kind == "bind" or bool({"bind", "rbind"} & set(options))
         source = os.path.realpath(Path(bundle.path, each.get("source", ""))) if binds else ""
         place, fresh = places.add(each["destination"], kind, source, f"mounts[{index}]")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import stat
 import struct
 import sys
@@ -16,7 +15,7 @@ import sys
 from moby.contracts.streams import Stdio
 from moby.host import capabilities, mounts, processes, seccomp, terminals
 from moby.host.blocks import suppress
-from moby.host.lean import accept, send_descriptor, sockets
+from moby.host.lean import accept, send_descriptor, signals, sockets
 from moby.values import frozen
 from moby_runtime.programs import executable, program
 from moby_runtime.programs.reading import process_of
@@ -66,8 +65,8 @@ def guise_of(wish: Mapping[str, Any]) -> Guise:
 def main(channel: int) -> NoReturn:
     """Be the first process of a container; the caller says by the socket `channel` what of it is left to do."""
     processes.set_dumpable(False)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which the interpreter ignores
-        signal.signal(number, signal.SIG_DFL)
+    for number in (signals.SIGPIPE, signals.SIGXFSZ):  # which the interpreter ignores
+        signals.signal(number, signals.SIG_DFL)
     connection = sockets.socket(fileno=channel)
 
     def steps() -> None:
@@ -130,10 +129,12 @@ def _set_up(wish: Mapping[str, Any]) -> None:
     for index, each in enumerate(wish["devices"]):
         with doing(f"make the device {each['path']}", f"linux.devices[{index}]"):
             _make_device(root, each)
-    for where, path, names in wish["attributes"]:
+    for where, path, names, deep in wish["attributes"]:
         with doing(f"set {', '.join(names)} of the mount at {path}", f"{where}.options"):
             bits = sum(mounts.ATTRIBUTES[name] for name in names)
-            _if_there(root, path, lambda target, bits=bits: mounts.set_attributes(target, on=bits))  # type: ignore[misc]
+            target = mounts.open_in_root(root, path)
+            mounts.set_attributes(target, on=bits, recursive=deep)
+            os.close(target)
     for path in wish["readonly_paths"]:
         with doing(f"make {path} read-only", "linux.readonlyPaths"):
             _if_there(root, path, _make_readonly)
@@ -263,7 +264,7 @@ def _run(guise: Guise, *, first: bool) -> None:
 
     def last() -> None:
         if first:
-            processes.set_parent_death_signal(signal.SIGKILL)  # which the change of user has taken back
+            processes.set_parent_death_signal(signals.SIGKILL)  # which the change of user has taken back
         if guise.filter:
             with doing("install the seccomp filter", "linux.seccomp"):
                 capabilities.raise_effective(needed)

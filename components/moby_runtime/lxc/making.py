@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from moby.oci.seccomp.filter import Filter
     from moby_runtime.lxc.bootstrap import Interpreter
 
-__all__ = ["Maker", "add"]
+__all__ = ["Maker", "add", "remove_groups", "remove_locks"]
 
 _PATIENCE_S = 60.0
 _ATTRIBUTES = frozenset({"nosuid", "nodev", "noexec", "noatime", "nodiratime"})
@@ -72,6 +72,7 @@ class Maker:
         undo.callback(self._records.remove, container_id)
         undo.callback(remove_groups, record)
         folder = self._records.path(container_id)
+        undo.callback(remove_locks, folder)
         for name in ("root", "lxc"):
             Path(folder, name).mkdir()
         with ExitStack() as lent:
@@ -206,12 +207,15 @@ def _wish(read: bundle.Bundle) -> Mapping[str, Any]:
     }
 
 
-def _attributes(read: bundle.Bundle) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield what LXC leaves out of bind mounts: all but that they are read-only."""
+def _attributes(read: bundle.Bundle) -> Iterator[tuple[str, str, list[str], bool]]:
+    """Yield what LXC leaves out of bind mounts: all but that they are read-only, and what is for those below too."""
     for index, each in enumerate(read.mounts):
-        names = sorted(_ATTRIBUTES & set(each.get("options", ())))
-        if names and bundle.binds(each):
-            yield f"mounts[{index}]", each["destination"], names
+        if bundle.binds(each):
+            options = set(each.get("options", ()))
+            for names, deep in ((options & _ATTRIBUTES, False), (options & bundle.RECURSIVE, True)):
+                if names:
+                    bare = sorted(name.removeprefix("r") if deep else name for name in names)
+                    yield f"mounts[{index}]", each["destination"], bare, deep
 
 
 def _filter(wanted: Filter | None) -> Mapping[str, Any]:
@@ -253,8 +257,16 @@ def _discard(pid: int, pidfd: int) -> None:
 
 def remove_groups(record: Record) -> None:
     """Remove the control groups of a container and of LXC's process; OSError where one is in use."""
-    for suffix in ("", configuration.MONITOR):
+    for suffix in ("", configuration.MONITOR, configuration.LAST):
         Group(tuple(f"{folder}{suffix}" for folder in record.cgroups)).remove()
+
+
+def remove_locks(folder: str, *, above: bool = False) -> None:
+    """Remove the folder that LXC has made for a container's; with `above` those above it, too, that are empty."""
+    path = Path(f"{liblxc.LOCKS}{folder}/lxc")
+    for each in (path, path.parent, *(path.parent.parents if above else ())):
+        with contextlib.suppress(OSError):
+            each.rmdir()
 
 
 def _close(fd: int) -> None:

@@ -13,7 +13,7 @@ from moby_runtime.jails.records import Record
 from moby_runtime.jails.runtime import Jails
 from moby_runtime.lxc import FEATURES
 from moby_runtime.lxc import bundle as bundles
-from moby_runtime.lxc.making import Maker, add, remove_groups
+from moby_runtime.lxc.making import Maker, add, remove_groups, remove_locks
 from moby_runtime.records.failures import Failed, error_of
 
 __all__ = ["Lxc"]
@@ -48,5 +48,11 @@ class Lxc(Jails):
         except ProcessLookupError:
             raise Conflict(f"container {container_id!r} has stopped") from None
 
+    def reclaim(self) -> None:
+        """Remove every container, and what LXC keeps for this state folder."""
+        super().reclaim()
+        remove_locks(f"{self._records.root}/none", above=True)
+
     def _remove_groups(self, record: Record) -> None:
         remove_groups(record)
+        remove_locks(self._records.path(record.id))
