@@ -6,8 +6,10 @@ from contextlib import ExitStack
 import pytest
 from attrs import evolve
 from guests.cover import needs
+from moby_metadata.sqlite.store import Store
 from moby_network_driver.bridge.plugin import Config as BridgeConfig
 from moby_network_driver.bridge.plugin import make as make_bridge
+from moby_network_driver.cni.plugin import make as make_cni
 from moby_network_driver.host.plugin import Config as HostConfig
 from moby_network_driver.host.plugin import make as make_host
 from moby_network_driver.ipvlan.plugin import Config as IpvlanConfig
@@ -17,8 +19,12 @@ from moby_network_driver.macvlan.plugin import make as make_macvlan
 from moby_network_driver.none.plugin import Config as NoneConfig
 from moby_network_driver.none.plugin import make as make_none
 from moby_network_driver.nothing.driver import NothingMade
+from moby_network_driver.overlay.plugin import Config as OverlayConfig
+from moby_network_driver.overlay.plugin import make as make_overlay
 from network_driver.engines import Quiet, card, has_ipvlan, place_in, starting
+from network_driver.test_cni import BRIDGE, configured, written
 
+from moby.surroundings import SystemClock
 from moby.testing.net_namespaces import own_network
 from moby.testing.network_driver import Given, NetworkDriverSuite
 from moby.testing.network_driver_given import member
@@ -101,3 +107,33 @@ def test_mutant_is_caught(mutant):
 def test_mutant_of_what_is_made_is_caught(mutant, tmp_path):
     with own_network(), starting(lambda: make_bridge(BridgeConfig(), place=place_in(tmp_path), log=Quiet())) as start:
         assert caught(mutant, Given(start))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "mutant", (*MAKING_MUTANTS, *PUBLISHING_MUTANTS), ids=lambda mutant: f"{mutant.name}-{mutant.test}"
+)
+def test_mutant_over_hosts_is_caught(mutant, tmp_path):
+    """The same promises, broken by the driver `overlay`."""
+    config, place, clock = OverlayConfig(address="192.0.2.1"), place_in(tmp_path), SystemClock()
+    with (
+        own_network(),
+        Store(tmp_path / "store.db") as store,
+        starting(lambda: make_overlay(config, stores={"own": store}, place=place, clock=clock, log=Quiet())) as start,
+    ):
+        assert caught(mutant, Given(start))
+
+
+OF_LISTS = [each for each in MAKING_MUTANTS if each.name != "AlwaysAWayOut"]
+"""Lists of plugins know no internal networks, which alone show that one."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mutant", OF_LISTS, ids=lambda mutant: f"{mutant.name}-{mutant.test}")
+def test_mutant_by_plugins_is_caught(mutant, tmp_path):
+    """And by `cni`, which here publishes nothing."""
+    config = configured(tmp_path, ports=False)
+    for number in (1, 2):
+        written(tmp_path, f"network{number}", [{**BRIDGE, "bridge": f"cni{number}"}])
+    with own_network(), starting(lambda: make_cni(config, place=place_in(tmp_path), log=Quiet())) as start:
+        assert caught(mutant, Given(start, internal=False))
