@@ -6,8 +6,9 @@ import socket
 import struct
 
 from moby.host.nft_expressions import NETWORK, Compare, Lookup, Masquerade, Nat, Payload, RoundRobin
-from moby.host.nft_values import IPV4, V4, Chain, Element, Elements, Hook, Rule, Set, Table, Type
+from moby.host.nft_values import IPV4, IPV6, V4, V6, Chain, Element, Elements, Hook, Rule, Set, Table, Type
 from moby.host.nftables import Add, Delete
+from moby.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,31 +18,54 @@ if TYPE_CHECKING:
 
 __all__ = ["balance"]
 
-_TABLE = Table(V4, "moby-services")
-_DESTINATION = 16
-"""Offset of the address in an IPv4 header."""
+_NAME = "moby-services"
+_FAMILIES = ((V4, socket.AF_INET, IPV4, 16), (V6, socket.AF_INET6, IPV6, 24))
+"""Those of tables and of sockets, the type of an address, and its offset as a destination in a header."""
 _PREROUTING, _OUTPUT, _POSTROUTING = 0, 3, 4
 _INTEGER = Type(4, 4)
 
 
-def balance(nftables: Nftables, targets: Mapping[str, Sequence[str]], *, passing: bool) -> None:
+def balance(nftables: Nftables, targets: Mapping[str, Sequence[str]], *, passing: bool, ipv6: bool = False) -> None:
     """Lead what is sent to each address to those that stand behind it, in place of what was so before.
 
     What is on its way already stays where it goes. `passing` is for what others send by this namespace, whose answers
     then come back by it; else it is for what this namespace itself sends. One that stands for none isn't led anywhere.
-    Done in the namespace of the socket, in one transaction; Refused names what its kernel lacks.
+    With `ipv6` there are, or were, such addresses among them. Done in the namespace of the socket, in one transaction;
+    Refused names what its kernel lacks.
     """
-    changes: list[Add | Delete] = [Add(_TABLE), Delete(_TABLE), Add(_TABLE)]
-    chain = Chain(_TABLE, "to", Hook("nat", _PREROUTING if passing else _OUTPUT, -100))
+    changes: list[Add | Delete] = []
+    for table, family, kind, offset in _FAMILIES if ipv6 else _FAMILIES[:1]:
+        ours = {each: behind for each, behind in targets.items() if (":" in each) == (family == socket.AF_INET6)}
+        changes += _table(Table(table, _NAME), ours, _Form(family, kind, offset), passing=passing)
+    nftables.commit(changes)
+
+
+@frozen
+class _Form:
+    """What addresses of a family are like."""
+
+    family: int
+    kind: Type
+    offset: int
+
+    def packed(self, address: str) -> bytes:
+        return socket.inet_pton(self.family, address)
+
+
+def _table(table: Table, targets: Mapping[str, Sequence[str]], form: _Form, *, passing: bool) -> list[Add | Delete]:
+    changes: list[Add | Delete] = [Add(table), Delete(table), Add(table)]
+    chain = Chain(table, "to", Hook("nat", _PREROUTING if passing else _OUTPUT, -100))
     changes.append(Add(chain))
     for number, (address, behind) in enumerate(sorted(targets.items())):
         if behind:
-            members = Set(_TABLE, f"behind{number}", (_INTEGER,), (IPV4,))
-            elements = (Element(struct.pack("=I", at), socket.inet_aton(each)) for at, each in enumerate(behind))
+            members = Set(table, f"behind{number}", (_INTEGER,), (form.kind,))
+            elements = (Element(struct.pack("=I", at), form.packed(each)) for at, each in enumerate(behind))
             changes += [Add(members), Add(Elements(members, tuple(elements)))]
-            match = (Payload(NETWORK, _DESTINATION, 4), Compare(socket.inet_aton(address)))
-            changes.append(Add(Rule(chain, (*match, RoundRobin(len(behind)), Lookup(members), Nat(V4, address=0)))))
+            wanted = form.packed(address)
+            match = (Payload(NETWORK, form.offset, len(wanted)), Compare(wanted))
+            lead = (RoundRobin(len(behind)), Lookup(members), Nat(table.family, address=0))
+            changes.append(Add(Rule(chain, (*match, *lead))))
     if passing:
-        back = Chain(_TABLE, "back", Hook("nat", _POSTROUTING, 100))
+        back = Chain(table, "back", Hook("nat", _POSTROUTING, 100))
         changes += [Add(back), Add(Rule(back, (Masquerade(),)))]
-    nftables.commit(changes)
+    return changes

@@ -57,14 +57,18 @@ class Servers:
     def __init__(self, engine, stack):
         self.engine, self.stack, self.stopped = engine, stack, threading.Event()
 
-    def serve(self, task):
-        listening = inside(self.engine, task, lambda: socket.create_server(("0.0.0.0", PORT)))
+    def serve(self, task, at="0.0.0.0"):
+        family = socket.AF_INET6 if ":" in at else socket.AF_INET
+        both = family == socket.AF_INET6
+        listening = inside(
+            self.engine, task, lambda: socket.create_server((at, PORT), family=family, dualstack_ipv6=both)
+        )
         self.stack.callback(listening.shutdown, socket.SHUT_RDWR)
 
         def run():
             while True:
                 try:
-                    connection, (peer, _) = listening.accept()
+                    connection, (peer, *_) = listening.accept()
                 except OSError:
                     return listening.close()
                 with connection:
@@ -83,12 +87,12 @@ def seen_as(address):
         return connection.recv(100).decode().split()[1]
 
 
-def resolve(name):
+def resolve(name, kind="A"):
     resolver = dns.resolver.Resolver(configure=False)
     resolver.nameservers = ["127.0.0.11"]
     try:
-        return sorted(each.address for each in resolver.resolve(name, "A"))
-    except dns.resolver.NXDOMAIN:
+        return sorted(each.address for each in resolver.resolve(name, kind))
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
 
 
@@ -113,11 +117,7 @@ def test_by_name(engine, net):
         everybody = {each.id for each in tasks}
 
         def asked(task):
-            """Return who answers three times, one after the other; nobody while some don't."""
-            try:
-                return {inside(engine, task, lambda: ask(address)) for _ in range(3)}
-            except OSError:
-                return set()
+            return asks(engine, task, address)
 
         eventually(lambda: asked(client) == everybody, "each of them is asked, and none twice")
         own = address_of(client, net)
@@ -130,6 +130,46 @@ def test_by_name(engine, net):
         engine.orchestrator.scale("web", 2)
         kept = {each.id for each in eventually(lambda: running(engine, "web", 2), "two are left")}
         eventually(lambda: asked(client) == kept, "only they are asked")
+
+
+def test_by_name_and_ipv6(engine):
+    """An address of each sort for all tasks, on a network that has both."""
+    pools = ({"Subnet": "10.77.0.0/24"}, {"Subnet": "fd77::/64"})
+    engine.networks.create(Network("", "both", "bridge", "", enable_ipv6=True, ipam=pools))
+    _, tasks = service(engine, "web", 3, networks={"both": EndpointConfig()})
+    _, [client] = service(engine, "client", networks={"both": EndpointConfig()})
+    with ExitStack() as stack:
+        servers = Servers(engine, stack)
+        for each in tasks:
+            servers.serve(each, "::")
+        everybody = {each.id for each in tasks}
+        for kind in ("A", "AAAA"):
+            [address] = eventually(lambda kind=kind: inside(engine, client, lambda: resolve("web", kind)), kind)
+            eventually(
+                lambda address=address: asks(engine, client, address) == everybody, f"each is asked at {address}"
+            )
+        alien = engine.networks.join("alien", {"both": EndpointConfig()})
+        stack.callback(engine.networks.leave, "alien")
+        fd = os.open(alien.namespace, os.O_RDONLY)
+        stack.callback(os.close, fd)
+        eventually(
+            lambda: {in_namespace(fd, lambda: ask(address)) for _ in range(3)} == everybody, "strangers reach all too"
+        )
+        engine.orchestrator.scale("web", 0)
+        eventually(lambda: not engine.orchestrator.tasks("web"), "they go")
+        eventually(lambda: not asks(engine, client, address), "nobody answers any more")
+    for each in engine.orchestrator.services():
+        engine.orchestrator.remove(each.id)
+    eventually(lambda: not engine.networks.get("both").containers, "all leave")
+    engine.networks.remove("both")
+
+
+def asks(engine, task, address):
+    """Return who answers a task three times, one after the other; nobody while some don't."""
+    try:
+        return {inside(engine, task, lambda: ask(address)) for _ in range(3)}
+    except OSError:
+        return set()
 
 
 def test_round_robin_of_names(engine, net):

@@ -9,12 +9,12 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from moby.contracts.discovery import PortRequest
-from moby.contracts.networks import OTHERS, EndpointConfig, Networks, Sandbox, SandboxConfig
+from moby.contracts.networks import OTHERS, Endpoint, EndpointConfig, Networks, Sandbox, SandboxConfig
 from moby.contracts.orchestrator import EndpointMode, PublishMode, Service, Task, TaskState
 from moby.errors import MobyError, NotFound
 from moby.host import network_settings
@@ -137,24 +137,23 @@ class Balancing:
         for task_id in [each for each in self._led if each not in there]:
             del self._led[task_id]
         for task_id, targets in there.items():
-            if targets != self._led.get(task_id, {}):
-                self._quietly(task_id, self._lead_task, world.tasks[task_id], targets)
+            if targets != (before := self._led.get(task_id, {})):
+                self._quietly(task_id, self._lead_task, world.tasks[task_id], targets, _has_ipv6(before))
 
     def _targets_of(self, task: Task) -> _Targets:
         mine = {each.network_id for each in task.endpoints if each.network != INGRESS}
-        return {
-            each.ipv4_address: front.behind[each.network_id]
-            for front, sandbox in self._made.values()
-            for each in sandbox.endpoints
-            if each.network_id in mine and each.ipv4_address and front.behind.get(each.network_id)
-        }
+        found: dict[str, Sequence[str]] = {}
+        for front, sandbox in self._made.values():
+            there = [each for each in sandbox.endpoints if each.network_id in mine]
+            found |= {address: behind for address, behind in _led_by(there, front.behind).items() if behind}
+        return found
 
-    def _lead_task(self, task: Task, targets: _Targets) -> None:
+    def _lead_task(self, task: Task, targets: _Targets, before_ipv6: bool) -> None:
         try:
             namespace = self._parts.containers.get(task.status.container_id).sandbox
         except NotFound:
             namespace = ""
-        if namespace and _in(namespace, targets, passing=False):
+        if namespace and _in(namespace, targets, passing=False, ipv6=before_ipv6):
             self._led[task.id] = targets
 
     def _settle(self, service: Service, tasks: Sequence[Task]) -> None:
@@ -173,7 +172,12 @@ class Balancing:
 
     def _tell(self, service_id: str, sandbox: Sandbox) -> None:
         """Have the store know a service's addresses."""
-        found = {each.network_id: f"{each.ipv4_address}/{each.ipv4_prefix}" for each in sandbox.endpoints}
+        found = {
+            each.network_id: f"{each.ipv4_address}/{each.ipv4_prefix}"
+            if each.ipv4_address
+            else f"{each.ipv6_address}/{each.ipv6_prefix}"
+            for each in sandbox.endpoints
+        }
         with self._store.change() as draft:
             service = draft.services.get(service_id)
             if service is not None and service.addresses != found:
@@ -219,26 +223,41 @@ def _front(service: Service, tasks: Sequence[Task]) -> _Front:
     behind: dict[str, list[str]] = {}
     for task in sorted(tasks, key=lambda each: each.id):
         for endpoint in task.endpoints:
-            if endpoint.ipv4_address:
-                behind.setdefault(endpoint.network_id, []).append(endpoint.ipv4_address)
+            addresses = [each for each in (endpoint.ipv4_address, endpoint.ipv6_address) if each]
+            behind.setdefault(endpoint.network_id, []).extend(addresses)
     return _Front(places, ports, {network: tuple(each) for network, each in behind.items()})
 
 
 def _lead(sandbox: Sandbox, behind: Mapping[str, Sequence[str]]) -> None:
-    targets = {each.ipv4_address: behind.get(each.network_id, ()) for each in sandbox.endpoints if each.ipv4_address}
-
-    if not _in(sandbox.namespace, targets, passing=True):
+    if not _in(sandbox.namespace, _led_by(sandbox.endpoints, behind), passing=True):
         raise NotFound(f"the sandbox {sandbox.namespace} is gone")
 
 
-def _in(namespace: str, targets: _Targets, *, passing: bool) -> bool:
-    """Have a namespace lead to these; False where it is gone."""
+def _led_by(endpoints: Iterable[Endpoint], behind: Mapping[str, Sequence[str]]) -> _Targets:
+    """Return what a service's addresses stand for, each for those of its own sort."""
+    return {
+        address: tuple(task for task in behind.get(each.network_id, ()) if (":" in task) == (":" in address))
+        for each in endpoints
+        for address in (each.ipv4_address, each.ipv6_address)
+        if address
+    }
+
+
+def _has_ipv6(targets: _Targets) -> bool:
+    return any(":" in each for each in targets)
+
+
+def _in(namespace: str, targets: _Targets, *, passing: bool, ipv6: bool = False) -> bool:
+    """Have a namespace lead to these; False where it is gone. With `ipv6` it led to such before."""
+    ipv6 = ipv6 or _has_ipv6(targets)
 
     def work() -> None:
         if passing:
             network_settings.set_to("1", "ipv4", "ip_forward")
+            if ipv6:
+                network_settings.set_to("1", "ipv6", "conf", "all", "forwarding")
         with Nftables() as nftables:
-            balance(nftables, targets, passing=passing)
+            balance(nftables, targets, passing=passing, ipv6=ipv6)
 
     try:
         descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)

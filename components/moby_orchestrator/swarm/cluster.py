@@ -120,8 +120,10 @@ class Own:
         if not addresses:
             raise Invalid("at least one RemoteAddr is required to join")
         raise Unsupported(
-            f"this engine can't join the cluster at {addresses[0]}: its store is this machine's alone",
-            hint="an engine is its cluster's only node yet: begin one with `swarm init`",
+            f"this engine can't join the cluster at {addresses[0]}: that takes a store that all managers share, "
+            "certificates of nodes, and managers that answer other machines' nodes, which aren't there yet; it can be "
+            "the only node of a cluster of its own (`swarm init`)",
+            hint="begin one with `swarm init`",
         )
 
     def leave(self, *, force: bool = False) -> None:
