@@ -117,6 +117,10 @@ def _values(self: Any) -> tuple[Any, ...]:
     return tuple([found[name] for name in self.__moby_compared__])
 
 
+def _equal_whole(self: Any, other: Any) -> Any:
+    return self.__dict__ == other.__dict__ if other.__class__ is self.__class__ else NotImplemented
+
+
 def _equal(self: Any, other: Any) -> Any:
     return _values(self) == _values(other) if other.__class__ is self.__class__ else NotImplemented
 
@@ -152,9 +156,11 @@ def _make(cls: Any, order: bool) -> Any:
     cls.__moby_compared__ = tuple([name for name, each in fields.items() if each.eq])
     setattr(cls, "__match_args__", tuple(fields))  # noqa: B010 - which mypy takes for a field
     cls.__attrs_attrs__ = _Description()
-    cls.__init__ = _initializer(fields, own.get("__attrs_post_init__"))
+    cls.__moby_ready__ = own.get("__attrs_post_init__")
+    cls.__init__ = _initializer(fields, cls.__moby_ready__)
     cls.__setattr__ = cls.__delattr__ = _refuse
-    cls.__eq__, cls.__hash__ = _equal, _hash
+    cls.__eq__ = _equal_whole if len(cls.__moby_compared__) == len(fields) else _equal
+    cls.__hash__ = _hash
     if "__repr__" not in own:
         cls.__repr__ = _shown
     if order:
@@ -181,11 +187,17 @@ def frozen(cls: Any = None, *, order: bool = False) -> Any:
 
 def evolve(value: T, **changes: Any) -> T:
     """Return a copy of a value, also one of attrs' own, with some fields changed (attrs.evolve)."""
-    if not hasattr(value, "__moby_fields__"):
+    kind = value.__class__
+    fields = kind.__dict__.get("__moby_fields__")
+    if fields is None:
         import attrs
 
         return attrs.evolve(value, **changes)  # type: ignore[misc]
-    return type(value)(**{**value.__dict__, **changes})
+    if kind.__moby_ready__ or not changes.keys() <= fields.keys():  # type: ignore[attr-defined]
+        return kind(**{**value.__dict__, **changes})
+    made = kind.__new__(kind)
+    made.__dict__.update(value.__dict__, **changes)
+    return made
 
 
 def defaults(kind: type) -> dict[str, Any] | None:
