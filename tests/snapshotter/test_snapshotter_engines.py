@@ -44,7 +44,7 @@ class OnBtrfs(Moby):
         super().open(image)
 
 
-@pytest.fixture(params=["fuse-overlayfs", "btrfs"])
+@pytest.fixture(params=["fuse-overlayfs", pytest.param("btrfs", marks=pytest.mark.long)])
 def engine(request, tmp_path, image):
     kind = OnBtrfs if request.param == "btrfs" else Moby
     if request.param == "btrfs":
