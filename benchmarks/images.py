@@ -7,8 +7,11 @@ import random
 import statistics
 import subprocess
 import tarfile
+import tempfile
+import threading
+import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ RUNS = 3
 LAYERS, FILES, MOST_BYTES = 4, 5000, 30_000
 PORT = 5000
 CHANGES = 5000
+BLOBS = 10_000
+_MEMORY = Path("/dev/shm")  # noqa: S108  # where nothing has to reach a disk
 _COPY = "docker cp full:/ - | cat > /dev/null"
 FOLDER = "/var/lib/peers"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -51,6 +56,7 @@ def rows() -> Iterator[Row]:
         yield _timed(pair, f"docker diff, {changes}", 1.0, lambda worker: worker.seconds("docker", "diff", "changed"))
         yield _timed(pair, f"docker commit, {changes}", 1.0, _commit)
         yield _timed(pair, f"docker push, {len(fresh) // 10**6} MB that came uncompressed", 1.0, _push, runs=1)
+    yield _prune()
 
 
 class _Image:
@@ -213,6 +219,48 @@ def _commit(worker: Worker) -> float:
     took = worker.seconds("docker", "commit", "changed", "made", output="sha256:")
     worker.seconds("docker", "rmi", "made")
     return took
+
+
+def _prune() -> Row:
+    """Remove blobs that nobody needs, while somebody else writes others all the time."""
+    from moby_content.local.store import Store
+
+    took, waits = list[float](), list[float]()
+    for count in (BLOBS // 2, BLOBS):
+        with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as name:
+            content, began = Store(Path(name)), threading.Event()
+            _put(content, (b"%d" % number for number in range(count)))
+            writing = threading.Thread(
+                target=_put, args=(content, _until_over(waits, began, over := threading.Event()))
+            )
+            writing.start()
+            began.wait()
+            before = time.perf_counter()
+            content.collect(list)
+            took.append((time.perf_counter() - before) * 1000)
+            over.set()
+            writing.join()
+    note = f"meanwhile somebody else writes blobs, each within {max(waits) * 1000:.0f} ms"
+    return Row(f"prune of {BLOBS} blobs", took[1], f"of {BLOBS // 2}", took[0], 2.5, note)
+
+
+def _put(content: Any, texts: Iterable[bytes]) -> None:
+    with content.lease() as lease:
+        for text in texts:
+            with content.writer("a", lease) as writer:
+                writer.write(text)
+                writer.commit()
+
+
+def _until_over(waits: list[float], began: threading.Event, over: threading.Event) -> Iterator[bytes]:
+    """Yield what to write, and note how long each took."""
+    number = 0
+    while not over.is_set():
+        before = time.perf_counter()
+        yield b"more %d" % number
+        waits.append(time.perf_counter() - before)
+        began.set()
+        number += 1
 
 
 def _push(worker: Worker) -> float:

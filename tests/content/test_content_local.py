@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -6,7 +7,8 @@ import threading
 import time
 
 import pytest
-from moby_content.local import proofs
+from moby_content.local import proofs, store
+from moby_content.local.leases import locked
 from moby_content.local.plugin import Config, make
 from moby_content.local.store import Store
 
@@ -190,6 +192,26 @@ def test_hashing_ends_with_the_writer(state, monkeypatch, end):
         assert len(hashing()) == 1
         getattr(writer, end)()
         assert hashing() == []
+
+
+def test_a_collection_lets_others_write_between(state, monkeypatch):
+    """The lock isn't held for longer than some time, however many blobs there are to be removed."""
+    monkeypatch.setattr(store, "_HELD_S", 0)
+    content = Store(state)
+    with content.lease() as lease:
+        digests = [put(content, b"%d" % number, lease).digest for number in range(20)]
+    taken = []
+
+    @contextlib.contextmanager
+    def counted(path, *, exclusive):
+        with locked(path, exclusive=exclusive):
+            taken.append((path.name, exclusive))
+            yield
+
+    monkeypatch.setattr(store, "locked", counted)
+    assert {each.digest for each in content.collect(lambda: digests[:5]).blobs} == set(digests[5:])
+    assert taken == [("collecting", True), ("lock", True)] + [("lock", True)] * 15
+    assert {each.digest for each in content.list()} == set(digests[:5])
 
 
 def test_odd_files_are_no_blobs(state):

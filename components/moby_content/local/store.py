@@ -4,7 +4,7 @@ import fcntl
 import io
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -22,8 +22,10 @@ from moby_content.local.proofs import Proofs
 
 __all__ = ["Store"]
 
-_BATCH = 500
-"""Blobs that are removed under one lock: some 10 ms."""
+_HELD_S = 0.02
+"""How long the lock is held that whoever writes needs at times."""
+_APART_S = 0.002
+"""How long it is free then: flock(2) isn't fair, and who waits for it has to run to get it."""
 _ALGORITHMS = ("sha256", "sha384", "sha512")
 
 
@@ -119,17 +121,26 @@ class Store:
             with locked(self._lock, exclusive=True):
                 sweep(self._leases)
             used = set(roots())
-            candidates = [each for each in self._all_blobs() if each.digest not in used]
+            left = [each for each in self._all_blobs() if each.digest not in used]
             gone: list[Blob] = []
-            for start in range(0, len(candidates), _BATCH):
+            while left:
                 with locked(self._lock, exclusive=True):
-                    kept = leased(self._leases)
-                    for blob in candidates[start : start + _BATCH]:
-                        if blob.digest not in kept:
-                            self._path(blob.digest).unlink(missing_ok=True)
-                            gone.append(blob)
+                    gone += self._remove_some(left, leased(self._leases))
+                if left:
+                    time.sleep(_APART_S)
             dropped = self._drop_idle(time.time_ns() - int(idle_s * 1e9))
             return Collected(tuple(sorted(gone)), tuple(sorted(dropped)))
+
+    def _remove_some(self, left: MutableSequence[Blob], kept: set[Digest]) -> Iterator[Blob]:
+        """Remove blobs off the end of a list, for as long as the lock may be held; yield each that wasn't kept."""
+        until = time.monotonic() + _HELD_S
+        while left:
+            blob = left.pop()
+            if blob.digest not in kept:
+                self._path(blob.digest).unlink(missing_ok=True)
+                yield blob
+            if time.monotonic() > until:
+                return
 
     def _drop_idle(self, before_ns: int) -> Iterator[Ingest]:
         for folder, found in tuple(self._all_ingests(half=True)):
