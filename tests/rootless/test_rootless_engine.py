@@ -57,6 +57,15 @@ def test_exec_logs_stop_and_remove(engine):
     engine("rm", name)
 
 
+def test_the_working_folder(engine):
+    """It is the same inside; one that is gone is no trouble."""
+    engine.sandbox.run("sh", "-c", f"mkdir {HOME}/there && chown {UID}:{UID} {HOME}/there && touch {HOME}/there/seen")
+    words = engine.argv("run", "--rm", "-v", "./:/x", NAME, "ls", "/x")
+    assert engine.sandbox.run("sh", "-c", f'cd {HOME}/there && exec "$@"', "sh", *words).stdout == "seen\n"
+    gone = f'cd {HOME}/there && rm -r {HOME}/there && exec "$@"'
+    engine.sandbox.run("sh", "-c", gone, "sh", *engine.argv("ps", "-q"))
+
+
 def test_a_terminal(engine):
     terminal = engine.terminal("run", "--rm", "-it", "--network=none", NAME, "sh", "-c", "tty; read x; exit 4")
     terminal.read_until("/dev/pts/0")

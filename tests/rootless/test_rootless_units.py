@@ -2,9 +2,11 @@
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
+from moby_enclosure.rootless import gate, namespaces
 from moby_enclosure.rootless.enclosure import Rootless
 from moby_enclosure.rootless.subordinate import arguments, rows_of
 from moby_enclosure.rootless.talk import Talk, listen
@@ -12,7 +14,7 @@ from moby_enclosure.rootless.uplink import failed, named, program, resolv_conf
 from moby_frontend.listening.addresses import in_runtime_folder
 
 from moby.contracts.ambient import Place
-from moby.errors import HostUnfit, Unavailable
+from moby.errors import HostUnfit, Unavailable, Unsupported
 from moby.host import subordinate_ids, user_maps
 
 WHOLE = "         0          0 4294967295\n"
@@ -149,3 +151,76 @@ def test_a_gate_that_goes_meanwhile(tmp_path):
     with pytest.raises(ConnectionError):
         talk.ask("enter")
     talk.close()
+
+
+def _gate(folder, answers):
+    """Answer one who asks, as a gate might; return the thread that does."""
+
+    def answer(listener):
+        with listener:
+            listener.setblocking(True)
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(4096)
+                if answers:
+                    sock.send(answers)
+
+    thread = threading.Thread(target=answer, args=(listen(folder),))
+    thread.start()
+    return thread
+
+
+def test_a_gate_that_speaks_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    thread = _gate(tmp_path, b"errno\x0022")
+    with pytest.raises(Unsupported, match="another distribution's gate") as caught:
+        _enclosure(tmp_path).enter()
+    assert "down" in caught.value.hint
+    thread.join()
+
+
+def test_a_port_that_a_gate_can_t_have(tmp_path):
+    thread = _gate(tmp_path, b"errno\x0013")
+    with pytest.raises(PermissionError):
+        _enclosure(tmp_path).bind("tcp", "0.0.0.0", 80)
+    thread.join()
+
+
+@pytest.mark.parametrize(("version", "known"), [("1", True), ("2", True), ("3", False), ("x", False), ("", False)])
+def test_versions_of_what_is_said(version, known):
+    assert gate._is_known(version) is known
+
+
+def test_what_a_gate_wrote_down(tmp_path):
+    path = tmp_path / "inside"
+    assert gate._recorded(path) == ""
+    path.write_text(gate._record("user:[4026531837]"))
+    assert gate._recorded(path) == "user:[4026531837]"
+    for text in ("other user:[1]\n", "", "a b c", "\xff"):
+        path.write_text(text, "latin-1")
+        assert gate._recorded(path) == ""
+
+
+def test_who_is_in_a_user_namespace():
+    own = namespaces.identity("self")
+    assert own.startswith("user:[")
+    assert namespaces.found(own) > 0
+    assert namespaces.found("user:[1]") == 0
+    assert namespaces.identity(2**22 + 1) == ""
+
+
+def test_gates_that_keep_ending(tmp_path, monkeypatch):
+    """One that was just about to end is asked no more, and another is; but not for ever."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    started = []
+
+    def start(part):
+        started.append(_gate(tmp_path, b""))
+        return True
+
+    monkeypatch.setattr(Rootless, "_start", start)
+    with pytest.raises(Unavailable, match="gates keep ending"):
+        _enclosure(tmp_path).enter()
+    assert len(started) > 1
+    for each in started:
+        each.join()

@@ -11,17 +11,18 @@ from typing import NoReturn
 
 from moby.contracts.ambient import Place
 from moby.contracts.types import Fd
-from moby.errors import HostUnfit, Unavailable
+from moby.errors import HostUnfit, Unavailable, Unsupported
 from moby.host import namespaces, ports, processes
 from moby.host.user_maps import is_host_root
 from moby_enclosure.rootless.namespaces import KINDS
-from moby_enclosure.rootless.talk import Talk
+from moby_enclosure.rootless.talk import VERSION, Talk
 from moby_enclosure.rootless.uplink import Uplink
 
 __all__ = ["Rootless"]
 
 _PATIENCE_S = 60.0
 _STEP_S = 0.01
+_TRIES = 5
 _LONGEST_ANSWER = 8192
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR")
 _entered: list[Talk] = []
@@ -42,14 +43,16 @@ class Rootless:
                 hint = "start it as an ordinary user, or take an engine for root (the assembly docker)"
                 raise HostUnfit("this engine is for an ordinary user, and you are root", hint=hint)
             return
-        talk = self._reached()
-        fds = talk.ask("enter")
-        here = Path.cwd()
+        talk, fds = self._let_in()
+        here = ""
+        with suppress(OSError):  # a folder that is gone, as without an enclosure
+            here = str(Path.cwd())
         for fd, kind in zip(fds, KINDS, strict=True):
             namespaces.join(fd, namespaces.FLAGS[kind])
             os.close(fd)
-        with suppress(OSError):  # a folder that is gone, as without an enclosure
-            os.chdir(here)
+        if here:
+            with suppress(OSError):
+                os.chdir(here)
         _entered.append(talk)
 
     def bind(self, protocol: str, address: str, port: int) -> Fd:
@@ -76,6 +79,20 @@ class Rootless:
                 talk.ask("end")
             finally:
                 talk.close()
+
+    def _let_in(self) -> tuple[Talk, list[int]]:
+        """Return the namespaces, and the conversation by which the gate knows of who enters them."""
+        for _ in range(_TRIES):
+            talk = self._reached()
+            try:
+                return talk, talk.ask("enter", str(VERSION))
+            except ConnectionError:  # it was just ending
+                talk.close()
+            except OSError as error:
+                talk.close()
+                hint = "end it by the distribution that started it (`down`)"
+                raise Unsupported(f"another distribution's gate is in {self._folder}", hint=hint) from error
+        raise Unavailable(f"gates keep ending in {self._folder}", hint=f"see {self._folder / 'log'}")
 
     def _reached(self) -> Talk:
         """Return a conversation with the gate, which is started where there is none."""

@@ -22,7 +22,7 @@ from moby.host.subordinate_ids import FILES
 from moby_enclosure.rootless import namespaces
 from moby_enclosure.rootless.namespaces import Inside
 from moby_enclosure.rootless.subordinate import rows_of
-from moby_enclosure.rootless.talk import listen
+from moby_enclosure.rootless.talk import VERSION, listen
 from moby_enclosure.rootless.uplink import Uplink, named, resolv_conf
 
 __all__ = ["Gate", "main"]
@@ -34,7 +34,7 @@ _FIRST_LOOK_S = 5.0
 _LAST_LOOK_S = 60.0
 """Between two looks for somebody inside; the longer nobody has asked for anything, the rarer."""
 _AGAIN_S = 1.0
-"""Until an uplink that has ended, or can't be had, is started again."""
+"""Until an uplink that has ended is started again; twice as long each time that it can't be."""
 
 
 class Gate:
@@ -47,6 +47,7 @@ class Gate:
         self._inside = self._begin()
         self._link = -1
         self._link_due = 0.0
+        self._link_pause = _AGAIN_S
         self._talks: dict[int, socket.socket] = {}
         self._ending = False
         try:
@@ -62,9 +63,8 @@ class Gate:
     def _begin(self) -> Inside:
         """Stand for what a killed gate has left, where anybody is in there; else make it."""
         wanted = _recorded(self._folder / RECORD)
-        there = namespaces.found(wanted) if wanted else 0
-        if there:
-            with suppress(OSError):
+        while wanted and (there := namespaces.found(wanted)):
+            with suppress(OSError):  # it has just ended, and there may be others
                 inside = namespaces.adopt(there)
                 self._fresh = False
                 return inside
@@ -134,9 +134,11 @@ class Gate:
         try:
             self._link = self._uplink.start(self._inside.pid, self._folder)
         except (HostUnfit, OSError) as error:
-            _say(f"the uplink can't be started again: {error}")
-            self._link_due = time.monotonic() + _AGAIN_S
+            self._link_pause = min(2 * self._link_pause, _LAST_LOOK_S)
+            self._link_due = time.monotonic() + self._link_pause
+            _say(f"the uplink can't be started again, for {self._link_pause:.0f} s: {error}")
         else:
+            self._link_pause = _AGAIN_S
             poll.register(self._link, select.POLLIN)
 
     def _link_ended(self, poll: select.poll) -> None:
@@ -168,7 +170,7 @@ class Gate:
 
     def _answer(self, sock: socket.socket, fields: list[str]) -> None:
         match fields:
-            case ["enter"]:
+            case ["enter", version] if _is_known(version):
                 socket.send_fds(sock, [b"ok"], self._inside.fds)
             case ["bind", protocol, address, number] if protocol in ports.KINDS and number.isdigit():
                 try:
@@ -192,6 +194,11 @@ class Gate:
                 processes.send_signal(self._link, signal.SIGTERM)
             processes.reap(self._link)
         self._inside.end()
+
+
+def _is_known(version: str) -> bool:
+    """Whether a caller's version of what is said here is this one, or a neighbour."""
+    return version.isdigit() and abs(int(version) - VERSION) <= 1
 
 
 def _pid_of(pidfd: int) -> int:

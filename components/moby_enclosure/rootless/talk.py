@@ -7,8 +7,10 @@ from pathlib import Path
 
 from moby.errors import Unavailable
 
-__all__ = ["MOST_FDS", "Talk", "listen"]
+__all__ = ["MOST_FDS", "VERSION", "Talk", "listen"]
 
+VERSION = 1
+"""Of what is said; a gate answers its neighbours too."""
 MOST_FDS = 3
 _LONGEST = 4096
 _PATIENCE_S = 30.0
