@@ -416,12 +416,11 @@ def _whole(wired: Wired) -> Any:
     """Return the fixture of an engine around the part, for all tests of its suite."""
     from moby.testing.engines import whole
 
-    @pytest.fixture(scope="class")
     def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         with whole(wired.plan, tmp_path_factory.mktemp("whole")) as found:
             yield found
 
-    return staticmethod(engine)
+    return pytest.fixture(scope="class")(staticmethod(engine))
 
 
 def _orchestrator(wired: Wired) -> Mapping[str, Any]:

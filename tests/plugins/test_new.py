@@ -24,8 +24,9 @@ def new(*words):
 
 
 KINDS = tuple(each for each in contract.kinds() if contract.has_suite(each))
-WHOLE = ("packager", "supervisor", *(pytest.param(each, marks=pytest.mark.long) for each in ("command", "log-driver")))
-"""Of which each is looked at by itself, as its author would: one that is written, one that isn't, and two more of
+_LATER = [pytest.param(each, marks=pytest.mark.long) for each in ("command", "log-driver", "orchestrator")]
+WHOLE = ("packager", "supervisor", *_LATER)
+"""Of which each is looked at by itself, as its author would: one that is written, one that isn't, and more of
 each; of all others together."""
 
 
