@@ -259,7 +259,9 @@ class Applications(OrchestratorFixtures):
             found = b""
             while b"second" not in found:
                 assert select.select([reader], [], [], 60)[0], "nothing comes"
-                found += reader.read(4096) or b""
+                chunk = reader.read(4096)
+                assert chunk, f"it ends after {found!r}"
+                found += chunk
                 if found == b"first\n":
                     self.go(world, task.status.container_id)
         assert found == b"first\nsecond\n"
