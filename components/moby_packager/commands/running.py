@@ -1,15 +1,18 @@
 """Runs a program of the host's, and says what is missing where it can't."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from moby.errors import HostUnfit
 
-__all__ = ["run", "version"]
+__all__ = ["digest", "run", "version"]
 
+HINT = "apt install {}, or your system's package of that name"
 SHOWN = 500
 """Of what a program said before it failed, the last characters."""
 
@@ -23,10 +26,7 @@ def run(
     isn't there, or fails; `package` is Debian's that has it.
     """
     name = str(arguments[0])
-    hint = f"apt install {package}, or your system's package of that name"
-    found = shutil.which(name)
-    if found is None:
-        raise HostUnfit(f"{name} isn't there", hint=hint)
+    found = _found(name, package)
     environment = {
         # A program in Python is to find the system's, whose modules it needs, and no other that comes first here.
         "PATH": f"/usr/bin:/bin:{os.environ.get('PATH', os.defpath)}",
@@ -35,15 +35,33 @@ def run(
         **({"TMPDIR": str(folder.absolute())} if folder else {}),
     }  # fmt: skip
     done = subprocess.run(
-        [Path(found).absolute(), *map(str, arguments[1:])],
+        [found, *map(str, arguments[1:])],
         env=environment, input=data, cwd=folder, umask=0o022, capture_output=True, check=False,
     )  # fmt: skip
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise HostUnfit(f"{name} failed: {said[-SHOWN:]}", hint=hint)
+        raise HostUnfit(f"{name} failed: {said[-SHOWN:]}", hint=HINT.format(package))
     return done.stdout
+
+
+def _found(name: str, package: str) -> Path:
+    found = shutil.which(name)
+    if found is None:
+        raise HostUnfit(f"{name} isn't there", hint=HINT.format(package))
+    return Path(found).absolute()
 
 
 def version(name: str, option: str = "--version", *, package: str) -> str:
     """Return the first line that a program says of its version; HostUnfit as `run`."""
+    return _version(os.environ.get("PATH", ""), name, option, package)
+
+
+@cache
+def _version(path: str, name: str, option: str, package: str) -> str:
+    """Return it for a search path, since several formats of one distribution ask."""
     return run([name, option], package=package).decode(errors="replace").strip().partition("\n")[0]
+
+
+def digest(name: str, *, package: str) -> str:
+    """Return the digest of a program that is a script, which takes long to say its version; HostUnfit as `run`."""
+    return hashlib.sha256(_found(name, package).read_bytes()).hexdigest()

@@ -1,6 +1,8 @@
 """A file system of FAT with one file, from which firmware starts a machine (UEFI specification, 13.3)."""
 
+import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from moby_packager.commands.running import run, version
@@ -36,6 +38,12 @@ def esp(program: bytes, name: str, epoch_s: int, out: Path) -> bytes:
 
 def makers() -> str:
     """Return which programs make it; mkfs.vfat says its version only while it makes one."""
+    return _makers(os.environ.get("PATH", ""))
+
+
+@cache
+def _makers(path: str) -> str:
+    """Return it for a search path, since several formats of one distribution ask."""
     with tempfile.TemporaryDirectory() as folder:
         with Path(folder, "probe").open("wb") as file:
             file.truncate(MIB)

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from moby.contracts.packager import FORMAT, Artifact, Brought, Source
 from moby.errors import HostUnfit, Unsupported
-from moby_packager.commands.running import run, version
+from moby_packager.commands.running import digest, run
 
 __all__ = ["STUB", "Uki"]
 
@@ -51,7 +51,7 @@ class Uki:
 
     def fingerprint(self) -> str:
         """Return which stub there is, and which ukify."""
-        return f"{hashlib.sha256(self._stub().read_bytes()).hexdigest()} {version(TOOL, package=PACKAGE)}"
+        return f"{hashlib.sha256(self._stub().read_bytes()).hexdigest()} {digest(TOOL, package=PACKAGE)}"
 
     def _stub(self) -> Path:
         path = Path(self.stub).absolute()
