@@ -125,6 +125,7 @@ class Applications(OrchestratorFixtures):
         changes = orchestrator.remove_application("shop")
         assert Change("service", "shop_web", Outcome.REMOVED) in changes
         assert {each.outcome for each in changes} == {Outcome.REMOVED}
+        assert "volume" not in {each.type for each in changes}
         eventually(lambda: not orchestrator.services("shop"), "its services go")
         eventually(lambda: self.without(world, "shop_net"), "its network goes")
         assert world.volumes.get("shop_vol").name == "shop_vol"
