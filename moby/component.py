@@ -20,8 +20,8 @@ from moby.errors import Invalid, NotFound
 from moby.options import Option, describe
 
 __all__ = [
-    "AMBIENT", "COPIED", "OUTLIVES", "PROGRAM", "Arity", "Component", "Conflicting", "Facts", "HostNeed", "Need",
-    "Option", "Program", "dump_facts", "facts_of", "load_facts", "program",
+    "AMBIENT", "COPIED", "OUTLIVES", "PROGRAM", "Arity", "Component", "Conflicting", "Demand", "Facts", "HostNeed",
+    "Need", "Option", "Program", "dump_facts", "facts_of", "load_facts", "program",
 ]  # fmt: skip
 
 AMBIENT: Mapping[Any, str] = {Place: "place", Clock: "clock", Log: "log", Keeper: "keeper"}
@@ -51,6 +51,14 @@ class Need:
     contract: int = 1
     features: tuple[str, ...] = ()
     """What every provider that it gets must offer."""
+
+
+@frozen(order=True)
+class Demand:
+    """What all parts of a kind must offer for the sake of one that gets them through others."""
+
+    kind: str
+    features: tuple[str, ...] = ()
 
 
 @frozen(order=True)
@@ -108,6 +116,8 @@ class Component:
     """Names of features."""
     features: Mapping[str, tuple[str, ...]] = field(factory=dict)
     """For a parameter of the factory, the features that its providers must offer."""
+    demands: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    """By kind, the features that parts must offer that this one gets through others, as a supervisor's runtimes."""
     conflicts: tuple[Conflicting, ...] = ()
     host: tuple[HostNeed, ...] = ()
     brings: tuple[str, ...] = ()
@@ -163,6 +173,7 @@ class Facts:
     needs: tuple[Need, ...] = ()
     ambient: Mapping[str, str] = field(factory=dict)
     """Parameters that wiring itself fills: name to `place`, `clock`, `log` or `keeper`."""
+    demands: tuple[Demand, ...] = ()
     conflicts: tuple[Conflicting, ...] = ()
     host: tuple[HostNeed, ...] = ()
     options: tuple[Option, ...] = ()
@@ -219,6 +230,7 @@ def facts_of(component: Component, *, distribution: str = "", module: str = "") 
         provides=component.offers,
         needs=tuple(needs),
         ambient=ambient,
+        demands=tuple(Demand(kind, _sorted(names)) for kind, names in sorted(component.demands.items())),
         conflicts=component.conflicts,
         host=component.host,
         options=describe(config) if config is not None else (),
@@ -284,6 +296,7 @@ def dump_facts(facts: Facts) -> dict[str, Any]:
             {**_record(each), "arity": each.arity.value, "features": list(each.features)} for each in facts.needs
         ],
         "ambient": dict(facts.ambient),
+        "demands": [{"kind": each.kind, "features": list(each.features)} for each in facts.demands],
         "conflicts": [_record(each) for each in facts.conflicts],
         "host": [_record(each) for each in facts.host],
         "options": [{**_record(each), "schema": dict(each.schema)} for each in facts.options],
@@ -307,6 +320,9 @@ def load_facts(data: Any) -> Facts:
     values["provides"] = _texts(data, "provides")
     values["brings"] = _texts(data, "brings")
     values["needs"] = tuple(_need(each) for each in values.get("needs", ()))
+    values["demands"] = tuple(
+        Demand(**{**_checked(Demand, each), "features": _texts(each, "features")}) for each in values.get("demands", ())
+    )
     values["conflicts"] = tuple(Conflicting(**_checked(Conflicting, each)) for each in values.get("conflicts", ()))
     values["host"] = tuple(HostNeed(**_checked(HostNeed, each)) for each in values.get("host", ()))
     values["options"] = tuple(Option(**_checked(Option, each)) for each in values.get("options", ()))
@@ -337,13 +353,14 @@ _SHAPES: Mapping[type, Mapping[str, Any]] = {
     Facts: {
         **dict.fromkeys(("id", "kind", "name", "version", "distribution", "module", "summary"), str),
         **dict.fromkeys(("served", "takes", "gives"), str),
-        **dict.fromkeys(("provides", "needs", "conflicts", "host", "options", "brings"), list),
+        **dict.fromkeys(("provides", "needs", "demands", "conflicts", "host", "options", "brings"), list),
         "contract": int,
         "ambient": dict,
         "preferred": bool,
         "many": bool,
     },
     Need: {"parameter": str, "kind": str, "arity": str, "contract": int, "features": list},
+    Demand: {"kind": str, "features": list},
     Conflicting: {"component": str, "kind": str, "feature": str, "why": str},
     HostNeed: {
         **dict.fromkeys(("what", "name", "version", "package", "module", "why", "option"), str),

@@ -44,6 +44,7 @@ def _lines(facts: "Facts") -> Iterator[str]:
     if facts.preferred:
         yield f"  preferred     fills the kind {facts.kind} where an assembly names none"
     yield from _section("offers", facts.provides)
+    yield from _section("demands", [f"every {each.kind} offers {', '.join(each.features)}" for each in facts.demands])
     yield from _section("needs", [_need(each.kind, each.arity.value, each.features) for each in facts.needs])
     yield from _section("given", sorted(facts.ambient.values()))
     yield from _section("host", [_host(each) for each in facts.host])

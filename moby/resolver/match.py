@@ -37,7 +37,8 @@ def lacking(part: Part, need: Need, found: list[Part], index: Index) -> list[Fin
     wrong: list[Finding] = []
     for provider in found:
         if need.features and not set(need.features) <= set(provider.facts.provides):
-            wrong.append(_featureless(part, need, provider))
+            why = _because(part, need, provider)
+            wrong.append(_featureless(part, need.parameter, need.features, provider, why, index))
         if foreign and _dated(provider.facts.contract, need.contract):
             message = (
                 f"{provider.facts.id} is written for version {provider.facts.contract} of the {need.kind} contract, "
@@ -48,12 +49,27 @@ def lacking(part: Part, need: Need, found: list[Part], index: Index) -> list[Fin
     return wrong
 
 
-def _featureless(part: Part, need: Need, provider: Part) -> Finding:
-    missing = sorted(set(need.features) - set(provider.facts.provides))
+def _featureless(
+    part: Part, what: str, features: Collection[str], provider: Part, why: tuple[Step, ...], index: Index
+) -> Finding:
+    """Say which features a provider lacks, and who has all that are asked for."""
+    missing = sorted(set(features) - set(provider.facts.provides))
     offers = Step(f"{provider.facts.id} offers {listed(provider.facts.provides)}")
+    able = [facts.id for facts in index.named(provider.kind).values() if set(features) <= set(facts.provides)]
+    others = Step(f"{listed(able)} offer{'s' if len(able) == 1 else ''} {listed(features)}")
     message = f"{provider.key} doesn't offer {listed(missing)}, which {part.key} needs"
-    subject, steps = (part.key, need.parameter, *missing), (*_because(part, need, provider), offers)
+    subject, steps = (part.key, what, *missing), (*why, offers, *([others] if able else []))
     return Finding("feature", subject, message, provider.path(), steps, _kinds(provider, part))
+
+
+def _undemanded(part: Part, present: Mapping[str, list[Part]], index: Index) -> Iterator[Finding]:
+    """Say what parts lack that this one gets through others."""
+    for demand in part.facts.demands:
+        for provider in present.get(demand.kind, ()):
+            if not set(demand.features) <= set(provider.facts.provides):
+                asked = f"{part.key} needs every {demand.kind} to offer {listed(demand.features)}"
+                why = tuple(dict.fromkeys((*part.because(), Step(asked), *provider.because())))
+                yield _featureless(part, demand.kind, demand.features, provider, why, index)
 
 
 def _because(part: Part, need: Need, provider: Part) -> tuple[Step, ...]:
@@ -70,6 +86,7 @@ def findings(parts: Mapping[str, Part], present: Mapping[str, list[Part]], index
     found: list[Finding] = []
     for _, part in sorted(parts.items()):
         found += _conflicts(part, present)
+        found += _undemanded(part, present, index)
         found += _unfit(part, index)
         found += _other_contract(part, index)
         found += _unset(part)

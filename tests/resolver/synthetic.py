@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from moby import manifest
-from moby.component import Arity, Conflicting, Facts, HostNeed, Need, Option
+from moby.component import Arity, Conflicting, Demand, Facts, HostNeed, Need, Option
 from moby.manifest import Assembly
 from moby.registry import Broken, Catalog
 
@@ -35,6 +35,7 @@ def facts(id: str, said: Mapping[str, Any], many: frozenset[str] = frozenset(MAN
         module=f"synthetic.{kind}.{name}",
         provides=tuple(said.get("provides", ())),
         needs=tuple(need(parameter, asked) for parameter, asked in said.get("needs", {}).items()),
+        demands=tuple(Demand(asked, tuple(names)) for asked, names in said.get("demands", {}).items()),
         conflicts=tuple(Conflicting(**each) for each in said.get("conflicts", ())),
         host=tuple(HostNeed(**each) for each in said.get("host", ())),
         options=tuple(Option(option, **each) for option, each in options.items()),

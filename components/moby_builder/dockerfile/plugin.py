@@ -13,6 +13,7 @@ from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.images import Images
 from moby.contracts.metadata import Metadata
 from moby.contracts.networks import Networks
+from moby.contracts.runtime import RuntimeFeature
 from moby.contracts.snapshotter import Snapshotter
 from moby.contracts.supervisor import Supervisor
 from moby.hookspecs import hookimpl
@@ -74,4 +75,5 @@ def moby_components() -> Iterable[Component]:
     )  # fmt: skip
     why = "compression=zstd can't be had without"
     zstd = HostNeed("binary", "zstd", package="zstd", why=why, module="compression.zstd backports.zstd", optional=True)
-    return [Component(name="dockerfile", factory=make, preferred=True, offers=features, host=(zstd,))]
+    demands = {"runtime": (RuntimeFeature.MOUNTS, RuntimeFeature.NAMESPACES)}
+    return [Component(name="dockerfile", factory=make, preferred=True, offers=features, demands=demands, host=(zstd,))]

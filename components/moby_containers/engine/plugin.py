@@ -11,6 +11,7 @@ from moby.contracts.events import Events
 from moby.contracts.images import Images
 from moby.contracts.metadata import Metadata
 from moby.contracts.networks import Networks
+from moby.contracts.runtime import RuntimeFeature
 from moby.contracts.supervisor import Supervisor
 from moby.contracts.volumes import Volumes
 from moby.hookspecs import hookimpl
@@ -48,4 +49,8 @@ def make(
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="engine", factory=make, preferred=True)]
+    features = (
+        RuntimeFeature.CGROUPS, RuntimeFeature.JOINING, RuntimeFeature.MOUNTS, RuntimeFeature.NAMESPACES,
+        RuntimeFeature.NOEXEC,
+    )  # fmt: skip
+    return [Component(name="engine", factory=make, demands={"runtime": features}, preferred=True)]
