@@ -171,12 +171,12 @@ class Rootless(Moby):
 
 
 @contextlib.contextmanager
-def opened(folder, image, distribution):
-    """Lend the engine, with an image loaded."""
+def opened(folder, image, distribution, hidden=()):
+    """Lend the engine, with an image loaded; trees of control groups that are `hidden` it doesn't see."""
     for program, what in (("docker", "docker"), ("newuidmap", "uidmap"), ("pasta", "passt")):
         need(program, what)
     (folder / "memory").mkdir(parents=True)
-    sandbox = Sandbox(folder / "memory")
+    sandbox = Sandbox(folder / "memory", hidden)
     sandbox.open()
     engine = Rootless(sandbox, "native", folder / "daemon.log", distribution=Path(distribution))
     try:

@@ -1,9 +1,12 @@
 """Other ways out than pasta's, and none."""
 
+from pathlib import Path
+
 import pytest
 import rootless_engine
+from guests.cover import needs
 from peers.binaries import need
-from rootless_engine import HOST, WORLD, opened
+from rootless_engine import HOST, UID, WORLD, opened
 
 from moby import distribution
 
@@ -45,6 +48,25 @@ def test_no_way_out(tmp_path, image):
         engine("rm", "-f", name)
         server.kill()
         server.wait()
+        engine.check_gone()
+
+
+def test_a_delegated_group(tmp_path, image, rootless_pyz, monkeypatch):
+    """Where version 2 is, and a group of it the user's, containers have groups below, and are frozen there."""
+    names = [each.split()[1] for each in Path("/proc/self/cgroup").read_text().replace(":", " ").splitlines()]
+    hidden = [name.removeprefix("name=") for each in names for name in each.split(",") if not each.startswith("/")]
+    needs(Path("/sys/fs/cgroup/unified").is_dir(), "tree of version 2 beside others")
+    files = ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
+    give = f"chown {UID} {' '.join(f'/sys/fs/cgroup/unified/{each}' for each in files)}\n"
+    monkeypatch.setattr(rootless_engine, "_PREPARE", give + rootless_engine._PREPARE)
+    with opened(tmp_path / "engine", image, rootless_pyz, tuple(hidden)) as engine:
+        name = engine.up()
+        engine("pause", name)
+        assert engine.inspect(name, ".State.Status") == "paused"
+        assert any("moby-rootless" in each for each in engine.sandbox.control_groups())
+        engine("unpause", name)
+        assert engine.out("exec", name, "echo", "on") == "on"
+        engine("rm", "-f", name)
         engine.check_gone()
 
 
