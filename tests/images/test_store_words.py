@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 from moby_images.store.changes import changed
-from moby_images.store.filters import moment, time_of
+from moby_images.store.filters import LISTED, moment, predicate, time_of
 from moby_images.store.parts import rfc3339
 
-from moby.contracts.images import ImageConfig
+from moby.contracts.images import Image, ImageConfig
+from moby.contracts.types import Platform
 from moby.errors import Invalid
+from moby.oci.digest import sha256
 
 NOW = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 BASE = ImageConfig(entrypoint=("/e",), command=("c",), environment=("A=1", "B=2"), working_directory="/srv")
@@ -108,3 +110,28 @@ def test_times_as_docker_writes_them():
     assert rfc3339(1704164645_000000000) == "2024-01-02T03:04:05Z"
     assert rfc3339(1704164645_120000000) == "2024-01-02T03:04:05.12Z"
     assert rfc3339(10_000000001) == "1970-01-01T00:00:10.000000001Z"
+
+
+OLD, NEW, NEVER = "2020-01-01T00:00:00Z", "2024-01-01T00:00:00.5+02:00", ""
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        pytest.param({"before": ["new"]}, ["old"], id="before"),
+        pytest.param({"since": ["old"]}, ["new"], id="since"),
+        pytest.param({"until": ["2022-01-01"]}, ["old"], id="until"),
+        pytest.param({"until": ["1h"]}, ["old", "new"], id="until-now"),
+        pytest.param({"before": ["never"]}, ["old", "new", "never"], id="before-one-without-a-time"),
+        pytest.param({"since": ["never"]}, ["old", "new", "never"], id="since-one-without-a-time"),
+        pytest.param({"before": ["new"], "since": ["old"]}, [], id="between"),
+    ],
+)
+def test_an_image_without_a_time_is_neither_old_nor_new(filters, expected):
+    """As with Docker: so that a prune of what is old leaves it."""
+    images = {
+        name: Image(sha256(name.encode()), sha256(b""), (), BASE, Platform.host(), (), 0, created)
+        for name, created in (("old", OLD), ("new", NEW), ("never", NEVER))
+    }
+    passes = predicate(filters, LISTED, images.__getitem__, datetime(2026, 1, 1, tzinfo=UTC))
+    assert [name for name, image in images.items() if passes(image)] == expected

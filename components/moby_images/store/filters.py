@@ -1,6 +1,7 @@
 """Docker's filters of images."""
 
 import fnmatch
+import operator
 import re
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -49,31 +50,39 @@ def predicate(
         tests.append(_labelled(each))
     for each in filters.get("label!", ()):
         tests.append(_unlabelled(each))
-    for each in filters.get("before", ()):
-        before = time_of(find(each).created)
-        tests.append(lambda image, limit=before: time_of(image.created) < limit)  # type: ignore[misc]
-    for each in filters.get("since", ()):
-        since = time_of(find(each).created)
-        tests.append(lambda image, limit=since: time_of(image.created) > limit)  # type: ignore[misc]
-    for each in filters.get("until", ()):
-        until = moment(each, now)
-        tests.append(lambda image, limit=until: time_of(image.created) < limit)  # type: ignore[misc]
+    tests += [_made(operator.lt, _known(find(each).created)) for each in filters.get("before", ())]
+    tests += [_made(operator.gt, _known(find(each).created)) for each in filters.get("since", ())]
+    tests += [_made(operator.lt, moment(each, now)) for each in filters.get("until", ())]
     patterns = filters.get("reference", ())
     if patterns:
         tests.append(lambda image: any(_fits(each, patterns) for each in (*image.references, *image.digests)))
     return lambda image: all(test(image) for test in tests)
 
 
+def _made(compare: Callable[[datetime, datetime], bool], limit: datetime | None) -> Callable[[Image], bool]:
+    """Return what compares when an image was made, which isn't known of all; no limit keeps all, as with Docker."""
+
+    def passes(image: Image) -> bool:
+        made = _known(image.created)
+        return limit is None or (made is not None and compare(made, limit))
+
+    return passes
+
+
 def time_of(created: str) -> datetime:
     """Return when an image was made; the epoch where that isn't known."""
+    return _known(created) or _EPOCH
+
+
+def _known(created: str) -> datetime | None:
     found = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?$", created)
     if not found:
-        return _EPOCH
+        return None
     fraction = (found[2] or ".0")[:7]
     try:
         return datetime.fromisoformat(found[1] + fraction.ljust(7, "0") + (found[3] or "Z").replace("Z", "+00:00"))
     except ValueError:
-        return _EPOCH
+        return None
 
 
 def moment(text: str, now: datetime) -> datetime:
