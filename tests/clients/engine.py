@@ -80,10 +80,10 @@ class Moby(Docker):
 
 
 @contextlib.contextmanager
-def opened(kind, folder, image, **more):
+def opened(kind, folder, image, hidden=(), **more):
     need("docker", "docker")
     (folder / "memory").mkdir(parents=True)
-    sandbox = Sandbox(folder / "memory")
+    sandbox = Sandbox(folder / "memory", hidden)
     sandbox.open()
     engine = kind(sandbox, "runc", folder / "daemon.log", **more)
     try:
