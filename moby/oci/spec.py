@@ -1,10 +1,11 @@
 """The runtime specification (config.json) of a container, from its image's wishes and its user's (runtime-spec)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from moby.contracts.images import ImageConfig
+from moby.contracts.runtime_values import RuntimeFeature
 from moby.contracts.types import Limits, Mount
 from moby.errors import Invalid, Unsupported
 from moby.host.capabilities import NAMES
@@ -16,7 +17,7 @@ from moby.values import field, frozen
 __all__ = [
     "BUILTIN", "DEFAULT_CAPABILITIES", "DEFAULT_MOUNTS", "DEFAULT_PATH", "MASKED_PATHS", "READONLY_PATHS", "UMASK",
     "UNCONFINED", "Request", "arguments", "capabilities", "capability", "container_spec", "device_rules", "environment",
-    "mount_entry", "process_spec", "rootless", "seccomp",
+    "mount_entry", "process_spec", "reduced", "rootless", "seccomp",
 ]  # fmt: skip
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -235,6 +236,30 @@ def rootless(spec: Mapping[str, Any], *, uid: int, gid: int) -> dict[str, Any]:
             options = [option for option in each["options"] if not option.startswith(("uid=", "gid="))]
             mounts.append({**each, "options": options})
     return {**spec, "process": process, "mounts": mounts, "linux": linux}
+
+
+def reduced(spec: Mapping[str, Any], features: Collection[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the spec without those defaults that a runtime lacks, and what comes of that, in words.
+
+    What its user asked for stays, for the runtime to refuse.
+    """
+    found, linux = dict(spec), dict(spec["linux"])
+    lost = []
+    if RuntimeFeature.NAMESPACES not in features:
+        found.pop("hostname", None)
+        linux.pop("namespaces", None)
+        lost.append("the container shares the host's processes, network, IPC and host name")
+    if RuntimeFeature.MOUNTS not in features:
+        defaults = [mount_entry(each) for each in DEFAULT_MOUNTS]
+        found["mounts"] = [each for each in spec["mounts"] if each not in defaults]
+        for name in ("maskedPaths", "readonlyPaths"):
+            linux.pop(name, None)
+        lost.append("/proc, /dev and /sys are what its image has")
+        # Who mounts a /dev of the container's own may keep these rules by that.
+        if RuntimeFeature.CGROUPS not in features and linux.get("resources") == {"devices": device_rules()}:
+            del linux["resources"]
+            lost.append("it may use every device that it has a node of, and of everything as much as there is")
+    return {**found, "linux": linux}, tuple(lost)
 
 
 def _mounts(asked: Sequence[Mount]) -> tuple[Mount, ...]:

@@ -29,7 +29,10 @@ class Container:
 class ForkingRuntime:
     """Runs a bundle's program as an ordinary process of the host."""
 
-    features = frozenset({RuntimeFeature.EXEC, RuntimeFeature.PAUSE, RuntimeFeature.TERMINAL})
+    features = frozenset(
+        {RuntimeFeature.EXEC, RuntimeFeature.MOUNTS, RuntimeFeature.NAMESPACES, RuntimeFeature.PAUSE,
+         RuntimeFeature.TERMINAL}
+    )  # fmt: skip
 
     def __init__(self):
         self.containers = {}

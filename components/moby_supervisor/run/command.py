@@ -14,7 +14,7 @@ from moby.contracts.runtime import RuntimeFeature
 from moby.contracts.supervisor import Supervisor, TaskConfig
 from moby.errors import Invalid, NotFound
 from moby.host import claims
-from moby.oci.spec import BUILTIN, UNCONFINED, container_spec, rootless
+from moby.oci.spec import BUILTIN, UNCONFINED, container_spec, reduced, rootless
 from moby.oci.user import resolve_user
 from moby.values import evolve
 from moby_supervisor.run.arguments import Arguments, parse
@@ -83,4 +83,7 @@ class Run:
         spec = container_spec(image.config, request, user=user, rootfs=rootfs)
         if os.geteuid() != 0:
             spec = rootless(spec, uid=os.geteuid(), gid=os.getegid())
+        spec, lost = reduced(spec, self._supervisor.features(asked.runtime))
+        for each in lost:
+            self._log.warning(f"the runtime isolates less than others do: {each}", fix="choose another runtime")
         (bundle / "config.json").write_text(json.dumps(spec, indent=1), encoding="utf-8")
