@@ -6,6 +6,7 @@ each network, whose ports it forwards itself; FOLDER/calls gets a line for each 
 
 import base64
 import contextlib
+import ipaddress
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-IMPLEMENTS = ["VolumeDriver", "LogDriver", "NetworkDriver", "authz"]
+IMPLEMENTS = ["VolumeDriver", "LogDriver", "NetworkDriver", "IpamDriver", "authz"]
 
 
 class Refused(Exception):
@@ -226,6 +227,64 @@ class Networks:
         return {}
 
 
+class Addresses:
+    """Hands out addresses of pools in order, round and round."""
+
+    def __init__(self):
+        self.pools = {}
+
+    def GetCapabilities(self, given):
+        return {"RequiresMACAddress": False}
+
+    def GetDefaultAddressSpaces(self, given):
+        return {"LocalDefaultAddressSpace": "here", "GlobalDefaultAddressSpace": "everywhere"}
+
+    def RequestPool(self, given):
+        assert given["AddressSpace"] in ("here", "everywhere")
+        if (given["Options"] or {}).get("refuse"):
+            raise Refused(f"no {given['Options']['refuse']} today")
+        taken = [each["subnet"] for each in self.pools.values()]
+        if given["Pool"]:
+            subnet = ipaddress.ip_network(given["Pool"])
+            if any(subnet.version == each.version and subnet.overlaps(each) for each in taken):
+                raise Refused("Pool overlaps with other one on this address space")
+        else:
+            form = "fd0a:{}::/64" if given["V6"] else "172.20.{}.0/24"
+            free = (ipaddress.ip_network(form.format(number)) for number in range(256))
+            subnet = next(each for each in free if each not in taken)
+        part = ipaddress.ip_network(given["SubPool"] or str(subnet))
+        self.pools[f"pool {subnet}"] = {"subnet": subnet, "part": part, "taken": set(), "turn": -1}
+        return {"PoolID": f"pool {subnet}", "Pool": str(subnet), "Data": {}}
+
+    def ReleasePool(self, given):
+        del self.pools[given["PoolID"]]
+        return {}
+
+    def RequestAddress(self, given):
+        pool = self.pools[given["PoolID"]]
+        subnet, part = pool["subnet"], pool["part"]
+        kept = {subnet[0], subnet[-1]} if subnet.version == 4 else {subnet[0]}
+        if given["Address"]:
+            found = ipaddress.ip_address(given["Address"])
+            if found in pool["taken"] | kept:
+                raise Refused("Address already in use")
+        else:
+            size = min(part.num_addresses, 1000)
+            turns = [(pool["turn"] + 1 + number) % size for number in range(size)]
+            free = [each for each in turns if part[each] not in pool["taken"] | kept]
+            if not free:
+                raise Refused("No available addresses on this pool")
+            found = part[free[0]]
+            if (given["Options"] or {}).get("RequestAddressType") != "com.docker.network.gateway":
+                pool["turn"] = free[0]
+        pool["taken"].add(found)
+        return {"Address": f"{found}/{subnet.prefixlen}", "Data": {}}
+
+    def ReleaseAddress(self, given):
+        self.pools[given["PoolID"]]["taken"].remove(ipaddress.ip_address(given["Address"]))
+        return {}
+
+
 class Guard:
     """Allows neither privileged containers nor to look at volumes."""
 
@@ -322,6 +381,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             "LogDriver": Logs(folder),
             "NetworkDriver": Networks(forwards),
             "AuthZPlugin": Guard(),
+            "IpamDriver": Addresses(),
         }
         super().__init__(str(path), Handler)
 

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 from moby_ipam.default.plugin import Config, PoolOfSubnets, make
-from moby_ipam.default.subnets import Block, choose
 from moby_ipam.null.plugin import Config as NullConfig
 from moby_ipam.null.plugin import make as make_null
+from moby_ipam.pools.subnets import Block, choose
 from moby_metadata.sqlite.store import Store
 
 from moby.contracts.ipam import Pool

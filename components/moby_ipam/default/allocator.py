@@ -7,10 +7,10 @@ from typing import Any
 
 from moby.contracts.ipam import Pool
 from moby.contracts.metadata import Metadata
-from moby.errors import Conflict, Invalid, NotFound
+from moby.errors import Conflict, NotFound
 from moby.values import asdict
-from moby_ipam.default import subnets
-from moby_ipam.default.subnets import Address, Block, Network
+from moby_ipam.pools import subnets
+from moby_ipam.pools.subnets import Address, Block, Network
 
 __all__ = ["Allocator", "host_id"]
 
@@ -105,7 +105,10 @@ class Allocator:
 
     def _hold(self, network_id: str, pool: Pool, text: str, who: str, what: str) -> None:
         address = ipaddress.ip_address(text)
-        if _is_kept(address, subnets.network_of(pool)) or self._addresses.get(_key(network_id, address)) is not None:
+        if (
+            subnets.is_kept(address, subnets.network_of(pool))
+            or self._addresses.get(_key(network_id, address)) is not None
+        ):
             raise Conflict(f"{what}: {_IN_USE}", hint="choose another address")
         self._addresses.put(_key(network_id, address), who)
 
@@ -119,9 +122,7 @@ class Allocator:
 
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
         """Give an endpoint its addresses."""
-        wishes = [_address(each) for each in wanted]
-        if len({each.version for each in wishes}) < len(wishes):
-            raise Invalid("an endpoint has one address of each family", hint=f"leave out some of {', '.join(wanted)}")
+        wishes = subnets.addresses_of(wanted)
         with self._metadata.transaction():
             pools = self._pools(network_id)
             if pools is None:
@@ -129,10 +130,10 @@ class Allocator:
             there = self._endpoints.get(f"{network_id}/{endpoint_id}")
             if there is not None:
                 return tuple(there)
-            found: list[tuple[Address, Network]] = [(each, _home(each, pools)) for each in wishes]
+            found: list[tuple[Address, Network]] = [(each, subnets.home(each, pools)) for each in wishes]
             for each, subnet in found:
                 key = _key(network_id, each)
-                if _is_kept(each, subnet) or self._addresses.get(key) is not None:
+                if subnets.is_kept(each, subnet) or self._addresses.get(key) is not None:
                     raise Conflict(_IN_USE, hint=f"choose another address than {each}")
                 self._addresses.put(key, endpoint_id)
             for version in sorted({subnets.network_of(each).version for each in pools}):
@@ -216,30 +217,6 @@ class Allocator:
         """Return the pools of a network; None where it has none."""
         found: Any = self._networks.get(network_id)
         return None if found is None else tuple(Pool(**each) for each in found)
-
-
-def _address(text: str) -> Address:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError as error:
-        raise Invalid(f"invalid IP address: {text}") from error
-
-
-def _home(address: Address, pools: Sequence[Pool]) -> Network:
-    """Return the subnet that an address is in."""
-    for each in pools:
-        subnet = subnets.network_of(each)
-        if address in subnet:
-            return subnet
-    text = f"no configured subnet or ip-range contain the IP address {address}"
-    raise Invalid(text, hint=f"the network has {', '.join(each.subnet for each in pools)}")
-
-
-def _is_kept(address: Address, subnet: Network) -> bool:
-    """Whether an address is the network's own, or broadcast."""
-    if subnet.max_prefixlen - subnet.prefixlen < 2:
-        return False
-    return address == subnet.network_address or (address.version == 4 and address == subnet.broadcast_address)
 
 
 def _numbered(prefix: str, version: int, number: int) -> str:

@@ -47,7 +47,7 @@ class Config:
 def make(config: Config, *, metadata: Metadata, stores: Mapping[str, Metadata] = MappingProxyType({})) -> Ipam:
     """Hands out subnets and addresses in order, and keeps them in the metadata."""
     from moby_ipam.default.allocator import Allocator, host_id
-    from moby_ipam.default.subnets import blocks_of
+    from moby_ipam.pools.subnets import blocks_of
 
     blocks = blocks_of((each.base, each.size) for each in config.pools)
     if not config.store:

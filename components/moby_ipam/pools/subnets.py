@@ -13,10 +13,13 @@ __all__ = [
     "Block",
     "Network",
     "Span",
+    "addresses_of",
     "blocks_of",
     "checked",
     "choose",
     "first_gateway",
+    "home",
+    "is_kept",
     "network_of",
     "span",
 ]
@@ -176,3 +179,35 @@ def _cut(block: Block, occupied: Sequence[Network]) -> Iterator[Network]:
             start += step
         else:
             start = -(-(max(beyond) + 1) // step) * step
+
+
+def addresses_of(wanted: Sequence[str]) -> list[Address]:
+    """Return the addresses that an endpoint wishes for; Invalid for nonsense, and for two of a family."""
+    found = [_address(each) for each in wanted]
+    if len({each.version for each in found}) < len(found):
+        raise Invalid("an endpoint has one address of each family", hint=f"leave out some of {', '.join(wanted)}")
+    return found
+
+
+def _address(text: str) -> Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError as error:
+        raise Invalid(f"invalid IP address: {text}") from error
+
+
+def home(address: Address, pools: Sequence[Pool]) -> Network:
+    """Return the subnet that an address is in."""
+    for each in pools:
+        subnet = network_of(each)
+        if address in subnet:
+            return subnet
+    text = f"no configured subnet or ip-range contain the IP address {address}"
+    raise Invalid(text, hint=f"the network has {', '.join(each.subnet for each in pools)}")
+
+
+def is_kept(address: Address, subnet: Network) -> bool:
+    """Whether an address is the network's own, or broadcast."""
+    if subnet.max_prefixlen - subnet.prefixlen < 2:
+        return False
+    return address == subnet.network_address or (address.version == 4 and address == subnet.broadcast_address)

@@ -1,0 +1,1 @@
+"""Addresses that a plugin of docker's hands out."""
