@@ -1,14 +1,17 @@
-"""The engine as an image: dockerd and our own engine run it, and it runs containers itself."""
+"""The engine as an image: dockerd, podman and our own engine run it, and it runs containers itself."""
 
 import json
 import shutil
+import subprocess
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 from moby_packager.oci.image import Oci
 from moby_packager.tree.folder import Tree
-from peers.binaries import need
+from peers.binaries import environment, need
+from peers.engines import opened
 from peers.images import NAME
 from peers.sandbox import until
 
@@ -28,7 +31,14 @@ def packed(tmp_path_factory, docker_pyz):
     return folder / "docker.oci"
 
 
-@pytest.fixture(params=["docker", "moby"], scope="module")
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory, image):
+    """Debian's podman with its own runtime, in a sandbox."""
+    with opened("podman", "crun", tmp_path_factory.mktemp("podman"), image) as found:
+        yield found
+
+
+@pytest.fixture(params=["docker", "moby", pytest.param("podman", marks=pytest.mark.long)], scope="module")
 def host(request, packed):
     """An engine that has the image loaded."""
     engine = request.getfixturevalue(request.param)
@@ -55,11 +65,27 @@ def test_skopeo_takes_it(host, kind):
     assert len(manifest["layers"]) == 2
 
 
+def test_umoci_unpacks_it(packed, tmp_path):
+    """The tool of the image specification's own people, which takes a folder."""
+    umoci = need("umoci", "umoci")
+    with tarfile.open(packed) as archive:
+        archive.extractall(tmp_path / "layout", filter="data")
+    command = [umoci, "unpack", "--rootless", "--image", f"{tmp_path}/layout:1", tmp_path / "bundle"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment())
+    assert done.returncode == 0, done.stderr
+    root = tmp_path / "bundle/rootfs"
+    assert (root / "usr/bin/docker").readlink() == Path("../lib/moby/bin/docker")
+    said = subprocess.run([root / "usr/lib/moby/bin/docker", "version"], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith("docker (moby ")
+    told = json.loads((tmp_path / "bundle/config.json").read_text())
+    assert told["process"]["args"] == ["/usr/bin/docker", "serve"]
+
+
 @pytest.mark.long
 def test_an_engine_within_an_engine(host, image):
     """The inner one serves from a container, and its containers are found by the unmodified docker command."""
     sandbox = host.sandbox
-    sandbox.run("mkdir", "-p", "/run/inner")
+    sandbox.run("mkdir", "-p", "/run/inner", "/var/lib/peers/inner")
     options = ["--privileged", "-v", "/run/inner:/run/inner", "-v", "/var/lib/peers/inner:/var/lib/moby"]
     serve = ["serve", "--host", "unix:///run/inner/docker.sock"]
     name = host.start(*serve, image="moby-engine:1", options=options)
