@@ -1,6 +1,9 @@
 """Images, volumes, networks, the engine itself; and what this engine hasn't got."""
 
+import functools
+import http.server
 import json
+import threading
 
 import pytest
 from attrs import evolve
@@ -145,7 +148,38 @@ class TestImages:
             3, "docker.io/me/flat:1", ("CMD x", "ENV a=b"), "why", "linux/arm64",
         )  # fmt: skip
         assert served.call("POST", "/images/create?fromSrc=-", b"junk").message == "no tar archive"
-        assert served.call("POST", "/images/create?fromSrc=http://x/y.tar").status == 400
+        assert "fromSrc" in served.call("POST", "/images/create").message
+
+    def test_import_of_what_the_engine_fetches(self, served, tmp_path):
+        (tmp_path / "flat.tar").write_bytes(b"tar")
+        (tmp_path / "bad.tar").write_bytes(b"junk")
+        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            at = f"127.0.0.1:{server.server_port}"
+            try:
+                found = served.call("POST", f"/images/create?fromSrc={at}/flat.tar&repo=me/flat")
+                assert messages(found) == [{"status": f"Downloading from http://{at}/flat.tar"}, {"status": IMAGE}]
+                call = served.images.calls[-1]
+                assert (call[1], str(call[2]), call[4]) == (
+                    3, "docker.io/me/flat:latest", f"Imported from http://{at}/flat.tar",
+                )  # fmt: skip
+                told = messages(served.call("POST", f"/images/create?fromSrc=http://{at}/bad.tar"))
+                assert told[1]["error"] == "no tar archive"
+                missing = served.call("POST", f"/images/create?fromSrc=http://{at}/none.tar")
+                assert missing.status >= 500
+                assert missing.message.startswith(f"failed to GET http://{at}/none.tar with status 404 File not found")
+            finally:
+                server.shutdown()
+                thread.join(30)
+        refused = served.call("POST", f"/images/create?fromSrc=http://{at}/flat.tar")
+        assert refused.message.startswith(f'Get "http://{at}/flat.tar": [Errno 111] Connection refused')
+
+    @pytest.mark.parametrize("source", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
+    def test_import_of_what_is_not_fetched(self, served, source):
+        found = served.call("POST", f"/images/create?fromSrc={source}")
+        assert (found.status, found.message.partition('"')[0]) == (400, "unsupported protocol scheme ")
 
     def test_old_clients_see_a_bar(self):
         shown = shown_progress(Progress(status="Loading", id="x", current=5_000_000, total=10_000_000))

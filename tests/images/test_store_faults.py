@@ -15,6 +15,7 @@ from moby_images.store.plugin import Config, make, moby_components
 from moby_metadata.sqlite.store import Store as Metadata
 
 from moby.component import facts_of
+from moby.contracts.types import Platform
 from moby.errors import Conflict, Corrupt, Invalid, MobyError, NotFound
 from moby.oci.digest import sha256
 from moby.oci.reference import parse
@@ -64,6 +65,12 @@ def test_the_part_makes_one(tmp_path, made):
     )  # fmt: skip
     with pytest.raises(Invalid, match="more than 10 bytes"):
         list(images.load(io.BytesIO(docker(Archived(LAYERS)))))
+
+
+def test_an_import_for_another_operating_system(images):
+    with pytest.raises(Invalid, match="operating system is not supported"):
+        images.import_(io.BytesIO(LAYERS[0]), parse("a"), platform=Platform("windows", "amd64"))
+    assert images.list(all=True) == ()
 
 
 _KILLED = """

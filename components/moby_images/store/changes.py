@@ -29,7 +29,9 @@ def changed(config: ImageConfig, lines: Sequence[str]) -> ImageConfig:
             word, _, rest = text.strip().partition(" ")
             instruction = _INSTRUCTIONS.get(word.upper())
             if instruction is None:
-                raise Invalid(f"{word[:40]} is no valid change command", hint=f"known are {', '.join(_INSTRUCTIONS)}")
+                raise Invalid(
+                    f"{word[:40]} is not a valid change command", hint=f"known are {', '.join(_INSTRUCTIONS)}"
+                )
             try:
                 config = instruction(config, rest.strip())
             except ValueError as error:

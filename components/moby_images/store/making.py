@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 from moby.contracts.content import Blob, Lease
 from moby.contracts.images import Image, ImageConfig
 from moby.contracts.types import Digest, ImageReference, Platform
+from moby.errors import Invalid
 from moby.oci import compression
 from moby.oci import digest as digests
 from moby.oci import image as formats
@@ -47,7 +48,9 @@ class Making:
         message: str,
         platform: Platform,
     ) -> Image:
-        """Make an image with one layer of a tar."""
+        """Make an image with one layer of a tar; Invalid for another operating system's."""
+        if platform.os != "linux":
+            raise Invalid("operating system is not supported", hint="name a platform whose first word is linux")
         config = changed(ImageConfig(), changes)
         with self._shared.storing(), self._shared.parts.content.lease() as lease:
             with compression.plain(stream) as tar:

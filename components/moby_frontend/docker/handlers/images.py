@@ -1,7 +1,7 @@
 """Images: listed, shown, named, removed; archives in and out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from moby.contracts.containers import Status
 from moby.contracts.images import Image, Progress
@@ -17,8 +17,8 @@ from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import ZERO, parsed_ns, rfc3339
 
 __all__ = [
-    "create", "history", "inspect", "line", "listed", "load", "platform_of", "prune", "remove", "save", "show_image",
-    "show_summary", "shown_error", "shown_progress", "tag",
+    "create", "history", "imported", "inspect", "line", "listed", "load", "platform_of", "prune", "remove", "save",
+    "show_image", "show_summary", "shown_error", "shown_progress", "tag",
 ]  # fmt: skip
 
 _LIST = frozenset({"dangling", "label", "before", "since", "reference", "until"})
@@ -255,17 +255,28 @@ def create(parts: Parts, call: Call) -> Reply:
         from moby_frontend.docker.handlers.images_registry import pull
 
         return pull(parts, call)
-    if query.text("fromSrc") != "-":
-        raise Invalid("an image is imported of the body alone: fromSrc must be -")
+    source = query.text("fromSrc")
+    if not source:
+        raise Invalid("an image is pulled or imported: neither fromImage nor fromSrc says which")
+    if source == "-":
+        image = imported(parts, call, call.stream(), source)
+        return stream(iter([line({"status": str(image.id)})]), "application/json")
+    from moby_frontend.docker.handlers.images_fetched import import_fetched
+
+    return import_fetched(parts, call, source)
+
+
+def imported(parts: Parts, call: Call, archive: BinaryIO, source: str) -> Image:
+    """Import an archive as a call asks for it."""
+    query = call.query
     reference = reference_of(query.text("repo"), query.text("tag"))
-    image = parts.images.import_(
-        call.stream(),
+    return parts.images.import_(
+        archive,
         parse(reference) if reference else None,
         changes=query.texts("changes"),
-        message=query.text("message") or "Imported from -",
+        message=query.text("message") or f"Imported from {source}",
         platform=platform_of(call),
     )
-    return stream(iter([line({"status": str(image.id)})]), "application/json")
 
 
 def line(value: Any) -> bytes:

@@ -1,0 +1,68 @@
+"""Archives that the engine itself fetches for an import, as its client names only where they are."""
+
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from moby.errors import Invalid, MobyError, Unavailable
+from moby_frontend.docker.call import Call, Reply, stream
+from moby_frontend.docker.handlers.images import imported, line, shown_error
+from moby_frontend.docker.parts import Parts
+
+__all__ = ["import_fetched"]
+
+_TIMEOUT_S = 60.0
+"""For each answer of the server, not for all of them together."""
+_LONGEST_REASON = 1000
+_HANDLERS = (
+    urllib.request.ProxyHandler, urllib.request.UnknownHandler, urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler, urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPErrorProcessor,
+)  # fmt: skip
+"""All that urllib has but those for files and for FTP."""
+
+
+def import_fetched(parts: Parts, call: Call, source: str) -> Reply:
+    """Import what is at a URL; what goes wrong once it has begun to come is told in the stream."""
+    url = _url_of(source)
+    archive = _fetched(url)
+
+    def answer() -> Iterator[bytes]:
+        with archive:
+            yield line({"status": f"Downloading from {url}"})
+            try:
+                image = imported(parts, call, archive, url)
+            except (MobyError, OSError, http.client.HTTPException) as error:
+                yield line(shown_error(error))
+                return
+            yield line({"status": str(image.id)})
+
+    return stream(answer(), "application/json")
+
+
+def _url_of(source: str) -> str:
+    """Return the URL that an import's source stands for; Invalid for none that is fetched here."""
+    url = source if "://" in source else f"http://{source}"
+    scheme = url.partition("://")[0].lower()
+    if scheme not in ("http", "https"):
+        raise Invalid(f'unsupported protocol scheme "{scheme[:40]}"', hint="write http:// or https://")
+    return url
+
+
+def _fetched(url: str) -> BinaryIO:
+    """Open what is at a URL; Unavailable, with the server's words, where it can't be had."""
+    opener = urllib.request.OpenerDirector()
+    for each in _HANDLERS:
+        opener.add_handler(each())
+    try:
+        found: BinaryIO = opener.open(url, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read(_LONGEST_REASON).decode(errors="replace").strip()
+        raise Unavailable(f"failed to GET {url} with status {error.code} {error.reason}: {said}") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise Unavailable(f'Get "{url}": {reason}', hint="check the address, and the network between") from error
+    return found
