@@ -20,7 +20,7 @@ def rootless_pyz(tmp_path_factory):
     return folder / "rootless" / "rootless.pyz"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def engine(tmp_path_factory, image, rootless_pyz):
     """An ordinary user's engine; at its end nothing of it is left."""
     with opened(tmp_path_factory.mktemp("engine"), image, rootless_pyz) as found:

@@ -113,6 +113,7 @@ def test_everybody_is_killed_in_turn(engine, world):
 
 def test_the_gate_outlives_no_engine(engine):
     """It stays for containers alone, too, and ends after the last of them."""
+    engine.remove_all()
     name = engine.server("-p", "8088:80")
     engine.sandbox.run("kill", str(engine.pid()))
     engine._daemon.wait(60)
