@@ -8,6 +8,7 @@ import time
 
 import pytest
 from clients import layer_corpus as corpus
+from peers.binaries import need
 
 from moby.testing.archives import Archived
 from moby.testing.archives import docker as archived
@@ -78,3 +79,23 @@ def test_what_we_pack_both_unpack(loaded):
         engine("import", "-c", "ENV PATH=/bin", f"{PLACE}/imported.tar", "localhost/imported")
         with _running(engine, "localhost/imported") as (_, path):
             assert _tree(engine, path) == wanted
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_skopeo_and_umoci(loaded, name):
+    """What both make of an image that we saved is what we show, but for what hard links set, which umoci leaves."""
+    _, ours = loaded
+    need("umoci", "umoci")
+    with _running(ours, f"localhost/{name}") as (_, path):
+        wanted = _tree(ours, path)
+    run = ours.sandbox.run
+    ours("save", "-o", f"{PLACE}/saved.tar", f"localhost/{name}")
+    run("skopeo", "--insecure-policy", "copy", "-q", f"docker-archive:{PLACE}/saved.tar", f"oci:{PLACE}/layout:{name}")
+    run("umoci", "unpack", "--image", f"{PLACE}/layout:{name}", f"{PLACE}/bundle-{name}")
+    found = _tree(ours, f"{PLACE}/bundle-{name}/rootfs/{corpus.ROOT}")
+    assert found.keys() == wanted.keys()
+    firsts = [line[8] for each, line in wanted.items() if line[8] != each]
+    linked = {each for each, line in wanted.items() if line[8] in firsts}
+    assert {each: found[each] for each in found.keys() - linked} == {
+        each: wanted[each] for each in wanted.keys() - linked
+    }
