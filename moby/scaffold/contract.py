@@ -16,8 +16,10 @@ from attrs import frozen
 
 from moby import contracts
 from moby.contracts.kind import kind_of
+from moby.errors import Unsupported
+from moby.served.methods import interface_of
 
-__all__ = ["Contract", "contract_of", "has_suite", "import_block", "kinds", "module_text"]
+__all__ = ["Contract", "contract_of", "has_suite", "import_block", "kinds", "module_text", "within_alone"]
 
 Import = tuple[str, str]
 """Module, and a name in it."""
@@ -88,6 +90,17 @@ def _suites() -> frozenset[str]:
 def has_suite(kind: str) -> bool:
     """Tell whether the framework has a conformance suite for a kind."""
     return kind in _suites()
+
+
+def within_alone(kind: str) -> tuple[str, ...]:
+    """Return the methods of a kind that can't be called in another process, for what they take or return."""
+    found = []
+    for name, method in interface_of(_protocols()[kind]).methods.items():
+        try:
+            _ = method.codecs, method.result
+        except Unsupported:
+            found.append(name)
+    return tuple(found)
 
 
 def contract_of(kind: str) -> Contract:
