@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from guests.cover import needs
 from peers.images import NAME
+from rootless.limited import GIVEN, assembled
 
 from moby.host.facts import probe
 
@@ -20,16 +21,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def call(tmp_path_factory, image):
-    """Call a distribution without a way out, which needs no device that a guest may lack."""
+    """Call a distribution, as the user that runs this."""
     needs(os.geteuid() != 0 and probe("user", "delegated-group").ok, "ordinary user with a group of version 2", "uml")
     needs(probe("user", "subordinate-ids").ok and shutil.which("newuidmap"), "subordinate ids", "uml")
-    from moby import distribution
-
     folder = tmp_path_factory.mktemp("limited")
-    manifest = folder / "limited.yaml"
-    manifest.write_text("moby: 1\nname: limited\nextends: [rootless]\ncomponents: {enclosure: unlinked}\n")
-    distribution.assemble(str(manifest), folder / "dist")
-    words = [sys.executable, folder / "dist/limited/limited.pyz", "--root", folder / "root"]
+    given = GIVEN if GIVEN.exists() else assembled(folder)
+    words = [sys.executable, given, "--root", folder / "root"]
 
     def called(*more, check=True):
         done = subprocess.run([*words, *more], capture_output=True, text=True, timeout=900, check=False)
