@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import stat
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from moby_metadata.sqlite.store import Store
 from moby_snapshotter.overlay.fuse import plugin
 from moby_snapshotter.overlay.fuse.snapshots import FuseOverlay
 from peers import binaries
@@ -16,7 +18,7 @@ from moby.errors import HostUnfit
 from moby.host.overlay import mount_root, unmount_root
 from moby.host.private_mounts import apart
 from moby.host.processes import set_child_subreaper
-from moby.testing.mounted import mounted
+from moby.testing.mounted import mounted, own_mounts
 from moby.testing.snapshotter import SnapshotterSuite, commit, file, folder, tar
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not os.access("/dev/fuse", os.W_OK), reason="no /dev/fuse here")
@@ -200,3 +202,38 @@ def test_one_that_is_killed_leaves_what_can_be_mounted_again(fuse, tmp_path):
 
     apart(work)
     gone(tmp_path / "state")
+
+
+@pytest.fixture
+def open_device(tmp_path):
+    """Have /dev/fuse be everybody's, as on most hosts, in this process alone."""
+    place = tmp_path / "dev"
+    place.mkdir()
+    with own_mounts():
+        subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
+        os.mknod(place / "fuse", 0o666 | stat.S_IFCHR, os.makedev(10, 229))
+        (place / "fuse").chmod(0o666)
+        subprocess.run(["mount", "--bind", place / "fuse", "/dev/fuse"], check=True)
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("open_device")
+@pytest.mark.parametrize(
+    "test",
+    [
+        name
+        for name in vars(SnapshotterSuite)
+        if name.startswith("test_") and name not in {"test_layers_on_each_other", "test_hostile_layers_are_refused"}
+    ],
+)
+def test_unprivileged(test, unprivileged, program):
+    def work(folder):
+        with Store(folder / "metadata.db") as metadata:
+            made = FuseOverlay(folder / "state", metadata, program)
+            given = {"store": lambda: made, "at": folder / "at", "tmp_path": folder}
+            function = getattr(SnapshotterSuite, test)
+            wanted = function.__code__.co_varnames[1 : function.__code__.co_argcount]
+            function(SnapshotterSuite(), **{name: given[name] for name in wanted})
+
+    unprivileged(work)
