@@ -26,6 +26,15 @@ def test_the_way_out(engine, world):
         assert "refused" in engine.asked_inside(host, 7001).lower()
 
 
+def test_the_host_itself(engine):
+    """By an address of pasta's, since the host's own are the engine's network's too."""
+    server = engine.serve("0.0.0.0", 7002)
+    assert engine.asked_inside("169.254.1.2", 7002).startswith("tcp ")
+    assert "refused" in engine.asked_inside(HOST, 7002).lower()
+    server.kill()
+    server.wait()
+
+
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 def test_published_ports(engine, kind):
     """From the host by all of its addresses, from the world, and from a container by the host's address."""
