@@ -60,3 +60,7 @@ def test_what_is_missing(engine):
     done = compose(engine, "up", "--detach", "--no-build", "--pull", "never", "inline", check=False)
     assert done.returncode == 1
     assert "the image example/inline of service inline isn't there" in done.stderr
+    each_time = "services: {it: {build: ., image: example/it, pull_policy: build}}\n"
+    engine.sandbox.seen(FOLDER / "each.yaml").write_text(each_time)
+    done = compose(engine, "--file", FOLDER / "each.yaml", "create", "--no-build", check=False)
+    assert (done.returncode, "the image example/it of service it isn't there" in done.stderr) == (1, True)

@@ -147,7 +147,8 @@ class Convergence:
         for link in service.get("links") or ():
             other, _, alias = link.partition(":")
             for each in self._there.get(other, ()):
-                found += [f"{each.name}:{alias or other}", f"{each.name}:{other}-{each.number}"]
+                whole = f"{self._project.name}-{other}-{each.number}"
+                found += [f"{each.name}:{word}" for word in (alias or other, f"{other}-{each.number}", whole)]
         external = (each if ":" in each else f"{each}:{each}" for each in service.get("external_links") or ())
         return (*found, *external)
 

@@ -26,7 +26,7 @@ def ensure(call: Call, project: Project, *, pull: str, build: bool, may_build: b
         policy = service.get("pull_policy") or "missing"
         policy = policy if pull == "policy" else pull
         missing = image not in there
-        if "build" in service and (build or policy == "build" or (missing and may_build)):
+        if "build" in service and may_build and (build or missing or policy == "build"):
             builds.append(name)
         elif policy == "always" or (missing and policy not in ("never", "build")):
             pulls.setdefault(image, (name, service.get("platform", "")))

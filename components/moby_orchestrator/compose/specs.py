@@ -272,7 +272,10 @@ def _mount(project: Project, given: Record, target: str) -> Any:
     kind, source = given["type"], given.get("source", "")
     bind = given.get("bind")
     if kind == "volume" and source in project.volumes:
-        source = project.volumes[source]["name"]
+        named = project.volumes[source]
+        source, options = named["name"], named.get("driver_opts") or {}
+        if named.get("driver") == "local" and options.get("o") == "bind" and "device" in options:
+            return f"{source}:{target}:{'ro' if given.get('read_only') else 'rw'}"  # as docker compose has it
     if kind == "bind" and bind is not None and bind.get("create_host_path"):
         options = ["ro" if given.get("read_only") else "rw", bind.get("selinux"), bind.get("propagation")]
         return f"{source}:{target}:{','.join(filter(None, options))}"
@@ -322,6 +325,7 @@ def _network(
             },
         }
     host["NetworkMode"] = project.networks[keys[0]]["name"]
+    host["Links"] = list(links) or None
     return {"NetworkingConfig": {"EndpointsConfig": endpoints}}
 
 
