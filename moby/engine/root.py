@@ -120,7 +120,10 @@ def _check_format(path: Path) -> None:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
         fresh = path.with_name(f".format.{os.getpid()}")
-        fresh.write_text(f"{FORMAT}\n")
+        with fresh.open("w", encoding="ascii") as file:
+            file.write(f"{FORMAT}\n")
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the name, and nothing in the file
         fresh.replace(path)
         return
     found = int(text) if _NUMBER.fullmatch(text.strip()) else None

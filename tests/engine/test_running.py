@@ -170,3 +170,16 @@ def test_watching_plugins_see_every_change(plan: Plans, toys: ModuleType, tmp_pa
         "running",
         "stopped",
     ]
+
+
+def test_what_format_it_is_is_on_the_disk_before_its_name(
+    plan: Plans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was named before its bytes were written is empty after a power cut, and the engine never starts."""
+    written = []
+    monkeypatch.setattr("os.fsync", lambda fd: written.append(Path(f"/proc/self/fd/{fd}").readlink().name))
+    monkeypatch.setattr(Path, "replace", lambda source, target: written.append(f"{source.name} is {target.name}"))
+    with start(plan(), tmp_path):
+        pass
+    fresh = next(each for each in written if each.startswith(".format"))
+    assert written[written.index(fresh) + 1] == f"{fresh} is format"

@@ -119,8 +119,7 @@ def _is_file(mount: Mapping[str, Any]) -> bool:
 
 def _moved(place: str, files: Mapping[str, Record], config: bytes) -> list[Record]:
     root = f"{place}/rootfs"
-    found = [Record(PLACE, 0o40755), Record(place, 0o40755), Record(f"{place}/config.json", 0o100644, config)]
-    found.append(Record(root, 0o40755))
+    found = [Record(place, 0o40755), Record(f"{place}/config.json", 0o100644, config), Record(root, 0o40755)]
     for path in sorted(files, key=lambda each: (bool(files[each].link_of), each)):
         each = files[path]
         target = f"{root}/{each.link_of}" if each.link_of else ""

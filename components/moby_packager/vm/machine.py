@@ -65,7 +65,8 @@ class Machine:
         lines = [f"hostname {self.hostname or source.name}", *lines, *self._lines(source.name, parts)]
         tree = below(read(source.given.path().read_bytes()), PLACE)
         own = [*_own(source.name, lines), *given_files(self.files)]
-        nodes = with_folders([*tree, *kernel.files(modules), *own])
+        folders = [folder(PLACE_OF_BUNDLES)] if self.onboot or self.services else []
+        nodes = with_folders([*tree, *kernel.files(modules), *own, *folders])
         bundles = [bundled(each, kernel.numbers) for each in (*self.onboot, *self.services)]
         inside = [*map(cpio.record, nodes), *(each for bundle in bundles for each in bundle.records)]
         initrd = zstd(cpio.write(inside, source.epoch_s), self.level)

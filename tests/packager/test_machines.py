@@ -1,0 +1,252 @@
+"""Machines as they are started: as user-mode Linux, and, slowly, by QEMU."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from booting import MOBY, booted, busybox_image, cut, environment, manifest, service, started
+from peers import binaries
+
+from moby.errors import HostUnfit, Invalid
+from moby.machines import data, qemu, uml
+from moby.machines import kernels as packed_kernels
+from moby.machines.machine import Machine, words
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SECOND = "busybox cat /shared/file /motd; (echo x > /nope) || echo sealed; busybox hostname"
+WRITING = (
+    "set -- $(busybox tail -n1 /data/log); i=$${1:-0}; echo from $i; "
+    "while :; do i=$((i+1)); echo $i >> /data/log; busybox sync /data/log; echo wrote $i; done"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where machines of this module are cached, so that each is made once."""
+    binaries.need("linux.uml", "uml")
+    return tmp_path_factory.mktemp("machines")
+
+
+@pytest.fixture(scope="module")
+def image(folder: Path) -> Path:
+    return busybox_image(folder / "busybox.tar")
+
+
+@pytest.fixture(scope="module")
+def shop(folder: Path, image: Path) -> Path:
+    """A machine with a program before others, a service, files, and a folder that both share."""
+    binds = ["/var/shared/:/shared", "/etc/motd:/motd:ro"]
+    return manifest(
+        folder / "shop.yaml",
+        onboot=[service("first", image, "echo first; echo shared > /shared/file; busybox id -u", binds=binds)],
+        services=[
+            service(
+                "second",
+                image,
+                "busybox cat /shared/file /motd; (echo x > /nope) || echo sealed; busybox hostname",
+                binds=binds,
+            ),
+        ],
+        files={"/etc/motd": {"contents": "welcome\n"}},
+    )
+
+
+def test_services_run_in_order_and_the_machine_ends(folder: Path, shop: Path) -> None:
+    code, said = booted(folder, "--uml", "--memory", "256", str(shop))
+    found = [line.strip() for line in said.splitlines()]
+    assert code == 0, said
+    wanted = ["first", "0", "shared", "welcome", "sealed", "second"]
+    assert [line for line in found if line in wanted] == wanted, said
+
+
+def test_a_command_at_the_console(folder: Path, shop: Path) -> None:
+    code, said = booted(folder, "--uml", "--memory", "256", str(shop), "run", "no such, image")
+    assert code == 125, said
+    assert "no such, image" in said
+
+
+def test_a_machine_that_is_asked_to_end(folder: Path, image: Path) -> None:
+    script = "trap 'echo bye; exit' TERM; echo up; while :; do busybox sleep 1 & wait; done"
+    path = manifest(folder / "waiting.yaml", services=[service("one", image, script)])
+    with started(folder, ["--uml", "--memory", "256", str(path)]) as process:
+        said = until(process, "up")
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said + rest
+    assert "bye" in rest
+
+
+def test_what_was_written_survives_a_power_cut(folder: Path, image: Path, tmp_path: Path) -> None:
+    """A container writes, and tells what it has written; its machine is killed in the middle, several times."""
+    path = manifest(folder / "writing.yaml", services=[service("one", image, WRITING, binds=["/var/db/:/data"])])
+    last = 0
+    for _ in range(2):
+        with started(folder, ["--uml", "--memory", "256", "--data", str(tmp_path / "disk"), str(path)]) as process:
+            said = until(process, f"wrote {last + 20}\n")
+            cut(process)
+            rest, _ = process.communicate(timeout=200)
+        begun = int(re.findall(r"from (\d+)", said)[0])
+        assert begun >= last, "what a container was told to be written isn't there any more"
+        assert process.returncode == 3, rest
+        assert "the machine ended without telling how" in rest
+        last = int(re.findall(r"wrote (\d+)\n", said + rest)[-1])
+    assert last >= 40
+
+
+def until(process: "subprocess.Popen[str]", text: str) -> str:
+    """Read a machine's output up to a text."""
+    said = ""
+    assert process.stdout is not None
+    while text not in said:
+        line = process.stdout.readline()
+        assert line, f"it ended before it said {text!r}: {said}"
+        said += line
+    return said
+
+
+def test_a_machine_holds_what_was_chosen_and_nothing_else(folder: Path, shop: Path) -> None:
+    """All files of its first root, by the folders that they are in."""
+    said = subprocess.run(
+        [MOBY, "assemble", str(shop), "-o", str(folder / "out"), "--set",
+         "distribution.config.vm.machine=uml", "--json"],
+        env=environment(folder), capture_output=True, text=True, check=True, timeout=200,
+    ).stdout  # fmt: skip
+    made = json.loads(said)
+    initrd = folder / "out/shop/shop.initrd"
+    total = sum((folder / "out/shop" / f"shop.{each}").stat().st_size for each in ("kernel", "initrd", "cmdline"))
+    assert sum(made["sizes"]["vm"].values()) == total
+    plain = subprocess.run(["zstd", "-dcq", initrd], capture_output=True, check=True, env=binaries.environment()).stdout
+    names = listed(plain)
+    rest = [each for each in names if not each.startswith(("usr/lib/moby/", "containers/"))]
+    assert rest == [
+        "containers", "dev", "etc", "etc/group", "etc/hosts", "etc/moby", "etc/moby/machine", "etc/motd", "etc/passwd",
+        "etc/resolv.conf", "init", "mnt", "proc", "root", "run", "sys", "tmp", "usr", "usr/bin", "usr/bin/shop",
+        "usr/lib", "usr/lib/moby", "usr/share", "usr/share/doc", "usr/share/doc/linux",
+        "usr/share/doc/linux/copyright", "var",
+    ]  # fmt: skip
+    tops = {each.removeprefix("usr/lib/moby/").partition("/")[0] for each in names if each.startswith("usr/lib/moby/")}
+    assert tops == {"bin", "lib", "libexec", "licenses", "shop.pyz"}
+    assert {each.split("/")[1] for each in names if each.startswith("containers/")} == {"first", "second"}
+    assert [each for each in names if each.startswith("containers/first/rootfs/bin")] == [
+        "containers/first/rootfs/bin", "containers/first/rootfs/bin/busybox",
+    ]  # fmt: skip
+
+
+def listed(archive: bytes) -> list[str]:
+    """Return the paths of an archive of the kernel's, but for its last record."""
+    at, names = 0, []
+    while True:
+        size, length = int(archive[at + 54 : at + 62], 16), int(archive[at + 94 : at + 102], 16)
+        name = archive[at + 110 : at + 110 + length - 1].decode()
+        if name == "TRAILER!!!":
+            return names
+        names.append(name)
+        at += (110 + length + 3 & ~3) + (size + 3 & ~3)
+
+
+# By QEMU --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_machine_by_qemu_with_a_network_and_a_disk(folder: Path, image: Path, tmp_path: Path) -> None:
+    binaries.need("qemu-system-x86_64", "qemu")
+    script = "busybox cat /etc/resolv.conf; busybox ip -4 addr show eth0; echo x >> /data/log; busybox cat /data/log"
+    binds = ["/run/resolv.conf:/etc/resolv.conf:ro", "/var/db/:/data"]
+    path = manifest(folder / "net.yaml", services=[service("one", image, script, net="host", binds=binds)])
+    for count in (1, 2):
+        code, said = booted(folder, "--data", str(tmp_path / "disk"), str(path))
+        assert code == 0, said
+        assert "nameserver 10.0.2.3" in said
+        assert "inet 10.0.2.15/24" in said
+        assert said.count("\nx") == count
+
+
+@pytest.mark.long
+def test_a_command_by_qemu(folder: Path, shop: Path) -> None:
+    binaries.need("qemu-system-x86_64", "qemu")
+    code, said = booted(folder, "--no-network", str(shop), "nonsense")
+    assert code == 2, said
+    assert "no command 'nonsense'" in said
+
+
+# What starts them -----------------------------------------------------------------------------------------------
+
+
+def test_words_for_a_kernel(tmp_path: Path) -> None:
+    assert words(["/usr/bin/x", "a b,c", 'q"%', ""]) == "MOBY_RUN=/usr/bin/x,a%20b%2Cc,q%22%25,"
+    (tmp_path / "x.cmdline").write_text("quiet\n")
+    assert Machine("x", tmp_path).command_line([], "more") == "quiet more MOBY_REPORT=/dev/ttyS1"
+    with pytest.raises(Invalid, match="as a kernel's words, which 2000 are the most of"):
+        Machine("x", tmp_path).command_line(["y" * 3000])
+
+
+def test_kernels_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"x")
+    with pytest.raises(Invalid, match="too short to be one"):
+        packed_kernels.plain_kernel(tmp_path / "short", tmp_path)
+    (tmp_path / "other").write_bytes(bytes(1000))
+    assert packed_kernels.plain_kernel(tmp_path / "other", tmp_path) == tmp_path / "other"
+
+
+def test_programs_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(HostUnfit, match="qemu-system-x86_64 isn't there"):
+        qemu.program()
+    monkeypatch.setattr(uml, "_MORE_REGISTERS", "processor")
+    with pytest.raises(HostUnfit, match="more registers than user-mode Linux has room for, and gcc isn't there"):
+        uml.environment(1, tmp_path, tmp_path)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    with pytest.raises(HostUnfit, match="mke2fs isn't there"):
+        data.disk(tmp_path / "disk")
+
+
+@pytest.mark.parametrize("tool", ["gcc", "mke2fs"])
+def test_programs_that_fail(tool: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / tool
+    program.write_text("#!/bin/sh\necho no way >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: str(program))
+    monkeypatch.setattr(uml, "_MORE_REGISTERS", "processor")
+    with pytest.raises(HostUnfit, match=f"{tool} failed: no way"):
+        uml.environment(1, tmp_path, tmp_path) if tool == "gcc" else data.disk(tmp_path / "disk")
+    assert sorted(each.name for each in tmp_path.iterdir()) == [tool]
+
+
+@pytest.mark.parametrize(
+    ("script", "wanted"),
+    [
+        pytest.param("echo Unable to mount root", qemu.VIRTUAL, id="works"),
+        pytest.param("exit 1", qemu.EMULATED, id="fails"),
+        pytest.param("exec sleep 60", qemu.EMULATED, id="hangs"),
+    ],
+)
+def test_an_accelerator_is_tried(
+    script: str, wanted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "qemu"
+    program.write_text(f"#!/bin/sh\necho >> {tmp_path}/calls\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(qemu, "_PATIENCE_S", 0.5 if "sleep" in script else 30)
+    monkeypatch.setattr("os.access", lambda path, mode: True)
+    for _ in range(2):
+        assert qemu.accelerator(program, tmp_path / "kernel", tmp_path / "cache") == wanted
+    assert (tmp_path / "calls").read_text() == "\n", "it is tried once"
+
+
+def test_no_accelerator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert qemu.accelerator(tmp_path / "qemu", tmp_path / "kernel", tmp_path) == qemu.EMULATED
+
+
+def test_a_data_disk_is_made_once(tmp_path: Path) -> None:
+    path = data.disk(tmp_path / "disk")
+    before = path.stat().st_mtime_ns
+    time.sleep(0.01)
+    assert data.disk(tmp_path / "disk").stat().st_mtime_ns == before
+    with path.open("rb") as file:
+        assert file.read(2048)[1024 + 120 :].startswith(data.LABEL.encode())
