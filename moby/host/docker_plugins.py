@@ -21,7 +21,7 @@ from attrs import frozen
 from moby.errors import HostUnfit, Invalid, MobyError, Unavailable
 from moby.host.unix_http import UnixConnection
 
-__all__ = ["PLACES", "Answered", "Plugin"]
+__all__ = ["PLACES", "Answered", "Plugin", "object_of"]
 
 PLACES = (Path("/run/docker/plugins"), Path("/etc/docker/plugins"), Path("/usr/lib/docker/plugins"))
 """Where sockets, and files that say where a plugin listens, are looked for, in this order."""
@@ -74,7 +74,7 @@ class Plugin:
         data = answer.read(_MOST_BYTES + 1)
         if answer.status == http.client.NOT_FOUND:
             raise Answered(f"the plugin {self.name} knows no {self.kind}.{method}")
-        found = _object(data)
+        found = object_of(data)
         if found is None and answer.status == http.client.OK:
             raise Answered(f"the plugin {self.name} answers {self.kind}.{method} with what is no object of JSON")
         said = str((found or {}).get("Err") or "") or ("" if answer.status == http.client.OK else _text(data))
@@ -99,7 +99,7 @@ class Plugin:
                     ) from error
                 time.sleep(_AGAIN_S)
         try:
-            implements = _object(_post(connection, "/Plugin.Activate", {}).read(_MOST_BYTES)) or {}
+            implements = object_of(_post(connection, "/Plugin.Activate", {}).read(_MOST_BYTES)) or {}
             if (self.implements or self.kind) not in (implements.get("Implements") or ()):
                 raise HostUnfit(f"the plugin {self.name} is no {self.kind}; it is: {implements.get('Implements')}")
             answer = _post(connection, f"/{self.kind}.{method}", values)
@@ -125,7 +125,7 @@ class Plugin:
                     return path.read_text(encoding="utf-8").strip(), {}
             for path in (place / f"{self.name}.json", place / self.name / f"{self.name}.json"):
                 with suppress(FileNotFoundError):
-                    found = _object(path.read_bytes())
+                    found = object_of(path.read_bytes())
                     if found is None or not isinstance(found.get("Addr"), str):
                         raise Invalid(f"{path} doesn't say where the plugin listens", hint="it wants an `Addr`")
                     return found["Addr"], found.get("TLSConfig") or {}
@@ -202,7 +202,7 @@ def _pass_on(answer: http.client.HTTPResponse, to: int) -> None:
     os.close(to)
 
 
-def _object(data: bytes) -> dict[str, Any] | None:
+def object_of(data: bytes) -> dict[str, Any] | None:
     """Return an object of JSON; None for anything else."""
     with suppress(ValueError, RecursionError):
         found = json.loads(data)

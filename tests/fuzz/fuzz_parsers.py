@@ -597,6 +597,31 @@ def cni(data: bytes, folder: Path) -> None:
         assert read(json.loads(data), "here").plugins
 
 
+def network_plugin(data: bytes, folder: Path) -> None:
+    """What a plugin of docker's answers is an interface, addresses and ways, or refused; so is what netavark says."""
+    from ipaddress import ip_address, ip_interface, ip_network
+
+    from moby_network_driver.netavark.running import refusal
+    from moby_network_driver.plugin import words
+
+    from moby.host.docker_plugins import object_of
+
+    assert refusal(data, b"", 1)
+    answer = object_of(data)
+    if answer is None:
+        return
+    with suppress(HostUnfit):
+        found = words.joined_of(answer, "plugin")
+        assert 0 < len(found.made_as.encode()) < 16
+        assert "/" not in found.made_as
+        assert all(ip_address(each).version for each in found.gateways)
+        assert all(ip_network(each.destination).version for each in found.ways)
+    with suppress(HostUnfit):
+        mac, own = words.own_of(answer, "plugin")
+        assert not mac or len(bytes.fromhex(mac.replace(":", ""))) == 6
+        assert all(ip_interface(each).version for each in own)
+
+
 CHECKS = {
     each.__name__: each
     for each in (
@@ -606,6 +631,7 @@ CHECKS = {
         plugin_info, host_facts, seccomp_profile, docker_profile, mount_options, served_message, served_error,
         json_log, local_log, log_folder, journal_export, log_tag, dns_message, dockerfile, ignore_file,
         cache_config, package_lists, http2, build_request, build_files, cni,
+        network_plugin,
     )
 }  # fmt: skip
 TARGETS = {name: Target(check, tuple(SEEDS[name]())) for name, check in CHECKS.items()}

@@ -305,6 +305,19 @@ SEEDS: Mapping[str, Callable[[], list[bytes]]] = {
     "log_folder": lambda: [*_json_log(), *_local_log(), *map(gzip.compress, _json_log())],
     "journal_export": _journal,
     "log_tag": lambda: [b"{{.ID}}", b'{{index (.ExtraAttributes nil) "a" | upper}}-{{/* x */}}'],
+    "network_plugin": lambda: _json(
+        {
+            "InterfaceName": {"SrcName": "pc01", "DstPrefix": "eth"},
+            "Gateway": "10.0.0.1",
+            "GatewayIPv6": "fd00::1",
+            "StaticRoutes": [
+                {"Destination": "10.1.0.0/16", "RouteType": 0, "NextHop": "10.0.0.2"},
+                {"Destination": "fd01::/64", "RouteType": 1},
+            ],
+        },
+        {"Interface": {"Address": "10.0.0.7/24", "AddressIPv6": "fd00::7/64", "MacAddress": "02:00:00:00:00:01"}},
+        {"error": "no luck"},
+    ),
     "cni": lambda: _json(
         {
             "cniVersion": "1.0.0",

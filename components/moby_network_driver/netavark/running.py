@@ -12,7 +12,7 @@ from moby.errors import HostUnfit
 from moby.values import frozen
 from moby_network_driver.netavark.calls import Call
 
-__all__ = ["Program"]
+__all__ = ["Program", "refusal"]
 
 _MOST_TOLD = 1000
 
@@ -59,10 +59,10 @@ class Program:
             hint = "see what it waits for, or raise the option `timeout_s`"
             raise HostUnfit(f"netavark took more than {self.timeout_s:g} s for {command}", hint=hint) from None
         if process.returncode:
-            raise HostUnfit(f"netavark failed at {command}: {_refusal(answer, errors, process.returncode)}")
+            raise HostUnfit(f"netavark failed at {command}: {refusal(answer, errors, process.returncode)}")
 
 
-def _refusal(answer: bytes, errors: bytes, code: int) -> str:
+def refusal(answer: bytes, errors: bytes, code: int) -> str:
     """Return what it says of a failure: JSON with one text, or whatever it wrote."""
     with suppress(ValueError, RecursionError):
         document: Any = json.loads(answer)
