@@ -212,6 +212,7 @@ def test_what_cannot_be_followed_is_told_once(hosts, monkeypatch):
     [
         (Config(store="far", ipam="default"), "its store is 'far', and there is no such part"),
         (Config(store="own"), "its ipam is '', and there is no such part"),
+        (Config(host_gateway="here"), "its host_gateway is 'here', which is no address"),
     ],
 )
 def test_options_that_cannot_be(hosts, shared, config, message):

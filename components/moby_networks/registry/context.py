@@ -60,6 +60,8 @@ class Context:
     log: Log
     records: Records
     namespaces: Namespaces
+    host_gateway: str = ""
+    """Where containers find the host, instead of at the default bridge."""
     made: set[str] = field(factory=set)
     """Ids of networks that this process has seen made; what is deleted of them later, drivers make good themselves."""
     _by_name: dict[str, NetworkDriver] = field(factory=dict)

@@ -34,6 +34,10 @@ class Config:
         default="",
         metadata={"help": "Name of the `ipam` that hands out addresses of these networks; it uses the same store."},
     )
+    host_gateway: str = field(
+        default="",
+        metadata={"help": "Address at which containers find the host (`host-gateway`); empty is the default bridge's."},
+    )
 
 
 def make(
@@ -52,10 +56,13 @@ def make(
     """Knows networks by name, makes containers' places on them, and keeps who is on which in the metadata."""
     from moby_networks.registry.context import Context
     from moby_networks.registry.namespaces import Namespaces
+    from moby_networks.registry.presences import is_address
     from moby_networks.registry.records import Records
     from moby_networks.registry.registry import Registry
     from moby_networks.registry.shared import Shared, host_id
 
+    if config.host_gateway and not is_address(config.host_gateway):
+        raise Invalid(f"networks/registry: its host_gateway is {config.host_gateway!r}, which is no address")
     shared = None
     if config.store:
         names = [each.name for each in ipams.values()]
@@ -65,7 +72,10 @@ def make(
                 raise Invalid(text, hint=f"there are {', '.join(known)}")
         shared = Shared(stores[config.store], host_id(metadata), config.ipam)
     namespaces = Namespaces(place.run / "netns")
-    return Registry(Context(drivers, ipams, discovery, events, clock, log, Records(metadata, shared), namespaces))
+    records = Records(metadata, shared)
+    return Registry(
+        Context(drivers, ipams, discovery, events, clock, log, records, namespaces, host_gateway=config.host_gateway)
+    )
 
 
 @hookimpl

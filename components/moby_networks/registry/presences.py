@@ -8,7 +8,7 @@ from moby_networks.registry.context import Context
 from moby_networks.registry.records import Joined, presence_of
 from moby_networks.registry.ways import ways_of
 
-__all__ = ["Presences", "dns_names"]
+__all__ = ["Presences", "dns_names", "is_address"]
 
 _RESOLV_CONF = "/etc/resolv.conf"
 _MOST_BYTES = 1 << 20
@@ -95,7 +95,9 @@ class Presences:
         return tuple(found)
 
     def _host_gateway(self, joined: Joined) -> str:
-        """Return where the host is found: at the default bridge, as docker has it, else at the way out."""
+        """Return where the host is found: as configured, else at the default bridge, as with docker, or the way out."""
+        if self._context.host_gateway:
+            return self._context.host_gateway
         for known in self._context.records.networks():
             if known.network.predefined and known.pools and self._context.has_driver(known.network.driver):
                 return known.pools[0].gateway
@@ -111,10 +113,11 @@ def _host_servers() -> tuple[str, ...]:
     except OSError:
         return ()
     words = [each.split() for each in lines]
-    return tuple(each[1] for each in words if len(each) > 1 and each[0] == "nameserver" and _is_address(each[1]))
+    return tuple(each[1] for each in words if len(each) > 1 and each[0] == "nameserver" and is_address(each[1]))
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is an address of IPv4 or IPv6, perhaps with a zone."""
     try:
         ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
