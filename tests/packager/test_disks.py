@@ -1,5 +1,6 @@
 """The packagers of disks: the same bytes anywhere, what is inside, as others read it, and machines that start."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -237,6 +238,25 @@ def test_a_kernel_that_firmware_cannot_start(given: dict[str, Given], tmp_path: 
     with pytest.raises(Unsupported, match="the kernel is none that firmware starts") as caught:
         Uki(str(STUB)).build(evolve(SOURCE, given=Given(tmp_path, given["vm"].artifact)), tmp_path)
     assert "option machine of the format vm to pc" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("packager", "takes", "tool"),
+    [
+        pytest.param(Uki(str(STUB)), "vm", "ukify", id="uki"),
+        pytest.param(Iso(), "uki", "xorriso", id="iso"),
+        pytest.param(Vhdx(), "raw", "qemu-img", id="vhdx"),
+    ],
+)
+def test_a_tool_that_writes_nothing(
+    given: dict[str, Given], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packager: Packager, takes: str, tool: str
+) -> None:
+    (tmp_path / tool).write_text("#!/bin/sh\n")
+    (tmp_path / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(HostUnfit, match=f"{tool} wrote nothing"):
+        made(packager, given[takes], tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_stub_that_is_not_there(given: dict[str, Given], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from moby.errors import HostUnfit
 
-__all__ = ["digest", "run", "version"]
+__all__ = ["digest", "run", "version", "written"]
 
 HINT = "apt install {}, or your system's package of that name"
 SHOWN = 500
@@ -42,6 +42,14 @@ def run(
         said = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise HostUnfit(f"{name} failed: {said[-SHOWN:]}", hint=HINT.format(package))
     return done.stdout
+
+
+def written(path: Path, name: str, *, package: str) -> bytes:
+    """Return the file that a program was to write; HostUnfit where it says that it did well, and didn't."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise HostUnfit(f"{name} wrote nothing", hint=HINT.format(package)) from error
 
 
 def _found(name: str, package: str) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from moby.contracts.packager import Artifact, Source
-from moby_packager.commands.running import run, version
+from moby_packager.commands.running import run, version, written
 from moby_packager.disks.owners import carried
 
 __all__ = ["PACKAGE", "TOOL", "convert", "converter"]
@@ -27,7 +27,7 @@ def convert(
             [TOOL, "convert", "-f", "raw", "-O", form, *options, source.given.path().absolute(), path.name],
             package=PACKAGE, folder=Path(folder),
         )  # fmt: skip
-        data = settle(Path(folder, path.name).read_bytes())
+        data = settle(written(Path(folder, path.name), TOOL, package=PACKAGE))
     (out / path).write_bytes(data)
     return Artifact((path,), carried(source.given.artifact.sizes_bytes, len(data)))
 

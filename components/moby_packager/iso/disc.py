@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import frozen
 
 from moby.contracts.packager import Artifact, Source
-from moby_packager.commands.running import run, version
+from moby_packager.commands.running import run, version, written
 from moby_packager.disks.esp import esp, makers
 from moby_packager.disks.identifiers import identifier
 from moby_packager.disks.owners import carried
@@ -41,7 +41,7 @@ class Iso:
                 "-isohybrid-gpt-basdat", "-o", "disc", "tree",
             ]  # fmt: skip
             run(command, package=PACKAGE, folder=Path(folder), epoch_s=source.epoch_s)
-            data = Path(folder, "disc").read_bytes()
+            data = written(Path(folder, "disc"), TOOL, package=PACKAGE)
         (out / path).write_bytes(data)
         return Artifact((path,), carried(source.given.artifact.sizes_bytes, len(data)))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from moby.contracts.packager import Artifact
-from moby_packager.commands.running import run, version
+from moby_packager.commands.running import run, version, written
 from moby_packager.trees.nodes import Node, with_folders, write
 from moby_packager.trees.shares import shares, weights
 
@@ -23,7 +23,7 @@ def squash(nodes: Iterable[Node], path: Path, epoch_s: int, level: int) -> Artif
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         arguments = [TOOL, "-", "image", *FLAGS, "-Xcompression-level", str(level)]
         run(arguments, package=PACKAGE, data=write(whole, epoch_s), folder=Path(folder), epoch_s=epoch_s)
-        data = Path(folder, "image").read_bytes()
+        data = written(Path(folder, "image"), TOOL, package=PACKAGE)
     path.write_bytes(data)
     sizes = shares(len(data), weights(node for node in whole if not node.is_folder))
     return Artifact((Path(path.name),), sizes)

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from moby.contracts.packager import FORMAT, Artifact, Brought, Source
 from moby.errors import HostUnfit, Unsupported
-from moby_packager.commands.running import digest, run
+from moby_packager.commands.running import digest, run, written
 
 __all__ = ["STUB", "Uki"]
 
@@ -41,7 +41,7 @@ class Uki:
                 "--os-release", "@os-release", "--stub", stub, "--output", path,
             ]  # fmt: skip
             run([TOOL, "build", *map(str, words)], package=PACKAGE, folder=Path(folder), epoch_s=source.epoch_s)
-            data = Path(folder, path).read_bytes()
+            data = written(Path(folder, path), TOOL, package=PACKAGE)
         (out / path).write_bytes(data)
         sizes = dict(source.given.artifact.sizes_bytes)
         brought = Brought("systemd-boot-efi", hashlib.sha256(stub.read_bytes()).hexdigest()[:16])
