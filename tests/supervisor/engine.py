@@ -1,4 +1,4 @@
-"""A whole engine wired by hand, as a program: engine.py ROOT RUNTIME ROOTFS run ARGUMENTS..."""
+"""A whole engine wired by hand, as a program: engine.py ROOT RUNTIME ROOTFS run|bundle ARGUMENTS..."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from ambient import ListLog, RealClock
 from forking import ForkingRuntime
 from moby_supervisor.foreground.tasks import Foreground
+from moby_supervisor.run.bundle import Bundle
 from moby_supervisor.run.command import Run
 
 from moby.contracts.ambient import Place
@@ -60,12 +61,13 @@ def runtime(name, root):
 
 
 def main(root, runtime_name, rootfs, verb, *arguments):
-    assert verb == "run"
     root = Path(root)
     runtimes = {runtime_name: runtime(runtime_name, root)}
     try:
         log = ListLog()
         with Foreground(runtimes, place(root, "supervisor").run, RealClock(), log) as supervisor:
+            if verb == "bundle":
+                return Bundle(supervisor, place(root, "bundle")).run(arguments)
             grace_s = float(os.environ.get("ENGINE_GRACE_S", "5"))
             return Run(OneImage(Path(rootfs)), supervisor, place(root, "run"), log, grace_s=grace_s).run(arguments)
     except MobyError as error:
