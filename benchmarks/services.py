@@ -59,6 +59,16 @@ def _scale(engine: Any, replicas: int) -> float:
     return (time.perf_counter() - began) * 1000
 
 
+def _used_ms(engine: Any) -> float:
+    """Return what all in an engine's sandbox has taken of processors, its containers' starts and what has ended too."""
+    for group in engine.sandbox.groups:
+        with contextlib.suppress(OSError):
+            return int((group / "cpuacct.usage").read_text()) / 1e6
+        with contextlib.suppress(OSError):
+            return int((group / "cpu.stat").read_text().split()[1]) / 1e3
+    return 0.0
+
+
 def _processor_ms(engine: Any) -> float:
     """Return what an engine's threads have taken of processors, without its containers' (sched-stats, in ns)."""
     taken_ns = 0
@@ -100,9 +110,13 @@ def rows() -> Iterator[Row]:
     """Measure both, one after the other; needs root, and what `tools/peers docker` unpacks."""
     with _engines() as (ours, theirs):
         for before, replicas in zip((0, *STEPS), STEPS, strict=False):
+            used = [-_used_ms(each) for each in (ours, theirs)]
             taken = [_scale(each, replicas) for each in (ours, theirs)]
+            used = [after + _used_ms(each) for after, each in zip(used, (ours, theirs), strict=True)]
             target = SCALE_TARGET if replicas == STEPS[-1] else None
-            yield Row(f"service scale, {before} to {replicas} tasks run", taken[0], "dockerd's swarm", taken[1], target)
+            note = f"of processors {used[0]:.0f} ms for {used[1]:.0f}"
+            what = f"service scale, {before} to {replicas} tasks run"
+            yield Row(what, taken[0], "dockerd's swarm", taken[1], target, note)
         idle = [_idle(each) for each in (ours, theirs)]
         note = f"{idle[0] / IDLE_S / 10:.2f} % of a core, of dockerd {idle[1] / IDLE_S / 10:.2f} %"
         what = f"processor time of {IDLE_S} s with {STEPS[-1]} tasks and nothing to do"
