@@ -1,14 +1,12 @@
 """The native runtime on hosts that this machine is not: pure control groups of version 2, other kernels, delegation."""
 
-import shutil
-
 import pytest
 from attrs import evolve
 from guests.inner import NEWEST, OLDEST, Inner, run
 from guests.machine import GuestDied, Job
 from guests.qemu import qemu
 from guests.uml import uml
-from rootless.limited import GIVEN, assembled
+from rootless.limited import given
 
 SUITE = "tests/runtime/test_native_suite.py"
 LIMITS = "tests/runtime/test_native_limits.py"
@@ -161,7 +159,9 @@ class TestMachine:
 @pytest.mark.timeout(900)
 def test_an_enclosed_engine(tmp_path, notes):
     """An ordinary user's containers have limits by the group that is delegated to it."""
-    run(uml(), tmp_path, [Inner("enclosed", [*ENCLOSED], ordinary=True)], 800, notes)
+    guest = uml()
+    with given(tmp_path):
+        run(guest, tmp_path, [Inner("enclosed", [*ENCLOSED], ordinary=True)], 800, notes)
 
 
 @pytest.mark.long
@@ -170,9 +170,5 @@ def test_an_enclosed_engine_where_that_guest_has_no_processor(tmp_path, notes):
     """User-mode Linux doesn't run on processors with more registers than it has room for."""
     found = evolve(qemu(), modules=(*qemu().modules, *ENCLOSED_MODULES))
     inner = Inner("enclosed", [*WITHOUT_HYPOTHESIS, *ENCLOSED, "--timeout=1500"], ordinary=True)
-    GIVEN.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(assembled(tmp_path), GIVEN)
-    try:
+    with given(tmp_path):
         run(found, tmp_path, [inner], 1700, notes)
-    finally:
-        shutil.rmtree(GIVEN.parent)
