@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -18,6 +19,8 @@ _WINDOW = 1 << 20
 _READ = 1 << 16
 _MOST_BYTES = 16 << 20
 _AGAIN_S = 0.02
+_QUIET_S = 120.0
+"""How long a stream may be silent."""
 _REPEATABLE = frozenset({"Get", "List", "ListPids", "Version", "Wait"})
 """Calls that change nothing."""
 
@@ -113,18 +116,84 @@ class Client:
         sock.sendall(self._connection.begin())
         return sock
 
-    def _exchange(self, sock: socket.socket, method: str, message: bytes, until: float) -> bytes:
-        """Send a message, and return the one that comes."""
-        connection = self._connection
-        head = (
+    def stream(self, method: str, requests: Iterable[object], kind: type[M]) -> Iterator[M]:
+        """Make a call of several messages, either way, by a connection of its own, and yield what comes.
+
+        Failed and Unavailable as `ask`, by the end at the latest. Whoever closes the iterator gives the call up.
+        """
+        inner = Client(self.address, self.namespace, patience_s=self._patience_s)
+        try:
+            yield from (decode(kind, each) for each in inner._streamed(method, map(encode, requests)))
+        except (OSError, ProtocolError, Invalid) as error:
+            raise Unavailable(
+                f"containerd at {self.address} doesn't answer {method}: {error}",
+                hint="see whether it runs, and its log",
+            ) from (None if isinstance(error, TimeoutError) else error)
+        finally:
+            inner.close()
+
+    def _streamed(self, method: str, messages: Iterator[bytes]) -> Iterator[bytes]:
+        sock, connection = self._connected(), self._connection
+        sock.settimeout(_QUIET_S)
+        number, data = connection.open(self._head(method))
+        sock.sendall(data)
+        left, more, came, ended = memoryview(b""), True, b"", False
+        trailers: dict[str, str] = {}
+        while not ended:
+            if not left and more:
+                message = next(messages, None)
+                more = message is not None
+                left = memoryview(_framed(message) if message is not None else b"")
+                if not more:
+                    sock.sendall(connection.data(number, b"", end=True))
+                continue
+            room = connection.room(number)
+            if left and room:
+                piece, left = left[:room], left[room:]
+                sock.sendall(connection.data(number, bytes(piece)))
+                continue
+            for event in self._events(sock, number):
+                if isinstance(event, Chunk):
+                    came += event.data
+                    sock.sendall(connection.taken(number, event.size))
+                if isinstance(event, Headers):
+                    trailers.update(event.headers)
+                ended = ended or event.ended
+            while (whole := _first(came)) is not None:
+                came = came[len(whole) + 5 :]
+                yield whole
+        if came:
+            raise Invalid("an answer that is cut short")
+        _judge(trailers)
+
+    def _events(self, sock: socket.socket, number: int) -> Iterator[Chunk | Headers]:
+        """Wait for bytes, and yield what they mean for a stream."""
+        received = sock.recv(_READ)
+        if not received:
+            raise ConnectionResetError("it has closed the connection")
+        for event in self._connection.receive(received):
+            if isinstance(event, WentAway):
+                raise ConnectionResetError("it is ending")
+            if isinstance(event, Reset) and event.stream == number:
+                raise ConnectionResetError(f"it gave the call up ({event.code})")
+            if isinstance(event, Chunk | Headers) and event.stream == number:
+                yield event
+        sock.sendall(self._connection.pending())
+
+    def _head(self, method: str) -> tuple[tuple[str, str], ...]:
+        return (
             (":method", "POST"), (":scheme", "http"), (":path", f"/containerd.services.{method}"),
             (":authority", "localhost"), ("te", "trailers"), ("content-type", "application/grpc"),
             ("containerd-namespace", self.namespace),
         )  # fmt: skip
-        number, data = connection.open(head)
+
+    def _exchange(self, sock: socket.socket, method: str, message: bytes, until: float) -> bytes:
+        """Send a message, and return the one that comes."""
+        connection = self._connection
+        number, data = connection.open(self._head(method))
         sock.settimeout(max(0.001, until - time.monotonic()))
         sock.sendall(data)
-        left = memoryview(b"\0" + len(message).to_bytes(4, "big") + message)
+        left = memoryview(_framed(message))
         found, ended = b"", False
         trailers: dict[str, str] = {}
         while not ended:
@@ -134,32 +203,43 @@ class Client:
                 sock.sendall(connection.data(number, bytes(piece), end=not left))
                 continue
             sock.settimeout(max(0.001, until - time.monotonic()))
-            received = sock.recv(_READ)
-            if not received:
-                raise ConnectionResetError("it has closed the connection")
-            for event in connection.receive(received):
-                if isinstance(event, WentAway):
-                    raise ConnectionResetError("it is ending")
-                if isinstance(event, Reset) and event.stream == number:
-                    raise ConnectionResetError(f"it gave the call up ({event.code})")
-                if isinstance(event, Chunk) and event.stream == number:
+            for event in self._events(sock, number):
+                if isinstance(event, Chunk):
                     found += event.data
                     sock.sendall(connection.taken(number, event.size))
-                if isinstance(event, Headers) and event.stream == number:
+                if isinstance(event, Headers):
                     trailers.update(event.headers)
-                if isinstance(event, Headers | Chunk) and event.stream == number:
-                    ended = ended or event.ended
-            sock.sendall(connection.pending())
+                ended = ended or event.ended
         return _judged(found, trailers)
 
 
-def _judged(found: bytes, trailers: dict[str, str]) -> bytes:
-    """Return an answer's message; Failed where the call ended otherwise."""
+def _framed(message: bytes) -> bytes:
+    """Return a message as gRPC sends it."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def _first(came: bytes) -> bytes | None:
+    """Return the first message of what came, once it is whole; Invalid for what is none."""
+    if len(came) < 5:
+        return None
+    size = int.from_bytes(came[1:5], "big")
+    if came[0] or size > _MOST_BYTES:
+        raise Invalid("an answer that isn't of messages")
+    return came[5 : size + 5] if len(came) >= size + 5 else None
+
+
+def _judge(trailers: dict[str, str]) -> None:
+    """Failed where a call ended with an error."""
     status = trailers.get("grpc-status", "")
     if not status.isdigit():
         raise Invalid("an answer without a status")
     if status != "0":
         raise Failed(int(status), unquote(trailers.get("grpc-message", "")))
+
+
+def _judged(found: bytes, trailers: dict[str, str]) -> bytes:
+    """Return an answer's message; Failed where the call ended otherwise."""
+    _judge(trailers)
     size = int.from_bytes(found[1:5], "big")
     if len(found) != size + 5 or found[0] or size > _MOST_BYTES:
         raise Invalid("an answer that isn't one message")

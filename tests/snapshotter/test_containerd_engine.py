@@ -19,6 +19,7 @@ components:
   runtime: null
   supervisor: {{use: containerd, config: {{address: {ADDRESS}}}}}
   snapshotter: containerd
+  content: containerd
 distribution: {{formats: [pyz]}}
 """
 
@@ -35,9 +36,9 @@ class BesideContainerd(Moby):
         super().close()
         self.process.wait(60)
 
-    def snapshots(self):
-        """What containerd's own client sees."""
-        return self.sandbox.run("ctr", "-n", "moby", "snapshots", "ls").stdout.splitlines()[1:]
+    def seen(self, kind):
+        """What containerd's own client sees of snapshots or content."""
+        return self.sandbox.run("ctr", "-n", "moby", kind, "ls").stdout.splitlines()[1:]
 
 
 @pytest.fixture
@@ -53,7 +54,8 @@ def engine(tmp_path):
 def test_images_and_containers(engine, tmp_path):
     assert engine.out("info", "-f", "{{.Driver}}") == "overlayfs"
     engine("run", "-d", "--name", "box", "--network=none", NAME, "sleep", "1000")
-    assert len(engine.snapshots()) == 3  # the image's layer, what all containers have besides, the container's own
+    assert len(engine.seen("snapshots")) == 3  # the image's layer, what all containers have besides, the container's own
+    assert len(engine.seen("content")) == 3  # a manifest, a configuration and the layer
     engine("exec", "box", "sh", "-c", "rm /etc/group; echo 1 >/etc/new")
     assert set(engine.out("diff", "box").splitlines()) >= {"C /etc", "D /etc/group", "A /etc/new"}
     engine("restart", "-t", "0", "box")
@@ -69,4 +71,4 @@ def test_images_and_containers(engine, tmp_path):
     engine("rm", "-f", "box")
     engine("rmi", "-f", "built", "committed", NAME)
     engine("system", "prune", "-af")
-    assert engine.snapshots() == []
+    assert (engine.seen("snapshots"), engine.seen("content")) == ([], [])

@@ -106,15 +106,20 @@ class FileWriter:
         if wrong:
             self.abort()
             raise Corrupt(f"blob {digest or found} isn't what it should be: it {wrong}", hint="fetch it again")
-        with host_errors("store a blob"), locked(self._lock, exclusive=False):
-            self._lease.hold_locked(found)
-            (self._folder / "ref").unlink(missing_ok=True)
-            (self._folder / "data").replace(self._blobs / found.hex)
-            self._proofs.note(found, self._fd)
+        with host_errors("store a blob"):
+            self._keep(found)
         with suppress(OSError):
             self._folder.rmdir()
         self.close()
         return Blob(found, self.offset_bytes)
+
+    def _keep(self, digest: Digest) -> None:
+        """Make what came a blob, held by the lease."""
+        with locked(self._lock, exclusive=False):
+            self._lease.hold_locked(digest)
+            (self._folder / "ref").unlink(missing_ok=True)
+            (self._folder / "data").replace(self._blobs / digest.hex)
+            self._proofs.note(digest, self._fd)
 
     def abort(self) -> None:
         """Drop what came."""

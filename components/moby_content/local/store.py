@@ -30,15 +30,15 @@ _ALGORITHMS = ("sha256", "sha384", "sha512")
 
 
 class _Lease(FileLease):
-    def __init__(self, folder: Path, lock: Path, collecting: Path, blobs: Path) -> None:
+    def __init__(self, folder: Path, lock: Path, collecting: Path, has: Callable[[Digest], bool]) -> None:
         super().__init__(folder, lock, collecting)
-        self._blobs = blobs
+        self._has = has
 
     def hold(self, digest: Digest) -> bool:
         """Keep a blob from here on; whether it is there."""
         with host_errors("hold a blob"), locked(self._lock, exclusive=False):
             self.hold_locked(digest)
-            return (self._blobs / digest.algorithm / digest.hex).exists()
+            return self._has(digest)
 
 
 class Store:
@@ -57,7 +57,7 @@ class Store:
     def lease(self) -> Iterator[Lease]:
         """Begin a lease."""
         with self._using("begin a lease"):
-            lease = _Lease(self._leases, self._lock, self._collecting, self._blobs)
+            lease = _Lease(self._leases, self._lock, self._collecting, self._has)
         try:
             yield lease
         finally:
@@ -72,7 +72,7 @@ class Store:
             raise Invalid(f"unknown digest algorithm {algorithm[:40]!r}", hint=f"known are {', '.join(_ALGORITHMS)}")
         folder = ingests.folder_of(self._ingest, ref)
         with self._using("write a blob"):
-            writer = FileWriter(folder, ref, lease, self._blobs, self._lock, algorithm, self._proofs)
+            writer = self._begun(folder, ref, lease, algorithm)
         try:
             yield writer
         finally:
@@ -113,7 +113,7 @@ class Store:
     def delete(self, digest: Digest) -> None:
         """Remove a blob."""
         with self._using("remove a blob"):
-            self._path(digest).unlink(missing_ok=True)
+            self._remove(digest)
 
     def collect(self, roots: Callable[[], Iterable[Digest]], *, idle_s: float = 86400.0) -> Collected:
         """Remove what is neither among the roots nor leased."""
@@ -137,7 +137,7 @@ class Store:
         while left:
             blob = left.pop()
             if blob.digest not in kept:
-                self._path(blob.digest).unlink(missing_ok=True)
+                self._remove(blob.digest)
                 yield blob
             if time.monotonic() > until:
                 return
@@ -175,6 +175,15 @@ class Store:
                     with suppress(FileNotFoundError, Invalid):
                         found = digests.parse(f"{algorithm}:{entry.name}")
                         yield Blob(found, entry.stat(follow_symlinks=False).st_size)
+
+    def _begun(self, folder: Path, ref: str, lease: FileLease, algorithm: str) -> FileWriter:
+        return FileWriter(folder, ref, lease, self._blobs, self._lock, algorithm, self._proofs)
+
+    def _has(self, digest: Digest) -> bool:
+        return self._path(digest).exists()
+
+    def _remove(self, digest: Digest) -> None:
+        self._path(digest).unlink(missing_ok=True)
 
     def _path(self, digest: Digest) -> Path:
         return self._blobs / digest.algorithm / digest.hex
