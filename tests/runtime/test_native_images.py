@@ -19,7 +19,7 @@ from runtime.test_native_killed import await_end, killed_at, steps_of
 
 from moby.contracts.runtime import CheckpointOptions
 from moby.contracts.types import Stdio, TaskStatus
-from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, Unsupported
+from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, Unavailable, Unsupported
 from moby.testing.as_user import as_nobody
 from moby.testing.boxes import Box, Boxes, MakeRuntime, children, exit_code, readable, run_inside
 from moby.testing.runtime import RuntimeFixtures
@@ -298,6 +298,24 @@ class TestImages(Images):
             with pytest.raises(HostUnfit, match="criu") as caught:
                 act()
             assert caught.value.hint == "apt install criu"
+
+    def test_criu_that_says_nothing(self, boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+        box = self.counting(boxes)
+        image = self.written(boxes, box)
+        other = self.counting(boxes)
+        programs = boxes.bundles.folder / "bin"
+        programs.mkdir()
+        (programs / "criu").write_text("#!/bin/sh\nexec sleep 1000\n")
+        (programs / "criu").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        monkeypatch.setattr(criu, "LIMIT_S", 0.5)
+        with pytest.raises(Unavailable, match=r"criu said nothing for 0\.5 s, and was killed"):
+            boxes.runtime.checkpoint(other.id, boxes.bundles.folder / "other", PLAIN)
+        assert not (boxes.bundles.folder / "other").exists()
+        with pytest.raises(Unavailable, match="criu said nothing"):
+            self.restored(boxes, box.bundle, image)
+        assert [each.id for each in boxes.runtime.list()] == [other.id]
+        assert boxes.runtime.state(other.id).status is TaskStatus.RUNNING
 
     def test_criu_that_ends_at_once(self, boxes: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
         box = self.counting(boxes)

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     Notified = Callable[[str, int, int], object]
     """Told of a step: its name, the pid of the first process once there is one, and a descriptor or -1."""
 
-__all__ = ["DUMP", "RESTORE", "Conversation", "Refused", "message", "options"]
+__all__ = ["DUMP", "LIMIT_S", "RESTORE", "Conversation", "Endless", "Refused", "message", "options"]
 
 DUMP, RESTORE = 1, 2
 """criu_req_type."""
 _NOTIFY = 6
 _LARGEST = 1 << 16
+LIMIT_S = 600.0
+"""How long CRIU may say nothing: what it takes for memory is read or written meanwhile."""
 _VARINT, _BYTES = 0, 2
 _WIDTHS = {1: 8, 5: 4}
 _FIELDS = {
@@ -105,16 +107,22 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError("a number that is cut off")
 
 
+class Endless(Exception):
+    """CRIU said nothing for too long, and is to be ended."""
+
+
 class Conversation:
     """One request of a process of CRIU's, and what it tells meanwhile."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        connection.settimeout(LIMIT_S)
 
     def ask(self, kind: int, wanted: bytes, notified: Notified) -> int:
         """Have something done; return the pid of what was restored, or 0.
 
-        Refused where it fails, or ends without a word. What `notified` raises ends it, and is raised again.
+        Refused where it fails, or ends without a word, Endless where it says nothing for LIMIT_S. What `notified`
+        raises ends it, and is raised again.
         """
         self._say(message((1, kind), (2, wanted)))
         while True:
@@ -143,6 +151,8 @@ class Conversation:
             data, ancillary, _, _ = self._connection.recvmsg(_LARGEST, room, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
             raise Refused from None
+        except TimeoutError:
+            raise Endless from None
         found = array.array("i")
         for level, kind, content in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):

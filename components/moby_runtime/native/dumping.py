@@ -8,7 +8,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from moby.errors import Conflict, HostUnfit, Unsupported
+from moby.errors import Conflict, HostUnfit, Unavailable, Unsupported
 from moby.host import processes
 from moby.host.blocks import Undo
 from moby.host.lean import signals
@@ -133,6 +133,10 @@ def dump(record: Record, spec: Spec, image: Path, wishes: Wishes, folder: str) -
             _ask(wanted)
         except criu.Refused as error:
             raise failed(f"write the container {record.id!r} into {image}", work, error) from error
+        except criu.Endless as error:
+            with suppress(OSError):
+                group.thaw()  # which CRIU has frozen, and was killed
+            raise endless(f"write the container {record.id!r} into {image}") from error
         if not wishes.leave_running:
             with suppress(ProcessLookupError):
                 processes.send_signal(pidfd, signals.SIGKILL)
@@ -178,8 +182,19 @@ def _ask(wanted: bytes) -> None:
             theirs.close()
             try:
                 criu.Conversation(ours).ask(criu.DUMP, wanted, lambda name, pid, fd: None)
+            except criu.Endless:
+                worker.kill()
+                raise
             finally:
                 ours.close()
+
+
+def endless(what: str) -> Unavailable:
+    """Return the error of a CRIU that was ended."""
+    return Unavailable(
+        f"cannot {what}: criu said nothing for {criu.LIMIT_S:g} s, and was killed",
+        hint="see that the container still does its work, since criu was at work in its processes; then try again",
+    )
 
 
 def failed(what: str, work: Path, error: criu.Refused) -> HostUnfit:

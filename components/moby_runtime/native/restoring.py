@@ -76,6 +76,9 @@ class Restorer:
                 )
             except criu.Refused as error:
                 raise dumping.failed(f"make the container of {self.image}", work, error) from error
+            except criu.Endless as error:
+                worker.kill()
+                raise dumping.endless(f"make the container of {self.image}") from error
             worker.end(connection)
             pidfd = made.kept(pid)
         if stdio.terminal and made.terminal < 0:
@@ -200,13 +203,20 @@ class _Worker:
     def __init__(self, pidfd: int, caller: socket.socket) -> None:
         self._pidfd = pidfd
         self._caller = caller
+        self._pid = 0
 
     def pid(self) -> int:
         """Return the pid of CRIU's process."""
         data = self._caller.recv(32)
         if not data.isdigit():
             raise _early()
-        return int(data)
+        self._pid = int(data)
+        return self._pid
+
+    def kill(self) -> None:
+        """End CRIU's process, whose parent then ends what it has left."""
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signals.SIGKILL)
 
     def go(self) -> socket.socket:
         """Let it become that, and return the socket to ask it by; Failed where it can't."""
