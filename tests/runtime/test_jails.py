@@ -111,9 +111,9 @@ def test_it_may_die_with_its_maker(boxes) -> None:
     pid = int(os.read(read, 16))
     os.close(read)
     os.close(write)
-    for _ in range(2):  # the warden, and what it kept
-        os.waitpid(-1, 0)
-    assert not Path(f"/proc/{pid}").exists()
+    record = boxes.runtime._records.read("dying")
+    for each in (record.warden, pid):
+        os.waitpid(each, 0)  # which comes to its end by itself
     boxes.runtime.delete("dying")
 
 
@@ -205,10 +205,12 @@ def test_one_that_ends_before_its_start_is_a_conflict(boxes, monkeypatch) -> Non
 
 def test_what_does_not_end_is_told(boxes, monkeypatch) -> None:
     box = boxes.sleeping()
-    monkeypatch.setattr(runtime.processes, "wait_ended", lambda pidfd, timeout_s: timeout_s == 0)
+    monkeypatch.setattr(runtime, "_KILL_S", 0.2)
+    os.kill(boxes.runtime._records.read(box.id).warden, signal.SIGSTOP)
     with pytest.raises(Unavailable, match="doesn't end"):
         boxes.runtime.delete(box.id, force=True)
-    monkeypatch.undo()
+    signal.pidfd_send_signal(box.process.exit_fd, signal.SIGCONT)
+    assert box.code() == 137
 
 
 def test_what_cannot_be_frozen_or_removed_is_told(root, monkeypatch) -> None:
