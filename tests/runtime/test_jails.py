@@ -23,6 +23,8 @@ from moby.testing.boxes import place_in, readable
 from moby.testing.bundles import Bundles, config, make_rootfs
 from moby.testing.runtime import MakeRuntime, RuntimeSuite, boxes_of
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="these are for root alone; runs as root")
+
 
 class TestChroot(RuntimeSuite):
     @pytest.fixture

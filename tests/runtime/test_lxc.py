@@ -21,6 +21,8 @@ from moby.testing.boxes import place_in, run_inside
 from moby.testing.bundles import Bundles, config, make_rootfs
 from moby.testing.runtime import boxes_of
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="this runtime is for root alone; runs as root")
+
 
 @pytest.fixture(scope="module")
 def root():

@@ -1,5 +1,6 @@
 """The runtime over LXC keeps the contract of its kind."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,10 @@ from runtime.lxc_library import need
 
 from moby.testing.runtime import MakeRuntime, RuntimeSuite
 
-pytestmark = pytest.mark.long
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(os.geteuid() != 0, reason="this runtime is for root alone; runs as root"),
+]
 
 
 class TestLxc(RuntimeSuite):
