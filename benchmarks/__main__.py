@@ -9,8 +9,8 @@ from benchmarks.measure import Row
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = (
-    "startup", "resolver", "orchestrator", "services", "compose", "assemble", "discovery", "runtime", "logs",
-    "network", "names", "engine", "images", "builder", "served", "matrix",
+    "startup", "resolver", "orchestrator", "services", "compose", "assemble", "machines", "discovery", "runtime",
+    "logs", "network", "names", "engine", "images", "builder", "served", "matrix",
 )  # fmt: skip
 
 

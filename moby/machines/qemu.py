@@ -10,7 +10,7 @@ from moby.errors import HostUnfit
 from moby.machines.kernels import plain_kernel
 from moby.machines.machine import Machine
 
-__all__ = ["EMULATED", "QUICKER", "VIRTUAL", "accelerator", "command", "program"]
+__all__ = ["BARE", "EMULATED", "QUICKER", "VIRTUAL", "accelerator", "command", "program"]
 
 PROGRAM = "qemu-system-x86_64"
 VIRTUAL = ("-accel", "kvm", "-cpu", "host")
@@ -18,7 +18,7 @@ EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
 QUICKER = "mitigations=off cryptomgr.notests nokaslr audit=0 tsc=reliable no_timer_check"
 """Words that make an emulated processor's start shorter; what they take away protects nobody from this machine."""
 _PATIENCE_S = 5
-_BARE = ("-machine", "q35,sata=off,smbus=off", "-nodefaults", "-display", "none", "-no-reboot")
+BARE = ("-machine", "q35,sata=off,smbus=off", "-nodefaults", "-display", "none", "-no-reboot")
 _CAME_UP = b"Unable to mount root"
 
 
@@ -43,7 +43,7 @@ def command(
     disk = ["-drive", f"if=virtio,format=raw,file={_escaped(data)}"] if data else []
     nic = ["-nic", "user,model=virtio-net-pci"] if network else []
     return [
-        str(qemu), *accelerated, *_BARE, "-m", f"{memory_mb}M",
+        str(qemu), *accelerated, *BARE, "-m", f"{memory_mb}M",
         "-chardev", f"stdio,id=console,signal=off,mux={'on' if interactive else 'off'}", "-serial", "chardev:console",
         *(["-mon", "chardev=console"] if interactive else []),
         "-chardev", f"socket,id=report,path={_escaped(report)}", "-serial", "chardev:report",
@@ -71,7 +71,7 @@ def _works(qemu: Path, kernel: Path) -> bool:
     words = ["-serial", "stdio", "-m", "256M", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
     try:
         done = subprocess.run(
-            [qemu, *VIRTUAL, *_BARE, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S,
+            [qemu, *VIRTUAL, *BARE, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S,
             check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
