@@ -36,8 +36,8 @@ ALONE = {
     "network-driver `overlay`": "its networks need several hosts; `tests/clients/test_overlay_hosts.py` has some",
     "network-driver `ipvlan`": "not every kernel has its module; its suite runs in a guest whose kernel has",
     "network-driver `cni`": "its networks are the administrator's lists: users can't make one",
-    "log-driver `none`, `syslog`, `fluentd`, `journald`": "what they are told is read elsewhere, if anywhere, not by "
-    "`docker logs`",
+    "log-driver `none`, `syslog`, `fluentd`": "what they are told is read elsewhere, if anywhere, not by `docker logs`",
+    "log-driver `journald`": "it needs a journal; `tests/log_drivers/test_log_journald.py` has one",
     "`plugin`, of several kinds": "what it can is another program's to say",
 }
 """Parts that the scenario can't be gone through with, and why; each has its kind's suite."""

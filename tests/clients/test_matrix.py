@@ -5,6 +5,7 @@ Drawn anew by `MOBY_DRAW=1 python -m pytest -m "long or slow" tests/clients/test
 
 import itertools
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from clients.engine import opened
 from clients.matrix import ALONE, APART, HIDDEN, PARTS, Chosen, driver_of, lived, manifest, rows, transferred
 from peers.images import archive
 
-from moby import distribution
+from moby import distribution, registry
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/matrix.md"
 HEAD = """# The matrix
@@ -70,6 +71,20 @@ def test_every_pair_is_there():
     kinds = itertools.combinations(PARTS, 2)
     wanted = {frozenset([(a, x), (b, y)]) for a, b in kinds for x, y in itertools.product(PARTS[a], PARTS[b])}
     assert pairs == wanted - {frozenset(each) for each in APART}
+
+
+def test_every_part_of_these_kinds_is_there_or_has_its_reason():
+    """Of the framework's own: whoever adds one says which it is."""
+    told = {kind: {*names} for kind, names in PARTS.items()}
+    for what in ALONE:
+        kind, names = what.partition(" ")[0], re.findall("`([^`]*)`", what)
+        for each in [kind] if kind in PARTS else PARTS:
+            told[each].update(names)
+    parts = registry.discover().components.values()
+    own = {
+        kind: {each.name for each in parts if each.kind == kind and "framework" in each.distribution} for kind in PARTS
+    }
+    assert {kind: own[kind] - told[kind] for kind in PARTS} == {kind: set() for kind in PARTS}
 
 
 def drawn():
