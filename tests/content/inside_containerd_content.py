@@ -116,6 +116,21 @@ def test_what_it_refuses_is_told_and_kept(opened, service, monkeypatch):
             assert writer.commit().size_bytes == 4
 
 
+def test_two_engines_take_nothing_from_each_other(address, tmp_path):
+    """Though they use one containerd, and neither says by which name."""
+    config = plugin.Config(address=address)
+    one, other = (
+        plugin.make(config, place=Place(*[tmp_path / each] * 3)) for each in ("one", "other")
+    )  # fmt: skip
+    with one, other:
+        for each in (one, other):
+            with each.lease() as lease:
+                put(each, b"data", lease)
+        assert len(one.collect(list).blobs) == 1
+        assert (one.list(), len(other.list())) == ((), 1)
+        other.collect(list)
+
+
 def test_nobody_listens(tmp_path):
     config = plugin.Config(address=str(tmp_path / "nobody"))
     with plugin.make(config, place=Place(*[tmp_path / "state"] * 3)) as made:

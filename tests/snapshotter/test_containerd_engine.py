@@ -19,7 +19,7 @@ components:
   runtime: null
   supervisor: {{use: containerd, config: {{address: {ADDRESS}}}}}
   snapshotter: containerd
-  content: containerd
+  content: {{use: containerd, config: {{namespace: moby}}}}
 distribution: {{formats: [pyz]}}
 """
 
@@ -54,7 +54,7 @@ def engine(tmp_path):
 def test_images_and_containers(engine, tmp_path):
     assert engine.out("info", "-f", "{{.Driver}}") == "overlayfs"
     engine("run", "-d", "--name", "box", "--network=none", NAME, "sleep", "1000")
-    assert len(engine.seen("snapshots")) == 3  # the image's layer, what all containers have besides, the container's own
+    assert len(engine.seen("snapshots")) == 3  # the image's, what all containers have besides, the container's
     assert len(engine.seen("content")) == 3  # a manifest, a configuration and the layer
     engine("exec", "box", "sh", "-c", "rm /etc/group; echo 1 >/etc/new")
     assert set(engine.out("diff", "box").splitlines()) >= {"C /etc", "D /etc/group", "A /etc/new"}

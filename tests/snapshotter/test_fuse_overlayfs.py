@@ -50,7 +50,7 @@ def fuse(tmp_path, metadata, program):
 
 @pytest.mark.slow
 class TestFuseOverlayfs(SnapshotterSuite):
-    @pytest.fixture(params=["state", "a,c\\d e"], ids=["plain", "odd"])
+    @pytest.fixture(params=["state", pytest.param("a,c\\d e", marks=pytest.mark.long)], ids=["plain", "odd"])
     def store(self, tmp_path, metadata, program, request):
         return lambda: FuseOverlay(tmp_path / request.param, metadata, program)
 
