@@ -7,6 +7,7 @@ from attrs import evolve
 from swarm_engine import Engine
 
 from moby.contracts.containers import ContainerConfig, LogChoice
+from moby.contracts.networks import Network
 from moby.contracts.orchestrator import (
     Availability,
     ClusterSpec,
@@ -170,6 +171,16 @@ def test_a_locked_one_is_left(alone, cluster):
         cluster.create(ClusterSpec())
     cluster.leave(force=True)
     assert cluster.state() is None
+
+
+def test_networks_of_one_that_is_left(alone, cluster):
+    """Go, unless they are also others'."""
+    cluster.create(ClusterSpec())
+    for name in ("shop", "open"):
+        alone.networks.create(Network("", name, "overlay", "", attachable=name == "open", services_only=name == "shop"))
+    cluster.leave(force=True)
+    assert {"shop", "open", "ingress"} & {each.name for each in alone.networks.list()} == {"open"}
+    alone.networks.remove("open")
 
 
 def test_a_key_that_is_lost(alone, cluster):

@@ -135,8 +135,9 @@ class Own:
                 raise Conflict(_LAST)
             self._end()
             self._store.clear()
-            with suppress(NotFound):
-                self._networks.remove(INGRESS)
+            for name in (INGRESS, *(each.id for each in self._networks.list() if each.services_only)):
+                with suppress(NotFound):
+                    self._networks.remove(name)
             self._membership.end()
 
     def update(self, spec: ClusterSpec, version: int, *, rotate: frozenset[str] = frozenset()) -> None:
