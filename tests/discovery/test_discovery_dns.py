@@ -4,9 +4,11 @@ import pytest
 from moby_discovery.dns.plugin import Config, make
 
 from moby.contracts.ambient import Place
+from moby.contracts.discovery import PortRequest
 from moby.surroundings import TextLog
 from moby.testing.discovery import Given, NamesSuite, PortsSuite
 from moby.testing.holding import SameProcess
+from moby.testing.net_namespaces import own_network
 
 
 class Process:
@@ -51,3 +53,18 @@ class TestNames(Started, NamesSuite):
 
 class TestPorts(Started, PortsSuite):
     pass
+
+
+def test_many_ports_of_one_sandbox_are_all_given_back(tmp_path):
+    """However many names they were held under."""
+    with own_network():
+        process = Process(tmp_path)
+        part = process.start()
+        wanted = [PortRequest("udp", 1 + at, "127.0.0.1", 20_000 + at) for at in range(600)]
+        assert len(part.claim("one", wanted)) == 600
+        assert sum(map(len, process.keeper.copies.values())) == 600
+        part.claim("one", wanted[:300])
+        assert sum(map(len, process.keeper.copies.values())) == 300
+        part.leave("one")
+        assert process.keeper.copies == {}
+        process.end()

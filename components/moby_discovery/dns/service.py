@@ -133,8 +133,8 @@ class Service:
                 self._names.drop(sandbox)
                 self._server.names_changed()
             self._close_names(sandbox)
-            self._take_claims(sandbox, {})
             self._hold_claims(sandbox, {})
+            self._take_claims(sandbox, {})
             self._records.delete(sandbox)
             del self._known[sandbox]
 
@@ -187,6 +187,8 @@ class Service:
             self._keeper.hold(f"{sandbox}/{_PORTS}/{at}", part)
         for at in range(len(parts), max(before, 1)):
             self._keeper.release(f"{sandbox}/{_PORTS}/{at}")
+        if self._claims.get(sandbox, {}).keys() - claims.keys():
+            self._keeper.reaped()  # by whose answer it has let go: a port that is said to be free can be taken at once
 
     def _take_claims(self, sandbox: str, claims: Claims) -> None:
         before = self._claims.pop(sandbox, {})
