@@ -210,8 +210,13 @@ class Services(OrchestratorFixtures):
         world.orchestrator.create(self.spec(world, "bad", script, restart=late))
         soon = Restart(condition, SECOND_NS // 20, max_attempts=1, window_ns=1000 * SECOND_NS)
         world.orchestrator.create(self.spec(world, "worse", script, restart=soon))
-        eventually(lambda: max(each.attempt for each in world.orchestrator.tasks("bad")) > 2, "three attempts")
-        assert max(each.attempt for each in world.orchestrator.tasks("worse")) == 2
+        eventually(lambda: self.attempts(world, "worse") == 2, "two attempts")
+        eventually(lambda: self.attempts(world, "bad") > 2, "three attempts")
+        assert self.attempts(world, "worse") == 2
+
+    def attempts(self, world: World, name: str) -> int:
+        """Return how many attempts of a service's tasks there were."""
+        return max((each.attempt for each in world.orchestrator.tasks(name)), default=0)
 
     def test_a_container_removed_by_hand(self, world: World) -> None:
         """Is followed by another one."""
