@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from docker_plugins.plugin_server import Refused, Server
+from moby_network_driver.plugin import driver as driver_module
 from moby_network_driver.plugin import plugin as part
 from moby_network_driver.plugin.driver import PluginNetworks
 from network_driver.engines import Quiet, place_in
@@ -234,6 +235,21 @@ def test_a_network_stays_known_until_the_plugin_removed_it(driver, server):
     server.parts["NetworkDriver"].DeleteNetwork = usual
     driver.reclaim()
     assert devices() == before
+
+
+@pytest.mark.parametrize(("kind", "stays"), [("veth", False), ("", True)], ids=["made", "hardware"])
+def test_what_a_plugin_leaves_goes_unless_it_is_hardware(driver, server, stack, monkeypatch, kind, stays):
+    network, there = plain(driver), member(stack)
+    driver.make(network)
+    wanted = attachment(driver, network, 2)
+    driver.attach(network, wanted, there)
+    server.parts["NetworkDriver"].DeleteEndpoint = lambda given: {}
+    usual = driver_module.links.look_up
+    monkeypatch.setattr(
+        driver_module.links, "look_up", lambda *given: (found := usual(*given)) and evolve(found, kind=kind)
+    )
+    driver.detach(network, wanted, there)
+    assert (f"pc{wanted.id[:8]}" in devices()) == stays
 
 
 def test_a_plugin_that_comes_after_the_engine(tmp_path, host, stack):

@@ -197,8 +197,8 @@ class PluginNetworks:
         with failures.collected("the endpoint"):
             self._call("DeleteEndpoint", **names)
         if place.made_as:
-            with failures.collected(f"interface {place.made_as}"), Channel() as channel:
-                delete_named(channel, place.made_as)
+            with failures.collected(f"interface {place.made_as}"):
+                _delete_made(place.made_as)
         self._records.put(evolve(known, places={k: v for k, v in known.places.items() if k != endpoint_id}))
         failures.tell()
 
@@ -255,6 +255,14 @@ def _route(interface: str, joined: Joined) -> None:
     with Channel() as channel:
         index = links.index_of(channel, interface)
         channel.run(*(routes.add(routes.Route(each.destination, index, each.gateway)) for each in joined.ways))
+
+
+def _delete_made(name: str) -> None:
+    """Delete what a plugin left of what it made; hardware that it lent stays."""
+    with Channel() as channel:
+        found = links.look_up(channel, name)
+        if found is not None and found.kind:
+            delete_named(channel, name)
 
 
 def _take_back(namespace: Fd, place: Place) -> None:
