@@ -14,7 +14,6 @@ from pathlib import Path
 
 from moby.contracts.types import Digest
 from moby.errors import Invalid
-from moby.oci import digest as digests
 
 __all__ = ["FileLease", "leased", "locked", "sweep"]
 
@@ -62,14 +61,12 @@ class FileLease:
             os.close(fd)
 
 
-def leased(folder: Path) -> set[Digest]:
-    """Return what all leases hold, those that ended during this collection included."""
-    found: set[Digest] = set()
+def leased(folder: Path) -> set[str]:
+    """Return digests, as texts, of what all leases hold, those that ended during this collection included."""
+    found: set[str] = set()
     for path in folder.iterdir():
         with suppress(FileNotFoundError):
-            for line in path.read_text(encoding="ascii", errors="replace").splitlines():
-                with suppress(Invalid):
-                    found.add(digests.parse(line))
+            found.update(path.read_text(encoding="ascii", errors="replace").splitlines())
     return found
 
 

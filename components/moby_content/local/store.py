@@ -131,12 +131,12 @@ class Store:
             dropped = self._drop_idle(time.time_ns() - int(idle_s * 1e9))
             return Collected(tuple(sorted(gone)), tuple(sorted(dropped)))
 
-    def _remove_some(self, left: MutableSequence[Blob], kept: set[Digest]) -> Iterator[Blob]:
+    def _remove_some(self, left: MutableSequence[Blob], kept: set[str]) -> Iterator[Blob]:
         """Remove blobs off the end of a list, for as long as the lock may be held; yield each that wasn't kept."""
         until = time.monotonic() + _HELD_S
         while left:
             blob = left.pop()
-            if blob.digest not in kept:
+            if str(blob.digest) not in kept:
                 self._remove(blob.digest)
                 yield blob
             if time.monotonic() > until:
