@@ -6,13 +6,13 @@ from guests.inner import NEWEST, OLDEST, Inner, run
 from guests.machine import GuestDied, Job
 from guests.qemu import qemu
 from guests.uml import uml
-from rootless.limited import given
 
 SUITE = "tests/runtime/test_native_suite.py"
 LIMITS = "tests/runtime/test_native_limits.py"
 HOSTS = "tests/runtime/test_native_hosts.py"
 SYSTEMD = "tests/runtime/test_native_systemd.py"
 USER_SYSTEMD = "tests/runtime/test_native_user_systemd.py"
+OTHERS = ("tests/runtime/test_jails.py", "tests/runtime/test_lxc.py")
 GROUPS = ("tests/host/test_cgroups.py", "tests/host/test_device_filter.py")
 NETWORKS = ("tests/network_driver", "tests/host/test_rtnetlink.py")
 STACKED = "Ipvlan or vlan"
@@ -32,17 +32,6 @@ BUSY = "descriptor"
 ALIKE = "hook or masked or link or exit_code or cannot or refused or owns or plus or prefix or no-slice"
 # What neither this machine nor the other guest has: an emulated processor is slow.
 RARE = "AppArmor or clock or mapped or cpus or mems or weight or huge or disk or docker or rdma"
-ENCLOSED = ("tests/rootless/test_rootless_limits.py",)
-ENCLOSED_MODULES = (
-    "nf_tables",
-    "nft_ct",
-    "nft_nat",
-    "nft_chain_nat",
-    "nft_masq",
-    "nft_redir",
-    "nft_fib_inet",
-    "nf_conntrack_netlink",
-)
 ALL = ("tests/runtime", "tests/host")
 # Tests that take for granted what every machine has but that kernel: time namespaces, personalities, memory of a node.
 # And images of processes, for whose restore an emulated processor takes minutes.
@@ -94,6 +83,17 @@ def test_what_networks_need_of_rare_kernels(tmp_path, notes):
 def test_qemu(tmp_path, notes):
     """Every controller of version 2, AppArmor, all namespaces: what the other guest lacks."""
     run(qemu(), tmp_path, [Inner("root", [*BRIEF, *WITHOUT_HYPOTHESIS, "-k", RARE, SUITE, LIMITS, HOSTS])], 800, notes)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("guest", "some"), [(uml, f"not {BUSY}"), (qemu, "lives or forsook or everyone or warden or passed_on")],
+    ids=["uml", "qemu"],
+)  # fmt: skip
+def test_other_runtimes(guest, some, tmp_path, notes):
+    """The runtimes over LXC, chroot and control groups alone, where these are of version 2."""
+    run(guest(), tmp_path, [Inner("root", [*WITHOUT_HYPOTHESIS, "-k", some, *OTHERS])], 1700, notes)
 
 
 @pytest.mark.long
@@ -153,22 +153,3 @@ class TestMachine:
         crash = "echo c > /proc/sysrq-trigger; sleep 100"
         with pytest.raises(GuestDied, match=r"(?s)job crash .*the guest is down.*sysrq: Trigger a crash"):
             uml().run(tmp_path, [Job("crash", ["sh", "-c", crash])], 120)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_an_enclosed_engine(tmp_path, notes):
-    """An ordinary user's containers have limits by the group that is delegated to it."""
-    guest = uml()
-    with given(tmp_path):
-        run(guest, tmp_path, [Inner("enclosed", [*ENCLOSED], ordinary=True)], 800, notes)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-def test_an_enclosed_engine_where_that_guest_has_no_processor(tmp_path, notes):
-    """User-mode Linux doesn't run on processors with more registers than it has room for."""
-    found = evolve(qemu(), modules=(*qemu().modules, *ENCLOSED_MODULES))
-    inner = Inner("enclosed", [*WITHOUT_HYPOTHESIS, *ENCLOSED, "--timeout=1500"], ordinary=True)
-    with given(tmp_path):
-        run(found, tmp_path, [inner], 1700, notes)

@@ -80,6 +80,19 @@ def test_doctor_where_all_is_well(call):
     assert found["binary newuidmap"]["ok"]
 
 
+def test_no_runtime_folder(sandbox):
+    """Verbs do without; who serves is told."""
+    words = as_user(sys.executable, PYZ, "--root", f"{HOME}/bare")
+    at = words.index("env") + 1
+    words[at:at] = ["-u", "XDG_RUNTIME_DIR"]
+    words.remove(f"XDG_RUNTIME_DIR={RUNTIME}")
+    assert sandbox.run(*words, "ps", "-q").stdout == ""
+    done = sandbox.run(*words, "serve", check=False)
+    assert done.returncode == 3
+    assert "XDG_RUNTIME_DIR isn't set" in done.stderr
+    sandbox.run(*words, "down", "--purge")
+
+
 def test_root(sandbox):
     done = sandbox.run(sys.executable, PYZ, "--root", f"{HOME}/other", "serve", check=False)
     assert done.returncode == 3

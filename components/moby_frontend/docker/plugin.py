@@ -86,7 +86,6 @@ def make(
     from moby_frontend.docker.bounds import bounds
     from moby_frontend.docker.frontend import DockerFrontend, Tls
     from moby_frontend.docker.parts import Parts
-    from moby_frontend.listening.addresses import in_runtime_folder
 
     lowest, highest = bounds(config.lowest_api, config.highest_api)
     parts = Parts(
@@ -97,7 +96,7 @@ def make(
     return DockerFrontend(
         parts,
         access((*config.rules, config.allow)),
-        addresses=(*((f"unix://{in_runtime_folder(config.socket)}",) if config.socket else ()), *config.addresses),
+        addresses=(*((f"unix://{config.socket}",) if config.socket else ()), *config.addresses),
         group=config.group,
         tls=Tls(*map(Path, files)) if any(files) else None,
         limit=config.connections,

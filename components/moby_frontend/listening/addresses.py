@@ -61,7 +61,8 @@ def listening(address: str, *, group: str, tls: bool, check: Check) -> list[List
     """
     scheme, separator, rest = address.partition("://")
     if separator and scheme == "unix":
-        return [_unix(rest, address, group)]
+        path = in_runtime_folder(rest)
+        return [_unix(path, f"unix://{path}", group)]
     if separator and scheme == "tcp":
         return [_tcp(address, tls, check)]
     if separator and scheme == "fd":
