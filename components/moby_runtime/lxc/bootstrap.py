@@ -76,7 +76,9 @@ def _loaded() -> tuple[str, tuple[str, ...]]:
     if not loader:
         raise HostUnfit("this interpreter isn't loaded by ld.so, which starts it in a container of LXC's",
                         hint="run the engine with an interpreter of the host's, or choose another runtime")  # fmt: skip
-    return loader, tuple(dict.fromkeys(str(file.parent) for file in files.values() if "python" not in str(file.parent)))
+    # What was loaded where this process has been before, in another mount namespace, isn't what it needs itself.
+    folders = dict.fromkeys(file.parent for file in files.values() if file.exists())
+    return loader, tuple(str(folder) for folder in folders if "python" not in str(folder))
 
 
 def _modules() -> tuple[str, ...]:
