@@ -81,12 +81,16 @@ def test_a_machine_that_is_asked_to_end(folder: Path, image: Path) -> None:
     assert "bye" in rest
 
 
-def test_what_was_written_survives_a_power_cut(folder: Path, image: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "flag", [pytest.param("--uml", id="uml"), pytest.param("--no-network", id="qemu", marks=pytest.mark.long)]
+)
+def test_what_was_written_survives_a_power_cut(flag: str, folder: Path, image: Path, tmp_path: Path) -> None:
     """A container writes, and tells what it has written; its machine is killed in the middle, several times."""
+    binaries.need("qemu-system-x86_64", "qemu")
     path = manifest(folder / "writing.yaml", services=[service("one", image, WRITING, binds=["/var/db/:/data"])])
     last = 0
     for _ in range(2):
-        with started(folder, ["--uml", "--memory", "256", "--data", str(tmp_path / "disk"), str(path)]) as process:
+        with started(folder, [flag, "--memory", "256", "--data", str(tmp_path / "disk"), str(path)]) as process:
             said = until(process, f"wrote {last + 20}\n")
             cut(process)
             rest, _ = process.communicate(timeout=200)
