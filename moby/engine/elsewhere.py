@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ KEPT = (
     "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
 )  # fmt: skip
 """Variables that the process of a part has; others may be large, secret, or of one call only."""
+ENDING_S = 40.0
+"""For a process to end that another one follows; a keeper kills it before that."""
 TRIES = 3
 """How often a part may end at its start before nobody waits for it any more."""
 
@@ -61,6 +64,8 @@ class Elsewhere:
     _clients: list[Any] = field(factory=list)
     _commands: dict[str, list[str]] = field(factory=dict)
     _begun: set[str] = field(factory=set)
+    _leaving: dict[str, int] = field(factory=dict)
+    """Processes that end before the parts that were begun start, and that aren't to be taken for these."""
     _user: int = -1
     _path: list[str] = field(factory=list)
 
@@ -73,7 +78,7 @@ class Elsewhere:
             if self._user < 0 and self.process == ENGINE:  # parts that use each other don't keep each other
                 self._user = self.launcher.user()
             failure_of(self.around.roots, key).unlink(missing_ok=True)
-            self._want(key, replace=self.replace)
+            self._leaving[key] = self._want(key, replace=self.replace)
             self._begun.add(key)
 
     def client(self, instance: Instance) -> Any:
@@ -87,6 +92,7 @@ class Elsewhere:
         failure = failure_of(roots, key)
         if key not in self._begun:
             self.begin([key])
+        _ended(self._leaving.pop(key, 0))
         made = client(protocol_of(instance), socket_of(roots, key), name=key, revive=lambda: self._revive(key))
         try:
             made.reach(_Watch(failure, self.launcher, key))
@@ -118,11 +124,11 @@ class Elsewhere:
         except OSError as error:
             raise Unavailable(f"{key}: its process can't be started: {error}") from error
 
-    def _want(self, key: str, *, replace: bool) -> None:
+    def _want(self, key: str, *, replace: bool) -> int:
         environ = {name: value for name, value in os.environ.items() if name in KEPT}
         environ["PYTHONPATH"] = os.pathsep.join(self._places())
         outlives = key in outliving(self.plan)
-        self.launcher.want(key, self._command(key), environ, outlives=outlives, replace=replace)
+        return self.launcher.want(key, self._command(key), environ, outlives=outlives, replace=replace)
 
     def _places(self) -> list[str]:
         if not self._path:
@@ -147,6 +153,22 @@ class Elsewhere:
             spec = stored_file(roots.run / "served", json.dumps(data, sort_keys=True).encode(), ".json")
             self._commands[key] = [sys.executable, "-S", "-P", "-m", "moby.engine.part", str(spec)]
         return self._commands[key]
+
+
+def _ended(pid: int) -> None:
+    """Wait until a process has ended, which its keeper sees to in time; 0 is none."""
+    if not pid:
+        return
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        poll.poll(ENDING_S * 1000)
+    finally:
+        os.close(process)
 
 
 def _kept(launcher: Launcher) -> tuple[KeptPart, ...]:

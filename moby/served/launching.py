@@ -80,20 +80,23 @@ class Launcher:
 
     def want(
         self, key: str, command: Sequence[str], environ: Mapping[str, str], *, outlives: bool, replace: bool
-    ) -> None:
-        """Have a part run; with `replace` by this command, where it runs by another."""
+    ) -> int:
+        """Have a part run; with `replace` by this command, where it runs by another.
+
+        Return the process that ends before, to be waited for by who wants the next one; 0 for none.
+        """
         pairs = [f"{name}={value}" for name, value in environ.items()]
         flags = ("1" if outlives else "0", "1" if replace else "0")
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             talk = self.reach()
             try:
-                talk.ask("part", key, *flags, str(len(command)), *command, *pairs)
+                said, _ = talk.ask("part", key, *flags, str(len(command)), *command, *pairs)
             except ConnectionError as error:  # it was just ending
                 if time.monotonic() > deadline:
                     raise Unavailable(f"the keeper in {self.folder} keeps ending: {error}") from error
             else:
-                return
+                return int(said[0]) if said else 0  # an older keeper doesn't say
             finally:
                 talk.close()
 

@@ -209,8 +209,11 @@ class Parts:
                 part.pid, part.started = pid, time.monotonic()
                 self._watch(part)
 
-    def want(self, part: Part, replace: bool) -> None:
-        """Run a part; where it runs already, as it does, or (`replace`) by another command if that differs."""
+    def want(self, part: Part, replace: bool) -> int:
+        """Run a part; where it runs already, as it does, or (`replace`) by another command if that differs.
+
+        Return the process that ends before it starts; 0 for none.
+        """
         self.ending = False
         self._idle_since = time.monotonic()
         old = self.by_name.get(part.name)
@@ -224,6 +227,7 @@ class Parts:
             old.replacement = part
         elif not old.pid:
             old.due = min(old.due, time.monotonic() + 0.05)
+        return old.pid if old is not None and old.kill_at else 0
 
 
 def escaped(name: str) -> str:

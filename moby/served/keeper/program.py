@@ -154,8 +154,8 @@ class Keeper:
         if verb == "part":
             name, outlives, replace, count = rest[:4]
             command, environ = rest[4 : 4 + int(count)], rest[4 + int(count) :]
-            self.parts.want(Part(name, outlives == "1", command, environ), replace == "1")
-            self.answer(connection, b"ok")
+            leaving = self.parts.want(Part(name, outlives == "1", command, environ), replace == "1")
+            self.answer(connection, b"ok\0%d" % leaving)
         elif verb == "stop":
             part = self.parts.by_name.get(rest[0])
             if part is None:
