@@ -19,7 +19,7 @@ from moby_packager.vm.bundles import Service, bundled, folders_of
 from moby_packager.vm.files import File, given_files
 from moby_packager.vm.images import digest_of
 from moby_packager.vm.kernels import PC, Kernel, Module, find
-from moby_packager.vm.settings import DRIVERS, driver_lines, modules_of, parts_of, refuse_foreign
+from moby_packager.vm.settings import driver_lines, modules_of, parts_of, refuse_foreign
 
 __all__ = ["Machine"]
 
@@ -49,7 +49,7 @@ class Machine:
     hostname: str = ""
     network: str = "dhcp"
     data: str = "moby-data"
-    drivers: tuple[str, ...] = DRIVERS
+    drivers: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     onboot: tuple[Service, ...] = ()
     services: tuple[Service, ...] = ()

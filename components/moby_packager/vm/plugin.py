@@ -9,6 +9,11 @@ from moby.component import Component, HostNeed
 from moby.contracts.packager import Packager
 from moby.hookspecs import hookimpl
 
+DRIVERS = (
+    "virtio_blk", "virtio_scsi", "virtio_net", "ahci", "hv_vmbus", "hv_storvsc", "hv_netvsc", "vmw_pvscsi", "vmxnet3",
+    "ena", "gve",
+)  # fmt: skip
+"""Disks and networks of QEMU, Hyper-V and Azure, VMware, Amazon and Google."""
 _ADDRESS = r"\d{1,3}(\.\d{1,3}){3}"
 
 
@@ -67,10 +72,7 @@ class Config:
         metadata={"help": "Label of the file system, ext4, that /var is on; where there is none, /var is in memory."},
     )
     drivers: tuple[str, ...] = field(
-        default=(
-            "virtio_blk", "virtio_scsi", "virtio_net", "ahci", "hv_vmbus", "hv_storvsc", "hv_netvsc", "vmw_pvscsi",
-            "vmxnet3", "ena", "gve",
-        ),
+        default=DRIVERS,
         metadata={"help": "Modules of the kernel that are loaded where there is such a device, not for uml."},
     )  # fmt: skip
     modules: tuple[str, ...] = field(

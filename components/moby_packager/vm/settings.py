@@ -8,13 +8,8 @@ from moby.contracts.packager import Source
 from moby.errors import Unsupported
 from moby_packager.vm.kernels import Kernel, Module
 
-__all__ = ["DRIVERS", "driver_lines", "modules_of", "parts_of", "refuse_foreign"]
+__all__ = ["driver_lines", "modules_of", "parts_of", "refuse_foreign"]
 
-DRIVERS = (
-    "virtio_blk", "virtio_scsi", "virtio_net", "ahci", "hv_vmbus", "hv_storvsc", "hv_netvsc", "vmw_pvscsi", "vmxnet3",
-    "ena", "gve",
-)  # fmt: skip
-"""Disks and networks of QEMU, Hyper-V and Azure, VMware, Amazon and Google."""
 _WITH_DISKS = frozenset({"virtio_scsi", "ahci", "hv_storvsc", "vmw_pvscsi"})
 """What they find is driven by sd_mod."""
 _ANY_VENDOR = "pci:v*"
