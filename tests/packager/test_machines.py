@@ -171,6 +171,18 @@ def test_a_machine_by_qemu_with_a_network_and_a_disk(folder: Path, image: Path, 
 
 
 @pytest.mark.long
+def test_an_address_that_was_written_down(folder: Path, image: Path) -> None:
+    binaries.need("qemu-system-x86_64", "qemu")
+    script = "busybox cat /etc/resolv.conf; busybox ip -4 addr show eth0; busybox ip route"
+    services = [service("one", image, script, net="host", binds=["/run/resolv.conf:/etc/resolv.conf:ro"])]
+    address = "10.0.2.77 20 10.0.2.2 10.0.2.3 9.9.9.9"
+    code, said = booted(folder, str(manifest(folder / "static.yaml", services=services, network=address)))
+    assert code == 0, said
+    for each in ("nameserver 10.0.2.3", "nameserver 9.9.9.9", "inet 10.0.2.77/20", "default via 10.0.2.2 dev eth0"):
+        assert each in said
+
+
+@pytest.mark.long
 def test_a_command_by_qemu(folder: Path, shop: Path) -> None:
     binaries.need("qemu-system-x86_64", "qemu")
     code, said = booted(folder, "--no-network", str(shop), "nonsense")
