@@ -111,9 +111,9 @@ def test_a_part_has_its_variables_and_plain_signals(launcher: Launcher) -> None:
 
 @pytest.mark.slow
 def test_one_that_does_not_end_is_killed(launcher: Launcher) -> None:
-    want(launcher, ("/bin/sh", "-c", "trap '' TERM; while true; do sleep 1000 & wait; done"))
+    want(launcher, ("/bin/sh", "-c", "trap '' TERM; exec sleep 1000"))
     pid = pid_of(launcher)
-    eventually(lambda: b"trap" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    eventually(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes())
     launcher.stop("k/a")
     assert not alive(pid)
 
@@ -134,7 +134,7 @@ def test_another_command_replaces_only_where_asked(launcher: Launcher, talk: Con
 
 
 def test_exits_are_on_disk_and_survive_it(launcher: Launcher, talk: Conversation) -> None:
-    command = ("/bin/sh", "-c", f"cd {launcher.folder}; (sleep 0.3; exit 3) & echo $! > new; mv new out; sleep 1000")
+    command = ("/bin/sh", "-c", f"cd {launcher.folder}; (sleep 0.3; exit 3) & echo $! > new; mv new out; exec sleep 1000")
     want(launcher, command, outlives=True)
     out = launcher.folder / "out"
     child = int(eventually(lambda: out.exists() and out.read_text()))
