@@ -134,7 +134,11 @@ def test_another_command_replaces_only_where_asked(launcher: Launcher, talk: Con
 
 
 def test_exits_are_on_disk_and_survive_it(launcher: Launcher, talk: Conversation) -> None:
-    command = ("/bin/sh", "-c", f"cd {launcher.folder}; (sleep 0.3; exit 3) & echo $! > new; mv new out; exec sleep 1000")
+    command = (
+        "/bin/sh",
+        "-c",
+        f"cd {launcher.folder}; (sleep 0.3; exit 3) & echo $! > new; mv new out; exec sleep 1000",
+    )
     want(launcher, command, outlives=True)
     out = launcher.folder / "out"
     child = int(eventually(lambda: out.exists() and out.read_text()))
