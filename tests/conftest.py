@@ -23,8 +23,8 @@ _BY_CRIU = ("test_native_images", "test_images_of_processes", "test_command_imag
 
 # Folders whose tests keep a processor busy, and share nothing with others: `make test` runs them beside these.
 _BESIDE = {
-    "builder", "cli", "context", "distribution", "faults", "frontend", "fuzz", "guests", "images", "manifest", "metadata",
-    "oci", "orchestrator", "packager", "plugins", "registry", "resolver", "rootless",
+    "builder", "cli", "context", "distribution", "faults", "frontend", "fuzz", "guests", "images", "manifest",
+    "metadata", "oci", "orchestrator", "packager", "plugins", "registry", "resolver", "rootless",
 }  # fmt: skip
 _HERE = Path(__file__).parent
 _PROCESS = os.environ.pop("MOBY_TESTS_BESIDE", "")
