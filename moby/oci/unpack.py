@@ -16,7 +16,7 @@ from moby.host import tree
 from moby.host.user_maps import is_host_root
 from moby.oci import holes, layer
 from moby.oci.layer import Content, EntryType, LayerEntry
-from moby.oci.pack import xattrs_of
+from moby.oci.pack import OVERLAY, xattrs_of
 from moby.values import field, frozen
 
 __all__ = ["Limits", "Meta", "Unpacking", "meta_of"]
@@ -28,7 +28,6 @@ _MOST_LINKS = 40
 _DEEPEST = 1024
 _OPEN_FOLDERS = 64
 _PERMISSIONS = 0o777
-_ANY_MODE = 0o7777
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOST = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -64,7 +63,7 @@ class _News:
 
     @staticmethod
     def of(found: os.stat_result) -> "_News":
-        """Return what one shows that was made with all permissions."""
+        """Return what the first one shows; permissions that it wasn't made with may be taken away or not."""
         return _News(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
 
@@ -139,7 +138,7 @@ class Unpacking:
     def _entry(self, entry: LayerEntry, content: Content) -> None:
         above, _, name = entry.path.rpartition("/")
         where = self._walked.get(above)
-        if where is not None and entry.type is EntryType.FILE and not name.startswith(_WHITEOUT):
+        if where is not None and name and entry.type is EntryType.FILE and not name.startswith(_WHITEOUT):
             path = (*where, name)
             self._file(entry, content, path)
             self._mark(path)
@@ -200,18 +199,16 @@ class Unpacking:
         return self.owners
 
     def _file(self, entry: LayerEntry, content: Content, path: Canonical) -> None:
-        """Make and fill a file; what it has without being told so, it isn't told."""
+        """Make and fill a file, which is never open to more than in the end; what it has untold, it isn't told."""
         news = self._news.get(path[:-1])
-        out = self._new_file(path, _PERMISSIONS if news is None else entry.mode & _PERMISSIONS)
+        out = self._new_file(path, entry.mode & _PERMISSIONS)
         try:
-            mode = entry.mode
             if news is None:
                 news = self._news[path[:-1]] = _News.of(os.fstat(out))
-                mode = _ANY_MODE
             holes.pour(out, content)
             if self.owners and (entry.uid != news.uid or entry.gid != news.gid):
                 os.fchown(out, entry.uid, entry.gid)
-            if mode & ~news.bits:
+            if entry.mode & ~news.bits:
                 os.fchmod(out, entry.mode)
             if entry.xattrs:
                 self._xattrs(entry.xattrs, out)
@@ -244,11 +241,21 @@ class Unpacking:
             os.link(name, path[-1], src_dir_fd=source_fd, dst_dir_fd=fd, follow_symlinks=False)
         finally:
             os.close(source_fd)
-        if self.owners:
+        if self.owners and (entry.uid, entry.gid) != (found.st_uid, found.st_gid):  # which takes capabilities away
             os.chown(path[-1], entry.uid, entry.gid, dir_fd=fd, follow_symlinks=False)
+        if entry.xattrs and stat.S_ISREG(found.st_mode):
+            self._linked_xattrs(entry.xattrs, path[-1], fd)
         if not stat.S_ISLNK(found.st_mode):  # whose time stays too, as with Docker
             os.chmod(path[-1], entry.mode, dir_fd=fd)
             os.utime(path[-1], ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=fd, follow_symlinks=False)
+
+    def _linked_xattrs(self, xattrs: Mapping[str, bytes], name: str, fd: int) -> None:
+        with suppress(PermissionError):  # a file that its own user may not read has what its first name gave it
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            try:
+                self._xattrs(xattrs, file)
+            finally:
+                os.close(file)
 
     def _uncover(self, path: Canonical) -> None:
         """Bring what a hard link is to point to, where it isn't here yet."""
@@ -411,7 +418,7 @@ def meta_of(fd: int) -> Meta:
 
 
 def _is_kept(key: str) -> bool:
-    own = key.startswith("user.") and not key.startswith("user.overlay.")
+    own = key.startswith("user.") and not key.startswith(OVERLAY)
     return own or key == "security.capability" or key.startswith("system.posix_acl_")
 
 

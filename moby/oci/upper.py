@@ -101,15 +101,22 @@ class UpperUnpacking(Unpacking):
         super()._make_folder(path, meta)
 
     def _enter(self, path: Canonical, make: bool) -> str | None:
-        if path in self._covered:
-            self._covered.discard(path)
-            if is_whiteout(os.lstat(path[-1], dir_fd=self._folder(path[:-1]))):
-                if not make:
-                    self._covered.add(path)
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/".join(path))
-                self._make_folder(path, Meta())
-                self._mark(path)
+        if self._is_covered(path):
+            if not make:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/".join(path))
+            self._make_folder(path, Meta())
+            self._mark(path)
         return super()._enter(path, make)
+
+    def _is_covered(self, path: Canonical) -> bool:
+        """Whether a name of what is below is hidden, and nothing took its place since."""
+        if path not in self._covered:
+            return False
+        with suppress(FileNotFoundError):
+            if is_whiteout(os.lstat(path[-1], dir_fd=self._folder(path[:-1]))):
+                return True
+        self._covered.discard(path)
+        return False
 
     def _missing(self, path: Canonical, make: bool) -> Meta | str:
         found = self._below(path)
@@ -131,7 +138,7 @@ class UpperUnpacking(Unpacking):
 
     def _uncover(self, path: Canonical) -> None:
         """Bring a file below up, so that a hard link can point to it."""
-        if path in self._covered:
+        if self._is_covered(path):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/".join(path))
         with suppress(FileNotFoundError):
             os.lstat(path[-1], dir_fd=self._folder(path[:-1]))
@@ -156,7 +163,7 @@ class UpperUnpacking(Unpacking):
             raise Invalid(f"hard link to {'/'.join(path)!r}, which is a folder")
         else:
             os.mknod(name, seen.st_mode, seen.st_rdev, dir_fd=fd)
-        if self.owners:
+        if self.owners and kind != stat.S_IFREG:
             os.chown(name, seen.st_uid, seen.st_gid, dir_fd=fd, follow_symlinks=False)
         if kind != stat.S_IFLNK:
             os.chmod(name, stat.S_IMODE(seen.st_mode), dir_fd=fd)  # just made, and not a link
@@ -172,7 +179,7 @@ class UpperUnpacking(Unpacking):
             try:
                 holes.pour(out, iter(lambda: os.read(source, CHUNK_BYTES), b""))
                 if self.owners:
-                    os.fchown(out, found.st_uid, found.st_gid)
+                    os.fchown(out, found.st_uid, found.st_gid)  # before capabilities, which it takes away
                 self._xattrs(xattrs_of(source), out)
             finally:
                 os.close(out)

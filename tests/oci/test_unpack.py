@@ -201,12 +201,15 @@ def test_attributes_go_with_their_folder(root):
     assert (root / "c").read_bytes() == b"x"
 
 
+OVERLAYS = ("trusted.overlay.opaque", "user.overlay.opaque", "user.fuseoverlayfs.opaque")
+
+
 def test_user_attributes_are_kept_and_overlays_are_not(root):
     try:
         os.setxattr(root, "user.probe", b"1")
     except OSError:
         pytest.skip("this file system has no extended attributes; every guest covers it")
-    unpack(root, [file("a", xattrs={"user.x": b"y", "trusted.overlay.opaque": b"y"})])
+    unpack(root, [file("a", xattrs={"user.x": b"y", **dict.fromkeys(OVERLAYS, b"y")})])
     assert os.listxattr(root / "a") == ["user.x"]
 
 
@@ -228,6 +231,60 @@ def test_a_hard_link_sets_owner_mode_and_time_but_not_those_of_a_symlink(root):
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns) == (0o4711, 3, 4, 7_000_000_000)
     found = (root / "l").lstat()
     assert (found.st_uid, found.st_gid, found.st_mtime_ns) == (3, 4, 0)
+
+
+CAPABILITY = bytes.fromhex("01000002 00200000 00000000 00000000 00000000")
+"""CAP_NET_RAW, effective (linux/capability.h)."""
+
+
+@pytest.mark.parametrize("owner", [(0, 0), (3, 4)])
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.skipif(not ROOT, reason="takes root; the guests cover it")
+def test_a_hard_link_takes_no_capability_away(root, owner, told):
+    def hard(path, link, xattrs):
+        return LayerEntry(path, EntryType.HARDLINK, 0o755, *owner, link=link, xattrs=xattrs), b""
+
+    given = {"security.capability": CAPABILITY}
+    first = (0, 0) if told else owner
+    unpack(
+        root, [file("a", mode=0o755, uid=first[0], gid=first[1], xattrs=given), hard("b", "a", given if told else {})]
+    )
+    found = (root / "a").stat()
+    assert (found.st_nlink, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (2, *owner, 0o755)
+    assert os.getxattr(root / "a", "security.capability") == CAPABILITY
+
+
+def test_a_hard_link_to_a_file_that_its_owner_may_not_read_is_made(unprivileged):
+    def unpacking(where):
+        hard = LayerEntry("b", EntryType.HARDLINK, 0o200, link="a", xattrs={"user.x": b"y"}), b""
+        unpack(where, [file("a", mode=0o200), hard], owners=False)
+        assert (where / "b").stat().st_nlink == 2
+
+    unprivileged(unpacking)
+
+
+def test_a_file_is_never_open_to_others_that_it_is_not_for(root):
+    """What is in a folder first, too: somebody may look while its bytes still come."""
+    seen = []
+
+    class Watched(io.BytesIO):
+        def read(self, size=-1):
+            seen.extend(stat.S_IMODE(each.stat().st_mode) for each in root.rglob("*"))
+            return super().read(min(size, 4096))
+
+    root_fd = os.open(root, tree.DIRECTORY_FLAGS)
+    try:
+        with layer.write([(LayerEntry("secret", mode=0o600, size_bytes=1 << 16), [bytes(range(256)) * 256])]) as tar:
+            Unpacking(root_fd, ROOT).apply(Watched(tar.read()))
+    finally:
+        os.close(root_fd)
+    assert set(seen) == {0o600}
+
+
+def test_a_file_that_has_no_name_is_passed_over(root):
+    nameless = LayerEntry(".", size_bytes=1), b"x"
+    unpack(root, [nameless, file("a"), nameless, file("b")])
+    assert listing(root) == {"a": b"x", "b": b"x"}
 
 
 def test_folders_keep_user_attributes(root):
