@@ -28,6 +28,7 @@ PLACES = (Path("/run/docker/plugins"), Path("/etc/docker/plugins"), Path("/usr/l
 _TYPE = "application/vnd.docker.plugins.v1.2+json"
 _MOST_BYTES = 2 << 20
 """Of an answer (docker's own limit is 1 MiB)."""
+_SHOWN = 200
 _CALL_S = 60.0
 _AGAIN_S = 0.1
 _QUIET_S = 0.5
@@ -71,7 +72,12 @@ class Plugin:
             yield from _flow(answer, ended)
 
     def _read(self, method: str, answer: http.client.HTTPResponse) -> dict[str, Any]:
-        data = answer.read(_MOST_BYTES + 1)
+        try:
+            data = answer.read(_MOST_BYTES + 1)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(
+                f"the plugin {self.name} breaks off its answer to {self.kind}.{method}: {error}"
+            ) from error
         if answer.status == http.client.NOT_FOUND:
             raise Answered(f"the plugin {self.name} knows no {self.kind}.{method}")
         found = object_of(data)
@@ -99,9 +105,10 @@ class Plugin:
                     ) from error
                 time.sleep(_AGAIN_S)
         try:
-            implements = object_of(_post(connection, "/Plugin.Activate", {}).read(_MOST_BYTES)) or {}
-            if (self.implements or self.kind) not in (implements.get("Implements") or ()):
-                raise HostUnfit(f"the plugin {self.name} is no {self.kind}; it is: {implements.get('Implements')}")
+            about = object_of(_post(connection, "/Plugin.Activate", {}).read(_MOST_BYTES)) or {}
+            implements = about.get("Implements")
+            if not isinstance(implements, list) or (self.implements or self.kind) not in implements:
+                raise HostUnfit(f"the plugin {self.name} is no {self.kind}; it is: {str(implements)[:_SHOWN]}")
             answer = _post(connection, f"/{self.kind}.{method}", values)
         except (OSError, http.client.HTTPException) as error:
             connection.close()

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from attrs import evolve
-from docker_plugins.plugin_server import Server
+from docker_plugins.plugin_server import Handler, Server
 from moby_volume.plugin.driver import PluginVolumes
 
 from moby.contracts.ambient import Place
@@ -136,14 +136,29 @@ def test_answers_that_are_none(plugin, server):
     server.parts["VolumeDriver"].List = lambda given: _NoObject()
     with pytest.raises(Answered, match="no object of JSON"):
         plugin.call("List")
-    server.implements = ["authz"]
-    with pytest.raises(HostUnfit, match=r"is no VolumeDriver; it is: \['authz'\]"):
-        plugin.call("List")
+    for implements, said in ((["authz"], r"\['authz'\]"), (5, "5"), ("VolumeDrivers", "VolumeDrivers"), (None, "None")):
+        server.implements = implements
+        with pytest.raises(HostUnfit, match=rf"is no VolumeDriver; it is: {said}$"):
+            plugin.call("List")
 
 
 class _NoObject(list):
     def __or__(self, other):
         return [1]
+
+
+def test_an_answer_that_breaks_off(plugin, monkeypatch):
+    def broken(handler):
+        if handler.path == "/Plugin.Activate":
+            usual(handler)
+        else:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{")
+            handler.close_connection = True
+
+    usual = Handler.do_POST
+    monkeypatch.setattr(Handler, "do_POST", broken)
+    with pytest.raises(Unavailable, match=r"breaks off its answer to VolumeDriver\.List"):
+        plugin.call("List")
 
 
 def test_a_plugin_that_hangs_up(plugin, server, monkeypatch):

@@ -15,8 +15,8 @@ from moby_frontend.docker.failures import Status
 
 __all__ = ["Authorization", "Judged", "authorization"]
 
-_MOST_BYTES = 1 << 20
-"""Of a body that a plugin is shown (docker's own limit)."""
+_MOST_BYTES = 4 << 20
+"""Of a body that a plugin is shown: a config or secret of the greatest size is far less."""
 _SECRET = frozenset({"x-registry-auth", "x-registry-config"})
 _JSON = "application/json"
 
@@ -81,16 +81,24 @@ def _told(call: Call, target: str) -> dict[str, Any]:
     told = {"RequestMethod": call.method, "RequestUri": target, "RequestHeaders": headers}
     if call.client.subject:
         told |= {"User": call.client.subject, "UserAuthNMethod": "TLS"}
-    length = call.headers.get("content-length", "")
-    few = not length.isdigit() or int(length) < _MOST_BYTES
     kind = call.headers.get("content-type", "")
-    if few and _is_json(kind) and call.path != "/auth":  # whose body is a password
-        told |= _body("RequestBody", call.bytes(), kind)
+    if _is_json(kind) and call.path != "/auth":  # whose body is a password
+        told |= _body("RequestBody", _shown(call), kind)
     return told
 
 
+def _shown(call: Call) -> bytes:
+    """Return the body; one that no plugin would see is refused, since it would be judged by what it isn't."""
+    data = call.bytes()
+    if len(data) > _MOST_BYTES:
+        raise Status(
+            413, f"authorization denied: the body has more than the {_MOST_BYTES} bytes that plugins are shown"
+        )
+    return data
+
+
 def _body(name: str, data: bytes, kind: str) -> dict[str, str]:
-    if not data or len(data) >= _MOST_BYTES or not _is_json(kind):
+    if not data or len(data) > _MOST_BYTES or not _is_json(kind):
         return {}
     return {name: base64.b64encode(data).decode("ascii")}
 
