@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "ACCESS_TIME", "ATTRIBUTES", "FLAGS", "PROPAGATION", "attach", "clone_tree", "is_proc", "map_ids", "mount",
-    "new_tree", "open_in_root", "pivot_root", "set_attributes", "set_propagation", "unmount",
+    "ACCESS_TIME", "ATTRIBUTES", "FLAGS", "PROPAGATION", "attach", "clone_tree", "file_system", "is_proc", "map_ids",
+    "mount", "new_tree", "open_in_root", "pivot_root", "set_attributes", "set_propagation", "unmount",
 ]  # fmt: skip
 
 FLAGS: Mapping[str, int] = {
@@ -114,11 +114,16 @@ def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0)
     raise BlockingIOError(errno.EAGAIN, "it is renamed again and again", path)
 
 
-def is_proc(fd: int) -> bool:
-    """Whether a descriptor is of a file or folder of procfs (fstatfs(2))."""
+def file_system(fd: int) -> int:
+    """Return the number of the kind of file system that a descriptor is of (fstatfs(2), linux/magic.h)."""
     buffer = ctypes.create_string_buffer(256)
     call(libc.fstatfs, fd, buffer)
-    return ctypes.c_long.from_buffer(buffer).value == _PROC_MAGIC
+    return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF
+
+
+def is_proc(fd: int) -> bool:
+    """Whether a descriptor is of a file or folder of procfs."""
+    return file_system(fd) == _PROC_MAGIC
 
 
 def clone_tree(path: str, *, recursive: bool = False, directory_fd: int = _AT_FDCWD) -> int:

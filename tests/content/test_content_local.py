@@ -14,6 +14,8 @@ from moby_content.local.store import Store
 
 from moby.contracts.ambient import Place
 from moby.errors import Corrupt, HostUnfit, Invalid, NotFound
+from moby.host import mounts
+from moby.host.private_mounts import apart
 from moby.oci.digest import Verified, sha256
 from moby.testing.content import ContentSuite, put
 from moby.testing.content_mutants import MUTANTS
@@ -113,7 +115,17 @@ def _is_hashed(content, digest, **more):
         return isinstance(file, Verified)
 
 
-def test_what_was_proven_just_now_is_not_hashed_again(state, monkeypatch):
+@pytest.fixture
+def trusted(tmp_path, monkeypatch):
+    """Take the times of whatever file system the tests are on for exact."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        monkeypatch.setattr(proofs, "_EXACT_FILE_SYSTEMS", (mounts.file_system(fd),))
+    finally:
+        os.close(fd)
+
+
+def test_what_was_proven_just_now_is_not_hashed_again(state, trusted, monkeypatch):
     monkeypatch.setattr(proofs, "_kernel", lambda: (6, 13))
     content = Store(state)
     with content.lease() as lease:
@@ -145,6 +157,32 @@ def test_a_file_that_was_touched_is_hashed_again(state, monkeypatch, change):
     assert _is_hashed(content, digest)
 
 
+@pytest.mark.parametrize("kind", ["tmpfs", "ramfs"])
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts; the guests cover it")
+def test_a_file_that_is_changed_at_once_is_hashed_again(tmp_path, kind):
+    """On a file system with coarse times, as ramfs is one, it looks as it did."""
+
+    def work():
+        mounts.mount(kind, str(tmp_path), kind)
+        content = Store(tmp_path)
+        with content.lease() as lease:
+            for each in range(20):
+                digest = put(content, b"%04d" % each, lease).digest
+                with (tmp_path / "blobs/sha256" / digest.hex).open("r+b") as file:
+                    file.write(b"evil")
+                assert _is_hashed(content, digest)
+
+    apart(work)
+
+
+def test_a_file_system_that_counts_whole_seconds_is_not_trusted(state, monkeypatch):
+    monkeypatch.setattr(proofs, "_kernel", lambda: (6, 13))
+    monkeypatch.setattr(proofs, "_SECOND", 1)
+    content = Store(state)
+    with content.lease() as lease:
+        assert _is_hashed(content, put(content, b"data", lease).digest)
+
+
 def test_proofs_are_for_kernels_whose_times_tell_every_change(state, monkeypatch):
     monkeypatch.setattr(proofs, "_kernel", lambda: (6, 12))
     content = Store(state)
@@ -152,7 +190,7 @@ def test_proofs_are_for_kernels_whose_times_tell_every_change(state, monkeypatch
         assert _is_hashed(content, put(content, b"data", lease).digest)
 
 
-def test_so_many_proofs_are_kept(state, monkeypatch):
+def test_so_many_proofs_are_kept(state, trusted, monkeypatch):
     monkeypatch.setattr(proofs, "_kernel", lambda: (7, 0))
     monkeypatch.setattr(proofs, "_MOST", 2)
     content = Store(state)
