@@ -2,16 +2,19 @@
 
 import os
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
+from moby_enclosure.pasta import uplink as pasta
 from moby_enclosure.rootless import gate, namespaces
 from moby_enclosure.rootless.enclosure import Rootless
 from moby_enclosure.rootless.subordinate import arguments, rows_of
 from moby_enclosure.rootless.talk import Talk, listen
 from moby_enclosure.rootless.uplink import failed, named, program, resolv_conf
 from moby_frontend.listening.addresses import in_runtime_folder
+from peers.sandbox import until
 
 from moby.contracts.ambient import Place
 from moby.errors import HostUnfit, Unavailable, Unsupported
@@ -81,6 +84,7 @@ def test_who_root_is(monkeypatch, maps, host_root, keeps, ordinary):
             "nameserver ::1\nnameserver 127.0.0.1\nnameserver 192.0.2.1\n",
             "nameserver 10.0.2.3\nnameserver 192.0.2.1\n", id="several",
         ),
+        pytest.param("\tnameserver\t127.0.0.53\nnameserver\n", "nameserver 10.0.2.3\nnameserver\n", id="tabs"),
         pytest.param("", "", id="none"),
     ],
 )  # fmt: skip
@@ -104,11 +108,19 @@ def test_a_program_that_isn_t_there(monkeypatch):
 
 
 def test_a_program_that_fails():
-    import subprocess
-
     told = failed("pasta", subprocess.CompletedProcess([], 1, "", "one\ntwo\n"))
     assert "one; two" in told.message
     assert "it ended with 3" in failed("pasta", subprocess.CompletedProcess([], 3, "", "")).message
+
+
+def test_a_pasta_that_says_nothing(tmp_path, monkeypatch):
+    """The gate tries again, and does not end with it."""
+    (tmp_path / "pasta").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "pasta").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(pasta, "_PATIENCE_S", 0.2)
+    with pytest.raises(HostUnfit, match=r"pasta can't join .*: it says nothing for 0 s"):
+        pasta.PASTA.start(os.getpid(), tmp_path)
 
 
 def test_the_runtime_folder(monkeypatch):
@@ -194,9 +206,10 @@ def test_versions_of_what_is_said(version, known):
 def test_what_a_gate_wrote_down(tmp_path):
     path = tmp_path / "inside"
     assert gate._recorded(path) == ""
-    path.write_text(gate._record("user:[4026531837]"))
-    assert gate._recorded(path) == "user:[4026531837]"
-    for text in ("other user:[1]\n", "", "a b c", "\xff"):
+    three = "user:[4026531837] mnt:[4026531841] net:[4026531840]"
+    path.write_text(gate._record(three))
+    assert gate._recorded(path) == three
+    for text in (f"other {three}\n", gate._record("user:[4026531837]"), "", "a b c d", "\xff"):
         path.write_text(text, "latin-1")
         assert gate._recorded(path) == ""
 
@@ -207,6 +220,37 @@ def test_who_is_in_a_user_namespace():
     assert namespaces.found(own) > 0
     assert namespaces.found("user:[1]") == 0
     assert namespaces.identity(2**22 + 1) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="unshares; runs as root")
+def test_who_has_other_mounts_is_not_one_to_stand_for(monkeypatch):
+    """Else what comes in after a gate was killed could be in a container, and run its files."""
+    wanted = namespaces.identity("self", namespaces.KINDS)
+    with subprocess.Popen(["unshare", "--mount", "sleep", "60"]) as other:
+        try:
+            until(lambda: namespaces.identity(other.pid, namespaces.KINDS) not in ("", wanted), "its own mounts")
+            monkeypatch.setattr(os, "listdir", lambda path: [str(other.pid)])
+            assert namespaces.found(namespaces.identity("self")) == other.pid
+            assert namespaces.found(wanted, kinds=namespaces.KINDS) == 0
+            monkeypatch.setattr(os, "listdir", lambda path: [str(other.pid), str(os.getpid())])
+            assert namespaces.found(wanted, kinds=namespaces.KINDS) == os.getpid()
+        finally:
+            other.kill()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *(["bind", "tcp", "127.0.0.1", number] for number in ("\u00b2", "x", "-1")),
+        *(["bind", "tcp", address, "0"] for address in ("localhost", "::1%x", "")),
+        ["bind", "icmp", "127.0.0.1", "1"], ["enter", "\u00b2"], ["enter"], [""],
+    ],
+)  # fmt: skip
+def test_what_a_gate_answers_to_nonsense(fields):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        gate.Gate._answer(None, theirs, fields)
+        assert ours.recv(64) == b"errno\x0022"
 
 
 def test_gates_that_keep_ending(tmp_path, monkeypatch):

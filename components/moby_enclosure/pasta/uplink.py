@@ -31,10 +31,15 @@ def _start(pid: int, folder: Path) -> int:
 
 
 def _called(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [program("pasta", "passt"), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        errors="replace", check=False, timeout=_PATIENCE_S,
-    )  # fmt: skip
+    command = [program("pasta", "passt"), *words]
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+            timeout=_PATIENCE_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        done = subprocess.CompletedProcess(command, 1, "", f"it says nothing for {_PATIENCE_S:.0f} s")
+        raise failed("pasta", done) from error
 
 
 PASTA = Uplink("pasta", "moby_enclosure.pasta.uplink:PASTA", _RESOLVER, _start)

@@ -20,7 +20,7 @@ from moby.errors import HostUnfit
 from moby.host import ports, processes, subordinate_ids
 from moby.host.subordinate_ids import FILES
 from moby_enclosure.rootless import namespaces
-from moby_enclosure.rootless.namespaces import Inside
+from moby_enclosure.rootless.namespaces import KINDS, Inside
 from moby_enclosure.rootless.subordinate import rows_of
 from moby_enclosure.rootless.talk import VERSION, listen
 from moby_enclosure.rootless.uplink import Uplink, named, resolv_conf
@@ -54,16 +54,20 @@ class Gate:
             if uplink is not None:
                 self._link = self._linked(uplink)
             self._inside.settle(self._resolv_conf() if self._fresh else None)
-            (folder / RECORD).write_text(_record(namespaces.identity(self._inside.pid)))
+            (folder / RECORD).write_text(_record(namespaces.identity(self._inside.pid, KINDS)))
             self._listener = listen(folder)
         except BaseException:
             self._inside.end()
             raise
 
     def _begin(self) -> Inside:
-        """Stand for what a killed gate has left, where anybody is in there; else make it."""
+        """Stand for what a killed gate has left, where anybody of the engine's is in there; else make it.
+
+        Processes of containers have the user namespace in common with the engine, and mounts of their own, in which
+        nobody of the engine may ever get.
+        """
         wanted = _recorded(self._folder / RECORD)
-        while wanted and (there := namespaces.found(wanted)):
+        while wanted and (there := namespaces.found(wanted, kinds=KINDS)):
             with suppress(OSError):  # it has just ended, and there may be others
                 inside = namespaces.adopt(there)
                 self._fresh = False
@@ -172,12 +176,14 @@ class Gate:
         match fields:
             case ["enter", version] if _is_known(version):
                 socket.send_fds(sock, [b"ok"], self._inside.fds)
-            case ["bind", protocol, address, number] if protocol in ports.KINDS and number.isdigit():
+            case ["bind", protocol, address, number] if protocol in ports.KINDS:
                 try:
+                    _check_address(address)
                     with ports.bound(protocol, address, int(number)) as made:
                         socket.send_fds(sock, [b"ok"], [made.fileno()])
-                except (OSError, OverflowError) as error:
-                    code = error.errno if isinstance(error, OSError) and error.errno else 22
+                except (OSError, OverflowError, ValueError) as error:  # the last two of what is no port
+                    code = (error.errno or 0) if isinstance(error, OSError) else 0
+                    code = code if code > 0 else 22  # gaierror has others
                     sock.send(f"errno\0{code}".encode())
             case ["end"]:
                 self._ending = True
@@ -196,9 +202,15 @@ class Gate:
         self._inside.end()
 
 
+def _check_address(address: str) -> None:
+    """See that nobody is to be asked what a name means, for which all others would wait; OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    socket.inet_pton(family, address.partition("%")[0])
+
+
 def _is_known(version: str) -> bool:
     """Whether a caller's version of what is said here is this one, or a neighbour."""
-    return version.isdigit() and abs(int(version) - VERSION) <= 1
+    return version.isdecimal() and abs(int(version) - VERSION) <= 1
 
 
 def _pid_of(pidfd: int) -> int:
@@ -215,10 +227,10 @@ def _record(identity: str) -> str:
 
 
 def _recorded(path: Path) -> str:
-    """Return the user namespace that a gate before this one had; empty where it can't be there any more."""
+    """Return the namespaces that a gate before this one had; empty where they can't be there any more."""
     with suppress(OSError, ValueError):
-        boot, identity = path.read_text("ascii").split()
-        return identity if boot == _boot() else ""
+        boot, *each = path.read_text("ascii").split()
+        return " ".join(each) if boot == _boot() and len(each) == len(KINDS) else ""
     return ""
 
 

@@ -78,18 +78,18 @@ def adopt(pid: int) -> Inside:
             os.close(fd)
 
 
-def identity(pid: int | str) -> str:
-    """Return what tells a process's user namespace from all others of this boot; empty where it can't be seen."""
+def identity(pid: int | str, kinds: Sequence[str] = KINDS[:1]) -> str:
+    """Return what tells a process's namespaces from all others of this boot; empty where they can't be seen."""
     try:
-        return str(Path(f"/proc/{pid}/ns/user").readlink())
+        return " ".join(str(Path(f"/proc/{pid}/ns/{namespaces.PROC_NAMES[kind]}").readlink()) for kind in kinds)
     except OSError:
         return ""
 
 
-def found(wanted: str, besides: Sequence[int] = ()) -> int:
-    """Return some process in a user namespace; 0 where there is none."""
+def found(wanted: str, besides: Sequence[int] = (), kinds: Sequence[str] = KINDS[:1]) -> int:
+    """Return some process in namespaces; 0 where there is none."""
     for each in os.listdir("/proc"):  # noqa: PTH208 - of which there may be thousands
-        if each.isdigit() and int(each) not in besides and identity(each) == wanted:
+        if each.isdigit() and int(each) not in besides and identity(each, kinds) == wanted:
             return int(each)
     return 0
 

@@ -57,8 +57,8 @@ def resolv_conf(host: str, resolver: str) -> str:
     """
     lines, changed = [], False
     for line in host.splitlines():
-        word, _, rest = line.strip().partition(" ")
-        if word == "nameserver" and (rest.strip().startswith("127.") or rest.strip() == "::1"):
+        word, address, *_ = *line.split(), "", ""
+        if word == "nameserver" and (address.startswith("127.") or address == "::1"):
             if not changed:
                 lines.append(f"nameserver {resolver}")
             changed = True
