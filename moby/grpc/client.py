@@ -171,12 +171,14 @@ class Client:
         received = sock.recv(_READ)
         if not received:
             raise ConnectionResetError("it has closed the connection")
+        ended = False
         for event in self._connection.receive(received):
             if isinstance(event, WentAway):
                 raise ConnectionResetError("it is ending")
-            if isinstance(event, Reset) and event.stream == number:
+            if isinstance(event, Reset) and event.stream == number and not ended:  # else it wants no more of a request
                 raise ConnectionResetError(f"it gave the call up ({event.code})")
             if isinstance(event, Chunk | Headers) and event.stream == number:
+                ended = event.ended
                 yield event
         sock.sendall(self._connection.pending())
 

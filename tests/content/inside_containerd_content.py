@@ -1,6 +1,7 @@
 """What is tried inside a sandbox, where containerd runs; test_containerd_content.py runs this file there."""
 
 import hashlib
+import io
 import subprocess
 import time
 from contextlib import closing
@@ -98,6 +99,14 @@ def test_a_large_blob_is_read_piece_by_piece(opened):
     with opened().open(digest) as file:
         assert file.read(10) == part[:10]  # and no more: whoever closes it gives the rest up
     assert opened().info(digest).size_bytes == 24 << 20
+
+
+def test_a_large_blob_that_is_there_is_fine(service):
+    """containerd says so after the first of it, and gives the call up."""
+    data = hashlib.sha512(b"y").digest() * 65536
+    for _ in range(5):
+        service.write(sha256(data), len(data), io.BytesIO(data))
+    assert [each.size_bytes for each in service.all()] == [len(data)]
 
 
 def test_what_it_refuses_is_told_and_kept(opened, service, monkeypatch):
