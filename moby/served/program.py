@@ -29,6 +29,7 @@ def become(program: Program, name: str, listener: socket.socket) -> NoReturn:
         os.set_inheritable(code, script)
     listener.setblocking(True)
     os.dup2(listener.fileno(), LISTENER)
+    os.set_inheritable(LISTENER, True)  # which dup2(2) leaves as it was, where it is that one already
     environ = {**os.environ, "LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
     for number in signal.valid_signals():
         with suppress(OSError):  # SIGKILL and SIGSTOP are the kernel's

@@ -6,6 +6,8 @@ import re
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,6 +91,34 @@ def test_why_one_does_not_start(
     with pytest.raises(error, match=message) as found, running(plan(name)) as engine:
         engine.instances[f"served-reader/{name}"].pids()
     assert found.value.hint
+
+
+BECOMING = f"""
+import os, socket, sys
+from moby.component import Program
+from moby.served.program import become
+listener = socket.socket(fileno=int(sys.argv[1]))
+become(Program(b"#!{sys.executable} -IS\\nimport socket\\nsocket.socket(fileno=3).accept()"), "a/b", listener)
+"""
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_it_listens_by_the_third_descriptor_whichever_that_was(tmp_path: Path, number: int) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as caller:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        caller.connect(str(tmp_path / "s"))
+
+        def move() -> None:
+            os.dup2(listener.fileno(), 99)
+            os.closerange(3, 99)
+            os.dup2(99, number)
+
+        done = subprocess.run(
+            [sys.executable, "-c", BECOMING, str(number)], preexec_fn=move, close_fds=False, check=False, timeout=60,
+            capture_output=True,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_one_that_needs_another_part_is_refused(plan: Callable[[str], Plan]) -> None:
