@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from moby_events.ring.ring import Ring
 from moby_frontend.docker.plugin import Config, make
@@ -32,7 +32,8 @@ from moby.contracts.builder import (
     Session,
     Target,
 )
-from moby.contracts.types import Platform
+from moby.contracts.types import ImageReference, Platform
+from moby.errors import NotFound
 from moby.oci.digest import sha256
 
 MANIFEST = b"{}"
@@ -70,6 +71,14 @@ class NullBuild:
         digest = sha256(MANIFEST)
         kind = "application/vnd.oci.image.manifest.v1+json"
         return tuple(Exported(digest, digest, kind, len(MANIFEST), each.names) for each in exports)
+
+    def files(self, target: Target) -> NoReturn:
+        """Have none."""
+        raise NotFound(f"there is no {target.reference}")
+
+    def image(self, reference: ImageReference, platform: Platform, *, pull: bool = False) -> NoReturn:
+        """Know none."""
+        raise NotFound(f"there is no {reference}")
 
     def cancel(self) -> None:
         """Nothing goes on."""

@@ -6,12 +6,15 @@ an attribute or a filter is called is BuildKit's word for it (docs/reference/bui
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from moby.contracts.image_registry import Credentials
+from moby.contracts.images import Image
 from moby.contracts.kind import contract
-from moby.contracts.types import Digest, Fd, Limits, Platform
+from moby.contracts.types import Digest, Fd, ImageReference, Limits, Platform
 from moby.errors import MobyError
 from moby.values import field, frozen
 
@@ -480,6 +483,21 @@ class Build(Protocol):
         """Give a result of this build away, in this order; what was given stays where a later one fails.
 
         Returns what came of each export, and then, where there are caches, one more for these.
+        """
+        ...
+
+    def files(self, target: Target) -> AbstractContextManager[Path]:
+        """Lend the root of what was built, in this build or another, to be looked at and not written.
+
+        NotFound where it isn't kept any more. Nobody vouches for what links in it lead to.
+        """
+        ...
+
+    def image(self, reference: ImageReference, platform: Platform, *, pull: bool = False) -> Image:
+        """Return the image that `FROM` would begin with, by its config at least: its layers needn't be here.
+
+        With `pull` a newer one of the tag is looked for. NotFound where there is none for the platform; else whatever
+        an image registry raises.
         """
         ...
 

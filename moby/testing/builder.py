@@ -23,10 +23,13 @@ from moby.contracts.builder import (
     Range,
     Request,
     Result,
+    Target,
     Vertex,
 )  # fmt: skip
 from moby.contracts.images import Image, Images
+from moby.contracts.types import Platform
 from moby.errors import Invalid, MobyError, NotFound, Unavailable
+from moby.oci.reference import parse
 from moby.testing.boxes import PATIENCE_S
 from moby.testing.lending import Building, Lending
 
@@ -356,6 +359,29 @@ class BuilderSuite:
             assert [each.image is not None for each in told] == [False, True]
             at.build.export(result, [Export(ExportType.LOCAL, number=2)])
             assert (len(at.session.received), len(at.session.trees)) == (1, 1)
+
+    # What is looked at
+
+    def test_its_files(self, workshop: Workshop) -> None:
+        """They are lent before anything is exported, in another build too, and as often as one likes."""
+        with building(workshop, "FROM scratch\nCOPY . /\n", {"a": "one", "d/b": "two"}) as at:
+            [target] = at.build.solve(Request()).targets
+            with at.build.files(target) as root, at.build.files(target) as again:
+                assert ((root / "a").read_text(), (again / "d/b").read_text()) == ("one", "two")
+        with building(workshop, BASE) as at:
+            with at.build.files(target) as root:
+                assert sorted(each.name for each in root.iterdir() if each.name in {"a", "d", "etc"}) == ["a", "d"]
+            with pytest.raises(NotFound), at.build.files(Target(Platform.host(), "0" * 25)):
+                pass
+
+    def test_what_it_would_begin_with(self, workshop: Workshop) -> None:
+        """The image of a name; where there is none, its name is said."""
+        with building(workshop, BASE) as at:
+            found = at.build.image(parse("box"), Platform.host())
+            assert found.id == workshop.images.get("box").id
+            assert found.raw_config["config"]["Cmd"] == ["sh"]
+            with pytest.raises(MobyError, match="missing"):
+                at.build.image(parse("localhost:1/missing:1"), Platform.host())
 
     # What is told
 

@@ -3,6 +3,8 @@
 import io
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from attrs import field, frozen
@@ -25,10 +27,13 @@ from moby.contracts.builder import (
     Result,
     Selection,
     Session,
+    Target,
     Vertex,
 )  # fmt: skip
-from moby.contracts.images import ImageConfig
-from moby.errors import Conflict, MobyError, Unavailable
+from moby.contracts.images import Image, ImageConfig
+from moby.contracts.types import ImageReference, Platform
+from moby.errors import Conflict, MobyError, NotFound, Unavailable
+from moby.oci.reference import parse
 from moby.testing.builder import WRONG, Workshop
 from moby.values import evolve
 
@@ -313,6 +318,60 @@ class _NamelessArchive(_Work):
         return self.build.export(result, bare, caches)
 
 
+class _LendsAbove(_Work):
+    @contextmanager
+    def files(self, target: Target) -> Iterator[Path]:
+        with self.build.files(target) as root:
+            yield root.parent
+
+
+class _LendsAnything(_Work):
+    @contextmanager
+    def files(self, target: Target) -> Iterator[Path]:
+        try:
+            with self.build.files(target) as root:
+                yield root
+        except NotFound:
+            yield Path("/")
+
+
+class _LendsOwnOnly(_Work):
+    """Has forgotten what other builds were solved to."""
+
+    def __init__(self, build: Build) -> None:
+        super().__init__(build)
+        self.solved: tuple[Target, ...] = ()
+
+    def solve(self, request: Request) -> Result:
+        found = self.build.solve(request)
+        self.solved = found.targets
+        return found
+
+    def files(self, target: Target) -> AbstractContextManager[Path]:
+        if target not in self.solved:
+            raise NotFound("it is another build's")
+        return self.build.files(target)
+
+
+class _FindsAnotherImage(_Work):
+    def image(self, reference: ImageReference, platform: Platform, *, pull: bool = False) -> Image:
+        found = self.build.image(reference, platform, pull=pull)
+        return evolve(found, id=found.layers[0])
+
+
+class _FindsNoConfig(_Work):
+    def image(self, reference: ImageReference, platform: Platform, *, pull: bool = False) -> Image:
+        return evolve(self.build.image(reference, platform, pull=pull), raw_config={"config": {}})
+
+
+class _FindsAlways(_Work):
+    def image(self, reference: ImageReference, platform: Platform, *, pull: bool = False) -> Image:
+        try:
+            return self.build.image(reference, platform, pull=pull)
+        except MobyError:
+            return self.build.image(parse("box"), platform)
+
+
 class _OneAtATime(_Broken):
     """Has no time for a second build."""
 
@@ -455,6 +514,12 @@ MUTANTS = (
       for each in (ExportType.OCI, ExportType.DOCKER)),
     Mutant("test_several_at_once", _works(_OtherOrder), name="order"),
     Mutant("test_several_at_once", _works(_ExportsOnce), name="once"),
+    Mutant("test_its_files", _works(_LendsAbove), name="above"),
+    Mutant("test_its_files", _works(_LendsAnything), name="anything"),
+    Mutant("test_its_files", _works(_LendsOwnOnly), name="own only"),
+    Mutant("test_what_it_would_begin_with", _works(_FindsAnotherImage), name="another"),
+    Mutant("test_what_it_would_begin_with", _works(_FindsNoConfig), name="no config"),
+    Mutant("test_what_it_would_begin_with", _works(_FindsAlways), name="always"),
     Mutant("test_what_is_told", _tells(_unfinished), name="unfinished"),
     Mutant("test_what_is_told", _tells(_timeless), name="timeless"),
     Mutant("test_what_is_told", _tells(_silent), name="silent"),

@@ -15,6 +15,7 @@ from moby.contracts.builder import CacheExport, CacheSource, Export, ExportType,
 from moby.contracts.types import Mount, Platform
 from moby.errors import HostUnfit, Unsupported
 from moby.host.overlay import mount_root
+from moby.oci.reference import parse
 from moby.testing.builder import BuilderSuite, Workshop, building
 from moby.testing.mounted import own_mounts
 from moby.testing.net_namespaces import own_network
@@ -80,6 +81,21 @@ def test_what_it_never_gives(shop):
         result = at.build.solve(Request())
         with pytest.raises(Unsupported, match="cache"):
             at.build.export(result, [Export(ExportType.TAR)], [CacheExport("inline")])
+
+
+def test_an_image_is_brought_once(shop, builder, monkeypatch):
+    called, call = [], Tool.call
+    monkeypatch.setattr(Tool, "call", lambda self, *words: (called.append(words[0]), call(self, *words))[1])
+    builder.prune(Keep(all=True))
+    for number in range(2):
+        with building(shop, f"FROM box\nENV A={number}\n") as at:
+            at.build.solve(Request())
+    assert called.count("pull") == 1
+
+
+def test_no_config_for_another_platform(shop):
+    with building(shop, "FROM box\n") as at, pytest.raises(Unsupported, match="platforms"):
+        at.build.image(parse("box"), Platform("linux", "s390x"))
 
 
 @pytest.mark.parametrize("keep", [Keep(age_ns=1), Keep(filters={"type": ("regular",)}), Keep(max_bytes=1)], ids=str)

@@ -13,7 +13,7 @@ import stat
 import tarfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from attrs import evolve
 
@@ -89,6 +89,8 @@ class FakeBuilder:
         self.requests, self.exports, self.builds, self.pruned = [], [], [], []
         self.contexts = []
         self.results = {}
+        self.roots, self.images = {}, {}
+        """Folders by the references of results, and images by their names."""
         self.entries = list(CACHE)
         self.lent = {}
         self.sessions = []
@@ -253,6 +255,18 @@ class FakeBuild:
         for _ in range(2):  # once more is fine
             blobs.write(sha256(MANIFEST), len(MANIFEST), iter([MANIFEST[:5], MANIFEST[5:]]))
         return sha256(MANIFEST)
+
+    @contextmanager
+    def files(self, target):
+        if target.reference not in self.builder.roots:
+            raise NotFound(f"the result {target.reference} isn't kept any more")
+        yield self.builder.roots[target.reference]
+
+    def image(self, reference, platform, *, pull=False):
+        found = self.builder.images.get((str(reference), str(platform), pull))
+        if found is None:
+            raise NotFound(f"{reference}: not found")
+        return found
 
     def cancel(self):
         self.cancelled.set()

@@ -24,7 +24,7 @@ from moby.contracts.builder import (
     Session,
     Target,
 )  # fmt: skip
-from moby.contracts.images import Images
+from moby.contracts.images import Image, Images
 from moby.contracts.types import ImageReference, Platform
 from moby.errors import NotFound, Unavailable, Unsupported
 from moby.oci.reference import parse
@@ -97,6 +97,23 @@ class Building:
             raise Unsupported("buildah's cache can't be exported", hint="use the builder `dockerfile` for that")
         with self._work():
             return tuple(self._export(target, each) for each in exports for target in result.targets)
+
+    @contextmanager
+    def files(self, target: Target) -> Iterator[Path]:
+        """Lend the files of an image of buildah's."""
+        with self._work():
+            if not self._stock.has(target.reference):
+                raise NotFound(f"buildah has no image {target.reference!r}", hint="build it again")
+            with self._root(target.reference) as root:
+                yield root
+
+    def image(self, reference: ImageReference, platform: Platform, *, pull: bool = False) -> Image:
+        """Return the engine's image of a name, or the image registry's."""
+        host = Platform.host()
+        if (platform.os, platform.architecture) != (host.os, host.architecture):
+            raise _never("platforms")
+        with self._work():
+            return self._stock.described(reference, self._session, pull=pull)
 
     def cancel(self) -> None:
         """Kill what runs."""
@@ -271,9 +288,13 @@ def _refuse(request: Request) -> None:
     }  # fmt: skip
     for name, value in asked.items():
         if value:
-            raise Unsupported(
-                f"the builder `buildah` can't do this: {name}", hint="use the builder `dockerfile`, or leave it out"
-            )
+            raise _never(name)
+
+
+def _never(name: str) -> Unsupported:
+    return Unsupported(
+        f"the builder `buildah` can't do this: {name}", hint="use the builder `dockerfile`, or leave it out"
+    )
 
 
 def _arguments(request: Request) -> list[str]:

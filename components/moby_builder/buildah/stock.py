@@ -43,6 +43,15 @@ class Stock:
         if not reference.digest:
             self._tool.call("tag", image.id.hex, str(reference))
 
+    def described(self, reference: ImageReference, session: Session, *, pull: bool) -> Image:
+        """Return the engine's image of a name; where it has none, or for `pull`, the one of an image registry."""
+        image = None if pull else self._known(str(reference))
+        return image or self._images.describe(reference, session.credentials(reference.domain))
+
+    def has(self, image_id: str) -> bool:
+        """Whether buildah has an image."""
+        return image_id in self._ids()
+
     def take(self, image_id: str, names: Sequence[ImageReference]) -> Image:
         """Give the engine an image of buildah's, by names."""
         with self.packed(image_id, "docker-archive", ()) as path, path.open("rb") as file:
@@ -66,7 +75,8 @@ class Stock:
         return None
 
     def _ids(self) -> set[str]:
-        return {each["id"] for each in self._tool.json("images", "--all", "--json", "--no-trunc") or ()}
+        found = self._tool.json("images", "--all", "--json", "--no-trunc") or ()
+        return {each["id"].removeprefix("sha256:") for each in found}
 
     @contextmanager
     def _archive(self) -> Iterator[Path]:

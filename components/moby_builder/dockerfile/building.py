@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 from moby.contracts.ambient import Clock
 from moby.contracts.builder import (
@@ -18,7 +19,9 @@ from moby.contracts.builder import (
     Session,
     Target,
 )
+from moby.contracts.images import Image
 from moby.contracts.snapshotter import Snapshotter
+from moby.contracts.types import ImageReference, Platform
 from moby.errors import Invalid, NotFound
 from moby.values import frozen
 from moby_builder.dockerfile.effects.doing import Doing
@@ -29,7 +32,7 @@ from moby_builder.dockerfile.frontend.plan import Plan, PlannedTarget
 from moby_builder.dockerfile.frontend.planning import plan
 from moby_builder.dockerfile.importing import Importing
 from moby_builder.dockerfile.looking import Looking
-from moby_builder.dockerfile.operations import Node
+from moby_builder.dockerfile.operations import ImageSource, Node
 from moby_builder.dockerfile.solver.cache import Cache
 from moby_builder.dockerfile.solver.effects import Cancel, Watch
 from moby_builder.dockerfile.solver.imported import Imports, nothing
@@ -121,6 +124,19 @@ class Building:
                 return self._telling.errand(name, cancel)
 
             return self._tools.exporting.export(solution, exports, caches, self._session, begin)
+
+    @contextmanager
+    def files(self, target: Target) -> Iterator[Path]:
+        """Lend the root of what was built."""
+        with self._at_work(), self._doing.tools.workspace.reading(self._doing.results(target.reference)) as root:
+            yield root
+
+    def image(self, reference: ImageReference, platform: Platform, *, pull: bool = False) -> Image:
+        """Return the image that `FROM` would begin with."""
+        name = f"resolve image config for docker-image://{reference}"
+        node = Node(ImageSource(reference, platform, pull), platform=platform, name=name)
+        with self._at_work() as cancel, self._telling.errand(name, cancel) as watch:
+            return self._doing.image(node, watch)
 
     def cancel(self) -> None:
         """Make all that goes on fail."""
