@@ -4,12 +4,15 @@ import base64
 import json
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from attrs import frozen
 
 from moby.contracts.builder import Build, Builder, Exported, Result, Target
-from moby.contracts.types import Digest, Platform
+from moby.contracts.images import Image
+from moby.contracts.types import Digest, ImageReference, Platform
 from moby.errors import NotFound, Unavailable, Unsupported
 from moby_frontend.docker.buildkit import requests
 from moby_frontend.docker.buildkit.building import Known
@@ -50,6 +53,8 @@ class Job:
         self.feed = Feed()
         self._changed = threading.Condition()
         self._build: Build | None = None
+        self._looking: Build | None = None
+        """What the client's part looks around by before anything is solved, which says how its folders are called."""
         self._solved: dict[str, _Solved] = {}
         self._returned: ResultOf | Fault | None = None
         self._canceled = False
@@ -87,17 +92,42 @@ class Job:
         if identity not in self._solved:
             raise NotFound(f"no such ref: {identity}")
 
+    @contextmanager
+    def files(self, identity: str) -> Iterator[Path]:
+        """Lend the root that an id stands for, to be looked at; NotFound where it stands for nothing."""
+        self.check(identity)
+        with self._looks().files(self._solved[identity].target) as root:
+            yield root
+
+    def image(self, reference: ImageReference, platform: Platform, *, pull: bool) -> Image:
+        """Return the image that the build would begin with."""
+        return self._looks().image(reference, platform, pull=pull)
+
     def _opened(self, options: Mapping[str, str]) -> Build:
         """Return the build, begun with the first that is solved."""
         with self._changed:
             self._check_canceled()
             if self._build is None:
-                session = self._sessions.get(self.asked.session, _SESSION_S)
-                if session is None:
-                    raise Unavailable(f"no active session for {self.asked.session}: context deadline exceeded")
+                session = self._session()
                 names = {name: options[f"{name}key"] for name in ("context", "dockerfile") if options.get(f"{name}key")}
                 self._build = self._builder.open(session.renamed(names), self.feed.tell)
             return self._build
+
+    def _looks(self) -> Build:
+        """Return what to look around by: the build, or before it begins one of its own."""
+        with self._changed:
+            self._check_canceled()
+            if self._build is not None:
+                return self._build
+            if self._looking is None:
+                self._looking = self._builder.open(self._session(), self.feed.tell)
+            return self._looking
+
+    def _session(self) -> ClientSession:
+        session = self._sessions.get(self.asked.session, _SESSION_S)
+        if session is None:
+            raise Unavailable(f"no active session for {self.asked.session}: context deadline exceeded")
+        return session
 
     def _check_canceled(self) -> None:
         if self._canceled:
@@ -168,20 +198,24 @@ class Job:
         """Make all that goes on fail; a repeated call does nothing more."""
         with self._changed:
             self._canceled = True
-            build = self._build
+            builds = self._open()
             self._changed.notify_all()
-        if build is not None:
-            build.cancel()
+        for each in builds:
+            each.cancel()
         self.feed.close()
 
     def close(self) -> None:
         """Let go of the build, once all that goes on in it has ended."""
         with self._changed:
             self._canceled = True
-            build = self._build
+            builds = self._open()
         self.feed.close()
-        if build is not None:
-            build.close()
+        with ExitStack() as last:
+            for each in builds:
+                last.callback(each.close)
+
+    def _open(self) -> tuple[Build, ...]:
+        return tuple(each for each in (self._build, self._looking) if each is not None)
 
 
 def _answers(exported: Exported, stored: bool) -> dict[str, str]:

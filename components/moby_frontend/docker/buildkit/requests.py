@@ -10,9 +10,12 @@ from moby.contracts.builder import CacheExport, CacheSource, Export, ExportType,
 from moby.contracts.types import Platform
 from moby.errors import Invalid, Unsupported
 from moby.values import evolve
+from moby_frontend.docker.buildkit.protocol.common import PbPlatform
 from moby_frontend.docker.buildkit.protocol.control import CacheOption, Exporter, SolveRequest
 
-__all__ = ["cache_exports", "entitlements", "exports", "is_multi_platform", "platforms", "request"]
+__all__ = [
+    "cache_exports", "entitlements", "exports", "is_multi_platform", "platform_of", "platforms", "pulls", "request",
+]  # fmt: skip
 
 _UPLOAD = "http://buildkit-session/"
 _SUBREQUEST = "frontend."
@@ -140,6 +143,21 @@ def _platform(text: str) -> Platform:
     architecture, variant = _ARCHITECTURES.get(words[1], (words[1], ""))
     variant = words[2] if len(words) == 3 else variant
     return Platform(words[0], architecture, _VARIANTS.get((architecture, variant), variant))
+
+
+def platform_of(message: PbPlatform | None) -> Platform:
+    """Return the platform that a message names, the host's for none; Invalid for one that can't be."""
+    if message is None or not message.architecture:
+        return Platform.host()
+    words = (message.os or "linux", message.architecture, message.variant)
+    return _platform("/".join(each for each in words if each))
+
+
+def pulls(mode: str) -> bool:
+    """Return whether a way to resolve images has an image registry asked for newer ones; Invalid for no way."""
+    if mode not in _PULLS:
+        raise Invalid(f"invalid resolvemode: {mode[:100]}")
+    return _PULLS[mode]
 
 
 def is_multi_platform(options: Mapping[str, str]) -> bool:

@@ -1,12 +1,14 @@
 """The services that clients call: moby.buildkit.v1.Control, and the bridge of a client's part of a build."""
 
+import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from moby.contracts.builder import Builder
-from moby.errors import Conflict, Invalid, NotFound
-from moby_frontend.docker.buildkit import usage, workers
+from moby.errors import Conflict, Invalid, NotFound, Unsupported
+from moby.oci.reference import parse
+from moby_frontend.docker.buildkit import reading, requests, usage, workers
 from moby_frontend.docker.buildkit.building import Building
 from moby_frontend.docker.buildkit.grpc import Fault, Method, Served
 from moby_frontend.docker.buildkit.jobs import Job
@@ -33,7 +35,8 @@ _BUILDKIT = "0.13.2"
 """The BuildKit of dockerd 26.1, whose words these are: clients look at it for what they may ask for."""
 _CAPABILITIES = (
     "solve.base", "return", "returnmap", "proto.refarray", "reference.output", "frontend.inputs", "frontend.caps",
-    "gateway.solve.metadata", "gateway.solve.evaluate", "gateway.evaluate", "importcaches",
+    "gateway.solve.metadata", "gateway.solve.evaluate", "gateway.evaluate", "importcaches", "readfile", "readdir",
+    "statfile", "resolveimage", "resolveimage.resolvemode",
 )  # fmt: skip
 _GRAPH_CAPABILITIES = (
     "source.image", "source.image.resolvemode", "source.local", "source.git", "source.http", "source.ocilayout",
@@ -59,6 +62,10 @@ def methods(parts: Parts, builder: Builder) -> Mapping[str, Method]:
         f"{_BRIDGE}Solve": Method(gateway.GatewaySolve, bridge.solve),
         f"{_BRIDGE}Evaluate": Method(gateway.EvaluateRequest, bridge.evaluate),
         f"{_BRIDGE}Inputs": Method(Empty, bridge.inputs),
+        f"{_BRIDGE}ReadFile": Method(gateway.ReadFileRequest, bridge.read_file),
+        f"{_BRIDGE}ReadDir": Method(gateway.ReadDirRequest, bridge.read_dir),
+        f"{_BRIDGE}StatFile": Method(gateway.StatFileRequest, bridge.stat_file),
+        f"{_BRIDGE}ResolveImageConfig": Method(gateway.ImageConfigRequest, bridge.image_config),
         f"{_BRIDGE}Return": Method(gateway.ReturnRequest, bridge.return_),
     }
 
@@ -163,8 +170,7 @@ class _Bridge:
     def solve(self, call: Served, asked: gateway.GatewaySolve) -> gateway.GatewaySolved:
         """Solve what the client wants, and tell it by which ids it may ask for that."""
         job = self._job(call)
-        if asked.policies and any(each.rules for each in asked.policies):
-            raise Invalid("policies of sources are not followed here")
+        _check_policies(asked.policies)
         if asked.definition is not None and asked.definition.operations:
             return gateway.GatewaySolved(job.adopt(asked.definition))
         call.when_lost(job.cancel)
@@ -179,12 +185,45 @@ class _Bridge:
         """Return the graphs that came with the build."""
         return gateway.InputsResponse(dict(self._job(call).asked.frontend_inputs))
 
+    def read_file(self, call: Served, asked: gateway.ReadFileRequest) -> gateway.FileData:
+        """Return what is in a file of a result, or a part of it."""
+        with self._job(call).files(asked.ref) as root:
+            return gateway.FileData(reading.read(root, asked.path, asked.range))
+
+    def read_dir(self, call: Served, asked: gateway.ReadDirRequest) -> gateway.ReadDirResponse:
+        """Tell what is in a folder of a result."""
+        with self._job(call).files(asked.ref) as root:
+            return gateway.ReadDirResponse(reading.listed(root, asked.path, asked.pattern))
+
+    def stat_file(self, call: Served, asked: gateway.StatFileRequest) -> gateway.StatFileResponse:
+        """Tell what is at a path of a result."""
+        with self._job(call).files(asked.ref) as root:
+            return gateway.StatFileResponse(reading.described(root, asked.path))
+
+    def image_config(self, call: Served, asked: gateway.ImageConfigRequest) -> gateway.ImageConfigResponse:
+        """Tell how an image is to be run, without its layers."""
+        job = self._job(call)
+        _check_policies(asked.policies)
+        if asked.resolver:
+            raise Unsupported("configs are told of images in the engine and in image registries, not of OCI layouts")
+        reference, pull = parse(asked.reference), requests.pulls(asked.mode)
+        image = job.image(reference, requests.platform_of(asked.platform), pull=pull)
+        same = [each for each in image.digests if (each.domain, each.path) == (reference.domain, reference.path)]
+        digest = reference.digest or (same[0].digest if same else "")
+        config = json.dumps(image.raw_config, separators=(",", ":")).encode()
+        return gateway.ImageConfigResponse(str(digest), config, str(reference))
+
     def return_(self, call: Served, asked: gateway.ReturnRequest) -> Empty:
         """Take what the client makes of it all, which ends its part."""
         error = asked.error
         job = self._job(call)
         job.give_back(Fault(error.code, error.message, error.details) if error else asked.result or gateway.ResultOf())
         return Empty()
+
+
+def _check_policies(policies: Iterable[control.Policy]) -> None:
+    if any(each.rules for each in policies):
+        raise Invalid("policies of sources are not followed here")
 
 
 def _version() -> BuildkitVersion:

@@ -4,12 +4,14 @@ from typing import Annotated
 
 from attrs import Factory, define
 
-from moby_frontend.docker.buildkit.protocol.common import Capability, Definition, Status, WorkerRecord
+from moby_frontend.docker.buildkit.protocol.common import Capability, Definition, PbPlatform, Status, WorkerRecord
 from moby_frontend.docker.buildkit.protocol.control import CacheOption, Policy
+from moby_frontend.docker.buildkit.protocol.lending import Stat
 
 __all__ = [
-    "EvaluateRequest", "GatewaySolve", "GatewaySolved", "InputsResponse", "Pong", "Ref", "RefMap", "RefNames",
-    "ResultOf", "ReturnRequest",
+    "EvaluateRequest", "FileData", "FileRange", "GatewaySolve", "GatewaySolved", "ImageConfigRequest",
+    "ImageConfigResponse", "InputsResponse", "Pong", "ReadDirRequest", "ReadDirResponse", "ReadFileRequest", "Ref",
+    "RefMap", "RefNames", "ResultOf", "ReturnRequest", "StatFileRequest", "StatFileResponse",
 ]  # fmt: skip
 
 
@@ -78,6 +80,82 @@ class EvaluateRequest:
     """Which file system is to be there in fact."""
 
     ref: Annotated[str, 1] = ""
+
+
+@define
+class FileRange:
+    """A part of a file."""
+
+    offset: Annotated[int, 1] = 0
+    length: Annotated[int, 2] = 0
+
+
+@define
+class ReadFileRequest:
+    """Which file of which file system is wanted."""
+
+    ref: Annotated[str, 1] = ""
+    path: Annotated[str, 2] = ""
+    range: Annotated[FileRange | None, 3] = None
+
+
+@define
+class FileData:
+    """What is in it."""
+
+    data: Annotated[bytes, 1] = b""
+
+
+@define
+class ReadDirRequest:
+    """Which folder's entries are wanted, and which of them."""
+
+    ref: Annotated[str, 1] = ""
+    path: Annotated[str, 2] = ""
+    pattern: Annotated[str, 3] = ""
+
+
+@define
+class ReadDirResponse:
+    """They."""
+
+    entries: Annotated[list[Stat], 1] = Factory(list)
+
+
+@define
+class StatFileRequest:
+    """What is asked about."""
+
+    ref: Annotated[str, 1] = ""
+    path: Annotated[str, 2] = ""
+
+
+@define
+class StatFileResponse:
+    """What it is."""
+
+    stat: Annotated[Stat | None, 1] = None
+
+
+@define
+class ImageConfigRequest:
+    """Whose config is wanted."""
+
+    reference: Annotated[str, 1] = ""
+    platform: Annotated[PbPlatform | None, 2] = None
+    mode: Annotated[str, 3] = ""
+    resolver: Annotated[int, 5] = 0
+    """1 is an OCI layout of the client's."""
+    policies: Annotated[list[Policy], 8] = Factory(list)
+
+
+@define
+class ImageConfigResponse:
+    """It, with the digest by which an image registry knows its image, where one does."""
+
+    digest: Annotated[str, 1] = ""
+    config: Annotated[bytes, 2] = b""
+    reference: Annotated[str, 3] = ""
 
 
 @define
