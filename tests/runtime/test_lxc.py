@@ -8,19 +8,21 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from moby_runtime.lxc import bootstrap, bundle, configuration
+from moby_runtime.lxc import bootstrap, bundle, configuration, making
 from moby_runtime.lxc.places import Places
 from moby_runtime.lxc.runtime import Lxc
 from runtime.lxc_library import need
 
 from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, HostUnfit, Invalid, Unsupported
+from moby.host import processes
 from moby.host.processes import set_child_subreaper
 from moby.testing.as_user import as_nobody
 from moby.testing.boxes import place_in, run_inside
 from moby.testing.bundles import Bundles, config, make_rootfs
 from moby.testing.runtime import boxes_of
 
+_PR_GET_DUMPABLE = 3
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="this runtime is for root alone; runs as root")
 
 
@@ -120,6 +122,21 @@ def test_what_lxc_says_else_is_the_hosts_fault(boxes) -> None:
     assert boxes.runtime.list() == ()
 
 
+def test_who_enters_shows_nothing_of_the_caller(boxes, monkeypatch) -> None:
+    """A process of the container could watch it, and get at the caller's descriptors (CVE-2016-9962)."""
+
+    def join(fd, flags) -> None:
+        shown = Path("/proc/self/cmdline").read_bytes().strip(b"\0")
+        if shown or processes.prctl(_PR_GET_DUMPABLE):
+            os._exit(71)
+        usual(fd, flags)
+
+    usual = making.namespaces.join
+    monkeypatch.setattr(making.namespaces, "join", join)
+    box = boxes.sleeping()
+    assert run_inside(boxes, box.id, "true") == (0, "")
+
+
 def test_who_kills_lxcs_process_ends_the_container(boxes) -> None:
     box = boxes.sleeping()
     signal.pidfd_send_signal(box.process.exit_fd, signal.SIGKILL)
@@ -189,6 +206,9 @@ REFUSED = [
         {"destination": "/a", "type": "tmpfs", "source": "t", "options": ["sync"]})),
     ("mounts[4].destination /other", lambda data: data["mounts"].append(
         {"destination": "/other", "type": "cgroup", "source": "cgroup"})),
+    *((f"mounts[4].options {option}", lambda data, option=option: data["mounts"].append(
+        {"destination": "/a", "type": "tmpfs", "source": "t", "options": [option]}))
+      for option in ("create=file", "idmap=container", "size=1,optional")),
     ("mounts[4].uidMappings", lambda data: data["mounts"].append(
         {"destination": "/a", "source": "/etc", "options": ["bind"],
          "uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]})),
@@ -209,6 +229,14 @@ WRONG = [
     ("root.path", lambda data: data.update(root={"path": ""})),
     ("mounts[4].destination", lambda data: data["mounts"].append({"destination": "a", "type": "tmpfs", "source": "t"})),
     ("linux.namespaces[0].type", lambda data: data["linux"]["namespaces"][0].update(type="moon")),
+    ("linux.sysctl.kernel.core_pattern", lambda data: data["linux"].update(sysctl={"kernel.core_pattern": "|/x"})),
+    (
+        "linux.sysctl.net.a",
+        lambda data: (
+            data["linux"]["namespaces"][4].update(path="/proc/self/ns/net"),
+            data["linux"].update(sysctl={"net.a": "1"}),
+        ),
+    ),
 ]
 
 
@@ -225,7 +253,7 @@ def test_the_configuration(tmp_path, root) -> None:
     def change(data) -> None:
         data["mounts"].append({"destination": "/in", "source": str(shared), "options": ["rbind", "ro"]})
         data["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "c", "options": ["ro"]})
-        data["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+        data["linux"]["sysctl"] = {"kernel.shmmni": "100"}
         data["linux"]["namespaces"][4]["path"] = "/proc/self/ns/net"
         data["process"]["oomScoreAdj"] = 5
 
@@ -235,7 +263,7 @@ def test_the_configuration(tmp_path, root) -> None:
         "lxc.namespace.clone = pid mnt uts ipc cgroup", "lxc.namespace.share.net = /proc/self/ns/net",
         "lxc.autodev.tmpfs.size = 65536", "lxc.mount.entry = proc proc proc nosuid,noexec,nodev 0 0",
         "lxc.mount.entry = " + str(shared).replace(" ", "\\040") + " in none rbind,ro 0 0",
-        "lxc.mount.auto = cgroup:ro:force", "lxc.sysctl.net.ipv4.ip_forward = 1", "lxc.proc.oom_score_adj = 5",
+        "lxc.mount.auto = cgroup:ro:force", "lxc.sysctl.kernel.shmmni = 100", "lxc.proc.oom_score_adj = 5",
         "lxc.cgroup.dir.container = moby-x/one", "lxc.cgroup.dir.monitor = moby-x/one.monitor",
         "lxc.cgroup.dir.monitor.pivot = moby-x/one.last",
     }  # fmt: skip

@@ -11,7 +11,7 @@ from moby.oci.seccomp.architectures import current
 from moby.oci.seccomp.compiler import compiled
 from moby.values import field, frozen
 from moby_runtime.groups import resources
-from moby_runtime.programs import reading
+from moby_runtime.programs import reading, sysctls
 from moby_runtime.programs.refusals import beyond, refuse
 from moby_runtime.records.shape import CONFIG, PROCESS, mistakes
 
@@ -46,6 +46,8 @@ _OPTIONS = frozenset(
 """What LXC makes come true of a mount (src/lxc/conf.c, mount_opt, propagation_opt); it passes over some others."""
 RECURSIVE = frozenset({"rro", "rnosuid", "rnodev", "rnoexec", "rnoatime", "rnodiratime"})
 """What is set of a bind mount by whom LXC starts, since LXC has no word for it."""
+_LXCS = ("create=", "idmap=")
+"""Options that LXC takes for itself, the first of which follows links of an image to the host's files."""
 _KINDS = frozenset({"bind", "proc", "tmpfs", "devpts", "mqueue", "sysfs", "cgroup", "cgroup2"})
 _WHY = {
     "hooks": "its own are other programs at other times",
@@ -98,6 +100,8 @@ def read(path: str) -> Bundle:
     linux = data.get("linux", {})
     reading.refuse([*reading.process_problems(data.get("process", {})), *_problems(data, path)])
     reading.refuse(list(resources.problems(linux.get("resources", {}))))
+    spaces = {each["type"]: each.get("path", "") for each in linux.get("namespaces", ())}
+    reading.refuse(list(sysctls.problems(linux.get("sysctl", {}), spaces)))
     refuse("lxc", list(_lacking(data)), _WHY)
     rootfs = os.path.realpath(Path(path, data["root"]["path"]))
     if not Path(rootfs).is_dir():
@@ -174,7 +178,8 @@ def _lacking_of_mount(where: str, mount: Mapping[str, Any]) -> Iterator[str]:
         yield f"{where}.destination {mount['destination']}"
     for option in options:
         known = _OPTIONS | (RECURSIVE if binds(mount) else {"newinstance"})
-        if option not in known and (binds(mount) or "=" not in option):
+        data = "=" in option and "," not in option and not option.startswith(_LXCS)
+        if option not in known and (binds(mount) or not data):
             yield f"{where}.options {option}"
 
 

@@ -297,6 +297,9 @@ def add(record: Record, process: Mapping[str, Any], stdio: Stdio) -> Process:
                 entrance.enter_all()
                 if adjustment is not None:
                     Path("/proc/self/oom_score_adj").write_text(str(adjustment), encoding="ascii")
+                # From here on the container can watch it: it has the caller's memory, descriptors and arguments.
+                processes.forget_arguments()
+                processes.set_dumpable(False)
                 namespaces.join(first, flags)
                 pid, _ = processes.clone(become, processes.CLONE_PARENT)
                 os.write(write, b"%d" % pid)

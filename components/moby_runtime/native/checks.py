@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from moby.host.namespaces import FLAGS, PROC_NAMES
+from moby.host.namespaces import FLAGS
 from moby_runtime.native import mount_options
 from moby_runtime.native.values import OCI_VERSION, MountPoint, Spec
-from moby_runtime.programs import reading
+from moby_runtime.programs import reading, sysctls
 from moby_runtime.programs.reading import MAX_ID, wrong
 from moby_runtime.records.shape import HOOKS
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["lacking", "problems", "raw_problems"]
 
 _MAX_DEVICE = 2**31 - 1
-_IPC_SYSCTLS = frozenset(
-    f"kernel.{name}"
-    for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
-)  # fmt: skip
 
 
 def raw_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -109,14 +105,7 @@ def _namespace_problems(spec: Spec) -> Iterator[Problem]:
 
 
 def _own(spec: Spec, name: str) -> bool:
-    """Whether the container has a namespace of this kind that isn't the caller's, which a path may name too."""
-    path = spec.namespaces.get(name)
-    if not path:
-        return path is not None
-    try:
-        return not os.path.samestat(os.stat(path), os.stat(f"/proc/self/ns/{PROC_NAMES[name]}"))
-    except OSError:
-        return True  # which joining it will tell
+    return sysctls.owns(spec.namespaces, name)
 
 
 def _names_device(text: str) -> bool:
@@ -139,23 +128,7 @@ def _net_device_problems(spec: Spec) -> Iterator[Problem]:
 
 
 def _sysctl_problems(spec: Spec) -> Iterator[Problem]:
-    for key in spec.sysctl:
-        dotted = key.replace("/", ".")
-        if ".." in key:
-            yield wrong(f"linux.sysctl.{key}", "is no setting")
-        elif dotted.startswith("net."):
-            yield from _reach(key, "network", spec)
-        elif dotted.startswith("fs.mqueue.") or dotted in _IPC_SYSCTLS:
-            yield from _reach(key, "ipc", spec)
-        elif dotted == "kernel.domainname":
-            yield from _reach(key, "uts", spec)
-        else:
-            yield wrong(f"linux.sysctl.{key}", "belongs to no namespace, so it would change the host")
-
-
-def _reach(key: str, needed: str, spec: Spec) -> Iterator[Problem]:
-    if not _own(spec, needed):
-        yield wrong(f"linux.sysctl.{key}", f"would change the host, without a namespace of its own of kind {needed}")
+    yield from sysctls.problems(spec.sysctl, spec.namespaces)
 
 
 def _mount_problems(spec: Spec) -> Iterator[Problem]:
