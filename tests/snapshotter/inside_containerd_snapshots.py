@@ -116,6 +116,28 @@ def test_what_a_killed_process_left_is_swept(snapshotter, tmp_path, address, ser
     commit(snapshotter, "low", tar(a=b"1"))
 
 
+def test_what_was_looked_at_by_a_killed_process_can_be_removed(snapshotter, service, address):
+    top = commit(snapshotter, "low", tar(a=b"1"))
+    folder = snapshotter._shelf.record(top).folder
+    service.view(f"{snapshotter._own(folder)}-0dead", snapshotter._done(folder))
+    snapshotter.remove(top)
+    assert keys(address, snapshotter.name) == {}
+
+
+def test_what_is_looked_at_stays_until_then(snapshotter):
+    top = commit(snapshotter, "low", tar(**{each: each.encode() * 300_000 for each in "abc"}))
+    whole = b"".join(snapshotter.export(top))
+    reading = snapshotter.export(top)
+    first = next(reading)
+    remover = threading.Thread(target=snapshotter.remove, args=(top,))
+    remover.start()
+    remover.join(0.2)
+    assert remover.is_alive()
+    assert b"".join((first, *reading)) == whole
+    remover.join(60)
+    assert not remover.is_alive()
+
+
 def test_a_commit_that_was_killed_half_way_is_made_again(snapshotter, monkeypatch):
     snapshotter.prepare("c")
     snapshotter.apply("c", io.BytesIO(tar(a=b"1")))

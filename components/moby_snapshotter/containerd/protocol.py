@@ -4,7 +4,7 @@ from typing import Annotated
 
 from attrs import Factory, define
 
-__all__ = ["Begin", "Commit", "Empty", "Key", "Mount", "Mounts"]
+__all__ = ["Begin", "Commit", "Empty", "Info", "Key", "Listed", "Mount", "Mounts", "Wanted"]
 
 
 @define
@@ -38,6 +38,28 @@ class Key:
 
     snapshotter: Annotated[str, 1] = ""
     key: Annotated[str, 2] = ""
+
+
+@define
+class Wanted:
+    """ListSnapshotsRequest."""
+
+    snapshotter: Annotated[str, 1] = ""
+    filters: Annotated[list[str], 2] = Factory(list)
+
+
+@define
+class Info:
+    """What is known of a snapshot."""
+
+    name: Annotated[str, 1] = ""
+
+
+@define
+class Listed:
+    """ListSnapshotsResponse, of which there are several."""
+
+    info: Annotated[list[Info], 1] = Factory(list)
 
 
 @define

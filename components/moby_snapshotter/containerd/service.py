@@ -1,7 +1,8 @@
 """containerd's service of snapshots, of one snapshotter and namespace."""
 
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from moby.contracts.types import Mount
@@ -60,10 +61,21 @@ class Service:
         with suppress(NotFound):
             self._ask("Remove", protocol.Key(self._snapshotter, key), protocol.Empty)
 
+    def on(self, name: str) -> tuple[str, ...]:
+        """Return the keys of all that are on a committed one."""
+        wanted = protocol.Wanted(self._snapshotter, [f'parent=="{name}"'])
+        with self._told("List"):
+            found = tuple(self._client.stream(f"{_SERVICE}/List", [wanted], protocol.Listed))
+        return tuple(each.name for part in found for each in part.info)
+
     def _ask(self, method: str, request: object, kind: type[M]) -> M:
+        with self._told(method), self._lock:
+            return self._client.ask(f"{_SERVICE}/{method}", request, kind)
+
+    @contextmanager
+    def _told(self, method: str) -> Iterator[None]:
         try:
-            with self._lock:
-                return self._client.ask(f"{_SERVICE}/{method}", request, kind)
+            yield
         except Failed as error:
             known = _ERRORS.get(error.code, HostUnfit)
             text = f"containerd's snapshotter {self._snapshotter} can't {_WORDS.get(method, method.lower())}: {error}"

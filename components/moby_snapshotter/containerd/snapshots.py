@@ -1,5 +1,6 @@
 """Snapshots that one of containerd's snapshotters keeps: any, since their trees are looked at by mounting them."""
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -39,6 +40,7 @@ class Containerd(WholeTrees):
         self.keeps_folder_times = name not in _COPYING
         super().__init__(state, metadata, limits, lambda folder: self._remove(folder.name))
         self._service = service
+        self._looking = state / "looking"
         self._mark = hashlib.sha256(os.fsencode(os.path.realpath(state))).hexdigest()[:12]
 
     def __enter__(self) -> Self:
@@ -95,7 +97,21 @@ class Containerd(WholeTrees):
                 except Conflict:  # somebody looks at it, or removes what was on it, just now
                     if number == _TRIES - 1:
                         raise
-                    time.sleep(_PAUSE_S)
+                    if not self._forget_looks(folder):
+                        time.sleep(_PAUSE_S)
+
+    def _forget_looks(self, folder: str) -> bool:
+        """Remove the views by which killed processes looked at a committed one; whether there were any."""
+        try:
+            with self._look(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                found = [
+                    each for each in self._service.on(self._done(folder)) if each.startswith(f"{self._own(folder)}-")
+                ]
+                for each in found:
+                    self._service.remove(each)
+        except BlockingIOError:  # somebody looks, and goes
+            return False
+        return bool(found)
 
     @contextmanager
     def _opened(self, record: Record, *, below: bool = False, write: bool = False) -> Iterator[list[int]]:
@@ -113,10 +129,21 @@ class Containerd(WholeTrees):
 
     def _looked_at(self, folder: str, held: ExitStack) -> tuple[Mount, ...]:
         """Return what to mount to see a committed one, by a view that goes with a stack."""
+        held.enter_context(self._look(fcntl.LOCK_SH))
         key = f"{self._own(folder)}-{secrets.token_hex(4)}"
         mounts = self._service.view(key, self._done(folder))
         held.callback(self._service.remove, key)
         return mounts
+
+    @contextmanager
+    def _look(self, how: int) -> Iterator[None]:
+        """Hold the lock that all share who look at a committed one."""
+        fd = os.open(self._looking, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, how)
+            yield
+        finally:
+            os.close(fd)
 
 
 def _like_below(mount: Mount) -> None:
