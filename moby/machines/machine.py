@@ -15,7 +15,10 @@ REPORT = "/dev/ttyS1"
 FILES = ("kernel", "initrd", "cmdline")
 LONGEST_WORDS = 2000
 """What a kernel takes, a little less (COMMAND_LINE_SIZE)."""
+MOST_WORDS = 64
+"""What a machine's first process takes of a command."""
 _SAFE = "/:@-_.~+"
+_EMPTY = "%00"
 
 
 @frozen
@@ -45,6 +48,9 @@ class Machine:
         """Return the words for the kernel: its own, more of them, and what the engine is to run at the console."""
         own = (self.folder / f"{self.name}.cmdline").read_text(encoding="utf-8").strip()
         asked = [words([f"/usr/bin/{self.name}", *arguments])] if arguments else []
+        if len(arguments) >= MOST_WORDS:
+            raise Invalid(f"the command has {len(arguments) + 1} words, of which {MOST_WORDS} are the most",
+                          hint="put it into a script of an image")  # fmt: skip
         line = " ".join(filter(None, [own, more, f"MOBY_REPORT={REPORT}", *asked]))
         if len(line) > LONGEST_WORDS:
             raise Invalid(
@@ -56,4 +62,4 @@ class Machine:
 
 def words(command: Sequence[str]) -> str:
     """Return a command as a machine's first process reads it."""
-    return f"MOBY_RUN={','.join(quote(each, safe=_SAFE) for each in command)}"
+    return f"MOBY_RUN={','.join(quote(each, safe=_SAFE) or _EMPTY for each in command)}"

@@ -1,6 +1,7 @@
 """A machine while it runs here: its console is this terminal's, it is asked to end, and tells how it ended."""
 
 import os
+import re
 import select
 import signal
 import socket
@@ -25,7 +26,7 @@ __all__ = ["by_qemu", "by_uml"]
 PATIENCE_S = 120.0
 """How long a machine may take to end that was asked to; then it is killed."""
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_CODE = b"exit "
+_CODE = re.compile(rb"exit (\d{1,3})\s")
 
 
 def by_qemu(
@@ -88,13 +89,13 @@ class _Running:
             if time.monotonic() >= self.killed_at_s:
                 self.process.kill()
         self._read()
-        code = self.said.rpartition(_CODE)[2].split() if _CODE in self.said else []
-        if not code:
+        codes = _CODE.findall(self.said)
+        if not codes:
             raise HostUnfit(
                 f"the machine ended without telling how (its process with {self.process.returncode})",
                 hint="its console says why; it may want more --memory",
             )
-        return int(code[0])
+        return int(codes[-1])
 
     def _wait(self, *more: socket.socket) -> "list[socket.socket | int]":
         """Return which of these, of the process's end and of a wish to end have come."""
@@ -113,11 +114,15 @@ class _Running:
         if connection is None:
             return
         connection.setblocking(False)
-        with suppress(BlockingIOError):
+        try:
             while part := connection.recv(4096):
                 self.said = (self.said + part)[-4096:]
-            self.connection = None
-            connection.close()
+        except BlockingIOError:
+            return
+        except ConnectionResetError:  # it has ended without reading that it is to
+            pass
+        self.connection = None
+        connection.close()
 
     def _ask_to_end(self, patience_s: float) -> None:
         """Have the machine end in order; the second time it isn't waited for."""

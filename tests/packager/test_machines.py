@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from booting import MOBY, booted, busybox_image, cut, environment, manifest, ser
 from peers import binaries
 
 from moby.errors import HostUnfit, Invalid
-from moby.machines import data, qemu, uml
+from moby.machines import data, qemu, running, uml
 from moby.machines import kernels as packed_kernels
 from moby.machines.machine import Machine, words
 
@@ -194,11 +195,41 @@ def test_a_command_by_qemu(folder: Path, shop: Path) -> None:
 
 
 def test_words_for_a_kernel(tmp_path: Path) -> None:
-    assert words(["/usr/bin/x", "a b,c", 'q"%', ""]) == "MOBY_RUN=/usr/bin/x,a%20b%2Cc,q%22%25,"
+    assert words(["/usr/bin/x", "a b,c", 'q"%', ""]) == "MOBY_RUN=/usr/bin/x,a%20b%2Cc,q%22%25,%00"
     (tmp_path / "x.cmdline").write_text("quiet\n")
     assert Machine("x", tmp_path).command_line([], "more") == "quiet more MOBY_REPORT=/dev/ttyS1"
     with pytest.raises(Invalid, match="as a kernel's words, which 2000 are the most of"):
         Machine("x", tmp_path).command_line(["y" * 3000])
+    assert Machine("x", tmp_path).command_line(["y"] * 63).endswith(",y" * 63)
+    with pytest.raises(Invalid, match="the command has 65 words, of which 64 are the most"):
+        Machine("x", tmp_path).command_line(["y"] * 64)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (b"exit 7\n", 7),
+        (b"exit 1\nexit 130\n", 130),
+        (b"noise exit x\n exit 3\nexit 9999\nexit \n", 3),
+        (b"exit 12", None),
+        (b"", None),
+    ],
+)
+def test_what_a_machine_tells_of_its_end(said: bytes, code: int | None) -> None:
+    """Also where it has ended without reading what it was asked; the rest of what it says is foreign."""
+    ours, theirs = socket.socketpair()
+    ours.send(b"\n")  # unread, so that its end resets the connection
+    theirs.sendall(said)
+    theirs.close()
+    signals, other = socket.socketpair()
+    with subprocess.Popen(["true"]) as process, signals, other:
+        machine = running._Running(process, signals, ours)
+        if code is None:
+            with pytest.raises(HostUnfit, match="ended without telling how"):
+                machine.to_end(1)
+        else:
+            assert machine.to_end(1) == code
+    assert ours.fileno() == -1
 
 
 def test_kernels_that_are_none(tmp_path: Path) -> None:

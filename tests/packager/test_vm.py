@@ -24,7 +24,7 @@ from moby_packager.vm.bundles import Service, bundled, folders_of
 from moby_packager.vm.cpio import Record
 from moby_packager.vm.files import File, given_files
 from moby_packager.vm.machine import INIT, Machine
-from moby_packager.vm.settings import driver_lines, modules_of, refuse_foreign
+from moby_packager.vm.settings import driver_lines, modules_of, refuse_foreign, text_of
 from peers import binaries
 
 from moby.contracts.packager import Artifact, Entry, Packager
@@ -144,6 +144,17 @@ def with_lock(*parts: Mapping[str, Any]) -> Sequence[Entry]:
     return tuple(evolve(each, data=lock) if each.path == "moby-lock.json" else each for each in SOURCE.entries)
 
 
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [(["service x"] * 65, "65 services"), (["onboot" + " x" * 64], "65 words in a line"),
+     ([f"folder /{'x' * 4000}"] * 40, r"\d+ bytes")],
+)  # fmt: skip
+def test_what_the_first_process_has_no_room_for(lines: list[str], what: str) -> None:
+    with pytest.raises(Unsupported, match=f"at its start has {what}, of which"):
+        text_of(lines)
+    assert text_of(["service x"] * 64) == "service x\n" * 64
+
+
 def test_services_need_the_verb(docker_archive: Path, kernel_root: Path, tmp_path: Path) -> None:
     machine = Machine(kernel=str(kernel_root), drivers=(), services=(Service("one", str(docker_archive)),))
     source = evolve(SOURCE, entries=with_lock(part("command/run")))
@@ -225,9 +236,17 @@ def test_images_of_all_forms(docker_archive: Path, tmp_path: Path) -> None:
         archive.add(folder, arcname=".")
     assert images.read(tmp_path / "layout.tar") == packed
     assert images.digest_of(folder) != images.digest_of(docker_archive)
+    saved = tmp_path / "saved"
+    with tarfile.open(docker_archive) as archive:
+        archive.extractall(saved, filter="data")
+    assert images.read(saved) == packed
+    assert images.digest_of(saved)
 
 
 def test_images_that_are_none(docker_archive: Path, tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(NotFound, match="there is no image at"):
+            images.digest_of(place)
     with pytest.raises(NotFound, match="there is no image at"):
         images.read(tmp_path / "absent")
     (tmp_path / "other.tar").write_bytes(tar_of(("x", b"")))
@@ -302,6 +321,22 @@ def test_links_of_layers() -> None:
         rootfs.flattened([linked("x", "x/y", tarfile.SYMTYPE), tar_of(("x/z", b""))])
     with pytest.raises(Unsupported, match="ping has capabilities of its own"):
         rootfs.flattened([linked("ping", "", tarfile.REGTYPE, **{"SCHILY.xattr.security.capability": "x"})])
+
+
+@pytest.mark.parametrize("hidden", ["opaque", "folder"])
+def test_a_file_lasts_in_the_links_to_it(hidden: str) -> None:
+    """Whatever takes its first name away: a layer that hides all of a folder, or one with a folder in its place."""
+    layers = [tar_of(("a", None), ("a/tool", b"tool")), linked("b", "a/tool", tarfile.LNKTYPE)]
+    layers += [tar_of(("a/.wh..wh..opq", b"")) if hidden == "opaque" else tar_of(("a/tool", None))]
+    files = rootfs.flattened(layers)
+    assert (files["b"].data, files["b"].link_of) == (b"tool", "")
+    assert ("a/tool" in files) is (hidden == "folder")
+
+
+def test_what_hides_a_folder_leaves_those_that_its_own_layer_s_files_are_in() -> None:
+    lower = tar_of(("a", None), ("a/b", None), ("a/c", None))
+    files = rootfs.flattened([lower, tar_of(("a/b/new", b"1"), ("a/.wh..wh..opq", b""))])
+    assert sorted(files) == ["a", "a/b", "a/b/new"]
 
 
 def test_no_link_leads_out_of_a_root() -> None:

@@ -43,8 +43,11 @@ def read(path: Path) -> Packed:
 
 
 def digest_of(path: Path) -> str:
-    """Return a digest that changes with an image."""
-    return hashlib.sha256((path / "index.json" if path.is_dir() else path).read_bytes()).hexdigest()
+    """Return a digest that changes with an image; NotFound where there is none."""
+    for each in (path / "index.json", path / "manifest.json") if path.is_dir() else (path,):
+        if each.is_file():
+            return hashlib.sha256(each.read_bytes()).hexdigest()
+    raise NotFound(f"there is no image at {path}", hint=_HINT)
 
 
 class _Files:

@@ -19,7 +19,7 @@ from moby_packager.vm.bundles import Service, bundled, folders_of
 from moby_packager.vm.files import File, given_files
 from moby_packager.vm.images import digest_of
 from moby_packager.vm.kernels import PC, Kernel, Module, find
-from moby_packager.vm.settings import driver_lines, modules_of, parts_of, refuse_foreign
+from moby_packager.vm.settings import driver_lines, modules_of, parts_of, refuse_foreign, text_of
 
 __all__ = ["Machine"]
 
@@ -123,11 +123,10 @@ def _verb(parts: Sequence[Mapping[str, Any]]) -> str:
 
 def _own(name: str, lines: Sequence[str]) -> list[Node]:
     """Return the files of a machine besides its engine and modules."""
-    settings = "".join(f"{line}\n" for line in lines)
     return [
         *(folder(path, mode) for path, mode in EMPTY),
         *(plain(f"etc/{path}", text.encode(), FORMAT) for path, text in ETC.items()),
-        plain("etc/moby/machine", settings.encode(), FORMAT),
+        plain("etc/moby/machine", text_of(lines).encode(), FORMAT),
         plain("init", compile_program("init", INIT), FORMAT, executable=True),
         link("etc/resolv.conf", "/run/resolv.conf"),
         link(f"usr/bin/{name}", f"../lib/moby/bin/{name}"),

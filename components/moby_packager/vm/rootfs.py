@@ -57,8 +57,8 @@ def _apply(files: Files, entry: LayerEntry, data: bytes, new: set[str]) -> None:
     path = _resolved(files, entry.path, last=False)
     parent, name = posixpath.split(path)
     if name == _OPAQUE:
-        for each in [each for each in _below(files, parent) if each not in new]:
-            del files[each]
+        kept = new.union(*map(_above, new))
+        _take_out(files, [each for each in _below(files, parent) if each not in kept])
     elif name.startswith(_HIDDEN):
         _remove(files, posixpath.join(parent, name.removeprefix(_HIDDEN)))
     else:
@@ -67,10 +67,8 @@ def _apply(files: Files, entry: LayerEntry, data: bytes, new: set[str]) -> None:
                 f"{entry.path} has capabilities of its own, which a machine's files can't",
                 hint="give the service the capabilities, and run it as root",
             )
-        if entry.type is not EntryType.DIRECTORY:
+        if entry.type is not EntryType.DIRECTORY or (path in files and not stat.S_ISDIR(files[path].mode)):
             _remove(files, path)
-        elif path in files and not stat.S_ISDIR(files[path].mode):
-            del files[path]
         _with_parents(files, path)
         files[path] = _record(files, path, entry, data)
         new.add(path)
@@ -94,9 +92,20 @@ def _below(files: Files, folder: str) -> Iterator[str]:
     return (each for each in list(files) if each.startswith(start))
 
 
+def _above(path: str) -> Iterator[str]:
+    while path := posixpath.dirname(path):
+        yield path
+
+
 def _remove(files: Files, path: str) -> None:
-    """Take a file out, with what is in it; where others are links to one, the first of them is the file now."""
-    gone = [each for each in [*_below(files, path), path] if each in files]
+    """Take a file out, with what is in it."""
+    found = files.get(path)
+    if found is not None:  # else there is nothing in it, either
+        _take_out(files, [*(_below(files, path) if stat.S_ISDIR(found.mode) else ()), path])
+
+
+def _take_out(files: Files, gone: Iterable[str]) -> None:
+    """Take files out; where others are links to one, the first of them is the file now."""
     removed = {each: files.pop(each) for each in gone}
     heirs: dict[str, str] = {}
     for each, record in list(files.items()):

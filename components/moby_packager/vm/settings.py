@@ -8,7 +8,12 @@ from moby.contracts.packager import Source
 from moby.errors import Unsupported
 from moby_packager.vm.kernels import Kernel, Module
 
-__all__ = ["driver_lines", "modules_of", "parts_of", "refuse_foreign"]
+__all__ = ["driver_lines", "modules_of", "parts_of", "refuse_foreign", "text_of"]
+
+_MOST_BYTES = (1 << 17) - 1
+_MOST_WORDS = 64
+_MOST_TASKS = 64
+"""What the first process has room for (`init/init.c`, `init/tasks.h`)."""
 
 _WITH_DISKS = frozenset({"virtio_scsi", "ahci", "hv_storvsc", "vmw_pvscsi"})
 """What they find is driven by sd_mod."""
@@ -27,6 +32,23 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "network-driver/ipvlan": ("ipvlan", "8021q"),
 }
 """What parts need of a kernel that has it as modules; nothing loads any later."""
+
+
+def text_of(lines: Sequence[str]) -> str:
+    """Return the file; Unsupported where the first process would pass over some of it."""
+    text = "".join(f"{line}\n" for line in lines)
+    tasks = sum(line.startswith(("service ", "serve ")) for line in lines)
+    words = max((line.count(" ") + 1 for line in lines), default=0)
+    for what, count, most in (
+        ("services", tasks, _MOST_TASKS), ("words in a line", words, _MOST_WORDS),
+        ("bytes", len(text.encode()), _MOST_BYTES),
+    ):  # fmt: skip
+        if count > most:
+            raise Unsupported(
+                f"what the machine does at its start has {count} {what}, of which {most} are the most",
+                hint="give it fewer services, drivers or folders",
+            )
+    return text
 
 
 def parts_of(source: Source) -> list[Mapping[str, Any]]:

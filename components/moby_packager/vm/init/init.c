@@ -81,7 +81,7 @@ static void add_task(char **words)
 {
     if (task_count == MOST_TASKS)
         return;
-    memcpy(tasks[task_count++].words, words, (MOST_WORDS + 1) * sizeof *words);
+    memcpy(tasks[task_count++].words, words, MOST_WORDS * sizeof *words);
 }
 
 /* Do what a line says. */

@@ -67,8 +67,10 @@ static void start_tasks(void)
         struct task *each = tasks + i;
         char group[24] = "machine-";
         decimal(group + 8, i);
-        if (!each->pid && !each->done && now_ms() >= each->again_ms)
-            each->pid = start(each->words, group, 0);
+        if (!each->pid && !each->done && now_ms() >= each->again_ms) {
+            long pid = start(each->words, group, 0);
+            each->pid = pid > 0 ? pid : 0; /* without room for a process, again a turn later */
+        }
     }
 }
 
