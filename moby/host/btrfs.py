@@ -5,11 +5,14 @@ import fcntl
 import os
 import struct
 
-__all__ = ["create", "delete", "snapshot"]
+__all__ = ["create", "delete", "open_up", "snapshot"]
 
 _SUBVOL_CREATE = 0x5000940E
 _SNAP_DESTROY = 0x5000940F
 _SNAP_CREATE_V2 = 0x50009417
+_SUBVOL_SETFLAGS = 0x4008941A
+_ROOT = 256
+"""The inode of each subvolume's root."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LONGEST = 255
 
@@ -31,6 +34,12 @@ def snapshot(folder: str, name: str, origin: str) -> None:
 def delete(folder: str, name: str) -> None:
     """Remove a subvolume with all that is in it; OSError (ENOTEMPTY) where another one is in it."""
     _ask(folder, _SNAP_DESTROY, struct.pack("=q4088s", 0, _bytes(name)))
+
+
+def open_up(fd: int) -> None:
+    """Let a folder be written that is the root of a subvolume which can't; nothing for any other folder."""
+    if os.fstat(fd).st_ino == _ROOT:
+        fcntl.ioctl(fd, _SUBVOL_SETFLAGS, struct.pack("=Q", 0))
 
 
 def _bytes(name: str) -> bytes:

@@ -5,6 +5,7 @@ Names that are given here come from containers and images; nothing about them is
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 
 from moby.errors import Conflict, HostUnfit
@@ -30,17 +31,18 @@ class _Level:
         self.folders: list[str] = []
 
 
-def remove(parent_fd: int, name: str) -> None:
+def remove(parent_fd: int, name: str, open_up: Callable[[int], object] = lambda fd: None) -> None:
     """Remove a file, link or whole tree; nothing there is fine. No link is followed, and no mount crossed.
 
-    Conflict at a mount point, with what lay before it gone already; HostUnfit where the files are another user's.
-    Folders that their owner may not write are made writable. Depth costs no stack and no descriptors.
+    `open_up` is called with a descriptor of each folder before anything in it is removed. Conflict at a mount point,
+    with what lay before it gone already; HostUnfit where the files are another user's. Folders that their owner may
+    not write are made writable. Depth costs no stack and no descriptors.
     """
     try:
         if not stat.S_ISDIR(os.lstat(name, dir_fd=parent_fd).st_mode):
             os.unlink(name, dir_fd=parent_fd)
             return
-        _remove_folder(parent_fd, name)
+        _remove_folder(parent_fd, name, open_up)
     except FileNotFoundError:
         return
     except PermissionError as error:
@@ -52,16 +54,16 @@ def remove(parent_fd: int, name: str) -> None:
         raise Conflict(f"can't remove {error.filename or name!r}: {error.strerror}", hint="end what uses it") from error
 
 
-def _remove_folder(parent_fd: int, name: str) -> None:
+def _remove_folder(parent_fd: int, name: str, open_up: Callable[[int], object]) -> None:
     mount = mount_id(parent_fd)
     fd = os.dup(parent_fd)
     levels: list[_Level] = []
     try:
-        fd = _enter(fd, name, mount, levels)
+        fd = _enter(fd, name, mount, levels, open_up)
         while levels:
             level = levels[-1]
             if level.folders:
-                fd = _enter(fd, level.folders.pop(), mount, levels)
+                fd = _enter(fd, level.folders.pop(), mount, levels, open_up)
                 continue
             above = os.dup(parent_fd) if len(levels) == 1 else _up(fd, levels[-2].identity)
             os.close(fd)
@@ -72,12 +74,13 @@ def _remove_folder(parent_fd: int, name: str) -> None:
         os.close(fd)
 
 
-def _enter(fd: int, name: str, mount: int, levels: list[_Level]) -> int:
+def _enter(fd: int, name: str, mount: int, levels: list[_Level], open_up: Callable[[int], object]) -> int:
     """Go down into a folder, remove what isn't a folder in it, and return its descriptor in place of `fd`."""
     inner = _open_folder(fd, name)
     try:
         if mount_id(inner) != mount:
             raise Conflict(f"can't remove {name!r}: it is a mount point", hint="unmount it first")
+        open_up(inner)
         found = os.fstat(inner)
         if found.st_mode & _OWNER != _OWNER:
             os.fchmod(inner, stat.S_IMODE(found.st_mode) | _OWNER)

@@ -95,6 +95,21 @@ def test_one_with_subvolumes_of_a_container_s_own_goes_too(snapshotter, state, t
     assert [each for each in state.iterdir() if each.is_dir()] == []
 
 
+def test_one_with_a_snapshot_that_can_t_be_written_goes_too(snapshotter, state, tmp_path):
+    """Whoever is root in a container may make one, and none of its files can be removed."""
+    program = binaries.need("btrfs", "btrfs")
+
+    def work(root):
+        (root / "d").mkdir()
+        (root / "d/f").write_text("1")
+        words = [program, "-q", "subvolume", "snapshot", "-r", root, root / "d/inner"]
+        subprocess.run(words, check=True, env=binaries.environment())
+
+    mounted(snapshotter.prepare("c"), tmp_path / "at", work)
+    snapshotter.remove("c")
+    assert [each for each in state.iterdir() if each.is_dir()] == []
+
+
 def test_what_a_killed_process_left_is_swept(snapshotter, state):
     commit(snapshotter, "low", tar(folder("d"), a=b"1"))
     (state / "0left").mkdir()

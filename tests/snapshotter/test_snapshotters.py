@@ -12,7 +12,9 @@ from moby_snapshotter.overlay.snapshots import Overlay
 
 from moby.contracts.types import Mount
 from moby.errors import Conflict, HostUnfit, Invalid
+from moby.host import mounts
 from moby.host.overlay import escape, mount_root, paths_of
+from moby.host.private_mounts import apart
 from moby.oci.unpack import Limits
 from moby.testing.snapshotter import SnapshotterSuite, commit, tar
 from moby.testing.snapshotter_mutants import MUTANTS
@@ -99,6 +101,23 @@ def test_what_a_killed_one_left_is_reclaimed(snapshotter, tmp_path):
     snapshotter.reclaim()
     assert len([each for each in (tmp_path / "state").iterdir() if each.is_dir()]) == 1
     assert snapshotter.usage("a").size_bytes == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts; the guests cover it")
+def test_what_can_t_be_removed_keeps_no_engine_from_starting(snapshotter, tmp_path):
+    for each in ("0left", "1left", "2left"):
+        (tmp_path / f"state/{each}/fs").mkdir(parents=True)
+
+    def work():
+        mounts.mount("tmpfs", str(tmp_path / "state/1left/fs"), "tmpfs")
+        with snapshotter:
+            assert snapshotter.list() == ()
+        left = [each.name for each in (tmp_path / "state").iterdir() if each.is_dir()]
+        assert left == ["1left"]
+        with pytest.raises(Conflict, match="mount point"):
+            snapshotter.reclaim()
+
+    apart(work)
 
 
 _KILLED = """

@@ -22,7 +22,7 @@ class Btrfs(WholeTrees):
     name = "btrfs"
 
     def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
-        super().__init__(state, metadata, limits, _clear)
+        super().__init__(state, metadata, limits, _clear, btrfs.open_up)
 
     def _fill(self, record: Record, path: Path) -> None:
         try:
@@ -39,6 +39,9 @@ class Btrfs(WholeTrees):
 
 
 def _clear(folder: Path) -> None:
-    """Remove a subvolume; one that has others in it, as a container may make them, is left to go file by file."""
+    """Remove a subvolume; one that has others in it, as a container may make them, is left to go file by file.
+
+    Some of those may be snapshots that can't be written.
+    """
     with suppress(OSError):
         btrfs.delete(str(folder), "fs")

@@ -80,14 +80,16 @@ class Record:
 class Shelf:
     """Snapshots by key; `bucket` is where their records are.
 
-    `clear` removes what of a snapshot's folder goes at once; all that is left goes file by file.
+    `clear` removes what of a snapshot's folder goes at once; all that is left goes file by file, each folder once
+    `open_up` was called with its descriptor.
     """
 
     def __init__(
-        self, state: Path, metadata: Metadata, bucket: str, clear: Callable[[Path], None] = lambda folder: None
-    ) -> None:
+        self, state: Path, metadata: Metadata, bucket: str, clear: Callable[[Path], None] = lambda folder: None,
+        open_up: Callable[[int], object] = lambda fd: None,
+    ) -> None:  # fmt: skip
         self._state = state
-        self._clear = clear
+        self._clear, self._open_up = clear, open_up
         self._metadata = metadata
         self._bucket = metadata.bucket(bucket)
         self._children = Children(metadata, bucket)
@@ -227,14 +229,23 @@ class Shelf:
         return Snapshot(key, record.kind, record.parent, record.created_ns, record.aliases)
 
     def sweep(self, *, wait: bool = True) -> None:
-        """Remove the folders that killed processes left; later, where one is being made and `wait` is false."""
+        """Remove the folders that killed processes left; later, where one is being made and `wait` is false.
+
+        One that can't go keeps no other one, and is told of at the end; but not without `wait`, where an engine starts.
+        """
+        failed: Conflict | HostUnfit | None = None
         with host_errors("sweep snapshots"), self._lock(exclusive=True, wait=wait) as got:
             if not got:
                 return
             known = {each.folder for each in self.records().values()}
             for path in tuple(self._state.iterdir()):
                 if path.is_dir() and not path.is_symlink() and path.name not in known:
-                    self._drop(path.name)
+                    try:
+                        self._drop(path.name)
+                    except (Conflict, HostUnfit) as error:
+                        failed = failed or error
+        if failed is not None and wait:
+            raise failed
 
     def _below(self, parent: str, ahead: bool) -> tuple[str, ...]:
         if not parent:
@@ -255,7 +266,7 @@ class Shelf:
         self._clear(self.path(folder))
         fd = os.open(self._state, tree.DIRECTORY_FLAGS)
         try:
-            tree.remove(fd, folder)
+            tree.remove(fd, folder, self._open_up)
         finally:
             os.close(fd)
 

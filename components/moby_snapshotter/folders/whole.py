@@ -36,8 +36,9 @@ class WholeTrees:
         metadata: Metadata,
         limits: Limits | None = None,
         clear: Callable[[Path], None] = lambda folder: None,
+        open_up: Callable[[int], object] = lambda fd: None,
     ) -> None:
-        self._shelf = Shelf(state, metadata, f"snapshots/{self.name}", clear)
+        self._shelf = Shelf(state, metadata, f"snapshots/{self.name}", clear, open_up)
         self._limits = limits or Limits()
 
     def __enter__(self) -> Self:
