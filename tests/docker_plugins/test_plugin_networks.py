@@ -287,7 +287,7 @@ def test_an_attachment_that_was_interrupted_is_made_again(driver, server, stack,
     assert devices() == ready
 
 
-def test_ports(driver, server, stack):
+def test_ports(driver, server, stack, monkeypatch):
     network, there = plain(driver), member(stack)
     driver.make(network)
     wanted = attachment(driver, network, 2, ports=(Port("tcp", 80, "127.0.0.1", 8080),))
@@ -296,6 +296,16 @@ def test_ports(driver, server, stack):
     driver.publish(network, wanted)
     driver.publish(network, evolve(wanted, ports=()))
     assert not answers(there, 80, "127.0.0.1", 8080)
+
+    def refuse(given):
+        raise Refused("no port is free")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(server.parts["NetworkDriver"], "ProgramExternalConnectivity", refuse)
+        with pytest.raises(HostUnfit, match="no port is free"):
+            driver.publish(network, wanted)
+    driver.publish(network, wanted)
+    assert answers(there, 80, "127.0.0.1", 8080)
     with pytest.raises(NotFound, match="is not on network network1"):
         driver.publish(plain(driver), attachment(driver, network, 9))
     with pytest.raises(Conflict, match="eth0"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from moby_network_driver.netavark.calls import call_of
 from moby_network_driver.netavark.plugin import Config, make
+from moby_network_driver.netavark.running import Program
 from network_driver.engines import Quiet, place_in, starting
 from peers import binaries
 
@@ -162,7 +163,7 @@ def test_settings_of_an_interface(driver, stack):
     assert in_namespace(there, lambda: Path("/proc/sys/net/ipv4/conf/eth0/log_martians").read_text()) == "1\n"
 
 
-def test_publishing_anew_disturbs_nobody(driver, stack):
+def test_publishing_anew_disturbs_nobody(driver, stack, monkeypatch):
     network, there, other = plain(driver), member(stack), member(stack)
     driver.make(network)
     wanted = attachment(driver, network, 2, ports=published(8080))
@@ -175,6 +176,16 @@ def test_publishing_anew_disturbs_nobody(driver, stack):
     gateway = network.pools[0].gateway
     assert (answers(there, 80, gateway, 8081), answers(there, 80, gateway, 8080)) == (True, False)
     assert answers(other, 80, gateway, 8090)
+
+    def refuse(*_):
+        raise HostUnfit("no room for rules")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Program, "set_up", refuse)
+        with pytest.raises(HostUnfit, match="no room for rules"):
+            driver.publish(network, wanted)
+    driver.publish(network, evolve(wanted, ports=published(8081)))  # those before, as who undoes does
+    assert answers(there, 80, gateway, 8081)
     driver.publish(network, evolve(wanted, ports=()))
     assert not answers(there, 80, gateway, 8081)
 

@@ -116,6 +116,8 @@ class NetavarkNetworks:
             new = record.call.with_ports(attachment.ports)
             with _beside(record.call) as namespace:
                 self._program.tear_down(record.call, _path(namespace))  # the rules alone: others are on the bridge
+            none = evolve(record, call=record.call.with_ports(()), ports=())
+            self._records.put(none)  # so that what fails now can be tried again, with these ports or those before
             with _nowhere() as namespace:
                 _delete(*beside_names(attachment.id))  # of one that was killed
                 try:

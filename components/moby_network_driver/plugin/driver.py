@@ -163,8 +163,9 @@ class PluginNetworks:
             if place.ports == attachment.ports:
                 return
             self._call("RevokeExternalConnectivity", NetworkID=segment.id, EndpointID=attachment.id)
-            self._note(segment.id, attachment.id, evolve(place, ports=attachment.ports))
+            self._note(segment.id, attachment.id, evolve(place, ports=()))  # so that what fails now can be tried again
             self._program(segment.id, attachment)
+            self._note(segment.id, attachment.id, evolve(place, ports=attachment.ports))
 
     def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
         """Undo `attach`; see the contract."""
