@@ -1,14 +1,22 @@
 """What dockerd makes of the same words and instructions: its values and its messages."""
 
+import contextlib
+import http.client
 import json
+import socket
 
 import pytest
 from moby_builder.dockerfile.language.arguments import split_words
+from moby_frontend.docker.call import Query
+from moby_frontend.docker.classic.options import request
 from peers.binaries import file, need
 from peers.engines import opened
 from peers.images import archive
+from peers.sandbox import PATIENCE_S
 from test_language_parser import REFUSED
 from test_language_words import TEXTS, VARIABLES
+
+from moby.errors import Invalid
 
 pytestmark = pytest.mark.slow
 
@@ -60,3 +68,34 @@ def test_what_is_refused(dockerd):
         told[text] = f"dockerfile parse error on line 3: {said[1:]}" if said.startswith("!") else said
     assert len(told) > 30
     assert {text: build(dockerd, f"FROM scratch\n\n{text}") for text in told} == told
+
+
+def _posted(dockerd, query):
+    """Ask for a build by one call; return its status, and the error."""
+    connection = http.client.HTTPConnection("dockerd")
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.settimeout(PATIENCE_S)
+        sock.connect(str(dockerd.sandbox.seen("/run/docker.sock")))
+        connection.sock = sock
+        connection.request("POST", f"/v1.45/build?{query}", body=b"", headers={"Content-Type": "application/x-tar"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())["message"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["squash=1", "squash=x&version=2", "squash=1&version=9", "securityopt=x", "securityopt=&squash=1",
+     "securityopt=x&version=9", "version=9"],
+)  # fmt: skip
+def test_what_a_call_can_not_ask_for(dockerd, query):
+    with pytest.raises(Invalid) as found:
+        request(Query(query))
+    assert _posted(dockerd, query) == (400, found.value.message)
+
+
+@pytest.mark.parametrize("option", ["--squash", "--security-opt=seccomp=unconfined"])
+def test_what_the_client_leaves_out(dockerd, option):
+    """It warns, and asks for what it would have asked for anyhow."""
+    done = dockerd("build", "--quiet", option, "-", input="FROM scratch\nLABEL a=b\n")
+    assert "WARNING: " in done.stderr
+    assert done.stdout.startswith("sha256:")

@@ -120,8 +120,11 @@ class TestBuild:
     @pytest.mark.parametrize(
         ("query", "status", "words"),
         [
-            ("squash=1", 501, "builds with squash are not done here"),
-            ("securityopt=[%22x%22]", 501, "builds with securityopt are not done here"),
+            ("squash=1", 400, "squash is only supported with experimental mode"),
+            ("squash=true&version=2", 400, "squash is only supported with experimental mode"),
+            ("squash=1&version=9", 400, 'invalid version "9"'),
+            ("securityopt=x&version=9", 400, "security options are not supported on linux"),
+            ("securityopt=", 400, "security options are not supported on linux"),
             ("networkmode=container:x", 501, "builds in another container's network are not done here"),
             ("memswap=2", 400, "You should always set the Memory limit when using Memoryswap limit"),
             ("memory=2&memswap=1", 400, "Minimum memoryswap limit should be larger than memory limit"),
@@ -139,6 +142,11 @@ class TestBuild:
         found = built.call("POST", f"/build?{query}", archive(Dockerfile="FROM x\n"))
         assert found.status == status
         assert found.message.startswith(words)
+
+    @pytest.mark.parametrize("value", ["0", "False", "", "no", "none"])
+    def test_squash_that_is_not_asked_for(self, built, builder, value):
+        build(built, f"squash={value}")
+        assert len(builder.exports) == 1
 
     def test_credentials(self, built, builder):
         who = {"username": "me", "password": "word"}

@@ -167,7 +167,7 @@ def test_a_build_is_given_up_by_its_name(built, builder):
 @pytest.mark.parametrize(
     ("query", "status", "words"),
     [
-        ("version=3", 400, "invalid version 3"),
+        ("version=3", 400, 'invalid version "3"'),
         ("version=2&remote=upload-request", 501, "a context that is sent by a call of its own is not taken"),
         ("version=2&remote=client-session", 400, "the context client-session needs version=2, and a session"),
         ("remote=client-session&session=x", 400, "the context client-session needs version=2, and a session"),

@@ -20,16 +20,15 @@ CONTEXT = "context"
 CLIENT = "client-session"
 """The context that the client's session lends."""
 _NETWORKS = {"": "", "default": "", "bridge": "", "none": "none", "host": "host"}
-_UNSUPPORTED = ("squash", "securityopt")
-"""What no builder here does; asking for it is an error, unless it is asked for nothing."""
 
 
 def request(query: Query) -> Request:
     """Return what is asked for; Invalid or Unsupported name what can't be."""
-    for each in _UNSUPPORTED:
-        if query.text(each) not in {"", "0", "false", "[]", "null"}:
-            raise Unsupported(f"builds with {each} are not done here")
+    if query.texts("securityopt"):
+        raise Invalid("security options are not supported on linux")
     traced = is_traced(query)
+    if query.flag("squash"):
+        raise Invalid("squash is only supported with experimental mode")
     return Request(
         context=_context(query, traced),
         dockerfile=query.text("dockerfile") or "Dockerfile",
@@ -55,7 +54,7 @@ def is_traced(query: Query) -> bool:
     """Return whether a build is to be told as BuildKit tells it; Invalid for a version that there isn't."""
     version = query.text("version")
     if version not in {"", "1", "2"}:
-        raise Invalid(f"invalid version {version}")
+        raise Invalid(f'invalid version "{version[:100]}"')
     return version == "2"
 
 
