@@ -77,6 +77,40 @@ def test_the_first_rule_that_fits_decides(serve, rules, allow, status):
     assert served.call("POST", "/containers/create", body).status == status
 
 
+@pytest.mark.parametrize("rule", ['deny body="Privileged": *true', 'deny body="Privileged":true'])
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        (r'{"Image": "box", "HostConfig": {"\u0050rivileged": true}}', 403),
+        ('{"Image": "box", "hostconfig": {"privileged":true}}', 403),
+        ('{"Image": "box", "HostConfig": {"Privileged" :\n true}}', 403),
+        ('{"Image": "box", "HostConfig": {"Privileged": false, "PRIVILEGED": true}}', 403),
+        ('{"Image": "box", "HostConfig": {"Privileged": false}}', 201),
+        ('{"HostConfig": {"Privileged":true', 403),
+    ],
+)
+def test_no_spelling_of_a_body_passes_a_rule(serve, rule, text, status):
+    headers = {"Content-Type": "application/json"}
+    assert serve(rules=(rule, "all")).call("POST", "/containers/create", text, headers).status == status
+
+
+def test_a_body_that_is_not_utf8_is_not_read(serve):
+    """Which others that judge it, as plugins, wouldn't read either."""
+    served, headers = serve(rules=('deny body="Privileged": *true', "all")), {"Content-Type": "application/json"}
+    text = '{"Image": "box", "HostConfig": {"Privileged": true}}'
+    for encoding in ("utf-16", "utf-32-le", "utf-8-sig"):
+        done = served.call("POST", "/containers/create", text.encode(encoding), headers)
+        assert done.status in (400, 403), encoding
+
+
+def test_what_a_body_allows_is_read_as_it_is_done(serve):
+    served = serve(allow="none", rules=('allow POST /containers/create body="Image": "box"',))
+    headers = {"Content-Type": "application/json"}
+    assert served.call("POST", "/containers/create", r'{"Imag\u0065":"box"}', headers).status == 201
+    hidden = '{"Image": "other", "Cmd": ["\\"Image\\": \\"box\\""]}'
+    assert served.call("POST", "/containers/create", hidden, headers).status == 403
+
+
 def test_a_path_is_the_same_however_it_is_spelled(serve):
     served = serve(rules=("deny /info",))
     for path in ("/info", "/%69nfo", "/in%66o"):

@@ -1,6 +1,7 @@
 """Which calls a front end allows: rules over method, path, body and client, in a manifest's words."""
 
 import fnmatch
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -28,7 +29,10 @@ class Rule:
     subject: str = ""
     """A shell's pattern of the subject of the client's certificate."""
     body: str = ""
-    """A regular expression that is to be found in the body."""
+    """A regular expression that is to be found in the body, which is JSON written with or without spaces.
+
+    A rule that denies finds it whatever the case of letters, as names of fields are read, and in what came as it came.
+    """
 
     def fits(self, route: Route, call: Call) -> bool:
         """Return whether it is about a call."""
@@ -38,8 +42,23 @@ class Rule:
             and (not self.reads or not route.changes)
             and (not self.uids or call.client.uid in self.uids)
             and (not self.subject or fnmatch.fnmatchcase(call.client.subject, self.subject))
-            and (not self.body or re.search(self.body, call.bytes().decode("utf-8", "replace")) is not None)
+            and (not self.body or self._is_in(call.bytes()))
         )
+
+    def _is_in(self, data: bytes) -> bool:
+        raw, forms = data.decode("utf-8", "replace"), _forms(data)
+        if self.allow:
+            return any(re.search(self.body, each) for each in forms or (raw,))
+        return any(re.search(self.body, each, re.IGNORECASE) for each in (raw, *forms))
+
+
+def _forms(data: bytes) -> tuple[str, ...]:
+    """Return JSON as we write it, so that no spelling of it hides what it says; nothing for what is none."""
+    try:
+        value = json.loads(data.decode())
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(json.dumps(value, ensure_ascii=False, separators=each) for each in ((",", ":"), (", ", ": ")))
 
 
 NAMED: Mapping[str, tuple[Rule, ...]] = {

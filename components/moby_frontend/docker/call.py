@@ -162,7 +162,7 @@ class Call:
                 else "malformed Content-Type header (): mime: no media type"
             )  # fmt: skip
         try:
-            value = json.loads(data)
+            value = json.loads(data.decode())  # UTF-8 alone: whoever judges a body is to read what is read here
         except RecursionError:
             raise Invalid("invalid JSON: exceeded max depth") from None
         except ValueError as error:
