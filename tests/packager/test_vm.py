@@ -24,6 +24,7 @@ from moby_packager.vm.bundles import Service, bundled, folders_of
 from moby_packager.vm.cpio import Record
 from moby_packager.vm.files import File, given_files
 from moby_packager.vm.machine import INIT, Machine
+from moby_packager.vm.plugin import Config
 from moby_packager.vm.settings import driver_lines, modules_of, refuse_foreign, text_of
 from peers import binaries
 
@@ -153,6 +154,23 @@ def test_what_the_first_process_has_no_room_for(lines: list[str], what: str) -> 
     with pytest.raises(Unsupported, match=f"at its start has {what}, of which"):
         text_of(lines)
     assert text_of(["service x"] * 64) == "service x\n" * 64
+
+
+@pytest.mark.parametrize(
+    "given", ["10.0.0.2 24 10.0.0.1", "10.0.0.2 0 0.0.0.0 255.255.255.255 9.9.9.9 1.1.1.1", "none"]
+)
+def test_networks_that_can_be(given: str) -> None:
+    assert Config(network=given).network == given
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["10.0.0.2 33 10.0.0.1", "10.0.0.256 24 10.0.0.1", "10.0.0.2 24", f"10.0.0.2 24 10.0.0.1{' 9.9.9.9' * 4}",
+     "10.0.0.\u0662 24 10.0.0.1", "dhcp\nstop /x", ""],
+)  # fmt: skip
+def test_networks_that_can_t_be(given: str) -> None:
+    with pytest.raises(ValueError, match="network"):
+        Config(network=given)
 
 
 def test_services_need_the_verb(docker_archive: Path, kernel_root: Path, tmp_path: Path) -> None:

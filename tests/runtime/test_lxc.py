@@ -1,5 +1,7 @@
 """The runtime over LXC: one of each kind of what the suite sees at length, and what is its own."""
 
+import errno
+import gc
 import os
 import re
 import shutil
@@ -14,7 +16,7 @@ from moby_runtime.lxc.runtime import Lxc
 from runtime.lxc_library import need
 
 from moby.contracts.types import Stdio, TaskStatus
-from moby.errors import Conflict, HostUnfit, Invalid, Unsupported
+from moby.errors import Conflict, HostUnfit, Invalid, MobyError, Unsupported
 from moby.host import processes
 from moby.host.processes import set_child_subreaper
 from moby.testing.as_user import as_nobody
@@ -135,6 +137,19 @@ def test_who_enters_shows_nothing_of_the_caller(boxes, monkeypatch) -> None:
     monkeypatch.setattr(making.namespaces, "join", join)
     box = boxes.sleeping()
     assert run_inside(boxes, box.id, "true") == (0, "")
+
+
+def test_who_can_t_enter_leaves_nothing_open(boxes, monkeypatch) -> None:
+    def refuse(group):
+        raise OSError(errno.ENODEV, "gone")
+
+    box = boxes.sleeping()
+    monkeypatch.setattr(making.Group, "entrance", refuse)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(MobyError, match="enter the control group"):
+        run_inside(boxes, box.id, "true")
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_who_kills_lxcs_process_ends_the_container(boxes) -> None:

@@ -14,7 +14,9 @@ DRIVERS = (
     "ena", "gve",
 )  # fmt: skip
 """Disks and networks of QEMU, Hyper-V and Azure, VMware, Amazon and Google."""
-_ADDRESS = r"\d{1,3}(\.\d{1,3}){3}"
+_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_ADDRESS = rf"{_BYTE}(\.{_BYTE}){{3}}"
+_PREFIX = "(3[0-2]|[12]?[0-9])"
 
 
 @frozen
@@ -63,7 +65,7 @@ class Config:
     )
     network: str = field(
         default="dhcp",
-        validator=matches_re(rf"dhcp|none|{_ADDRESS} \d{{1,2}} {_ADDRESS}( {_ADDRESS}){{0,3}}"),
+        validator=matches_re(rf"dhcp|none|{_ADDRESS} {_PREFIX} {_ADDRESS}( {_ADDRESS}){{0,3}}"),
         metadata={"help": "dhcp, none, or ADDRESS PREFIX GATEWAY and name servers, of the first interface."},
     )
     data: str = field(

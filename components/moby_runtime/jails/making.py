@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from moby_runtime.jails.bundle import Bundle
     from moby_runtime.programs.values import ProcessSpec
 
-__all__ = ["add", "make", "raise_of", "set_limits"]
+__all__ = ["add", "discard", "make", "raise_of", "set_limits", "with_processes"]
 
 _PATIENCE_S = 60.0
 _KILLED = Failure("make the container", "", 0, "its first process was killed")
@@ -80,17 +80,18 @@ def _make(
             warden.watch(first, group, dies=bundle.annotations.get(DIE_WITH_PARENT) == "true")
 
         pid, pidfd = processes.fork(watch)
-        undo.callback(_discard, pid, pidfd)
+        undo.callback(discard, pid, pidfd)
         theirs.close()
         ours.settimeout(_PATIENCE_S)
         said = _said(ours)
-        records.write(_with_processes(record, int(said), pid))
+        records.write(with_processes(record, int(said), pid))
         ours.sendall(inside.READY)
     undo.pop_all()
     return Process(int(said), pidfd)
 
 
-def _with_processes(record: Record, first: int, pid: int) -> Record:
+def with_processes(record: Record, first: int, pid: int) -> Record:
+    """Return a record with its first process and that one's warden."""
     stats = [processes.process_stat(each) for each in (first, pid)]
     ticks = [stat.start_ticks if stat else 0 for stat in stats]
     return evolve(record, pid=first, start_ticks=ticks[0], warden=pid, warden_ticks=ticks[1])
@@ -107,7 +108,7 @@ def _said(channel: socket.socket) -> bytes:
     return data[len(inside.READY) :]
 
 
-def _discard(pid: int, pidfd: int) -> None:
+def discard(pid: int, pidfd: int) -> None:
     """End a warden that nobody was told of, with whoever it has."""
     for each in warden.below(pid):
         with contextlib.suppress(ProcessLookupError):
@@ -139,7 +140,7 @@ def add(record: Record, process: ProcessSpec, stdio: Stdio) -> Process:
             inside.run_exec(cell)
 
         pid, pidfd = processes.fork(run)
-        undo.callback(_discard, pid, pidfd)
+        undo.callback(discard, pid, pidfd)
         theirs.close()
         ours.settimeout(_PATIENCE_S)
         with doing("wait for the program"):

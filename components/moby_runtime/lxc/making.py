@@ -14,11 +14,10 @@ from moby.contracts.runtime_values import DIE_WITH_PARENT, Process
 from moby.errors import HostUnfit, Invalid
 from moby.host import liblxc, namespaces, processes
 from moby.host.cgroups import Group, hierarchies
-from moby.values import evolve
 from moby_runtime.groups import device_rules, limits
 from moby_runtime.groups.paths import path_of
 from moby_runtime.jails import warden
-from moby_runtime.jails.making import raise_of
+from moby_runtime.jails.making import discard, raise_of, with_processes
 from moby_runtime.jails.records import Record, Records
 from moby_runtime.lxc import bootstrap, bundle, configuration, inside
 from moby_runtime.records.failures import Failed, Failure, doing, error_of
@@ -85,13 +84,13 @@ class Maker:
             run = _Run(library, container_id, folder, interpreter, theirs.fileno())
             dies = read.annotations.get(DIE_WITH_PARENT) == "true"
             pid, pidfd = processes.fork(lambda: run.be(dies=dies))
-            undo.callback(_discard, pid, pidfd)
+            undo.callback(discard, pid, pidfd)
             theirs.close()
             first = self._pid(ours, folder, read.mounts)
             _limit(Group(record.cgroups), read)
             terminal = self._finish(ours, folder, read, stdio)
             undo.callback(_close, terminal)
-            self._records.write(_with_processes(record, first, pid))
+            self._records.write(with_processes(record, first, pid))
             ours.sendall(inside.READY)
         undo.pop_all()
         return Process(first, pidfd, terminal)
@@ -238,23 +237,6 @@ def _limit(group: Group, read: bundle.Bundle) -> None:
     device_rules.set_devices(group, read.resources.get("devices") or [{"allow": False}, *own])
 
 
-def _with_processes(record: Record, first: int, pid: int) -> Record:
-    stats = [processes.process_stat(each) for each in (first, pid)]
-    ticks = [stat.start_ticks if stat else 0 for stat in stats]
-    return evolve(record, pid=first, start_ticks=ticks[0], warden=pid, warden_ticks=ticks[1])
-
-
-def _discard(pid: int, pidfd: int) -> None:
-    """End LXC's process and its child, and take its exit status."""
-    for each in warden.below(pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(each, signal.SIGKILL)
-    if not processes.wait_ended(pidfd, _PATIENCE_S):
-        processes.send_signal(pidfd, signal.SIGKILL)
-    processes.reap(pidfd)
-    os.close(pidfd)
-
-
 def remove_groups(record: Record) -> None:
     """Remove the control groups of a container and of LXC's process; OSError where one is in use."""
     for suffix in ("", configuration.MONITOR, configuration.LAST):
@@ -283,7 +265,7 @@ def add(record: Record, process: Mapping[str, Any], stdio: Stdio) -> Process:
         ours, theirs = (lent.enter_context(each) for each in socket.socketpair())
         ours.settimeout(_PATIENCE_S)
         read, write = os.pipe2(os.O_CLOEXEC)
-        lent.callback(os.close, read)
+        said, says = (lent.enter_context(os.fdopen(*each)) for each in ((read, "rb", 0), (write, "wb", 0)))
         with doing("enter the control group", "linux.cgroupsPath"):
             entrance = lent.enter_context(Group(record.cgroups).holding(record.pid).entrance())
         adjustment = guise.process.oom_score_adj
@@ -302,20 +284,20 @@ def add(record: Record, process: Mapping[str, Any], stdio: Stdio) -> Process:
                 processes.set_dumpable(False)
                 namespaces.join(first, flags)
                 pid, _ = processes.clone(become, processes.CLONE_PARENT)
-                os.write(write, b"%d" % pid)
+                os.write(says.fileno(), b"%d" % pid)
                 code = 0
             finally:
                 os._exit(code)
 
         helper, helper_fd = processes.fork(join)
-        lent.callback(_discard, helper, helper_fd)
+        lent.callback(discard, helper, helper_fd)
         theirs.close()
-        os.close(write)
-        pid = int(os.read(read, 32) or 0)
+        says.close()
+        pid = int(said.read(32) or 0)
         if not pid:
             raise Failed(Failure("join the container", "linux.namespaces", 0, "its process ended meanwhile"))
         pidfd = os.pidfd_open(pid)
-        undo.callback(_discard, pid, pidfd)
+        undo.callback(discard, pid, pidfd)
         terminal = _terminal(ours) if stdio.terminal else -1
         undo.callback(_close, terminal)
         with doing("wait for the program"):
