@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from moby.errors import HostUnfit
+from moby.errors import HostUnfit, Invalid
 from moby.machines.machine import Machine
 
 __all__ = ["command", "environment"]
 
 HERE = Path(__file__).parent
+_PARTS, _DISKS = frozenset(" \t\n"), frozenset(",:")
+"""What divides a kernel's words, and the files of a disk of which one is written over the other."""
 _MORE_REGISTERS = "amx_tile"
 """A processor with these has more registers than that kernel has room for."""
 
@@ -22,6 +24,10 @@ def command(
     machine: Machine, arguments: Sequence[str], report: int, folder: Path, *, memory_mb: int, data: Path | None
 ) -> list[str]:
     """Return what starts a machine at this terminal; `report` is a descriptor that it has, `folder` its own."""
+    for path, odd in ((machine.initrd, _PARTS), (data, _PARTS | _DISKS)):
+        if odd & set(str(path or "")):
+            raise Invalid(f"user-mode Linux can't be given the path {str(path)!r}",
+                          hint="choose one without spaces, and for --data without commas and colons")  # fmt: skip
     disk = [f"ubd0={data}"] if data else []
     return [
         str(machine.kernel), f"mem={memory_mb}M", f"uml_dir={folder}", "con=null", "con0=fd:0,fd:1", "ssl=null",

@@ -232,6 +232,18 @@ def test_what_a_machine_tells_of_its_end(said: bytes, code: int | None) -> None:
     assert ours.fileno() == -1
 
 
+def test_paths_that_user_mode_linux_would_divide(tmp_path: Path) -> None:
+    (tmp_path / "x.cmdline").write_text("quiet\n")
+    disks = [None, Path("/a,b"), Path("/a:b"), Path("/a b"), Path("/a-b")]
+    for disk in disks[1:-1]:
+        with pytest.raises(Invalid, match="can't be given the path"):
+            uml.command(Machine("x", tmp_path), [], 3, tmp_path, memory_mb=64, data=disk)
+    with pytest.raises(Invalid, match="can't be given the path"):
+        uml.command(Machine("x", tmp_path / "a b"), [], 3, tmp_path, memory_mb=64, data=None)
+    found = [uml.command(Machine("x", tmp_path), [], 3, tmp_path, memory_mb=64, data=each) for each in disks[::4]]
+    assert ["ubd0=/a-b" in each for each in found] == [False, True]
+
+
 def test_kernels_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "short").write_bytes(b"x")
     with pytest.raises(Invalid, match="too short to be one"):

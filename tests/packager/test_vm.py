@@ -173,6 +173,15 @@ def test_networks_that_can_t_be(given: str) -> None:
         Config(network=given)
 
 
+def test_two_services_of_one_name(docker_archive: Path, kernel_root: Path, tmp_path: Path) -> None:
+    one = Service("one", str(docker_archive))
+    machine = Machine(kernel=str(kernel_root), drivers=(), onboot=(one,), services=(one,))
+    source = evolve(SOURCE, entries=with_lock(part("command/bundle")))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Invalid, match="two containers of the machine are called one"):
+        built_in_chain((Pyz(), Tree(), machine), source, tmp_path / "before", tmp_path / "out")
+
+
 def test_services_need_the_verb(docker_archive: Path, kernel_root: Path, tmp_path: Path) -> None:
     machine = Machine(kernel=str(kernel_root), drivers=(), services=(Service("one", str(docker_archive)),))
     source = evolve(SOURCE, entries=with_lock(part("command/run")))

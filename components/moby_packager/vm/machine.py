@@ -8,7 +8,7 @@ from typing import Any
 from attrs import field, frozen
 
 from moby.contracts.packager import FORMAT, Artifact, Source
-from moby.errors import Unsupported
+from moby.errors import Invalid, Unsupported
 from moby_packager.launching.compiling import compile_program, compiler_version
 from moby_packager.trees.nodes import Node, below, folder, link, plain, read, with_folders
 from moby_packager.trees.shares import added, shares, weights
@@ -67,7 +67,7 @@ class Machine:
         own = [*_own(source.name, lines), *given_files(self.files)]
         folders = [folder(PLACE_OF_BUNDLES)] if self.onboot or self.services else []
         nodes = with_folders([*tree, *kernel.files(modules), *own, *folders])
-        bundles = [bundled(each, kernel.numbers) for each in (*self.onboot, *self.services)]
+        bundles = [bundled(each, kernel.numbers) for each in _named_apart((*self.onboot, *self.services))]
         inside = [*map(cpio.record, nodes), *(each for bundle in bundles for each in bundle.records)]
         initrd = zstd(cpio.write(inside, source.epoch_s), self.level)
         written = (kernel.image.read_bytes(), initrd, f"{WORDS[self.machine]}\n".encode())
@@ -108,6 +108,15 @@ class Machine:
         if any(part["kind"] == "frontend" for part in parts):
             lines += [f"serve /usr/bin/{name} serve", f"stop /usr/bin/{name} down"]
         return lines
+
+
+def _named_apart(services: Sequence[Service]) -> Sequence[Service]:
+    """Return services, of which no two have a name; Invalid."""
+    names = [each.name for each in services]
+    twice = next((each for each in names if names.count(each) > 1), "")
+    if twice:
+        raise Invalid(f"two containers of the machine are called {twice}", hint="give one of them another name")
+    return services
 
 
 def _verb(parts: Sequence[Mapping[str, Any]]) -> str:
