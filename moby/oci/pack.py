@@ -148,7 +148,7 @@ class Packing:
         try:
             file = os.open(name, _FILE_FLAGS, dir_fd=fd)
         except OSError as error:
-            if error.errno in _SWAPPED:
+            if error.errno in _SWAPPED or _is_device(fd, name):
                 return
             raise
         try:
@@ -172,6 +172,12 @@ class Packing:
             path, kind, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, mtime_ns=max(0, found.st_mtime_ns),
             **more,  # type: ignore[arg-type]
         )  # fmt: skip
+
+
+def _is_device(fd: int, name: str) -> bool:
+    """Say whether somebody has put a device in a file's place, which a mount may keep from being opened."""
+    mode = os.lstat(name, dir_fd=fd).st_mode
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
 def _chunks(fd: int, size_bytes: int) -> Iterator[bytes]:

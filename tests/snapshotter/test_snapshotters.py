@@ -4,6 +4,7 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from moby_snapshotter.copy.snapshots import Copy
@@ -15,6 +16,7 @@ from moby.errors import Conflict, HostUnfit, Invalid
 from moby.host import mounts
 from moby.host.overlay import escape, mount_root, paths_of
 from moby.host.private_mounts import apart
+from moby.oci import layer
 from moby.oci.unpack import Limits
 from moby.testing.snapshotter import SnapshotterSuite, commit, tar
 from moby.testing.snapshotter_mutants import MUTANTS
@@ -118,6 +120,34 @@ def test_what_can_t_be_removed_keeps_no_engine_from_starting(snapshotter, tmp_pa
             snapshotter.reclaim()
 
     apart(work)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes devices; the guests cover it")
+def test_no_device_is_opened_that_takes_a_file_s_place_meanwhile(snapshotter, tmp_path, monkeypatch):
+    """Some do things when they are opened, and a container that may make their nodes may not open them."""
+    snapshotter.prepare("c")
+    snapshotter.apply("c", io.BytesIO(tar(a=b"x" * 300_000, b=b"1", c=b"2")))
+    [at] = [Path(each.source) for each in snapshotter.mounts("c")]
+    opened = []
+
+    def watched(path, flags, *arguments, usual=os.open, **more):
+        fd = usual(path, flags, *arguments, **more)
+        opened.append(stat.S_IFMT(os.fstat(fd).st_mode))
+        return fd
+
+    for read in (snapshotter.diff, snapshotter.export):
+        reading = read("c")
+        first = next(reading)
+        (at / "b").unlink()
+        os.mknod(at / "b", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        monkeypatch.setattr(os, "open", watched)
+        rest = b"".join(reading)
+        monkeypatch.undo()
+        assert {"a", "c"} <= {entry.path for entry, _ in layer.read(io.BytesIO(first + rest))}
+        (at / "b").unlink()
+        (at / "b").write_bytes(b"1")
+    assert opened
+    assert stat.S_IFCHR not in opened
 
 
 _KILLED = """

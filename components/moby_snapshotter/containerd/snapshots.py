@@ -15,12 +15,12 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import SnapshotKind
 from moby.contracts.types import Mount
 from moby.errors import Conflict, NotFound, Unavailable
-from moby.host import tree
 from moby.host.overlay import mount_root, paths_of, unmount_root
 from moby.host.private_mounts import apart
 from moby.oci.unpack import Limits
 from moby_snapshotter.containerd.service import Service
 from moby_snapshotter.folders.shelf import Record, host_errors
+from moby_snapshotter.folders.trees import without_devices
 from moby_snapshotter.folders.whole import WholeTrees
 
 __all__ = ["Containerd"]
@@ -175,7 +175,7 @@ def _mounted(mounts: Sequence[Mount], place: str, held: ExitStack) -> int:
     def work() -> None:
         mount_root(mounts, place)
         try:
-            found.append(os.open(place, tree.DIRECTORY_FLAGS))
+            found.append(without_devices(Path(place)))
         finally:
             unmount_root(place, mounts)
 

@@ -12,7 +12,7 @@ from moby.host.user_maps import keeps_owners
 from moby.oci.pack import is_whiteout
 from moby.values import frozen
 
-__all__ = ["Seen", "keeps_owners", "opened", "seen", "usage_of", "walk"]
+__all__ = ["Seen", "keeps_owners", "looked_at", "opened", "seen", "usage_of", "walk", "without_devices"]
 
 
 @contextmanager
@@ -24,6 +24,31 @@ def opened(*paths: Path) -> Iterator[list[int]]:
             found.append(os.open(path, tree.DIRECTORY_FLAGS))
             held.callback(os.close, found[-1])
         yield found
+
+
+@contextmanager
+def looked_at(*paths: Path) -> Iterator[list[int]]:
+    """Lend descriptors of folders by which no device is opened: somebody may put one in a file's place meanwhile."""
+    with ExitStack() as held:
+        found = []
+        for path in paths:
+            found.append(without_devices(path))
+            held.callback(os.close, found[-1])
+        yield found
+
+
+def without_devices(path: Path) -> int:
+    """Return a descriptor of a folder as `looked_at` lends it; the caller closes it."""
+    from moby.host import mounts  # which brings ctypes, for who looks
+
+    with suppress(OSError):  # who may mount nothing may make no device either; kernels before 5.12 can't
+        apart = mounts.clone_tree(str(path))
+        try:
+            mounts.set_attributes(apart, on=mounts.ATTRIBUTES["nodev"])
+            return os.open(".", tree.DIRECTORY_FLAGS, dir_fd=apart)
+        finally:
+            os.close(apart)
+    return os.open(path, tree.DIRECTORY_FLAGS)
 
 
 @frozen

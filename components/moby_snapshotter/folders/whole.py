@@ -14,7 +14,7 @@ from moby.oci.layer import LayerEntry
 from moby.oci.pack import WHITEOUT, Entry, Packing
 from moby.oci.unpack import Limits, Unpacking
 from moby_snapshotter.folders.shelf import Record, Shelf, host_errors
-from moby_snapshotter.folders.trees import Seen, keeps_owners, opened, usage_of, walk
+from moby_snapshotter.folders.trees import Seen, keeps_owners, looked_at, opened, usage_of, walk
 
 __all__ = ["WholeTrees"]
 
@@ -141,7 +141,7 @@ class WholeTrees:
     def _opened(self, record: Record, *, below: bool = False, write: bool = False) -> Opened:
         """Lend a descriptor of a snapshot's tree, and, where it has one and that is asked for, of the one below."""
         lower = [self._shelf.path(each) / "fs" for each in record.below[:1]] if below else []
-        return opened(self._tree(record), *lower)
+        return (opened if write else looked_at)(self._tree(record), *lower)
 
     def _usage(self, record: Record) -> Usage:
         """Return what is other than below: the copy itself counts for nothing, as in other snapshotters."""

@@ -18,7 +18,7 @@ from moby.oci.merged import MergedPacking
 from moby.oci.pack import Packing, is_whiteout
 from moby.oci.unpack import Limits
 from moby_snapshotter.folders.shelf import Record, Shelf, host_errors
-from moby_snapshotter.folders.trees import Seen, keeps_owners, opened, seen, usage_of, walk
+from moby_snapshotter.folders.trees import Seen, keeps_owners, looked_at, opened, seen, usage_of, walk
 from moby_snapshotter.overlay.unpacking import unpack
 from moby_snapshotter.overlay.workers import Task, Workers
 
@@ -111,13 +111,13 @@ class Overlay:
     def changes(self, key: str) -> tuple[Change, ...]:
         """Return what is other in an active snapshot than below."""
         record = self._shelf.record(key, SnapshotKind.ACTIVE)
-        with host_errors("walk a snapshot"), opened(*self._trees(record)) as (own, *lowers):
+        with host_errors("walk a snapshot"), looked_at(*self._trees(record)) as (own, *lowers):
             return tuple(sorted(_changes(own, lowers)))
 
     def diff(self, key: str) -> Iterator[bytes]:
         """Yield the layer that makes this snapshot of the one below."""
         record = self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.COMMITTED)
-        with host_errors("read a snapshot"), opened(*self._trees(record)) as (own, *lowers):
+        with host_errors("read a snapshot"), looked_at(*self._trees(record)) as (own, *lowers):
             root = Seen("", os.fstat(own)).differs(Seen("", os.fstat(lowers[0]))) if lowers else True
             packing = Packing(own, upper=True, only=lambda path: bool(path) or root)
             yield from layer.stream(packing.entries())
@@ -125,7 +125,7 @@ class Overlay:
     def export(self, key: str) -> Iterator[bytes]:
         """Yield all that a snapshot shows."""
         record = self._shelf.record(key)
-        with host_errors("read a snapshot"), opened(*self._trees(record)) as (own, *lowers):
+        with host_errors("read a snapshot"), looked_at(*self._trees(record)) as (own, *lowers):
             yield from layer.stream(MergedPacking(own, lowers=tuple(lowers)).entries())
 
     def _fill(self, record: Record, path: Path) -> None:
@@ -168,7 +168,7 @@ class Overlay:
             return record.usage
         if record.kind is SnapshotKind.VIEW:
             return Usage(0, 0)
-        with opened(self._tree(record.folder)) as (own,):
+        with looked_at(self._tree(record.folder)) as (own,):
             return usage_of(own)
 
 
