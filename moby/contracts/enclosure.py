@@ -23,7 +23,8 @@ class Enclosure(Protocol):
         """Move the calling process, which has one thread, inside: it is root there, in the same working folder.
 
         The first one makes what there is to enter; it stays for as long as any process is inside. Entering again is
-        fine. HostUnfit names what this host, or its user, lacks.
+        fine. HostUnfit names what this host, or its user, lacks. Unsupported where another distribution has made
+        what there is to enter, Unavailable where nothing comes of making it.
         """
         ...
 

@@ -321,6 +321,14 @@ def test_places_are_made_where_they_will_be(image, tmp_path) -> None:
     assert list((image / "var/lib/data").iterdir()) == []
 
 
+def test_no_place_is_below_proc_by_way_of_another(image) -> None:
+    places = Places(str(image))
+    places.add("/tmp", "tmpfs", "", "mounts[0]")
+    with pytest.raises(Invalid, match=r"mounts\[1\]\.destination is below /proc"):
+        places.add("/tmp/../proc/sys", "tmpfs", "", "mounts[1]")
+    assert places.add("/tmp/./a//b", "tmpfs", "", "mounts[2]") == ("tmp/a/b", True)
+
+
 @pytest.mark.parametrize("kind", ["bind", "tmpfs"])
 def test_nothing_but_the_kernels_covers_proc(image, tmp_path, kind) -> None:
     with pytest.raises(Invalid, match="which nothing but the kernel's may cover"):

@@ -6,6 +6,7 @@ LXC's own `create=` follows links of the image to the host's files.
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 
 from moby.errors import Invalid
@@ -37,7 +38,7 @@ class Places:
 
         `source` is what a bind shows. What isn't there yet is made: a folder, or an empty file for a file.
         """
-        place = destination.strip("/")
+        place = posixpath.normpath(f"/{destination.lstrip('/')}").strip("/")
         base = next(each for each in reversed(self._mounted) if _is_below(place, each.place))
         if base.source:
             inside = self._made(base, place, folder=not source or os.path.isdir(source), where=where)
