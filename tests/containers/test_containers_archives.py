@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import stat
 import tarfile
 
@@ -99,6 +100,28 @@ def test_volumes_and_binds_are_reached(engine, outside):
     put(engine, made, "/v/", archive(("f", b"1", {})))
     assert (engine.volumes.get("kept").mountpoint / "f").read_text() == "1"
     assert engine.volumes.get("kept").users == (made,)
+
+
+def test_no_device_is_opened_that_takes_a_file_s_place_meanwhile(engine, outside, monkeypatch):
+    made = engine.create(":", mounts=(MountRequest("bind", "/in", str(outside)),))
+    (outside / "a").write_bytes(bytes(8 << 20))
+    opened = []
+
+    def watched(path, flags, *arguments, usual=os.open, **more):
+        fd = usual(path, flags, *arguments, **more)
+        if not flags & os.O_PATH:
+            opened.append(stat.S_IFMT(os.fstat(fd).st_mode))
+        return fd
+
+    reading = iter(engine.containers.read_path(made, "/in/"))
+    first = next(reading)
+    (outside / "secret").unlink()
+    os.mknod(outside / "secret", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    monkeypatch.setattr(os, "open", watched)
+    rest = b"".join(reading)
+    monkeypatch.undo()
+    assert len(first + rest) > 8 << 20
+    assert stat.S_IFCHR not in opened
 
 
 def test_kinds_of_files(engine):
