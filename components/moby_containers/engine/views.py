@@ -68,9 +68,8 @@ def _assembled(parts: Parts, entry: Entry, stack: ExitStack) -> View:
         source = _source(parts, each, user, stack)
         if source is not None:
             _bind(view, Mount(each.request.target, str(source)), each)
-    with suppress(
-        OSError
-    ):  # kernels before 5.12 can't; a container may put a device in the place of a file that is read
+    # A container may put a device in the place of a file that is read just then. Kernels before 5.12 can't keep it out.
+    with suppress(OSError):
         kernel.set_attributes(view.root_fd, on=kernel.ATTRIBUTES["nodev"], recursive=True)
     return view
 
