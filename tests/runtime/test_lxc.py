@@ -243,6 +243,12 @@ WRONG = [
     ("ociVersion", lambda data: data.update(ociVersion="2.0")),
     ("root.path", lambda data: data.update(root={"path": ""})),
     ("mounts[4].destination", lambda data: data["mounts"].append({"destination": "a", "type": "tmpfs", "source": "t"})),
+    (
+        "mounts[4].destination",
+        lambda data: data["mounts"].append(
+            {"destination": "/a\nlxc.hook.pre-start = /bin/sh", "type": "tmpfs", "source": "t"}
+        ),
+    ),
     ("linux.namespaces[0].type", lambda data: data["linux"]["namespaces"][0].update(type="moon")),
     ("linux.sysctl.kernel.core_pattern", lambda data: data["linux"].update(sysctl={"kernel.core_pattern": "|/x"})),
     (

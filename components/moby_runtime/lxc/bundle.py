@@ -140,7 +140,7 @@ def _problems(data: Mapping[str, Any], path: str) -> Iterator[Problem]:
             known = ", ".join(sorted(namespaces.FLAGS))
             yield reading.wrong(f"linux.namespaces[{index}].type", f"is {each.get('type')!r}; there are {known}")
     for index, each in enumerate(data.get("mounts", ())):
-        if not each.get("destination", "").startswith("/") or "\n" in str(each):
+        if not each.get("destination", "").startswith("/") or "\n" in each["destination"]:
             yield reading.wrong(f"mounts[{index}].destination", "must be an absolute path, in one line")
         elif binds(each) and not Path(path, each.get("source", "")).exists():
             yield reading.wrong(f"mounts[{index}].source", f"is {each.get('source')!r}, and nothing is there")
