@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -197,6 +198,26 @@ def test_so_many_proofs_are_kept(state, trusted, monkeypatch):
     with content.lease() as lease:
         found = [put(content, data, lease).digest for data in (b"1", b"2", b"3")]
     assert [_is_hashed(content, each) for each in found] == [True, False, False]
+
+
+def test_what_was_written_in_part_alone_becomes_no_blob(state, monkeypatch):
+    """Whoever goes on after an error has nothing that its digest doesn't tell of."""
+    content = Store(state)
+    usual = os.write
+
+    def full(fd, data):
+        if len(data) < 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return usual(fd, data[:4])
+
+    with content.lease() as lease, content.writer("a", lease) as writer:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            with pytest.raises(HostUnfit, match="No space"):
+                writer.write(b"12345678")
+        with pytest.raises(Corrupt, match="written in part"):
+            writer.commit()
+    assert content.list() == content.ingests() == ()
 
 
 @pytest.mark.parametrize("processors", [1, 2])

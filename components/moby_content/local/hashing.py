@@ -16,19 +16,20 @@ class Hashing:
 
     def __init__(self, algorithm: str) -> None:
         self._hash = hashlib.new(algorithm)
-        self._bytes = 0
+        self.bytes = 0
+        """How many were given."""
         self._alone = (os.cpu_count() or 1) < 2
         self._queue: queue.Queue[bytes | memoryview | None] | None = None
         self._thread: threading.Thread | None = None
 
     def update(self, data: bytes | memoryview) -> None:
         """Take the next part, which is copied where it could change later."""
-        self._bytes += len(data)
+        self.bytes += len(data)
         if self._queue is not None:
             self._queue.put(_lasting(data))
         else:
             self._hash.update(data)
-            if self._bytes > _PAYS_BYTES and not self._alone:
+            if self.bytes > _PAYS_BYTES and not self._alone:
                 self._queue = queue.Queue(_QUEUED)
                 self._thread = threading.Thread(target=self._work, args=(self._queue,), name="hash", daemon=True)
                 self._thread.start()

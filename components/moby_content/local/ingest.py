@@ -99,7 +99,9 @@ class FileWriter:
         self._check_open()
         found = Digest(self._algorithm, self._hash.hexdigest())
         wrong = ""
-        if size_bytes is not None and size_bytes != self.offset_bytes:
+        if self._hash.bytes != self.offset_bytes:
+            wrong = "was written in part alone"
+        elif size_bytes is not None and size_bytes != self.offset_bytes:
             wrong = f"has {self.offset_bytes} bytes, not {size_bytes}"
         elif digest is not None and digest != found:
             wrong = f"hashes to {found}"
