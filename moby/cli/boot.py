@@ -1,5 +1,6 @@
 """`moby boot`: assemble a machine and start it in this terminal."""
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -52,8 +53,11 @@ def command(
     wanted += [f"{_OPTIONS}.kernel={kernel.absolute()}"] if kernel else []
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moby" / "machines"
     cache.mkdir(parents=True, exist_ok=True)
+    place = cache / ("uml" if as_uml else "pc")
     with tempfile.TemporaryDirectory(dir=cache, prefix="boot-") as folder:
-        machine = _assembled(file, cache / ("uml" if as_uml else "pc"), (*sets, *wanted)).kept(Path(folder))
+        with place.with_suffix(".lock").open("w") as lock:  # so that nobody replaces some of the files meanwhile
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            machine = _assembled(file, place, (*sets, *wanted)).kept(Path(folder))
         drive = disk(data) if data else None
         if as_uml:
             return running.by_uml(machine, arguments, cache, memory_mb=memory, data=drive)

@@ -1,5 +1,6 @@
 """Machines as they are started: as user-mode Linux, and, slowly, by QEMU."""
 
+import fcntl
 import json
 import re
 import signal
@@ -12,6 +13,7 @@ import pytest
 from booting import MOBY, booted, busybox_image, cut, environment, manifest, service, started
 from peers import binaries
 
+from moby.cli import boot
 from moby.errors import HostUnfit, Invalid
 from moby.machines import data, qemu, running, uml
 from moby.machines import kernels as packed_kernels
@@ -192,6 +194,30 @@ def test_a_command_by_qemu(folder: Path, shop: Path) -> None:
 
 
 # What starts them -----------------------------------------------------------------------------------------------
+
+
+def test_files_that_belong_together_are_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody else who starts a machine of that name replaces some of them meanwhile, nor later."""
+
+    def assembled(_file: str, place: Path, _sets: tuple[str, ...]) -> Machine:
+        with place.with_suffix(".lock").open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        place.mkdir()
+        for each in ("kernel", "initrd", "cmdline"):
+            (place / f"x.{each}").write_text(each)
+        return Machine("x", place)
+
+    def started(machine: Machine, *_: object, **__: object) -> int:
+        with (tmp_path / "moby/machines/uml.lock").open() as other:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # another may be assembled while this one runs
+        assert [each.read_text() for each in sorted(machine.folder.iterdir())] == ["cmdline", "initrd", "kernel"]
+        return 7
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(boot, "_assembled", assembled)
+    monkeypatch.setattr(running, "by_uml", started)
+    wanted = {"file": "x", "arguments": (), "as_uml": True, "kernel": None, "memory": 64, "data": None}
+    assert boot.command.callback(**wanted, network=False, sets=()) == 7
 
 
 def test_words_for_a_kernel(tmp_path: Path) -> None:

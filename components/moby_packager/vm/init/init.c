@@ -13,8 +13,9 @@
      serve WORD...               one too, unless the kernel's command line says what to run
      stop WORD...                a program that is run when the machine goes down
 
-   The kernel's command line may say MOBY_RUN=WORD,WORD (with %XX for bytes), what to run at the console, whose end is
-   the machine's, and MOBY_REPORT=DEVICE, a terminal that is told the exit code, and any byte of which ends the machine.
+   The kernel's command line may say MOBY_RUN=WORD,WORD (with %XX for bytes; %00 is an empty word), what to run at the
+   console, whose end is the machine's, and MOBY_REPORT=DEVICE, a terminal that is told the exit code, and any byte of
+   which ends the machine.
 */
 
 #include "system.h"
