@@ -68,6 +68,6 @@ def _about_program(program: str, code: int, words: str) -> str:
 
 
 def _is_missing(error: MobyError) -> bool:
-    """Whether a runtime's Invalid without a cause is about its program: its contract says that one isn't there."""
-    of_config = "config.json" in error.message and "process.args" not in error.message
-    return "hook" not in error.message and not of_config
+    """Whether a runtime's Invalid without a cause is about its program or folder: its contract says one isn't there."""
+    named = "process.args" in error.message or "process.cwd" in error.message
+    return "hook" not in error.message and ("config.json" not in error.message or named)
