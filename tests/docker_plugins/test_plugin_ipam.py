@@ -112,6 +112,29 @@ def test_what_it_cannot_take_back_stays_known(opened, server):
         ipam.assign("n1", "e1")
 
 
+def test_what_is_nobody_s_is_taken_back_beside_what_is_refused(opened, server):
+    ipam = opened()
+    for number in range(3):
+        ipam.take(f"n{number}", [])
+        ipam.assign(f"n{number}", "e")
+    inner = server.parts["IpamDriver"]
+    usual, stuck = inner.ReleaseAddress, ipam.assign("n0", "e")[0].partition("/")[0]
+
+    def refuse(given):
+        if given["Address"] == stuck:
+            raise Refused("in use")
+        return usual(given)
+
+    inner.ReleaseAddress = refuse
+    with pytest.raises(HostUnfit, match=r"ReleaseAddress: in use"):
+        ipam.keep({"n2": ()})
+    assert len(inner.pools) == 2
+    assert ipam.assign("n2", "e") == ipam.assign("n2", "e")
+    inner.ReleaseAddress = usual
+    ipam.keep({})
+    assert inner.pools == {}
+
+
 def test_subnets_that_the_host_has_are_passed_over_and_given_back(opened, server):
     occupied = [f"172.20.{number}.0/24" for number in range(3)]
     [pool] = opened().take("n1", [], occupied=occupied)

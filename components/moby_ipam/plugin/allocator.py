@@ -2,8 +2,8 @@
 
 import ipaddress
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from moby.contracts.ipam import Pool
@@ -34,6 +34,14 @@ class _Given:
     @property
     def subnet(self) -> Network:
         return subnets.network_of(self.pool)
+
+
+@contextmanager
+def _collected(refusals: list[MobyError]) -> Iterator[None]:
+    try:
+        yield
+    except MobyError as error:
+        refusals.append(error)
 
 
 class PluginAddresses:
@@ -212,14 +220,19 @@ class PluginAddresses:
             self._endpoints.delete(key)
 
     def keep(self, endpoints: Mapping[str, Collection[str]]) -> None:
-        """Have the plugin take back what is nobody's."""
+        """Have the plugin take back what is nobody's, also where it refuses some of it; the first refusal is told."""
+        refusals: list[MobyError] = []
         with self._lock:
             for key in tuple(self._endpoints.keys()):
                 network_id, _, endpoint_id = key.partition("/")
                 if endpoint_id not in endpoints.get(network_id, ()):
-                    self.unassign(network_id, endpoint_id)
-            for network_id in set(self._networks.keys()) - set(endpoints):
-                self.give_back(network_id)
+                    with _collected(refusals):
+                        self.unassign(network_id, endpoint_id)
+            for network_id in sorted(set(self._networks.keys()) - set(endpoints)):
+                with _collected(refusals):
+                    self.give_back(network_id)
+        if refusals:
+            raise refusals[0]
 
     def _release(self, pool: str, address: str) -> None:
         self._call("ReleaseAddress", PoolID=pool, Address=address)
