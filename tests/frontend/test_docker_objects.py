@@ -176,6 +176,29 @@ class TestImages:
         refused = served.call("POST", f"/images/create?fromSrc=http://{at}/flat.tar")
         assert refused.message.startswith(f'Get "http://{at}/flat.tar": [Errno 111] Connection refused')
 
+    def test_import_of_what_breaks_off(self, served):
+        """An archive may look whole wherever it ends."""
+
+        class Half(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.wfile.write(b"tar")
+
+            def log_message(self, *_):
+                """Say nothing."""
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Half) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                found = served.call("POST", f"/images/create?fromSrc=127.0.0.1:{server.server_port}/a.tar")
+            finally:
+                server.shutdown()
+                thread.join(30)
+        assert "/a.tar broke off: 997 bytes are missing" in messages(found)[1]["error"]
+
     @pytest.mark.parametrize("source", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
     def test_import_of_what_is_not_fetched(self, served, source):
         found = served.call("POST", f"/images/create?fromSrc={source}")

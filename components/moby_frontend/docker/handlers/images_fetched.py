@@ -1,10 +1,11 @@
 """Archives that the engine itself fetches for an import, as its client names only where they are."""
 
 import http.client
+import io
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from moby.errors import Invalid, MobyError, Unavailable
 from moby_frontend.docker.call import Call, Reply, stream
@@ -16,6 +17,7 @@ __all__ = ["import_fetched"]
 _TIMEOUT_S = 60.0
 """For each answer of the server, not for all of them together."""
 _LONGEST_REASON = 1000
+_PIECE_BYTES = 1 << 16
 _HANDLERS = (
     urllib.request.ProxyHandler, urllib.request.UnknownHandler, urllib.request.HTTPHandler,
     urllib.request.HTTPSHandler, urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPRedirectHandler,
@@ -57,7 +59,7 @@ def _fetched(url: str) -> BinaryIO:
     for each in _HANDLERS:
         opener.add_handler(each())
     try:
-        found: BinaryIO = opener.open(url, timeout=_TIMEOUT_S)
+        found = opener.open(url, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(_LONGEST_REASON).decode(errors="replace").strip()
@@ -65,4 +67,28 @@ def _fetched(url: str) -> BinaryIO:
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise Unavailable(f'Get "{url}": {reason}', hint="check the address, and the network between") from error
-    return found
+    return cast(BinaryIO, _Whole(found, url))
+
+
+class _Whole(io.RawIOBase):
+    """A body that comes whole: read in pieces, http.client passes over what is missing at its end."""
+
+    def __init__(self, body: http.client.HTTPResponse, url: str) -> None:
+        super().__init__()
+        self._body, self._url = body, url
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_PIECE_BYTES), b""))
+        missing = self._body.length
+        data = self._body.read(size)
+        if not data and size and missing:
+            raise Unavailable(f"{self._url} broke off: {missing} bytes are missing", hint="try again")
+        return data
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
