@@ -13,13 +13,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from moby.errors import HostUnfit, Invalid, MobyError, Unavailable
 from moby.host.unix_http import UnixConnection
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["PLACES", "Answered", "Plugin", "object_of"]
 
@@ -158,23 +161,38 @@ def _closed_with(answer: http.client.HTTPResponse, connection: http.client.HTTPC
 
 
 def _connection(address: str, tls: Mapping[str, Any]) -> http.client.HTTPConnection:
-    parts = urlsplit(address)
+    wrong = Invalid(
+        f"{address[:_SHOWN]!r} is no address of a plugin", hint="there are unix:///PATH and tcp://HOST:PORT"
+    )
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError as error:
+        raise wrong from error
     if parts.scheme == "unix":
         found: http.client.HTTPConnection = UnixConnection(Path(parts.path))
         found.timeout = _CALL_S
         return found
-    if parts.scheme not in {"tcp", "http", "https"} or not parts.hostname or not parts.port:
-        raise Invalid(f"{address!r} is no address of a plugin", hint="there are unix:///PATH and tcp://HOST:PORT")
+    if parts.scheme not in {"tcp", "http", "https"} or not parts.hostname or not port:
+        raise wrong
     if not tls and parts.scheme != "https":
-        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=_CALL_S)
+        return http.client.HTTPConnection(parts.hostname, port, timeout=_CALL_S)
+    return http.client.HTTPSConnection(parts.hostname, port, timeout=_CALL_S, context=_context(address, tls))
+
+
+def _context(address: str, tls: Mapping[str, Any]) -> "ssl.SSLContext":
     import ssl
 
-    context = ssl.create_default_context(cafile=tls.get("CAFile") or None)
-    if tls.get("InsecureSkipVerify"):
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if tls.get("CertFile"):
-        context.load_cert_chain(tls["CertFile"], tls.get("KeyFile") or None)
-    return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=_CALL_S, context=context)
+    try:
+        context = ssl.create_default_context(cafile=tls.get("CAFile") or None)
+        if tls.get("InsecureSkipVerify"):
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if tls.get("CertFile"):
+            context.load_cert_chain(tls["CertFile"], tls.get("KeyFile") or None)
+    except (OSError, TypeError) as error:
+        hint = "see CAFile, CertFile and KeyFile of its TLSConfig"
+        raise HostUnfit(f"TLS to the plugin at {address} can't be done: {error}", hint=hint) from error
+    return context
 
 
 def _flow(answer: http.client.HTTPResponse, ended: int) -> Iterator[bytes]:

@@ -120,11 +120,17 @@ def test_a_plugin_that_is_not_there(plugin, places):
     for address, error, words in (
         ("unix:///nonesuch", Unavailable, "doesn't answer at unix:///nonesuch"),
         ("ftp://x", Invalid, "no address of a plugin"),
+        ("tcp://127.0.0.1:99999", Invalid, "no address of a plugin"),
+        ("tcp://[x:1", Invalid, "no address of a plugin"),
         ("tcp://127.0.0.1:1", Unavailable, "doesn't answer at"),
     ):
         (places[1] / "x.spec").write_text(address)
         with pytest.raises(error, match=words):
             evolve(plugin, name="x").call("List")
+    for tls in ({"CAFile": "/nonesuch"}, {"CertFile": "/nonesuch"}, {"CAFile": 7.5}):
+        (places[1] / "z.json").write_text(json.dumps({"Addr": "https://127.0.0.1:1", "TLSConfig": tls}))
+        with pytest.raises(HostUnfit, match=r"TLS to the plugin at https://127\.0\.0\.1:1 can't be done"):
+            evolve(plugin, name="z").call("List")
     (places[1] / "y.json").write_text("[]")
     with pytest.raises(Invalid, match="doesn't say where the plugin listens"):
         evolve(plugin, name="y").call("List")
