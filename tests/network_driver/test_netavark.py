@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -252,6 +253,28 @@ def test_what_a_killed_engine_left_is_undone(driver, tmp_path, stack, monkeypatc
     again.keep([(network, [])])
     assert devices() == before
     driver.attach(network, attachment(driver, network, 2), there)
+
+
+def test_rules_that_netavark_left_are_taken_away_later(driver, stack, monkeypatch):
+    def refuse(*_):
+        raise HostUnfit("no luck")
+
+    network, there, before = plain(driver), member(stack), devices()
+    driver.make(network)
+    wanted = attachment(driver, network, 2, ports=published(8080))
+    driver.attach(network, wanted, there)
+    with monkeypatch.context() as failing:
+        failing.setattr(Program, "tear_down", refuse)
+        with pytest.raises(HostUnfit, match="no luck"):
+            driver.detach(network, wanted, there)
+    assert "8080" in _rules()
+    driver.keep([(network, [])])
+    assert "8080" not in _rules()
+    assert devices() == before
+
+
+def _rules():
+    return subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
 
 
 def test_what_netavark_is_told(tmp_path, stack, log):

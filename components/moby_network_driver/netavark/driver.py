@@ -151,12 +151,13 @@ class NetavarkNetworks:
             if not there:
                 _delete(host_end(record.id))
                 namespace = held.enter_context(_beside(record.call))
+            _make_bridge(record.call.bridge)  # where it has gone, netavark would leave the rules
             self._program.tear_down(record.call, _path(namespace))
-        self._records.remove(record.id)
-        others = [each for each in self._records.all().values() if each.call.bridge == record.call.bridge]
+            self._records.remove(record.id)  # else its rules would stay, and lead to whoever has the address next
+        on = [each.id for each in self._records.all().values() if each.call.bridge == record.call.bridge]
         with failures.collected(f"interface {host_end(record.id)}"):
             _delete(host_end(record.id), *beside_names(record.id))
-            if not others:
+            if set(on) <= {record.id}:
                 _delete(record.call.bridge)
         failures.tell()
 
@@ -190,6 +191,12 @@ def _delete(*names: str) -> None:
     with Channel() as channel:
         for each in names:
             delete_named(channel, each)
+
+
+def _make_bridge(name: str) -> None:
+    with Channel() as channel:
+        if links.look_up(channel, name) is None:
+            channel.run(links.bridge(name))
 
 
 @contextmanager
