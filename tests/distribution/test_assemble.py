@@ -62,7 +62,8 @@ def test_the_archive_holds_the_choice_and_nothing_else(quickstart: Path) -> None
     lock = json.loads((quickstart / "quickstart.lock.json").read_text())
     chosen = {each["facts"]["module"].rpartition(".")[0].replace(".", "/") for each in lock["engine"]["instances"]}
     parts = {"/".join(name.split("/")[:2]) for name in names if name.startswith("moby_") and name.count("/") > 1}
-    shared = {"moby_runtime/groups", "moby_runtime/images", "moby_runtime/records", "moby_images/folders"}
+    runtimes = {f"moby_runtime/{each}" for each in ("groups", "images", "programs", "records")}
+    shared = {*runtimes, "moby_images/folders"}
     assert parts == chosen | shared, "besides, what parts of a kind share"
     tops = {name.split("/")[0].partition("-")[0] for name in names if not name.startswith("moby_")}
     assert tops == {"__main__.py", "__main__.pyc", "attr", "attrs", "licenses", "moby", "pluggy"}

@@ -113,7 +113,7 @@ def test_flags(moby: Run, verb: str, arguments: list[str], message: str) -> None
 def test_out(moby: Run, out: str, message: str) -> None:
     done = moby("assemble", "quickstart", "-o", out, code=3)
     assert message in done.stderr
-    assert "fix: name another folder with -o DIR" in done.stderr
+    assert "name another folder with -o DIR" in done.stderr
 
 
 def test_out_stays_where_it_was_told_to(moby: Run, folder: Path) -> None:
