@@ -156,8 +156,8 @@ class Packing:
             size = found.st_size
             if not stat.S_ISREG(found.st_mode):
                 return  # swapped as well
-            if (first := self._first(found, path)) is not None:
-                yield self._described(path, found, EntryType.HARDLINK, link=first), ()
+            if (first := self._first(found, path)) is not None:  # attributes too, which dockerd's chown takes away
+                yield self._described(path, found, EntryType.HARDLINK, link=first, xattrs=xattrs_of(file)), ()
                 return
             entry = LayerEntry(
                 path, EntryType.FILE, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, size,

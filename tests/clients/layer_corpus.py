@@ -57,6 +57,7 @@ def kinds():
     for number, time in enumerate((0, 1, 0.5, 2**31, 2**32 + 5, 1_700_000_000.999999)):
         out.add("file", f"kinds/time-{number}", time=time)
     out.add("file", "kinds/capable", b"program", mode=0o755, security__capability=CAPABILITY)
+    out.add("hard", "kinds/capable-too", link="kinds/capable", mode=0o755, security__capability=CAPABILITY)
     out.add("file", "kinds/attributes", user__some="thing", user__other="1")
     out.add("folder", "kinds/attributes-too", mode=0o755, user__some="thing")
     out.add("file", "kinds/acl", mode=0o755, system__posix_acl_access=ACL)

@@ -35,6 +35,19 @@ def test_what_is_swapped_meanwhile_is_left_out(tmp_path, packing, becomes):
     assert [(entry.path, list(content)) for entry, content in entries] == [("c", [b"c"])]
 
 
+def test_a_hard_link_has_the_attributes_of_its_file(tmp_path, packing):
+    """Whoever unpacks it as dockerd does gives it its owner, which takes a capability away."""
+    (tmp_path / "a").write_text("a")
+    try:
+        os.setxattr(tmp_path / "a", "user.x", b"y")
+    except OSError:
+        pytest.skip("this file system has no extended attributes; every guest covers it")
+    os.link(tmp_path / "a", tmp_path / "b")
+    assert [(entry.path, entry.xattrs) for entry, _ in packing.entries()][1:] == [
+        ("a", {"user.x": b"y"}), ("b", {"user.x": b"y"}),
+    ]  # fmt: skip
+
+
 def test_one_that_may_not_be_read_is_an_error(unprivileged):
     def pack(where):
         (where / "a").write_text("a")
