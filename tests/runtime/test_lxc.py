@@ -16,7 +16,7 @@ from moby_runtime.lxc.runtime import Lxc
 from runtime.lxc_library import need
 
 from moby.contracts.types import Stdio, TaskStatus
-from moby.errors import Conflict, HostUnfit, Invalid, MobyError, Unsupported
+from moby.errors import Conflict, HostUnfit, Invalid, MobyError, Unavailable, Unsupported
 from moby.host import processes
 from moby.host.processes import set_child_subreaper
 from moby.testing.as_user import as_nobody
@@ -150,6 +150,24 @@ def test_who_can_t_enter_leaves_nothing_open(boxes, monkeypatch) -> None:
         run_inside(boxes, box.id, "true")
     gc.collect()
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_root_that_is_still_shown_is_not_emptied(boxes, known) -> None:
+    box = boxes.sleeping()
+    boxes.runtime.kill(box.id, signal.SIGKILL)
+    box.code()
+    folder = boxes.place.run / box.id
+    (folder / "root/file").touch()  # as if it were the image's
+    if not known:
+        boxes.runtime._remove_groups(boxes.runtime._records.read(box.id))
+        (folder / "jail.json").unlink()
+    with pytest.raises(Unavailable, match=r"something is still at .*/root: Directory not empty"):
+        boxes.runtime.delete(box.id, force=True)
+    assert (folder / "root/file").exists()
+    (folder / "root/file").unlink()
+    boxes.runtime.delete(box.id, force=True)
+    assert not folder.exists()
 
 
 def test_who_kills_lxcs_process_ends_the_container(boxes) -> None:

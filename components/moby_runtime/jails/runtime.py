@@ -158,7 +158,7 @@ class Jails:
         except NotFound:
             if not force:
                 raise
-            self._records.remove(container_id)
+            self._forget(container_id)
             return
         status = self._status(record)
         if status is not TaskStatus.STOPPED and not force:
@@ -172,11 +172,15 @@ class Jails:
             self._remove_groups(record)
         except OSError as error:
             raise Unavailable(f"the control group of {container_id!r} is still in use: {error}") from error
-        self._records.remove(container_id)
+        self._forget(container_id)
 
     def _remove_groups(self, record: Record) -> None:
         """Remove what control groups a container had."""
         Group(record.cgroups).remove()
+
+    def _forget(self, container_id: str) -> None:
+        """Remove the folder of a container."""
+        self._records.remove(container_id)
 
     def reclaim(self) -> None:
         """Remove every container of this state folder, also those that a killed process left."""

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from moby.contracts.runtime_values import DIE_WITH_PARENT, Process
-from moby.errors import HostUnfit, Invalid
+from moby.errors import HostUnfit, Invalid, Unavailable
 from moby.host import liblxc, namespaces, processes
 from moby.host.cgroups import Group, hierarchies
 from moby_runtime.groups import device_rules, limits
@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from moby.oci.seccomp.filter import Filter
     from moby_runtime.lxc.bootstrap import Interpreter
 
-__all__ = ["Maker", "add", "remove_groups", "remove_locks"]
+__all__ = ["Maker", "add", "forget", "remove_groups", "remove_locks"]
 
 _PATIENCE_S = 60.0
 _ATTRIBUTES = frozenset({"nosuid", "nodev", "noexec", "noatime", "nodiratime"})
+_ROOT = "root"
+"""Where LXC shows a container's root, below its folder (`configuration`)."""
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -68,11 +70,11 @@ class Maker:
             cgroups=tuple(tree.folder(path) for tree in trees), seccomp=_filter(read.filter),
         )  # fmt: skip
         self._records.reserve(record)
-        undo.callback(self._records.remove, container_id)
+        undo.callback(forget, self._records, container_id)
         undo.callback(remove_groups, record)
         folder = self._records.path(container_id)
         undo.callback(remove_locks, folder)
-        for name in ("root", "lxc"):
+        for name in (_ROOT, "lxc"):
             Path(folder, name).mkdir()
         with ExitStack() as lent:
             interpreter = bootstrap.lend(lent)
@@ -241,6 +243,17 @@ def remove_groups(record: Record) -> None:
     """Remove the control groups of a container and of LXC's process; OSError where one is in use."""
     for suffix in ("", configuration.MONITOR, configuration.LAST):
         Group(tuple(f"{folder}{suffix}" for folder in record.cgroups)).remove()
+
+
+def forget(records: Records, container_id: str) -> None:
+    """Remove the folder of a container; Unavailable where its root is still shown there, whose files aren't its own."""
+    root = Path(records.path(container_id), _ROOT)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            root.rmdir()
+    except OSError as error:
+        raise Unavailable(f"something is still at {root}: {error.strerror}", hint="unmount it") from error
+    records.remove(container_id)
 
 
 def remove_locks(folder: str, *, above: bool = False) -> None:

@@ -13,7 +13,7 @@ from moby_runtime.jails.records import Record
 from moby_runtime.jails.runtime import Jails
 from moby_runtime.lxc import FEATURES
 from moby_runtime.lxc import bundle as bundles
-from moby_runtime.lxc.making import Maker, add, remove_groups, remove_locks
+from moby_runtime.lxc.making import Maker, add, forget, remove_groups, remove_locks
 from moby_runtime.records.failures import Failed, error_of
 
 __all__ = ["Lxc"]
@@ -52,6 +52,9 @@ class Lxc(Jails):
         """Remove every container, and what LXC keeps for this state folder."""
         super().reclaim()
         remove_locks(f"{self._records.root}/none", above=True)
+
+    def _forget(self, container_id: str) -> None:
+        forget(self._records, container_id)
 
     def _remove_groups(self, record: Record) -> None:
         remove_groups(record)
