@@ -47,18 +47,20 @@ def hierarchies(mountinfo: str | None = None, membership: str | None = None) -> 
     if mountinfo is not None:
         return _read(mountinfo, membership)
     # What is mounted is long to read where there are many containers, and most often is the same.
-    known = _known.get(membership)
+    where = membership, os.stat("/proc/thread-self/ns/mnt").st_ino
+    known = _known.get(where)
     if known is not None and known[1] is not None and known[1] == _seen(known[0]):
         return known[0]
     found = _read(read_text("/proc/self/mountinfo"), membership)
     _known.clear()
     # Who asks but once has nothing of a second look.
-    _known[membership] = (found, None if known is None else _seen(found))
+    _known[where] = (found, None if known is None else _seen(found))
     return found
 
 
-_known: dict[str, tuple[tuple[Hierarchy, ...], object]] = {}
-"""The trees, and what was seen of them then, by the membership, which tells of every tree that there is."""
+_known: dict[tuple[str, int], tuple[tuple[Hierarchy, ...], object]] = {}
+"""The trees, and what was seen of them then, by the membership, which tells of every tree that there is, and the mount
+namespace, which shows some."""
 
 
 def _seen(trees: Iterable[Hierarchy]) -> object:
