@@ -22,8 +22,9 @@ def sandbox(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_what_is_tried_inside(sandbox):
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
+def test_what_is_tried_inside(sandbox, pytestconfig):
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rR"]
+    words.append(f"--reruns={pytestconfig.getoption('reruns', 0) or 0}")  # of one test in there, not of all
     done = sandbox.run(
         "sh",
         "-c",
