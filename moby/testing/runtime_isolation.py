@@ -92,7 +92,7 @@ class Isolation:
         secret.write_text("host", encoding="ascii")
         # Without namespaces the first process that it sees is the host's, which leads root to the host's root.
         own = offers(boxes, RuntimeFeature.NAMESPACES)
-        code, text = boxes.run("sh", "-c", f"ls /; ls {secret}; {'ls /proc/1/root/' if own else 'true'}")
+        code, text = boxes.run("sh", "-c", f"ls /; ls {secret}; {'cd /proc/1/root && ls' if own else 'true'}")
         assert code == 0
         assert "secret" not in text.replace(str(secret), "")
         assert text.splitlines().count("bin") == 1 + own

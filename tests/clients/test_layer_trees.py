@@ -5,6 +5,7 @@ import json
 import sys
 import tarfile
 import time
+from pathlib import Path
 
 import pytest
 from clients import layer_corpus as corpus
@@ -35,7 +36,8 @@ def _base(image):
 def _running(engine, name):
     """Lend a container of an image, and the folder that its root can be seen at inside the sandbox."""
     made = engine.out("run", "-d", "--network", "none", name, "sleep", "1000").strip()
-    yield made, f"/proc/{engine.out('inspect', '--format', '{{.State.Pid}}', made).strip()}/root/{corpus.ROOT}"
+    pid = engine.out("inspect", "--format", "{{.State.Pid}}", made).strip()
+    yield made, str(Path("/proc", pid, "root", corpus.ROOT))
     engine("rm", "-f", made)
 
 

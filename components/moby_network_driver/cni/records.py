@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from moby.values import asdict, evolve, field, frozen
 from moby_network_driver.cni.lists import PluginList, read
 from moby_network_driver.cni.results import Result, result_of
 from moby_network_driver.cni.running import Call
+from moby_network_driver.records.files import Files
 
 __all__ = ["Record", "Records"]
 
@@ -40,40 +40,15 @@ class Record:
         return evolve(self, call=evolve(self.call, namespace=namespace), result=result)
 
 
-class Records:
-    """The records of one engine, a file each. OSError as the kernel has it."""
+class Records(Files[Record]):
+    """The records of one engine, a file each."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        super().__init__(folder, _record, _document)
 
-    def all(self) -> Mapping[str, Record]:
-        """Return them by endpoint."""
-        if not self._folder.is_dir():
-            return {}
-        paths = (each for each in self._folder.iterdir() if each.suffix == ".json")
-        return {each.stem: _record(json.loads(each.read_text(encoding="utf-8"))) for each in paths}
 
-    def get(self, endpoint_id: str) -> Record | None:
-        """Return that of an endpoint."""
-        with suppress(FileNotFoundError):
-            return _record(json.loads(self._path(endpoint_id).read_text(encoding="utf-8")))
-        return None
-
-    def _path(self, endpoint_id: str) -> Path:
-        return self._folder / f"{endpoint_id}.json"
-
-    def put(self, record: Record) -> None:
-        """Write one down, whole or not at all."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        aside = self._folder / f"{record.id}.new"
-        document = asdict(record)
-        document["result"] = dict(record.result.document)
-        aside.write_text(json.dumps(document), encoding="utf-8")
-        aside.replace(self._path(record.id))
-
-    def remove(self, endpoint_id: str) -> None:
-        """Forget one; nothing where there is none."""
-        self._path(endpoint_id).unlink(missing_ok=True)
+def _document(record: Record) -> dict[str, Any]:
+    return {**asdict(record), "result": dict(record.result.document)}
 
 
 def _record(document: Mapping[str, Any]) -> Record:

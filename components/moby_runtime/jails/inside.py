@@ -13,7 +13,7 @@ from moby.host.files import write_text
 from moby.host.lean import accept, sockets
 from moby.values import frozen
 from moby_runtime.programs import executable, program
-from moby_runtime.records.failures import Failed, Failure, doing
+from moby_runtime.records.failures import doing, guarded
 from moby_runtime.records.gate import GO
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ def run_first(cell: Cell) -> NoReturn:
         os.close(channel)
         _await_start(cell, listener)
 
-    _guarded(lambda data: os.write(cell.channel, data), steps)
+    guarded(lambda data: os.write(cell.channel, data), steps)
 
 
 def run_exec(cell: Cell) -> NoReturn:
@@ -69,7 +69,7 @@ def run_exec(cell: Cell) -> NoReturn:
         _enter(cell, (channel,))
         _run(cell, lambda: None)
 
-    _guarded(lambda data: os.write(cell.channel, data), steps)
+    guarded(lambda data: os.write(cell.channel, data), steps)
 
 
 def _first_free(cell: Cell) -> int:
@@ -108,27 +108,10 @@ def _await_start(cell: Cell, listener: int) -> None:
         if os.read(connection, 1) == GO:
             break
         os.close(connection)
-    _guarded(lambda data: os.write(connection, data), lambda: _run(cell, _end_with_parent))
+    guarded(lambda data: os.write(connection, data), lambda: _run(cell, _end_with_parent))
 
 
 def _run(cell: Cell, last: Callable[[], object]) -> None:
     """Become the user's program."""
     program.become_user(cell.process)
     executable.execute(cell.process, cell.interpreter, last)
-
-
-def _guarded(report: Callable[[bytes], object], steps: Callable[[], None]) -> NoReturn:
-    """Do the steps; tell a failure, and end with 127 or 126 as a shell would."""
-    code = 70
-    try:
-        steps()
-    except Failed as error:
-        code = 126
-        report(error.failure.encode())
-    except OSError as error:
-        code = 127 if isinstance(error, FileNotFoundError) else 126
-        report(Failure("run the program", "process.args", error.errno or 0, str(error.filename or "")).encode())
-    except BaseException as error:  # a bug of ours: the caller shall see it
-        report(Failure("make the container", "", 0, f"{type(error).__name__}: {error}").encode())
-    finally:
-        os._exit(code)

@@ -19,7 +19,7 @@ from moby.host.lean import accept, send_descriptor, signals, sockets
 from moby.values import frozen
 from moby_runtime.programs import executable, program
 from moby_runtime.programs.reading import process_of
-from moby_runtime.records.failures import Failed, Failure, doing
+from moby_runtime.records.failures import doing, guarded
 from moby_runtime.records.gate import GO
 from moby_runtime.records.json_text import decoded
 
@@ -87,7 +87,7 @@ def main(channel: int) -> NoReturn:
         os.close(kept[0])
         _await_start(guise, kept[1])
 
-    _guarded(connection.sendall, steps)
+    guarded(connection.sendall, steps)
 
 
 def _wish(connection: sockets.socket) -> tuple[Mapping[str, Any], list[int]]:
@@ -239,7 +239,7 @@ def _await_start(guise: Guise, listener: int) -> None:
         if os.read(connection, 1) == GO:
             break
         os.close(connection)
-    _guarded(lambda data: os.write(connection, data), lambda: _run(guise, first=True))
+    guarded(lambda data: os.write(connection, data), lambda: _run(guise, first=True))
 
 
 def run_exec(guise: Guise, stdio: Stdio, channel: int) -> NoReturn:
@@ -253,7 +253,7 @@ def run_exec(guise: Guise, stdio: Stdio, channel: int) -> NoReturn:
         processes.set_dumpable(False)
         _run(guise, first=False)
 
-    _guarded(lambda data: os.write(channel, data), steps)
+    guarded(lambda data: os.write(channel, data), steps)
 
 
 def _run(guise: Guise, *, first: bool) -> None:
@@ -271,20 +271,3 @@ def _run(guise: Guise, *, first: bool) -> None:
                 seccomp.install(guise.filter, guise.flags)
 
     executable.execute(process, guise.interpreter, last, by_path=guise.by_path)
-
-
-def _guarded(report: Callable[[bytes], object], steps: Callable[[], None]) -> NoReturn:
-    """Do the steps; tell a failure, and end with 127 or 126 as a shell would."""
-    code = 70
-    try:
-        steps()
-    except Failed as error:
-        code = 126
-        report(error.failure.encode())
-    except OSError as error:
-        code = 127 if isinstance(error, FileNotFoundError) else 126
-        report(Failure("run the program", "process.args", error.errno or 0, str(error.filename or "")).encode())
-    except BaseException as error:  # a bug of ours: the caller shall see it
-        report(Failure("make the container", "", 0, f"{type(error).__name__}: {error}").encode())
-    finally:
-        os._exit(code)

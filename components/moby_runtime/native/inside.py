@@ -20,7 +20,7 @@ from moby_runtime.native.messages import GROUPS, MOUNTED, READY
 from moby_runtime.native.root import Root, open_in_own
 from moby_runtime.native.values import CREATED, CREATING, Hook, ProcessSpec, Spec
 from moby_runtime.programs import executable, program
-from moby_runtime.records.failures import Failed, Failure, doing
+from moby_runtime.records.failures import doing, guarded
 from moby_runtime.records.gate import GO
 
 TYPE_CHECKING = False
@@ -82,23 +82,6 @@ def _isolate(keep: tuple[int, ...]) -> None:
     sys.meta_path.clear()
     sys.path_hooks.clear()
     processes.close_other_descriptors(keep)
-
-
-def _guarded(report: Callable[[bytes], object], steps: Callable[[], None]) -> NoReturn:
-    """Do the steps; tell a failure, and end with 127 or 126 as a shell would."""
-    code = 70
-    try:
-        steps()
-    except Failed as error:
-        code = 126
-        report(error.failure.encode())
-    except OSError as error:
-        code = 127 if isinstance(error, FileNotFoundError) else 126
-        report(Failure("run the program", "process.args", error.errno or 0, str(error.filename or "")).encode())
-    except BaseException as error:  # a bug of ours: the caller shall see it
-        report(Failure("make the container", "", 0, f"{type(error).__name__}: {error}").encode())
-    finally:
-        os._exit(code)
 
 
 def _await_release(channel: Channel) -> bool:
@@ -189,7 +172,7 @@ def run_init(start: Start) -> NoReturn:
         os.close(channel.release)
         _await_start(start)
 
-    _guarded(report, begin)
+    guarded(report, begin)
 
 
 def _enter_namespaces(start: Start, kept: tuple[int, ...]) -> tuple[Root, bool, Trees]:
@@ -315,7 +298,7 @@ def _await_start(start: Start) -> None:
             start.told.run("startContainer", CREATED, os.getpid(), as_container)
         _run(start.spec.process, interpreter, start.spec.seccomp, tell, connection)
 
-    _guarded(tell, steps)
+    guarded(tell, steps)
 
 
 def run_exec(
@@ -342,4 +325,4 @@ def run_exec(
         program.become_user(process, may_set_groups=may_set_groups, kept=_kept(process, wanted))
         _run(process, channel.interpreter, wanted, report, channel.release)
 
-    _guarded(report, steps)
+    guarded(report, steps)

@@ -10,8 +10,11 @@ from moby.values import frozen
 from moby_runtime.records.json_text import decoded, encoded
 
 TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
 
-__all__ = ["Failed", "Failure", "cause_of", "doing", "error_of", "not_run", "shortened", "telling"]
+__all__ = ["Failed", "Failure", "cause_of", "doing", "error_of", "guarded", "not_run", "shortened", "telling"]
 
 
 @frozen
@@ -79,6 +82,23 @@ class telling:  # noqa: N801
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError) and not isinstance(error, ProcessLookupError):
             raise error_of(_failure(self._step, "", error)) from error
+
+
+def guarded(report: Callable[[bytes], object], steps: Callable[[], None]) -> NoReturn:
+    """Do the steps of a process that becomes a program; tell a failure, and end with 127 or 126 as a shell would."""
+    code = 70
+    try:
+        steps()
+    except Failed as error:
+        code = 126
+        report(error.failure.encode())
+    except OSError as error:
+        code = 127 if isinstance(error, FileNotFoundError) else 126
+        report(Failure("run the program", "process.args", error.errno or 0, str(error.filename or "")).encode())
+    except BaseException as error:  # a bug of ours: the caller shall see it
+        report(Failure("make the container", "", 0, f"{type(error).__name__}: {error}").encode())
+    finally:
+        os._exit(code)
 
 
 def _failure(step: str, field: str, error: OSError) -> Failure:

@@ -1,0 +1,1 @@
+"""What drivers write down of what they have had made by others."""
