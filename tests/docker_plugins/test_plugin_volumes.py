@@ -158,6 +158,7 @@ def test_an_answer_that_breaks_off(plugin, monkeypatch):
         if handler.path == "/Plugin.Activate":
             usual(handler)
         else:
+            handler.rfile.read(int(handler.headers["Content-Length"]))
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{")
             handler.close_connection = True
 
