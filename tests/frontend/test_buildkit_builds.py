@@ -324,6 +324,18 @@ class TestKnown:
         known.remove("b")
         assert known.get("b", 0) is None
 
+    def test_a_name_is_taken_once(self):
+        known = Known()
+        assert known.claim("a")
+        assert not known.claim("a")
+        assert known.get("a", 0) is None
+        assert known.add("a", "A")
+        assert not known.claim("a")
+        known.remove("a")
+        assert known.claim("a")
+        known.remove("a")
+        assert known.add("a", "B")
+
     def test_who_comes_early(self):
         known = Known()
         threading.Timer(0.05, known.add, ("a", "A")).start()

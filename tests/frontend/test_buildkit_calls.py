@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -102,12 +101,27 @@ class TestUpgrades:
     def test_sessions(self, built):
         found = built.call("POST", "/session", headers=UPGRADE)
         assert (found.status, found.message) == (400, "a session without an id")
-        sock, _ = upgraded(built, "/session", **{"X-Docker-Expose-Session-Uuid": "abc"})
-        limit = time.monotonic() + PATIENCE_S
-        while True:  # it is known a moment after it was answered
-            again = built.call("POST", "/session", headers=UPGRADE | {"X-Docker-Expose-Session-Uuid": "abc"})
-            if again.status != 101 or time.monotonic() > limit:
-                break
+        named = {"X-Docker-Expose-Session-Uuid": "abc"}
+        sock, _ = upgraded(built, "/session", **named)
+        again = built.call("POST", "/session", headers=UPGRADE | named)
+        assert (again.status, again.message) == (409, "session abc is there already")
+        sock.close()
+
+    def test_a_session_has_its_name_before_it_is_answered(self, built, monkeypatch):
+        answered = threading.Event()
+        begin = Link.begin
+
+        def late(link):
+            assert answered.wait(PATIENCE_S)
+            begin(link)
+
+        monkeypatch.setattr(Link, "begin", late)
+        named = {"X-Docker-Expose-Session-Uuid": "abc"}
+        try:
+            sock, _ = upgraded(built, "/session", **named)
+            again = built.call("POST", "/session", headers=UPGRADE | named)
+        finally:
+            answered.set()
         assert (again.status, again.message) == (409, "session abc is there already")
         sock.close()
 

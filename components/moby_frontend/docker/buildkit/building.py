@@ -27,8 +27,17 @@ class Known(Generic[T]):
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._claimed: set[str] = set()
         self._known: dict[str, T] = {}
         self._over: dict[str, T] = {}
+
+    def claim(self, name: str) -> bool:
+        """Take a name for what is added later, or removed without; return whether nobody has it."""
+        with self._changed:
+            if name in self._claimed or name in self._known:
+                return False
+            self._claimed.add(name)
+            return True
 
     def add(self, name: str, value: T) -> bool:
         """Make one known; return whether there is no other of that name."""
@@ -42,6 +51,7 @@ class Known(Generic[T]):
     def remove(self, name: str, *, late: bool = False) -> None:
         """Forget one, but for who asks for it late."""
         with self._changed:
+            self._claimed.discard(name)
             found = self._known.pop(name, None)
             if late and found is not None:
                 self._over[name] = found

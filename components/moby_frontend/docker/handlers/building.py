@@ -45,18 +45,18 @@ def session(parts: Parts, call: Call) -> Reply | None:
         raise Invalid("a session without an id")
     offered = [each.strip() for each in call.headers.get(f"{_HEADERS}grpc-method", "").split(",")]
     sessions = parts.building.sessions
-    if sessions.get(identity, 0) is not None:
+    if not sessions.claim(identity):  # before it is answered, so that a second one after that is refused
         raise Conflict(f"session {identity} is there already")
-    early, sock = call.link.early(), _hijacked(call)
-    with closing(sock):
-        link = Link(sock, client=True)
-        link.begin()
-        lent = ClientSession(link, identity, call.headers.get(f"{_HEADERS}sharedkey", ""), offered)
-        if sessions.add(identity, lent):
-            try:
-                link.run(early, call.link.ending_fd(), lambda: parts.building.lends(lent))
-            finally:
-                sessions.remove(identity)
+    try:
+        early, sock = call.link.early(), _hijacked(call)
+        with closing(sock):
+            link = Link(sock, client=True)
+            link.begin()
+            lent = ClientSession(link, identity, call.headers.get(f"{_HEADERS}sharedkey", ""), offered)
+            sessions.add(identity, lent)
+            link.run(early, call.link.ending_fd(), lambda: parts.building.lends(lent))
+    finally:
+        sessions.remove(identity)
     return None
 
 
