@@ -229,6 +229,55 @@ def test_a_full_disk_takes_no_half_entry(tmp_path):
     journal.close()
 
 
+def test_a_full_disk_takes_no_entry_away(tmp_path, monkeypatch):
+    """What is forgotten is written anew: where there is no room for that, all is as it was, and goes on."""
+    log = ListLog()
+    journal = Journal(tmp_path / "journal", log)
+    written = [journal.append(entry()) for _ in range(3)]
+
+    def full(*_, **__):
+        raise OSError(28, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(tmp_path), "write_text", full)
+        with pytest.raises(OSError, match="no room"):
+            journal.trim(2)
+    assert journal.after(0) == tuple(written)
+    written.append(journal.append(entry()))
+    journal.close()
+    journal = Journal(tmp_path / "journal", log)
+    assert journal.after(0) == tuple(written)
+    journal.trim(2)
+    assert journal.after(0) == tuple(written[2:])
+    journal.close()
+    assert log.lines == []
+
+
+@ROOT
+def test_an_end_by_oom_waits_for_room(tmp_path, keeper, runtime, raw, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("moby_supervisor.local.making._RETRY_S", 0.05)
+    log = ListLog()
+    with Local({"only": runtime}, {}, keeper, place(tmp_path, "supervisor"), RealClock(), log) as local:
+        journal = local._world.journal
+        append, refused = journal.append, []
+
+        def full(event):
+            refused.append(event.kind)
+            if len(refused) < 4:
+                raise OSError(28, "no room")
+            return append(event)
+
+        monkeypatch.setattr(journal, "append", full)
+        data = config(["sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done"])
+        data["linux"]["resources"] = {"memory": {"limit": 16 * 2**20}}
+        local.create(TaskConfig("a", raw(data)))
+        local.start("a")
+        ended = ends(local)
+        local.delete("a")
+    assert (ended.code, ended.oom_killed) == (137, True)
+    assert refused[:4] == [EventKind.OOM] * 4 and refused[-1] is EventKind.EXIT
+
+
 @pytest.mark.slow
 def test_marks_outlive_who_made_them(tmp_path):
     marks = Marks(tmp_path / "marks")

@@ -58,39 +58,45 @@ class Ending:
         """Removes what there is of a container's execs; the service sets it."""
 
     def ended(self, entry: Entry, exit: Exit, *, position: int = 0) -> None:
-        """Take a container's end."""
+        """Take a container's end; where it can't be written down, nothing has changed, and the caller tries again."""
         with entry.lock:
             if not entry.alive or self._is_older(entry, exit):
                 self._parts.shelf.reach(position)
                 return
             ran_ns = max(0, exit.time_ns - entry.keeping.started_ns)
-            entry.set_state(exit_code=exit.code)
-            counted = counting(entry.container.config.restart, entry.keeping.restarts_ns, exit.time_ns)
-            again = not entry.no_restart and wants_restart(
-                entry.container,
-                restarts=entry.restarts,
-                counted=len(counted),
-                manually=entry.keeping.manually_stopped,
-            )
-            entry.set_state(
-                status=after(entry.status, Act.END_TO_RESTART if again else Act.END),
-                pid=0,
-                finished=rfc3339(exit.time_ns),
-                oom_killed=entry.state.oom_killed or exit.oom_killed,
-            )
-            entry.keep(finished_ns=exit.time_ns)
-            entry.phase = Phase.ENDED
-            entry.show(sandbox="", rootfs=None, endpoints=at_rest(entry.container.endpoints), ports=())
-            if again:
-                self._count(entry, ran_ns)
-                if entry.container.config.restart.attempts:
-                    entry.keep(restarts_ns=(*counted, exit.time_ns))
-            self._parts.shelf.save(entry, position=position)
+            with entry.or_as_before():
+                again = self._note(entry, exit, ran_ns)
+                self._parts.shelf.save(entry, position=position)
             code = "unknown" if exit.code is None else str(exit.code)
             self._parts.tell(entry.container, "die", execDuration=str(ran_ns // 10**9), exitCode=code)
             self._starting.leave_networks(entry)  # first, so that who waited for its end finds its ports free
             tell_ended(entry, for_good=not again)
             self._go_on(entry, again=again)
+
+    def _note(self, entry: Entry, exit: Exit, ran_ns: int) -> bool:
+        """Have it be one that has ended; return whether it is to be started again."""
+        entry.set_state(exit_code=exit.code)
+        counted = counting(entry.container.config.restart, entry.keeping.restarts_ns, exit.time_ns)
+        again = not entry.no_restart and wants_restart(
+            entry.container,
+            restarts=entry.restarts,
+            counted=len(counted),
+            manually=entry.keeping.manually_stopped,
+        )
+        entry.set_state(
+            status=after(entry.status, Act.END_TO_RESTART if again else Act.END),
+            pid=0,
+            finished=rfc3339(exit.time_ns),
+            oom_killed=entry.state.oom_killed or exit.oom_killed,
+        )
+        entry.keep(finished_ns=exit.time_ns)
+        entry.phase = Phase.ENDED
+        entry.show(sandbox="", rootfs=None, endpoints=at_rest(entry.container.endpoints), ports=())
+        if again:
+            self._count(entry, ran_ns)
+            if entry.container.config.restart.attempts:
+                entry.keep(restarts_ns=(*counted, exit.time_ns))
+        return again
 
     def _is_older(self, entry: Entry, exit: Exit) -> bool:
         """Whether this was another task of that container: one that failed to start, say."""

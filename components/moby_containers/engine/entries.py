@@ -1,6 +1,8 @@
 """What the service knows of each container: what is shown of it, what is remembered besides, and what goes on now."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import define, field, frozen
@@ -134,3 +136,13 @@ class Entry:
     def keep(self, **changes: Any) -> None:
         """Change what is remembered."""
         self.keeping = evolve(self.keeping, **changes)
+
+    @contextmanager
+    def or_as_before(self) -> Iterator[None]:
+        """Have it be as it was where what a block does fails, which mostly is to write it down."""
+        before = self.container, self.keeping, self.phase, self.restarts, self.backoff_s
+        try:
+            yield
+        except BaseException:
+            self.container, self.keeping, self.phase, self.restarts, self.backoff_s = before
+            raise

@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 from moby.contracts.ambient import Log
 from moby.contracts.supervisor import EventKind, Supervisor, TaskEvent
-from moby.errors import MobyError, NotFound
+from moby.errors import HostUnfit, MobyError, NotFound, Unavailable
 from moby_containers.engine.life import Watch
 
 __all__ = ["Exits", "Journal"]
 
 _TRIM_AFTER = 256
 _RETRY_MS = 200
+_NOT_NOW = (HostUnfit, Unavailable, OSError)
+"""What it means that nothing can be written down just now, as on a full disk: who passed over it would lose an end."""
 
 
 class Journal(Watch):
@@ -27,12 +29,16 @@ class Journal(Watch):
         self._trimmed = 0
         self._wake = -1
         self._thread: threading.Thread | None = None
+        self._said = ""
 
     def catch_up(self, position: int) -> None:
-        """Deal with all that has happened since an entry, in the caller's thread."""
+        """Deal with all that has happened since an entry, in the caller's thread, or with what can be by now."""
         self._position = self._trimmed = position
-        while self._read():
-            pass
+        try:
+            while self._read():
+                pass
+        except _NOT_NOW as error:
+            self._say("what the supervisor tells can't be written down now", error)
 
     def open(self) -> None:
         """Go on in a thread."""
@@ -55,7 +61,7 @@ class Journal(Watch):
             try:
                 descriptor = self._supervisor.journal_fd(self._position)
             except (MobyError, OSError) as error:
-                self._log.warning("the supervisor's journal can't be followed now", error=str(error))
+                self._say("the supervisor's journal can't be followed now", error)
                 if poll.poll(_RETRY_MS):
                     return
                 continue
@@ -67,18 +73,27 @@ class Journal(Watch):
                 return
             try:
                 self._read()
+                self._said = ""
             except (MobyError, OSError) as error:
-                self._log.warning("the supervisor's journal can't be read now", error=str(error))
+                self._say("what the supervisor tells can't be dealt with now", error)
                 if poll.poll(_RETRY_MS):
                     return
 
+    def _say(self, what: str, error: Exception) -> None:
+        """Log what goes wrong, once while it does."""
+        if str(error) != self._said:
+            self._said = str(error)
+            self._log.warning(what, error=self._said)
+
     def _read(self) -> bool:
-        """Deal with what is there; False where there was nothing."""
+        """Deal with what is there; False where there was nothing. An entry that can't be now stays the next one."""
         found = self._supervisor.journal(self._position)
         for each in found:
             try:
                 self._handle(each)
-            except (MobyError, OSError) as error:
+            except _NOT_NOW:
+                raise
+            except MobyError as error:
                 self._log.error("an entry of the journal can't be dealt with", number=each.number, error=str(error))
             self._position = each.number
         if self._position - self._trimmed >= _TRIM_AFTER:
@@ -97,6 +112,8 @@ class Exits(Watch):
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._tasks: dict[int, str] = {}
+        self._late: list[TaskEvent] = []
+        """Ends that couldn't be written down yet."""
         self._thread: threading.Thread | None = None
 
     def watch(self, task_id: str) -> None:
@@ -130,7 +147,10 @@ class Exits(Watch):
 
     def _run(self) -> None:
         while True:
-            for descriptor, _ in self._epoll.poll():
+            late, self._late = self._late, []
+            for event in late:
+                self._take(event)
+            for descriptor, _ in self._epoll.poll(_RETRY_MS / 1000 if self._late else None):
                 if descriptor == self._wake:
                     return
                 task = self._tasks.pop(descriptor)
@@ -138,7 +158,18 @@ class Exits(Watch):
                 os.close(descriptor)
                 try:
                     state = self._supervisor.state(task)
-                    when = state.exit.time_ns if state.exit else 0
-                    self._handle(TaskEvent(0, when, EventKind.EXIT, task, exit=state.exit))
                 except (MobyError, OSError) as error:
                     self._log.warning("how a task ended can't be had", task=task, error=str(error))
+                    continue
+                when = state.exit.time_ns if state.exit else 0
+                self._take(TaskEvent(0, when, EventKind.EXIT, task, exit=state.exit))
+
+    def _take(self, event: TaskEvent) -> None:
+        """Deal with an end, or keep it for later."""
+        try:
+            self._handle(event)
+        except _NOT_NOW as error:
+            self._late.append(event)
+            self._log.warning("an end can't be written down now", task=event.task_id, error=str(error))
+        except MobyError as error:
+            self._log.error("an end can't be dealt with", task=event.task_id, error=str(error))

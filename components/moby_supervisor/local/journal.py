@@ -26,7 +26,7 @@ class Journal:
         self._trimmed = 0
         self._watchers: list[tuple[int, Callable[[], object]]] = []
         self._read()
-        self._fd = self._written()
+        self._fd = self._written(self._first)
 
     def close(self) -> None:
         """Let go of the file, which stays."""
@@ -66,14 +66,15 @@ class Journal:
         )
 
     def trim(self, until: int) -> None:
-        """Forget the entries up to a number."""
+        """Forget the entries up to a number. OSError where the disk takes no more, and nothing is forgotten."""
         until = min(until, self.last)
         if until <= self._first:
             return
+        fresh = self._written(until)
+        os.close(self._fd)
+        self._fd = fresh
         self._entries = [each for each in self._entries if each.number > until]
         self._trimmed = until
-        os.close(self._fd)
-        self._fd = self._written()
 
     def watch(self, after: int, callback: Callable[[], object]) -> None:
         """Call back, once, when there is an entry after a number; at once where there is one."""
@@ -107,11 +108,11 @@ class Journal:
             kept.write_bytes(b"\n".join([first, *lines]))
             self._log.error("the journal is damaged; what comes after is left out", file=str(kept), error=str(error))
 
-    def _written(self) -> int:
-        """Write all anew, in one step; return a descriptor to add to it."""
+    def _written(self, until: int) -> int:
+        """Write what comes after a number anew, in one step; return a descriptor to add to it."""
         fresh = self._path.with_name("journal.new")
-        head = json.dumps({"format": _FORMAT, "trimmed": self._first})
-        rest = [json.dumps(_plain(each)) for each in self._entries]
+        head = json.dumps({"format": _FORMAT, "trimmed": until})
+        rest = [json.dumps(_plain(each)) for each in self._entries if each.number > until]
         fresh.write_text("\n".join([head, *rest, ""]), encoding="utf-8")
         fd = os.open(fresh, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         fresh.replace(self._path)

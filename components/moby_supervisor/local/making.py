@@ -170,12 +170,11 @@ class Maker:
             task.sink.finish()  # who is told of the end may read the log at once
         elif task.sink is not None and self._is_behind(task, task.sink):
             return
-        known = self._written_exit(task)
-        if known is None:
-            ending = self.ending(task)
-            known = Exit(ending.code, ending.time_ns, self._oom_killed(task))
         try:
-            if self._written_exit(task) is None:
+            known = self._written_exit(task)
+            if known is None:
+                ending = self.ending(task)
+                known = Exit(ending.code, ending.time_ns, self._oom_killed(task))
                 world.journal.append(TaskEvent(0, known.time_ns, EventKind.EXIT, task.id, known))
             task.change(exit=known, status=TaskStatus.STOPPED.value)
         except OSError as error:
