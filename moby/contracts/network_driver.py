@@ -38,6 +38,7 @@ class Port:
     host_address: str
     """`0.0.0.0` and `::` are all of the family."""
     host_port: int
+    """0 where the network isn't translated: the port is open at the container's own address, and none of the host's."""
 
 
 @frozen

@@ -300,7 +300,7 @@ def test_an_address_that_another_has_now(driver, network, stack, version):
         ({"com.docker.network.driver.mtu": "67"}, "a number from 68 to 65535"),
         ({"com.docker.network.driver.mtu": "lots"}, "a number from 68 to 65535"),
         ({f"{OPTION}host_binding_ipv4": "::1"}, "no IPv4 address"),
-        ({f"{OPTION}gateway_mode_ipv4": "routed"}, "one of nat, nat-unprotected, isolated"),
+        ({f"{OPTION}gateway_mode_ipv4": "bridged"}, "one of nat, nat-unprotected, routed, isolated"),
         ({"com.docker.network.bridge.icc": "true"}, "no option of a bridge network"),
     ],
 )
@@ -320,7 +320,7 @@ def test_options_that_can_be(driver):
             f"{OPTION}default_bridge": "true",
             f"{OPTION}host_binding_ipv4": "127.0.0.1",
             f"{OPTION}gateway_mode_ipv4": "nat-unprotected",
-            f"{OPTION}gateway_mode_ipv6": "nat",
+            f"{OPTION}gateway_mode_ipv6": "routed",
             "com.docker.network.driver.mtu": "9000",
             "com.docker.network.container_iface_prefix": "net",
         }
@@ -750,6 +750,42 @@ def test_marks_are_others_for_other_roots(tmp_path):
     assert one != other
     assert one == Marks.of(place_in(tmp_path / "one"))
     assert len({one.group, other.group, one.doomed, other.doomed}) == 4
+
+
+# A network that is routed
+
+
+def test_a_port_of_what_is_routed(driver, network, channel, stack):
+    """Is reached at the container's own address, once it is published, by who is beside the host."""
+    routed = evolve(network, options={f"{OPTION}gateway_mode_ipv{each}": "routed" for each in (4, 6)})
+    driver.make(routed)
+    there, far = member(stack), member(stack)
+    ports = tuple(Port("udp", 7000, each, 0) for each in ("0.0.0.0", "::"))
+    wanted = attachment(driver, routed, 2, ports=ports)
+    link = driver.attach(routed, wanted, there)
+    channel.run(links.veth("card", Peer("far", far), up=True))
+    index = links.index_of(channel, "card")
+    channel.run(*(addresses.add(index, each) for each in ("192.0.2.1/24", "2001:db8::1/64")))
+
+    def settle():
+        network_settings.set_to("0", "ipv6", "conf", "far", "accept_dad")
+        with Channel() as own:
+            far_end = links.index_of(own, "far")
+            own.run(links.change(far_end, up=True))
+            own.run(*(addresses.add(far_end, each) for each in ("192.0.2.2/24", "2001:db8::2/64")))
+            for each in (Route("0.0.0.0/0", far_end, "192.0.2.1"), Route("::/0", far_end, "2001:db8::1")):
+                own.run(routes.add(each))
+
+    def lead():
+        with Channel() as own:
+            eth0 = links.index_of(own, "eth0")
+            for each in link.gateways:
+                own.run(routes.add(Route("::/0" if ":" in each else "0.0.0.0/0", eth0, each)))
+
+    in_namespace(far, settle)
+    in_namespace(there, lead)
+    for each in link.addresses:
+        assert hears(far, there, bare(each))
 
 
 # SCTP

@@ -1,11 +1,28 @@
 """What passes a host with bridges and published ports, and what doesn't, by real traffic."""
 
+import itertools
 import os
+import select
+import socket
+import struct
 
 import pytest
 from attrs import evolve
-from moby_network_driver.bridged.firewall import Bridge, Firewall, Publication
-from networks.hosts import PRESENT_S, Hosts, Log, arrives, bare, client, comes, here, send_to_loopback, server, talk
+from moby_network_driver.bridged.firewall import Bridge, Firewall, Opening, Publication
+from networks.hosts import (
+    ABSENT_S,
+    PRESENT_S,
+    Hosts,
+    Log,
+    arrives,
+    bare,
+    client,
+    comes,
+    here,
+    send_to_loopback,
+    server,
+    talk,
+)
 
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import links, routes
@@ -24,6 +41,7 @@ BRIDGES = (
 )
 HOST = {4: "192.0.2.1", 6: "2001:db8::1"}
 ANY = {4: "0.0.0.0", 6: "::"}
+NUMBERS = itertools.count(1)
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 
 
@@ -148,6 +166,72 @@ def test_a_network_that_is_not_protected(world, firewall, family):
     firewall.add(one)
     with server(world.web, "udp", 80) as listener:
         assert not arrives(world.outside, "udp", world.web.addresses[family], 80, listener)
+
+
+@pytest.fixture(params=[4, 6])
+def routed(request, firewall):
+    """The firewall, where the first network is routed in one family, and that family."""
+    (one,) = [each for each in BRIDGES if each.interface == "one"]
+    firewall.keep([evolve(one, routed=(request.param,)), *(each for each in BRIDGES if each is not one)], ())
+    return firewall, request.param
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_network_that_is_routed(world, routed, protocol):
+    """Whoever has a route reaches what is open, and sees the container's own address, as the container does theirs."""
+    firewall, family = routed
+    address = world.web.addresses[family]
+    with server(world.web, protocol, 80) as listener:
+        assert not arrives(world.outside, protocol, address, 80, listener)
+        firewall.publish([Opening(protocol, address, 80)])
+        assert talk(world.outside, protocol, address, 80, listener) == world.outside.addresses[family]
+        gateway = bare(ONE[0] if family == 4 else ONE[1])  # whose address the other network's containers have
+        assert talk(world.foreign, protocol, address, 80, listener) == gateway
+        assert not arrives(world.inner, protocol, address, 80, listener)
+        assert not arrives(world.outside, protocol, HOST[family], 80, listener)
+    with server(world.web, protocol, 81) as listener:
+        assert not arrives(world.outside, protocol, address, 81, listener)
+    with server(world.outside, protocol, 80) as listener:
+        assert talk(world.web, protocol, world.outside.addresses[family], 80, listener) == address
+
+
+def test_datagrams_find_an_open_port_closed(world, routed):
+    """Also after an engine was away."""
+    firewall, family = routed
+    address, how = world.web.addresses[family], {"source_port": 33335}
+    opening = Opening("udp", address, 80)
+    with server(world.web, "udp", 80) as listener:
+        for close in (lambda: firewall.unpublish([opening]), lambda: firewall.keep(BRIDGES, [])):
+            firewall.publish([opening])
+            assert arrives(world.outside, "udp", address, 80, listener, **how, within_s=PRESENT_S)
+            close()
+            assert not arrives(world.outside, "udp", address, 80, listener, **how)
+
+
+def test_who_is_routed_answers_a_ping(world, routed):
+    _, family = routed
+    assert pings(world.outside, world.web.addresses[family], PRESENT_S)
+    assert not pings(world.outside, world.web.addresses[10 - family])
+    assert not pings(world.outside, world.lonely.addresses[family])
+
+
+def pings(machine, address, within_s=ABSENT_S):
+    """Whether an echo request of a machine's is answered (RFC 792, 4443); each is another one to the kernel."""
+    v6, number = ":" in address, next(NUMBERS)
+    family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if v6 else (socket.AF_INET, socket.IPPROTO_ICMP)
+    asks, answers = (128, 129) if v6 else (8, 0)
+    checksum = 0 if v6 else ~((asks << 8) + number) & 0xFFFF  # the kernel adds up what goes by IPv6
+
+    def ask():
+        with socket.socket(family, socket.SOCK_RAW, protocol) as sock:
+            sock.sendto(struct.pack(">BBHHH", asks, 0, checksum, number, 0), (address, 0))
+            while select.select([sock], [], [], within_s)[0]:
+                data, (sender, *_) = sock.recvfrom(100)
+                if sender == address and data[0 if v6 else 20] == answers:
+                    return True
+        return False
+
+    return machine(ask)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from moby_network_driver.bridged.firewall import Bridge, Firewall, Publication
+from moby_network_driver.bridged.firewall import Bridge, Firewall, Opening, Publication
 from networks.hosts import ABSENT_S, PRESENT_S, Hosts, Log, arrives, server, talk
 from peers import binaries
 
@@ -105,6 +105,20 @@ def test_sctp_has_its_port(firewall):
     """This kernel may have no SCTP; a rule for it is the same as for the others."""
     firewall.publish(PORTS)
     assert "sctp . 82 : 172.18.0.2 . 80" in listed()
+
+
+def test_what_is_routed_comes_and_goes(firewall):
+    """As nft lists it."""
+    routed = Bridge("one", ("172.18.0.0/16", "fd00:18::/64"), routed=(4, 6))
+    openings = [Opening("tcp", "172.18.0.2", 80), Opening("sctp", "fd00:18::2", 81)]
+    firewall.add(routed)
+    firewall.publish(openings)
+    assert listed() == fresh([routed], openings)
+    assert "elements = { tcp . 172.18.0.2 . 80 }" in listed()
+    assert "elements = { sctp . fd00:18::2 . 81 }" in listed()
+    firewall.add(BRIDGE)
+    firewall.unpublish(openings)
+    assert listed() == fresh([BRIDGE], [])
 
 
 def test_network_is_changed_in_place(firewall):

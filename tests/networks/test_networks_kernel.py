@@ -259,6 +259,58 @@ def test_ports_are_published_by_the_way_out(world, networks):
     assert len(networks.sandbox("c1").ports) == 2
 
 
+DUAL = ({"Subnet": "10.3.0.0/24"}, {"Subnet": "fd00:3::/64"})
+
+
+@pytest.mark.parametrize(
+    ("modes", "pools", "asked", "found"),
+    [
+        pytest.param((4, 6), DUAL, "", [("0.0.0.0", 0), ("::", 0)], id="both"),
+        pytest.param((6,), DUAL, "", [("0.0.0.0", 8080), ("::", 0)], id="one"),
+        pytest.param((4,), DUAL, "", [("::", 8080), ("0.0.0.0", 0)], id="the other"),
+        pytest.param((4,), DUAL[:1], "", [("0.0.0.0", 0)], id="the only"),
+        pytest.param((4,), DUAL[:1], "192.0.2.8", [("192.0.2.8", 0)], id="its address"),
+        pytest.param((4, 6), DUAL, "::", [("::", 0)], id="of one family"),
+        pytest.param((4, 6), DUAL[:1], "::", [], id="without an address"),
+        pytest.param((6,), DUAL, "192.0.2.8", [("192.0.2.8", 8080)], id="nothing of it"),
+    ],
+)
+def test_ports_of_what_is_routed(world, networks, modes, pools, asked, found):
+    """They are none of the host's, whatever number is asked for."""
+    options = {f"com.docker.network.bridge.gateway_mode_ipv{each}": "routed" for each in modes}
+    networks.create(Network("", "routed", "veths", "", enable_ipv6=len(pools) > 1, options=options, ipam=pools))
+    config = SandboxConfig("web", "host1", (PortRequest("tcp", 80, asked, 8080, 8080),))
+    sandbox = networks.join("c1", {"routed": PLAIN}, config)
+    assert [(each.host_address, each.host_port) for each in sandbox.ports] == found
+    assert [each.ports for each in world.drivers["own"].attached.values()] == [sandbox.ports]
+    assert world.discovery.claimed["c1"] == tuple(each for each in sandbox.ports if each.host_port)
+
+
+def test_an_address_of_what_is_routed_that_is_none(networks):
+    options = {"com.docker.network.bridge.gateway_mode_ipv4": "routed"}
+    networks.create(Network("", "routed", "veths", "", options=options, ipam=DUAL[:1]))
+    config = SandboxConfig("web", "host1", (PortRequest("tcp", 80, "nonesuch"),))
+    assert [each.host_address for each in networks.join("c1", {"routed": PLAIN}, config).ports] == ["nonesuch"]
+
+
+def test_ports_between_what_is_routed_and_what_is_not(world, networks):
+    options = {"com.docker.network.bridge.gateway_mode_ipv4": "routed"}
+    networks.create(Network("", "first", "veths", "", options=options, ipam=DUAL[:1]))
+    config = SandboxConfig("web", "host1", (PortRequest("tcp", 80, "", 8080, 8080),))
+    networks.join("c1", {"one": PLAIN}, config)
+
+    def shown():
+        return [(each.host_address, each.host_port) for each in networks.sandbox("c1").ports]
+
+    networks.connect("first", "c1", PLAIN, running=True)  # which is before it by name
+    assert (shown(), world.discovery.claimed["c1"]) == ([("0.0.0.0", 0)], ())
+    again = world.open()
+    assert list(again.recover(["c1"])) == []
+    assert (shown(), world.discovery.claimed["c1"]) == ([("0.0.0.0", 0)], ())
+    networks.disconnect("first", "c1")
+    assert shown() == [("0.0.0.0", 8080), ("::", 8080)]
+
+
 def test_a_port_that_is_taken(world, networks):
     config = SandboxConfig("first", ports=(PortRequest("tcp", 80, first=8080, last=8080),))
     networks.join("c1", {"one": PLAIN}, config)

@@ -52,6 +52,8 @@ KNOWN = {
     "kind",
     "com.docker.network.container_iface_prefix",
     "com.docker.network.bridge.host_binding_ipv4",
+    "com.docker.network.bridge.gateway_mode_ipv4",
+    "com.docker.network.bridge.gateway_mode_ipv6",
 }
 
 

@@ -21,7 +21,7 @@ _PREFIX, _LONG_PREFIX = "com.docker.network.container_iface_prefix", "com.docker
 _KNOWN = frozenset(
     {_NAME, _ICC, _MASQUERADE, _BINDING, _INHIBIT, _DEFAULT, *_MODES.values(), _MTU, _PREFIX, _LONG_PREFIX}
 )
-_NAT, _UNPROTECTED, _ISOLATED = "nat", "nat-unprotected", "isolated"
+_NAT, _UNPROTECTED, _ROUTED, _ISOLATED = "nat", "nat-unprotected", "routed", "isolated"
 
 
 def check(options: Mapping[str, str]) -> None:
@@ -33,7 +33,7 @@ def check(options: Mapping[str, str]) -> None:
         words.interface_name(options, each, "")
     words.mtu(options, _MTU, 0)
     for each in _MODES.values():
-        words.choice(options, each, (_NAT, _UNPROTECTED, _ISOLATED))
+        words.choice(options, each, (_NAT, _UNPROTECTED, _ROUTED, _ISOLATED))
     _binding(options.get(_BINDING, ""))
 
 
@@ -65,7 +65,7 @@ def settings_of(segment: Segment, config: Config) -> Settings:
         raise Invalid("bridge driver doesn't support multiple subnets", hint="name one of each family")
     if any(versions):
         words.enough_for_ipv6(_MTU, mtu)
-    apart = tuple(version for version, key in _MODES.items() if options.get(key) == _ISOLATED)
+    apart = _families(options, _ISOLATED)
     if apart and not segment.internal:
         raise Invalid(
             f"{_MODES[apart[0]]} is isolated, and network {segment.name} isn't internal", hint="add --internal"
@@ -77,5 +77,10 @@ def settings_of(segment: Segment, config: Config) -> Settings:
         words.truth(options, _INHIBIT, False),
         mtu,
         apart,
-        tuple(version for version, key in _MODES.items() if options.get(key) == _UNPROTECTED),
+        _families(options, _UNPROTECTED),
+        _families(options, _ROUTED),
     )
+
+
+def _families(options: Mapping[str, str], mode: str) -> tuple[int, ...]:
+    return tuple(version for version, key in _MODES.items() if options.get(key) == mode)

@@ -15,7 +15,7 @@ from moby.host.rtnetlink.links import Device
 from moby.values import frozen
 from moby_network_driver.bridged import forwarding
 from moby_network_driver.bridged.devices import Bridges
-from moby_network_driver.bridged.firewall import Firewall, Publication
+from moby_network_driver.bridged.firewall import Firewall, Published
 from moby_network_driver.bridged.ports import Ports, port_name
 from moby_network_driver.bridged.publications import firewalled, publications
 from moby_network_driver.bridged.settings import Settings
@@ -63,7 +63,7 @@ class Bridged:
         self._marks = Marks.of(place)
         self._firewall = Firewall(self._marks.key, log)
         self._lock = threading.RLock()
-        self._published: dict[str, tuple[str, tuple[Publication, ...]]] = {}
+        self._published: dict[str, tuple[str, tuple[Published, ...]]] = {}
         """Of each attachment, its network and ports, as the firewall has them."""
 
     def __enter__(self) -> "Bridged":

@@ -12,10 +12,10 @@ from moby.host.legacy_tables import legacy_forward_chains
 from moby.host.nft_values import OWNER, PERSIST, Value
 from moby.host.nftables import Add, Delete, Nftables, Refused
 from moby_network_driver.bridged.hindrances import hindrances
-from moby_network_driver.bridged.ruleset import PROTOCOLS, Bridge, Publication, Ruleset
+from moby_network_driver.bridged.ruleset import PROTOCOLS, Bridge, Opening, Publication, Published, Ruleset
 from moby_network_driver.bridged.watch import Watch
 
-__all__ = ["Bridge", "Firewall", "Publication"]
+__all__ = ["Bridge", "Firewall", "Opening", "Publication", "Published"]
 
 _UNKNOWN_FLAGS = (errno.EOPNOTSUPP, errno.EINVAL)
 """What kernels before 6.9 say, and before 5.12; also newer ones, of a table that was made without."""
@@ -36,7 +36,7 @@ class Firewall:
         self._name = f"moby-{key}"
         self._rules = Ruleset(self._name, flags)
         self._bridges: dict[str, Bridge] = {}
-        self._ports: dict[tuple[str, str, int], Publication] = {}
+        self._ports: dict[tuple[str, str, int], Published] = {}
         self._lock = threading.RLock()
         self._nftables: Nftables | None = None
         self._watch: Watch | None = None
@@ -83,19 +83,19 @@ class Firewall:
                 self._nftables.close()
                 self._nftables = None
 
-    def keep(self, bridges: Iterable[Bridge], published: Iterable[Publication]) -> None:
+    def keep(self, bridges: Iterable[Bridge], published: Iterable[Published]) -> None:
         """Have the table be exactly these, in one step that no packet sees; say what of the host's hinders them."""
         with self._lock:
             before = self._standing()
             self._bridges = {each.interface: each for each in bridges}
-            self._ports = {_place(each): each for each in published}
+            self._ports = {each.place: each for each in published}
             self._replace()
             for each in self._bridges.values():
                 _route_loopback(each)
-        self._forget([each for each in before if self._ports.get(_place(each)) != each])
+        self._forget([each for each in before if self._ports.get(each.place) != each])
         self._say_hindrances(tuple(self._bridges.values()))
 
-    def _standing(self) -> list[Publication]:
+    def _standing(self) -> list[Published]:
         """Return the ports that an engine before this one left, as far as they can be told."""
         if not self._nftables:
             raise Unavailable("the firewall isn't open")
@@ -127,31 +127,29 @@ class Firewall:
     def _without(self, bridge: Bridge | None) -> list[Add | Delete]:
         return [Delete(each) for each in self._rules.of_bridge(bridge)] if bridge else []
 
-    def publish(self, published: Sequence[Publication]) -> None:
+    def publish(self, published: Sequence[Published]) -> None:
         """Have ports lead to containers, all of them or none; repeating is fine.
 
         What talks by UDP or SCTP to such a port already is led there too. Conflict where one leads elsewhere.
         """
         with self._lock:
             for each in published:
-                other = self._ports.get(_place(each), each)
+                other = self._ports.get(each.place, each)
                 if other != each:
-                    raise Conflict(
-                        f"port {each.host_port}/{each.protocol} of {each.host_address} is published already, for "
-                        f"{other.address}"
-                    )
-            new = {_place(each): each for each in published if _place(each) not in self._ports}
+                    protocol, address, port = each.place
+                    raise Conflict(f"port {port}/{protocol} of {address} is published already, for {other.address}")
+            new = {each.place: each for each in published if each.place not in self._ports}
             self._commit([Add(each) for each in self._rules.of_ports(tuple(new.values()))])
             self._ports.update(new)
         self._forget(tuple(new.values()))
 
-    def unpublish(self, published: Sequence[Publication]) -> None:
+    def unpublish(self, published: Sequence[Published]) -> None:
         """Have ports lead nowhere; nothing for those that don't lead there."""
         with self._lock:
-            gone = [each for each in published if self._ports.get(_place(each)) == each]
+            gone = [each for each in published if self._ports.get(each.place) == each]
             self._commit([Delete(each) for each in self._rules.of_ports(gone)])
             for each in gone:
-                del self._ports[_place(each)]
+                del self._ports[each.place]
         self._forget(gone)
 
     def clear(self) -> None:
@@ -195,13 +193,11 @@ class Firewall:
         )
         return HostUnfit(f"the kernel refuses a change of the firewall: {error.strerror} ({error.filename})", hint=hint)
 
-    def _forget(self, ports: Sequence[Publication]) -> None:
+    def _forget(self, ports: Sequence[Published]) -> None:
         """Have what talks to ports be led anew; it takes some 15 ms, so not where there is no need."""
-        lasting = [each for each in ports if each.protocol in _LASTING]
+        lasting = [each.place for each in ports if each.protocol in _LASTING]
         try:
-            conntrack.forget(
-                [conntrack.Flow(PROTOCOLS[each.protocol], each.host_address, each.host_port) for each in lasting]
-            )
+            conntrack.forget([conntrack.Flow(PROTOCOLS[protocol], host, port) for protocol, host, port in lasting])
         except OSError as error:
             self._log.warning("what talked to ports already is still led where it was", reason=str(error))
 
@@ -220,10 +216,6 @@ def _opened() -> Nftables:
         raise HostUnfit(
             f"the kernel has no nftables: {error.strerror}", hint="load or build nf_tables (modprobe nf_tables)"
         ) from error
-
-
-def _place(port: Publication) -> tuple[str, str, int]:
-    return port.protocol, port.host_address, port.host_port
 
 
 def _route_loopback(bridge: Bridge) -> None:

@@ -31,7 +31,7 @@ from moby.host.nft_values import (
 )
 from moby.values import frozen
 
-__all__ = ["PROTOCOLS", "Bridge", "Publication", "Ruleset"]
+__all__ = ["PROTOCOLS", "Bridge", "Opening", "Publication", "Published", "Ruleset"]
 
 PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
 _PREROUTING, _FORWARD, _OUTPUT, _POSTROUTING = 0, 2, 3, 4
@@ -39,6 +39,7 @@ _RAW, _DESTINATION_NAT, _FILTER, _SOURCE_NAT = -300, -100, 0, 100
 _ESTABLISHED_OR_RELATED = struct.pack("=I", 2 | 4)
 _DESTINATION_TRANSLATED = struct.pack("=I", 0x20)
 _LOCAL = struct.pack("=I", 2)
+_ICMP = {V4: socket.IPPROTO_ICMP, V6: socket.IPPROTO_ICMPV6}
 _NONE = bytes(4)
 
 
@@ -56,6 +57,8 @@ class Bridge:
     """Whether what leaves it for elsewhere has the host's address."""
     unprotected: tuple[int, ...] = ()
     """Families, 4 and 6, in which whoever has a route reaches all of its containers' ports, published or not."""
+    routed: tuple[int, ...] = ()
+    """Families in which its containers keep their addresses, and are reached by ping and at ports that are open."""
 
 
 @frozen
@@ -69,6 +72,28 @@ class Publication:
     address: str
     """The container's, of the same family."""
     port: int
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """What it is of the host's: protocol, address and port."""
+        return self.protocol, self.host_address, self.host_port
+
+
+@frozen
+class Opening:
+    """A port of a container's own, which whoever has a route to it reaches."""
+
+    protocol: str
+    address: str
+    port: int
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """What is reached: protocol, address and port."""
+        return self.protocol, self.address, self.port
+
+
+Published = Publication | Opening
 
 
 @frozen
@@ -88,6 +113,10 @@ class _Family:
     """Subnets whose packets leave with the host's address."""
     unprotected: Set
     """Bridges whose containers are reached by whoever has a route."""
+    routed: Set
+    """Bridges of which nothing is translated."""
+    open: Set
+    """Ports of containers there that are reached by whoever has a route."""
 
 
 def _family(table: Table, number: int) -> _Family:
@@ -102,6 +131,8 @@ def _family(table: Table, number: int) -> _Family:
         Set(table, f"home{suffix}", (address, INTERFACE), interval=True),
         Set(table, f"masqueraded{suffix}", (address,), interval=True),
         Set(table, f"unprotected{suffix}", (INTERFACE,)),
+        Set(table, f"routed{suffix}", (INTERFACE,)),
+        Set(table, f"open{suffix}", (PROTOCOL, address, PORT)),
     )
 
 
@@ -119,7 +150,8 @@ class Ruleset:
         """Yield all that doesn't depend on what there is, in the order in which it can be made."""
         yield from (self._bridges, self._internal)
         for family in self._families.values():
-            yield from (family.exact, family.anywhere, family.home, family.masqueraded, family.unprotected)
+            yield from (family.exact, family.anywhere, family.home, family.masqueraded)
+            yield from (family.unprotected, family.routed, family.open)
         # Verdicts name a chain, and rules name sets, which must be there before.
         published, ports = Chain(self.table, "published_only"), Chain(self.table, "ports")
         yield from (published, ports, self._within)
@@ -173,7 +205,19 @@ class Ruleset:
         yield nft.Meta(nft.OIFNAME), nft.Lookup(self._internal), nft.DROP
         for family in self._families.values():
             yield *_is(family.number), nft.Meta(nft.OIFNAME), nft.Lookup(family.unprotected), nft.ACCEPT
+            yield from self._routed(family)
         yield nft.Meta(nft.OIFNAME), nft.Lookup(self._bridges), nft.goto("published_only")
+
+    def _routed(self, family: _Family) -> Iterator[tuple[nft.Expression, ...]]:
+        """What is routed is told by ICMP what went wrong on the way, so that all of it passes, as with docker."""
+        protocol, out = nft.Meta(nft.L4PROTO), nft.Meta(nft.OIFNAME)
+        yield (
+            *_is(family.number), protocol, nft.Compare(bytes([_ICMP[family.number]])), out, nft.Lookup(family.routed),
+            nft.ACCEPT,
+        )  # fmt: skip
+        address = nft.Payload(nft.NETWORK, family.destination.offset, family.destination.length, 1)
+        port = nft.Payload(nft.TRANSPORT, 2, 2, 1 + family.destination.length // 4)
+        yield *_is(family.number), protocol, address, port, nft.Lookup(family.open), nft.ACCEPT
 
     def _leaving(self) -> Iterator[tuple[nft.Expression, ...]]:
         yield *_is(V4), *_loopback(12), nft.Meta(nft.OIFNAME), nft.Lookup(self._bridges), nft.Masquerade()
@@ -195,17 +239,25 @@ class Ruleset:
             yield Elements(self._internal, (Element(name),))
         for each in bridge.unprotected:
             yield Elements(self._families[V4 if each == 4 else V6].unprotected, (Element(name),))
+        for each in bridge.routed:
+            yield Elements(self._families[V4 if each == 4 else V6].routed, (Element(name),))
         for subnet in (ipaddress.ip_network(each) for each in bridge.subnets):
             family = self._families[V4 if subnet.version == 4 else V6]
             first, last = subnet.network_address.packed, subnet.broadcast_address.packed
             yield Elements(family.home, (Element(key(first, name), last=key(last, name)),))
-            if bridge.masquerade and not bridge.internal:
+            if bridge.masquerade and not bridge.internal and subnet.version not in bridge.routed:
                 yield Elements(family.masqueraded, (Element(first, last=last),))
 
-    def of_ports(self, published: Sequence[Publication]) -> Iterator[Elements]:
+    def of_ports(self, published: Sequence[Published]) -> Iterator[Elements]:
         """Yield the elements of ports, those of each map together."""
         found: dict[tuple[int, bool], list[Element]] = {}
+        opened: dict[int, list[Element]] = {}
         for port in published:
+            if isinstance(port, Opening):
+                address = _packed(port.address)
+                place = key(bytes([PROTOCOLS[port.protocol]]), address, struct.pack(">H", port.port))
+                opened.setdefault(V4 if len(address) == IPV4.length else V6, []).append(Element(place))
+                continue
             host = _packed(port.host_address)
             family, exact = V4 if len(host) == IPV4.length else V6, any(host)
             protocol, number = bytes([PROTOCOLS[port.protocol]]), struct.pack(">H", port.host_port)
@@ -215,8 +267,10 @@ class Ruleset:
         for (family, exact), elements in found.items():
             sets = self._families[family]
             yield Elements(sets.exact if exact else sets.anywhere, tuple(elements))
+        for family, elements in opened.items():
+            yield Elements(self._families[family].open, tuple(elements))
 
-    def standing_ports(self, elements: Callable[[Set], Sequence[Element]]) -> Iterator[Publication]:
+    def standing_ports(self, elements: Callable[[Set], Sequence[Element]]) -> Iterator[Published]:
         """Yield the ports that stand, given what returns the elements of a map."""
         names = {number: name for name, number in PROTOCOLS.items()}
         for family in self._families.values():
@@ -233,6 +287,10 @@ class Ruleset:
                             _text(target[:length]),
                             _port(target[length:]),
                         )
+            for each in elements(family.open):
+                if each.key[0] in names:
+                    address, place = each.key[4 : 4 + length], each.key[4 + length :]
+                    yield Opening(names[each.key[0]], _text(address), _port(place))
 
 
 def _text(address: bytes) -> str:

@@ -22,3 +22,5 @@ class Settings:
     """Families, 4 and 6, of which the bridge has no address, so that not even the host is reached."""
     unprotected: tuple[int, ...] = ()
     """Families in which all ports of its containers are reached from elsewhere, not just published ones."""
+    routed: tuple[int, ...] = ()
+    """Families without NAT: its containers have their own addresses everywhere, and publish ports of those."""

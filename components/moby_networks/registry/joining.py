@@ -14,6 +14,7 @@ from moby.values import evolve
 from moby_networks.registry import ways
 from moby_networks.registry.checks import is_exclusive
 from moby_networks.registry.context import Context, Failures
+from moby_networks.registry.openings import divided, routed_families
 from moby_networks.registry.presences import Presences, dns_names
 from moby_networks.registry.records import Joined, Known, Place
 
@@ -139,25 +140,22 @@ class Joining:
         return self._claim(joined, publisher)
 
     def _claim(self, joined: Joined, publisher: Place, held: Sequence[Port] = ()) -> Joined:
-        """Return it with ports: those that it held, where it did, else such as it asked for."""
-        targets = _targets(publisher)
-        binding = self._binding(publisher)
-        asked = _requests(held, publisher) or [
+        """Return it with ports: those that it held, where all were the host's and are so now, else as it asked."""
+        known = self._context.records.network(publisher.endpoint.network_id)
+        assert known is not None, publisher.endpoint.network_id
+        targets, binding, routed = _targets(publisher), _binding(known.network), routed_families(known.network)
+        same = not routed and all(each.host_port for each in held)
+        asked = (_requests(held, publisher) if same else []) or [
             evolve(each, targets=targets, host_address=each.host_address or binding) for each in joined.config.ports
         ]
+        wanted, opened = divided(asked, routed)
         try:
-            ports = self._context.discovery.claim(joined.container_id, asked)
+            ports = (*self._context.discovery.claim(joined.container_id, wanted), *opened)
         except Conflict as error:
             who = f"{joined.config.name} ({publisher.endpoint.endpoint_id})"
             text = f"driver failed programming external connectivity on endpoint {who}: {error.message}"
             raise Conflict(text, hint=error.hint) from error
         return _published(joined, publisher.endpoint.network_id, ports)
-
-    def _binding(self, publisher: Place) -> str:
-        """Return the address of the host's by which a network publishes what names none; empty is all of them."""
-        known = self._context.records.network(publisher.endpoint.network_id)
-        found = known.network.options.get(_BINDING, "") if known else ""
-        return "" if found == _ALL else found
 
     def _publisher(self, joined: Joined) -> Place | None:
         """Return the place that publishes the ports: the one that the default route leads through, if it does so."""
@@ -325,16 +323,23 @@ class Joining:
         return new
 
 
+def _binding(network: Network) -> str:
+    """Return the address of the host's by which a network publishes what names none; empty is all of them."""
+    found = network.options.get(_BINDING, "")
+    return "" if found == _ALL else found
+
+
 def _prefix(network: Network) -> str:
     return next((network.options[each] for each in _PREFIXES if network.options.get(each)), "eth")
 
 
 def _requests(ports: Sequence[Port], place: Place | None) -> list[PortRequest]:
-    """Return what asks for the very ports that are held, for a place."""
+    """Return what asks for the very ports that are held, for a place; one that is open there alone isn't."""
     targets = _targets(place) if place else ()
     return [
         PortRequest(each.protocol, each.container_port, each.host_address, each.host_port, each.host_port, targets)
         for each in ports
+        if each.host_port
     ]
 
 

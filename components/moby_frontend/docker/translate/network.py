@@ -152,7 +152,7 @@ def _published(container: Container) -> dict[str, Any]:
     found: dict[str, Any] = dict.fromkeys(container.config.exposed_ports)
     for each in container.ports:
         name = f"{each.container_port}/{each.protocol}"
-        binding = {"HostIp": each.host_address, "HostPort": str(each.host_port)}
+        binding = {"HostIp": each.host_address, "HostPort": str(each.host_port or "")}
         found[name] = [*(found.get(name) or ()), binding]
     return dict(sorted(found.items()))
 
@@ -165,9 +165,8 @@ def show_ports(container: Container) -> list[dict[str, Any]]:
         if not number.isdigit():
             continue
         bare = {"PrivatePort": int(number), "Type": protocol}
-        found += [{"IP": each["HostIp"], **bare, "PublicPort": int(each["HostPort"])} for each in bindings or ()] or [
-            bare
-        ]
+        mapped = [each for each in bindings or () if each["HostPort"]]
+        found += [{"IP": each["HostIp"], **bare, "PublicPort": int(each["HostPort"])} for each in mapped] or [bare]
     return found
 
 
