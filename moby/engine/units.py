@@ -40,15 +40,16 @@ class Units:
 
 
 def install(call: "Call") -> int:
-    """Write the units and, unless for another root (`--destdir`), have systemd start the socket now and at boot."""
+    """Write the units and, unless for another root (`--destdir`), have systemd start the socket now, both at boot."""
     units, destdir = _asked(call)
-    service, socket = render(units)
-    for path, text in zip(units.paths(), (service, socket), strict=True):
+    for path, text in zip(units.paths(), render(units), strict=True):
         _write(path, text)
         sys.stdout.write(f"{path}\n")
     if not destdir:
         _systemctl(units, "daemon-reload")
-        _systemctl(units, "enable", "--now", units.paths()[1].name)
+        service, socket = (path.name for path in units.paths())
+        _systemctl(units, "enable", service, socket)  # at boot both: restart policies ask for containers then
+        _systemctl(units, "start", socket)
     return 0
 
 
@@ -87,7 +88,7 @@ RestartSec=1
 TimeoutStopSec=90
 # Containers, and the processes above them, go on when the engine is stopped or upgraded.
 KillMode=process
-# The engine makes the groups of its containers in its own.
+# Nobody else is to change what is in the engine's group, where an ordinary user's containers are too.
 Delegate=yes
 TasksMax=infinity
 LimitNOFILE=1048576

@@ -30,7 +30,7 @@ RestartSec=1
 TimeoutStopSec=90
 # Containers, and the processes above them, go on when the engine is stopped or upgraded.
 KillMode=process
-# The engine makes the groups of its containers in its own.
+# Nobody else is to change what is in the engine's group.
 Delegate=yes
 TasksMax=infinity
 LimitNOFILE=1048576
