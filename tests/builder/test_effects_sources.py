@@ -161,10 +161,7 @@ class TestImages:
 
     def test_one_that_nobody_has(self, bench):
         source = ImageSource(references.parse("example.org/none"), Platform.host())
-        with pytest.raises(
-            NotFound,
-            match=r"example\.org/none:latest: failed to resolve source metadata for example\.org/none:latest: ",
-        ):
+        with pytest.raises(NotFound, match=r"^[^:]*example\.org/none:latest"):
             fetched(bench, source)
 
     def test_a_build_that_is_given_up(self, bench):

@@ -11,7 +11,7 @@ from moby_builder.dockerfile.operations import GitSource, ancestors
 
 from moby.contracts.builder import BuildFailed, Range, Request, Step
 from moby.contracts.types import Platform
-from moby.errors import Denied, Invalid, Unavailable
+from moby.errors import Denied, Invalid, NotFound, Unavailable
 
 
 def planned(file, images=IMAGES, context=None, **asked):
@@ -125,6 +125,12 @@ class TestLookups:
         with pytest.raises(BuildFailed, match="localhost/box: failed to resolve source metadata") as raised:
             plan(Request(), Closed({"dockerfile": {"Dockerfile": b"\nFROM localhost/box\n"}}))
         assert (raised.value.ranges, raised.value.hint) == ((Range(2, 2),), "docker login")
+
+    def test_a_context_that_is_an_image_that_nobody_has(self):
+        said = "^failed to resolve source metadata for localhost/none:1: localhost/none:1: not found$"
+        request = Request(contexts={"more": "docker-image://localhost/none:1"})
+        with pytest.raises(NotFound, match=said):
+            plan(request, Answers({"dockerfile": {"Dockerfile": b"FROM more\n"}}))
 
     def test_an_image_is_looked_up_once(self):
         file = b"FROM localhost/box AS a\nFROM localhost/box AS b\nCOPY --from=localhost/box / /\nCOPY --from=a / /\n"

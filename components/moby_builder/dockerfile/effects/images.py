@@ -1,7 +1,6 @@
 """Images as sources: found in the engine, or known by their documents and fetched once their files are wanted."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from attrs import frozen
 
@@ -34,7 +33,7 @@ class Base:
 def find(images: Images, source: ImageSource, session: Session, watch: Watch) -> Base:
     """Return the image that a reference names for a platform; asked for where it isn't here, or a newer one is wanted.
 
-    NotFound, in BuildKit's words, where there is none; else whatever an image registry raises.
+    NotFound where there is none; else whatever an image registry raises.
     """
     reference = source.reference
     if not source.pull or reference.digest is not None:
@@ -44,8 +43,7 @@ def find(images: Images, source: ImageSource, session: Session, watch: Watch) ->
                 return Base(source, found)
     watch.cancel.check()
     credentials = _credentials(session, reference)
-    with _in_its_words(reference):
-        described = images.describe(reference, credentials, platform=source.platform)
+    described = images.describe(reference, credentials, platform=source.platform)
     return Base(source, described, is_here=False, credentials=credentials)
 
 
@@ -58,10 +56,13 @@ def bring(images: Images, base: Base, watch: Watch) -> Image:
         found = images.get(str(pinned))
         if found.id == base.image.id:
             return _named(images, pinned, reference)
-    with _in_its_words(reference):
+    try:
         for told in images.pull(pinned, base.credentials, platform=base.source.platform):
             watch.cancel.check()
             _tell(told, watch)
+    except NotFound as error:
+        text = f"{familiar(reference)}: failed to resolve source metadata for {reference}: {error.message}"
+        raise NotFound(text, hint=error.hint) from error
     return _named(images, pinned, reference)
 
 
@@ -77,17 +78,6 @@ def fits(platform: Platform, wanted: Platform) -> bool:
     if (platform.os, platform.architecture) != (wanted.os, wanted.architecture):
         return False
     return platform.variant == wanted.variant or not platform.variant or not wanted.variant
-
-
-@contextmanager
-def _in_its_words(reference: ImageReference) -> Iterator[None]:
-    try:
-        yield
-    except NotFound as error:
-        raise NotFound(
-            f"{familiar(reference)}: failed to resolve source metadata for {reference}: {error.message}",
-            hint=error.hint,
-        ) from error
 
 
 def _credentials(session: Session, reference: ImageReference) -> Credentials | None:

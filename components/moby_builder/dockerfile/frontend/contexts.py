@@ -213,7 +213,11 @@ class Contexts:
             name=f"[context {name}] load metadata for {text}",
             platform=platform,
         )
-        found = self._lookup.image(asked)
+        try:
+            found = self._lookup.image(asked)
+        except NotFound as error:
+            said = f"failed to resolve source metadata for {reference}: {error.message}"
+            raise NotFound(said, hint=error.hint) from error
         source = ImageSource(found.reference, platform)
         return Found(Node(source, name=f"[context {name}] {text}", platform=platform), found.config)
 
