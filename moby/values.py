@@ -68,12 +68,17 @@ def _described(field: _Field) -> Any:
 
 
 def _initializer(fields: Mapping[str, _Field], ready: Callable[[Any], None] | None) -> Callable[..., None]:
-    names, known = tuple(fields), fields.keys()
+    names, known, count = tuple(fields), fields.keys(), len(fields)
     defaults = {name: each.default for name, each in fields.items() if not each.factory and each.default is not NOTHING}
     factories = [(name, each.factory) for name, each in fields.items() if each.factory]
 
     def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807 - it becomes a method
         values = self.__dict__
+        if len(args) == count and not given:  # as those are made that there are most of
+            values.update(zip(names, args, strict=True))
+            if ready is not None:
+                ready(self)
+            return
         values.update(defaults)
         if args:
             values.update(zip(names, args, strict=False))

@@ -15,7 +15,7 @@ def pour(out: int, chunks: Iterable[bytes | memoryview]) -> None:
     """Write chunks into a new file at its beginning; runs of zeros become holes."""
     ends_in_hole = False
     for chunk in chunks:
-        if len(chunk) < _LEAST_BYTES:
+        if len(chunk) < _LEAST_BYTES or (len(chunk) <= _RUN_BYTES and chunk[0]):
             _write(out, chunk)
             ends_in_hole = False
             continue

@@ -51,6 +51,7 @@ class EntryType(Enum):
 
 _DEVICES = (EntryType.CHARACTER, EntryType.BLOCK)
 _TYPES = {each.value: each for each in EntryType} | dict.fromkeys((b"\0", b"7", b"S"), EntryType.FILE)
+_NO_NAMES = ("", ".", "..")
 _PIECES = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
 
 
@@ -190,6 +191,11 @@ def read(source: BinaryIO) -> Iterator[tuple[LayerEntry, Content]]:
     shared: dict[str, bytes] = {}
     cursor = _Cursor(source)
     while (block := cursor.exactly(_BLOCK, "a header", at_end=True)) and block != _END:
+        if (plain := None if shared else _plain(block)) is not None:
+            content = Content(cursor, plain.path, plain.size_bytes)
+            yield plain, content
+            content.finish()
+            continue
         extended = shared.copy()
         while (flag := _checked(block)[156:157]) in b"xgLK":
             size = _number(block[124:136], "size")
@@ -209,12 +215,52 @@ def read(source: BinaryIO) -> Iterator[tuple[LayerEntry, Content]]:
             extended |= _old_sparse(block, cursor)
         entry = _entry(block, extended)
         if extended and entry.type is EntryType.FILE and _is_sparse(extended):
-            content: Content = _Sparse(cursor, entry, _decimal(extended, "size", block[124:136]), extended)
+            content = _Sparse(cursor, entry, _decimal(extended, "size", block[124:136]), extended)
         else:
             content = Content(cursor, entry.path, entry.size_bytes)
         yield entry, content
         content.finish()
     cursor.drain()
+
+
+def _plain(block: bytes) -> LayerEntry | None:
+    """Return the entry of a file of which a sound header says all, as most are; None for what takes a closer look."""
+    rest, size = _of_plain(block[156:]), _digits(block[124:136])
+    if rest < 0 or size < 0 or _stated(block[148:156]) != rest + _sum(block[:148]) + _sum(block[148:156]):
+        return None
+    above, slash, name = block[:100].partition(b"\0")[0].decode("utf-8", "surrogateescape").rpartition("/")
+    if name in _NO_NAMES or ".." in above:
+        return None
+    path = _normal_folder(above) + name if slash else name
+    mode, uid, gid = _owned(block[100:124])
+    return LayerEntry(path, EntryType.FILE, mode, uid, gid, size, _dated(block[136:148]), "", (0, 0), {})
+
+
+@lru_cache(256)
+def _of_plain(rest: bytes) -> int:
+    """Return the sum of what follows a header's checksum, if that says no more than that it is a file; else -1."""
+    is_file = _TYPES.get(rest[:1]) is EntryType.FILE and rest[:1] != b"S"
+    return _sum(rest[:256]) + _sum(rest[256:]) if is_file and not any(rest[189:344]) else -1
+
+
+def _digits(field: bytes) -> int:
+    """Return a number that is all octal digits but for its end; -1 for one that is written in another way."""
+    text = field[:-1]
+    try:
+        return int(text, 8) if text.isdigit() and field[-1] in b"\0 " else -1
+    except ValueError:
+        return -1
+
+
+@lru_cache(256)
+def _normal_folder(path: str) -> str:
+    """Return a path that others begin with, normal, with a slash where it isn't the root."""
+    return f"{_normal(path, 'layer entry')}/".lstrip("/")
+
+
+@lru_cache(1024)
+def _dated(field: bytes) -> int:
+    return _mtime(None, field)
 
 
 def _checked(block: bytes) -> bytes:
@@ -479,6 +525,8 @@ def _changed(entry: LayerEntry) -> Conflict:
 def _headers(entry: LayerEntry) -> bytes:
     """Return a ustar header, with a pax header before it for what doesn't fit."""
     path = entry.path.encode("utf-8", "surrogateescape")
+    if entry.type is EntryType.FILE and _fits(entry, path):
+        return _header(entry, path, b"", b"0")
     if entry.type is EntryType.DIRECTORY:
         path = (path or b".") + b"/"  # the root is no absolute path
     link = entry.link.encode("utf-8", "surrogateescape")
@@ -498,6 +546,18 @@ def _headers(entry: LayerEntry) -> bytes:
         return header
     body = b"".join(_record(key, records[key]) for key in sorted(records))
     return _pax_header(len(body)) + body + bytes(-len(body) % _BLOCK) + header
+
+
+def _fits(entry: LayerEntry, path: bytes) -> bool:
+    """Say whether a ustar header holds all of a file, as it does of most."""
+    return (
+        not entry.xattrs
+        and len(path) <= 100
+        and path.isascii()
+        and not entry.mtime_ns % 1_000_000_000
+        and max(entry.uid, entry.gid) < _OCTAL["uid"]
+        and entry.size_bytes < _OCTAL["size"]
+    )
 
 
 @lru_cache(maxsize=64)

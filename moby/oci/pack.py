@@ -144,28 +144,31 @@ class Packing:
         first = self._links.setdefault((found.st_dev, found.st_ino), path)
         return first if first != path else None
 
-    def _file(self, fd: int, name: str, path: str) -> Iterator[Entry]:
+    def _file(self, fd: int, name: str, path: str) -> Iterable[Entry]:
+        """Return what a file comes to, its bytes read unless they are many; nothing where it was swapped meanwhile."""
         try:
             file = os.open(name, _FILE_FLAGS, dir_fd=fd)
         except OSError as error:
             if error.errno in _SWAPPED or _is_device(fd, name):
-                return
+                return ()
             raise
+        is_large = False
         try:
             found = os.fstat(file)
             size = found.st_size
             if not stat.S_ISREG(found.st_mode):
-                return  # swapped as well
+                return ()  # swapped as well
             if (first := self._first(found, path)) is not None:  # attributes too, which dockerd's chown takes away
-                yield self._described(path, found, EntryType.HARDLINK, link=first, xattrs=xattrs_of(file)), ()
-                return
+                return ((self._described(path, found, EntryType.HARDLINK, link=first, xattrs=xattrs_of(file)), ()),)
             entry = LayerEntry(
                 path, EntryType.FILE, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, size,
                 max(0, found.st_mtime_ns), "", (0, 0), xattrs_of(file),
             )  # fmt: skip
-            yield entry, (os.read(file, size),) if size <= CHUNK_BYTES else _chunks(file, size)
+            is_large = size > CHUNK_BYTES
+            return _large(entry, file) if is_large else ((entry, (os.read(file, size),)),)
         finally:
-            os.close(file)
+            if not is_large:
+                os.close(file)
 
     def _described(self, path: str, found: os.stat_result, kind: EntryType, **more: object) -> LayerEntry:
         return LayerEntry(
@@ -178,6 +181,14 @@ def _is_device(fd: int, name: str) -> bool:
     """Say whether somebody has put a device in a file's place, which a mount may keep from being opened."""
     mode = os.lstat(name, dir_fd=fd).st_mode
     return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def _large(entry: LayerEntry, fd: int) -> Iterator[Entry]:
+    """Yield a file that is read as its bytes are asked for, and close it then."""
+    try:
+        yield entry, _chunks(fd, entry.size_bytes)
+    finally:
+        os.close(fd)
 
 
 def _chunks(fd: int, size_bytes: int) -> Iterator[bytes]:

@@ -139,9 +139,8 @@ class Unpacking:
         above, _, name = entry.path.rpartition("/")
         where = self._walked.get(above)
         if where is not None and name and entry.type is EntryType.FILE and not name.startswith(_WHITEOUT):
-            path = (*where, name)
-            self._file(entry, content, path)
-            self._mark(path)
+            self._file(entry, content, where, name)
+            self._mark((*where, name))
             return
         parts = above.split("/") if above else []
         if not name:
@@ -160,19 +159,19 @@ class Unpacking:
         elif entry.type is EntryType.DIRECTORY:
             self._make_folder(path, _meta(entry))
         elif entry.type is EntryType.FILE:
-            self._file(entry, content, path)
+            self._file(entry, content, where, name)
         else:
             self._clear(path)
             self._make(entry, self._folder(path[:-1]), name)
         self._mark(path)
 
-    def _new_file(self, path: Canonical, mode: int) -> int:
+    def _new_file(self, where: Canonical, name: str, mode: int) -> int:
         """Return a descriptor of a new file; where something is, which is rare, it makes room first."""
         try:
-            return os.open(path[-1], _NEW_FILE, mode, dir_fd=self._folder(path[:-1]))
+            return os.open(name, _NEW_FILE, mode, dir_fd=self._folder(where))
         except FileExistsError:
-            self._clear(path)
-            return os.open(path[-1], _NEW_FILE, mode, dir_fd=self._folder(path[:-1]))
+            self._clear((*where, name))
+            return os.open(name, _NEW_FILE, mode, dir_fd=self._folder(where))
 
     def _make(self, entry: LayerEntry, fd: int, name: str) -> None:
         """Make what is neither a folder nor a file nor a hard link."""
@@ -198,13 +197,13 @@ class Unpacking:
             return False
         return self.owners
 
-    def _file(self, entry: LayerEntry, content: Content, path: Canonical) -> None:
+    def _file(self, entry: LayerEntry, content: Content, where: Canonical, name: str) -> None:
         """Make and fill a file, which is never open to more than in the end; what it has untold, it isn't told."""
-        news = self._news.get(path[:-1])
-        out = self._new_file(path, entry.mode & _PERMISSIONS)
+        news = self._news.get(where)
+        out = self._new_file(where, name, entry.mode & _PERMISSIONS)
         try:
             if news is None:
-                news = self._news[path[:-1]] = _News.of(os.fstat(out))
+                news = self._news[where] = _News.of(os.fstat(out))
             holes.pour(out, content)
             if self.owners and (entry.uid != news.uid or entry.gid != news.gid):
                 os.fchown(out, entry.uid, entry.gid)
@@ -341,6 +340,8 @@ class Unpacking:
 
     def _folder(self, path: Canonical) -> int:
         """Return a descriptor, which stays this object's, of a folder that is known to be one."""
+        if (there := self._folders.get(path)) is not None:
+            return there
         known = len(path)
         while known and path[:known] not in self._folders:
             known -= 1
