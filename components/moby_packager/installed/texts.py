@@ -30,7 +30,7 @@ RestartSec=1
 TimeoutStopSec=90
 # Containers, and the processes above them, go on when the engine is stopped or upgraded.
 KillMode=process
-# Nobody else is to change what is in the engine's group.
+# Nobody else is to change what is in the engine's group, where an ordinary user's containers are too.
 Delegate=yes
 TasksMax=infinity
 LimitNOFILE=1048576
