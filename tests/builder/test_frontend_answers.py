@@ -127,13 +127,20 @@ def test_an_answer_needs_a_file_that_can_be_read():
 
 class TestLint:
     def answer(self, file, **more):
-        answers = ask("lint", file, arguments=(), **more).answers
+        answers = ask("lint", file, **{"arguments": (), **more}).answers
         return json.loads(answers["result.json"]), answers["result.txt"].decode(), answers["result.statuscode"]
 
     def test_nothing_is_found(self):
         document, text, status = self.answer("FROM localhost/box\nRUN true\n")
         assert (document["warnings"], text, status) == ([], "", b"0")
         assert document["sources"][0]["filename"] == "Dockerfile"
+
+    @pytest.mark.parametrize("rest", ["RUN true\n", "RUNN true\n"])
+    def test_what_the_request_says_of_them(self, rest):
+        file, name = f"FROM localhost/box\nMAINTAINER me\n{rest}", "BUILDKIT_DOCKERFILE_CHECK"
+        (found,) = self.answer(file)[0]["warnings"]
+        assert found["ruleName"] == "MaintainerDeprecated"
+        assert self.answer(file, arguments=((name, "skip=all"),))[0]["warnings"] == []
 
     def test_what_is_found_has_its_lines(self):
         file = "FROM localhost/box AS Upper\nRUN true\nMAINTAINER me\n"

@@ -110,6 +110,15 @@ class TestFindings:
             'Base image localhost/box was pulled with platform "linux/amd64", expected "linux/arm64" for current build'
         )
 
+    def test_what_the_request_says_of_them(self):
+        file, name = "# check=error=true\nFROM localhost/box\nMAINTAINER me\n", "BUILDKIT_DOCKERFILE_CHECK"
+        assert [each.rule for each in planned(file, arguments={name: ""}).findings] == ["MaintainerDeprecated"]
+        assert planned(file, arguments={name: "skip=MaintainerDeprecated;error=true"}).findings == ()
+        with pytest.raises(BuildFailed, match="lint violation found"):
+            planned(file, arguments={name: "skip=StageNameCasing;error=true"})
+        with pytest.raises(BuildFailed, match='invalid check option "no"'):
+            planned(file, arguments={name: "no=1"})
+
     def test_a_file_that_will_not_have_them(self):
         with pytest.raises(BuildFailed, match="lint violation found for rules: MaintainerDeprecated") as raised:
             planned("# check=error=true\nFROM localhost/box\nMAINTAINER me\n")

@@ -9,11 +9,24 @@ from moby_builder.dockerfile.frontend import platforms
 from moby_builder.dockerfile.frontend.contexts import Contexts, Definition
 from moby_builder.dockerfile.frontend.translation import Translation
 from moby_builder.dockerfile.language.checks.checking import Known, check
-from moby_builder.dockerfile.language.checks.report import Report, failure
+from moby_builder.dockerfile.language.checks.report import Report, failure, with_options
 from moby_builder.dockerfile.language.failures import located
 from moby_builder.dockerfile.language.instructions import Dockerfile
 
-__all__ = ["find", "find_everywhere"]
+__all__ = ["asked", "find", "find_everywhere", "options"]
+
+_OPTIONS = "BUILDKIT_DOCKERFILE_CHECK"
+"""An argument that says in place of the file what is checked."""
+
+
+def options(request: Request) -> str | None:
+    """Return what a request says of checks, as the directive does; None where it says nothing."""
+    return request.arguments.get(_OPTIONS)
+
+
+def asked(dockerfile: Dockerfile, request: Request) -> Dockerfile:
+    """Return a file that is checked for what a request asks for."""
+    return with_options(dockerfile, options(request))
 
 
 def find(

@@ -21,7 +21,7 @@ def lint(
     error: BuildFailed | None = None
     findings: list[Finding] = []
     try:
-        file = parser.parse(definition.data, definition.name)
+        file = checks.asked(parser.parse(definition.data, definition.name), request)
         translation = translate(file)
         try:
             _translate(translation, request.target)
@@ -30,7 +30,7 @@ def lint(
         findings = checks.find_everywhere(file, translation, request, contexts)
     except BuildFailed as failed:
         error = failed
-        findings = list(check_beginning(definition.data, definition.name))
+        findings = list(check_beginning(definition.data, definition.name, checks.options(request)))
     text = definition.data.decode("utf-8", "replace")
     document = {
         "warnings": [_warning(each) for each in findings],

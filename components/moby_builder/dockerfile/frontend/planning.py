@@ -37,7 +37,7 @@ def plan(request: Request, lookup: Lookup) -> Plan:
         return answers.answer(
             request, definition, contexts, lambda file: _translations(file, request, lookup, contexts)[0]
         )
-    dockerfile = parser.parse(definition.data, definition.name)
+    dockerfile = checks.asked(parser.parse(definition.data, definition.name), request)
     translations = _translations(dockerfile, request, lookup, contexts)
     sites = [each.target(request.target) for each in translations]
     found = checks.find(dockerfile, translations[0], request, contexts, definition)

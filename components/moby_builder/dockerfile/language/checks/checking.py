@@ -8,7 +8,7 @@ from moby.context.patterns import Patterns
 from moby.contracts.builder import BuildFailed, Finding
 from moby_builder.dockerfile.language import parser
 from moby_builder.dockerfile.language.checks import origins, writing
-from moby_builder.dockerfile.language.checks.report import Report
+from moby_builder.dockerfile.language.checks.report import Report, with_options
 from moby_builder.dockerfile.language.checks.stages import StageChecks
 from moby_builder.dockerfile.language.expansion import file_arguments
 from moby_builder.dockerfile.language.instructions import Copy, Dockerfile, Run, Stage
@@ -68,10 +68,10 @@ def check(dockerfile: Dockerfile, known: Known | None = None) -> tuple[Finding, 
     return tuple(report.findings)
 
 
-def check_beginning(data: bytes, file: str = "Dockerfile") -> tuple[Finding, ...]:
+def check_beginning(data: bytes, file: str = "Dockerfile", options: str | None = None) -> tuple[Finding, ...]:
     """Return what instructions say of themselves, of a file that is refused for a later one."""
     try:
-        found = parser.parse_beginning(data, file)
+        found = with_options(parser.parse_beginning(data, file), options)
         report = Report(found)
     except BuildFailed:
         return ()

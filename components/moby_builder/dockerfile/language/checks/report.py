@@ -1,16 +1,26 @@
 """What is found in a file."""
 
+from attrs import evolve
+
 from moby.contracts.builder import BuildFailed, Finding, Range
 from moby_builder.dockerfile.language.checks import options
 from moby_builder.dockerfile.language.checks.rules import RULES
-from moby_builder.dockerfile.language.instructions import Dockerfile, Written
+from moby_builder.dockerfile.language.instructions import Directive, Dockerfile, Written
 
-__all__ = ["Report", "failure", "options_of"]
+__all__ = ["Report", "failure", "options_of", "with_options"]
 
 
 def options_of(dockerfile: Dockerfile) -> options.Options:
     """Return what a file's directive asks for; BuildFailed for what makes no sense."""
     return options.read(dockerfile.directive("check").partition(" ")[0])
+
+
+def with_options(dockerfile: Dockerfile, text: str | None) -> Dockerfile:
+    """Return a file whose directive asks for something else, where that is given."""
+    if text is None:
+        return dockerfile
+    others = (each for each in dockerfile.directives if each.name != "check")
+    return evolve(dockerfile, directives=(*others, Directive("check", text, 0)))
 
 
 def failure(dockerfile: Dockerfile, findings: tuple[Finding, ...]) -> BuildFailed | None:
