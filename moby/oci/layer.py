@@ -79,7 +79,7 @@ class _Cursor:
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
-        self._chunk = b""
+        self._chunk: bytes | memoryview = b""
         self._start = 0
 
     def part(self, most: int) -> bytes | memoryview:
@@ -99,7 +99,7 @@ class _Cursor:
         start = self._start
         if start + size <= len(self._chunk):
             self._start = start + size
-            return self._chunk[start : self._start]
+            return bytes(self._chunk[start : self._start])  # which copies none but a view's
         parts: list[bytes | memoryview] = []
         left = size
         while left:
@@ -185,7 +185,8 @@ class _Sparse(Content):
 def read(source: BinaryIO) -> Iterator[tuple[LayerEntry, Content]]:
     """Yield a layer's entries with their bytes; Invalid where it is no tar, or an entry is out of bounds.
 
-    Reads the source to its end, so that a digest over it is whole. Sparse files have their holes filled with zeros.
+    Reads the source to its end, so that a digest over it is whole; it may give views, which have to last as long as
+    what is made of them. Sparse files have their holes filled with zeros.
     Multi-volume archives, which no image builder writes, are Invalid too.
     """
     shared: dict[str, bytes] = {}
@@ -528,7 +529,7 @@ def _headers(entry: LayerEntry) -> bytes:
     if entry.type is EntryType.FILE and _fits(entry, path):
         return _header(entry, path, b"", b"0")
     if entry.type is EntryType.DIRECTORY:
-        path = (path or b".") + b"/"  # the root is no absolute path
+        path = (path or b".").rstrip(b"/") + b"/"  # the root is no absolute path, unless it is to be one
     link = entry.link.encode("utf-8", "surrogateescape")
     records: dict[str, bytes] = {_XATTR + key: value for key, value in entry.xattrs.items()} if entry.xattrs else {}
     if len(path) > 100 or not path.isascii():

@@ -216,3 +216,34 @@ def test_the_whole_root(engine):
     made = engine.create(":")
     assert engine.containers.stat_path(made, "/").name == "/"
     assert "etc/passwd" in {name.lstrip("./") for name in entries(engine, made, "/")}
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "above"),
+    [("/", "/", "/"), ("/etc/..", "/", "/"), ("/.", "./", "./"), (".", "./", "./"), ("/etc/.", "./", "./"),
+     ("/etc", "etc/", "etc/"), ("etc/", "etc/", "etc/")],
+)  # fmt: skip
+def test_names_in_an_archive_are_those_that_docker_gives(engine, path, root, above):
+    """The names as they are written, which tarfile shows in its own way; hard links lead to such names."""
+    made, other = engine.create(":"), engine.create(":")
+    put(engine, made, "/etc", archive(("one", b"1", {}), ("two", b"", {**LINK, "linkname": "one"})))
+    data = b"".join(engine.containers.read_path(made, path))
+    below = "etc/" if "etc" not in path or ".." in path else ""
+    found = {name: (kind, link) for name, kind, link in headers(data)}
+    assert next(iter(found)) == root
+    assert found[f"{above}{below}two"] == ("1", f"{above}{below}one")
+    assert all(name.startswith(above) and "//" not in name for name in found)
+    put(engine, other, "/tmp", data)
+    inside = "/tmp/" + f"{above}{below}two".removeprefix("./").lstrip("/")
+    assert engine.containers.stat_path(other, inside).size == 1
+
+
+def headers(data):
+    """Yield name, type and link of each entry as ustar headers have them."""
+    at = 0
+    while data[at]:
+        header = data[at : at + 512]
+        name, link = (header[each].rstrip(b"\0").decode() for each in (slice(100), slice(157, 257)))
+        if header[156:157] != b"x":
+            yield name, header[156:157].decode(), link
+        at += 512 + -(-int(header[124:135], 8) // 512) * 512

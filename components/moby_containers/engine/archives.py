@@ -149,7 +149,7 @@ class _Found:
         clean = posixpath.normpath("/" + path)
         self.clean = "/" + clean.lstrip("/")
         self.follows = path.endswith(("/", "/.")) or self.clean == "/"
-        self.base = "." if path.endswith("/.") else posixpath.basename(self.clean) or "/"
+        self.base = "." if path == "." or path.endswith("/.") else posixpath.basename(self.clean) or "/"
         self._view = view
 
     def __enter__(self) -> "_Found":
@@ -178,11 +178,10 @@ class _Found:
 
     def entries(self) -> tars.Pieces:
         """Yield the entries of its archive."""
-        base = "" if self.base in ("/", ".") else self.base
         if self.follows:
-            return tars.renamed(self.fd, base)
+            return tars.renamed(self.fd, self.base)
         # A volume may be mounted here: the path is walked again, through it.
-        return tars.packed(self.parent, self.name, base)
+        return tars.packed(self.parent, self.name, self.base)
 
 
 def _link_target(view: View, found: _Found) -> str:

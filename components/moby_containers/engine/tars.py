@@ -41,15 +41,11 @@ def packed(parent_fd: int, name: str, base: str) -> Pieces:
 
 
 def renamed(folder_fd: int, base: str) -> Pieces:
-    """Yield the entries of a folder, under another name; with an empty one those of a root."""
+    """Yield the entries of a folder, under another name, which is `/` for a root and `.` for what is in a folder."""
+    above = base if base == "/" else f"{base}/"
     for entry, content in Packing(folder_fd).entries():
-        if not base and entry.path:
-            yield entry, content
-            continue
-        path = "/".join(part for part in (base, entry.path) if part)
-        link = "/".join(part for part in (base, entry.link) if part)
-        hard = entry.type is EntryType.HARDLINK
-        yield evolve(entry, path=path or ".", link=link if hard else entry.link), content
+        link = above + entry.link if entry.type is EntryType.HARDLINK else entry.link
+        yield evolve(entry, path=above + entry.path if entry.path else base, link=link), content
 
 
 def _single(parent_fd: int, name: str, base: str) -> Pieces:
