@@ -265,7 +265,6 @@ def built_disabled(yard):
 @pytest.mark.parametrize(
     ("wanted", "error", "text"),
     [
-        ({"sbom": {"generator": "image"}}, Unsupported, "by the builder itself"),
         ({"sbom": {"new": "1"}}, Unsupported, "no attribute 'new'"),
         ({"provenance": {"new": "1"}}, Unsupported, "no attribute 'new'"),
         ({"provenance": {"mode": "most"}}, Invalid, "no mode 'most'"),

@@ -100,13 +100,10 @@ class Building:
                 return Result(answers=planned.answers)
             if request.layers:
                 solving.tell_made(self._writing(planned))
-            try:
-                outcomes = solving.solve(*(each.root for each in planned.targets))
-            except BuildFailed as error:
-                raise _shown(error, planned) from error
+            outcomes, scans = self._outcomes(solving, planned)
             targets = tuple(map(self._target, planned.targets, outcomes))
             origin = Origin(request, planned.file, planned.source, begun_ns, self._tools.clock.now_ns())
-            solved = tuple(self._solved(solving, *each) for each in zip(planned.targets, outcomes, strict=True))
+            solved = tuple(self._solved(solving, *each) for each in zip(planned.targets, outcomes, scans, strict=True))
             self._solutions[_key(targets)] = Solution(solved, origin, _epoch_s(request))
             return Result(targets, planned.answers)
 
@@ -194,14 +191,25 @@ class Building:
         for each in planned.findings:
             self._telling.tell(each)
 
+    def _outcomes(self, solving: Solving, planned: Plan) -> tuple[tuple[Outcome, ...], tuple[Outcome | None, ...]]:
+        """Return what comes of targets, and of scans of them where there are any."""
+        count = len(planned.targets)
+        scans = [each.scan for each in planned.targets if each.scan is not None]
+        try:
+            found = solving.solve(*(each.root for each in planned.targets), *scans)
+        except BuildFailed as error:
+            raise _shown(error, planned) from error
+        return found[:count], found[count:] or (None,) * count
+
     def _target(self, planned: PlannedTarget, outcome: Outcome) -> Target:
         made = Made(outcome.tree.snapshot, outcome.identity, outcome.record, planned.config, self._tools.clock.now_ns())
         return Target(planned.platform, self._tools.results.add(made), planned.config)
 
-    def _solved(self, solving: Solving, planned: PlannedTarget, outcome: Outcome) -> Solved:
+    def _solved(self, solving: Solving, planned: PlannedTarget, outcome: Outcome, scan: Outcome | None) -> Solved:
         return Solved(
             planned.platform, outcome.tree.snapshot, planned.config, self._base(outcome.tree.snapshot), planned.root,
             solving.stood_for(planned.root), tuple(map(_kept, solving.records(planned.root))),
+            scan.tree.snapshot if scan else None,
         )  # fmt: skip
 
     def _base(self, snapshot: str) -> str:

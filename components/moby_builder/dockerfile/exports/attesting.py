@@ -11,6 +11,7 @@ from moby.contracts.types import Digest, ImageReference, Platform
 from moby.errors import Unsupported
 from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.exports.attestations import provenance, sbom
+from moby_builder.dockerfile.exports.attestations.bills import Bill, bills_in
 from moby_builder.dockerfile.exports.attestations.packages import distribution_of, packages_in
 from moby_builder.dockerfile.exports.attestations.statements import files_in, image_name, image_subjects, statement
 from moby_builder.dockerfile.exports.packed import Statement
@@ -54,14 +55,23 @@ class Attesting:
         platform = solved.platform
         shown = image_name(names[0], platform) if names else "image"
         with self._workspace.reading(Tree(solved.snapshot)) as root:
-            found = list(_predicates(solution, solved, root, shown))
+            found = list(_predicates(solution, solved, root, shown, self._bills(solved)))
         return tuple(_stated(each, names, platform) for each in found)
 
     def files(self, solution: Solution, solved: Solved, root: Path, prefix: str) -> dict[str, bytes]:
         """Return what is stated of a tree of files, as files; what is only for images is left out."""
-        found = [each for each in _predicates(solution, solved, root, "files") if not each.inline_only]
+        found = [
+            each for each in _predicates(solution, solved, root, "files", self._bills(solved)) if not each.inline_only
+        ]
         subjects = list(files_in(root)) if found else []
         return {prefix + each.filename: statement(each.type, each.value, subjects) for each in found}
+
+    def _bills(self, solved: Solved) -> list[Bill]:
+        """Return what an image stated of what was built."""
+        if solved.bills is None:
+            return []
+        with self._workspace.reading(Tree(solved.bills)) as folder:
+            return list(bills_in(folder))
 
 
 def _stated(predicate: _Predicate, names: Sequence[ImageReference], platform: Platform) -> Statement:
@@ -81,8 +91,14 @@ def _inline_only(attributes: Mapping[str, str]) -> bool:
     return attributes.get("inline-only", "").lower() in ("true", "1")
 
 
-def _predicates(solution: Solution, solved: Solved, root: Path, name: str) -> Iterator[_Predicate]:
+def _predicates(
+    solution: Solution, solved: Solved, root: Path, name: str, bills: Sequence[Bill]
+) -> Iterator[_Predicate]:
     for kind, attributes in _wanted(solution):
+        if kind == "sbom" and solved.bills is not None:
+            for each in bills:
+                yield _Predicate(kind, each.type, each.predicate, _inline_only(attributes), each.filename)
+            continue
         if kind == "sbom":
             time_ns = solution.origin.completed_ns if solution.epoch_s is None else solution.epoch_s * 1_000_000_000
             value = sbom.bill(name, packages_in(root), distribution_of(root), time_ns)

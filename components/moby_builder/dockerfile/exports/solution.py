@@ -45,6 +45,8 @@ class Solved:
     """By digests of nodes, what the sources stood for."""
     kept: tuple[Kept, ...] = ()
     """Of all steps that it took."""
+    bills: str | None = None
+    """Key of a tree of statements, where an image made bills of materials of it."""
 
 
 @frozen

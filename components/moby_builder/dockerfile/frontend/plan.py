@@ -46,6 +46,8 @@ class PlannedTarget:
     root: Node
     config: Mapping[str, Any]
     """Of the image: `Target.config`."""
+    scan: Node | None = None
+    """What brings the bills of materials of it that an image makes, as in-toto statements."""
 
 
 @frozen

@@ -7,6 +7,7 @@ from moby.oci import reference as references
 from moby_builder.dockerfile.frontend import answers, checks, platforms, substitution
 from moby_builder.dockerfile.frontend.contexts import Contexts, Definition
 from moby_builder.dockerfile.frontend.plan import Lookup, Plan, PlannedTarget
+from moby_builder.dockerfile.frontend.scanning import scanned
 from moby_builder.dockerfile.frontend.stages import Site
 from moby_builder.dockerfile.frontend.surroundings import Surroundings
 from moby_builder.dockerfile.frontend.translation import Translation
@@ -46,11 +47,12 @@ def plan(request: Request, lookup: Lookup) -> Plan:
         [*(node for _, node in steps if node is not None), *(site.root for site in sites)],
         {id(each.stand_in): each.node() for each in contexts.folders()},
     )
+    targets = (
+        _target(site, platform, roots[id(site.root)], request)
+        for site, platform in zip(sites, _platforms(request), strict=True)
+    )
     return Plan(
-        tuple(
-            _target(site, platform, roots[id(site.root)], request)
-            for site, platform in zip(sites, _platforms(request), strict=True)
-        ),
+        scanned(tuple(targets), request, lookup),
         tuple(Step(text, None if node is None else roots[id(node)].digest) for text, node in steps),
         (*found, *_unused(dockerfile, request, definition)),
         file=definition.name,
