@@ -257,6 +257,8 @@ class ContainerConfig:
     cgroupns_mode: str = ""
     storage_options: Mapping[str, str] = field(factory=dict)
     platform: str = ""
+    task: str = ""
+    """Id of the orchestrator's task whose container it is. No client can say so, as labels anybody may have."""
 
 
 @frozen

@@ -164,13 +164,19 @@ def test_locked(alone, cluster):
 
 
 def test_a_locked_one_is_left(alone, cluster):
+    """With its tasks' containers, and none that has their labels."""
     cluster.create(ClusterSpec(autolock=True))
+    alone.orchestrator.create(ServiceSpec("web", FOREVER))
+    [task] = eventually(alone.containers.list, "its task is made")
+    copy = alone.containers.create(evolve(FOREVER, labels=task.config.labels)).id
     alone.restart()
     cluster = alone.orchestrator.cluster()
     with pytest.raises(Unavailable, match="needs to be unlocked"):
         cluster.create(ClusterSpec())
     cluster.leave(force=True)
     assert cluster.state() is None
+    assert [each.id for each in alone.containers.list()] == [copy]
+    alone.containers.remove(copy)
 
 
 def test_networks_of_one_that_is_left(alone, cluster):

@@ -165,6 +165,27 @@ def test_health_never_passes(engine, action):
     assert len(old) == (2 if action is FailureAction.ROLLBACK else 1)
 
 
+def test_a_container_with_a_task_s_labels_is_nobody_s_but_who_made_it(engine):
+    """Whoever copies a task's container copies its labels; neither a start nor the service's end takes the copy."""
+    engine.orchestrator.create(spec("web"))
+    [task] = eventually(lambda: runs(engine, "web", 1), "its task runs")
+    made = engine.containers.get(task.status.container_id)
+    assert made.config.task == task.id
+    of_none = {**made.config.labels, "com.docker.swarm.task.id": "none"}
+    copies = [
+        engine.containers.create(ContainerConfig("box", command=made.config.command, network="none", labels=labels)).id
+        for labels in (made.config.labels, of_none)
+    ]
+    for each in copies:
+        engine.containers.start(each)
+    engine.restart()
+    engine.orchestrator.remove("web")
+    eventually(lambda: made.id not in {each.id for each in engine.containers.list()}, "its own is gone")
+    assert [engine.containers.get(each).state.status for each in copies] == [Status.RUNNING] * 2
+    for each in copies:
+        engine.containers.remove(each, force=True)
+
+
 def test_killed_in_the_middle_of_an_update(tmp_path, rootfs, swarm_plan):
     """It goes on afterwards: no task twice, none lost, and never fewer at work than promised."""
     process = Process(tmp_path / "engine", rootfs, swarm_plan)

@@ -5,12 +5,15 @@ from attrs import evolve
 from moby_metadata.sqlite.store import Store as Metadata
 from moby_orchestrator.swarm import files, finding, placeholders, sealing, specs
 from moby_orchestrator.swarm.codec import decode, encode
+from moby_orchestrator.swarm.containering import task_of
 from moby_orchestrator.swarm.membership import Membership
+from moby_orchestrator.swarm.parts import Parts
 from moby_orchestrator.swarm.services import Services
 from moby_orchestrator.swarm.store import Store
+from moby_orchestrator.swarm.working import Work
 from moby_orchestrator.swarm.world import CLUSTER, Settled
 
-from moby.contracts.containers import ContainerConfig
+from moby.contracts.containers import Container, ContainerConfig, State
 from moby.contracts.network_driver import Port
 from moby.contracts.orchestrator import (
     ClusterSpec,
@@ -212,6 +215,47 @@ def test_placeholders(text, found):
 def test_placeholders_that_are_none(text):
     with pytest.raises(Invalid, match="expanding template"):
         placeholders.expand(text, placeholders.context_of(Task("t", "s", SPEC, "x"), None))
+
+
+def container(own="", /, **labels):
+    names = {f"com.docker.swarm.{name}.id": value for name, value in labels.items()}
+    return Container("c", "x", "", ContainerConfig("box", labels=names, task=own), "", "", (), State())
+
+
+@pytest.mark.parametrize(
+    ("found", "task"),
+    [
+        pytest.param(container("t", node="n", task="t"), "t", id="as it is made"),
+        pytest.param(container("gone", node="n", task="gone"), "gone", id="of a task that is gone"),
+        pytest.param(container("t", node="other", task="t"), "", id="of another node"),
+        pytest.param(container(node="n", task="t"), "", id="by labels alone"),
+        pytest.param(container(node="n", task="mine"), "mine", id="by labels alone, as its task says"),
+        pytest.param(container(), "", id="of nobody"),
+    ],
+)
+def test_whose_a_container_is(found, task):
+    tasks = {
+        "t": Task("t", "s", SPEC, "x", status=TaskStatus(container_id="another")),
+        "mine": Task("mine", "s", SPEC, "x", status=TaskStatus(container_id="c")),
+    }
+    assert task_of(found, "n", tasks) == task
+
+
+def test_a_name_that_somebody_s_container_has(tmp_path):
+    """It isn't taken for that of the task, however it came to the name."""
+
+    class Taken:
+        def create(self, config, name=""):
+            raise Conflict("the name is in use")
+
+        def get(self, name):
+            return container("t", node="n", task="t")
+
+    parts = Parts(Taken(), *[None] * 9)
+    work = Work(parts, files.Files(tmp_path), lambda *_: None)
+    assert work._created(ContainerConfig("box", task="t"), "x") == "c"
+    with pytest.raises(Conflict, match="the name is in use"):
+        work._created(ContainerConfig("box", task="other"), "x")
 
 
 class Clock:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from moby.contracts.events import Event, Subscription
 from moby.contracts.orchestrator import Task, TaskState
 from moby_orchestrator.reconciling.tasks import FINAL, WANTED
-from moby_orchestrator.swarm.containering import NODE_ID, TASK_ID
+from moby_orchestrator.swarm.containering import TASK_ID, task_of
 from moby_orchestrator.swarm.files import Files
 from moby_orchestrator.swarm.manager import Report
 from moby_orchestrator.swarm.parts import Parts
@@ -85,16 +85,16 @@ class Agent:
 
     def _adopt(self) -> None:
         """Know the containers that an earlier process made, and say how they are; those that are gone are missed."""
+        world = self._work.world
         found, alive = {}, set()
         for each in self._parts.containers.list():
-            labels = each.config.labels
-            if labels.get(NODE_ID) == self._node_id and TASK_ID in labels:
-                found[labels[TASK_ID]] = each.id
+            task_id = task_of(each, self._node_id, world.tasks)
+            if task_id:
+                found[task_id] = each.id
                 if each.state.status in ALIVE:
-                    alive.add(labels[TASK_ID])
+                    alive.add(task_id)
         self._work.containers.update(found)
         self._undone.update(found)
-        world = self._work.world
         self._files.keep(frozenset(world.tasks))
         for task in world.tasks.values():
             if task.node_id != self._node_id:

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from moby.contracts.containers import ContainerConfig, MountRequest, PortBinding, RestartPolicy
+from moby.contracts.containers import Container, ContainerConfig, MountRequest, PortBinding, RestartPolicy
 from moby.contracts.networks import EndpointConfig
 from moby.contracts.orchestrator import EndpointMode, Node, PublishMode, ServiceSpec, Task
 from moby.values import evolve
 from moby_orchestrator.swarm.placeholders import Context, context_of, expand
 
-__all__ = ["INGRESS", "NODE_ID", "TASK_ID", "SERVICE_ID", "config_of", "container_name", "endpoints_of", "is_ingress"]
+__all__ = [
+    "INGRESS", "NODE_ID", "SERVICE_ID", "TASK_ID", "config_of", "container_name", "endpoints_of", "is_ingress",
+    "task_of",
+]  # fmt: skip
 
 NODE_ID, SERVICE_ID, SERVICE_NAME = (f"com.docker.swarm.{each}" for each in ("node.id", "service.id", "service.name"))
 TASK, TASK_ID, TASK_NAME = (f"com.docker.swarm.{each}" for each in ("task", "task.id", "task.name"))
@@ -21,6 +24,18 @@ _FIRST = 100
 def container_name(task: Task) -> str:
     """Return the name of a task's container, as docker has it."""
     return f"{task.spec.name}.{task.slot or task.node_id}.{task.id}"
+
+
+def task_of(container: Container, node_id: str, tasks: Mapping[str, Task]) -> str:
+    """Return the task that a container was made for on a node; empty for somebody's who gave it such labels.
+
+    Earlier engines said it by labels alone; theirs are known by what their tasks say.
+    """
+    labels = container.config.labels
+    if labels.get(NODE_ID) != node_id:
+        return ""
+    task = tasks.get(labels.get(TASK_ID, ""))
+    return container.config.task or (task.id if task and task.status.container_id == container.id else "")
 
 
 def is_ingress(spec: ServiceSpec) -> bool:
@@ -48,6 +63,7 @@ def config_of(task: Task, node: Node | None, files: Sequence[MountRequest]) -> C
             for each in spec.ports
             if each.mode is PublishMode.HOST
         ),
+        task=task.id,
     )
 
 

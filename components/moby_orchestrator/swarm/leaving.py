@@ -1,17 +1,19 @@
 """How a node ends its tasks' containers for good."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from moby.contracts.containers import Containers
+from moby.contracts.orchestrator import Task
 from moby.errors import NotFound
-from moby_orchestrator.swarm.containering import NODE_ID, TASK_ID
+from moby_orchestrator.swarm.containering import task_of
 
 __all__ = ["clear"]
 
 _AT_A_TIME = 32
 
 
-def clear(containers: Containers, node_id: str) -> None:
+def clear(containers: Containers, node_id: str, tasks: Mapping[str, Task]) -> None:
     """End and remove the containers of all tasks of a node, each in the time that it has for ending."""
 
     def remove(id: str) -> None:
@@ -21,11 +23,7 @@ def clear(containers: Containers, node_id: str) -> None:
         except NotFound:
             pass
 
-    mine = [
-        each.id
-        for each in containers.list()
-        if each.config.labels.get(NODE_ID) == node_id and TASK_ID in each.config.labels
-    ]
+    mine = [each.id for each in containers.list() if task_of(each, node_id, tasks)]
     with ThreadPoolExecutor(_AT_A_TIME, "swarm-leave") as pool:
         for _ in pool.map(remove, mine):
             pass

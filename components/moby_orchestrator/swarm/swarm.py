@@ -22,6 +22,7 @@ from moby.contracts.orchestrator import (
     Task,
 )
 from moby.contracts.types import Fd
+from moby.errors import Unavailable
 from moby.host.processes import set_dumpable
 from moby_orchestrator.swarm.applications import Applications
 from moby_orchestrator.swarm.balancing import clear_fronts
@@ -101,7 +102,11 @@ class Swarm:
 
     def _leave(self) -> None:
         self._stop()
-        clear(self._parts.containers, self._membership.node_id)
+        try:
+            tasks = self._store.world().tasks
+        except Unavailable:  # it is locked: what is known of containers without it has to do
+            tasks = {}
+        clear(self._parts.containers, self._membership.node_id, tasks)
         clear_fronts(self._parts.networks)
         self._files.close()
 

@@ -97,7 +97,10 @@ class Work:
         try:
             return self._parts.containers.create(config, name).id
         except Conflict:  # made by a process that was killed before it knew
-            return self._parts.containers.get(name).id
+            found = self._parts.containers.get(name)
+            if found.config.task != config.task:
+                raise
+            return found.id
 
     def end(self, task_id: str) -> None:
         """End a task's container, in the time that it has for that."""
