@@ -9,6 +9,7 @@ import pytest
 from moby_metadata.etcd import store as stores
 from moby_metadata.etcd.client import Client, _judged
 from moby_metadata.etcd.store import Store
+from peers.binaries import environment, need
 
 from moby.errors import Corrupt, HostUnfit, Invalid, Unavailable, Unsupported
 from moby.testing.metadata import MetadataSuite
@@ -20,9 +21,20 @@ PATIENCE_S = 60
 @pytest.fixture(scope="module")
 def etcd(tmp_path_factory):
     folder = tmp_path_factory.mktemp("etcd")
-    words = ["etcd", "--data-dir", folder / "data", "--listen-client-urls", URL, "--advertise-client-urls", URL]
+    words = [
+        need("etcd", "etcd"),
+        "--data-dir",
+        folder / "data",
+        "--listen-client-urls",
+        URL,
+        "--advertise-client-urls",
+        URL,
+    ]
     words += ["--log-level=error"]
-    with (folder / "log").open("wb") as log, subprocess.Popen(words, stdout=log, stderr=log) as process:
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(words, stdout=log, stderr=log, env=environment()) as process,
+    ):
         until = time.monotonic() + PATIENCE_S
         client = Client([URL], 5)
         while True:
