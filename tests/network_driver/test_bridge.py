@@ -286,6 +286,33 @@ def test_an_address_that_another_has_now(driver, network, stack, version):
     assert hears(one, other, bare(link.addresses[0]))
 
 
+def trusting(interface, version):
+    """Have the kernel not look again at what it knows of others."""
+    network_settings.set_to("3600000", f"ipv{version}", "neigh", interface, "base_reachable_time_ms")
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("asked", ["", "02:11:22:33:44:55"])
+def test_a_hardware_address_that_is_another_one_now(driver, network, stack, asked, version):
+    """The host, and who is on the network, don't go on sending to who had the address before."""
+    driver.make(network)
+    one, other = member(stack), member(stack)
+    driver.attach(network, attachment(driver, network, 2), one)
+    first = evolve(attachment(driver, network, 3), id="c" * 64, mac_address="02:66:77:88:99:aa")
+    link = driver.attach(network, first, other)
+    host, address = os.open("/proc/self/ns/net", os.O_RDONLY), bare(link.addresses[version == 6])
+    stack.callback(os.close, host)
+    for where, name in ((one, "eth0"), (host, f"br-{network.id[:12]}")):
+        in_namespace(where, lambda name=name: trusting(name, version))
+    assert hears(one, other, address)
+    assert hears(host, other, address)
+    driver.detach(network, first, other)
+    now = driver.attach(network, evolve(attachment(driver, network, 3), id="d" * 64, mac_address=asked), other)
+    assert now.mac_address != link.mac_address
+    assert hears(one, other, address)
+    assert hears(host, other, address)
+
+
 # What it refuses
 
 

@@ -16,6 +16,7 @@ from moby.values import frozen
 from moby_network_driver.bridged import forwarding
 from moby_network_driver.bridged.devices import Bridges
 from moby_network_driver.bridged.firewall import Firewall, Published
+from moby_network_driver.bridged.introductions import Introductions
 from moby_network_driver.bridged.ports import Ports, port_name
 from moby_network_driver.bridged.publications import firewalled, publications
 from moby_network_driver.bridged.settings import Settings
@@ -69,6 +70,7 @@ class Bridged:
     def __enter__(self) -> "Bridged":
         with explained(f"{self.name} networks"):
             self._channel = Channel()
+            self._introductions = Introductions(self._channel)
         self._bridges = Bridges(self._channel, self._marks)
         self._ports = Ports(self._channel, self._marks)
         self._opened = False
@@ -76,6 +78,7 @@ class Bridged:
 
     def __exit__(self, *error: object) -> None:
         self._firewall.close()
+        self._introductions.close()
         self._channel.close()
 
     def _rules(self) -> Firewall:
@@ -130,6 +133,7 @@ class Bridged:
                 bridge = self._bridges.find(segment, settings) or self._make(segment, settings)
             port = self._ports.make(segment, settings, bridge, attachment, namespace)
             undo.callback(delete_named, self._channel, port.name)
+            self._introductions.introduce(bridge, segment, attachment)
             inside.configure(namespace, wanted)
             self._publish(segment, attachment)
             undo.pop_all()
