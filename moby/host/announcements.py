@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 __all__ = ["Announcer", "frame"]
@@ -43,18 +44,23 @@ def _checksum(data: bytes) -> int:
 
 
 class Announcer:
-    """Sends by interfaces of the network namespace in which it was made. Thread-safe.
+    """Sends by interfaces of the network namespace in which it does so first. Thread-safe.
 
     Its socket is kept, since the kernel takes milliseconds to close one.
     """
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
 
     def close(self) -> None:
         """End it."""
-        self._socket.close()
+        if self._socket:
+            self._socket.close()
 
     def announce(self, interface: str, mac: str, address: str) -> None:
-        """Tell all on an interface's link; OSError where it isn't up."""
+        """Tell all on an interface's link; OSError where it isn't up, or this process may not."""
+        with self._lock:
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         self._socket.sendto(frame(mac, address), (interface, 0))
