@@ -123,6 +123,17 @@ class TestForeground:
         command("run", "--keep", "-b", command.bundle("true"), "box")
         assert command.status("box") == "stopped"
 
+    def test_run_in_place_of_another(self, command):
+        """What a killed `run` left, its container too; and where nothing is, it is as without the flag."""
+        with command.begin("run", "-b", command.bundle("sleep", "1000"), "box") as process:
+            until(lambda: "box" in command.ids() and command.status("box") == "running", "it")
+            process.kill()
+        again = ("run", "-b", command.bundle("echo", "new"), "box")
+        assert "box" in command(*again, check=False).stderr
+        for _ in range(2):
+            assert command(again[0], "--replace", *again[1:]).stdout == "new\n"
+        assert command.ids() == []
+
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2])
     def test_signals_are_passed_on(self, command, number):
         name = signal.Signals(number).name.removeprefix("SIG")

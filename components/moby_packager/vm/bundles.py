@@ -10,6 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from moby.contracts.packager import Brought
+from moby.contracts.runtime_values import DIE_WITH_PARENT
 from moby.contracts.types import Limits, Mount
 from moby.errors import Invalid
 from moby.oci.seccomp.architectures import native
@@ -73,6 +74,7 @@ def bundled(service: Service, kernel: tuple[int, int]) -> Bundled:
     capabilities = spec["process"]["capabilities"]["bounding"]
     architecture = native(_MACHINE, little=True)
     spec["linux"]["seccomp"] = default_profile(architecture, capabilities, kernel)
+    spec["annotations"] = {**spec.get("annotations", {}), DIE_WITH_PARENT: "true"}
     for mount in spec["mounts"]:
         placed(files, mount["destination"], folder=not _is_file(mount))
     place = f"{PLACE}/{service.name}"

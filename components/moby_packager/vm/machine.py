@@ -13,7 +13,7 @@ from moby_packager.launching.compiling import compile_program, compiler_version
 from moby_packager.trees.nodes import Node, below, folder, link, plain, read, with_folders
 from moby_packager.trees.shares import added, shares, weights
 from moby_packager.trees.squeezing import zstd, zstd_version
-from moby_packager.vm import cpio
+from moby_packager.vm import cpio, direct
 from moby_packager.vm.bundles import PLACE as PLACE_OF_BUNDLES
 from moby_packager.vm.bundles import Service, bundled, folders_of
 from moby_packager.vm.files import File, given_files
@@ -64,12 +64,16 @@ class Machine:
         lines, modules = self._modules(kernel, parts)
         lines = [f"hostname {self.hostname or source.name}", *lines, *self._lines(source.name, parts)]
         tree = below(read(source.given.path().read_bytes()), PLACE)
+        runtime = direct.chosen(parts) if self._containers else ""
+        if runtime:
+            tree += below(direct.files(runtime, source.entries, f"/{PLACE}/{source.name}.pyz"), PLACE)
         own = [*_own(source.name, lines), *given_files(self.files)]
-        folders = [folder(PLACE_OF_BUNDLES)] if self.onboot or self.services else []
+        folders = [folder(PLACE_OF_BUNDLES)] if self._containers else []
         nodes = with_folders([*tree, *kernel.files(modules), *own, *folders])
-        bundles = [bundled(each, kernel.numbers) for each in _named_apart((*self.onboot, *self.services))]
+        bundles = [bundled(each, kernel.numbers) for each in _named_apart(self._containers)]
         inside = [*map(cpio.record, nodes), *(each for bundle in bundles for each in bundle.records)]
-        initrd = zstd(cpio.write(inside, source.epoch_s), self.level)
+        archive = cpio.write(inside, source.epoch_s)
+        initrd = zstd(archive, self.level) if self.level else archive
         written = (kernel.image.read_bytes(), initrd, f"{WORDS[self.machine]}\n".encode())
         paths = tuple(Path(f"{source.name}.{each}") for each in FILES)
         for path, data in zip(paths, written, strict=True):
@@ -85,9 +89,13 @@ class Machine:
     def fingerprint(self) -> str:
         """Return which kernel there is, and what compiles and compresses."""
         kernel = find(Path(self.kernel), self.machine).digest()
-        given = [digest_of(Path(each.image)) for each in (*self.onboot, *self.services)]
+        given = [digest_of(Path(each.image)) for each in self._containers]
         given += [hashlib.sha256(node.data).hexdigest() for node in given_files(self.files)]
         return "; ".join([kernel, compiler_version(), zstd_version(), *given])
+
+    @property
+    def _containers(self) -> Sequence[Service]:
+        return (*self.onboot, *self.services)
 
     def _modules(self, kernel: Kernel, parts: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[Module]]:
         always = kernel.with_needs([*modules_of(parts), *self.modules])
@@ -99,12 +107,14 @@ class Machine:
         """Return what is done once there are devices."""
         lines = [f"data {self.data}"] if self.data else []
         lines += [f"network {self.network}"] if self.network != "none" else []
-        lines += [f"folder {each}" for each in folders_of([*self.onboot, *self.services])]
-        verb = _verb(parts) if self.onboot or self.services else ""
+        lines += [f"folder {each}" for each in folders_of(self._containers)]
+        verb = _verb(parts) if self._containers else ""
         for kind, services in (("onboot", self.onboot), ("service", self.services)):
-            lines += [
-                f"{kind} /usr/bin/{name} {verb} --name {each.name} /{PLACE_OF_BUNDLES}/{each.name}" for each in services
-            ]
+            for each in services:
+                bundle = f"/{PLACE_OF_BUNDLES}/{each.name}"
+                by_engine = f"/usr/bin/{name} {verb} --name {each.name} {bundle}"
+                command = direct.words(f"/{PLACE}", bundle, each.name) if direct.chosen(parts) else by_engine
+                lines.append(f"{kind} {command}")
         if any(part["kind"] == "frontend" for part in parts):
             lines += [f"serve /usr/bin/{name} serve", f"stop /usr/bin/{name} down"]
         return lines

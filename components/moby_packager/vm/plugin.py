@@ -88,7 +88,9 @@ class Config:
     )
     files: Mapping[str, Given] = field(factory=dict, metadata={"help": "Files of the machine, by path."})
     level: int = field(
-        default=12, validator=and_(ge(1), le(19)), metadata={"help": "How hard zstd compresses, from 1 to 19."}
+        default=12,
+        validator=and_(ge(0), le(19)),
+        metadata={"help": "How hard zstd compresses, from 1 to 19; 0 is not at all, which starts soonest."},
     )
 
 

@@ -108,7 +108,7 @@ static void obey(char **words, int count)
     else if (same(verb, "onboot")) {
         long code = run_to_end(words + 1, "machine-onboot", 0);
         if (code)
-            tell("failed: ", words[1], words[2]);
+            tell("failed: ", last_of(words + 1), 0);
         first_failure = first_failure ? first_failure : code;
     } else if (same(verb, "service") || (same(verb, "serve") && !*at_console))
         add_task(words + 1);

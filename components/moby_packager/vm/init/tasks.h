@@ -15,6 +15,14 @@ static long exit_code(int status)
     return status & 127 ? 128 + (status & 127) : status >> 8 & 255;
 }
 
+/* Return the last word, which says of a program what it is about. */
+static const char *last_of(char **words)
+{
+    while (words[1])
+        words++;
+    return *words;
+}
+
 /* Start a program in a session and a control group of its own; the console is its terminal where it is at that. */
 static long start(char **words, const char *group, int at_console)
 {
@@ -55,7 +63,7 @@ static void note_end(long pid, long code)
         each->pid = 0;
         each->done = !code;
         if (code) {
-            tell(each->words[0], " failed and is started again: ", each->words[1]);
+            tell("failed and is started again: ", last_of(each->words), 0);
             each->again_ms = now_ms() + PAUSE_MS;
         }
     }

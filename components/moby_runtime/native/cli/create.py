@@ -45,6 +45,8 @@ def run(call: Call) -> int:
 
             foreground = undo.enter_context(Foreground(terminal=wanted.stdio.terminal))
             wanted = wanted.sized(foreground)
+        if call.on("replace") and wanted.id in wanted.runtime.ids():
+            wanted.runtime.delete(wanted.id, force=True)
         process = wanted.make()
         with handover.ending_on_error(wanted.runtime, wanted.id):
             caller.send(process)

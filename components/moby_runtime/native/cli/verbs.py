@@ -62,6 +62,7 @@ _RUN: tuple[Flag, ...] = (
     *_CREATE,
     ("detach", "d", SWITCH, "end when the container has started"),
     ("keep", "", SWITCH, "don't delete the container when it has ended"),
+    ("replace", "", SWITCH, "first delete a container of this id, by force"),
     ("no-subreaper", "", SWITCH, ""),
 )
 _EXEC: tuple[Flag, ...] = (
