@@ -2,14 +2,35 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
 
 from moby.host import tree
 from moby.oci.layer import EntryType
-from moby.oci.pack import Entry, Packing, is_opaque, is_whiteout, xattrs_of
+from moby.oci.pack import Entry, Packing, check_depth, is_opaque, is_whiteout, xattrs_of
 
 __all__ = ["MergedPacking"]
+
+
+class _Shown:
+    """A folder that several layers have, on the way down; the topmost first."""
+
+    def __init__(self, folders: Sequence[int], path: str, held: ExitStack) -> None:
+        self.folders = folders
+        self.path = path
+        self.held = held
+        self._left: Iterator[tuple[str, list[int]]] | None = None
+
+    def names(self) -> Iterator[tuple[str, list[int]]]:
+        """Return the names that are left, sorted, each with the folders that have it."""
+        if self._left is None:
+            names: dict[str, list[int]] = {}
+            for fd in self.folders:
+                with os.scandir(fd) as entries:
+                    for each in entries:
+                        names.setdefault(each.name, []).append(fd)
+            self._left = iter(sorted(names.items()))
+        return self._left
 
 
 class MergedPacking(Packing):
@@ -22,27 +43,41 @@ class MergedPacking(Packing):
     def entries(self) -> Iterator[Entry]:
         """Yield the entries, the root's own first; the descriptors stay the caller's."""
         yield self._described("", os.fstat(self.root_fd), EntryType.DIRECTORY, xattrs=xattrs_of(self.root_fd)), ()
-        yield from self._merge((self.root_fd, *self.lowers), "", 0)
+        yield from self._merged()
 
-    def _merge(self, folders: Sequence[int], path: str, depth: int) -> Iterator[Entry]:
-        """Yield what is in a folder that several layers have, the topmost first."""
-        names: dict[str, list[int]] = {}
-        for fd in folders:
-            with os.scandir(fd) as entries:
-                for each in entries:
-                    names.setdefault(each.name, []).append(fd)
-        for name in sorted(names):
-            inner = f"{path}/{name}" if path else name
-            with suppress(FileNotFoundError), ExitStack() as held:
-                shown = self._shown(name, names[name], held)
-                if shown is None:
-                    yield from self._one(names[name][0], name, inner, depth)
-                elif shown:
-                    if depth > 1024:
-                        raise OSError(f"{inner[:200]!r} is nested deeper than 1024 folders")
-                    found = os.fstat(shown[0])
-                    yield self._described(inner, found, EntryType.DIRECTORY, xattrs=xattrs_of(shown[0])), ()
-                    yield from self._merge(shown, inner, depth + 1)
+    def _merged(self) -> Iterator[Entry]:
+        """Yield all below the root; depth costs descriptors, but no stack."""
+        levels = [_Shown((self.root_fd, *self.lowers), "", ExitStack())]
+        try:
+            while levels:
+                level = levels[-1]
+                for name, folders in level.names():
+                    inner = f"{level.path}/{name}" if level.path else name
+                    with suppress(FileNotFoundError):  # it went meanwhile
+                        shown = yield from self._met(name, folders, inner)
+                        if shown is not None:
+                            levels.append(shown)
+                            check_depth(levels, inner)
+                            break
+                else:
+                    levels.pop().held.close()
+        finally:
+            for each in levels:
+                each.held.close()
+
+    def _met(self, name: str, folders: Sequence[int], path: str) -> Generator[Entry, None, "_Shown | None"]:
+        """Yield what several layers show at a name; return the folders that are to be looked into."""
+        with ExitStack() as held:
+            shown = self._shown(name, folders, held)
+            if shown is None:
+                folder = yield from self._one(folders[0], name, path)
+                if folder is not None:  # it has just become one
+                    os.close(folder)
+            elif shown:
+                found = os.fstat(shown[0])
+                yield self._described(path, found, EntryType.DIRECTORY, xattrs=xattrs_of(shown[0])), ()
+                return _Shown(shown, path, held.pop_all())
+        return None
 
     def _shown(self, name: str, folders: Sequence[int], held: ExitStack) -> list[int] | None:
         """Return the folders of one name that show together; None where the topmost isn't one, none where it hides."""

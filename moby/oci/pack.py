@@ -7,14 +7,15 @@ are sorted by name; files of several names become hard links to the first.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 
+from moby.errors import Invalid
 from moby.host import tree
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.layer import EntryType, LayerEntry
 
-__all__ = ["Entry", "OPAQUE", "OVERLAY", "WHITEOUT", "Packing", "is_opaque", "is_whiteout", "xattrs_of"]
+__all__ = ["Entry", "OPAQUE", "OVERLAY", "WHITEOUT", "Packing", "check_depth", "is_opaque", "is_whiteout", "xattrs_of"]
 
 Entry = tuple[LayerEntry, Iterable[bytes]]
 WHITEOUT = ".wh."
@@ -60,6 +61,28 @@ def xattrs_of(fd: int | str) -> dict[str, bytes]:
     return found
 
 
+class _Level:
+    """A folder on the way down."""
+
+    def __init__(self, fd: int, path: str) -> None:
+        self.fd = fd
+        self.path = path
+        self._left: Iterator[tuple[str, bool]] | None = None
+
+    def names(self) -> Iterator[tuple[str, bool]]:
+        """Return the names that are left, sorted, with whether they are files."""
+        if self._left is None:
+            with os.scandir(self.fd) as entries:
+                self._left = iter(sorted((each.name, each.is_file(follow_symlinks=False)) for each in entries))
+        return self._left
+
+
+def check_depth(levels: Sequence[object], path: str) -> None:
+    """Invalid for a path below more folders than a layer may have, each of which keeps a descriptor."""
+    if len(levels) > _DEEPEST:
+        raise Invalid(f"{path[:60]}... is nested deeper than {_DEEPEST} folders", hint="move it up, or remove it")
+
+
 class Packing:
     """A tree on its way into a layer.
 
@@ -78,43 +101,51 @@ class Packing:
         root = os.fstat(self.root_fd)
         if self.only is None or self.only(""):
             yield self._described("", root, EntryType.DIRECTORY, xattrs=xattrs_of(self.root_fd)), ()
-        yield from self._inside(os.open(".", tree.DIRECTORY_FLAGS, dir_fd=self.root_fd), "", 0)
+        yield from self._below(os.open(".", tree.DIRECTORY_FLAGS, dir_fd=self.root_fd))
 
-    def _inside(self, fd: int, path: str, depth: int) -> Iterator[Entry]:
-        """Yield what is in a folder, whose descriptor is this call's to close."""
+    def _below(self, fd: int) -> Iterator[Entry]:
+        """Yield all below a folder, whose descriptor is this call's to close; depth costs descriptors, but no stack."""
+        levels = [_Level(fd, "")]
         try:
-            with os.scandir(fd) as entries:
-                names = sorted((each.name, each.is_file(follow_symlinks=False)) for each in entries)
-            for name, is_file in names:
-                inner = f"{path}/{name}" if path else name
-                with suppress(FileNotFoundError):  # it went meanwhile
-                    if not is_file:
-                        yield from self._one(fd, name, inner, depth)
-                    elif self.only is None or self.only(inner):
-                        yield from self._file(fd, name, inner)
+            while levels:
+                level = levels[-1]
+                for name, is_file in level.names():
+                    inner = f"{level.path}/{name}" if level.path else name
+                    with suppress(FileNotFoundError):  # it went meanwhile
+                        if not is_file:
+                            folder = yield from self._one(level.fd, name, inner)
+                            if folder is not None:
+                                levels.append(_Level(folder, inner))
+                                check_depth(levels, inner)
+                                break
+                        elif self.only is None or self.only(inner):
+                            yield from self._file(level.fd, name, inner)
+                else:
+                    os.close(levels.pop().fd)
         finally:
-            os.close(fd)
+            for each in levels:
+                os.close(each.fd)
 
-    def _one(self, fd: int, name: str, path: str, depth: int) -> Iterator[Entry]:
+    def _one(self, fd: int, name: str, path: str) -> Generator[Entry, None, int | None]:
+        """Yield what isn't a file, and return the descriptor of a folder, which is the caller's to look into."""
         found = os.lstat(name, dir_fd=fd)
         kind = _TYPES.get(stat.S_IFMT(found.st_mode))
         if kind is None:
-            return  # sockets, which no layer holds
+            return None  # sockets, which no layer holds
         wanted = self.only is None or self.only(path)
         if self.upper and is_whiteout(found):
             if wanted:
                 above, _, last = path.rpartition("/")
                 whiteout = f"{above}/{WHITEOUT}{last}" if above else WHITEOUT + last
                 yield LayerEntry(whiteout, mtime_ns=max(0, found.st_mtime_ns)), ()
-            return
+            return None
         if kind is EntryType.DIRECTORY:
-            yield from self._folder(fd, name, path, depth, wanted)
-        elif wanted:
+            return (yield from self._folder(fd, name, path, wanted))
+        if wanted:
             yield from self._leaf(fd, name, path, found, kind)
+        return None
 
-    def _folder(self, fd: int, name: str, path: str, depth: int, wanted: bool) -> Iterator[Entry]:
-        if depth > _DEEPEST:
-            raise OSError(f"{path[:200]!r} is nested deeper than {_DEEPEST} folders")
+    def _folder(self, fd: int, name: str, path: str, wanted: bool) -> Generator[Entry, None, int]:
         inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd)
         try:
             found = os.fstat(inner)
@@ -125,7 +156,7 @@ class Packing:
         except BaseException:
             os.close(inner)
             raise
-        yield from self._inside(inner, path, depth + 1)
+        return inner
 
     def _leaf(self, fd: int, name: str, path: str, found: os.stat_result, kind: EntryType) -> Iterable[Entry]:
         if kind is EntryType.FILE:

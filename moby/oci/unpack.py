@@ -71,13 +71,15 @@ class Unpacking:
     """An image on its way into a folder: apply its layers, lowest first, then finish.
 
     `owners` keeps the layers' owners and device nodes, which takes root; without, all is the caller's own and device
-    nodes are left out. Not thread-safe; nobody else may write to the folder meanwhile.
+    nodes are left out. `literal` takes names that hide others in a layer for what they are in any other archive. Not
+    thread-safe; nobody else may write to the folder meanwhile.
     """
 
-    def __init__(self, root_fd: int, owners: bool, limits: Limits | None = None) -> None:
+    def __init__(self, root_fd: int, owners: bool, limits: Limits | None = None, *, literal: bool = False) -> None:
         self.root_fd = root_fd
         self.owners = owners
         self.limits = limits or Limits()
+        self._hides = not literal
         self._folders: dict[Canonical, int] = {}
         self._metas: dict[Canonical, Meta] = {}
         self._walked: dict[str, Canonical] = {}
@@ -138,7 +140,8 @@ class Unpacking:
     def _entry(self, entry: LayerEntry, content: Content) -> None:
         above, _, name = entry.path.rpartition("/")
         where = self._walked.get(above)
-        if where is not None and name and entry.type is EntryType.FILE and not name.startswith(_WHITEOUT):
+        plain = entry.type is EntryType.FILE and not (self._hides and name.startswith(_WHITEOUT))
+        if where is not None and name and plain:
             self._file(entry, content, where, name)
             self._mark((*where, name))
             return
@@ -147,7 +150,7 @@ class Unpacking:
             if entry.type is EntryType.DIRECTORY:
                 self._metas[()] = _meta(entry)
             return
-        if name.startswith(_WHITEOUT) or any(part.startswith(_AUFS) for part in parts):
+        if self._hides and (name.startswith(_WHITEOUT) or any(part.startswith(_AUFS) for part in parts)):
             self._whiteout(parts, name)
             return
         where = self._walk(parts)

@@ -24,7 +24,7 @@ class Copy(WholeTrees):
         (path / "fs").chmod(0o755)
         if record.below:
             with opened(path / "fs", self._shelf.path(record.below[0]) / "fs") as (own, below):
-                unpacking = Unpacking(own, keeps_owners(), _UNLIMITED)
+                unpacking = Unpacking(own, keeps_owners(), _UNLIMITED, literal=True)
                 with layer.write(Packing(below).entries()) as reader:
                     unpacking.apply(reader)
                 unpacking.finish()

@@ -91,24 +91,73 @@ def seen(fd: int, name: str, path: str) -> Seen | None:
 
 
 def walk(root_fd: int) -> Iterator[tuple[int, str, Seen]]:
-    """Yield every file below a root, folders before what is in them, sorted; with its folder's descriptor and name."""
-    yield from _walk(os.open(".", tree.DIRECTORY_FLAGS, dir_fd=root_fd), "")
+    """Yield every file below a root, folders before what is in them, sorted; with its folder's descriptor and name.
 
-
-def _walk(fd: int, path: str) -> Iterator[tuple[int, str, Seen]]:
+    That is good until the next. Depth costs neither stack nor descriptors. What goes meanwhile is left out.
+    """
+    levels: list[_Level] = []
+    fd = os.open(".", tree.DIRECTORY_FLAGS, dir_fd=root_fd)
     try:
-        with os.scandir(fd) as entries:
-            names = sorted(each.name for each in entries)
-        for name in names:
-            found = seen(fd, name, f"{path}/{name}")
-            if found is None:
-                continue
-            yield fd, name, found
-            if found.is_folder:
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    yield from _walk(os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd), found.path)
+        levels.append(_Level(fd, ""))
+        while levels:
+            level = levels[-1]
+            for name in level.left:
+                found = seen(fd, name, f"{level.path}/{name}")
+                if found is None:
+                    continue
+                yield fd, name, found
+                if found.is_folder:
+                    with suppress(FileNotFoundError, NotADirectoryError):
+                        inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd)
+                        os.close(fd)
+                        fd = inner
+                        levels.append(_Level(fd, found.path))
+                        break
+            else:
+                levels.pop()
+                above = _above(root_fd, fd, levels)
+                os.close(fd)
+                fd = above
     finally:
         os.close(fd)
+
+
+class _Level:
+    """A folder on the way down: which it is, and the names in it that are left, sorted."""
+
+    def __init__(self, fd: int, path: str) -> None:
+        self.identity = _identity(fd)
+        self.path = path
+        with os.scandir(fd) as entries:
+            self.left = iter(sorted(each.name for each in entries))
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
+
+
+def _above(root_fd: int, fd: int, levels: list[_Level]) -> int:
+    """Return a descriptor of the last of these folders, above another; those that have gone are dropped."""
+    with suppress(FileNotFoundError):
+        above = os.open("..", tree.DIRECTORY_FLAGS, dir_fd=fd)
+        if levels and _identity(above) == levels[-1].identity:
+            return above
+        os.close(above)
+    found = os.open(".", tree.DIRECTORY_FLAGS, dir_fd=root_fd)
+    for depth, level in enumerate(levels[1:], start=1):
+        try:
+            inner = os.open(level.path.rpartition("/")[2], tree.DIRECTORY_FLAGS, dir_fd=found)
+        except OSError:  # it has gone, or something else is there
+            inner = -1
+        if inner < 0 or _identity(inner) != level.identity:
+            if inner >= 0:
+                os.close(inner)
+            del levels[depth:]
+            break
+        os.close(found)
+        found = inner
+    return found
 
 
 def usage_of(root_fd: int) -> Usage:
