@@ -10,7 +10,6 @@ import errno
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from typing import Any, NoReturn
 
 from attrs import frozen
 
-from moby.host import cgroups, namespaces, processes, subordinate_ids
+from moby.host import cgroups, namespaces, processes, programs, subordinate_ids
 from moby.host.settings import confinement, forbidding_setting
 from moby.host.syscalls import NUMBERS, libc
 
@@ -216,13 +215,13 @@ def _parts(text: str) -> tuple[int, ...]:
 
 
 def _binary(name: str, version: str, package: str) -> Probe:
-    path = shutil.which(name)
+    path = programs.find(name)
     known = {"path": path, "version": _version_of(path) if version else ""} if path else None
     return _judge_binary({"binary": {name: known}}, name, version, package)
 
 
 def _binary_facts(name: str) -> dict[str, str] | None:
-    path = shutil.which(name)
+    path = programs.find(name)
     return {"path": path, "version": _version_of(path)} if path else None
 
 

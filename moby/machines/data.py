@@ -1,11 +1,10 @@
 """The disk on which a machine keeps what lasts."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 from moby.errors import HostUnfit
+from moby.host import programs
 
 __all__ = ["LABEL", "disk"]
 
@@ -18,7 +17,7 @@ def disk(path: Path) -> Path:
     """Return a file with the file system of a machine's data; one that isn't there is made, and is empty."""
     if path.exists():
         return path.absolute()
-    program = shutil.which("mke2fs", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
+    program = programs.find("mke2fs")
     if program is None:
         raise HostUnfit("mke2fs isn't there, so that no data disk can be made", hint="apt install e2fsprogs")
     beside = path.with_name(f".{path.name}.new")

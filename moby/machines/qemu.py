@@ -1,12 +1,12 @@
 """A machine by QEMU: hardware virtualization where it works, which is found out by running it, else emulation."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from moby.errors import HostUnfit
+from moby.host import programs
 from moby.machines.kernels import plain_kernel
 from moby.machines.machine import Machine
 
@@ -24,7 +24,7 @@ _CAME_UP = b"Unable to mount root"
 
 def program() -> Path:
     """Return where QEMU is; HostUnfit where it isn't."""
-    found = shutil.which(PROGRAM)
+    found = programs.find(PROGRAM)
     if found is None:
         raise HostUnfit(f"{PROGRAM} isn't there", hint="apt install qemu-system-x86, or moby boot --uml")
     return Path(found)

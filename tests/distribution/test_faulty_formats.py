@@ -18,6 +18,7 @@ from peers.binaries import ROOT, wrapped
 
 from moby import distribution
 from moby.errors import Conflict, HostUnfit, MobyError, Unsupported
+from moby.host import programs
 
 pytestmark = pytest.mark.slow
 TOOLS: Mapping[str, tuple[str, ...]] = {
@@ -107,7 +108,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Formats]:
 
 @pytest.fixture
 def formats(everything: Formats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Formats:
-    """All formats, with a folder for temporary files of the test's own."""
+    """All formats, with a folder for temporary files of the test's own, on a host whose programs are on PATH alone."""
+    monkeypatch.setattr(programs, "_ADMINISTRATORS", ())
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     return everything

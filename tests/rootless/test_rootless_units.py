@@ -1,6 +1,8 @@
 """Subordinate ids, maps, and what is read of the host's files."""
 
 import os
+import select
+import signal
 import socket
 import subprocess
 import threading
@@ -8,17 +10,19 @@ from pathlib import Path
 
 import pytest
 from moby_enclosure.pasta import uplink as pasta
-from moby_enclosure.rootless import gate, namespaces
+from moby_enclosure.pasta.uplink import PASTA
+from moby_enclosure.rootless import gate, namespaces, uplink
 from moby_enclosure.rootless.enclosure import Rootless
 from moby_enclosure.rootless.subordinate import arguments, rows_of
 from moby_enclosure.rootless.talk import Talk, listen
 from moby_enclosure.rootless.uplink import failed, named, program, resolv_conf
+from moby_enclosure.slirp4netns.uplink import SLIRP
 from moby_frontend.listening.addresses import in_runtime_folder
 from peers.sandbox import until
 
 from moby.contracts.ambient import Place
 from moby.errors import HostUnfit, Unavailable, Unsupported
-from moby.host import subordinate_ids, user_maps
+from moby.host import processes, subordinate_ids, user_maps
 
 WHOLE = "         0          0 4294967295\n"
 LENT = "0 1000 1\n1 100000 65536\n"
@@ -108,19 +112,118 @@ def test_a_program_that_isn_t_there(monkeypatch):
 
 
 def test_a_program_that_fails():
-    told = failed("pasta", subprocess.CompletedProcess([], 1, "", "one\ntwo\n"))
-    assert "one; two" in told.message
-    assert "it ended with 3" in failed("pasta", subprocess.CompletedProcess([], 3, "", "")).message
+    assert "one; two" in failed("pasta", "one\ntwo\n", 1).message
+    assert "it ended with 3" in failed("pasta", "", 3).message
 
 
-def test_a_pasta_that_says_nothing(tmp_path, monkeypatch):
-    """The gate tries again, and does not end with it."""
-    (tmp_path / "pasta").write_text("#!/bin/sh\nexec sleep 60\n")
-    (tmp_path / "pasta").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(pasta, "_PATIENCE_S", 0.2)
-    with pytest.raises(HostUnfit, match=r"pasta can't join .*: it says nothing for 0 s"):
-        pasta.PASTA.start(os.getpid(), tmp_path)
+def _program(folder, monkeypatch, name, text):
+    """Have a shell script found as a program."""
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.fixture
+def adopting():
+    """Reap what a program leaves in the background, since a machine's first process may not."""
+    before = processes.set_child_subreaper()
+    yield
+    processes.set_child_subreaper(before)
+
+
+SILENT = "exec sleep 60"
+ASKED = 'case "$*" in *--help*) exit 0;; esac\n'
+"""Answers the question for options."""
+
+
+@pytest.mark.parametrize(
+    ("each", "text"),
+    [
+        pytest.param(PASTA, SILENT, id="pasta-asked-for-options"),
+        pytest.param(PASTA, ASKED + SILENT, id="pasta"),
+        pytest.param(SLIRP, SILENT, id="slirp4netns"),
+    ],
+)
+def test_an_uplink_that_says_nothing(each, text, tmp_path, monkeypatch):
+    _program(tmp_path, monkeypatch, each.name, text)
+    for module in (uplink, pasta):
+        monkeypatch.setattr(module, "PATIENCE_S", 0.2)
+    with pytest.raises(Unavailable, match=f"{each.name} can't join .*: it says nothing for 0 s"):
+        uplink.start(each, os.getpid(), tmp_path)
+
+
+@pytest.mark.parametrize("each", [PASTA, SLIRP], ids=lambda each: each.name)
+def test_an_uplink_that_ends(each, tmp_path, monkeypatch):
+    _program(tmp_path, monkeypatch, each.name, ASKED + "echo one; echo two >&2; exit 3")
+    with pytest.raises(HostUnfit, match=f"{each.name} can't join .*: one; two"):
+        uplink.start(each, os.getpid(), tmp_path)
+
+
+@pytest.mark.parametrize("each", [PASTA, SLIRP], ids=lambda each: each.name)
+@pytest.mark.usefixtures("adopting")
+def test_an_uplink_that_joins(each, tmp_path, monkeypatch):
+    """The one goes to the background and writes down where, the other stays and says so."""
+    background = f"sleep 60 >/dev/null 2>&1 & echo $! >{tmp_path}/uplink.pid"
+    script = ASKED + (background if each is PASTA else "echo 1 >/proc/self/fd/${4#--ready-fd=}; exec sleep 60")
+    _program(tmp_path, monkeypatch, each.name, script)
+    pidfd = uplink.start(each, os.getpid(), tmp_path)
+    try:
+        assert not processes.readable(pidfd, 0)
+    finally:
+        processes.send_signal(pidfd, signal.SIGKILL)
+        assert processes.readable(pidfd, 60)
+        processes.dismiss(pidfd)
+
+
+@pytest.mark.usefixtures("adopting")
+def test_an_uplink_that_is_started_again_keeps_nobody_waiting(tmp_path, monkeypatch, capfd):
+    """A gate answers while one says nothing, gives it up, and tries once more, rarer each time."""
+    _program(tmp_path, monkeypatch, "pasta", ASKED + f"echo $$ >>{tmp_path}/started; exec sleep 60")
+    monkeypatch.setattr(uplink, "PATIENCE_S", 0.5)
+    made = object.__new__(gate.Gate)
+    inside = namespaces.Inside(os.getpid(), -1, (), -1, -1)
+    vars(made).update(
+        _folder=tmp_path, _uplink=PASTA, _inside=inside, _link=-1, _link_due=0.0, _link_pause=gate._AGAIN_S,
+        _starting=None,
+    )  # fmt: skip
+    poll = select.poll()
+    made._look_after_link(poll)
+    first = made._starting
+    assert made._own() == (os.getpid(), 0, first.process.pid)
+    assert poll.poll(0) == []
+    made._look_after_link(poll)
+    assert made._starting is first, "it has its time"
+    made._link_due = 0.0
+    made._look_after_link(poll)
+    assert (made._starting, made._link_pause, first.process.returncode) == (None, 2 * gate._AGAIN_S, -signal.SIGKILL)
+    assert "pasta can't join" in capfd.readouterr().err
+
+    _program(tmp_path, monkeypatch, "pasta", ASKED + "exit 1")
+    made._link_due = 0.0
+    made._look_after_link(poll)
+    assert processes.readable(made._starting.fd, 60)
+    made._link_began(poll, made._starting)
+    assert (made._starting, made._link, made._link_pause) == (None, -1, 4 * gate._AGAIN_S)
+
+    _program(tmp_path, monkeypatch, "pasta", f"sleep 60 >/dev/null 2>&1 & echo $! >{tmp_path}/uplink.pid")
+    made._link_due = 0.0
+    made._look_after_link(poll)
+    assert processes.readable(made._starting.fd, 60)
+    made._link_began(poll, made._starting)
+    try:
+        assert (made._starting, made._link_pause) == (None, gate._AGAIN_S)
+        assert made._link >= 0
+    finally:
+        processes.send_signal(made._link, signal.SIGKILL)
+        assert processes.readable(made._link, 60)
+        processes.dismiss(made._link)
+
+    made._link = -1
+    monkeypatch.setenv("PATH", "/nowhere")
+    made._link_due = 0.0
+    made._look_after_link(poll)
+    assert made._link_pause == 2 * gate._AGAIN_S
+    assert "pasta isn't on PATH" in capfd.readouterr().err
 
 
 def test_the_runtime_folder(monkeypatch):

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
-from moby_enclosure.rootless.uplink import Uplink, failed, program
+from moby_enclosure.rootless.uplink import PATIENCE_S, Starting, Uplink, program, silent
 
 __all__ = ["PASTA"]
 
-_PATIENCE_S = 30.0
 _RESOLVER = "169.254.1.1"
 _HOST = "169.254.1.2"
 """Where containers reach the host by, whose own addresses are the namespace's too; passt from August 2024 can that."""
@@ -17,29 +17,36 @@ _CLOSED = ("-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"
 """What is published comes in by the gate, and the host's loopback stays the host's."""
 
 
-def _start(pid: int, folder: Path) -> int:
+def _begin(pid: int, folder: Path) -> Starting:
     """Start it; it goes to the background once the network is there, and ends with the namespaces' first process."""
-    file = folder / "uplink.pid"
+    path = program("pasta", "passt")
+    file, log = folder / "uplink.pid", folder / "uplink.log"
     file.unlink(missing_ok=True)
     words = ["--config-net", "--quiet", *_CLOSED, "--dns-forward", _RESOLVER, "--pid", str(file)]
-    if _MAPS_HOST in _called("--help").stdout:
+    if _maps_host(path):
         words += [_MAPS_HOST, _HOST]
-    done = _called(*words, str(pid))
-    if done.returncode:
-        raise failed("pasta", done)
-    return os.pidfd_open(int(file.read_text("ascii")))
+    with log.open("wb") as out:
+        process = subprocess.Popen([path, *words, str(pid)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def joined() -> int:
+        if process.wait():
+            raise starting.ended()
+        return os.pidfd_open(int(file.read_text("ascii")))
+
+    starting = Starting("pasta", process, os.pidfd_open(process.pid), log, joined)
+    return starting
 
 
-def _called(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [program("pasta", "passt"), *words]
+@cache
+def _maps_host(path: str) -> bool:
+    """Whether this version knows that option; asked once, since whoever starts it again has others to answer."""
     try:
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
-            timeout=_PATIENCE_S,
-        )  # fmt: skip
+        done = subprocess.run(
+            [path, "--help"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=PATIENCE_S
+        )
     except subprocess.TimeoutExpired as error:
-        done = subprocess.CompletedProcess(command, 1, "", f"it says nothing for {_PATIENCE_S:.0f} s")
-        raise failed("pasta", done) from error
+        raise silent("pasta") from error
+    return _MAPS_HOST.encode() in done.stdout
 
 
-PASTA = Uplink("pasta", "moby_enclosure.pasta.uplink:PASTA", _RESOLVER, _start)
+PASTA = Uplink("pasta", "moby_enclosure.pasta.uplink:PASTA", _RESOLVER, _begin)

@@ -16,14 +16,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from moby.errors import HostUnfit
+from moby.errors import HostUnfit, MobyError
 from moby.host import ports, processes, subordinate_ids
 from moby.host.subordinate_ids import FILES
 from moby_enclosure.rootless import namespaces
+from moby_enclosure.rootless import uplink as uplinks
 from moby_enclosure.rootless.namespaces import KINDS, Inside
 from moby_enclosure.rootless.subordinate import rows_of
 from moby_enclosure.rootless.talk import VERSION, listen
-from moby_enclosure.rootless.uplink import Uplink, named, resolv_conf
+from moby_enclosure.rootless.uplink import Starting, Uplink, named, resolv_conf
 
 __all__ = ["Gate", "main"]
 
@@ -47,7 +48,9 @@ class Gate:
         self._inside = self._begin()
         self._link = -1
         self._link_due = 0.0
+        """When it is started again, or given up, where it is just starting."""
         self._link_pause = _AGAIN_S
+        self._starting: Starting | None = None
         self._talks: dict[int, socket.socket] = {}
         self._ending = False
         try:
@@ -80,9 +83,9 @@ class Gate:
         """Start the uplink; that of a killed gate may still have its interface for a moment."""
         for _ in range(5):
             with suppress(HostUnfit):
-                return uplink.start(self._inside.pid, self._folder)
+                return uplinks.start(uplink, self._inside.pid, self._folder)
             time.sleep(_AGAIN_S / 5)
-        return uplink.start(self._inside.pid, self._folder)
+        return uplinks.start(uplink, self._inside.pid, self._folder)
 
     def _resolv_conf(self) -> Path | None:
         """Write what is to be shown in place of the host's resolv.conf; None where that is right inside too."""
@@ -112,6 +115,8 @@ class Gate:
             for fd, _ in poll.poll((_AGAIN_S if lost else pause) * 1000):
                 if fd == self._link:
                     self._link_ended(poll)
+                elif self._starting is not None and fd == self._starting.fd:
+                    self._link_began(poll, self._starting)
                 elif fd == self._listener.fileno():
                     self._meet(poll)
                 else:
@@ -130,20 +135,41 @@ class Gate:
     def _own(self) -> tuple[int, ...]:
         """Return who is inside for this process's sake."""
         link = _pid_of(self._link) if self._link >= 0 else 0
-        return (self._inside.pid, link)
+        return (self._inside.pid, link, self._starting.process.pid if self._starting else 0)
 
     def _look_after_link(self, poll: select.poll) -> None:
+        """Start an uplink that has ended again; it may take its time, meanwhile others are answered."""
         if self._uplink is None or self._link >= 0 or time.monotonic() < self._link_due:
             return
+        if self._starting is not None:
+            poll.unregister(self._starting.fd)
+            self._link_failed(self._starting.give_up())
+            return
         try:
-            self._link = self._uplink.start(self._inside.pid, self._folder)
-        except (HostUnfit, OSError) as error:
-            self._link_pause = min(2 * self._link_pause, _LAST_LOOK_S)
-            self._link_due = time.monotonic() + self._link_pause
-            _say(f"the uplink can't be started again, for {self._link_pause:.0f} s: {error}")
+            self._starting = self._uplink.begin(self._inside.pid, self._folder)
+        except (MobyError, OSError) as error:
+            self._link_failed(error)
         else:
+            self._link_due = time.monotonic() + uplinks.PATIENCE_S
+            poll.register(self._starting.fd, select.POLLIN)
+
+    def _link_began(self, poll: select.poll, starting: Starting) -> None:
+        """Hear what came of it."""
+        poll.unregister(starting.fd)
+        try:
+            self._link = starting.outcome()
+        except (MobyError, OSError, ValueError) as error:  # the last of a pid that it didn't write whole
+            self._link_failed(error)
+        else:
+            self._starting = None
             self._link_pause = _AGAIN_S
             poll.register(self._link, select.POLLIN)
+
+    def _link_failed(self, error: Exception) -> None:
+        self._starting = None
+        self._link_pause = min(2 * self._link_pause, _LAST_LOOK_S)
+        self._link_due = time.monotonic() + self._link_pause
+        _say(f"the uplink can't be started again, for {self._link_pause:.0f} s: {error}")
 
     def _link_ended(self, poll: select.poll) -> None:
         poll.unregister(self._link)
@@ -195,6 +221,8 @@ class Gate:
         """End what it has started; whoever else is inside stays there."""
         for name in (RECORD, "uplink.pid", "resolv.conf"):
             (self._folder / name).unlink(missing_ok=True)
+        if self._starting is not None:
+            self._starting.give_up()
         if self._link >= 0:
             with suppress(OSError):
                 processes.send_signal(self._link, signal.SIGTERM)
@@ -253,8 +281,8 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     try:
         gate = Gate(folder, named(uplink))
-    except (HostUnfit, OSError) as error:
-        hint = error.hint if isinstance(error, HostUnfit) else ""
+    except (MobyError, OSError) as error:
+        hint = error.hint if isinstance(error, MobyError) else ""
         os.write(told, json.dumps([getattr(error, "message", str(error)), hint]).encode())
         return 1
     os.write(told, b"ok")

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from moby.errors import HostUnfit
+from moby.host import programs
 
 __all__ = ["digest", "run", "version", "written"]
 
@@ -29,7 +29,7 @@ def run(
     found = _found(name, package)
     environment = {
         # A program in Python is to find the system's, whose modules it needs, and no other that comes first here.
-        "PATH": f"/usr/bin:/bin:{os.environ.get('PATH', os.defpath)}",
+        "PATH": f"/usr/bin:/bin:{programs.search_path()}",
         "LC_ALL": "C", "TZ": "UTC0", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1",
         "SOURCE_DATE_EPOCH": str(epoch_s), "HOME": "/nonexistent",
         **({"TMPDIR": str(folder.absolute())} if folder else {}),
@@ -53,7 +53,7 @@ def written(path: Path, name: str, *, package: str) -> bytes:
 
 
 def _found(name: str, package: str) -> Path:
-    found = shutil.which(name)
+    found = programs.find(name)
     if found is None:
         raise HostUnfit(f"{name} isn't there", hint=HINT.format(package))
     return Path(found).absolute()

@@ -1,11 +1,11 @@
 """The folder of an image: made, taken back where it comes to nothing, and looked at before it is read."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from moby.errors import Conflict, Corrupt, HostUnfit, NotFound
+from moby.host import programs
 
 __all__ = ["check", "find_criu", "reason", "writing"]
 
@@ -18,7 +18,7 @@ _BESIDE = ("FAILED", "cgroupd: recv req error", "rlimit: Can't setup RLIMIT_NOFI
 
 def find_criu() -> str:
     """Return where CRIU is; HostUnfit names its package."""
-    found = shutil.which("criu")
+    found = programs.find("criu")
     if found is None:
         raise HostUnfit("criu isn't on PATH, which writes and reads images of processes", hint="apt install criu")
     return found

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from attrs import frozen
 
 from moby.errors import HostUnfit
+from moby.host import programs
 
 __all__ = ["NEVER", "Binary", "Tool", "find"]
 
@@ -66,7 +66,7 @@ def _path(tool: Tool, named: str) -> str:
             )
     else:
         path = tool.name
-    found = shutil.which(path)
+    found = programs.find(path)
     if not found:
         raise HostUnfit(f"{path} isn't on PATH", hint=f"apt install {tool.package}")
     return str(Path(found).absolute())

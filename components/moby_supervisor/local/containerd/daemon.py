@@ -13,7 +13,7 @@ from attrs import frozen
 from moby.contracts.ambient import Log, Place
 from moby.errors import HostUnfit, Invalid, Unavailable
 from moby.grpc.client import Client
-from moby.host import processes
+from moby.host import processes, programs
 
 __all__ = ["Daemon"]
 
@@ -103,7 +103,7 @@ class Daemon:
         return self.place.run / "containerd.log"
 
     def _started(self) -> int:
-        binary = shutil.which(self.binary)
+        binary = programs.find(self.binary)
         if binary is None:
             raise HostUnfit(f"there is no program {self.binary!r}", hint="install containerd, or set `binary`")
         run, address = self.place.run, self.client.address
