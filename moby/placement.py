@@ -8,32 +8,64 @@
 - All else lives in the engine.
 """
 
+from collections.abc import Mapping, Sequence
+
 from moby.component import COPIED, OUTLIVES, PROGRAM
-from moby.plan import ENGINE, Instance, Plan
+from moby.plan import ENGINE, Plan
 from moby.values import evolve
 
-__all__ = ["outliving", "placed", "processes"]
+__all__ = ["OWN", "UNSERVED", "homes", "outliving", "placed", "processes"]
+
+OWN = "own"
+"""What is said of a part that the assembly has served."""
+
+
+UNSERVED: Mapping[str, str] = {
+    "builder": "its sessions and its leases are of the process that its clients are in",
+    "command": "it is of the process that a user called: its streams, its exit code",
+    "events": "it asks each reader's own function, under a lock, about every event, and may wait for nobody",
+    "frontend": "its sockets and its clients' requests are the engine's own",
+    "images": "it takes leases of blobs and snapshots from others and hands them on, which are of one process",
+    "metadata": "a transaction is its thread's; every process that needs it opens the same store itself",
+    "packager": "it works where artifacts are built, which is no engine",
+    "runtime": "containers are children of the supervisor that starts them by it",
+    "tracer": "spans lie in each other by thread, and asking another process would cost more than what they measure",
+}
+"""Kinds whose parts live in the process of who uses them, and why; all others may have one of their own."""
 
 
 def placed(plan: Plan) -> Plan:
     """Return the plan with the processes of each instance."""
-    where: dict[str, tuple[str, ...]] = {}
-    users: dict[str, set[str]] = {each.key: set() for each in plan.instances}
-    for instance in reversed(plan.instances):
-        where[instance.key] = _place(instance, users[instance.key])
-        for binding in instance.bindings.values():
-            for target in binding.targets:
-                users.setdefault(target, set()).update(where[instance.key])
+    needs = {
+        each.key: tuple(target for binding in each.bindings.values() for target in binding.targets)
+        for each in plan.instances
+    }
+    says = {each.key: OWN if each.served else each.facts.served for each in plan.instances}
+    where = homes(needs, says)
     return evolve(plan, instances=tuple(evolve(each, processes=where[each.key]) for each in plan.instances))
 
 
-def _place(instance: Instance, users: set[str]) -> tuple[str, ...]:
-    if instance.served or instance.facts.served in (OUTLIVES, PROGRAM):
-        return (instance.key,)
-    if instance.facts.served == COPIED and users:
+def homes(needs: Mapping[str, Sequence[str]], says: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the processes of each part by key, from what it needs, in start order, and what is said of it.
+
+    That is OWN where the assembly has it served, else what its component says.
+    """
+    where: dict[str, tuple[str, ...]] = {}
+    users: dict[str, set[str]] = {key: set() for key in needs}
+    for key in [*needs][::-1]:
+        where[key] = _home(key, says[key], users[key])
+        for target in needs[key]:
+            users.setdefault(target, set()).update(where[key])
+    return where
+
+
+def _home(key: str, says: str, users: set[str]) -> tuple[str, ...]:
+    if says in (OWN, OUTLIVES, PROGRAM):
+        return (key,)
+    if says == COPIED and users:
         return tuple(sorted(users))
     if len(users) > 1:
-        return (instance.key,)
+        return (key,)
     return (users.pop(),) if users else (ENGINE,)
 
 

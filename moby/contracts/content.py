@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
-from moby.contracts.kind import contract
+from moby.contracts.kind import contract, repeatable
 from moby.contracts.types import Digest
 from moby.values import frozen
 
@@ -104,14 +104,17 @@ class Content(Protocol):
         """
         ...
 
+    @repeatable
     def ingests(self) -> tuple[Ingest, ...]:
         """Return all that is on its way in, sorted by ref."""
         ...
 
+    @repeatable
     def info(self, digest: Digest) -> Blob:
         """Return what is known of a blob, whose bytes aren't looked at; NotFound where it isn't here."""
         ...
 
+    @repeatable
     def open(self, digest: Digest, *, size_bytes: int | None = None) -> BinaryIO:
         """Open a blob, which stays readable when it is removed meanwhile; the caller closes it.
 
@@ -120,10 +123,12 @@ class Content(Protocol):
         """
         ...
 
+    @repeatable
     def list(self) -> tuple[Blob, ...]:
         """Return all blobs, sorted by digest."""
         ...
 
+    @repeatable
     def delete(self, digest: Digest) -> None:
         """Remove a blob, whoever holds it: for one that is damaged. None there is fine."""
         ...

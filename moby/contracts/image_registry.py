@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import BinaryIO, Protocol
 
-from moby.contracts.kind import contract
+from moby.contracts.kind import contract, repeatable
 from moby.contracts.types import Digest, ImageReference
 from moby.values import field, frozen
 
@@ -54,14 +54,17 @@ class ImageRegistry(Protocol):
     is asked over plain HTTP but of those that the configuration names insecure, and of this host's loopback.
     """
 
+    @repeatable
     def manifest(self, reference: ImageReference, credentials: Credentials | None = None) -> Manifest:
         """Fetch what a tag or a digest names; the digest wins where there are both."""
         ...
 
+    @repeatable
     def resolve(self, reference: ImageReference, credentials: Credentials | None = None) -> tuple[Digest, str, int]:
         """Return digest, media type and size of what a tag names, with one small request where that is possible."""
         ...
 
+    @repeatable
     def blob(
         self,
         reference: ImageReference,
@@ -97,20 +100,24 @@ class ImageRegistry(Protocol):
         """
         ...
 
+    @repeatable
     def push_manifest(
         self, reference: ImageReference, manifest: Manifest, credentials: Credentials | None = None
     ) -> Digest:
         """Send a manifest whose blobs are there, under a tag or its digest, and return the digest that it has there."""
         ...
 
+    @repeatable
     def tags(self, reference: ImageReference, credentials: Credentials | None = None) -> Iterator[str]:
         """Yield the tags of a repository, in the service's order."""
         ...
 
+    @repeatable
     def login(self, server: str, credentials: Credentials) -> str:
         """Prove credentials; return an identity token to keep in the password's place, empty where there is none."""
         ...
 
+    @repeatable
     def saved(self, server: str) -> Credentials | None:
         """Return what the user has saved for a service with `docker login` (config.json, credential helpers)."""
         ...

@@ -21,14 +21,18 @@ class Kind:
     version: int
     many: bool = False
     summary: str = ""
+    apart: tuple[str, ...] = ()
+    """Attributes that are true of every part that is called in another process, whatever it says itself."""
 
 
-def contract(kind: str, *, version: int, many: bool = False) -> Callable[[type[P]], type[P]]:
+def contract(
+    kind: str, *, version: int, many: bool = False, apart: tuple[str, ...] = ()
+) -> Callable[[type[P]], type[P]]:
     """Mark a Protocol as the contract of `kind`; third parties may bring kinds of their own."""
 
     def mark(protocol: type[P]) -> type[P]:
         summary = (protocol.__doc__ or "").strip().partition("\n")[0]
-        setattr(protocol, _MARK, Kind(kind, version, many, summary))
+        setattr(protocol, _MARK, Kind(kind, version, many, summary, apart))
         return protocol
 
     return mark

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from moby.contracts.kind import contract
+from moby.contracts.kind import contract, repeatable
 from moby.contracts.types import Fd
 from moby.values import field, frozen
 
@@ -86,7 +86,7 @@ class LogWriter(Protocol):
         ...
 
 
-@contract("log-driver", version=1, many=True)
+@contract("log-driver", version=1, many=True, apart=("waits",))
 class LogDriver(Protocol):
     """Takes what containers write and, where it can, gives it back."""
 
@@ -95,10 +95,12 @@ class LogDriver(Protocol):
     readable: bool
     """Whether `read` is there."""
 
+    @repeatable
     def check(self, options: Mapping[str, str]) -> None:
         """Refuse options that it doesn't know or can't use: Invalid, in docker's words where docker has any."""
         ...
 
+    @repeatable
     def open(self, config: LogConfig) -> LogWriter:
         """Begin to write, or go on after what an earlier writer wrote, which may have been killed at any moment.
 
@@ -106,6 +108,7 @@ class LogDriver(Protocol):
         """
         ...
 
+    @repeatable
     def read(self, config: LogConfig, query: LogQuery, ended: Fd) -> Iterator[bytes]:
         """Yield records in their order, many in a chunk; each is one line with its end, as it was written.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from enum import IntEnum, StrEnum
 from typing import BinaryIO, Protocol
 
-from moby.contracts.kind import contract
+from moby.contracts.kind import contract, repeatable
 from moby.contracts.types import Mount
 from moby.values import frozen
 
@@ -89,6 +89,7 @@ class Snapshotter(Protocol):
         """Begin a snapshot that can't be written, of a committed one; return what to mount."""
         ...
 
+    @repeatable
     def mounts(self, key: str) -> tuple[Mount, ...]:
         """Return what to mount, in order and at the same place, to see an active snapshot or a view.
 
@@ -120,14 +121,17 @@ class Snapshotter(Protocol):
         """
         ...
 
+    @repeatable
     def stat(self, key: str) -> Snapshot:
         """Return what is known of a snapshot."""
         ...
 
+    @repeatable
     def list(self) -> tuple[Snapshot, ...]:
         """Return all snapshots, sorted by key."""
         ...
 
+    @repeatable
     def usage(self, key: str) -> Usage:
         """Return what a snapshot takes: sizes of its files, and how many there are. Walks an active one."""
         ...
@@ -136,10 +140,12 @@ class Snapshotter(Protocol):
         """Remove a snapshot, which isn't mounted; Conflict where others are on it and it has no other key."""
         ...
 
+    @repeatable
     def changes(self, key: str) -> tuple[Change, ...]:
         """Return what is other in an active snapshot than below, sorted by path; it may be written meanwhile."""
         ...
 
+    @repeatable
     def diff(self, key: str) -> Iterator[bytes]:
         """Yield the layer (an uncompressed tar, image-spec, layer.md) that makes this snapshot of the one below.
 
@@ -147,6 +153,7 @@ class Snapshotter(Protocol):
         """
         ...
 
+    @repeatable
     def export(self, key: str) -> Iterator[bytes]:
         """Yield all that a snapshot shows, those below included, as one uncompressed tar."""
         ...

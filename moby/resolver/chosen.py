@@ -5,15 +5,12 @@ from collections.abc import Mapping
 from moby import options
 from moby.component import Facts
 from moby.manifest.assembly import Assembly, Choice
+from moby.placement import UNSERVED
 from moby.resolver.findings import Finding, Step, listed, nearest
 from moby.resolver.index import Index
 from moby.resolver.part import Part
 
 __all__ = ["in_range", "parts"]
-
-
-UNSERVED = frozenset({"command", "frontend", "packager", "runtime"})
-"""Kinds whose parts are of the process that uses them: its streams, its sockets, its children."""
 
 
 def parts(
@@ -89,7 +86,7 @@ def _wrong(choice: Choice, facts: Facts) -> list[Finding]:
     found = []
     if choice.served and choice.kind in UNSERVED:
         path = f"{choice.path}.served"
-        message = f"{key} can't be served: a {choice.kind} lives in the process that uses it"
+        message = f"{key} can't be served: {UNSERVED[choice.kind]}"
         found.append(Finding("served", subject, message, path, (step, Step(f"{key} is to be served", path)), kinds))
     fits = in_range(facts.version, choice.version) if choice.version else True
     if not fits:

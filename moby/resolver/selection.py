@@ -8,7 +8,7 @@ from attrs import define, field
 from moby.component import Arity, Need
 from moby.manifest.assembly import Assembly, Choice, Policy
 from moby.plan import Binding
-from moby.resolver import chosen, match
+from moby.resolver import apart, chosen, match
 from moby.resolver.findings import Finding, Step, listed
 from moby.resolver.index import Index
 from moby.resolver.order import cycles
@@ -86,7 +86,11 @@ class _Round:
         bindings = {key: self._bind(part, present) for key, part in sorted(parts.items())}
         selection = Selection(parts, bindings, self.findings, self.skipped)
         self.findings += match.findings(parts, present, self.index)
-        self.findings += [_cycle(cycle, selection) for cycle in cycles(selection.needs())]
+        needs = selection.needs()
+        circles = cycles(needs)
+        self.findings += [_cycle(cycle, selection) for cycle in circles]
+        if not circles:
+            self.findings += apart.findings(parts, needs)
         return selection
 
     def _roots(self) -> list[Part]:

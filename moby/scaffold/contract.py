@@ -16,10 +16,8 @@ from attrs import frozen
 
 from moby import contracts
 from moby.contracts.kind import kind_of
-from moby.errors import Unsupported
-from moby.served.methods import interface_of
 
-__all__ = ["Contract", "contract_of", "has_suite", "import_block", "kinds", "module_text", "within_alone"]
+__all__ = ["Contract", "contract_of", "has_suite", "import_block", "kinds", "module_text", "protocol_of"]
 
 Import = tuple[str, str]
 """Module, and a name in it."""
@@ -92,20 +90,14 @@ def has_suite(kind: str) -> bool:
     return kind in _suites()
 
 
-def within_alone(kind: str) -> tuple[str, ...]:
-    """Return the methods of a kind that can't be called in another process, for what they take or return."""
-    found = []
-    for name, method in interface_of(_protocols()[kind]).methods.items():
-        try:
-            _ = method.codecs, method.result
-        except Unsupported:
-            found.append(name)
-    return tuple(found)
+def protocol_of(kind: str) -> type:
+    """Return the Protocol of a kind's contract; KeyError where there is none."""
+    return _protocols()[kind]
 
 
 def contract_of(kind: str) -> Contract:
     """Return the contract of a kind; KeyError where there is none."""
-    protocol = _protocols()[kind]
+    protocol = protocol_of(kind)
     module = sys.modules[protocol.__module__]
     source = dedent(inspect.getsource(protocol))
     (tree,) = ast.parse(source).body

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from moby import errors
 from moby.component import Facts, HostNeed
+from moby.placement import UNSERVED
 from moby.registry import Catalog
 from moby.scaffold.classes import Attribute, Described, Function, described, public
-from moby.scaffold.contract import contract_of, has_suite, kinds, within_alone
+from moby.scaffold.contract import contract_of, has_suite, kinds
 from moby.scaffold.option_types import type_text
 
 __all__ = ["pages"]
@@ -45,8 +46,8 @@ def _index(catalog: Catalog) -> str:
         "[How a part is declared](component.md), [what every part may have](ambient.md),",
         "[values that contracts share](shared.md), [errors](errors.md).",
         "",
-        "Several: an engine may have more than one. Served: all of its methods can be called in another process; then",
-        "a part may have one of its own, and be in another language ([served parts](../served-parts.md)).",
+        "Several: an engine may have more than one. Served: a part can be called in a process of its own, and be in",
+        "another language ([served parts](../served-parts.md)).",
         "",
         "| kind | what it does | several | suite | served | parts |",
         "|---|---|---|---|---|---|",
@@ -54,7 +55,7 @@ def _index(catalog: Catalog) -> str:
     for kind in kinds():
         parts = ", ".join(f"`{each.name}`" for each in _parts(kind, catalog))
         many = any(each.many for each in _parts(kind, catalog))
-        served = "" if within_alone(kind) else "yes"
+        served = "" if kind in UNSERVED else "yes"
         cells = (contract_of(kind).summary, "yes" if many else "", "yes" if has_suite(kind) else "", served, parts)
         lines.append(f"| [`{kind}`]({kind}.md) | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
@@ -81,9 +82,8 @@ def _page(kind: str, catalog: Catalog) -> str:
     features = [each for each in others if each.name.endswith("Feature")]
     begin = f"`moby new plugin NAME --kind {kind}` begins one, `moby test-plugin` tests it." if has_suite(kind) else ""
     lines = [f"# {kind}", "", main.doc, "", f"Import from `{contract.module}`. {begin}".rstrip(), ""]
-    if within := within_alone(kind):
-        named = ", ".join(f"`{each}`" for each in within)
-        lines += [f"A part of this kind lives with who needs it: {named} can't be called in another process.", ""]
+    if kind in UNSERVED:
+        lines += [f"A part of this kind lives with who needs it: {UNSERVED[kind]}.", ""]
     lines += [f"## {main.name}", ""]
     if main.attributes:
         lines += [*_table(main.attributes), ""]

@@ -1,11 +1,12 @@
 """What a served part's process does with one message: finds the method, and writes the answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from moby.errors import Invalid, Unsupported
 from moby.served import faults, wire
 from moby.served.methods import LIFECYCLE, Interface, Method
+from moby.served.outgoing import Outgoing
 
 __all__ = ["RECLAIM", "Call", "Packed", "failure", "read_call", "success"]
 
@@ -27,7 +28,7 @@ class Call(NamedTuple):
 
 
 def read_call(
-    interface: Interface, part: object, message: Any, fds: Sequence[int], rest: Callable[[], None]
+    interface: Interface, part: object, message: Any, fds: list[int], rest: Callable[[], None]
 ) -> Call | Packed:
     """Return what a message calls, or the answer where the part needn't be asked; Invalid or Unsupported why not.
 
@@ -54,9 +55,9 @@ def _attribute(interface: Interface, part: object, name: Any) -> Packed:
     return _packed(lambda fds: {"value": interface.attribute_codecs[name][0](getattr(part, name), fds)})
 
 
-def success(method: Method, value: Any) -> Packed:
+def success(method: Method, value: Any, out: Outgoing | None = None) -> Packed:
     """Return the answer that carries a result; the error where that isn't what the contract says."""
-    return _packed(lambda fds: {"value": method.result[0](value, fds)})
+    return _packed(lambda fds: {"value": method.result[0](value, fds)}, out)
 
 
 def failure(error: BaseException) -> Packed:
@@ -64,10 +65,10 @@ def failure(error: BaseException) -> Packed:
     return Packed(wire.pack({"error": faults.dump(error)}), [])
 
 
-def _packed(write: Callable[[list[int]], Any]) -> Packed:
-    fds: list[int] = []
+def _packed(write: Callable[[Outgoing], Any], out: Outgoing | None = None) -> Packed:
+    fds = Outgoing(None, results=True) if out is None else out
     try:
         return Packed(wire.pack(write(fds), fds), fds)
     except Exception as error:
-        wire.close_all(fds)
+        fds.close()
         return failure(error)

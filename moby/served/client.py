@@ -6,6 +6,7 @@ for others Unavailable says that nobody knows whether they were done.
 """
 
 import errno
+import os
 import socket
 import time
 from collections import deque
@@ -13,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moby.errors import Corrupt, MobyError, Unavailable
+from moby.errors import Corrupt, Unavailable
 from moby.served import faults, handshake, wire
+from moby.served.calling import perform, raise_error
 from moby.served.methods import Interface, Method, interface_of
-from moby.served.streams import receive as receive_stream
 
 __all__ = ["Client", "client"]
 
@@ -58,21 +59,23 @@ class Client:
         self._patience_s = patience_s
         self._idle: deque[tuple[socket.socket, wire.Reader]] = deque()
         self._closed = False
+        self._process = os.getpid()
         self._attributes: dict[str, Any] = {}
 
     def call(self, method: Method, args: Sequence[Any], given: Mapping[str, Any]) -> Any:
         """Make a call, as often as it takes where that is harmless."""
-        fds: list[int] = []
-        arguments = method.encode(args, given, fds)
-        request = wire.pack({"call": method.name, "with": arguments}, fds)
-        data, received = self._exchange(request, fds, repeatable=method.repeatable)
-        return self._result(method, data, received)
+        value = perform(self._name, method, args, given, self._exchange)
+        if method.repeatable and method.lives:
+            self._keep_alive(value, method, args, given)
+        return value
 
     def attribute(self, name: str) -> Any:
         """Return an attribute of the part, which stays as it was when it was first read."""
+        if name in self.interface.apart:
+            return True
         if name not in self._attributes:
-            data, received = self._exchange(wire.pack({"get": name}), (), repeatable=True)
-            self._raise_error(data, received)
+            data, received = self._exchange(wire.pack({"get": name}), (), True)
+            raise_error(self._name, data, received)
             self._attributes[name] = self.interface.attribute_codecs[name][1](data.get("value"), received)
         return self._attributes[name]
 
@@ -86,25 +89,14 @@ class Client:
         while self._idle:
             self._idle.pop()[0].close()
 
-    def _result(self, method: Method, data: Mapping[str, Any], fds: list[int]) -> Any:
-        self._raise_error(data, fds)
-        try:
-            value = method.result[1](data.get("value"), fds)
-        except BaseException:
-            wire.close_all(fds)
-            raise
-        return receive_stream(value) if method.streams else value
+    def _keep_alive(self, value: Any, method: Method, args: Sequence[Any], given: Mapping[str, Any]) -> None:
+        """Have an object that may be had again be had of the next process, where the one that gave it has ended."""
+        from moby.served.objects import Distant
 
-    def _raise_error(self, data: Mapping[str, Any], fds: list[int]) -> None:
-        if "error" not in data:
-            return
-        wire.close_all(fds)
-        error = faults.load(data["error"])
-        if type(error) is MobyError:
-            error.message = f"{self._name}: {error.message}"
-        raise error
+        if isinstance(value, Distant):
+            value._remote.renew = lambda: perform(self._name, method, args, given, self._exchange)._remote
 
-    def _exchange(self, request: bytes, fds: Sequence[int], *, repeatable: bool) -> tuple[dict[str, Any], list[int]]:
+    def _exchange(self, request: bytes, fds: Sequence[int], repeatable: bool) -> tuple[dict[str, Any], list[int]]:
         deadline = time.monotonic() + self._patience_s
         while True:
             sock, reader = self._connected(deadline)
@@ -143,6 +135,10 @@ class Client:
         """Return a connection that nobody uses; a new one where there is none."""
         if self._closed:
             raise Unavailable(f"{self._name}: this engine has been stopped")
+        if self._process != os.getpid():  # a copy of the process has copies of its connections, which are in use there
+            self._process, idle, self._idle = os.getpid(), self._idle, deque()
+            for sock, _ in idle:
+                sock.detach()  # by now this may be the number of another file
         try:
             return self._idle.pop()
         except IndexError:

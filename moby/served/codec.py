@@ -8,18 +8,22 @@ import binascii
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, BinaryIO
 
+from moby.contracts.kind import kind_of
 from moby.contracts.types import FD
 from moby.errors import Invalid, Unsupported
+from moby.served import streams, wire
+from moby.served.outgoing import Outgoing
 
-__all__ = ["Codec", "Decoder", "Encoder", "codec_of"]
+__all__ = ["Codec", "Decoder", "Encoder", "codec_of", "lives", "stream_codec"]
 
-Encoder = Callable[[Any, list[int]], Any]
+Encoder = Callable[[Any, Outgoing], Any]
 """Turns a value into what JSON carries, and adds the descriptors in it to the list."""
-Decoder = Callable[[Any, Sequence[int]], Any]
+Decoder = Callable[[Any, list[int]], Any]
 """Turns it back; Invalid where it is no value of its type."""
 Codec = tuple[Encoder, Decoder]
 
@@ -46,25 +50,86 @@ def _make(hint: Any) -> Codec:
     if hint is Any or hint is object:
         return _same, _as_it_is
     if hint is None or hint is type(None):
-        return _same, _nothing
+        return lambda _, __: None, _nothing
     origin = typing.get_origin(hint)
     if origin is typing.Annotated:
         inner, *marks = typing.get_args(hint)
         return (_encode_fd, _decode_fd) if FD in marks else codec_of(inner)
     if origin in _UNIONS:
         return _union(typing.get_args(hint))
+    if origin in (Callable, AbstractContextManager):
+        from moby.served import objects
+
+        return (objects.function_codec if origin is Callable else objects.managed_codec)(hint)
     if origin is typing.Literal:
         return _plain(lambda value: value in typing.get_args(hint), f"one of {typing.get_args(hint)}")
     if origin is not None or hint in (tuple, list, dict, frozenset, set):
         return _container(hint, origin or hint)
+    if hint is BinaryIO:
+        return _encode_file, _decode_file
     if isinstance(hint, type):
         return _scalar(hint)
     raise _unsupported(hint)
 
 
+def lives(hint: Any) -> bool:
+    """Return whether values of a type go on after the message: files, objects with methods, functions."""
+    if typing.get_origin(hint) in _UNIONS:
+        return any(lives(each) for each in typing.get_args(hint))
+    origin = typing.get_origin(hint)
+    return hint is BinaryIO or origin in (Callable, AbstractContextManager) or _is_object(hint)
+
+
+def _is_object(hint: Any) -> bool:
+    return isinstance(hint, type) and getattr(hint, "_is_protocol", False) and kind_of(hint) is None
+
+
+def stream_codec(item: Any) -> Codec:
+    """Return how what an iterator yields is carried, one after the other."""
+    if item is bytes:
+        return _streamed(lambda value, _: value, lambda data, _: data)
+    if lives(item):
+        raise Unsupported(f"an iterator of {item.__name__} can't be passed to another process")
+    encode, decode = codec_of(item)
+    return _streamed(
+        lambda value, out: wire.body(encode(value, out), out), lambda data, fds: decode(wire.unpack(data), fds)
+    )
+
+
+def _streamed(encode: Encoder, decode: Decoder) -> Codec:
+    def encode_all(value: Any, out: Outgoing) -> int:
+        alone = Outgoing(None, results=False)
+        return out.add(lambda sock: streams.pump((encode(each, alone) for each in value), sock), lambda: _close(value))
+
+    def decode_all(data: Any, fds: list[int]) -> Any:
+        return streams.Received(wire.take(data, fds), lambda chunk: decode(chunk, []))
+
+    return encode_all, decode_all
+
+
+def _close(iterator: Any) -> None:
+    close = getattr(iterator, "close", None)
+    if close is not None:
+        close()
+
+
+def _encode_file(value: Any, out: Outgoing) -> int:
+    note = out.crew.note if out.crew is not None else None
+    after = value.close if out.results else lambda: None
+    return out.add(lambda sock: streams.pump(streams.chunks_of(value), sock, note), after)
+
+
+def _decode_file(data: Any, fds: list[int]) -> BinaryIO:
+    return streams.opened(wire.take(data, fds))
+
+
 def _scalar(hint: type) -> Codec:
     if hint in _SCALARS:
         return _SCALARS[hint]
+    if _is_object(hint):
+        from moby.served import objects
+
+        return objects.object_codec(hint)
     if issubclass(hint, Enum):
         return _enum(hint)
     if issubclass(hint, PurePath):
@@ -83,21 +148,21 @@ def _wrong(data: Any, wanted: str) -> Invalid:
     return Invalid(f"a message of another process: expected {wanted}, got {type(data).__name__} {str(data)[:40]!r}")
 
 
-def _same(value: Any, _: list[int]) -> Any:
+def _same(value: Any, _: Outgoing) -> Any:
     return value
 
 
-def _as_it_is(data: Any, _: Sequence[int]) -> Any:
+def _as_it_is(data: Any, _: list[int]) -> Any:
     return data
 
 
-def _nothing(data: Any, _: Sequence[int]) -> None:
+def _nothing(data: Any, _: list[int]) -> None:
     if data is not None:
         raise _wrong(data, "nothing")
 
 
 def _plain(fits: Callable[[Any], bool], name: str) -> Codec:
-    def decode(data: Any, _: Sequence[int]) -> Any:
+    def decode(data: Any, _: list[int]) -> Any:
         if not fits(data):
             raise _wrong(data, name)
         return data
@@ -111,17 +176,17 @@ def _text(data: Any) -> str:
     return data
 
 
-def _number(data: Any, _: Sequence[int]) -> float:
+def _number(data: Any, _: list[int]) -> float:
     if type(data) not in (int, float):
         raise _wrong(data, "a number")
     return float(data)
 
 
-def _encode_bytes(value: Any, _: list[int]) -> str:
+def _encode_bytes(value: Any, _: Outgoing) -> str:
     return binascii.b2a_base64(value, newline=False).decode("ascii")
 
 
-def _decode_bytes(data: Any, _: Sequence[int]) -> bytes:
+def _decode_bytes(data: Any, _: list[int]) -> bytes:
     if isinstance(data, str):
         try:
             return binascii.a2b_base64(data, strict_mode=True)
@@ -130,20 +195,20 @@ def _decode_bytes(data: Any, _: Sequence[int]) -> bytes:
     raise _wrong(data, "bytes")
 
 
-def _encode_fd(value: int, fds: list[int]) -> int:
+def _encode_fd(value: int, fds: Outgoing) -> int:
     if value < 0:
         return -1
     fds.append(value)
     return len(fds) - 1
 
 
-def _decode_fd(data: Any, fds: Sequence[int]) -> int:
+def _decode_fd(data: Any, fds: list[int]) -> int:
     if type(data) is not int or not -1 <= data < len(fds):
         raise _wrong(data, "a descriptor")
     return fds[data] if data >= 0 else -1
 
 
-def _int(value: Any, _: list[int]) -> int:
+def _int(value: Any, _: Outgoing) -> int:
     return int(value)
 
 
@@ -153,6 +218,7 @@ _SCALARS: Mapping[type, Codec] = {
     int: (_int, _plain(lambda data: type(data) is int, "a whole number")[1]),
     float: (_same, _number),
     bytes: (_encode_bytes, _decode_bytes),
+    memoryview: (_encode_bytes, _decode_bytes),
     Path: (lambda value, _: str(value), lambda data, _: Path(_text(data))),
 }
 
@@ -160,7 +226,7 @@ _SCALARS: Mapping[type, Codec] = {
 def _enum(hint: type[Enum]) -> Codec:
     values = {each.value: each for each in hint}
 
-    def decode(data: Any, _: Sequence[int]) -> Any:
+    def decode(data: Any, _: list[int]) -> Any:
         if type(data) not in (str, int) or data not in values:
             raise _wrong(data, hint.__name__)
         return values[data]
@@ -182,11 +248,11 @@ def _union(options: tuple[Any, ...]) -> Codec:
         raise _unsupported(typing.Union[options])  # noqa: UP007 - made of what was found
     codecs = [codec_of(each) for each in options]
 
-    def encode_any(value: Any, fds: list[int]) -> Any:
+    def encode_any(value: Any, fds: Outgoing) -> Any:
         place = next(place for place, each in enumerate(classes) if isinstance(value, each))
         return [place, codecs[place][0](value, fds)]
 
-    def decode_any(data: Any, fds: Sequence[int]) -> Any:
+    def decode_any(data: Any, fds: list[int]) -> Any:
         if not isinstance(data, list) or len(data) != 2 or type(data[0]) is not int or not 0 <= data[0] < len(codecs):
             raise _wrong(data, "one of several types")
         return codecs[data[0]][1](data[1], fds)
@@ -208,7 +274,7 @@ def _container(hint: Any, origin: Any) -> Codec:
 def _row_of(item: Any, make: type) -> Codec:
     encode, decode = codec_of(item)
 
-    def decode_all(data: Any, fds: Sequence[int]) -> Any:
+    def decode_all(data: Any, fds: list[int]) -> Any:
         if not isinstance(data, list):
             raise _wrong(data, "a list")
         try:
@@ -224,7 +290,7 @@ def _row_of(item: Any, make: type) -> Codec:
 def _row(items: tuple[Any, ...]) -> Codec:
     codecs = [codec_of(each) for each in items]
 
-    def decode_row(data: Any, fds: Sequence[int]) -> Any:
+    def decode_row(data: Any, fds: list[int]) -> Any:
         if not isinstance(data, list) or len(data) != len(codecs):
             raise _wrong(data, f"a list of {len(codecs)}")
         return tuple(decode(each, fds) for (_, decode), each in zip(codecs, data, strict=True))
@@ -237,7 +303,7 @@ def _map(key: Any, item: Any) -> Codec:
     encode, decode = codec_of(item)
     if key is str or key is Any:
 
-        def decode_map(data: Any, fds: Sequence[int]) -> Any:
+        def decode_map(data: Any, fds: list[int]) -> Any:
             if not isinstance(data, dict):
                 raise _wrong(data, "a map")
             return {name: decode(each, fds) for name, each in data.items()}
@@ -264,10 +330,10 @@ def _record(hint: type, names: tuple[str, ...]) -> Codec:
             codecs.extend((name, *codec_of(hints[name])) for name in names)
         return codecs
 
-    def encode(value: Any, fds: list[int]) -> Any:
+    def encode(value: Any, fds: Outgoing) -> Any:
         return {name: encode(getattr(value, name), fds) for name, encode, _ in codecs or ready()}
 
-    def decode(data: Any, fds: Sequence[int]) -> Any:
+    def decode(data: Any, fds: list[int]) -> Any:
         if not isinstance(data, dict):
             raise _wrong(data, hint.__name__)
         values = {name: decode(data[name], fds) for name, _, decode in codecs or ready() if name in data}

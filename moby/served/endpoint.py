@@ -11,6 +11,7 @@ from moby.contracts.ambient import Log
 from moby.errors import Invalid, MobyError, Unsupported
 from moby.served import answering, handshake, wire
 from moby.served.methods import Interface, Method
+from moby.served.outgoing import LOOPS
 
 __all__ = ["Endpoint", "Request"]
 
@@ -121,8 +122,8 @@ class Endpoint:
             if isinstance(call, answering.Packed):
                 connection.push(*call)
                 return None
-            if call.method.streams:
-                raise Unsupported(f"{call.method.name}: a part with a loop of its own sends no streams of bytes")
+            if call.method.lives:
+                raise Unsupported(f"{call.method.name}: {LOOPS}")
             connection.waiting = True
             return Request(self, connection, *call, fds)
         except MobyError as error:

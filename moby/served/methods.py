@@ -7,10 +7,10 @@ from types import FunctionType
 from typing import Any
 
 from moby.contracts.kind import is_repeatable, kind_of
-from moby.contracts.types import Fd
 from moby.errors import Invalid, Unsupported
-from moby.served.codec import Codec, codec_of
-from moby.served.streams import is_stream
+from moby.served.codec import Codec, codec_of, lives, stream_codec
+from moby.served.outgoing import Outgoing
+from moby.served.streams import item_of
 
 __all__ = ["LIFECYCLE", "Interface", "Method", "interface_of"]
 
@@ -43,9 +43,10 @@ class Method:
         return {name: self._codec(name) for name in self.parameters}
 
     @cached_property
-    def streams(self) -> bool:
-        """Whether it returns a stream of bytes."""
-        return is_stream(self._hints.get("return"))
+    def lives(self) -> bool:
+        """Whether what it returns goes on after its answer: a stream, a file, an object with methods."""
+        hint = self._hints.get("return")
+        return item_of(hint) is not None or lives(hint)
 
     @cached_property
     def result(self) -> Codec:
@@ -55,11 +56,12 @@ class Method:
     def _codec(self, name: str) -> Codec:
         try:
             hint = self._hints.get(name, Any)
-            return codec_of(Fd if name == "return" and self.streams else hint)
+            item = item_of(hint) if name == "return" else None
+            return codec_of(hint) if item is None else stream_codec(item)
         except Unsupported as error:
             raise Unsupported(f"{self.name}: {error.message}", hint=error.hint) from error
 
-    def encode(self, args: Sequence[Any], given: Mapping[str, Any], fds: list[int]) -> dict[str, Any]:
+    def encode(self, args: Sequence[Any], given: Mapping[str, Any], fds: Outgoing) -> dict[str, Any]:
         """Return a call's arguments as JSON carries them; TypeError as the method itself would raise it."""
         if len(args) > len(self.positional):
             raise TypeError(f"{self.name}() takes {len(self.positional)} arguments but {len(args)} were given")
@@ -73,7 +75,7 @@ class Method:
         codecs = self.codecs
         return {name: codecs[name][0](value, fds) for name, value in values.items()}
 
-    def decode(self, data: Any, fds: Sequence[int]) -> dict[str, Any]:
+    def decode(self, data: Any, fds: list[int]) -> dict[str, Any]:
         """Return the arguments by name; Invalid where they aren't what the contract says."""
         if not isinstance(data, dict) or self.required - data.keys():
             raise Invalid(f"a call of {self.name} lacks arguments")
@@ -88,6 +90,7 @@ class Interface:
         kind = kind_of(protocol)
         self.kind = kind.id if kind else protocol.__name__
         self.version = kind.version if kind else 0
+        self.apart = kind.apart if kind else ()
         self.protocol = protocol
         self.methods: dict[str, Method] = {name: Method(name, _LIFECYCLE[name]) for name in LIFECYCLE}
         self.attributes: tuple[str, ...] = ()
@@ -97,12 +100,17 @@ class Interface:
             for name, value in vars(base).items():
                 if isinstance(value, FunctionType) and not name.startswith("_"):
                     self.methods[name] = Method(name, value)
+                elif isinstance(value, property):
+                    self.attributes += (name,)
             self.attributes += tuple(each for each in base.__annotations__ if each[0] != "_")
 
     @cached_property
     def attribute_codecs(self) -> Mapping[str, Codec]:
         """How each attribute is carried."""
         hints = typing.get_type_hints(self.protocol, include_extras=True)
+        for name in self.attributes:
+            if isinstance(found := getattr(self.protocol, name, None), property):
+                hints[name] = typing.get_type_hints(found.fget, include_extras=True)["return"]
         return {name: codec_of(hints[name]) for name in self.attributes}
 
 

@@ -8,15 +8,18 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from moby.contracts.ambient import Log
 from moby.errors import MobyError
 from moby.served import answering, handshake, wire
-from moby.served.methods import Interface, Method
-from moby.served.streams import pump
+from moby.served.exchange import Side
+from moby.served.methods import Interface
+from moby.served.outgoing import Crew
 
 __all__ = ["Server"]
+
+_OBJECTS_S = 2.0
+"""For calls of objects that were given away to end; streams end at once."""
 
 
 class Server:
@@ -30,9 +33,9 @@ class Server:
     ) -> None:
         self._listener = listener
         self._interface = interface
-        self._part = part
         self._log = log
-        self._rest = rest
+        self._crew = Crew(self._note)
+        self._side = Side(interface, part, self._crew, rest)
         self._open: set[socket.socket] = set()
         self._ending = threading.Event()
         self._lock = threading.Lock()
@@ -61,6 +64,7 @@ class Server:
                     each.shutdown(socket.SHUT_RD)
         for thread in threads:
             thread.join()
+        self._crew.end(_OBJECTS_S)
 
     def _converse(self, connection: socket.socket) -> None:
         reader = wire.Reader()
@@ -71,7 +75,7 @@ class Server:
         try:
             if self._greet(connection, reader):
                 while not self._ending.is_set():
-                    self._answer(connection, *wire.receive(connection, reader))
+                    self._side.answer(connection, *wire.receive(connection, reader))
         except (wire.Closed, OSError):
             pass  # the caller has gone
         except MobyError as error:
@@ -93,39 +97,9 @@ class Server:
         wire.send(connection, wire.pack(handshake.greeting(self._interface)))
         return True
 
-    def _answer(self, connection: socket.socket, message: Any, fds: list[int]) -> None:
-        stream = None
-        try:
-            data, given, stream = self._outcome(message, fds)
-        finally:
-            wire.close_all(fds)
-        try:
-            wire.send(connection, data, given)
-        finally:
-            wire.close_all(given)
-            if stream is not None:
-                threading.Thread(target=pump, args=stream, daemon=True).start()
-
-    def _outcome(self, message: Any, fds: list[int]) -> tuple[bytes, list[int], tuple[Any, int] | None]:
-        try:
-            call = answering.read_call(self._interface, self._part, message, fds, self._rest)
-            if isinstance(call, answering.Packed):
-                return *call, None
-            value = getattr(self._part, call.method.name)(**call.arguments)
-            if call.method.name == answering.RECLAIM:
-                self._rest()
-        except Exception as error:
-            if not isinstance(error, MobyError | OSError):
-                self._log.error("a call failed by a bug", trace=traceback.format_exc())
-            return *answering.failure(error), None
-        if call.method.streams:
-            return self._streamed(call.method, value)
-        return *answering.success(call.method, value), None
-
-    @staticmethod
-    def _streamed(method: Method, chunks: Any) -> tuple[bytes, list[int], tuple[Any, int]]:
-        ours, theirs = os.pipe2(os.O_CLOEXEC)
-        return *answering.success(method, ours), (chunks, theirs)
+    def _note(self, error: Exception) -> None:
+        if not isinstance(error, MobyError | OSError):
+            self._log.error("a call failed by a bug", trace="".join(traceback.format_exception(error)))
 
 
 def _signals() -> int:

@@ -19,8 +19,8 @@ from typing import Any
 from moby.errors import Conflict, Invalid, Unavailable
 
 __all__ = [
-    "LONGEST", "MOST_FDS", "VERSION", "Closed", "Reader", "check_peer", "close_all", "connect", "listen", "pack",
-    "read_some", "receive", "send", "send_first", "short", "unpack",
+    "LONGEST", "MOST_FDS", "VERSION", "Closed", "Reader", "body", "check_peer", "close_all", "connect", "listen",
+    "pack", "read_some", "receive", "send", "send_first", "short", "take", "unpack",
 ]  # fmt: skip
 
 VERSION = 1
@@ -52,6 +52,11 @@ def pack(message: Any, fds: Sequence[int] = ()) -> bytes:
     if len(body) > LONGEST or len(fds) > MOST_FDS:
         raise Invalid(f"too much at once for another process: {len(body)} bytes, {len(fds)} descriptors")
     return _HEAD.pack(len(body), len(fds)) + body
+
+
+def body(value: Any, fds: Sequence[int] = ()) -> bytes:
+    """Return a value as JSON, for where no descriptors can come along."""
+    return pack(value, fds)[_HEAD.size :]
 
 
 def unpack(body: bytes | bytearray) -> Any:
@@ -157,8 +162,17 @@ def receive(sock: socket.socket, reader: Reader) -> tuple[Any, list[int]]:
 def close_all(fds: Sequence[int]) -> None:
     """Close descriptors, whatever became of each."""
     for fd in fds:
-        with contextlib.suppress(OSError):
-            os.close(fd)
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def take(place: Any, fds: list[int]) -> int:
+    """Return the descriptor at a place of a message's, which is the caller's to close from now on."""
+    if type(place) is not int or not 0 <= place < len(fds) or fds[place] < 0:
+        raise Invalid(f"a message of another process: expected a descriptor, got {str(place)[:40]!r}")
+    fd, fds[place] = fds[place], -1
+    return fd
 
 
 def check_peer(sock: socket.socket) -> None:

@@ -10,7 +10,10 @@ import secrets
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,13 @@ from moby.errors import MobyError
 from moby.plan import Plan
 from moby.served import faults, wire
 from moby.served.client import client
+from moby.served.methods import interface_of
+from moby.served.server import Server
 from moby.surroundings import Roots, Surroundings
 from moby.values import frozen
 from moby.wiring import construct, protocol_of
 
-__all__ = ["made", "served"]
+__all__ = ["answered", "made", "served"]
 
 GRACE_S = 20.0
 
@@ -84,6 +89,23 @@ def served(plan: Plan, key: str, place: Place, stack: ExitStack | None = None) -
     if stack is not None:
         stack.callback(found.close)
     return found
+
+
+@contextmanager
+def answered(protocol: type, part: Any) -> Iterator[Any]:
+    """Lend what calls a part by a socket, as if it had a process of its own; it is answered by threads of this one."""
+    with tempfile.TemporaryDirectory(prefix="moby-answered-") as folder, ExitStack() as stack:
+        path, woken = Path(folder, "socket"), os.eventfd(0, os.EFD_CLOEXEC)
+        stack.callback(os.close, woken)
+        log = Surroundings(Roots.under(Path(folder), "suite"), log_level="error").log("suite")
+        server = Server(wire.listen(path), interface_of(protocol), part, log, lambda: None)
+        thread = threading.Thread(target=server.serve, args=(woken,))
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(os.eventfd_write, woken, 1)
+        found = client(protocol, path)
+        stack.callback(found.close)
+        yield found
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

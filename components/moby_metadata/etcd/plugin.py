@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
-from moby.component import Component
+from moby.component import COPIED, Component
 from moby.contracts.metadata import Metadata
 from moby.hookspecs import hookimpl
 
@@ -35,4 +35,4 @@ def make(config: Config) -> Metadata:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="etcd", factory=make)]
+    return [Component(name="etcd", factory=make, served=COPIED)]

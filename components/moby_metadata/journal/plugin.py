@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
-from moby.component import Component
+from moby.component import COPIED, Component
 from moby.contracts.ambient import Place
 from moby.contracts.metadata import Metadata
 from moby.hookspecs import hookimpl
@@ -31,4 +31,4 @@ def make(config: Config, *, place: Place) -> Metadata:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="journal", factory=make)]
+    return [Component(name="journal", factory=make, served=COPIED)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from moby.component import Component
+from moby.component import COPIED, Component
 from moby.contracts.ambient import Place
 from moby.contracts.metadata import Metadata
 from moby.errors import Invalid
@@ -43,4 +43,4 @@ def make(config: Config, *, place: Place) -> Metadata:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="sqlite", factory=make, preferred=True)]
+    return [Component(name="sqlite", factory=make, served=COPIED, preferred=True)]

@@ -1,0 +1,55 @@
+"""What a caller does with one call: its arguments go out, what they lend lives meanwhile, and the answer comes in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from moby.errors import MobyError
+from moby.served import faults, wire
+from moby.served.methods import Method
+from moby.served.outgoing import Crew, Outgoing
+
+__all__ = ["Exchange", "perform", "raise_error"]
+
+Exchange = Callable[[bytes, Sequence[int], bool], tuple[dict[str, Any], list[int]]]
+"""Sends a request with its descriptors, again where that is harmless, and returns the answer with its own."""
+
+
+def perform(name: str, method: Method, args: Sequence[Any], given: Mapping[str, Any], exchange: Exchange) -> Any:
+    """Make a call of what `name` names in errors, and return what it returns or raise what it raises."""
+    raised: list[Exception] = []
+    crew = Crew(raised.append)
+    out = Outgoing(crew, results=False)
+    try:
+        request = wire.pack({"call": method.name, "with": method.encode(args, given, out)}, out)
+        # What was lent to a process that has ended may have been used there: that can't be done again.
+        repeatable = method.repeatable and not out.jobs
+        out.start()
+        data, received = exchange(request, out, repeatable)
+        raise_error(name, data, received, raised)
+        try:
+            value = method.result[1](data.get("value"), received)
+        except BaseException:
+            wire.close_all(received)
+            raise
+    except BaseException:
+        out.close()
+        crew.end()
+        raise
+    out.close()
+    if not method.lives:
+        crew.end()
+    return value
+
+
+def raise_error(name: str, data: Mapping[str, Any], fds: Sequence[int], raised: Sequence[Exception] = ()) -> None:
+    """Raise an answer's error, where it is one; where that began here, in what was lent, what was raised here."""
+    if "error" not in data:
+        return
+    wire.close_all(fds)
+    error = faults.load(data["error"])
+    for each in raised:
+        if (text := str(faults.dump(each)["message"])) and text in str(error):
+            raise each
+    if type(error) is MobyError:
+        error.message = f"{name}: {error.message}"
+    raise error

@@ -1,0 +1,309 @@
+"""Objects with methods that cross, as what they are: a socket, by which the one that has it calls them.
+
+What is given away lives until its socket is closed, or its process ends. What comes as an argument is lent for the
+call, or for as long as what the call returned. An object that comes home, as an argument of a later call, is itself.
+"""
+
+import contextlib
+import os
+import secrets
+import socket
+import threading
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from moby.errors import Invalid, Unavailable, Unsupported
+from moby.served import faults, wire
+from moby.served.calling import perform, raise_error
+from moby.served.exchange import Side, converse
+from moby.served.methods import Interface, Method, interface_of
+from moby.served.outgoing import Outgoing
+
+__all__ = ["Remote", "function_codec", "managed_codec", "object_codec"]
+
+Codec = tuple[Callable[[Any, Outgoing], Any], Callable[[Any, list[int]], Any]]
+_at_home: dict[str, object] = {}
+"""Objects of this process that others have, by their names."""
+_GONE = "its process has ended, and with it what it had given"
+
+
+class Remote:
+    """The calling end of an object's socket. Thread-safe: calls take turns."""
+
+    def __init__(self, interface: Interface, fd: int, name: str) -> None:
+        self.name = name
+        self.renew: Callable[[], Remote] | None = None
+        """Gets the same object again of a process that was started again, where it may be had again."""
+        self._interface = interface
+        self._sock: socket.socket | None = socket.socket(fileno=fd)
+        self._reader = wire.Reader()
+        self._lock = threading.RLock()
+        self._closed = False
+        self._fileno = -1
+
+    def call(self, method: Method, args: Sequence[Any], given: Mapping[str, Any]) -> Any:
+        """Make a call; Unavailable where the object's process has ended."""
+        with self._lock:
+            return perform(self._interface.kind, method, args, given, self._exchange)
+
+    def attribute(self, name: str) -> Any:
+        """Return an attribute as it is now."""
+        with self._lock:
+            data, fds = self._exchange(wire.pack({"get": name}), (), True)
+            raise_error(self._interface.kind, data, fds)
+            return self._interface.attribute_codecs[name][1](data.get("value"), fds)
+
+    def fileno(self, method: Method) -> int:
+        """Return the descriptor that an object has, the same one each time; it is closed with it."""
+        with self._lock:
+            if self._fileno < 0:
+                self._fileno = self.call(method, (), {})
+            return self._fileno
+
+    def finish(self, method: Method) -> None:
+        """Close the object; one whose process has ended is closed."""
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                with contextlib.suppress(Unavailable):
+                    self.call(method, (), {})
+            finally:
+                self.close()
+
+    def close(self) -> None:
+        """Hang up; twice is fine."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+            if self._fileno >= 0:
+                os.close(self._fileno)
+                self._fileno = -1
+
+    def __del__(self) -> None:
+        if hasattr(self, "_closed"):
+            self.close()
+
+    def _drop(self) -> None:
+        if self._sock is not None:
+            self._reader.close()
+            self._sock.close()
+            self._sock = None
+
+    def _exchange(self, request: bytes, fds: Sequence[int], repeatable: bool) -> tuple[dict[str, Any], list[int]]:
+        for last in (False, True):
+            sock = self._connected()
+            try:
+                wire.send(sock, request, fds)
+                data, received = wire.receive(sock, self._reader)
+            except wire.Closed as closed:
+                self._drop()
+                if last or self.renew is None or (closed.begun and not repeatable):
+                    raise Unavailable(
+                        f"{self._interface.kind}: {_GONE}", hint="look what is there, and begin again"
+                    ) from closed
+            except BaseException:
+                self._drop()  # what comes later would be taken for the answer of another call
+                raise
+            else:
+                return data, received
+        raise AssertionError("not reached")
+
+    def _connected(self) -> socket.socket:
+        if self._closed:
+            raise Unavailable(f"{self._interface.kind}: it was closed")
+        if self._sock is not None:
+            return self._sock
+        if self.renew is None:
+            raise Unavailable(f"{self._interface.kind}: {_GONE}")
+        fresh = self.renew()
+        self.name, sock, self._reader = fresh.name, fresh._connected(), fresh._reader
+        self._sock, fresh._sock = sock, None
+        return sock
+
+
+class Distant:
+    """What every object is that stands for one of another process."""
+
+    __slots__ = ("_remote",)
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+
+def remote_of(value: object) -> Remote | None:
+    """Return the calling end of an object that stands for another process's; None for any other."""
+    return value._remote if isinstance(value, Distant) else None
+
+
+def object_codec(hint: type) -> Codec:
+    """Return how objects of a Protocol are carried."""
+    interface = interface_of(hint)
+
+    def encode(value: Any, out: Outgoing) -> Any:
+        if (remote := remote_of(value)) is not None:
+            return {"at": -1, "id": remote.name}
+        return _given(interface, value, out)
+
+    def decode(data: Any, fds: list[int]) -> Any:
+        if isinstance(data, dict) and data.get("at") == -1:
+            try:
+                return _at_home[str(data.get("id"))]
+            except KeyError:
+                raise Invalid(f"this {interface.kind} isn't of this process, or it was closed") from None
+        return _class_of(interface)(_received(interface, data, fds))
+
+    return encode, decode
+
+
+def function_codec(hint: Any) -> Codec:
+    """Return how functions are carried, which are called by position."""
+    parameters, result = typing.get_args(hint)
+    if parameters is ... or len(parameters) >= len(_TEMPLATES):
+        raise Unsupported(f"{hint} can't be passed to another process")
+    call = types.FunctionType(_TEMPLATES[len(parameters)].__code__, {}, "call")
+    result = None if result is object else result
+    call.__annotations__ = {**dict(zip("abc", parameters, strict=False)), "return": result}
+    interface = Interface(type("Function", (), {"call": call}))
+    method = interface.methods["call"]
+
+    def decode(data: Any, fds: list[int]) -> Any:
+        remote = _received(interface, data, fds)
+        return lambda *args: remote.call(method, args, {})
+
+    return lambda value, out: _given(interface, _Function(value), out), decode
+
+
+def managed_codec(hint: Any) -> Codec:
+    """Return how context managers are carried; an error that leaves one goes with it."""
+
+    def enter(self: Any) -> Any: ...
+
+    def leave(self: Any, error: Any) -> Any: ...
+
+    enter.__annotations__ = {"return": typing.get_args(hint)[0]}
+    leave.__annotations__ = {"error": Any, "return": bool}
+    interface = Interface(type("ContextManager", (), {"enter": enter, "leave": leave}))
+    return (
+        lambda value, out: _given(interface, _Managed(value), out),
+        lambda data, fds: _Entered(interface, _received(interface, data, fds)),
+    )
+
+
+def _none(self: Any) -> Any: ...
+def _one(self: Any, a: Any) -> Any: ...
+def _two(self: Any, a: Any, b: Any) -> Any: ...
+
+
+_TEMPLATES = (_none, _one, _two)
+
+
+class _Function:
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def call(self, **given: Any) -> Any:
+        return self._function(*(given[name] for name in sorted(given)))
+
+
+class _Managed:
+    """A context manager on its own side; it is left when the other side is gone."""
+
+    def __init__(self, manager: AbstractContextManager[Any]) -> None:
+        self._manager = manager
+        self._inside = False
+
+    def enter(self) -> Any:
+        found = self._manager.__enter__()
+        self._inside = True
+        return found
+
+    def leave(self, error: Any) -> bool:
+        self._inside = False
+        if error is None:
+            self._manager.__exit__(None, None, None)
+            return False
+        raised = faults.load(error)
+        return bool(self._manager.__exit__(type(raised), raised, raised.__traceback__))
+
+    def close(self) -> None:
+        if self._inside:
+            self.leave(faults.dump(Unavailable("the process that was in it has ended")))
+
+
+class _Entered(AbstractContextManager[Any]):
+    """A context manager that is in another process."""
+
+    def __init__(self, interface: Interface, remote: Remote) -> None:
+        self._methods = interface.methods
+        self._remote = remote
+
+    def __enter__(self) -> Any:
+        return self._remote.call(self._methods["enter"], (), {})
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        try:
+            return bool(self._remote.call(self._methods["leave"], (faults.dump(error) if error else None,), {}))
+        finally:
+            self._remote.close()
+
+
+def _given(interface: Interface, value: Any, out: Outgoing) -> dict[str, Any]:
+    """Give an object away: it answers at a socket until that is closed, and is closed then if it was a result."""
+    crew, name = out.crew, secrets.token_hex(8)
+
+    def work(sock: socket.socket) -> None:
+        assert crew is not None
+        converse(sock, Side(interface, value, crew))
+
+    def after() -> None:
+        _at_home.pop(name, None)
+        close = getattr(value, "close", None)
+        if out.results and close is not None:
+            with contextlib.suppress(Exception):
+                close()
+
+    place = out.add(work, after)
+    _at_home[name] = value
+    return {"at": place, "id": name}
+
+
+def _received(interface: Interface, data: Any, fds: list[int]) -> Remote:
+    if not isinstance(data, dict) or not isinstance(name := data.get("id"), str):
+        raise Invalid(f"a message of another process: expected an object, got {str(data)[:40]!r}")
+    return Remote(interface, wire.take(data.get("at"), fds), name)
+
+
+_classes: dict[Interface, type] = {}
+
+
+def _class_of(interface: Interface) -> type:
+    found = _classes.get(interface)
+    if found is None:
+        members: dict[str, Any] = {name: _member(each) for name, each in interface.methods.items()}
+        members |= {name: _attribute(name) for name in interface.attributes}
+        members |= {"__slots__": (), "__doc__": f"A {interface.kind} in another process."}
+        found = _classes[interface] = type(f"Distant{interface.kind}", (Distant,), members)
+    return found
+
+
+def _member(method: Method) -> Callable[..., Any]:
+    def call(self: Any, *args: Any, **given: Any) -> Any:
+        return self._remote.call(method, args, given)
+
+    def fileno(self: Any) -> int:
+        return int(self._remote.fileno(method))
+
+    def close(self: Any) -> None:
+        self._remote.finish(method)
+
+    made: Callable[..., Any] = {"fileno": fileno, "close": close}.get(method.name, call)
+    made.__name__ = made.__qualname__ = method.name
+    return made
+
+
+def _attribute(name: str) -> property:
+    return property(lambda self: self._remote.attribute(name))

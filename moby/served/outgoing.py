@@ -1,0 +1,124 @@
+"""What a message takes along besides JSON: its descriptors, and the work behind some of them until it is done."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from moby.errors import Unsupported
+from moby.served.wire import close_all
+
+__all__ = ["LOOPS", "Crew", "Job", "Outgoing"]
+
+LOOPS = "a part with a loop of its own sends no streams of bytes, and no objects"
+
+
+class Job:
+    """Work at one end of a socket, in a thread of its own; the other end goes to another process."""
+
+    def __init__(self, sock: socket.socket, work: Callable[[socket.socket], None], after: Callable[[], object]) -> None:
+        self._sock = sock
+        self._work = work
+        self._after = after
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Do it, and close it."""
+        try:
+            self._work(self._sock)
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """Let it end: whatever it waits for at its socket has ended."""
+        with self._lock, contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close its socket, and do what comes after it."""
+        with self._lock:
+            self._sock.close()
+        self._after()
+
+
+class Crew:
+    """Jobs that are under way, each in a thread of its own; `note` is told of what a job's own side raised."""
+
+    def __init__(self, note: Callable[[Exception], object]) -> None:
+        self.note = note
+        self._lock = threading.Lock()
+        self._busy: dict[Job, threading.Thread] = {}
+
+    def start(self, jobs: Sequence[Job], lent: Sequence[int] = ()) -> None:
+        """Begin jobs; the descriptors are closed once all of them are done."""
+        left = [*jobs]
+        for job in jobs:
+            thread = threading.Thread(target=self._do, args=(job, left, lent), daemon=True)
+            with self._lock:
+                self._busy[job] = thread
+            thread.start()
+
+    def end(self, patience_s: float | None = None) -> None:
+        """Have all jobs end, and wait until they have, or so long: one that is in a call comes back from it first."""
+        with self._lock:
+            busy = {**self._busy}
+        for job in busy:
+            job.stop()
+        deadline = None if patience_s is None else time.monotonic() + patience_s
+        for thread in busy.values():
+            if thread is not threading.current_thread():
+                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+    def _do(self, job: Job, left: list[Job], lent: Sequence[int]) -> None:
+        try:
+            job.run()
+        finally:
+            with self._lock:
+                left.remove(job)
+                last = not left
+                self._busy.pop(job, None)
+            if last:
+                close_all(lent)
+
+
+class Outgoing(list[int]):
+    """The descriptors of a message, in their order.
+
+    Those of `results` are closed with it, all of them; of arguments just those that were made for it.
+    """
+
+    def __init__(self, crew: Crew | None, *, results: bool) -> None:
+        super().__init__()
+        self.crew = crew
+        """Who does the work behind them; None in a process that has no threads for it."""
+        self.results = results
+        self.jobs: list[Job] = []
+        self._made: list[int] = []
+
+    def add(self, work: Callable[[socket.socket], None], after: Callable[[], object] = lambda: None) -> int:
+        """Add one end of a new socket, and return its place; `work` is done at the other end, and then `after`."""
+        if self.crew is None:
+            raise Unsupported(LOOPS)
+        ours, theirs = socket.socketpair()
+        self.jobs.append(Job(ours, work, after))
+        self._made.append(theirs.detach())
+        self.append(self._made[-1])
+        return len(self) - 1
+
+    def start(self, lent: Sequence[int] = ()) -> None:
+        """Begin the work behind it; lent descriptors are closed when that is done."""
+        jobs, self.jobs = self.jobs, []
+        if jobs and self.crew is not None:
+            self.crew.start(jobs, lent)
+        else:
+            close_all(lent)
+
+    def close(self) -> None:
+        """Close the descriptors, and do none of the work that wasn't begun."""
+        close_all(self if self.results else self._made)
+        self._made = []
+        self.clear()
+        for job in self.jobs:
+            job.close()
+        self.jobs = []
