@@ -295,8 +295,9 @@ class Images(Protocol):
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:
         """Store the images of an archive as `docker save` of any age and OCI layouts are, read as it comes.
 
-        Plain, or compressed by gzip, bzip2, xz or zstd. Of an index the platform's image is taken, the host's where
-        none is asked for. Each image is whole when its Progress comes; leaving the iterator early gives up the rest.
+        Plain, or compressed by gzip, bzip2, xz or zstd; its reads may come short. Of an index the platform's image is
+        taken, the host's where none is asked for. Each image is whole when its Progress comes; leaving the iterator
+        early gives up the rest.
         """
         ...
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from moby_content.local import proofs, store
-from moby_content.local.leases import locked
+from moby_content.local.leases import Leased, locked
 from moby_content.local.plugin import Config, make
 from moby_content.local.store import Store
 
@@ -271,6 +271,18 @@ def test_a_collection_lets_others_write_between(state, monkeypatch):
     assert {each.digest for each in content.collect(lambda: digests[:5]).blobs} == set(digests[5:])
     assert taken == [("collecting", True), ("lock", True)] + [("lock", True)] * 15
     assert {each.digest for each in content.list()} == set(digests[:5])
+
+
+def test_a_collection_reads_on_in_leases(tmp_path):
+    """What was read before isn't read again, however long it gets; half a line is left for later."""
+    leased, path = Leased(tmp_path), tmp_path / "lease"
+    path.write_bytes(b"a\nb\nc")
+    assert leased.now() == {"a", "b"}
+    path.write_bytes(b"x\ny\nc\nd\n")
+    (tmp_path / "other").write_bytes(b"e\n")
+    assert leased.now() == {"a", "b", "c", "d", "e"}
+    path.unlink()
+    assert leased.now() == {"a", "b", "c", "d", "e"}
 
 
 def test_odd_files_are_no_blobs(state):

@@ -15,7 +15,7 @@ from pathlib import Path
 from moby.contracts.types import Digest
 from moby.errors import Invalid
 
-__all__ = ["FileLease", "leased", "locked", "sweep"]
+__all__ = ["FileLease", "Leased", "locked", "sweep"]
 
 
 @contextmanager
@@ -61,13 +61,23 @@ class FileLease:
             os.close(fd)
 
 
-def leased(folder: Path) -> set[str]:
-    """Return digests, as texts, of what all leases hold, those that ended during this collection included."""
-    found: set[str] = set()
-    for path in folder.iterdir():
-        with suppress(FileNotFoundError):
-            found.update(path.read_text(encoding="ascii", errors="replace").splitlines())
-    return found
+class Leased:
+    """What all leases hold, those that ended during this collection included; each is read on from where it was."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[str, int] = {}
+        self._digests: set[str] = set()
+
+    def now(self) -> set[str]:
+        """Return digests as texts; the caller keeps others from holding any."""
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                file.seek(self._read.get(path.name, 0))
+                whole, newline, _ = file.read().rpartition(b"\n")
+                self._digests.update(whole.decode("ascii", "replace").splitlines())
+                self._read[path.name] = self._read.get(path.name, 0) + len(whole) + len(newline)
+        return self._digests
 
 
 def sweep(folder: Path) -> None:

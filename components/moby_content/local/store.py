@@ -17,7 +17,7 @@ from moby.oci.digest import Verified
 from moby_content.local import ingest as ingests
 from moby_content.local.failures import host_errors
 from moby_content.local.ingest import FileWriter
-from moby_content.local.leases import FileLease, leased, locked, sweep
+from moby_content.local.leases import FileLease, Leased, locked, sweep
 from moby_content.local.proofs import Proofs
 
 __all__ = ["Store"]
@@ -123,9 +123,10 @@ class Store:
             used = set(roots())
             left = [each for each in self._all_blobs() if each.digest not in used]
             gone: list[Blob] = []
+            leased = Leased(self._leases)
             while left:
                 with locked(self._lock, exclusive=True):
-                    gone += self._remove_some(left, leased(self._leases))
+                    gone += self._remove_some(left, leased.now())
                 if left:
                     time.sleep(_APART_S)
             dropped = self._drop_idle(time.time_ns() - int(idle_s * 1e9))

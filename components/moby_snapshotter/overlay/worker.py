@@ -4,13 +4,16 @@ them goes back by a socket.
 It imports little, since one is started for a few large layers. It ends with its maker, who has the socket's other end.
 """
 
+import io
 import json
+import mmap
 import os
 import select
 import socket
+import stat
 import sys
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import Any
 
 from moby.errors import MobyError
 from moby.host.user_maps import is_host_root
@@ -51,8 +54,7 @@ def _unpacked(control: socket.socket, asked: dict[str, Any], layer: int, own: in
         lowers=lambda: _lowers(control), user_attributes=not is_host_root(),
     )  # fmt: skip
     try:
-        with open(layer, "rb", buffering=0, closefd=False) as file:  # a descriptor has no Path
-            unpacking.apply(_Wanted(file, control))  # type: ignore[arg-type]
+        unpacking.apply(_Wanted(_source(layer), control))  # type: ignore[arg-type]
         unpacking.finish()
     except MobyError as error:
         return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
@@ -61,15 +63,41 @@ def _unpacked(control: socket.socket, asked: dict[str, Any], layer: int, own: in
     return {"size_bytes": unpacking.size_bytes, "inodes": unpacking.entries}
 
 
+def _source(layer: int) -> "io.FileIO | _Mapped":
+    """Return a layer's bytes, with no copy where they are a file's."""
+    if not stat.S_ISREG(os.fstat(layer).st_mode):
+        return io.FileIO(layer, closefd=False)
+    return _Mapped(layer)
+
+
+class _Mapped:
+    """A file's bytes in memory, read from where it stands on, as a file is.
+
+    Who makes it shorter meanwhile, or a disk that can't be read, ends this process.
+    """
+
+    def __init__(self, fd: int) -> None:
+        mapped = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+        mapped.madvise(mmap.MADV_SEQUENTIAL)
+        self._view = memoryview(mapped)
+        self._fd = fd
+        self._at = os.lseek(fd, 0, os.SEEK_CUR)
+
+    def read(self, size: int) -> memoryview:
+        part = self._view[self._at : self._at + size]
+        self._at = os.lseek(self._fd, len(part), os.SEEK_CUR)
+        return part
+
+
 class _Wanted:
     """A layer's bytes, for as long as somebody waits for what becomes of them."""
 
-    def __init__(self, source: BinaryIO, control: socket.socket) -> None:
+    def __init__(self, source: "io.FileIO | _Mapped", control: socket.socket) -> None:
         self._source = source
         self._poll = select.poll()
         self._poll.register(control, 0)
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes | memoryview:
         if self._poll.poll(0):
             raise BrokenPipeError("nobody waits for this layer any more")
         return self._source.read(size)

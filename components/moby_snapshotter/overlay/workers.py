@@ -167,7 +167,7 @@ def _usage(answer: bytes, process: subprocess.Popen[bytes]) -> Usage:
     if not answer:
         raise HostUnfit(
             f"the process that unpacks a layer ended with {process.wait()}",
-            hint="if there was too little memory (dmesg says so), give the engine more",
+            hint="dmesg says whether there was too little memory, or a disk that can't be read",
         )
     said: dict[str, Any] = json.loads(answer)
     kind = said.get("error")

@@ -239,7 +239,7 @@ def load(parts: Parts, call: Call) -> Reply:
 
     def answer() -> Iterator[bytes]:
         try:
-            for each in parts.images.load(call.stream(), platform=platform):
+            for each in parts.images.load(call.stream(raw=True), platform=platform):
                 if each.text or not quiet:
                     yield line(shown_progress(each))
         except (MobyError, OSError) as error:
