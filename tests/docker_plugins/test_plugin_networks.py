@@ -203,6 +203,7 @@ def test_answers_that_are_none(driver, server, stack, method, answer, message):
     with pytest.raises(HostUnfit, match=message):
         driver.attach(network, attachment(driver, network, 2), there)
     assert (devices(), set(inside(there))) == (ready, {"lo"})
+    assert [name for name, _ in told(server)].count("Leave") == (method == "Join"), "what it joined it also leaves"
 
 
 def test_what_fails_to_be_undone_is_told_once_all_else_is(driver, server, stack):

@@ -107,8 +107,8 @@ class PluginNetworks:
             self._note(segment.id, attachment.id, place)  # first, so that what is killed half-way is undone
             undo.callback(self._clear, segment.id, attachment.id, namespace)
             mac, own = self._created(segment, attachment)
-            joined = self._joined(segment, attachment, namespace)
-            self._note(segment.id, attachment.id, evolve(place, made_as=joined.made_as))
+            joined = self._joined(segment, attachment, namespace, place)
+            self._note(segment.id, attachment.id, evolve(place, made_as=joined.made_as, joined=True))
             wanted = evolve(attachment, addresses=own)
             device = Interface(
                 attachment.interface, joined.made_as, with_link_local(wanted), settings=settings
@@ -128,12 +128,19 @@ class PluginNetworks:
         own = (*attachment.addresses, *(each for each in chosen if (":" in each) not in taken))
         return attachment.mac_address or mac or mac_of(segment, attachment), own
 
-    def _joined(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Joined:
+    def _joined(self, segment: Segment, attachment: Attachment, namespace: Fd, place: Place) -> Joined:
+        """Have the plugin join a place, which it leaves again also where its answer is nonsense, or this is killed."""
         key = f"/proc/{os.getpid()}/fd/{namespace}"
         options = words.ports_of(attachment.ports)
-        answer = self._call(
-            "Join", NetworkID=segment.id, EndpointID=attachment.id, SandboxKey=key, Options=options
-        )  # fmt: skip
+        self._note(segment.id, attachment.id, evolve(place, joined=True))
+        try:
+            answer = self._call(
+                "Join", NetworkID=segment.id, EndpointID=attachment.id, SandboxKey=key, Options=options
+            )  # fmt: skip
+        except HostUnfit as error:
+            if isinstance(error.__cause__, Answered):  # it says that it hasn't
+                self._note(segment.id, attachment.id, place)
+            raise
         return words.joined_of(answer, self.name)
 
     def _put(self, device: Interface, mac: str, namespace: Fd) -> None:
@@ -190,11 +197,12 @@ class PluginNetworks:
         if place.made_as:
             with failures.collected("ports"):
                 self._call("RevokeExternalConnectivity", **names)
+        if place.joined:
             with failures.collected("leaving"):
                 self._call("Leave", **names)
-            if namespace is not None:
-                with failures.collected(f"interface {place.interface}"):
-                    _take_back(namespace, place)
+        if place.made_as and namespace is not None:
+            with failures.collected(f"interface {place.interface}"):
+                _take_back(namespace, place)
         with failures.collected("the endpoint"):
             self._call("DeleteEndpoint", **names)
         if place.made_as:

@@ -20,6 +20,8 @@ class Place:
     made_as: str = ""
     """Its name where the plugin made it; empty as long as it hasn't."""
     ports: tuple[Port, ...] = field(default=())
+    joined: bool = False
+    """Whether the plugin may have joined it, whatever it answered."""
 
 
 @frozen
@@ -39,8 +41,11 @@ class Records(Files[Known]):
 
 
 def _known(document: Mapping[str, Any]) -> Known:
-    places = {
-        endpoint: Place(each["interface"], each["made_as"], tuple(Port(**port) for port in each["ports"]))
-        for endpoint, each in document["places"].items()
-    }
+    places = {endpoint: _place(each) for endpoint, each in document["places"].items()}
     return Known(document["id"], places)
+
+
+def _place(document: Mapping[str, Any]) -> Place:
+    ports = tuple(Port(**each) for each in document["ports"])
+    made_as = document["made_as"]
+    return Place(document["interface"], made_as, ports, document.get("joined", bool(made_as)))
