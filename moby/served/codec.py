@@ -32,6 +32,8 @@ _TUPLES = (tuple,)
 _LISTS = (list, Sequence, Collection, Iterable)
 _SETS = (frozenset, set, Set)
 _MAPS = (dict, Mapping)
+LARGE = 1 << 17
+"""Bytes from this number on come beside the message, which has a limit, and JSON would carry them slowly."""
 _made: dict[Any, Codec] = {}
 
 
@@ -182,11 +184,16 @@ def _number(data: Any, _: list[int]) -> float:
     return float(data)
 
 
-def _encode_bytes(value: Any, _: Outgoing) -> str:
+def _encode_bytes(value: Any, out: Outgoing) -> Any:
+    if len(value) > LARGE and out.crew is not None:
+        return out.beside(value)
     return binascii.b2a_base64(value, newline=False).decode("ascii")
 
 
-def _decode_bytes(data: Any, _: list[int]) -> bytes:
+def _decode_bytes(data: Any, fds: list[int]) -> bytes:
+    if type(data) is int:
+        with open(wire.take(data, fds), "rb") as file:  # noqa: PTH123 - a descriptor
+            return file.read()
     if isinstance(data, str):
         try:
             return binascii.a2b_base64(data, strict_mode=True)

@@ -1,6 +1,7 @@
 """What a message takes along besides JSON: its descriptors, and the work behind some of them until it is done."""
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -104,6 +105,18 @@ class Outgoing(list[int]):
         self.jobs.append(Job(ours, work, after))
         self._made.append(theirs.detach())
         self.append(self._made[-1])
+        return len(self) - 1
+
+    def beside(self, data: bytes | memoryview) -> int:
+        """Add a descriptor to read many bytes from, and return its place."""
+        fd = os.memfd_create("bytes", os.MFD_CLOEXEC)
+        self._made.append(fd)
+        self.append(fd)
+        with open(fd, "wb", buffering=0, closefd=False) as file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+            file.seek(0)
         return len(self) - 1
 
     def start(self, lent: Sequence[int] = ()) -> None:

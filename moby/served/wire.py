@@ -54,9 +54,11 @@ def pack(message: Any, fds: Sequence[int] = ()) -> bytes:
     return _HEAD.pack(len(body), len(fds)) + body
 
 
-def body(value: Any, fds: Sequence[int] = ()) -> bytes:
-    """Return a value as JSON, for where no descriptors can come along."""
-    return pack(value, fds)[_HEAD.size :]
+def body(value: Any, fds: Sequence[int]) -> bytes:
+    """Return a value as JSON, where no descriptors can come along; Invalid where it has some."""
+    if fds:
+        raise Invalid("this can't be passed to another process: descriptors don't come along in a stream")
+    return pack(value)[_HEAD.size :]
 
 
 def unpack(body: bytes | bytearray) -> Any:

@@ -65,6 +65,10 @@ class Desk(Protocol):
 
     def follow(self, ended: Fd) -> Iterator[bytes]: ...
 
+    def descriptors(self) -> Iterator[Fd]: ...
+
+    def twice(self, data: bytes) -> bytes: ...
+
 
 class Wooden:
     def __init__(self) -> None:
@@ -140,6 +144,12 @@ class Oak:
 
     def open(self, data: bytes) -> BinaryIO:
         return io.BytesIO(data)
+
+    def descriptors(self) -> Iterator[Fd]:
+        yield 0
+
+    def twice(self, data: bytes) -> bytes:
+        return data * 2
 
     def numbers(self, until: int) -> Iterator[tuple[int, str]]:
         for each in range(until):
@@ -298,6 +308,20 @@ def test_values_one_after_the_other(desk):
         next(numbers)
     assert next(numbers, None) is None
     desk.numbers(5).close()
+
+
+def test_many_bytes_come_beside_the_message(desk):
+    """More than a message holds, either way; and nothing of them stays open."""
+    desk.twice(b"")
+    before = open_descriptors()
+    data = os.urandom(1_000_000) * 20
+    assert desk.twice(data) == data * 2
+    assert open_descriptors() == before
+
+
+def test_streams_have_no_descriptors(desk):
+    with pytest.raises(Invalid, match="descriptors don't come along in a stream"):
+        next(desk.descriptors())
 
 
 def test_a_descriptor_is_lent_as_long_as_the_stream(desk):
