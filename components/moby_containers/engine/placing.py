@@ -149,33 +149,55 @@ def copy_up(rootfs: Path, inside: str, volume: Path) -> None:
         os.close(target)
 
 
+class _Copying:
+    """A folder on its way into another; both descriptors are its own."""
+
+    def __init__(self, source: int, target: int) -> None:
+        self.source = source
+        self.target = target
+        self.status = os.fstat(source)
+        self.left = iter(os.listdir(source))
+        self.links: dict[tuple[int, int], str] = {}
+
+    def close(self) -> None:
+        """Close both."""
+        os.close(self.source)
+        os.close(self.target)
+
+
 def _copy_folder(source: int, target: int) -> None:
     """Copy a tree by descriptors; each level keeps two open, so that no deeper tree than the limit of files allows."""
-    status = os.fstat(source)
-    links: dict[tuple[int, int], str] = {}
-    for name in os.listdir(source):
-        _copy_one(source, target, name, links)
-    _finish(source, target, status)
+    levels = [_Copying(os.dup(source), os.dup(target))]
+    try:
+        while levels:
+            level = levels[-1]
+            for name in level.left:
+                if (inner := _copy_one(level, name)) is not None:
+                    levels.append(inner)
+                    break
+            else:
+                _finish(level.source, level.target, level.status)
+                levels.pop().close()
+    finally:
+        for each in levels:
+            each.close()
 
 
-def _copy_one(source: int, target: int, name: str, links: dict[tuple[int, int], str]) -> None:
+def _copy_one(into: _Copying, name: str) -> _Copying | None:
+    """Copy what isn't a folder; return a folder that is to be copied."""
+    source, target = into.source, into.target
     status = os.stat(name, dir_fd=source, follow_symlinks=False)
     kind = stat.S_IFMT(status.st_mode)
-    known = links.get((status.st_dev, status.st_ino))
-    if kind != stat.S_IFDIR and known is not None:
-        os.link(known, name, src_dir_fd=target, dst_dir_fd=target, follow_symlinks=False)
-        return
-    if kind != stat.S_IFDIR and status.st_nlink > 1:
-        links[status.st_dev, status.st_ino] = name
     if kind == stat.S_IFDIR:
         os.mkdir(name, 0o700, dir_fd=target)
-        inner, made = os.open(name, _FOLDER, dir_fd=source), os.open(name, _FOLDER, dir_fd=target)
-        try:
-            _copy_folder(inner, made)
-        finally:
-            os.close(inner)
-            os.close(made)
-    elif kind == stat.S_IFREG:
+        return _Copying(os.open(name, _FOLDER, dir_fd=source), os.open(name, _FOLDER, dir_fd=target))
+    known = into.links.get((status.st_dev, status.st_ino))
+    if known is not None:
+        os.link(known, name, src_dir_fd=target, dst_dir_fd=target, follow_symlinks=False)
+        return None
+    if status.st_nlink > 1:
+        into.links[status.st_dev, status.st_ino] = name
+    if kind == stat.S_IFREG:
         _copy_file(source, target, name, status)
     elif kind == stat.S_IFLNK:
         os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
@@ -184,6 +206,7 @@ def _copy_one(source: int, target: int, name: str, links: dict[tuple[int, int], 
         os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
         os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
         os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)
+    return None
 
 
 def _copy_file(source: int, target: int, name: str, status: os.stat_result) -> None:

@@ -1,0 +1,63 @@
+"""What a new volume is filled with."""
+
+import os
+from pathlib import Path
+
+import pytest
+from moby_containers.engine.placing import copy_up
+
+from moby.host import tree
+
+DEEP = 600
+"""More than Python's stack has room for, twice a folder; an image has at most 1,024."""
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """An image's root with a deep tree, with a file at its end."""
+    top = tmp_path / "root/data"
+    top.mkdir(parents=True)
+    (top / "first").write_text("x")
+    os.link(top / "first", top / "second")
+    fd = os.open(top, tree.DIRECTORY_FLAGS)
+    for _ in range(DEEP):
+        os.mkdir("d", 0o711, dir_fd=fd)
+        inner = os.open("d", tree.DIRECTORY_FLAGS, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.utime(".", ns=(5, 7), dir_fd=fd)
+    os.close(fd)
+    (tmp_path / "volume").mkdir()
+    yield tmp_path
+    above = os.open(tmp_path, tree.DIRECTORY_FLAGS)
+    for each in ("root", "volume"):
+        tree.remove(above, each)
+    os.close(above)
+
+
+def test_a_deep_tree(deep):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    copy_up(deep / "root", "data", deep / "volume")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert (deep / "volume/first").samefile(deep / "volume/second")
+    end = Path(deep, "volume", *["d"] * DEEP)
+    assert [each.name for each in end.iterdir()] == ["file"]
+    assert (end.stat().st_mode & 0o777, end.stat().st_mtime_ns) == (0o711, 7)
+
+
+def test_what_can_t_be_copied_leaves_nothing_open(deep, monkeypatch):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    usual = os.mkdir
+    made = []
+
+    def mkdir(name, *rest, **more):
+        made.append(name)
+        if len(made) > 9:
+            raise OSError(28, os.strerror(28))
+        usual(name, *rest, **more)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with pytest.raises(OSError, match="No space left"):
+        copy_up(deep / "root", "data", deep / "volume")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
