@@ -15,10 +15,11 @@ __all__ = ["rows"]
 
 RUNS = 5
 AHEAD = 1.0
-LIKE = {"native": "docker", "runc": "docker", "crun": "podman"}
-"""Which engine an assembly is like, by its runtime: one that uses the same, or what that one uses."""
-_SORTS = ("bridge", "macvlan")
-"""Of networks, that docker has too."""
+LIKE = {"native": "docker", "runc": "docker", "lxc": "docker", "crun": "podman"}
+"""Which engine an assembly is like, by its runtime: one that uses the same, or what it began with."""
+_SORTS = {"bridge": "bridge", "macvlan": "macvlan -o parent=above"}
+"""Of networks, that docker has too, and how it is asked: without a parent it makes a dummy, which needs a module."""
+_ABOVE = ("ip", "link", "add", "above", "type", "veth", "peer", "name", "beyond")
 
 
 def rows() -> Iterator[Row]:
@@ -42,17 +43,18 @@ def _row(row: tuple[str, ...], ours: Worker, peer: str, other: Worker) -> Row:
     from clients import matrix
 
     network = "" if peer == "podman" else matrix.driver_of(row)
+    theirs = _SORTS.get(network, "bridge") if network else ""
     taken: dict[Worker, list[float]] = {ours: [], other: []}
     spent: dict[Worker, list[float]] = {ours: [], other: []}
     for number in range(RUNS + 1):
-        for worker, sort in ((ours, network), (other, network if network in ("", *_SORTS) else "bridge")):
+        for worker, sort in ((ours, network), (other, theirs)):
             before = _spent_ms(worker)
             seconds = worker.seconds("sh", "-ec", _script(worker.engine, sort), output="up")
             if number:
                 taken[worker].append(seconds * 1000)
                 spent[worker].append(_spent_ms(worker) - before)
-    mine, theirs = (statistics.median(spent[each]) for each in (ours, other))
-    note = f"processor time {mine:.0f} to {theirs:.0f} ms: {mine / theirs:.2f}"
+    mine, peers = (statistics.median(spent[each]) for each in (ours, other))
+    note = f"processor time {mine:.0f} to {peers:.0f} ms: {mine / peers:.2f}"
     name = f"the matrix's scenario, {' '.join(row)}"
     return Row(name, statistics.median(taken[ours]), peer, statistics.median(taken[other]), AHEAD, note)
 
@@ -117,6 +119,8 @@ def _peer(name: str, folder: Path, image: Path, stack: contextlib.ExitStack) -> 
 
     folder.mkdir()
     lent = opened_docker(folder, image) if name == "docker" else opened("podman", "crun", folder, image)
-    worker = Worker(stack.enter_context(lent))
+    engine = stack.enter_context(lent)
+    engine.sandbox.run(*_ABOVE)
+    worker = Worker(engine)
     stack.callback(worker.close)
     return worker

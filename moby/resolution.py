@@ -55,7 +55,7 @@ def resolve_file(
     return Resolved(assembly, installed, plans[0], plans[1])
 
 
-WHOLE = ("containers", "orchestrator")
+WHOLE = ("builder", "containers", "orchestrator")
 """Kinds of parts that are tried in a whole engine."""
 _AROUND = "docker"
 _INSTEAD = (Choice("image-registry", "folder", "folder"),)

@@ -11,9 +11,16 @@ from typing import Protocol
 from moby.contracts.kind import contract
 from moby.values import field, frozen
 
-__all__ = ["Attribute", "Origin", "Span", "SpanKind", "Tracer"]
+__all__ = ["Attribute", "Origin", "Span", "SpanKind", "Tracer", "TracerFeature"]
 
 Attribute = str | int | float | bool
+
+
+class TracerFeature:
+    """Names of what a tracer may have; what its component offers."""
+
+    OTLP = "otlp"
+    """It tells by OTLP over HTTP, as JSON, to the address that is its option `endpoint`."""
 
 
 class SpanKind:

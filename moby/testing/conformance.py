@@ -10,7 +10,7 @@ import pkgutil
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -278,8 +278,13 @@ def _image_registry(wired: Wired) -> Mapping[str, Any]:
 
 def _content(wired: Wired) -> Mapping[str, Any]:
     @pytest.fixture
-    def store(self: Any, tmp_path: Path) -> Callable[[], Any]:
-        return lambda: wired.make(_place(tmp_path))
+    def store(self: Any, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+        with ExitStack() as stack:
+            if wired.served:  # a lease is of the process that gave it, which all clients share
+                only = wired.make(_place(tmp_path), stack)
+                yield lambda: only
+            else:
+                yield lambda: wired.make(_place(tmp_path), stack)
 
     return {"store": store}
 
@@ -465,9 +470,103 @@ def _containers(wired: Wired) -> Mapping[str, Any]:
     return {"engine": _whole(wired), "world": world}
 
 
+def _builder(wired: Wired) -> Mapping[str, Any]:
+    from moby.testing.builder import Workshop
+
+    @pytest.fixture
+    def workshop(self: Any, engine: Any, tmp_path: Path) -> Workshop:
+        return Workshop(engine.part("builder"), engine.part("images"), tmp_path)
+
+    return {"engine": _whole(wired), "workshop": workshop}
+
+
+def _discovery(wired: Wired) -> Mapping[str, Any]:
+    from moby.testing.discovery import Given, NamesSuite
+    from moby.testing.outliving import Outliving
+
+    @pytest.fixture(autouse=True)
+    def host(self: Any) -> None:
+        if os.geteuid():
+            pytest.skip("making network namespaces takes root")
+
+    @contextmanager
+    def start(self: Any) -> Iterator[Given]:
+        with tempfile.TemporaryDirectory() as folder, closing_part(folder) as found:
+            yield Given(found.part, found.again)
+
+    @contextmanager
+    def closing_part(folder: str) -> Iterator[Outliving]:
+        found = Outliving(wired.plan, wired.key, Path(folder), served=wired.served)
+        try:
+            yield found
+        finally:
+            found.end()
+
+    @pytest.fixture(autouse=True)
+    def offered(self: Any, request: pytest.FixtureRequest, given: Given) -> None:
+        if hasattr(NamesSuite, request.function.__name__) and not given.part.serves_names:
+            pytest.skip("this part serves no names")
+
+    return {"host": host, "start": start, "offered": offered}
+
+
+def _enclosure(wired: Wired) -> Mapping[str, Any]:
+    @pytest.fixture
+    def make_enclosure(self: Any) -> Callable[[Place], Any]:
+        return wired.make
+
+    return {"make_enclosure": make_enclosure}
+
+
+def _tracer(wired: Wired) -> Mapping[str, Any]:
+    from moby.contracts.tracer import TracerFeature
+    from moby.testing.collector import Collector, collecting
+
+    instance = wired.plan.get(wired.key)
+    seen = instance is not None and TracerFeature.OTLP in instance.facts.provides
+
+    @pytest.fixture
+    def collector(self: Any) -> Iterator[Collector]:
+        with collecting() as found:
+            yield found
+
+    @pytest.fixture
+    def running(self: Any) -> Iterator[ExitStack]:
+        with ExitStack() as stack:
+            yield stack
+
+    @pytest.fixture
+    def tracer(self: Any, collector: Collector, running: ExitStack, tmp_path: Path) -> Any:
+        chosen = _with_options(wired, endpoint=collector.endpoint) if seen else wired
+        return chosen.make(_place(tmp_path), running)
+
+    @pytest.fixture
+    def told(self: Any, tracer: Any, collector: Collector, running: ExitStack) -> Callable[[], Any]:
+        def ask() -> Any:
+            running.close()
+            if not seen:
+                pytest.skip("how it tells is its own: subclass TracerSuite, or have it offer `otlp`")
+            return collector.told()
+
+        return ask
+
+    return {"collector": collector, "running": running, "tracer": tracer, "told": told}
+
+
+def _with_options(wired: Wired, **options: object) -> Wired:
+    instances = tuple(
+        evolve(each, config={**each.config, **options}) if each.key == wired.key else each
+        for each in wired.plan.instances
+    )
+    return evolve(wired, plan=evolve(wired.plan, instances=instances))
+
+
 FIXTURES: Mapping[str, Callable[[Wired], Mapping[str, Any]]] = {
+    "builder": _builder,
     "command": _command,
     "containers": _containers,
+    "discovery": _discovery,
+    "enclosure": _enclosure,
     "events": _events,
     "frontend": _frontend,
     "image-registry": _image_registry,
@@ -483,6 +582,7 @@ FIXTURES: Mapping[str, Callable[[Wired], Mapping[str, Any]]] = {
     "runtime": _runtime,
     "snapshotter": _snapshotter,
     "supervisor": _supervisor,
+    "tracer": _tracer,
     "volume-driver": _volume_driver,
     "volumes": _volumes,
 }

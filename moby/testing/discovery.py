@@ -127,7 +127,7 @@ def _listening(kind: int, address: str) -> socket.socket:
     return sock
 
 
-class DiscoverySuite:
+class _Within:
     """What both halves need. A subclass brings `start`, which is called inside the test's own host network."""
 
     @contextmanager
@@ -154,7 +154,7 @@ class DiscoverySuite:
             yield make
 
 
-class NamesSuite(DiscoverySuite):
+class NamesSuite(_Within):
     """What every discovery that serves names must do."""
 
     def test_it_serves_names(self, given: Given) -> None:
@@ -380,7 +380,7 @@ def _can_bind(port: int, address: str = "127.0.0.1", kind: int = socket.SOCK_STR
             return False
 
 
-class PortsSuite(DiscoverySuite):
+class PortsSuite(_Within):
     """What every discovery must do that holds ports."""
 
     def test_a_port_is_held(self, given: Given) -> None:
@@ -521,6 +521,10 @@ class PortsSuite(DiscoverySuite):
         ):
             with pytest.raises(Invalid, match=words):
                 given.part.claim("one", [wanted])
+
+
+class DiscoverySuite(NamesSuite, PortsSuite):
+    """What every discovery must do that serves names and holds ports. A subclass brings `start`."""
 
 
 def _echo(service: socket.socket) -> None:

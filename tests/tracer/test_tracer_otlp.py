@@ -1,9 +1,7 @@
 """Spans to a collector, which reads them by the protocol's own published messages."""
 
 import json
-import threading
 from base64 import b64encode
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from google.protobuf import json_format
@@ -16,7 +14,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from moby.contracts.ambient import Place
 from moby.errors import Invalid
 from moby.surroundings import SystemClock
-from moby.testing.tracer import Told, TracerSuite
+from moby.testing.collector import Collector as Spans
+from moby.testing.collector import collecting
+from moby.testing.tracer import TracerSuite
 from moby.testing.tracer_mutants import MUTANTS
 
 
@@ -26,34 +26,6 @@ class Log:
 
     def warning(self, message, **fields):
         self.warnings.append((message, fields))
-
-
-class Fake(ThreadingHTTPServer):
-    """A collector; `answers` are its next statuses, 200 after those."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers, self.bodies, self.seen = [], [], []
-        self.endpoint = f"http://127.0.0.1:{self.server_port}"
-
-    def told(self):
-        return [told(span) for body in self.bodies for span in spans(body)]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        data = self.rfile.read(int(self.headers["content-length"]))
-        status = self.server.answers.pop(0) if self.server.answers else 200
-        self.server.seen.append((self.path, dict(self.headers), status))
-        if status == 200:
-            self.server.bodies.append(json.loads(data))
-        self.send_response(status)
-        self.send_header("content-length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *args):
-        """Say nothing."""
 
 
 def spans(body):
@@ -72,29 +44,10 @@ def read(body):
     return json_format.ParseDict(data, ExportTraceServiceRequest())
 
 
-def value(found):
-    [(kind, inner)] = found.items()
-    return int(inner) if kind == "intValue" else inner
-
-
-def told(span):
-    status = span.get("status", {})
-    return Told(
-        span["name"], span["traceId"], span["spanId"], span.get("parentSpanId", ""), span["kind"],
-        int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"]),
-        {each["key"]: value(each["value"]) for each in span["attributes"]},
-        status.get("code") == 2, status.get("message", ""), span.get("traceState", ""),
-    )  # fmt: skip
-
-
 @pytest.fixture
 def collector():
-    with Fake() as found:
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with collecting() as found:
         yield found
-        found.shutdown()
-        thread.join()
 
 
 def otlp(collector, log=None, ratio=1.0):
@@ -188,7 +141,7 @@ def test_what_is_refused_is_dropped_and_counted(collector):
 def test_nobody_there(monkeypatch):
     monkeypatch.setattr(exporting, "_TRIES", 1)
     log = Log()
-    with Fake() as gone:
+    with Spans() as gone:
         endpoint = gone
     with otlp(endpoint, log) as tracer, tracer.span("one"):
         pass

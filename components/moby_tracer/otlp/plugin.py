@@ -8,7 +8,7 @@ from attrs.validators import ge, le
 
 from moby.component import Component
 from moby.contracts.ambient import Clock, Log, Place
-from moby.contracts.tracer import Tracer
+from moby.contracts.tracer import Tracer, TracerFeature
 from moby.hookspecs import hookimpl
 
 __all__ = ["Config", "make", "moby_components"]
@@ -42,4 +42,4 @@ def make(config: Config, *, clock: Clock, log: Log, place: Place) -> Tracer:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="otlp", factory=make, preferred=True)]
+    return [Component(name="otlp", factory=make, preferred=True, offers=(TracerFeature.OTLP,))]
