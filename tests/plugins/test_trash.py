@@ -150,6 +150,31 @@ def test_what_was_removed_can_be_had_back_until_its_time(served, tmp_path):
     assert process.wait(30) == 0
 
 
+def test_what_is_deleted_may_be_deep_and_leads_nowhere(served, tmp_path):
+    """Deeper than a path may be long; and a link, in place of a folder too, is deleted itself."""
+    removed, outside = tmp_path / "state/removed", tmp_path / "outside"
+    stale = removed / "1.000000000.old"
+    stale.mkdir(parents=True)
+    outside.mkdir()
+    (outside / "file").write_text("kept")
+    (stale / "link").symlink_to(outside)
+    (removed / "1.000000000.link").symlink_to(outside)
+    (removed / "0.0.folder").mkdir()
+    (removed / "0.0.folder/left").write_text("by one that was killed")
+    fd = os.open(stale, os.O_DIRECTORY)
+    for _ in range(2500):
+        os.mkdir("d", dir_fd=fd)
+        inner = os.open("d", os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.symlink(outside, "link", dir_fd=fd)
+    os.close(fd)
+    _, path = served(keep_days=7)
+    with greeted(path):
+        assert list(removed.iterdir()) == []
+    assert (outside / "file").read_text() == "kept"
+
+
 def framed(body):
     return struct.pack("!IH", len(body), 0) + body
 

@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -20,7 +19,7 @@
 
 #include "served.h"
 
-enum { LONGEST_NAME = 200, DAY_S = 86400, WALKED_AT_ONCE = 16 };
+enum { LONGEST_NAME = 200, DAY_S = 86400, MOST_AT_ONCE = 1 << 20 };
 
 static const char *state; /* and the current folder */
 static int run;
@@ -46,25 +45,47 @@ static const char *name_of(json_t *with, const char *argument)
     return NULL;
 }
 
-static int remove_one(const char *path, const struct stat *found, int flag, struct FTW *walk)
+/* Deletes a folder of what was removed: its files go, its own folders become things that were removed at the beginning of
+ * time. So depth costs nothing, and nobody who still is in there leads the way out by a link. Returns how many came so. */
+static long empty(int removed, const char *name)
 {
-    (void)found, (void)flag, (void)walk;
-    return remove(path);
+    static unsigned long number;
+    char aside[sizeof "0..folder" + 3 * sizeof number];
+    long moved = 0;
+    int failed, fd = openat(removed, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *inside = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *each;
+    while (inside != NULL && (each = readdir(inside)) != NULL) {
+        if (strcmp(each->d_name, ".") == 0 || strcmp(each->d_name, "..") == 0)
+            continue;
+        if (unlinkat(fd, each->d_name, 0) != 0 && errno == EISDIR) {
+            do
+                snprintf(aside, sizeof aside, "0.%lu.folder", number++);
+            while ((failed = renameat(fd, each->d_name, removed, aside)) != 0 && (errno == ENOTEMPTY || errno == EEXIST));
+            moved += !failed; /* which it is where something is mounted */
+        }
+    }
+    if (inside != NULL)
+        closedir(inside);
+    unlinkat(removed, name, fd >= 0 ? AT_REMOVEDIR : 0);
+    return moved;
 }
 
 /* Deletes what was removed long enough ago; what can't be is tried again with the next. */
 static void empty_trash(void)
 {
-    char path[sizeof "removed/" + NAME_MAX];
-    DIR *removed = opendir("removed");
-    struct dirent *each;
-    while (removed != NULL && (each = readdir(removed)) != NULL)
-        if (each->d_name[0] != '.' && atoll(each->d_name) + keep_s <= (long long)time(NULL)) {
-            snprintf(path, sizeof path, "removed/%s", each->d_name);
-            nftw(path, remove_one, WALKED_AT_ONCE, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-        }
-    if (removed != NULL)
-        closedir(removed);
+    long left = MOST_AT_ONCE, moved;
+    do {
+        DIR *removed = opendir("removed");
+        struct dirent *each;
+        moved = 0;
+        while (removed != NULL && moved < left && (each = readdir(removed)) != NULL)
+            if (each->d_name[0] != '.' && atoll(each->d_name) + keep_s <= (long long)time(NULL))
+                moved += empty(dirfd(removed), each->d_name);
+        if (removed != NULL)
+            closedir(removed);
+        left -= moved;
+    } while (moved > 0 && left > 0);
 }
 
 /* Opens the folder of who has a volume mounted, RUN/NAME. */
