@@ -3,7 +3,6 @@
 import sys
 import time
 
-import attrs
 from moby_orchestrator.reconciling.actions import Start
 from moby_orchestrator.reconciling.changes import carry_out, created
 from moby_orchestrator.reconciling.reconciler import plan
@@ -24,6 +23,7 @@ from moby.contracts.orchestrator import (
     TaskState,
     TaskStatus,
 )
+from moby.values import evolve
 
 __all__ = ["rows"]
 
@@ -75,9 +75,9 @@ def planned(tasks: int) -> float:
 def _run(task: Task, now_ns: int) -> Task:
     """Return a task as an engine would have it a moment later."""
     if task.desired in WANTED and task.status.state is TaskState.ASSIGNED:
-        return attrs.evolve(task, status=TaskStatus(TaskState.RUNNING, now_ns, now_ns))
+        return evolve(task, status=TaskStatus(TaskState.RUNNING, now_ns, now_ns))
     if task.desired not in WANTED and task.status.state not in FINAL:
-        return attrs.evolve(task, status=attrs.evolve(task.status, state=TaskState.SHUTDOWN, time_ns=now_ns))
+        return evolve(task, status=evolve(task.status, state=TaskState.SHUTDOWN, time_ns=now_ns))
     return task
 
 
@@ -102,7 +102,7 @@ def recovered(tasks: int) -> float:
     state, _ = _settled(cluster(tasks), SECOND_NS)
     lost = frozenset(sorted(state.nodes)[::10])
     nodes = {
-        name: attrs.evolve(node, state=NodeState.DOWN, since_ns=100 * SECOND_NS) if name in lost else node
+        name: evolve(node, state=NodeState.DOWN, since_ns=100 * SECOND_NS) if name in lost else node
         for name, node in state.nodes.items()
     }
     state, took = _settled(State(state.services, state.tasks, nodes), 100 * SECOND_NS, lost)

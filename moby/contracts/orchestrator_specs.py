@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from attrs import field, frozen
-
 from moby.contracts.containers import ContainerConfig
 from moby.contracts.networks import EndpointConfig, Network
 from moby.contracts.types import Platform
+from moby.values import field, frozen
 
 __all__ = [
     "Application", "Condition", "ConfigSpec", "Dependency", "EndpointMode", "FailureAction", "FileReference",

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from attrs import field, frozen
-
 from moby.contracts.network_driver import Port
 from moby.contracts.networks import Endpoint
 from moby.contracts.orchestrator_specs import SECOND_NS, ConfigSpec, PublishedPort, ServiceSpec
 from moby.contracts.supervisor import HealthStatus
 from moby.contracts.types import Platform
+from moby.values import field, frozen
 
 __all__ = [
     "Applied", "Availability", "Change", "ClusterSpec", "ClusterState", "Config", "Manager", "Node",

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import evolve
 
 from moby.contracts.log_driver import LogQuery
 from moby.contracts.networks import EndpointConfig
@@ -30,6 +29,7 @@ from moby.contracts.orchestrator import (
 from moby.contracts.supervisor import HealthCheck
 from moby.errors import Conflict, Invalid, NotFound
 from moby.testing.orchestrator_world import FOREVER, SECOND_NS, OrchestratorFixtures, World, eventually, network
+from moby.values import evolve
 
 if TYPE_CHECKING:
     from moby.contracts.events import Event

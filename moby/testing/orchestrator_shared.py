@@ -1,7 +1,6 @@
 """The conformance suite of the kind `orchestrator`: secrets, configs, nodes and clusters."""
 
 import pytest
-from attrs import evolve
 
 from moby.contracts.orchestrator import (
     Availability,
@@ -16,6 +15,7 @@ from moby.contracts.orchestrator import (
 )
 from moby.errors import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported
 from moby.testing.orchestrator_world import OrchestratorFixtures, World, eventually
+from moby.values import evolve
 
 __all__ = ["Shared"]
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-import attrs
-
 from moby.contracts.orchestrator import (
     Problem,
     Service,
@@ -15,6 +13,7 @@ from moby.contracts.orchestrator import (
     UpdateStatus,
 )
 from moby.errors import Conflict
+from moby.values import evolve
 from moby_orchestrator.reconciling.actions import (
     Action,
     Assign,
@@ -49,7 +48,7 @@ def updated(service: Service, spec: ServiceSpec, now_ns: int) -> Service:
         UpdateState.UPDATING,
         UpdateState.ROLLBACK_STARTED,
     )
-    return attrs.evolve(
+    return evolve(
         service,
         spec=spec,
         template=template,
@@ -64,7 +63,7 @@ def rolled_back(service: Service, message: str, now_ns: int) -> Service:
     """Return a service as before its last update; Conflict where there was none."""
     if service.previous is None:
         raise Conflict(f"service {service.id} does not have a previous spec")
-    return attrs.evolve(
+    return evolve(
         service,
         spec=service.previous,
         template=service.previous_template,
@@ -93,7 +92,7 @@ def carry_out(state: State, actions: Iterable[Action], now_ns: int) -> State:
             case Drop(service_id):
                 services.pop(service_id, None)
             case Progress(service_id, update):
-                services[service_id] = attrs.evolve(services[service_id], update=update)
+                services[service_id] = evolve(services[service_id], update=update)
             case RollBack(service_id, message):
                 services[service_id] = rolled_back(services[service_id], message, now_ns)
             case Assign() | Refuse() | End() | Lose():
@@ -104,21 +103,21 @@ def carry_out(state: State, actions: Iterable[Action], now_ns: int) -> State:
 def _changed(task: Task, action: Assign | Refuse | End | Lose, now_ns: int) -> Task:
     match action:
         case Assign(_, node_id):
-            return attrs.evolve(task, node_id=node_id, problems=(), status=TaskStatus(TaskState.ASSIGNED, now_ns))
+            return evolve(task, node_id=node_id, problems=(), status=TaskStatus(TaskState.ASSIGNED, now_ns))
         case Refuse(_, problems):
             return _told(task, problems)
         case End(_, desired, why):
             if task.status.state in (TaskState.NEW, TaskState.PENDING):  # which no node knows of
                 status = TaskStatus(TaskState.SHUTDOWN, now_ns, message=why)
             else:
-                status = attrs.evolve(task.status, message=why)
-            return attrs.evolve(task, desired=desired, status=status)
+                status = evolve(task.status, message=why)
+            return evolve(task, desired=desired, status=status)
         case Lose():
-            status = attrs.evolve(task.status, state=TaskState.ORPHANED, time_ns=now_ns, message="its node is gone")
-            return attrs.evolve(task, status=status)
+            status = evolve(task.status, state=TaskState.ORPHANED, time_ns=now_ns, message="its node is gone")
+            return evolve(task, status=status)
 
 
 def _told(task: Task, problems: tuple[Problem, ...]) -> Task:
     if task.status.state is not TaskState.PENDING:
         return task
-    return attrs.evolve(task, problems=problems, status=attrs.evolve(task.status, error=explained(problems)))
+    return evolve(task, problems=problems, status=evolve(task.status, error=explained(problems)))

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-import attrs
-
 from moby.contracts.orchestrator import NodeState, Problem, Task, TaskState, TaskStatus
+from moby.values import evolve
 from moby_orchestrator.reconciling.actions import Action, Assign, End, Forget, Lose, Plan, Refuse, Start
 from moby_orchestrator.reconciling.placement import place
 from moby_orchestrator.reconciling.services import decide
@@ -84,6 +83,4 @@ def _placed(state: State, starts: list[Task], actions: Iterable[Action]) -> Iter
 
 def _begun(task: Task, node_id: str | None, problems: tuple[Problem, ...]) -> Task:
     state = TaskState.PENDING if node_id is None else TaskState.ASSIGNED
-    return attrs.evolve(
-        task, node_id=node_id or task.node_id, status=TaskStatus(state, task.created_ns), problems=problems
-    )
+    return evolve(task, node_id=node_id or task.node_id, status=TaskStatus(state, task.created_ns), problems=problems)

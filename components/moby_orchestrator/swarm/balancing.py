@@ -11,8 +11,6 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-import attrs
-
 from moby.contracts.discovery import PortRequest
 from moby.contracts.networks import OTHERS, Endpoint, EndpointConfig, Networks, Sandbox, SandboxConfig
 from moby.contracts.orchestrator import EndpointMode, PublishMode, Service, Task, TaskState
@@ -21,7 +19,7 @@ from moby.host import network_settings
 from moby.host.elsewhere import in_namespace
 from moby.host.nft_balance import balance
 from moby.host.nftables import Nftables, Refused
-from moby.values import field, frozen
+from moby.values import evolve, field, frozen
 from moby_orchestrator.reconciling.tasks import WANTED, works
 from moby_orchestrator.swarm.containering import INGRESS, is_ingress
 from moby_orchestrator.swarm.parts import Parts
@@ -181,7 +179,7 @@ class Balancing:
         with self._store.change() as draft:
             service = draft.services.get(service_id)
             if service is not None and service.addresses != found:
-                draft.services[service_id] = attrs.evolve(service, addresses=found)
+                draft.services[service_id] = evolve(service, addresses=found)
 
 
 def clear_fronts(networks: Networks) -> None:

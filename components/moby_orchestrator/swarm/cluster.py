@@ -5,11 +5,10 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-import attrs
-
 from moby.contracts.networks import Network
 from moby.contracts.orchestrator import ClusterSpec, ClusterState
 from moby.errors import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported
+from moby.values import evolve
 from moby_orchestrator.swarm import finding
 from moby_orchestrator.swarm.containering import INGRESS
 from moby_orchestrator.swarm.describing import own_address
@@ -154,7 +153,7 @@ class Own:
                 unlock = it.unlock_key if spec.autolock else ""
                 if spec.autolock and (not unlock or "unlock" in rotate):
                     unlock = written_key(new_key())
-                draft.clusters[CLUSTER] = attrs.evolve(
+                draft.clusters[CLUSTER] = evolve(
                     it,
                     spec=spec,
                     tokens=fresh_tokens(it.id, it.tokens, rotate),

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Mapping
 
-import attrs
-
 from moby.contracts.ambient import Clock
 from moby.contracts.orchestrator import Config, ConfigSpec, FileReference, Secret, SecretSpec, ServiceSpec
 from moby.errors import Conflict, Invalid, Unsupported
+from moby.values import evolve
 from moby_orchestrator.swarm import finding
 from moby_orchestrator.swarm.sealing import fresh_id
 from moby_orchestrator.swarm.store import Draft, Store
@@ -49,7 +48,7 @@ def _refuse_used(draft: Draft, name: str, kind: str) -> None:
 
 
 def _shown(kept: Kept) -> Secret:
-    return attrs.evolve(kept.secret, version=kept.version)
+    return evolve(kept.secret, version=kept.version)
 
 
 class Secrets:
@@ -86,8 +85,8 @@ class Secrets:
             finding.check_version(version, kept.version)
             if data and data != kept.data:
                 raise Invalid("only updates to Labels are allowed", hint="give the changed secret another name")
-            secret = attrs.evolve(kept.secret, labels=labels, updated_ns=self._clock.now_ns())
-            draft.secrets[secret.id] = attrs.evolve(kept, secret=secret)
+            secret = evolve(kept.secret, labels=labels, updated_ns=self._clock.now_ns())
+            draft.secrets[secret.id] = evolve(kept, secret=secret)
         return self.get(kept.secret.id)
 
     def remove(self, name: str) -> None:
@@ -127,8 +126,8 @@ class Configs:
         with self._store.change() as draft:
             kept = finding.config(name, draft.configs)
             finding.check_version(version, kept.version)
-            spec = attrs.evolve(kept.spec, labels=labels)
-            draft.configs[kept.id] = attrs.evolve(kept, spec=spec, updated_ns=self._clock.now_ns())
+            spec = evolve(kept.spec, labels=labels)
+            draft.configs[kept.id] = evolve(kept, spec=spec, updated_ns=self._clock.now_ns())
         return self.get(kept.id)
 
     def remove(self, name: str) -> None:

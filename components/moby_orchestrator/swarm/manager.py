@@ -4,11 +4,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
-
 from moby.contracts.ambient import Clock, Log
 from moby.contracts.orchestrator import Task, TaskState
 from moby.errors import MobyError
+from moby.values import evolve
 from moby_orchestrator.reconciling.actions import Plan
 from moby_orchestrator.reconciling.changes import carry_out
 from moby_orchestrator.reconciling.reconciler import plan
@@ -159,7 +158,7 @@ def _told(draft: Draft, task_id: str, changed: Report, now_ns: int) -> None:
         status["time_ns"] = now_ns
     if state is TaskState.RUNNING and not task.status.started_ns:
         status["started_ns"] = now_ns
-    new = attrs.evolve(task, status=attrs.evolve(task.status, **status), **_endpoints(changed))
+    new = evolve(task, status=evolve(task.status, **status), **_endpoints(changed))
     if new != task:
         draft.tasks[task_id] = new
 

@@ -1,10 +1,9 @@
 """What users ask of nodes."""
 
-import attrs
-
 from moby.contracts.ambient import Clock
 from moby.contracts.orchestrator import Node, NodeSpec, NodeState, Role
 from moby.errors import Conflict
+from moby.values import evolve
 from moby_orchestrator.swarm import finding
 from moby_orchestrator.swarm.membership import Membership
 from moby_orchestrator.swarm.store import Store
@@ -34,7 +33,7 @@ class Nodes:
             others = [each for each in draft.nodes.values() if each.id != node.id and each.spec.role is Role.MANAGER]
             if node.spec.role is Role.MANAGER and spec.role is Role.WORKER and not others:
                 raise Conflict("attempting to demote the last manager of the swarm")
-            draft.nodes[node.id] = attrs.evolve(node, spec=spec, updated_ns=self._clock.now_ns())
+            draft.nodes[node.id] = evolve(node, spec=spec, updated_ns=self._clock.now_ns())
         return self._store.world().nodes[node.id]
 
     def remove(self, name: str, *, force: bool) -> None:

@@ -1,9 +1,8 @@
 """This machine at work in its cluster: a manager, and a node."""
 
-import attrs
-
 from moby.contracts.orchestrator import Manager as Managing
 from moby.contracts.orchestrator import Node, NodeSpec, NodeState, Role
+from moby.values import evolve
 from moby_orchestrator.swarm.agent import Agent
 from moby_orchestrator.swarm.applications import clear_leftovers
 from moby_orchestrator.swarm.balancing import Balancing
@@ -25,7 +24,7 @@ def present(parts: Parts, store: Store, node_id: str, address: str = "", name: s
         if before is None:
             before = Node(node_id, NodeSpec(name, role=Role.MANAGER), created_ns=now_ns, updated_ns=now_ns)
         address = address or before.address or own_address()
-        node = attrs.evolve(
+        node = evolve(
             before,
             description=description,
             state=NodeState.READY,

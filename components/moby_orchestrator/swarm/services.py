@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-import attrs
-
 from moby.contracts.ambient import Clock
 from moby.contracts.image_registry import Credentials
 from moby.contracts.networks import Networks
 from moby.contracts.orchestrator import Mode, Service, ServiceSpec, Task, UpdateState
 from moby.errors import Conflict, Invalid, Unsupported
+from moby.values import evolve
 from moby_orchestrator.reconciling import changes
 from moby_orchestrator.reconciling.template import fingerprint
 from moby_orchestrator.swarm import finding, specs
@@ -55,7 +54,7 @@ class Services:
     def _put(self, draft: Draft, service: Service, credentials: Credentials | None) -> None:
         specs.check_references(service.spec, draft)
         ports = specs.published(service.spec, service.id, draft.services)
-        draft.services[service.id] = attrs.evolve(service, ports=ports)
+        draft.services[service.id] = evolve(service, ports=ports)
         if credentials is not None:
             draft.credentials[service.id] = credentials
         _follow(draft.services)
@@ -69,7 +68,7 @@ class Services:
                 raise Invalid(
                     "scale can only be used with replicated mode", hint=f"{name} is {service.spec.mode.value}"
                 )
-            spec = attrs.evolve(service.spec, replicas=replicas)
+            spec = evolve(service.spec, replicas=replicas)
             specs.check(spec)
             if replicas != service.spec.replicas:
                 self._put(draft, changes.updated(service, spec, self._clock.now_ns()), None)
@@ -82,7 +81,7 @@ class Services:
             finding.check_version(version, service.version)
             back = changes.rolled_back(service, "manually requested rollback", self._clock.now_ns())
             # What it is now is what a second one goes back to, as with docker.
-            back = attrs.evolve(back, previous=service.spec, previous_template=service.template)
+            back = evolve(back, previous=service.spec, previous_template=service.template)
             self._put(draft, back, None)
         return self._there(service.id)
 
@@ -90,7 +89,7 @@ class Services:
         """End a service and its tasks."""
         with self._store.change() as draft:
             service = finding.service(name, draft.services)
-            draft.services[service.id] = attrs.evolve(service, removing=True, updated_ns=self._clock.now_ns())
+            draft.services[service.id] = evolve(service, removing=True, updated_ns=self._clock.now_ns())
 
     def _there(self, id: str) -> Service:
         return self._store.world().services[id]
@@ -135,7 +134,7 @@ def _follow(services: dict[str, Service]) -> None:
             if template != service.template:
                 paused = service.update is not None and service.update.state in _PAUSED
                 update = service.update if paused else None
-                services[each.id] = attrs.evolve(service, template=template, update=update)
+                services[each.id] = evolve(service, template=template, update=update)
 
 
 def _templates(services: Mapping[str, Service]) -> Mapping[str, str]:

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-import attrs
-
 from moby.contracts.networks import Networks
 from moby.contracts.orchestrator import EndpointMode, Mode, PublishedPort, PublishMode, Service, ServiceSpec
 from moby.errors import Conflict, Invalid, MobyError, NotFound, Problem
+from moby.values import evolve
 from moby_orchestrator.reconciling import constraints
 from moby_orchestrator.swarm.store import Draft
 
@@ -112,12 +111,12 @@ def published(spec: ServiceSpec, service_id: str, services: Mapping[str, Service
             found.append(port)
             continue
         mine = {(each.published, each.protocol) for each in (*found, *spec.ports)}
-        kept = [each.published for each in before if attrs.evolve(each, published=0) == port]
+        kept = [each.published for each in before if evolve(each, published=0) == port]
         free = (each for each in (*kept, *_CHOSEN) if {(each, port.protocol)}.isdisjoint({*mine, *taken}))
         number = next(free, 0)
         if not number:
             raise Conflict(f"no port is left to publish {port.target}/{port.protocol} at")
-        found.append(attrs.evolve(port, published=number))
+        found.append(evolve(port, published=number))
     return tuple(found)
 
 

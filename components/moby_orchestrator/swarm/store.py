@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import attrs
-
 from moby.contracts.metadata import Metadata
 from moby.errors import Corrupt, Denied
+from moby.values import evolve
 from moby_orchestrator.swarm.codec import decode, encode
 from moby_orchestrator.swarm.membership import Membership
 from moby_orchestrator.swarm.sealing import opened, sealed
@@ -131,4 +130,4 @@ class Store:
 
 
 def _versioned(value: Any, revision: int) -> Any:
-    return attrs.evolve(value, version=revision) if hasattr(value, "version") else value
+    return evolve(value, version=revision) if hasattr(value, "version") else value

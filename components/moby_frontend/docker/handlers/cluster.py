@@ -1,9 +1,8 @@
 """The swarm that this engine is part of: begun, joined, left, settled anew, unlocked."""
 
-from attrs import evolve
-
 from moby.contracts.orchestrator import Availability
 from moby.errors import Conflict, Denied, Invalid, Unavailable
+from moby.values import evolve
 from moby_frontend.docker.call import Call, Reply, empty, reply_json
 from moby_frontend.docker.failures import Status, message
 from moby_frontend.docker.parts import Parts

@@ -4,10 +4,9 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve
-
 from moby.contracts.orchestrator import FileReference, Mode, Orchestrator, Service, ServiceSpec
 from moby.errors import Invalid, NotFound
+from moby.values import evolve
 from moby_frontend.docker.call import Call, Reply, empty, reply_json, stream
 from moby_frontend.docker.failures import Status
 from moby_frontend.docker.filters import Filters

@@ -85,7 +85,7 @@ def read_init(body: Any) -> tuple[ClusterSpec, dict[str, Any]]:
         raise Invalid(f"invalid SubnetSize: {prefix}: 29 is the most, of which a network has room for tasks")
     spec = read_cluster(lower.get("spec"), pools, prefix)
     if FLAG.read(lower.get("autolockmanagers") or False, "InitRequest.AutoLockManagers") and not spec.autolock:
-        from attrs import evolve
+        from moby.values import evolve
 
         spec = evolve(spec, autolock=True)
     return spec, found | {"listen": checked_listen(found.get("listen", ""))}
