@@ -266,7 +266,8 @@ class TestBundles:
 class TestRuntime:
     def test_what_is_left_of_a_record_is_told(self, tmp_path):
         records = Records(tmp_path)
-        folder = records.reserve(Record("a", "/b", boot_id()))
+        records.reserve(Record("a", "/b", boot_id()))
+        folder = records.folder("a")
         (folder.path / "record.json").write_text("{")
         with pytest.raises(Corrupt, match="can't be read"):
             records.read("a")

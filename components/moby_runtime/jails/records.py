@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moby.values import asdict, field, frozen
+from moby.values import field, frozen
 from moby_runtime.records.first import First
 from moby_runtime.records.folders import Folders
 
@@ -55,19 +55,6 @@ class Records(Folders):
 
     def __init__(self, root: str) -> None:
         super().__init__(root, "jail.json")
-
-    def reserve(self, record: Record) -> None:
-        """Write a new record; Conflict where the id is taken."""
-        self.make(record.id)
-        try:
-            self.write(record)
-        except BaseException:
-            self.remove(record.id)
-            raise
-
-    def write(self, record: Record) -> None:
-        """Replace a record in one step."""
-        self.put(record.id, asdict(record))
 
     def read(self, container_id: str) -> Record:
         """Return a record; NotFound where there is none, Corrupt where it can't be read."""

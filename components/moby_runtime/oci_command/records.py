@@ -6,7 +6,7 @@ from typing import Any
 
 from moby.host.cgroups import Group
 from moby.host.processes import process_stat
-from moby.values import asdict, evolve, field, frozen
+from moby.values import evolve, field, frozen
 from moby_runtime.records.first import First
 from moby_runtime.records.folders import Folders
 
@@ -74,20 +74,6 @@ class Records(Folders):
     def folder(self, container_id: str) -> Folder:
         """Return the folder of a container; Invalid for an id that can't name one."""
         return Folder(Path(self.path(container_id)))
-
-    def reserve(self, record: Record) -> Folder:
-        """Make the folder of a new container; Conflict where the id is taken."""
-        self.make(record.id)
-        try:
-            self.write(record)
-        except BaseException:
-            self.remove(record.id)
-            raise
-        return self.folder(record.id)
-
-    def write(self, record: Record) -> None:
-        """Replace a record in one step."""
-        self.put(record.id, asdict(record))
 
     def read(self, container_id: str) -> Record:
         """Return a record; NotFound where there is none, Corrupt where it can't be read."""

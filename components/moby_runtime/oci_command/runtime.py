@@ -68,7 +68,8 @@ class OciCommand:
             start_hooks=bool(read.hooks.get("startContainer")),
             restored=verb == "restore",
         )
-        folder = self._records.reserve(record)
+        self._records.reserve(record)
+        folder = self._records.folder(record.id)
         with ExitStack() as undo:
             undo.callback(self._records.remove, container_id)
             read.write(folder.bundle, record.group)

@@ -7,14 +7,22 @@ import os
 from moby.errors import Conflict, Corrupt, Invalid, NotFound
 from moby.host.blocks import suppress
 from moby.host.files import read_bytes
+from moby.values import asdict
 from moby_runtime.records.json_text import decoded, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any, TypeVar
+    from collections.abc import Callable
+    from typing import Protocol, TypeVar
 
     R = TypeVar("R")
+
+    class Recorded(Protocol):
+        """A value that is one container's record."""
+
+        @property
+        def id(self) -> str: ...
+
 
 __all__ = ["Folders"]
 
@@ -66,12 +74,21 @@ class Folders:
                 f"there is a container {container_id!r} already", hint="delete it, or take another id"
             ) from None
 
-    def put(self, container_id: str, values: Mapping[str, Any]) -> None:
+    def reserve(self, record: Recorded) -> None:
+        """Write the record of a new container; Conflict where the id is taken."""
+        self.make(record.id)
+        try:
+            self.write(record)
+        except BaseException:
+            self.remove(record.id)
+            raise
+
+    def write(self, record: Recorded) -> None:
         """Replace a record in one step."""
-        path = f"{self.path(container_id)}/{self._name}"
+        path = f"{self.path(record.id)}/{self._name}"
         fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            data = encoded({"format": FORMAT, **values}).encode()
+            data = encoded({"format": FORMAT, **asdict(record)}).encode()
             while data:
                 data = data[os.write(fd, data) :]
         finally:

@@ -4,16 +4,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
-from moby.contracts.metadata import Metadata
-from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, SnapshotKind, Usage
+from moby.contracts.snapshotter import Change, ChangeKind, SnapshotKind, Usage
 from moby.contracts.types import Mount
 from moby.oci import layer
 from moby.oci.layer import LayerEntry
 from moby.oci.pack import WHITEOUT, Entry, Packing
-from moby.oci.unpack import Limits, Unpacking
-from moby_snapshotter.folders.shelf import Record, Shelf, host_errors
+from moby.oci.unpack import Unpacking
+from moby_snapshotter.folders.shelf import Record, host_errors
+from moby_snapshotter.folders.shelved import Shelved
 from moby_snapshotter.folders.trees import Seen, keeps_owners, looked_at, opened, usage_of, walk
 
 __all__ = ["WholeTrees"]
@@ -22,48 +22,11 @@ __all__ = ["WholeTrees"]
 Opened = AbstractContextManager[list[int]]
 
 
-class WholeTrees:
+class WholeTrees(Shelved):
     """Snapshots by key. Who inherits says by `_fill` how a new one gets to be like the one below."""
 
-    name: str
-    ahead = False
     keeps_folder_times = True
     """Whether folders of a new one are as old as those below."""
-
-    def __init__(
-        self,
-        state: Path,
-        metadata: Metadata,
-        limits: Limits | None = None,
-        clear: Callable[[Path], None] = lambda folder: None,
-        open_up: Callable[[int], object] = lambda fd: None,
-    ) -> None:
-        self._shelf = Shelf(state, metadata, f"snapshots/{self.name}", clear, open_up)
-        self._limits = limits or Limits()
-
-    def __enter__(self) -> Self:
-        self._shelf.sweep(wait=False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave all as it is."""
-
-    def reclaim(self) -> None:
-        """Remove what killed processes left."""
-        self._shelf.sweep()
-
-    def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
-        """Begin a writable snapshot."""
-        return self._mounts(self._shelf.begin(key, SnapshotKind.ACTIVE, parent, self._fill))
-
-    def view(self, key: str, parent: str) -> tuple[Mount, ...]:
-        """Begin a snapshot that can't be written, which shows the one below."""
-        self._shelf.record(parent, SnapshotKind.COMMITTED)
-        return self._mounts(self._shelf.begin(key, SnapshotKind.VIEW, parent, lambda record, path: None))
-
-    def mounts(self, key: str) -> tuple[Mount, ...]:
-        """Return what to mount."""
-        return self._mounts(self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.VIEW))
 
     def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] | None = None) -> Usage:
         """Unpack a layer into an active snapshot."""
@@ -76,34 +39,6 @@ class WholeTrees:
             usage = Usage(unpacking.size_bytes, unpacking.entries)
         self._shelf.note(key, usage)
         return usage
-
-    def commit(self, name: str, key: str) -> None:
-        """Make an active snapshot a committed one."""
-        with host_errors("commit a snapshot"):
-            self._shelf.commit(name, key, self._usage)
-
-    def link(self, key: str, name: str) -> None:
-        """Give a committed snapshot one more key."""
-        with host_errors("name a snapshot"):
-            self._shelf.link(key, name)
-
-    def stat(self, key: str) -> Snapshot:
-        """Return what is known of a snapshot."""
-        return self._shelf.snapshot(key, self._shelf.record(key))
-
-    def list(self) -> tuple[Snapshot, ...]:
-        """Return all snapshots."""
-        return self._shelf.snapshots()
-
-    def usage(self, key: str) -> Usage:
-        """Return what a snapshot takes."""
-        record = self._shelf.record(key)
-        with host_errors("walk a snapshot"):
-            return record.usage if record.kind is SnapshotKind.COMMITTED else self._usage(record)
-
-    def remove(self, key: str) -> None:
-        """Remove a snapshot."""
-        self._shelf.remove(key)
 
     def changes(self, key: str) -> tuple[Change, ...]:
         """Return what is other in an active snapshot than below."""
@@ -126,9 +61,6 @@ class WholeTrees:
         record = self._shelf.record(key)
         with host_errors("read a snapshot"), self._opened(record) as (own,):
             yield from layer.stream(Packing(own).entries())
-
-    def _fill(self, record: Record, path: Path) -> None:
-        raise NotImplementedError
 
     def _mounts(self, record: Record) -> tuple[Mount, ...]:
         access = "rw" if record.kind is SnapshotKind.ACTIVE else "ro"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from moby.contracts.metadata import Metadata
-from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, SnapshotKind, Usage
+from moby.contracts.snapshotter import Change, ChangeKind, SnapshotKind, Usage
 from moby.contracts.types import Mount
 from moby.host.files import read_text
 from moby.host.overlay import escape
@@ -17,7 +17,8 @@ from moby.oci import layer
 from moby.oci.merged import MergedPacking
 from moby.oci.pack import Packing, is_whiteout
 from moby.oci.unpack import Limits
-from moby_snapshotter.folders.shelf import Record, Shelf, host_errors
+from moby_snapshotter.folders.shelf import Record, host_errors
+from moby_snapshotter.folders.shelved import Shelved
 from moby_snapshotter.folders.trees import Seen, keeps_owners, looked_at, opened, seen, usage_of, walk
 from moby_snapshotter.overlay.unpacking import unpack
 from moby_snapshotter.overlay.workers import Task, Workers
@@ -29,40 +30,15 @@ _UNWANTED = ("index", "redirect_dir", "metacopy")
 """What a kernel may have on by default, and what a layer that others unpack can't carry."""
 
 
-class Overlay:
+class Overlay(Shelved):
     """Snapshots by key."""
 
     name = "overlay"
     ahead = True
 
     def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
-        self._shelf = Shelf(state, metadata, f"snapshots/{self.name}")
-        self._limits = limits or Limits()
+        super().__init__(state, metadata, limits)
         self._workers = Workers()
-
-    def __enter__(self) -> "Overlay":
-        self._shelf.sweep(wait=False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave all as it is."""
-
-    def reclaim(self) -> None:
-        """Remove what killed processes left."""
-        self._shelf.sweep()
-
-    def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
-        """Begin a writable snapshot."""
-        return self._mounts(self._shelf.begin(key, SnapshotKind.ACTIVE, parent, self._fill, ahead=True))
-
-    def view(self, key: str, parent: str) -> tuple[Mount, ...]:
-        """Begin a snapshot that can't be written."""
-        self._shelf.record(parent, SnapshotKind.COMMITTED)
-        return self._mounts(self._shelf.begin(key, SnapshotKind.VIEW, parent, lambda record, path: None))
-
-    def mounts(self, key: str) -> tuple[Mount, ...]:
-        """Return what to mount."""
-        return self._mounts(self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.VIEW))
 
     def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] | None = None) -> Usage:
         """Unpack a layer into an active snapshot."""
@@ -79,34 +55,6 @@ class Overlay:
             usage = unpack(Task(own, lowers, keeps_owners(), self._limits, lock), layer, self._workers)
         self._shelf.note(key, usage)
         return usage
-
-    def commit(self, name: str, key: str) -> None:
-        """Make an active snapshot a committed one."""
-        with host_errors("commit a snapshot"):
-            self._shelf.commit(name, key, self._usage)
-
-    def link(self, key: str, name: str) -> None:
-        """Give a committed snapshot one more key."""
-        with host_errors("name a snapshot"):
-            self._shelf.link(key, name)
-
-    def stat(self, key: str) -> Snapshot:
-        """Return what is known of a snapshot."""
-        return self._shelf.snapshot(key, self._shelf.record(key))
-
-    def list(self) -> tuple[Snapshot, ...]:
-        """Return all snapshots."""
-        return self._shelf.snapshots()
-
-    def usage(self, key: str) -> Usage:
-        """Return what a snapshot takes."""
-        record = self._shelf.record(key)
-        with host_errors("walk a snapshot"):
-            return record.usage if record.kind is SnapshotKind.COMMITTED else self._usage(record)
-
-    def remove(self, key: str) -> None:
-        """Remove a snapshot."""
-        self._shelf.remove(key)
 
     def changes(self, key: str) -> tuple[Change, ...]:
         """Return what is other in an active snapshot than below."""
