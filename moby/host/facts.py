@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from attrs import frozen
 
-from moby.host import cgroups, namespaces, processes, programs, subordinate_ids
+from moby.host import cgroups, namespaces, network_facts, processes, programs, subordinate_ids
 from moby.host.settings import confinement, forbidding_setting
 from moby.host.syscalls import NUMBERS, libc
 
@@ -367,6 +367,10 @@ def _controller(name: str) -> Callable[[], Probe]:
     return tried
 
 
+def _of_networks(look: Callable[[], tuple[bool, str, str]]) -> Callable[[], Probe]:
+    return lambda: Probe(*look())
+
+
 KERNEL: Mapping[str, Callable[[], Probe]] = {
     "clone3": _system_call("clone3", "5.3"),
     "openat2": _system_call("openat2", "5.6"),
@@ -385,6 +389,9 @@ KERNEL: Mapping[str, Callable[[], Probe]] = {
     "memory-controller": _controller("memory"),
     "cpu-controller": _controller("cpu"),
     "pids-controller": _controller("pids"),
+    "ipv4-forwarding": _of_networks(network_facts.ipv4_forwarding),
+    "ipv6-forwarding": _of_networks(network_facts.ipv6_forwarding),
+    "forward-accepted": _of_networks(network_facts.forward_accepted),
 }
 """Probes by the names that components use."""
 

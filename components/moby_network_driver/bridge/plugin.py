@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from moby.component import Component
+from moby.component import Component, HostNeed
 from moby.contracts.ambient import Log, Place
 from moby.contracts.network_driver import NetworkDriver
 from moby.hookspecs import hookimpl
@@ -40,4 +40,7 @@ def make(config: Config, *, place: Place, log: Log) -> NetworkDriver:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="bridge", factory=make)]
+    why = "containers get no further than this host, unless the engine may turn it on (its option ip_forward)"
+    needs = tuple(HostNeed("kernel", f"ipv{each}-forwarding", why=why, optional=True) for each in (4, 6))
+    accepted = HostNeed("kernel", "forward-accepted", why="nothing of the engine's helps against it", optional=True)
+    return [Component(name="bridge", factory=make, host=(*needs, accepted))]

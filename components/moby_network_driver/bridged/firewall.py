@@ -8,10 +8,9 @@ from pathlib import Path
 from moby.contracts.ambient import Log
 from moby.errors import Conflict, HostUnfit, Unavailable
 from moby.host import conntrack
-from moby.host.legacy_tables import legacy_forward_chains
+from moby.host.hindrances import forward_chains, hindrances
 from moby.host.nft_values import OWNER, PERSIST, Value
 from moby.host.nftables import Add, Delete, Nftables, Refused
-from moby_network_driver.bridged.hindrances import hindrances
 from moby_network_driver.bridged.ruleset import PROTOCOLS, Bridge, Opening, Publication, Published, Ruleset
 from moby_network_driver.bridged.watch import Watch
 
@@ -203,10 +202,10 @@ class Firewall:
 
     def _say_hindrances(self, bridges: Sequence[Bridge]) -> None:
         with self._lock:
-            chains = [*self._nftables.chains(), *legacy_forward_chains()] if self._nftables else []
+            chains = forward_chains(self._nftables) if self._nftables else ()
         names = [each.interface for each in bridges if not each.internal]
         for each in hindrances(chains, names):
-            self._log.warning(each)
+            self._log.warning(each.text)
 
 
 def _opened() -> Nftables:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from moby.component import Component
+from moby.component import Component, HostNeed
 from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.metadata import Metadata
 from moby.contracts.network_driver import NetworkDriver
@@ -47,4 +47,7 @@ def make(config: Config, *, stores: Mapping[str, Metadata], place: Place, clock:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="overlay", factory=make)]
+    why = "containers get no further than this host, unless the engine may turn it on (its option ip_forward)"
+    needs = tuple(HostNeed("kernel", f"ipv{each}-forwarding", why=why, optional=True) for each in (4, 6))
+    accepted = HostNeed("kernel", "forward-accepted", why="nothing of the engine's helps against it", optional=True)
+    return [Component(name="overlay", factory=make, host=(*needs, accepted))]

@@ -6,11 +6,12 @@ A packet passes only where every table accepts it, so nothing of ours helps wher
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from moby.host.legacy_tables import LEGACY
+from moby.host.legacy_tables import LEGACY, legacy_forward_chains
 from moby.host.nft_values import INET, V4, V6, Chain
-from moby.host.nftables import StandingChain
+from moby.host.nftables import Nftables, StandingChain
+from moby.values import frozen
 
-__all__ = ["hindrances"]
+__all__ = ["Hindrance", "forward_chains", "hindrances"]
 
 _FORWARD = 2
 _FAMILIES = {V4: ("ip", "iptables"), V6: ("ip6", "ip6tables"), INET: ("inet", "")}
@@ -20,7 +21,27 @@ _FIREWALLD = "firewalld"
 _BRIDGE_CALLS = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 
-def hindrances(chains: Sequence[StandingChain], bridges: Sequence[str]) -> Iterator[str]:
+@frozen
+class Hindrance:
+    """A chain that drops."""
+
+    drops: str
+    """Which it is, and what it does, in words."""
+    rules: tuple[str, ...]
+    """Commands that help."""
+
+    @property
+    def text(self) -> str:
+        """What it does, and what helps."""
+        return f"{self.drops}, unless a rule accepts it, as: {'; '.join(self.rules)}"
+
+
+def forward_chains(nftables: Nftables) -> tuple[StandingChain, ...]:
+    """Return all chains of nftables, and those of iptables-legacy that see what is forwarded."""
+    return (*nftables.chains(), *legacy_forward_chains())
+
+
+def hindrances(chains: Sequence[StandingChain], bridges: Sequence[str]) -> Iterator[Hindrance]:
     """Yield, for each chain that drops what is forwarded, what it does to these bridges, and the rules that help.
 
     A chain whose table has a rule about a bridge is taken to let it through.
@@ -31,9 +52,8 @@ def hindrances(chains: Sequence[StandingChain], bridges: Sequence[str]) -> Itera
         hindered = [each for each in bridges if not _named(each, values)]
         if hindered:
             names = {each.chain.name for each in beside}
-            rules = "; ".join(rule for each in hindered for rule in _rules(chain, names, each))
-            what = f"what containers send and get{_on_bridges()}"
-            yield f"{_described(chain)} drops {what}, unless a rule accepts it, as: {rules}"
+            rules = tuple(rule for each in hindered for rule in _rules(chain, names, each))
+            yield Hindrance(f"{_described(chain)} drops what containers send and get{_on_bridges()}", rules)
 
 
 def _drops(chain: Chain) -> bool:
