@@ -26,7 +26,6 @@ UNSERVED: Mapping[str, str] = {
     "events": "it asks each reader's own function, under a lock, about every event, and may wait for nobody",
     "frontend": "its sockets and its clients' requests are the engine's own",
     "images": "it takes leases of blobs and snapshots from others and hands them on, which are of one process",
-    "metadata": "a transaction is its thread's; every process that needs it opens the same store itself",
     "packager": "it works where artifacts are built, which is no engine",
     "runtime": "containers are children of the supervisor that starts them by it",
     "tracer": "spans lie in each other by thread, and asking another process would cost more than what they measure",

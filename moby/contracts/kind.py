@@ -5,12 +5,13 @@ from typing import Any, TypeVar
 
 from moby.values import frozen
 
-__all__ = ["Kind", "contract", "is_repeatable", "kind_of", "repeatable"]
+__all__ = ["Kind", "contract", "is_of_thread", "is_repeatable", "kind_of", "of_thread", "repeatable"]
 
 P = TypeVar("P")
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__moby_kind__"
 _REPEATABLE = "__moby_repeatable__"
+_OF_THREAD = "__moby_of_thread__"
 
 
 @frozen
@@ -51,6 +52,21 @@ def repeatable(method: F) -> F:
     """
     setattr(method, _REPEATABLE, True)
     return method
+
+
+def of_thread(method: F) -> F:
+    """Mark a contract's method that returns a context manager which holds for the thread that is in it.
+
+    Where a part is in another process, what that thread calls until it leaves, objects of the part included, is called
+    by the one thread there that has entered.
+    """
+    setattr(method, _OF_THREAD, True)
+    return method
+
+
+def is_of_thread(method: Callable[..., Any]) -> bool:
+    """Return whether a contract's method returns a context manager which holds for the thread that is in it."""
+    return getattr(method, _OF_THREAD, False) is True
 
 
 def is_repeatable(method: Callable[..., Any]) -> bool:

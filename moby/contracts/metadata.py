@@ -7,7 +7,7 @@ one transaction. A document is JSON; `texts` gives many of them unread, for a li
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from moby.contracts.kind import contract
+from moby.contracts.kind import contract, of_thread, repeatable
 
 __all__ = ["MAX_KEY_BYTES", "Bucket", "Metadata"]
 
@@ -29,10 +29,12 @@ class Bucket(Protocol):
         """Its name."""
         ...
 
+    @repeatable
     def get(self, key: str) -> Any:
         """Return a document, a fresh copy; None where there is none."""
         ...
 
+    @repeatable
     def text(self, key: str) -> str | None:
         """Return a document as the JSON text that it is stored as; None where there is none."""
         ...
@@ -53,10 +55,12 @@ class Bucket(Protocol):
         """Remove a document; False where none is there."""
         ...
 
+    @repeatable
     def keys(self, prefix: str = "") -> tuple[str, ...]:
         """Return the keys that begin so, sorted by their UTF-8 bytes."""
         ...
 
+    @repeatable
     def items(self, prefix: str = "", *, after: str = "", limit: int = 0) -> tuple[tuple[str, Any], ...]:
         """Return keys and documents, sorted by key: those that begin with `prefix` and sort after `after`.
 
@@ -64,10 +68,12 @@ class Bucket(Protocol):
         """
         ...
 
+    @repeatable
     def texts(self, prefix: str = "", *, after: str = "", limit: int = 0) -> tuple[tuple[str, str], ...]:
         """Return the same with documents as JSON text, which is several times cheaper."""
         ...
 
+    @repeatable
     def count(self, prefix: str = "") -> int:
         """Return how many keys begin so."""
         ...
@@ -80,14 +86,17 @@ class Metadata(Protocol):
     An engine may have a second one, which it shares with engines of other hosts: those parts use it that are told so.
     """
 
+    @repeatable
     def bucket(self, name: str) -> Bucket:
         """Return the bucket of a name, an empty one where nothing was stored; cheap, and kept as long as one likes."""
         ...
 
+    @repeatable
     def buckets(self) -> tuple[str, ...]:
         """Return the names of all buckets that hold a document, sorted."""
         ...
 
+    @of_thread
     def transaction(self) -> AbstractContextManager[None]:
         """Make all calls of this thread on all buckets one change, which an exception takes back.
 
@@ -98,6 +107,7 @@ class Metadata(Protocol):
         """
         ...
 
+    @of_thread
     def snapshot(self) -> AbstractContextManager[None]:
         """Let all reads of this thread see one moment, whatever others write; writing inside raises Conflict."""
         ...

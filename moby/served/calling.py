@@ -14,13 +14,25 @@ Exchange = Callable[[bytes, Sequence[int], bool], tuple[dict[str, Any], list[int
 """Sends a request with its descriptors, again where that is harmless, and returns the answer with its own."""
 
 
-def perform(name: str, method: Method, args: Sequence[Any], given: Mapping[str, Any], exchange: Exchange) -> Any:
-    """Make a call of what `name` names in errors, and return what it returns or raise what it raises."""
+def perform(
+    name: str,
+    method: Method,
+    args: Sequence[Any],
+    given: Mapping[str, Any],
+    exchange: Exchange,
+    *,
+    on: str | None = None,
+) -> Any:
+    """Make a call of what `name` names in errors, and return what it returns or raise what it raises.
+
+    `on` is the name of the object that is called, empty for the part, where the exchange is another one's.
+    """
     raised: list[Exception] = []
     crew = Crew(raised.append)
     out = Outgoing(crew, results=False)
     try:
-        request = wire.pack({"call": method.name, "with": method.encode(args, given, out)}, out)
+        call = {"call": method.name, "with": method.encode(args, given, out)}
+        request = wire.pack(call if on is None else {**call, "on": on}, out)
         # What was lent to a process that has ended may have been used there: that can't be done again.
         repeatable = method.repeatable and not out.jobs
         out.start()

@@ -18,6 +18,7 @@ from moby.errors import Corrupt, Unavailable
 from moby.served import faults, handshake, wire
 from moby.served.calling import perform, raise_error
 from moby.served.methods import Interface, Method, interface_of
+from moby.served.pinned import Pinned
 
 __all__ = ["Client", "client"]
 
@@ -60,14 +61,17 @@ class Client:
         self._idle: deque[tuple[socket.socket, wire.Reader]] = deque()
         self._closed = False
         self._process = os.getpid()
+        self._pinned = Pinned()
         self._attributes: dict[str, Any] = {}
 
     def call(self, method: Method, args: Sequence[Any], given: Mapping[str, Any]) -> Any:
         """Make a call, as often as it takes where that is harmless."""
-        value = perform(self._name, method, args, given, self._exchange)
-        if method.repeatable and method.lives:
-            self._keep_alive(value, method, args, given)
-        return value
+        by = self._pinned.by
+        if by is None:
+            value = perform(self._name, method, args, given, self._exchange)
+        else:
+            value = perform(self._name, method, args, given, by, on="")
+        return self._adopted(value, method, args, given) if method.lives else value
 
     def attribute(self, name: str) -> Any:
         """Return an attribute of the part, which stays as it was when it was first read."""
@@ -89,12 +93,17 @@ class Client:
         while self._idle:
             self._idle.pop()[0].close()
 
-    def _keep_alive(self, value: Any, method: Method, args: Sequence[Any], given: Mapping[str, Any]) -> None:
+    def _adopted(self, value: Any, method: Method, args: Sequence[Any], given: Mapping[str, Any]) -> Any:
         """Have an object that may be had again be had of the next process, where the one that gave it has ended."""
-        from moby.served.objects import Distant
+        from moby.served.objects import Distant, Entered
 
+        if isinstance(value, Entered) and method.of_thread:
+            return value.of_thread(self._pinned)
         if isinstance(value, Distant):
-            value._remote.renew = lambda: perform(self._name, method, args, given, self._exchange)._remote
+            value._remote.pinned = self._pinned
+            if method.repeatable:
+                value._remote.renew = lambda: perform(self._name, method, args, given, self._exchange)._remote
+        return value
 
     def _exchange(self, request: bytes, fds: Sequence[int], repeatable: bool) -> tuple[dict[str, Any], list[int]]:
         deadline = time.monotonic() + self._patience_s

@@ -1,24 +1,27 @@
 """Answering calls of a part, or of an object that was given away, in the thread of their connection."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from moby.errors import MobyError
+from moby.errors import MobyError, Unavailable
 from moby.served import answering, wire
 from moby.served.methods import Interface
 from moby.served.outgoing import Crew, Outgoing
 
-__all__ = ["Side", "converse"]
+__all__ = ["Side", "at_home", "converse"]
+
+at_home: dict[str, "Side"] = {}
+"""Objects of this process that others have, by their names."""
 
 
 class Side:
     """Who is called: a part or an object, and who does the work behind what it gives away."""
 
     def __init__(self, interface: Interface, part: object, crew: Crew, rest: Callable[[], None] = lambda: None) -> None:
+        self.part = part
         self._interface = interface
-        self._part = part
         self._crew = crew
         self._rest = rest
 
@@ -41,17 +44,28 @@ class Side:
 
     def _outcome(self, message: Any, fds: list[int], out: Outgoing) -> bytes:
         try:
-            call = answering.read_call(self._interface, self._part, message, fds, self._rest)
+            side = self._meant(message)
+            call = answering.read_call(side._interface, side.part, message, fds, side._rest)
             if isinstance(call, answering.Packed):
                 out += call.fds
                 return call.data
-            value = getattr(self._part, call.method.name)(**call.arguments)
+            value = getattr(side.part, call.method.name)(**call.arguments)
             if call.method.name == answering.RECLAIM:
-                self._rest()
+                side._rest()
         except Exception as error:
             self._crew.note(error)
             return answering.failure(error).data
         return answering.success(call.method, value, out).data
+
+    def _meant(self, message: Any) -> "Side":
+        """Return who a message is for: what is called in a thread that is in a context goes by that one's socket."""
+        name = message.get("on") if isinstance(message, Mapping) else None
+        if name is None:
+            return self
+        found = at_home.get(str(name)) if name else self._crew.home
+        if not isinstance(found, Side):
+            raise Unavailable("what is called isn't there any more", hint="begin again")
+        return found
 
 
 def converse(connection: socket.socket, side: Side) -> None:

@@ -6,7 +6,7 @@ from functools import cached_property
 from types import FunctionType
 from typing import Any
 
-from moby.contracts.kind import is_repeatable, kind_of
+from moby.contracts.kind import is_of_thread, is_repeatable, kind_of
 from moby.errors import Invalid, Unsupported
 from moby.served.codec import Codec, codec_of, lives, stream_codec
 from moby.served.outgoing import Outgoing
@@ -24,6 +24,7 @@ class Method:
     def __init__(self, name: str, function: FunctionType) -> None:
         self.name = name
         self.repeatable = is_repeatable(function)
+        self.of_thread = is_of_thread(function)
         self._function = function
         code = function.__code__
         if code.co_flags & 0x0C:  # *args or **kwargs

@@ -18,15 +18,14 @@ from typing import Any
 from moby.errors import Invalid, Unavailable, Unsupported
 from moby.served import faults, wire
 from moby.served.calling import perform, raise_error
-from moby.served.exchange import Side, converse
+from moby.served.exchange import Side, at_home, converse
 from moby.served.methods import Interface, Method, interface_of
 from moby.served.outgoing import Outgoing
+from moby.served.pinned import Pinned
 
-__all__ = ["Remote", "function_codec", "managed_codec", "object_codec"]
+__all__ = ["Distant", "Entered", "Remote", "function_codec", "managed_codec", "object_codec"]
 
 Codec = tuple[Callable[[Any, Outgoing], Any], Callable[[Any, list[int]], Any]]
-_at_home: dict[str, object] = {}
-"""Objects of this process that others have, by their names."""
 _GONE = "its process has ended, and with it what it had given"
 
 
@@ -37,6 +36,8 @@ class Remote:
         self.name = name
         self.renew: Callable[[], Remote] | None = None
         """Gets the same object again of a process that was started again, where it may be had again."""
+        self.pinned: Pinned | None = None
+        """Of the part that it is an object of: which thread's calls go by another socket."""
         self._interface = interface
         self._sock: socket.socket | None = socket.socket(fileno=fd)
         self._reader = wire.Reader()
@@ -46,13 +47,17 @@ class Remote:
 
     def call(self, method: Method, args: Sequence[Any], given: Mapping[str, Any]) -> Any:
         """Make a call; Unavailable where the object's process has ended."""
+        if self.pinned is not None and (by := self.pinned.by) is not None:
+            with self._lock:
+                self._connected()  # which gets it again, where it may be had again: its name is told
+            return perform(self._interface.kind, method, args, given, by, on=self.name)
         with self._lock:
-            return perform(self._interface.kind, method, args, given, self._exchange)
+            return perform(self._interface.kind, method, args, given, self.exchange)
 
     def attribute(self, name: str) -> Any:
         """Return an attribute as it is now."""
         with self._lock:
-            data, fds = self._exchange(wire.pack({"get": name}), (), True)
+            data, fds = self.exchange(wire.pack({"get": name}), (), True)
             raise_error(self._interface.kind, data, fds)
             return self._interface.attribute_codecs[name][1](data.get("value"), fds)
 
@@ -93,7 +98,8 @@ class Remote:
             self._sock.close()
             self._sock = None
 
-    def _exchange(self, request: bytes, fds: Sequence[int], repeatable: bool) -> tuple[dict[str, Any], list[int]]:
+    def exchange(self, request: bytes, fds: Sequence[int], repeatable: bool) -> tuple[dict[str, Any], list[int]]:
+        """Send a request, again where that is harmless, and return the answer."""
         for last in (False, True):
             sock = self._connected()
             try:
@@ -151,7 +157,7 @@ def object_codec(hint: type) -> Codec:
     def decode(data: Any, fds: list[int]) -> Any:
         if isinstance(data, dict) and data.get("at") == -1:
             try:
-                return _at_home[str(data.get("id"))]
+                return at_home[str(data.get("id"))].part
             except KeyError:
                 raise Invalid(f"this {interface.kind} isn't of this process, or it was closed") from None
         return _class_of(interface)(_received(interface, data, fds))
@@ -189,7 +195,7 @@ def managed_codec(hint: Any) -> Codec:
     interface = Interface(type("ContextManager", (), {"enter": enter, "leave": leave}))
     return (
         lambda value, out: _given(interface, _Managed(value), out),
-        lambda data, fds: _Entered(interface, _received(interface, data, fds)),
+        lambda data, fds: Entered(interface, _received(interface, data, fds)),
     )
 
 
@@ -234,17 +240,30 @@ class _Managed:
             self.leave(faults.dump(Unavailable("the process that was in it has ended")))
 
 
-class _Entered(AbstractContextManager[Any]):
+class Entered(AbstractContextManager[Any]):
     """A context manager that is in another process."""
 
     def __init__(self, interface: Interface, remote: Remote) -> None:
         self._methods = interface.methods
         self._remote = remote
+        self._holds = False
+
+    def of_thread(self, pinned: Pinned) -> "Entered":
+        """Have it hold for the thread that is in it; one inside another is in the thread of that one."""
+        self._remote.pinned = pinned
+        return self
 
     def __enter__(self) -> Any:
-        return self._remote.call(self._methods["enter"], (), {})
+        found = self._remote.call(self._methods["enter"], (), {})
+        pinned = self._remote.pinned
+        if pinned is not None and pinned.by is None:
+            pinned.by = self._remote.exchange
+            self._holds = True
+        return found
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if self._holds and self._remote.pinned is not None:
+            self._remote.pinned.by = None
         try:
             return bool(self._remote.call(self._methods["leave"], (faults.dump(error) if error else None,), {}))
         finally:
@@ -253,21 +272,19 @@ class _Entered(AbstractContextManager[Any]):
 
 def _given(interface: Interface, value: Any, out: Outgoing) -> dict[str, Any]:
     """Give an object away: it answers at a socket until that is closed, and is closed then if it was a result."""
-    crew, name = out.crew, secrets.token_hex(8)
-
-    def work(sock: socket.socket) -> None:
-        assert crew is not None
-        converse(sock, Side(interface, value, crew))
+    name = secrets.token_hex(8)
+    side = Side(interface, value, out.crew) if out.crew is not None else None
 
     def after() -> None:
-        _at_home.pop(name, None)
+        at_home.pop(name, None)
         close = getattr(value, "close", None)
         if out.results and close is not None:
             with contextlib.suppress(Exception):
                 close()
 
-    place = out.add(work, after)
-    _at_home[name] = value
+    place = out.add(lambda sock: converse(sock, at_home[name]), after)
+    assert side is not None  # where there is no crew, nothing can be added
+    at_home[name] = side
     return {"at": place, "id": name}
 
 

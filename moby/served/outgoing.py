@@ -48,6 +48,8 @@ class Crew:
 
     def __init__(self, note: Callable[[Exception], object]) -> None:
         self.note = note
+        self.home: object = None
+        """Who is called where no object is named: the part itself."""
         self._lock = threading.Lock()
         self._busy: dict[Job, threading.Thread] = {}
 

@@ -35,7 +35,7 @@ class Server:
         self._interface = interface
         self._log = log
         self._crew = Crew(self._note)
-        self._side = Side(interface, part, self._crew, rest)
+        self._side = self._crew.home = Side(interface, part, self._crew, rest)
         self._open: set[socket.socket] = set()
         self._ending = threading.Event()
         self._lock = threading.Lock()

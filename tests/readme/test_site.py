@@ -112,7 +112,7 @@ def test_a_kind_s_page_has_its_contract_and_its_parts(kind: str) -> None:
 
 def test_kinds_that_can_be_served_are_told_from_others() -> None:
     found = reference.pages(registry.discover())
-    assert "lives with who needs it: a transaction is its thread's" in found["metadata.md"]
+    assert "lives with who needs it: it asks each reader's own function" in found["events.md"]
     assert "lives with who needs it" not in found["log-driver.md"]
     (row,) = [line for line in found["index.md"].splitlines() if line.startswith("| [`volume-driver`]")]
     assert row.split(" | ")[2:5] == ["yes", "yes", "yes"]

@@ -12,10 +12,11 @@ from typing import Any, BinaryIO, Protocol
 
 import pytest
 
-from moby.contracts.kind import contract, repeatable
+from moby.contracts.kind import contract, of_thread, repeatable
 from moby.contracts.types import Fd
 from moby.errors import Conflict, Invalid, Unavailable, Unsupported
 from moby.served import streams, wire
+from moby.served.calling import perform
 from moby.served.client import client
 from moby.served.codec import codec_of
 from moby.served.methods import Method, interface_of
@@ -35,6 +36,8 @@ class Drawer(Protocol):
 
     def fail(self) -> None: ...
 
+    def thread(self) -> int: ...
+
     def close(self) -> None: ...
 
 
@@ -48,6 +51,11 @@ class Desk(Protocol):
     def once(self) -> Drawer: ...
 
     def locked(self, fail: bool = False) -> AbstractContextManager[Drawer]: ...
+
+    @of_thread
+    def alone(self) -> AbstractContextManager[None]: ...
+
+    def thread(self) -> int: ...
 
     def holds(self, drawer: Drawer) -> bool: ...
 
@@ -90,6 +98,9 @@ class Wooden:
     def fail(self) -> None:
         raise Conflict("it sticks")
 
+    def thread(self) -> int:
+        return threading.get_ident()
+
     def close(self) -> None:
         if not self.closed:
             os.close(self.ready)
@@ -123,6 +134,15 @@ class Oak:
         finally:
             self.drawers[-1].close()
             self.out.set()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        self.left.append(self.thread())
+        yield
+        self.left.append(self.thread())
+
+    def thread(self) -> int:
+        return threading.get_ident()
 
     def holds(self, drawer: Drawer) -> bool:
         return drawer in self.drawers
@@ -240,6 +260,44 @@ def test_one_who_vanishes_in_a_context_leaves_it(desk, oak):
     manager._remote.close()
     assert oak.out.wait(30)
     assert isinstance(oak.left[0], Unavailable)
+
+
+def test_a_context_of_a_thread(desk, oak):
+    """What that thread calls, objects included, is called by the one that has entered; others' calls are not."""
+    drawer = desk.drawer()
+    outside: list[int] = []
+    with desk.alone():
+        inside = {desk.thread(), drawer.thread(), *oak.left}
+        with desk.alone():
+            inside |= {desk.thread(), *oak.left}
+        other = threading.Thread(target=lambda: outside.append(desk.thread()))
+        other.start()
+        other.join()
+        inside.add(desk.thread())
+    assert len(inside) == 1
+    assert len(oak.left) == 4
+    assert set(oak.left) == inside
+    assert not inside & {*outside, desk.thread(), drawer.thread()}
+    drawer.close()
+
+
+def test_a_context_of_a_thread_whose_process_ends(oak):
+    with answered(Desk, oak) as desk:
+        manager = desk.alone()
+        manager.__enter__()
+    with pytest.raises(Unavailable, match="its process has ended"):
+        desk.thread()
+    with pytest.raises(Unavailable, match="its process has ended"):
+        manager.__exit__(None, None, None)
+    with pytest.raises(Unavailable, match="has been stopped"):
+        desk.thread()
+
+
+def test_a_call_of_one_that_is_not_there(desk):
+    connections = desk._connections
+    method = connections.interface.methods["thread"]
+    with pytest.raises(Unavailable, match="what is called isn't there any more"):
+        perform("desk", method, (), {}, connections._exchange, on="nobody")
 
 
 def test_functions(desk):

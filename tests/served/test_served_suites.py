@@ -1,5 +1,7 @@
 """Parts keep their contracts also where they are called by a socket: objects, functions, files and streams cross."""
 
+from contextlib import ExitStack
+
 import pytest
 from moby_content.local.store import Store
 from moby_image_registry.folder.plugin import Config, make
@@ -11,11 +13,13 @@ from moby.contracts.ambient import Place
 from moby.contracts.content import Content
 from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.log_driver import LogDriver
+from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshotter
 from moby.contracts.types import ImageReference
 from moby.testing.content import ContentSuite
 from moby.testing.image_registry import ImageRegistrySuite
 from moby.testing.log_driver import LogDriverSuite
+from moby.testing.metadata import MetadataSuite
 from moby.testing.serving import answered
 from moby.testing.snapshotter import SnapshotterSuite
 
@@ -25,6 +29,13 @@ class TestServedContent(ContentSuite):
     def store(self, tmp_path):
         with answered(Content, Store(tmp_path / "state")) as content:
             yield lambda: content
+
+
+class TestServedMetadata(MetadataSuite):
+    @pytest.fixture
+    def store(self, tmp_path):
+        with Documents(tmp_path / "documents") as documents, ExitStack() as stack:
+            yield lambda: stack.enter_context(answered(Metadata, documents))
 
 
 class TestServedLogDriver(LogDriverSuite):
