@@ -1,15 +1,27 @@
-"""What a new volume is filled with."""
+"""Trees that are copied: into new volumes, and into archives."""
 
 import os
 from pathlib import Path
 
 import pytest
+from moby_containers.command.archives import _walk
 from moby_containers.engine.placing import copy_up
 
 from moby.host import tree
 
 DEEP = 600
 """More than Python's stack has room for, twice a folder; an image has at most 1,024."""
+
+
+def _dug(top: Path, depth: int) -> int:
+    """Make so many folders below each other; return a descriptor of the last."""
+    fd = os.open(top, tree.DIRECTORY_FLAGS)
+    for _ in range(depth):
+        os.mkdir("d", 0o711, dir_fd=fd)
+        inner = os.open("d", tree.DIRECTORY_FLAGS, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    return fd
 
 
 @pytest.fixture
@@ -19,12 +31,7 @@ def deep(tmp_path):
     top.mkdir(parents=True)
     (top / "first").write_text("x")
     os.link(top / "first", top / "second")
-    fd = os.open(top, tree.DIRECTORY_FLAGS)
-    for _ in range(DEEP):
-        os.mkdir("d", 0o711, dir_fd=fd)
-        inner = os.open("d", tree.DIRECTORY_FLAGS, dir_fd=fd)
-        os.close(fd)
-        fd = inner
+    fd = _dug(top, DEEP)
     os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
     os.utime(".", ns=(5, 7), dir_fd=fd)
     os.close(fd)
@@ -61,3 +68,17 @@ def test_what_can_t_be_copied_leaves_nothing_open(deep, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         copy_up(deep / "root", "data", deep / "volume")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_deep_tree_that_is_sent(tmp_path):
+    (tmp_path / "top").mkdir()
+    os.close(_dug(tmp_path / "top", 1100))
+    for each in ("top/b", "top/a", "top/d/file"):
+        (tmp_path / each).write_text(each)
+    names = [name for _, name in _walk(tmp_path / "top", "name")]
+    assert names[:6] == ["name", "name/a", "name/b", "name/d", "name/d/d", "name/d/d/d"]
+    assert names[-1] == "name/d/file"
+    assert len(names) == 1104
+    above = os.open(tmp_path, tree.DIRECTORY_FLAGS)
+    tree.remove(above, "top")
+    os.close(above)

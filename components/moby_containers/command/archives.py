@@ -171,10 +171,14 @@ def _packed(path: Path, last: str) -> Iterator[bytes]:
 
 
 def _walk(path: Path, last: str) -> Iterator[tuple[Path, str]]:
-    yield path, last
-    if path.is_dir() and not path.is_symlink():
-        for each in sorted(path.iterdir()):
-            yield from _walk(each, f"{last}/{each.name}" if last else each.name)
+    """Yield a tree's files, folders before what is in them, sorted; each with its name in the archive."""
+    left = [(path, last)]
+    while left:
+        each, name = left.pop()
+        yield each, name
+        if each.is_dir() and not each.is_symlink():
+            inside = sorted(each.iterdir(), reverse=True)
+            left += [(inner, f"{name}/{inner.name}" if name else inner.name) for inner in inside]
 
 
 class _Chunks(io.RawIOBase):
