@@ -74,7 +74,7 @@ class Adopting:
         shared = self._shared
         with shared.storing(), shared.parts.content.lease() as lease:
             chain = self._chain(snapshot)
-            found = tuple(self._layers(chain, lease))
+            found = tuple(self._layers(chain, lease, may_lack=shared.parts.drop_blobs))
             self._name([each.diff_id for each in found], chain)
             rootfs = {"type": "layers", "diff_ids": [str(each.diff_id) for each in found]}
             text = _json({**config, "rootfs": rootfs})
@@ -86,14 +86,18 @@ class Adopting:
             shared.tell("tag", image, references.familiar(each))
         return image
 
-    def _layers(self, chain: Sequence[Snapshot], lease: Lease) -> Iterator[StoredLayer]:
+    def _layers(self, chain: Sequence[Snapshot], lease: Lease, *, may_lack: bool = False) -> Iterator[StoredLayer]:
+        def held(layer: StoredLayer | None) -> StoredLayer | None:
+            """Return a layer if its blob is here, which is kept then, or needn't be."""
+            return layer if layer is not None and (lease.hold(layer.digest) or may_lack) else None
+
         known: dict[str, StoredLayer] | None = None
         for snapshot in chain:
             names = (snapshot.key, *snapshot.aliases)
-            found = next(filter(None, (_held(self._noted(each), lease) for each in names)), None)
+            found = next(filter(None, (held(self._noted(each)) for each in names)), None)
             if found is None:
                 known = self._known() if known is None else known
-                found = next(filter(None, (_held(known.get(each), lease) for each in names)), None)
+                found = next(filter(None, (held(known.get(each)) for each in names)), None)
             yield found or self._diffed(snapshot.key, lease)
 
     def _chain(self, key: str) -> list[Snapshot]:
@@ -142,11 +146,6 @@ class Adopting:
             if chain not in (snapshot.key, *snapshot.aliases) and not self._shared.layers.has(chain):
                 with suppress(Conflict):
                     self._snapshotter.link(snapshot.key, chain)
-
-
-def _held(layer: StoredLayer | None, lease: Lease) -> StoredLayer | None:
-    """Return a layer if its blob is here, which is kept then."""
-    return layer if layer is not None and lease.hold(layer.digest) else None
 
 
 def _blob(layer: StoredLayer) -> Descriptor:

@@ -3,7 +3,6 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from moby.contracts.images import Progress
 
@@ -39,6 +38,8 @@ class Crew:
 
         All threads have ended when this does, however it ends.
         """
+        from concurrent.futures import Future, ThreadPoolExecutor  # with logging, which a start needn't wait for
+
         pools = [ThreadPoolExecutor(threads) for threads, jobs in groups if jobs]
         futures: list[Future[None]] = []
         try:

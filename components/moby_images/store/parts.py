@@ -1,6 +1,6 @@
 """What the store of images is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from moby.errors import Conflict, Corrupt, Invalid
 from moby.oci import digest as digests
 from moby.oci.unpack import Limits
 from moby.values import frozen
-from moby_images.store.catalog import Catalog, chain_ids
+from moby_images.store.catalog import Catalog, Record, chain_ids
 from moby_images.store.layers import Layers, locked
 
 __all__ = ["INGEST", "SKELETON", "Parts", "Shared", "rfc3339"]
@@ -32,6 +32,8 @@ class Parts:
     clock: Clock
     place: Place
     limits: Limits = Limits()  # frozen
+    drop_blobs: bool = False
+    """Whether the blobs of layers go once they are unpacked."""
 
 
 def rfc3339(time_ns: int) -> str:
@@ -78,6 +80,10 @@ class Shared:
         finally:
             if self._wanted.exists():
                 self.collect()
+
+    def want_collection(self) -> None:
+        """Have whoever stores last collect."""
+        self._wanted.touch()
 
     def collect(self) -> int:
         """Remove blobs and layers that no image needs; return the bytes, or 0 where somebody stores meanwhile."""
@@ -140,7 +146,23 @@ class Shared:
     def roots(self) -> list[Digest]:
         """Return the digests of all blobs that images, and layers that were lent, are made of."""
         lent = [digests.parse(each["digest"]) for _, each in self.noted.items() if each["lent"]]
-        return lent + [digest for record in self.catalog.records().values() for digest in record.all_blobs()]
+        unpacked: set[str] = set()
+        if self.parts.drop_blobs:
+            found = self.parts.snapshotter.list()
+            unpacked = {each.key for each in found if each.kind is SnapshotKind.COMMITTED}
+        return lent + [each for record in self.catalog.records().values() for each in self._needed(record, unpacked)]
+
+    def _needed(self, record: Record, unpacked: Collection[str]) -> Iterator[Digest]:
+        """Yield the blobs of an image but for layers whose snapshots need them no more."""
+        try:
+            chains = [str(each) for each in chain_ids(self.catalog.config(record).diff_ids)] if unpacked else []
+        except (Corrupt, Invalid):
+            chains = []  # what a damaged image uses can't be told
+        dropped = {number for number, chain in enumerate(chains) if chain in unpacked}
+        yield record.id
+        for form in (record.form, *record.others):
+            yield form.manifest.digest
+            yield from (each.digest for number, each in enumerate(form.layers) if number not in dropped)
 
     def tell(self, action: str, image: Image | Digest, name: str = "") -> None:
         """Publish what happened to an image."""

@@ -27,6 +27,13 @@ class Config:
     max_unpacked_files: int = field(
         default=4_000_000, metadata={"help": "Refuse an archive that holds more than this many files."}
     )
+    drop_blobs: bool = field(
+        default=False,
+        metadata={
+            "help": "Drop the blobs of layers once they are unpacked, which takes less room on disk. An image that came"
+            " compressed can't be saved then, nor pushed to where its layers aren't yet; both refuse it by name."
+        },
+    )
 
 
 def make(
@@ -46,7 +53,7 @@ def make(
     from moby_images.store.service import Store
 
     limits = Limits(config.max_unpacked_bytes, config.max_unpacked_files)
-    return Store(Parts(content, snapshotter, metadata, events, clock, place, limits), registry)
+    return Store(Parts(content, snapshotter, metadata, events, clock, place, limits, config.drop_blobs), registry)
 
 
 @hookimpl

@@ -124,7 +124,8 @@ class Pulling:
         shared = self._shared
         with shared.parts.content.lease() as lease:
             record = shared.catalog.record(image.id).under(str(image.digest))
-            blobs = all(lease.hold(each) for each in record.blobs())
+            wanted = (record.id, record.manifest.digest) if shared.parts.drop_blobs else tuple(record.blobs())
+            blobs = all(lease.hold(each) for each in wanted)
         return blobs and all(shared.layers.has(str(each)) for each in chain_ids(image.layers))
 
     def _former(self, reference: ImageReference) -> Digest | None:
@@ -154,7 +155,9 @@ class Pulling:
         chains = chain_ids(each.diff_id for each in layers)
         pairs = tuple(zip(layers, chains, strict=True))
         here = {
-            layer.blob.digest for layer, chain in pairs if fetching.has(layer.blob) and shared.layers.has(str(chain))
+            layer.blob.digest
+            for layer, chain in pairs
+            if (shared.parts.drop_blobs or fetching.has(layer.blob)) and shared.layers.has(str(chain))
         }
         if not (shared.catalog.has(found.config.digest) and len(here) == len({each.blob.digest for each in layers})):
             for layer in layers:

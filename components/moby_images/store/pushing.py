@@ -20,6 +20,7 @@ from moby.oci.image import Descriptor
 from moby.values import evolve, frozen
 from moby_images.store.catalog import Record
 from moby_images.store.crew import Crew, Tell
+from moby_images.store.dropping import lacking, missing
 from moby_images.store.fetching import short
 from moby_images.store.layers import Layer
 from moby_images.store.parts import Shared
@@ -105,9 +106,9 @@ class Pushing:
             with catalog.metadata.snapshot():
                 record = catalog.meant(str(reference))
                 layers = layers_of(record, catalog.config(record).diff_ids)
-            for digest in record.blobs():
-                if not lease.hold(digest):
-                    raise NotFound(f"image {record.id} lacks its blob {digest}", hint="remove it and load it again")
+            gone = missing(self._shared, record, lease)
+            if gone and (not parts.drop_blobs or gone & {record.id, record.manifest.digest}):
+                raise lacking(self._shared, record.id, min(gone))
             if there := self._there(reference, record.id, credentials):
                 for each in reversed(layers):
                     yield Progress("Layer already exists", short(each.diff_id))
@@ -192,6 +193,8 @@ class Pushing:
                 again = self._compress(sending, layer)
                 if again.digest != blob.digest:
                     raise _Other(again)
+            elif not is_here:  # an image registry that has it never asks
+                raise lacking(self._shared, sending.record.id, blob.digest)
             return self._shared.parts.content.open(blob.digest, size_bytes=blob.size_bytes)
 
         return self._registry.push_blob(
@@ -220,6 +223,8 @@ class Pushing:
 
     def _compress(self, sending: _Sending, layer: Layer) -> Descriptor:
         """Compress a layer into a blob that the lease keeps: the same bytes each time (RFC 1952, without a time)."""
+        if not sending.lease.hold(layer.blob.digest):
+            raise lacking(self._shared, sending.record.id, layer.blob.digest)
         with (
             self._shared.layers.open(layer) as source,
             writing(self._shared.parts.content, new_ref(), sending.lease) as writer,

@@ -6,7 +6,6 @@ from typing import Any
 
 from moby.contracts.content import Content
 from moby.contracts.types import Digest, ImageReference
-from moby.errors import NotFound
 from moby.oci import image as formats
 from moby.oci import layer
 from moby.oci import reference as references
@@ -15,6 +14,8 @@ from moby.oci.image import Descriptor, Index
 from moby.oci.layer import EntryType, LayerEntry
 from moby.values import evolve, frozen
 from moby_images.store.catalog import Record
+from moby_images.store.dropping import lacking, missing
+from moby_images.store.parts import Shared
 
 __all__ = ["Saved", "archive"]
 
@@ -31,17 +32,14 @@ class Saved:
     names: tuple[ImageReference, ...] = ()
 
 
-def archive(content: Content, images: Sequence[Saved]) -> Iterator[bytes]:
+def archive(shared: Shared, images: Sequence[Saved]) -> Iterator[bytes]:
     """Yield the archive, whose blobs are as they are stored, each proven while it is read."""
+    content = shared.parts.content
     with content.lease() as lease:
-        sizes: dict[Digest, int] = {}
         for each in images:
-            for digest in each.record.blobs():
-                if not lease.hold(digest):
-                    raise NotFound(
-                        f"image {each.record.id} lacks its blob {digest}", hint="remove it and load it again"
-                    )
-                sizes[digest] = content.info(digest).size_bytes
+            if gone := missing(shared, each.record, lease):
+                raise lacking(shared, each.record.id, min(gone))
+        sizes = {digest: content.info(digest).size_bytes for each in images for digest in each.record.blobs()}
         with layer.write(_entries(content, images, sizes)) as reader:
             while chunk := reader.read(CHUNK_BYTES):
                 yield chunk

@@ -29,6 +29,7 @@ from moby.values import evolve
 from moby_images.store.adopting import Adopting
 from moby_images.store.catalog import Record, sole
 from moby_images.store.containers import Containers
+from moby_images.store.dropping import lacking, missing
 from moby_images.store.filters import LISTED, fitting, predicate
 from moby_images.store.layers import Layer
 from moby_images.store.making import Making
@@ -176,7 +177,7 @@ class Store:
                 if reference is not None:
                     kept.add(reference)
         images = [Saved(record, tuple(sorted(kept, key=str))) for _, (record, kept) in sorted(saved.items())]
-        return archive(self._shared.parts.content, images)
+        return archive(self._shared, images)
 
     def _named(self, name: str) -> Iterator[tuple[Record, ImageReference | None]]:
         """Yield what a name stands for: a repository's name for all its tags, where it has any."""
@@ -228,6 +229,9 @@ class Store:
         record = self._catalog.record(image.id)
         diff_ids = self._catalog.config(record).diff_ids
         with ExitStack() as held:
+            lease = held.enter_context(self._shared.parts.content.lease())
+            if gone := missing(self._shared, record, lease):
+                raise lacking(self._shared, record.id, min(gone))
             pairs = zip(record.layers, diff_ids, strict=True)
             yield tuple(held.enter_context(self._shared.layers.open(Layer(*pair))) for pair in pairs)
 

@@ -5,9 +5,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from attrs import define, field, frozen
 
@@ -17,6 +16,9 @@ from moby.errors import Corrupt, Invalid
 from moby.oci.compression import ReadAhead
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.image import Descriptor
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["EXTRACT", "Layer", "Shelves", "Stacking"]
 
@@ -70,7 +72,7 @@ class _Step:
     change: threading.Lock = field(factory=threading.Lock)
     held: ExitStack = field(factory=ExitStack)
     ended: threading.Event = field(factory=threading.Event)
-    future: Future[None] | None = None
+    future: "Future[None] | None" = None
     """None where it was there."""
 
     def is_committed(self) -> bool:
@@ -88,6 +90,8 @@ class Stacking:
 
     def work(self, layers: Sequence[Layer], chains: Sequence[str]) -> Iterator[Layer]:
         """Yield layers, lowest first, each once its snapshot is there; what failed leaves nothing."""
+        from concurrent.futures import ThreadPoolExecutor  # with logging, which a start needn't wait for
+
         under_way: deque[_Step] = deque()
         step: _Step | None = None
         with ThreadPoolExecutor(self._most, thread_name_prefix="layer") as pool:
@@ -123,7 +127,7 @@ class Stacking:
                 if step.key and not step.is_committed():
                     self._shelves.drop(step.key)
 
-    def _start(self, step: _Step, pool: ThreadPoolExecutor) -> None:
+    def _start(self, step: _Step, pool: "ThreadPoolExecutor") -> None:
         if self._shelves.has(step.chain):
             self._is_there(step)
             return

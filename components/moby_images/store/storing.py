@@ -78,6 +78,8 @@ class Storing:
                 former = catalog.name(name, record.id, str(found.manifest.digest) if found.whole else "")
                 if former is not None and former != record.id:
                     moved.append((name, former))
+        if self._shared.parts.drop_blobs:
+            self._shared.want_collection()
         return catalog.image_meant(str(found.names[0] if found.names else record.id)), moved
 
     def store(self, found: Found, parent: Digest | None = None, *, anew: bool = False) -> Image:
