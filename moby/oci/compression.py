@@ -11,8 +11,6 @@ import io
 import lzma
 import os
 import queue
-import shutil
-import subprocess
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -206,6 +204,9 @@ def _inflate(source: BinaryIO, make: Callable[[], Any]) -> Iterator[bytes]:
 
 def _by_command(source: BinaryIO) -> Iterator[bytes]:
     """Yield what `zstd -d` makes of a stream, which a thread feeds to it unless it is a plain file."""
+    import shutil
+    import subprocess
+
     command = shutil.which("zstd")
     if command is None:
         raise HostUnfit(

@@ -8,7 +8,6 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from moby.oci.digest import CHUNK_BYTES
 
@@ -26,6 +25,8 @@ _THREADS = min(os.cpu_count() or 1, 4)
 
 def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the gzip stream of what the chunks are together, however they are cut; takes a chunk a thread of memory."""
+    from concurrent.futures import Future, ThreadPoolExecutor  # with the imports of logging, which few streams need
+
     yield _HEADER
     checksum, size, before = 0, 0, b""
     under_way: deque[Future[bytes]] = deque()

@@ -3,8 +3,10 @@
 import json
 import socket
 import time
+from email.utils import formatdate
 
 import pytest
+from moby_frontend.docker.times import http_date
 
 PATIENCE_S = 30
 
@@ -34,6 +36,11 @@ def until_closed(sock):
     while data := sock.recv(65536):
         found += data
     return found
+
+
+@pytest.mark.parametrize("seconds", [0, 68169600, 951782399, 951782400, 1796039428, 4102444799])
+def test_dates_are_those_of_email(seconds):
+    assert http_date(seconds) == formatdate(seconds, usegmt=True)
 
 
 class TestRequests:

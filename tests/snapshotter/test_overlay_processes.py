@@ -51,7 +51,7 @@ def started(monkeypatch):
             super().__init__(*args, **options)
             found.append(self)
 
-    monkeypatch.setattr(workers.subprocess, "Popen", Noted)
+    monkeypatch.setattr(subprocess, "Popen", Noted)
     return found
 
 

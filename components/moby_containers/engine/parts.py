@@ -1,6 +1,5 @@
 """What the pieces of the service share: the other parts of the engine, and how its folders lie."""
 
-import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,6 +79,8 @@ class Parts:
         """Remove what is on disk of a container besides its root, which must not be mounted any more."""
         with suppress(OSError):
             self.rootfs(container_id).rmdir()
+        import shutil  # which a start needn't wait for
+
         for each in (self.bundle(container_id), self.folder(container_id)):
             if (self.rootfs(container_id)).is_dir() and each == self.bundle(container_id):
                 continue  # its root is still there, and is nothing to walk into

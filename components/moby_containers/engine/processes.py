@@ -2,10 +2,13 @@
 
 import re
 import shlex
-import subprocess
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from moby.errors import HostUnfit, Invalid
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["parsed", "table"]
 
@@ -33,6 +36,8 @@ def table(pids: Sequence[int], arguments: str) -> tuple[tuple[str, ...], tuple[t
 
 
 def _ps(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    import subprocess  # which a start needn't wait for
+
     try:
         return subprocess.run(
             ["ps", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,

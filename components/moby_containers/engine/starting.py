@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -87,6 +86,8 @@ class Starting:
 
     def give_back(self, entry: Entry) -> None:
         """Undo what `prepare` did but for the task, as far as it came; what fails is logged, since all else goes."""
+        import shutil  # which a start needn't wait for
+
         parts = self._parts
         folder = parts.bundle(entry.id)
         failed = placing.unplace(entry.keeping.points, entry.id, parts.volumes, folder)
@@ -215,6 +216,8 @@ class Starting:
     def _init(self, config: ContainerConfig) -> str:
         if not config.init:
             return ""
+        import shutil
+
         for each in _INITS:
             found = shutil.which(each, path="/usr/bin:/usr/sbin:/bin:/sbin:/usr/local/bin:/usr/libexec/podman")
             if found:

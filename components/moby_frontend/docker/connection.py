@@ -5,7 +5,6 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -15,6 +14,7 @@ from attrs import evolve
 from moby.errors import Invalid
 from moby_frontend.docker.call import Client, Ending, Gone, Reply
 from moby_frontend.docker.chunks import BadChunks, Chunks
+from moby_frontend.docker.times import http_date
 
 if TYPE_CHECKING:
     import ssl
@@ -380,9 +380,7 @@ class Connection:
         return found
 
 
-@lru_cache(maxsize=1)
-def _date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)
+_date = lru_cache(maxsize=1)(http_date)
 
 
 _REASONS = {

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from moby.errors import Invalid
 
-__all__ = ["ZERO", "elapsed", "moment_ns", "parsed_ns", "rfc3339", "unix_ns"]
+__all__ = ["ZERO", "elapsed", "http_date", "moment_ns", "parsed_ns", "rfc3339", "unix_ns"]
 
 ZERO = "0001-01-01T00:00:00Z"
 """Never, as Go shows it."""
@@ -24,6 +24,11 @@ def rfc3339(time_ns: int) -> str:
     seconds, rest = divmod(time_ns, 10**9)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}{fraction}Z"
+
+
+def http_date(seconds: int) -> str:
+    """Return a moment as HTTP's headers have it (RFC 9110, 5.6.7), without the imports of email."""
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(seconds))  # in English, as nothing sets a locale
 
 
 def parsed_ns(text: str) -> int:

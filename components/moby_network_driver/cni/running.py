@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -100,6 +99,8 @@ class Programs:
         return answer
 
     def _ended(self, path: Path, asked: bytes, environment: Mapping[str, str]) -> tuple[int, bytes, bytes]:
+        import subprocess  # which an engine without such networks never needs
+
         try:
             process = subprocess.Popen(
                 [path], env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

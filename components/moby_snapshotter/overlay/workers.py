@@ -5,12 +5,11 @@ import io
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from attrs import frozen
 
@@ -19,6 +18,9 @@ from moby.errors import Conflict, HostUnfit, Invalid, MobyError, Unsupported
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.unpack import Limits
 from moby_snapshotter.overlay.worker import BATCH, BELOW, LONGEST
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["Task", "Worker", "Workers"]
 
@@ -80,6 +82,8 @@ class Worker:
     """A process that unpacks."""
 
     def __init__(self) -> None:
+        import subprocess  # which a start needn't wait for
+
         self._failed: BaseException | None = None
         self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -162,7 +166,7 @@ def _write(out: io.FileIO, data: bytes) -> None:
         view = view[out.write(view) :]
 
 
-def _usage(answer: bytes, process: subprocess.Popen[bytes]) -> Usage:
+def _usage(answer: bytes, process: "subprocess.Popen[bytes]") -> Usage:
     """Read what a worker said; raise what it did."""
     if not answer:
         raise HostUnfit(
