@@ -405,6 +405,33 @@ class TestEngine:
         assert served.call("GET", "/system/df?type=x", version="v1.41").status == 200
 
 
+class TestImageNames:
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/images/{}/json"), ("GET", "/images/{}/history"), ("DELETE", "/images/{}"),
+            ("GET", "/images/{}/get"), ("GET", "/images/get?names={}"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("BOX", ": repository name (library/BOX) must be lowercase"),
+            ("me/Box:1", ": repository name (me/Box) must be lowercase"),
+            ("me:5/a/B@sha256:" + "0" * 64, ": repository name (a/B) must be lowercase"),
+            ("a:b:c", ""),
+            ("A:b:c", ""),
+            ("-x", ""),
+        ],
+    )
+    def test_one_that_none_can_have(self, served, method, path, name, words):
+        found = served.call(method, path.format(name))
+        assert (found.status, found.message) == (400, f"invalid reference format{words}")
+
+    def test_an_id_is_none_but_means_an_image(self, served):
+        assert served.call("GET", f"/images/{'0' * 64}/json").status == 404
+
+
 class TestAbsent:
     def test_swarm(self, served):
         words = "This node is not a swarm manager."

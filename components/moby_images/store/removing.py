@@ -28,7 +28,7 @@ class Removing:
             identity, reference = self._catalog.find(name)
             by_name = reference is not None and (reference.digest is None or reference in self._catalog.names(identity))
             if by_name and reference is not None:
-                self._untag(identity, reference, force, removals)
+                self._untag(identity, name, reference, force, removals)
                 left = self._catalog.names(identity)
                 if left:
                     return self._done(removals, identity)
@@ -48,12 +48,14 @@ class Removing:
                 self._shared.tell("delete", identity)
         return tuple(removals)
 
-    def _untag(self, identity: Digest, reference: ImageReference, force: bool, removals: list[Removal]) -> None:
+    def _untag(
+        self, identity: Digest, name: str, reference: ImageReference, force: bool, removals: list[Removal]
+    ) -> None:
         names = self._catalog.names(identity)
         users = self._users(identity)
         if users and not force and len([each for each in names if each.tag]) <= 1:
             raise Conflict(
-                f'conflict: unable to remove repository reference "{references.familiar(reference)}" (must force)'
+                f'conflict: unable to remove repository reference "{name}" (must force)'
                 f" - container {users[0][:12]} is using its referenced image {identity.hex[:12]}",
                 hint="remove the container first, or force it",
             )
@@ -68,13 +70,15 @@ class Removing:
         names = self._catalog.names(identity)
         repositories = {(each.domain, each.path) for each in names}
         tags = [each for each in names if each.tag]
-        if len(repositories) > 1 and len(tags) > 1 and not force:
-            why = "image is referenced in multiple repositories"
+        why, hint = self._reason(identity, running, hard_only=True), "remove what uses it first"
+        forcible = not why and not force
+        if forcible and len(repositories) > 1 and len(tags) > 1:
             shown = ", ".join(references.familiar(each) for each in names)
-            raise self._conflict(identity, why, forcible=True, hint=f"remove it by each of its names: {shown}")
-        why = self._reason(identity, running, hard_only=force)
+            why, hint = "image is referenced in multiple repositories", f"remove it by each of its names: {shown}"
+        elif forcible:
+            why = self._reason(identity, running, hard_only=False)
         if why:
-            raise self._conflict(identity, why, forcible="stopped" in why, hint="remove what uses it first")
+            raise self._conflict(identity, why, forcible=forcible, hint=hint)
         for each in names:
             self._take(each, removals)
 
@@ -108,6 +112,8 @@ class Removing:
         self._catalog.drop(identity)
         removals.append(Removal(str(identity), deleted=True))
         after = set(self._chains())
+        if self._users(identity):  # which keep its layers
+            after |= set(map(str, chain_ids(self._catalog.config(record).diff_ids)))
         removals += [Removal(each, deleted=True) for each in before if each not in after]
         parent = record.parent
         if not prune or parent is None or not self._catalog.has(parent):

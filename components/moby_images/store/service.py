@@ -23,7 +23,7 @@ from moby.contracts.images import (
     StoredLayer,
 )  # fmt: skip
 from moby.contracts.types import Digest, ImageReference, Mount, Platform
-from moby.errors import Invalid, MobyError
+from moby.errors import Invalid, MobyError, NotFound
 from moby.oci import reference as references
 from moby.values import evolve
 from moby_images.store.adopting import Adopting
@@ -194,7 +194,10 @@ class Store:
             if same:
                 yield from ((self._catalog.meant(str(each)), each) for each in same)
                 return
-        _, reference = self._catalog.find(name)
+        try:
+            _, reference = self._catalog.find(name)
+        except NotFound as error:  # which names it with the tag that it would have
+            raise NotFound(f"No such image: {name[:300]}", hint=error.hint) from None
         yield self._catalog.meant(name), reference if reference is not None and reference.digest is None else None
 
     def import_(

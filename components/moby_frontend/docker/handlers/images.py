@@ -1,5 +1,6 @@
 """Images: listed, shown, named, removed; archives in and out."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -24,6 +25,7 @@ __all__ = [
 _LIST = frozenset({"dangling", "label", "before", "since", "reference", "until"})
 _PRUNE = frozenset({"dangling", "label", "label!", "until"})
 _UNKNOWN = -1
+_IMAGE_ID = re.compile("[a-f0-9]{64}")
 
 
 def listed(parts: Parts, call: Call) -> Reply:
@@ -81,7 +83,32 @@ def show_summary(image: Image, version: Version, *, containers: int, shared: int
 
 def inspect(parts: Parts, call: Call) -> Reply:
     """Show an image."""
-    return reply_json(show_image(parts.images.get(call.names["name"]), call.version, parts.storage_driver))
+    return reply_json(show_image(parts.images.get(_asked(call.names["name"])), call.version, parts.storage_driver))
+
+
+def _asked(name: str) -> str:
+    """Return the name of an image that a call asks for; Invalid, in docker's words, for what can be none."""
+    if _IMAGE_ID.fullmatch(name):
+        return name
+    try:
+        parse(name)
+    except Invalid:
+        lower = "" if name == name.lower() else _repository(name)
+        why = f": repository name ({lower}) must be lowercase" if lower else ""
+        raise Invalid(f"invalid reference format{why}") from None
+    return name
+
+
+def _repository(name: str) -> str:
+    """Return the path that a name would have, were it lower case; empty where it is wrong in other ways too."""
+    try:
+        path = parse(name.lower(), default_tag=False).path
+    except Invalid:
+        return ""
+    bare = name.partition("@")[0]
+    above, colon, tag = bare.rpartition(":")
+    bare = above if colon and "/" not in tag else bare
+    return f"library/{bare}" if path == f"library/{bare.lower()}" else bare[-len(path) :]
 
 
 def _last_comment(image: Image) -> str:
@@ -157,7 +184,7 @@ def history(parts: Parts, call: Call) -> Reply:
             "Size": each.size_bytes,
             "Comment": each.comment,
         }
-        for each in parts.images.history(call.names["name"])
+        for each in parts.images.history(_asked(call.names["name"]))
     ])  # fmt: skip
 
 
@@ -180,7 +207,7 @@ def remove(parts: Parts, call: Call) -> Reply:
     running = [
         each.id for each in parts.containers.list() if each.state.status in {Status.RUNNING, Status.PAUSED}
     ]  # fmt: skip
-    name = call.names["name"]
+    name = _asked(call.names["name"])
     removals = parts.images.remove(
         name, force=query.flag("force"), prune=not query.flag("noprune"), running=running
     )  # fmt: skip
@@ -207,7 +234,7 @@ def save(parts: Parts, call: Call) -> Reply:
     if not names:
         raise Invalid("no images are named")
     platform_of(call)
-    return Reply(200, parts.images.save(names), (("Content-Type", "application/x-tar"),))
+    return Reply(200, parts.images.save([_asked(each) for each in names]), (("Content-Type", "application/x-tar"),))
 
 
 def platform_of(call: Call) -> Platform | None:
