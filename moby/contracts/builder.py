@@ -88,7 +88,7 @@ class Receiver(Protocol):
         ...
 
     def content(self, path: str, chunk: bytes) -> None:
-        """Take a piece of a wanted file, which may come before later entries; an empty one is its end."""
+        """Take a piece of a wanted file, before later entries or after all, files in turn; an empty one is its end."""
         ...
 
 

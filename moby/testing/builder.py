@@ -31,7 +31,7 @@ from moby.contracts.types import Platform
 from moby.errors import Invalid, MobyError, NotFound, Unavailable
 from moby.oci.reference import parse
 from moby.testing.boxes import PATIENCE_S
-from moby.testing.lending import Building, Lending
+from moby.testing.lending import Building, Lending, Mixing
 
 __all__ = ["WRONG", "BuilderSuite", "Workshop"]
 
@@ -421,6 +421,14 @@ class BuilderSuite:
             each.join(PATIENCE_S)
         assert len(images) == 3
         assert all(files(workshop, each, "a") == ["both"] for each in images)
+
+    def test_files_that_come_side_by_side(self, workshop: Workshop) -> None:
+        """Are whole, though content comes after all names and in turn, as clients send it."""
+        given = {f"d/{number}": f"{number} " * (100 + number) for number in range(5)} | {"d/empty": ""}
+        context = _written(workshop.folder, {"Dockerfile": BASE + "COPY d /d/\n", **given})
+        with Building(workshop.builder, Mixing({"context": context})) as at:
+            image = exported(workshop, at, at.build.solve(Request()))
+        assert files(workshop, image, *given) == [*given.values()]
 
     def test_a_folder_that_is_not_lent(self, workshop: Workshop) -> None:
         """Is missed."""

@@ -22,6 +22,7 @@ from moby.contracts.builder import (
     Folder,
     Keep,
     Log,
+    Receiver,
     Reclaimed,
     Request,
     Result,
@@ -168,6 +169,26 @@ class _NamesNothing(_Work):
 class _ForgetsIgnored(_Lent):
     def folder(self, name: str, selection: Selection, receiver: Any) -> None:
         self.session.folder(name, evolve(selection, exclude=()), receiver)
+
+
+class _TakesOneAtATime(_Lent):
+    def folder(self, name: str, selection: Selection, receiver: Receiver) -> None:
+        self.session.folder(name, selection, _OneFile(receiver))
+
+
+class _OneFile:
+    """A receiver for which a file is over once another one begins."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.entry = receiver.entry
+        self._content, self._last, self._over = receiver.content, "", set[str]()
+
+    def content(self, path: str, chunk: bytes) -> None:
+        if path != self._last:
+            self._over.add(self._last)
+        self._last = path
+        if not chunk or path not in self._over:
+            self._content(path, chunk)
 
 
 class _NeedsNoSecret(_Lent):
@@ -526,5 +547,6 @@ MUTANTS = (
     Mutant("test_what_is_told", _tells(_nameless), name="nameless"),
     Mutant("test_what_is_told_of_a_failure", _tells(_faultless)),
     Mutant("test_side_by_side", _OneAtATime),
+    Mutant("test_files_that_come_side_by_side", _lends(_TakesOneAtATime)),
     Mutant("test_a_folder_that_is_not_lent", _works(_GoesOnWithout)),
 )  # fmt: skip

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from moby.context.sending import send
-from moby.contracts.builder import Blobs, Build, Builder, Event, Folder, Receiver, Selection
+from moby.contracts.builder import Blobs, Build, Builder, Entry, Event, Folder, Receiver, Selection
 from moby.contracts.image_registry import Credentials
 from moby.contracts.types import Fd
 from moby.errors import NotFound
 
-__all__ = ["Building", "Lending", "tree_of"]
+__all__ = ["Building", "Lending", "Mixing", "tree_of"]
 
 
 class Lending:
@@ -75,6 +75,45 @@ class Lending:
     def deliver_folder(self, number: int, folder: Folder) -> None:
         """Keep a folder's files: their content, None for folders, where a link leads."""
         self.trees[number] = tree_of(folder)
+
+
+class Mixing(Lending):
+    """Lends folders as clients do: content comes after all names, that of several files in turn."""
+
+    def folder(self, name: str, selection: Selection, receiver: Receiver) -> None:
+        """Hand over a folder."""
+        later = _Later(receiver)
+        super().folder(name, selection, later)
+        later.finish()
+
+
+class _Later:
+    """A receiver whose content waits for all names."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._pieces: dict[str, list[bytes]] = {}
+
+    def entry(self, entry: Entry) -> bool:
+        """Pass an entry on."""
+        wanted = self._receiver.entry(entry)
+        if wanted:
+            self._pieces[entry.path] = []
+        return wanted
+
+    def content(self, path: str, chunk: bytes) -> None:
+        """Keep a piece, as two."""
+        half = len(chunk) // 2
+        self._pieces[path] += filter(None, (chunk[:half], chunk[half:]))
+
+    def finish(self) -> None:
+        """Pass a piece of each file on, as long as there are some."""
+        left = {path: [*pieces, b""] for path, pieces in self._pieces.items()}
+        while left:
+            for path, pieces in tuple(left.items()):
+                self._receiver.content(path, pieces.pop(0))
+                if not pieces:
+                    del left[path]
 
 
 class _Kept(io.BytesIO):

@@ -1,22 +1,36 @@
 """Debian's buildah as a builder."""
 
+import io
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 from building_engines import Pantry, box_root
+from moby_builder.buildah.placing import Placing
 from moby_builder.buildah.reading import images_of, line_of, secrets_of
 from moby_builder.buildah.service import Service
 from moby_builder.buildah.tool import Tool
 from peers.binaries import ROOT, need
 from runs import place
 
-from moby.contracts.builder import CacheExport, CacheSource, Export, ExportType, Keep, Range, Request
+from moby.contracts.builder import (
+    BuildFailed,
+    CacheExport,
+    CacheSource,
+    Entry,
+    Export,
+    ExportType,
+    Keep,
+    Range,
+    Request,
+)
 from moby.contracts.types import Mount, Platform
-from moby.errors import HostUnfit, Unsupported
+from moby.errors import HostUnfit, Invalid, Unsupported
 from moby.host.overlay import mount_root
 from moby.oci.reference import parse
 from moby.testing.builder import BuilderSuite, Workshop, building
+from moby.testing.lending import Lending
 from moby.testing.mounted import own_mounts
 from moby.testing.net_namespaces import own_network
 
@@ -74,6 +88,52 @@ class TestBuildah(BuilderSuite):
 def test_what_it_never_does(shop, asked):
     with building(shop, "FROM box\n") as at, pytest.raises(Unsupported, match=next(iter(asked))):
         at.build.solve(Request(**asked))
+
+
+def test_what_clients_ask_for_by_themselves(shop):
+    """Only for where it can be: nobody asked."""
+    with building(shop, "FROM scratch\nLABEL a=b\n") as at:
+        at.build.solve(Request(attestations={"provenance": {"mode": "min", "inline-only": "true"}}))
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["archive", "file"])
+def test_a_context_that_is_sent(builder, packed):
+    text = b"FROM scratch\nCOPY . /\n" if packed else b"FROM scratch\nLABEL a=b\n"
+    sent = archive_of(Dockerfile=text, file=b"sent") if packed else text
+    session = Lending(streams={"here": sent})
+    build = builder.open(session, lambda event: None)
+    try:
+        result = build.solve(Request(context="stream:here"))
+        with build.files(result.targets[0]) as root:
+            assert sorted(each.name for each in root.iterdir()) == (["Dockerfile", "file"] if packed else [])
+            assert not packed or (root / "file").read_bytes() == b"sent"
+    finally:
+        build.close()
+
+
+def archive_of(**files):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("path", ["Dockerfile", "../outside", "nowhere"])
+def test_dockerfiles_that_lead_elsewhere(builder, tmp_path, path):
+    """Nothing but what is lent is read, and shown in an error."""
+    (tmp_path / "outside").write_text("SECRET x\n")
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").symlink_to(tmp_path / "outside")
+    build = builder.open(Lending({"context": context}), lambda event: None)
+    try:
+        with pytest.raises(BuildFailed, match=f"failed to read dockerfile: open {path}: no such file"):
+            build.solve(Request(dockerfile=path))
+    finally:
+        build.close()
 
 
 def test_what_it_never_gives(shop):
@@ -136,6 +196,19 @@ RUN --mount=type=bind,from=tools,target=/t \\
 FROM scratch
 COPY --from=0 /a /
 """
+
+
+def test_content_that_nobody_asked_for(tmp_path):
+    placing = Placing(tmp_path)
+    assert placing.entry(Entry("a", 0o100444, 0, 0, 1, 1))
+    placing.content("a", b"x")
+    with pytest.raises(Invalid, match="'b' wasn't asked for"):
+        placing.content("b", b"x")
+    placing.content("a", b"")
+    assert ((tmp_path / "a").read_text(), (tmp_path / "a").stat().st_mode & 0o777) == ("x", 0o444)
+    with pytest.raises(Invalid, match="'a' wasn't asked for"):
+        placing.content("a", b"x")
+    placing.close()
 
 
 def test_what_a_file_names():

@@ -27,6 +27,7 @@ from moby.contracts.builder import (
 from moby.contracts.images import Image, Images
 from moby.contracts.types import ImageReference, Platform
 from moby.errors import NotFound, Unavailable, Unsupported
+from moby.host.mounts import open_in_root
 from moby.oci.reference import parse
 from moby_builder.buildah.placing import Placing
 from moby_builder.buildah.reading import images_of, line_of, secrets_of
@@ -34,10 +35,13 @@ from moby_builder.buildah.steps import Steps
 from moby_builder.buildah.stock import Stock
 from moby_builder.buildah.tool import Tool, failure
 from moby_builder.folders.parts import Part, Parts, archived
+from moby_builder.folders.unpacking import take
 
 __all__ = ["Building"]
 
 _CHUNK = 1 << 20
+_STREAM = "stream:"
+"""Before the name of what a session sends, as a context."""
 _CANCELED = "the build was canceled"
 
 
@@ -74,11 +78,10 @@ class Building:
         """Build an image in buildah's store."""
         _refuse(request)
         with self._work(), TemporaryDirectory(dir=self._folder) as temporary, ExitStack() as stack:
-            context = Path(temporary) / "context"
-            context.mkdir()
-            self._receive("context", Selection(), context)
-            file = self._dockerfile(request, Path(temporary), context)
-            text = _text(file, request)
+            context = self._context(request.context, Path(temporary))
+            text = self._dockerfile(request, Path(temporary), context)
+            file = Path(temporary) / "Dockerfile"
+            file.write_text(text, encoding="utf-8")
             for name in images_of(text, request.arguments):
                 self._check()
                 self._stock.bring(name, self._session, pull=request.pull)
@@ -194,6 +197,17 @@ class Building:
 
     # What it is given
 
+    def _context(self, name: str, temporary: Path) -> Path:
+        """Bring the build's context: a folder that is lent, or an archive that is sent."""
+        context = temporary / "context"
+        context.mkdir()
+        if name:
+            with self._session.stream(name.removeprefix(_STREAM)) as sent:
+                take(sent, context, self._check)
+        else:
+            self._receive("context", Selection(), context)
+        return context
+
     def _receive(self, name: str, selection: Selection, folder: Path) -> None:
         placing = Placing(folder)
         try:
@@ -201,14 +215,15 @@ class Building:
         finally:
             placing.close()
 
-    def _dockerfile(self, request: Request, temporary: Path, context: Path) -> Path:
+    def _dockerfile(self, request: Request, temporary: Path, context: Path) -> str:
+        """Return the Dockerfile; no link in its folder leads out of that."""
         folder = temporary / "dockerfile"
         folder.mkdir()
         try:
             self._receive("dockerfile", Selection(include=(request.dockerfile,)), folder)
         except NotFound:
             folder = context
-        return folder / request.dockerfile
+        return _text(folder, request.dockerfile)
 
     def _secrets(self, text: str, stack: ExitStack) -> tuple[list[str], list[int]]:
         """Return options for the secrets that are lent, and the descriptors that hold them, in memory alone."""
@@ -282,13 +297,19 @@ class Building:
 def _refuse(request: Request) -> None:
     """Say what isn't done, by name."""
     asked = {
-        "request": request.request, "context": request.context, "platforms": request.platforms,
-        "contexts": request.contexts, "no_cache_stages": request.no_cache_stages, "cache_from": request.cache_from,
-        "attestations": request.attestations, "allow": request.allow,
+        "request": request.request, "context": request.context and not request.context.startswith(_STREAM),
+        "platforms": request.platforms, "contexts": request.contexts, "no_cache_stages": request.no_cache_stages,
+        "cache_from": request.cache_from,
+        "attestations": any(map(_is_wanted, request.attestations.values())), "allow": request.allow,
     }  # fmt: skip
     for name, value in asked.items():
         if value:
             raise _never(name)
+
+
+def _is_wanted(attributes: Mapping[str, str]) -> bool:
+    """Whether something is to be attested anyhow; what clients ask for by themselves is only for where that can be."""
+    return attributes.get("inline-only", "").lower() not in ("true", "1")
 
 
 def _never(name: str) -> Unsupported:
@@ -314,12 +335,16 @@ def _arguments(request: Request) -> list[str]:
     return [*found, "--no-cache"] if request.no_cache else found
 
 
-def _text(file: Path, request: Request) -> str:
+def _text(folder: Path, path: str) -> str:
+    root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return file.read_text(encoding="utf-8", errors="replace")
+        with open(open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read()
     except OSError as error:
         said = (error.strerror or "").lower()
-        raise BuildFailed(f"failed to read dockerfile: open {request.dockerfile}: {said}") from error
+        raise BuildFailed(f"failed to read dockerfile: open {path}: {said}") from error
+    finally:
+        os.close(root)
 
 
 def _followed(process: subprocess.Popen[bytes], line: Callable[[int, bytes], None]) -> str:

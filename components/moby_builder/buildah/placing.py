@@ -10,6 +10,7 @@ from moby.errors import Invalid
 __all__ = ["Placing"]
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILL = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Placing:
@@ -18,7 +19,9 @@ class Placing:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._folders: set[str] = {""}
-        self._file = -1
+        self._wanted: dict[str, Entry] = {}
+        self._open: dict[str, int] = {}
+        """Of files whose content comes at the moment: names come long before."""
 
     def entry(self, entry: Entry) -> bool:
         """Make it; files are filled later."""
@@ -33,27 +36,35 @@ class Placing:
         elif stat.S_ISLNK(entry.mode):
             path.symlink_to(entry.link)
         elif stat.S_ISREG(entry.mode) and not entry.link:
-            self._file = os.open(path, _NEW, 0o600)
-            os.fchmod(self._file, stat.S_IMODE(entry.mode))
-            os.utime(self._file, ns=(entry.time_ns, entry.time_ns))
-            return True
+            os.close(os.open(path, _NEW, 0o600))
+            self._wanted[entry.path] = entry
+            if not entry.size_bytes:
+                self.content(entry.path, b"")
+            return bool(entry.size_bytes)
         elif stat.S_ISREG(entry.mode):
             self._link(entry, path)
         return False
 
     def content(self, path: str, chunk: bytes) -> None:
-        """Fill the last file."""
+        """Fill a file; those of several come in turn."""
+        if path not in self._wanted:
+            raise Invalid(f"{path[:200]!r} wasn't asked for")
+        fd = self._open.get(path)
+        if fd is None:
+            fd = self._open[path] = os.open(self._folder / path, _FILL)
         view = memoryview(chunk)
         while view:
-            view = view[os.write(self._file, view) :]
+            view = view[os.write(fd, view) :]
         if not chunk:
-            self.close()
+            entry = self._wanted.pop(path)
+            os.fchmod(fd, stat.S_IMODE(entry.mode))
+            os.utime(fd, ns=(entry.time_ns, entry.time_ns))
+            os.close(self._open.pop(path))
 
     def close(self) -> None:
-        """Let go of a file that was begun."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Let go of files that were begun."""
+        while self._open:
+            os.close(self._open.popitem()[1])
 
     def _link(self, entry: Entry, path: Path) -> None:
         source = self._folder / entry.link

@@ -1,1 +1,1 @@
-"""What builders share: trees of files as they are given away."""
+"""What builders share: trees of files as they are given away, archives as they come."""

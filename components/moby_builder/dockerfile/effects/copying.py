@@ -12,13 +12,14 @@ from attrs import define, field, frozen
 from moby.contracts.builder import BuildFailed
 from moby.host import tree
 from moby.oci.pack import xattrs_of
-from moby_builder.dockerfile.effects.archives import open_file, unpack_stream
+from moby_builder.dockerfile.effects.archives import open_file
 from moby_builder.dockerfile.effects.beneath import Made, canonical, look, make_folders, opened, parts_of, set_times
 from moby_builder.dockerfile.effects.failures import failures
 from moby_builder.dockerfile.effects.listings import Excludes
 from moby_builder.dockerfile.effects.matches import Match
 from moby_builder.dockerfile.effects.modes import Mode
 from moby_builder.dockerfile.solver.effects import Cancel
+from moby_builder.folders.unpacking import unpack_stream
 
 __all__ = ["Copying", "How"]
 
@@ -91,7 +92,7 @@ class Copying:
             into = opened(self.target_fd, canonical(self.target_fd, target))
             try:
                 with open_file(self.source_fd, match) as file:
-                    unpack_stream(file, into, self.cancel)
+                    unpack_stream(file, into, self.cancel.check)
             finally:
                 os.close(into)
 

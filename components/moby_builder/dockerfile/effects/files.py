@@ -10,7 +10,7 @@ from attrs import frozen
 from moby.contracts.snapshotter import Snapshotter
 from moby.host import tree
 from moby_builder.dockerfile.effects import modes
-from moby_builder.dockerfile.effects.archives import is_archive, unpack
+from moby_builder.dockerfile.effects.archives import is_archive
 from moby_builder.dockerfile.effects.beneath import Made, make_folders
 from moby_builder.dockerfile.effects.copying import Copying, How
 from moby_builder.dockerfile.effects.failures import failures
@@ -19,6 +19,7 @@ from moby_builder.dockerfile.effects.selection import chosen, excludes_of
 from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.operations import Copy, CopySource, MakeFolder, Node, Stack, Write
 from moby_builder.dockerfile.solver.effects import Tree, Watch
+from moby_builder.folders.unpacking import unpack
 
 __all__ = ["Files"]
 
@@ -84,7 +85,7 @@ class Files:
             with opened(draft.path) as root:
                 for each in inputs[1:]:
                     if each.snapshot:
-                        unpack(self.snapshotter.export(each.snapshot), root, watch.cancel)
+                        unpack(self.snapshotter.export(each.snapshot), root, watch.cancel.check)
             draft.keep()
         return draft.tree
 

@@ -21,12 +21,13 @@ from moby.contracts.builder import BuildFailed
 from moby.contracts.metadata import Metadata
 from moby.errors import Unavailable
 from moby.oci.digest import CHUNK_BYTES
-from moby_builder.dockerfile.effects.archives import is_archive_file, unpack_stream
+from moby_builder.dockerfile.effects.archives import is_archive_file
 from moby_builder.dockerfile.effects.files import opened
 from moby_builder.dockerfile.effects.sources import Fetched, Temporary
 from moby_builder.dockerfile.effects.workspace import Draft
 from moby_builder.dockerfile.operations import HttpSource
 from moby_builder.dockerfile.solver.effects import Tree, Watch
+from moby_builder.folders.unpacking import unpack_stream
 
 __all__ = ["HttpSources"]
 
@@ -141,7 +142,7 @@ def _fill(draft: Draft, source: HttpSource, downloaded: _Downloaded, watch: Watc
     """Put a file into a snapshot: as it is, or unpacked where that is wanted and it is an archive."""
     if source.unpack and is_archive_file(downloaded.path):
         with downloaded.path.open("rb") as file, opened(draft.path) as root:
-            unpack_stream(file, root, watch.cancel)
+            unpack_stream(file, root, watch.cancel.check)
         return
     path = draft.path / source.filename
     with downloaded.path.open("rb") as file, path.open("xb") as out:

@@ -10,19 +10,13 @@ from attrs import frozen
 from moby.contracts.builder import Session
 from moby.contracts.snapshotter import Snapshotter
 from moby.errors import Conflict, NotFound
-from moby.oci import compression
-from moby.oci.digest import CHUNK_BYTES
-from moby_builder.dockerfile.effects.archives import unpack_stream
 from moby_builder.dockerfile.effects.contents import digest_of_tree
-from moby_builder.dockerfile.effects.files import opened
 from moby_builder.dockerfile.effects.workspace import Draft, Workspace
 from moby_builder.dockerfile.operations import StreamSource
 from moby_builder.dockerfile.solver.effects import Tree, Watch
+from moby_builder.folders.unpacking import take
 
 __all__ = ["Fetched", "Temporary", "stream"]
-
-_LOOKED_AT_BYTES = 512
-"""What it takes to tell a tar by."""
 
 
 @frozen
@@ -73,20 +67,8 @@ def stream(source: StreamSource, session: Session, temporary: Temporary, watch: 
 
     def fill(draft: Draft) -> None:
         with session.stream(source.name) as sent:
-            head = compression.Rewound(sent, _LOOKED_AT_BYTES)
-            if compression.detect(head.head) or _is_tar(head.head):
-                with opened(draft.path) as root:
-                    unpack_stream(head, root, watch.cancel)  # type: ignore[arg-type]
-            else:
-                with (draft.path / "Dockerfile").open("wb") as file:
-                    while chunk := head.read(CHUNK_BYTES):
-                        watch.cancel.check()
-                        file.write(chunk)
+            take(sent, draft.path, watch.cancel.check)
         digests.append(str(digest_of_tree(draft.path, watch)))
 
     tree = temporary.make(fill)
     return Fetched(f"tree:{digests[0]}", lambda watch: tree)
-
-
-def _is_tar(head: bytes) -> bool:
-    return head[257:262] == b"ustar"
