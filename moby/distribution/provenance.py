@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from moby.contracts.packager import Artifact
 from moby.lock import Lock, Pin, dumps
 
-__all__ = ["PAYLOAD_TYPE", "Signer", "envelope", "hosts_in", "statement"]
+__all__ = ["PAYLOAD_TYPE", "Signer", "envelope", "formats_in", "hosts_in", "statement"]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 BUILD_TYPE = "urn:moby-framework:assemble:v1"
@@ -34,11 +34,14 @@ class Signer(Protocol):
 
 def statement(lock: Lock, made: Mapping[str, Artifact], folder: Path, hosts: Mapping[str, str]) -> dict[str, Any]:
     """Return what was made (files in `folder`), out of what: lock, manifests, distributions, what hosts lent."""
-    files = sorted({path for each in made.values() for path in each.files})
+    files = sorted((path.as_posix(), name) for name, each in made.items() for path in each.files)
     brought = sorted({each for artifact in made.values() for each in artifact.brought})
     return {
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": path.as_posix(), "digest": {"sha256": _sha256(folder / path)}} for path in files],
+        "subject": [
+            {"name": path, "digest": {"sha256": _sha256(folder / path)}, "annotations": {"format": name}}
+            for path, name in files
+        ],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
@@ -88,6 +91,15 @@ def hosts_in(data: bytes) -> tuple[dict[str, str], tuple[str, ...]] | None:
         return dict(said["predicate"]["buildDefinition"]["internalParameters"]["hosts"]), keys
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
+
+
+def formats_in(data: bytes) -> dict[str, str]:
+    """Return by file which format it is; empty where this is no envelope of ours, or an older one."""
+    try:
+        said = json.loads(base64.b64decode(json.loads(data)["payload"]))
+        return {str(each["name"]): str(each["annotations"]["format"]) for each in said["subject"]}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}
 
 
 def _sha256(path: Path) -> str:

@@ -19,10 +19,11 @@ from moby.distribution.build import packagers
 from moby.distribution.contents import LOCK, render
 from moby.distribution.installed import running_python
 from moby.distribution.locking import pins
+from moby.distribution.provenance import formats_in
 from moby.distribution.steps import Steps
 from moby.errors import HostUnfit, Invalid, NotFound, Problem
 from moby.lock import Lock, Pin, loads
-from moby.plan import Instance, Plan
+from moby.plan import Instance
 from moby.values import evolve
 
 __all__ = ["Reproduction", "embedded_lock", "reproduce", "reproduce_from"]
@@ -141,7 +142,7 @@ def _fix(locked: Pin) -> str:
 
 def _rebuilt(lock: Lock, source: Source, artifact: Path, folder: Path) -> bytes:
     """Return the bytes of the file that is called as the artifact is; failing that, of the one with its ending."""
-    ending = _format_of(lock.build, artifact)
+    ending = _format_of(lock, artifact)
     build = lock.build.chain(ending.key) if ending else lock.build
     steps = Steps(evolve(lock, build=build), packagers(build, folder))
     made: dict[str, Path] = {}
@@ -154,9 +155,18 @@ def _rebuilt(lock: Lock, source: Source, artifact: Path, folder: Path) -> bytes:
     return found.read_bytes()
 
 
-def _format_of(build: Plan, artifact: Path) -> Instance | None:
-    """Return the packager whose name is in a file's, the first of several, as in NAME.sysext.raw; None for no such."""
-    places = [(f"{artifact.name}.".find(f".{each.name}."), each) for each in build.of_kind("packager")]
+def _format_of(lock: Lock, artifact: Path) -> Instance | None:
+    """Return the packager of a file: as told beside it, else the one whose name is in the file's; None for no such.
+
+    Of several that are, as in NAME.sysext.raw, it is the first.
+    """
+    told: dict[str, str] = {}
+    with suppress(OSError):
+        told = formats_in(artifact.with_name(f"{lock.name}.intoto.json").read_bytes())
+    packagers_of = {each.name: each for each in lock.build.of_kind("packager")}
+    if told.get(artifact.name) in packagers_of:
+        return packagers_of[told[artifact.name]]
+    places = [(f"{artifact.name}.".find(f".{name}."), each) for name, each in packagers_of.items()]
     found = [(place, each) for place, each in places if place >= 0]
     return min(found, key=lambda each: each[0], default=(0, None))[1]
 

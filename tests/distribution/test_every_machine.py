@@ -78,6 +78,8 @@ def test_provenance_tells_what_was_made_of_what(every: Path) -> None:
     said = json.loads(base64.b64decode(json.loads((every / "edge.intoto.json").read_text())["payload"]))
     sums = digests(every)
     assert {each["name"]: each["digest"]["sha256"] for each in said["subject"]} == {file: sums[file] for file in FILES}
+    told = {each["name"]: each["annotations"]["format"] for each in said["subject"]}
+    assert told == {file: name for name, files in FORMATS.items() for file in files}
     hosts = said["predicate"]["buildDefinition"]["internalParameters"]["hosts"]
     assert {*FORMATS} - {"vhd"} <= set(hosts)
 

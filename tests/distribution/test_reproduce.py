@@ -13,7 +13,8 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moby.distribution import reproduction
+from moby.contracts.packager import Artifact
+from moby.distribution import provenance, reproduction
 from moby.errors import HostUnfit, Invalid, MobyError, NotFound
 from moby.lock import dumps, loads
 
@@ -45,6 +46,23 @@ def test_the_same(moby: Run, quickstart: Path, tmp_path: Path) -> None:
     moved = shutil.copy(quickstart / "quickstart.pyz", tmp_path / "engine.pyz")
     told = json.loads(moby("reproduce", moved, "--json", cwd=tmp_path).stdout)
     assert told == {"artifact": str(moved), "difference": "", "notes": [], "same": True, "schema": 1}
+
+
+def test_whose_format_a_file_is(quickstart: Path, tmp_path: Path) -> None:
+    """As told beside it, so that no other is made: a kernel's name, say, doesn't tell."""
+    lock = loads((quickstart / "quickstart.lock.json").read_bytes(), source="x")
+    beside = tmp_path / "quickstart.intoto.json"
+    artifact = tmp_path / "quickstart.kernel"
+    artifact.touch()
+    assert reproduction._format_of(lock, artifact) is None
+    for name, wanted in (("pyz", "pyz"), ("deb", None)):
+        made = {name: Artifact((Path("quickstart.kernel"),), {})}
+        beside.write_bytes(provenance.envelope(provenance.statement(lock, made, tmp_path, {})))
+        found = reproduction._format_of(lock, artifact)
+        assert (found and found.name) == wanted
+        assert reproduction._format_of(lock, tmp_path / "quickstart.pyz").name == "pyz"
+    for damaged in (b"", b"[]", b'{"payload": 1}', provenance.envelope({"subject": [{"name": "x"}]})):
+        assert provenance.formats_in(damaged) == {}
 
 
 @pytest.mark.parametrize(
