@@ -66,7 +66,7 @@ def _row(what: str, kind: str, folder: Path) -> Row:
     image = busybox_image(folder / "busybox.tar")
     command = ["/bin/busybox", "echo", OURS]
     said = {**service("hello", image, ""), "command": command}
-    file = manifest(folder / f"{kind}.yaml", onboot=[said], machine=kind, level=12, network="none")
+    file = manifest(folder / f"{kind}.yaml", onboot=[said], machine=kind, level=0, network="none")
     made = distribution.assemble(str(file), folder / kind)
     machine = Machine(made.name, made.folder)
     floor = _floor(folder / f"{kind}.floor")
