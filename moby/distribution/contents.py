@@ -183,7 +183,7 @@ class _Walk:
     def _read(self, module: Module) -> bytes:
         """Return a module's source; Corrupt where it was installed as another one."""
         for name in {FRAMEWORK, *map(distribution_name, self.chosen)}:
-            installed = self._shipped.get(name) or self._shipped.setdefault(name, find(name))
+            installed = self._installed(name)
             if module.path == installed.root / module.entry:
                 return installed.read(module.entry)
         return module.path.read_bytes()
@@ -203,11 +203,20 @@ class _Walk:
             self._follow_brought(each.module)
         elif top == "moby":
             self._follow_framework(each, module, owner)
-        elif owner != FRAMEWORK_OWNER and any(top == facts.module.partition(".")[0] for facts in self.chosen):
+        elif owner != FRAMEWORK_OWNER and self._has_components(top):
             self._follow_component(each, module, owner)
         elif not each.guarded and not each.member:
             fix = f"name the distribution of {top} in the component's `brings`, or do without it"
             self._problem(each, module, f"{owner} imports {each.module}, which isn't in the engine", fix)
+
+    def _has_components(self, top: str) -> bool:
+        """Return whether a top-level package has chosen components, or some of the framework's, which share modules."""
+        if any(top == facts.module.partition(".")[0] for facts in self.chosen):
+            return True
+        return top.startswith(f"{FRAMEWORK_OWNER}_") and top in self._installed(FRAMEWORK).tops()
+
+    def _installed(self, name: str) -> Installed:
+        return self._shipped.get(name) or self._shipped.setdefault(name, find(name))
 
     def _follow_framework(self, each: Import, module: Module, owner: str) -> None:
         if each.member and self._find(each.module) is None:

@@ -78,6 +78,7 @@ def test_what_a_component_imports_of_its_distribution_goes_in(site: Site, source
         pytest.param("try:\n    import yaml\nexcept ImportError:\n    yaml = None", id="what-it-can-do-without"),
         pytest.param("if TYPE_CHECKING:\n    from moby.manifest import Assembly", id="for-checkers"),
         pytest.param("import attrs, attr", id="what-engines-run-on"),
+        pytest.param("from moby_runtime.oci_command.tool import Tool", id="what-components-share"),
     ],
 )
 def test_imports_that_are_fine(site: Site, source: str) -> None:
@@ -95,6 +96,7 @@ def test_imports_that_are_fine(site: Site, source: str) -> None:
         pytest.param("import yaml", "runtime/one imports yaml, which isn't in the engine", id="undeclared"),
         pytest.param("import parts.two.work", "which is another component's", id="another-component"),
         pytest.param("from parts.two import work", "which is another component's", id="another-component-by-name"),
+        pytest.param("import moby_runtime.runc", "which is another component's", id="one-of-the-frameworks"),
         pytest.param("import moby.errors.nothing", "imports moby.errors.nothing, which there isn't", id="no-module"),
         pytest.param("import parts.nothing", "imports parts.nothing, which there isn't", id="no-module-of-its-own"),
     ],

@@ -15,7 +15,7 @@ from moby_runtime.oci_command.runtime import OciCommand
 from moby_runtime.records.first import boot_id
 from moby_runtime.runc import RUNC
 
-from moby.contracts.runtime import CheckpointOptions
+from moby.contracts.runtime import DIE_WITH_PARENT, CheckpointOptions
 from moby.contracts.types import Stdio
 from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, NotFound, Unavailable, Unsupported
 from moby.host.cgroups import Group
@@ -255,6 +255,12 @@ class TestBundles:
             bundle.read(bundled(**fields), RUNC, tool.Binary("runc", (1, 1)))
         if error is Unsupported:
             assert "as runc 1.2 does" in caught.value.hint
+
+    def test_the_command_is_not_the_parent_to_die_with(self, bundled, tmp_path):
+        """It has ended once it has made the container."""
+        folder = bundled(annotations={DIE_WITH_PARENT: "true", "other": "kept"})
+        bundle.read(folder, RUNC, tool.Binary("runc", (1, 1))).write(tmp_path / "written", "")
+        assert json.loads((tmp_path / "written/config.json").read_text())["annotations"] == {"other": "kept"}
 
     def test_a_newer_version_has_it(self, bundled):
         folder = bundled(domainname="x", mounts=[{"destination": "/a", "type": "tmpfs", "uidMappings": [{}]}])

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from moby.contracts.ambient import Place
+from moby.contracts.runtime_values import DIE_WITH_PARENT
 from moby.contracts.types import Stdio
 from moby.errors import Invalid, NotFound, Unsupported
 from moby.host import namespaces
@@ -72,6 +73,8 @@ class Bundle:
             data.setdefault("linux", {})["cgroupsPath"] = group
         hooks = {name: each for name, each in self.hooks.items() if name not in OURS}
         data.pop("hooks", None)
+        # The container's parent is the command, which has ended once it is made.
+        (data.get("annotations") or {}).pop(DIE_WITH_PARENT, None)
         if hooks:
             data["hooks"] = hooks
         folder.mkdir(mode=0o700)
