@@ -125,6 +125,7 @@ class Guest:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": ":".join(str(IN_GUEST / each) for each in (".", "components", "tests")),
             "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
+            "CI": "true",  # by which hypothesis lets a slow processor take its time
         }
 
 

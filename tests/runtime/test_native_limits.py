@@ -252,7 +252,8 @@ class TestLimits(RuntimeFixtures):
         assert run_inside(boxes, box.id, "echo", "in") == (0, "in\n")
 
     def test_memory_is_limited_and_the_kill_is_told(self, boxes: Boxes) -> None:
-        script = "read line; while :; do echo 0123456789abcdef0123456789abcdef; done > /tmp/much"
+        line = "line=0123456789abcdef; for each in 1 2 3 4 5 6 7 8; do line=$line$line; done"
+        script = f"read go; {line}; while :; do echo $line; done > /tmp/much"
         box = boxes.started(limited(boxes, {"memory": {"limit": 8 * MIB}}, "sh", "-c", script), stdin=True)
         watched = boxes.runtime.watch_oom(box.id)
         try:
