@@ -5,9 +5,10 @@ import csv
 import hashlib
 import importlib.metadata
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from attrs import field, frozen
@@ -142,13 +143,21 @@ def tree_digest(folders: Iterable[tuple[str, Path]]) -> str:
     """Return the digest of all files in (name, folder), but bytecode and hidden ones; where they lie doesn't count."""
     whole = hashlib.sha256()
     for name, folder in sorted(folders):
-        for path in sorted(each for each in folder.rglob("*") if each.is_file()) or [folder]:
-            relative = path.relative_to(folder)
-            local = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
-            if not local and path.suffix != ".pyc":
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-                whole.update(f"{name}/{relative.as_posix()} {content}\n".encode())
+        for relative in sorted(_own(folder), key=lambda each: each.split("/")) or (["."] if folder.is_file() else []):
+            content = hashlib.sha256((folder / relative).read_bytes()).hexdigest()
+            whole.update(f"{name}/{relative} {content}\n".encode())
     return f"sha256:{whole.hexdigest()}"
+
+
+def _own(folder: Path) -> Iterator[str]:
+    """Return the paths of files in a folder; texts, since there are thousands and each command counts them."""
+    for place, inner, files in os.walk(folder):
+        inner[:] = [each for each in inner if not each.startswith(".") and each != "__pycache__"]
+        below = place.removeprefix(str(folder)).lstrip("/")
+        for each in files:
+            path = f"{place}/{each}"
+            if not each.startswith(".") and not each.endswith(".pyc") and os.path.isfile(path):  # noqa: PTH113 - many
+                yield f"{below}/{each}" if below else each
 
 
 def closure(brought: Mapping[str, Iterable[str]]) -> dict[str, tuple[Installed, frozenset[str]]]:
