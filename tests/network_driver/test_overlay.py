@@ -9,7 +9,9 @@ from contextlib import ExitStack
 import pytest
 from guests.cover import needs
 from moby_metadata.sqlite.store import Store
+from moby_network_driver.overlay import liveness
 from moby_network_driver.overlay.directory import Directory
+from moby_network_driver.overlay.liveness import Liveness
 from moby_network_driver.overlay.options import device_of, tunnel_of
 from moby_network_driver.overlay.plugin import Config, make
 from network_driver.engines import Quiet, place_in, starting
@@ -404,6 +406,113 @@ def test_what_cannot_be_followed_is_told_once(hosts, monkeypatch):
     ]
 
 
+# Hosts that have gone for good
+
+_MINUTE_NS = 60 * 10**9
+
+
+class Hand(SystemClock):
+    """A clock that goes on by hand alone."""
+
+    minutes = 1
+
+    def monotonic_ns(self):
+        return self.minutes * _MINUTE_NS
+
+
+def eventually(true):
+    """Wait for what a driver's own thread does."""
+    for _ in range(PATIENCE_S * 100):
+        if true():
+            return
+        select.select([], [], [], 0.01)
+    pytest.fail("it doesn't happen")
+
+
+def test_who_counts_on_lives(store):
+    clock = Hand()
+    one, other = Directory(store, "one"), Directory(store, "other")
+    looks = Liveness(one, clock, 10 * _MINUTE_NS)
+    other.count_on()
+    for minute in range(2, 11):
+        assert looks.look() == {}
+        clock.minutes = minute
+    other.count_on()
+    for minute in range(11, 20):
+        assert looks.look() == {}
+        clock.minutes = minute
+    assert looks.look() == {}
+    clock.minutes = 20
+    assert looks.look() == {"other": 2}
+    assert other.count_on()["other"] == 3
+    assert one.bury("other", 2) == ""
+    assert one.bury("other", 3) == "other"  # which said nothing else
+
+
+def test_while_nobody_could_count_nobody_goes(store):
+    """The store was away; or one isn't to look at all."""
+    clock = Hand()
+    one, other = Directory(store, "one"), Directory(store, "other")
+    looks = Liveness(one, clock, 10 * _MINUTE_NS)
+    never = Liveness(one, clock, 0)
+    other.count_on()
+    for minute in (1, 2, 3, 60, 61, 62):
+        clock.minutes = minute
+        assert looks.look() == never.look() == {}
+
+
+def test_a_host_that_has_gone_for_good(hosts, store, monkeypatch):
+    monkeypatch.setattr(liveness, "_EVERY_NS", 20 * _MINUTE_NS)
+    clock = Hand()
+    one, two = hosts(2, clock=clock, gone_hours=1)
+    network = of(one)
+    one.attach(network, 2)
+    _, wanted = two.attach(network, 3)
+    one.hears_of(network, 3)
+    counts = store.bucket("overlay-counts")
+    eventually(lambda: counts.count() == 2)
+    two.driver.__exit__(None, None, None)
+    own = next(each for each, _ in counts.items() if each != two.driver._directory.host_id)
+    while one.knows(network)[1]:
+        before = counts.get(own)
+        clock.minutes += 20
+        eventually(lambda before=before: counts.get(own) != before)
+        assert clock.minutes < 200
+    assert one.knows(network) == (set(), set())
+    said = "host 192.0.2.2 has shown no sign of life for 1 hours: nobody on overlay networks is there any more"
+    assert said in [each[1] for each in one.log.said]
+    two.start()
+    two.run(lambda: two.driver.keep([(network, [wanted])]))
+    one.hears_of(network, 3)
+
+
+def _number(network):
+    """A network's number on the wire; none while its tunnel is made anew."""
+    with Channel() as channel:
+        found = links.look_up(channel, tunnel_of(network.id))
+        return found and found.vxlan_id
+
+
+def test_a_host_that_was_given_up_and_lives(hosts, store):
+    """It tells the others all anew; its network's number is another one, since its own has been taken meanwhile."""
+    one, two = hosts(2)
+    network = of(two)
+    second, _ = two.attach(network, 3)
+    host_id, counts = two.driver._directory.host_id, store.bucket("overlay-counts")
+    eventually(lambda: counts.get(host_id) is not None)
+    other = Directory(store, "other")
+    with store.transaction():
+        assert other.bury(host_id, counts.get(host_id)) == "192.0.2.2"
+        assert other.join("more", "more") == 4096
+    eventually(lambda: two.run(lambda: _number(network)) == 4097)
+    first, _ = one.attach(network, 2)
+    two.hears_of(network, 2)
+    one.hears_of(network, 3)
+    assert hears(first, second, "10.77.1.3")
+    said = "other hosts had given this one up: they are told who is on its overlay networks"
+    assert said in [each[1] for each in two.log.said]
+
+
 # What cannot be
 
 
@@ -437,6 +546,7 @@ def test_pools_that_cannot_be(hosts):
         (Config(store="other"), "no part metadata named 'other'"),
         (Config(port=4799), "4799 is for networks of both sorts"),
         (Config(key_hours=0), "key_hours is 0"),
+        (Config(gone_hours=-1), "gone_hours is -1"),
         (Config(address="here"), "no address of this host"),
     ],
 )

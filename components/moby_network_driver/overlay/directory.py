@@ -67,6 +67,8 @@ class Directory:
         """By network and host, which hosts have made one."""
         self._endpoints = metadata.bucket("overlay-endpoints")
         """By network and endpoint."""
+        self._counts = metadata.bucket("overlay-counts")
+        """By host, a number that goes up while it lives."""
 
     def revision(self) -> int:
         """Return the number that is another one once somebody has changed something."""
@@ -86,8 +88,33 @@ class Directory:
     def forget(self) -> None:
         """Have others know this host no more."""
         with self._metadata.transaction():
+            self._counts.delete(self.host_id)
             if self._hosts.delete(self.host_id):
                 self._changed()
+
+    def count_on(self) -> Mapping[str, int]:
+        """Have others see that this host lives; return the counts of all that ever did so."""
+        with self._metadata.transaction():
+            self._counts.put(self.host_id, int(self._counts.get(self.host_id) or 0) + 1)
+            return dict(self._counts.items())
+
+    def bury(self, host_id: str, count: int) -> str:
+        """Forget a host, and all that is on it, unless it has counted on; return its address, empty where it lives.
+
+        Its id is returned where it told no address.
+        """
+        with self._metadata.transaction():
+            if self._counts.get(host_id) != count:
+                return ""
+            self._counts.delete(host_id)
+            for key, _ in self._members.items():
+                network_id, _, member = key.partition("/")
+                if member == host_id:
+                    self._left(network_id, host_id)
+            there = self._hosts.get(host_id)
+            self._hosts.delete(host_id)
+            self._changed()
+        return str(there["address"]) if there else host_id
 
     def hosts(self) -> Mapping[str, Host]:
         """Return all hosts by id."""
@@ -119,13 +146,16 @@ class Directory:
     def leave(self, network_id: str) -> None:
         """Have this host be on a network no more; with the last host its number is free again."""
         with self._metadata.transaction():
-            for key, each in self._endpoints.items(f"{network_id}/"):
-                if each["host"] == self.host_id:
-                    self._endpoints.delete(key)
-                    self._changed()
-            if self._members.delete(f"{network_id}/{self.host_id}") and not self._members.count(f"{network_id}/"):
-                self._numbers.delete(_numbered(self._networks.get(network_id)))
-                self._networks.delete(network_id)
+            self._left(network_id, self.host_id)
+
+    def _left(self, network_id: str, host_id: str) -> None:
+        for key, each in self._endpoints.items(f"{network_id}/"):
+            if each["host"] == host_id:
+                self._endpoints.delete(key)
+                self._changed()
+        if self._members.delete(f"{network_id}/{host_id}") and not self._members.count(f"{network_id}/"):
+            self._numbers.delete(_numbered(self._networks.get(network_id)))
+            self._networks.delete(network_id)
 
     def put(self, network_id: str, endpoint_id: str, mac: str, addresses: Collection[str]) -> None:
         """Say that a container is on this host."""

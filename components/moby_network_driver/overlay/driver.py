@@ -17,11 +17,13 @@ from moby.host.rtnetlink import links
 from moby.values import evolve
 from moby_network_driver.bridged.driver import Bridged, Sort
 from moby_network_driver.bridged.settings import Settings
+from moby_network_driver.interfaces.addressing import mac_of
 from moby_network_driver.interfaces.marks import Marks
 from moby_network_driver.interfaces.unfit import Failures, explained
 from moby_network_driver.overlay.addresses import USUAL_MTU, Own, checked, own_address
 from moby_network_driver.overlay.directory import Directory
 from moby_network_driver.overlay.encryption import Encryption
+from moby_network_driver.overlay.liveness import Liveness
 from moby_network_driver.overlay.options import (
     ENCRYPTED_OVERHEAD,
     device_of,
@@ -54,6 +56,8 @@ def overlay(config: Config, stores: Mapping[str, Metadata], place: Place, clock:
         )
     if not 0 < config.key_hours <= _MOST_HOURS:
         raise Invalid(f"network-driver/overlay: key_hours is {config.key_hours}", hint=f"from 1 to {_MOST_HOURS}")
+    if not 0 <= config.gone_hours <= _MOST_HOURS:
+        raise Invalid(f"network-driver/overlay: gone_hours is {config.gone_hours}", hint=f"from 0 to {_MOST_HOURS}")
     store = stores[config.store] if config.store else next(iter(stores.values()))
     return OverlayNetworks(config, Directory(store, _host_id(place.state)), place, clock, log)
 
@@ -91,7 +95,12 @@ class OverlayNetworks:
         self._encryption = Encryption(
             directory, self._marks.group, config.encrypted_port, clock, config.key_hours * _HOUR_NS
         )
+        self._liveness = Liveness(directory, clock, config.gone_hours * _HOUR_NS)
         self._lock = threading.RLock()
+        self._made: dict[str, Segment] = {}
+        """Networks here, by id."""
+        self._put: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
+        """What others have been told is here: of a network and endpoint, hardware address and addresses."""
         self._here: Own | None = None
         self._boot = ""
         self._encrypted: set[str] = set()
@@ -182,6 +191,7 @@ class OverlayNetworks:
         """Have a network's bridge lead to its other hosts, and follow what they say."""
         with ExitStack() as undo:
             self._tunnels.make(segment, self._tunnel(segment), undo)
+            self._made[segment.id] = segment
             self._feed(segment.id)
             undo.pop_all()
         if self._watch is None:
@@ -191,6 +201,8 @@ class OverlayNetworks:
         """Remove a network and all that is on it; see the contract."""
         with explained(f"network {segment.name}"), self._lock:
             self._bridged.unmake(segment)
+            self._made.pop(segment.id, None)
+            self._put = {key: each for key, each in self._put.items() if key[0] != segment.id}
             self._directory.leave(segment.id)
             self._encrypted.discard(segment.id)
             if not self._encrypted:
@@ -204,11 +216,17 @@ class OverlayNetworks:
                     self.make(segment)
             link = self._bridged.attach(segment, attachment, namespace)
             undo.callback(self.detach, segment, attachment, namespace)
-            bare = [each.partition("/")[0] for each in link.addresses]
-            self._directory.put(segment.id, attachment.id, link.mac_address, bare)
+            self._tell(segment.id, attachment.id, link.mac_address, link.addresses)
             self._feed(segment.id)
             undo.pop_all()
         return link
+
+    def _tell(self, network_id: str, endpoint_id: str, mac: str, addresses: Sequence[str]) -> None:
+        """Tell others that a container is here."""
+        bare = tuple(each.partition("/")[0] for each in addresses)
+        with self._lock:
+            self._put[network_id, endpoint_id] = mac, bare
+        self._directory.put(network_id, endpoint_id, mac, bare)
 
     def publish(self, segment: Segment, attachment: Attachment) -> None:
         """Publish what an attachment says, in place of what it did; see the contract."""
@@ -216,6 +234,8 @@ class OverlayNetworks:
 
     def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
         """Undo `attach`; see the contract."""
+        with self._lock:
+            self._put.pop((segment.id, attachment.id), None)
         self._directory.remove(segment.id, attachment.id)
         self._bridged.detach(segment, attachment, namespace)
 
@@ -233,10 +253,12 @@ class OverlayNetworks:
             with failures.collected("overlay networks"):
                 if used or self._bridged.left():  # else it needs no firewall either
                     self._bridged.keep(used, also=[tunnel_of(segment.id) for segment, _ in used])
-            for segment, _ in used:
+            for segment, there in used:
                 with failures.collected(f"network {segment.name}"):
                     self._enter(segment)
                     self._lead(segment)
+                    for each in there:  # others may have given this host up
+                        self._tell(segment.id, each.id, mac_of(segment, each), each.addresses)
             if not self._encrypted:
                 self._encryption.end()
         failures.tell()
@@ -249,19 +271,42 @@ class OverlayNetworks:
 
     def _look(self) -> None:
         """Have the kernel know what other hosts have changed, and use a new key once its time has come."""
+        self._give_up()
         revision = self._directory.revision()
         with self._lock:
             if revision == self._seen and not (self._encrypted and self._encryption.due()):
                 return
+            if self._made and self._directory.host_id not in self._directory.hosts():
+                self._return()
             self._encrypt()
             hosts = self._directory.hosts()
             for network_id, device in self._tunnels.devices().items():
                 self._tunnels.feed(device, self._directory.far(network_id), hosts)
             self._seen = revision
 
+    def _give_up(self) -> None:
+        """Forget hosts that have gone for good."""
+        for host_id, count in self._liveness.look().items():
+            address = self._directory.bury(host_id, count)
+            if address:
+                self._log.warning(
+                    f"host {address} has shown no sign of life for {self._config.gone_hours} hours: nobody on overlay "
+                    "networks is there any more"
+                )
+
+    def _return(self) -> None:
+        """Tell others all of this host anew, which they had given up."""
+        self._log.warning("other hosts had given this one up: they are told who is on its overlay networks")
+        for segment in self._made.values():
+            self._enter(segment)
+            self._lead(segment)
+        for (network_id, endpoint_id), (mac, addresses) in self._put.items():
+            self._directory.put(network_id, endpoint_id, mac, addresses)
+
     def reclaim(self) -> None:
         """Remove all that an engine left on the host, and of what it told others."""
         with self._lock, explained("overlay networks"):
+            self._made, self._put = {}, {}
             self._directory.keep({})
             self._directory.forget()
             self._bridged.reclaim()

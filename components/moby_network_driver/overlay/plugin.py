@@ -31,6 +31,8 @@ class Config:
     """UDP port of encrypted networks; nothing comes in by it or goes out that isn't encrypted."""
     key_hours: int = 12
     """How long a key is used for encrypted networks."""
+    gone_hours: int = 72
+    """After how long without a sign of life a host has gone for good, and its containers with it; 0 is never."""
     mtu: int = 0
     """Largest packet of networks that don't say; 0 is what the host's own network leaves room for."""
     ip_forward: bool = True
