@@ -11,7 +11,7 @@ from moby.contracts.kind import contract, repeatable
 from moby.contracts.types import Digest, ImageReference
 from moby.values import field, frozen
 
-__all__ = ["Credentials", "ImageRegistry", "Manifest", "Pushed"]
+__all__ = ["Credentials", "ImageRegistry", "Manifest", "Match", "Pushed"]
 
 
 @frozen
@@ -42,6 +42,18 @@ class Pushed(StrEnum):
     MOUNTED = "mounted"
     """Taken over from another repository of the same image registry."""
     SENT = "sent"
+
+
+@frozen
+class Match:
+    """A repository that a search found."""
+
+    name: str
+    """As its service has it: its path, of Docker Hub's own without `library/`."""
+    description: str = ""
+    stars: int = 0
+    is_official: bool = False
+    is_automated: bool = False
 
 
 @contract("image-registry", version=1)
@@ -110,6 +122,16 @@ class ImageRegistry(Protocol):
     @repeatable
     def tags(self, reference: ImageReference, credentials: Credentials | None = None) -> Iterator[str]:
         """Yield the tags of a repository, in the service's order."""
+        ...
+
+    @repeatable
+    def search(
+        self, domain: str, words: str, credentials: Credentials | None = None, *, limit: int = 25
+    ) -> tuple[Match, ...]:
+        """Return repositories of a service that some words mean, in its order, at most so many.
+
+        Unsupported where it has no search, as services of the distribution API alone have none.
+        """
         ...
 
     @repeatable

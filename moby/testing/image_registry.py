@@ -3,12 +3,13 @@
 import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from moby.contracts.image_registry import ImageRegistry, Manifest, Pushed
 from moby.contracts.types import Digest, ImageReference
-from moby.errors import Corrupt, Invalid, NotFound, Unavailable
+from moby.errors import Corrupt, Invalid, NotFound, Unavailable, Unsupported
 from moby.oci.digest import sha256
 from moby.values import evolve
 
@@ -95,6 +96,17 @@ class ImageRegistrySuite:
         for tag in ("1", "2", "three", "2"):
             push(registry, evolve(one, tag=tag), _LAYER)
         assert sorted(registry.tags(one)) == ["1", "2", "three"]
+
+    def test_search(self, registry: ImageRegistry, name: Name) -> None:
+        """Finds what words mean, and no more than is asked for; or the service has none."""
+        for word in ("found", "found-too", "other"):
+            push(registry, name(word), _LAYER)
+        domain, path = name("found").domain, name("found").path
+        with suppress(Unsupported):
+            found = registry.search(domain, "found")
+            assert {each.name for each in found} == {path, f"{path}-too"}
+            assert len(registry.search(domain, "found", limit=1)) == 1
+            assert registry.search(domain, "absent") == ()
 
     def test_a_blob_from_an_offset(self, registry: ImageRegistry, name: Name) -> None:
         """Is the rest of it."""

@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 from attrs import frozen
 
-from moby.contracts.image_registry import Credentials, ImageRegistry, Manifest, Pushed
+from moby.contracts.image_registry import Credentials, ImageRegistry, Manifest, Match, Pushed
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Corrupt, Invalid, NotFound, Unavailable
 from moby.oci.digest import sha256
@@ -54,6 +54,23 @@ class _OthersGo(_Broken):
 class _AlwaysTags(_Broken):
     def push_manifest(self, reference: ImageReference, manifest: Manifest, credentials: Any = None) -> Any:
         return self.inner.push_manifest(evolve(reference, tag=reference.tag or "latest"), manifest)
+
+
+class _FindsAll(_Broken):
+    def search(self, domain: str, words: str, credentials: Credentials | None = None, *, limit: int = 25) -> Any:
+        return self.inner.search(domain, "", limit=limit)
+
+
+class _FindsTooMany(_Broken):
+    def search(self, domain: str, words: str, credentials: Credentials | None = None, *, limit: int = 25) -> Any:
+        return self.inner.search(domain, words)
+
+
+class _FindsNothing(_Broken):
+    def search(
+        self, domain: str, words: str, credentials: Credentials | None = None, *, limit: int = 25
+    ) -> tuple[Match, ...]:
+        return ()
 
 
 class _RepeatsTags(_Broken):
@@ -224,6 +241,9 @@ MUTANTS = tuple(
         (_OthersGo, "a_tag_moves"),
         (_AlwaysTags, "a_manifest_without_a_tag"),
         (_RepeatsTags, "tags"),
+        (_FindsAll, "search"),
+        (_FindsTooMany, "search"),
+        (_FindsNothing, "search"),
         (_NoOffset, "a_blob_from_an_offset"),
         (_LongOnes, "a_blob_of_another_size"),
         (_ShortOnes, "a_blob_of_another_size"),

@@ -4,7 +4,7 @@ import json
 
 from attrs import evolve
 
-from moby.contracts.image_registry import Credentials, Manifest
+from moby.contracts.image_registry import Credentials, Manifest, Match
 from moby.contracts.images import HistoryStep, Image, ImageConfig, ImageUsage, Progress, Pruned, Removal, Sent
 from moby.contracts.networks import Network
 from moby.contracts.types import Digest, ImageReference, Platform
@@ -192,6 +192,10 @@ class FakeImageRegistry:
 
     def blob(self, reference, digest, size_bytes, credentials=None, *, offset=0):
         yield self.config
+
+    def search(self, domain, words, credentials=None, *, limit=25):
+        self.asked.append((domain, words, limit, credentials))
+        return (Match("box", "Small", 7, is_official=True), Match("me/box", is_automated=True))
 
     def login(self, server, credentials):
         if credentials != Credentials("me", "secret"):

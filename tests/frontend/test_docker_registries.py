@@ -2,6 +2,7 @@
 
 import base64
 import json
+from urllib.parse import quote
 
 import pytest
 from frontend.fake_parts import INDEX, MANIFEST, FakeImageRegistry
@@ -22,6 +23,65 @@ def header(value):
 def linked(serve):
     """A front end beside an image registry."""
     return serve(image_registry=FakeImageRegistry())
+
+
+class TestSearch:
+    @pytest.mark.parametrize(
+        ("term", "asked"),
+        [
+            ("box", ("docker.io", "box")),
+            ("me/box", ("docker.io", "me/box")),
+            ("library/box", ("docker.io", "box")),
+            ("docker.io/library/box", ("docker.io", "box")),
+            ("localhost/box", ("localhost", "box")),
+            ("127.0.0.1:5000/me/box", ("127.0.0.1:5000", "me/box")),
+        ],
+    )
+    def test_where(self, serve, term, asked):
+        registry = FakeImageRegistry()
+        found = serve(image_registry=registry).call(
+            "GET", f"/images/search?term={term}", headers=header({"username": "me", "password": "s"})
+        )
+        assert found.json()[0] == {
+            "star_count": 7, "is_official": True, "name": "box", "is_automated": False, "description": "Small",
+        }  # fmt: skip
+        assert registry.asked == [(*asked, 25, Credentials("me", "s"))]
+
+    @pytest.mark.parametrize(
+        ("filters", "names"),
+        [
+            ({}, ["box", "me/box"]),
+            ({"stars": ["3"]}, ["box"]),
+            ({"stars": ["3", "8"]}, []),
+            ({"is-official": ["true"]}, ["box"]),
+            ({"is-official": ["false"]}, ["me/box"]),
+            ({"is-automated": ["1"]}, ["me/box"]),
+        ],
+    )
+    def test_filters(self, linked, filters, names):
+        found = linked.call("GET", f"/images/search?term=x&limit=100&filters={quote(json.dumps(filters))}")
+        assert [each["name"] for each in found.json()] == names
+
+    @pytest.mark.parametrize(
+        ("query", "words"),
+        [
+            ("term=x&limit=101", "limit 101 is outside the range of [1, 100]"),
+            ("term=x&limit=-1", "limit -1 is outside the range of [1, 100]"),
+            ("term=x&limit=y", 'invalid limit: strconv.Atoi: parsing "y": invalid syntax'),
+            ("term=x&filters=" + quote('{"bad":["x"]}'), "invalid filter 'bad'"),
+            (
+                "term=x&filters=" + quote('{"stars":["x"]}'),
+                "invalid filter 'stars=x': strconv.Atoi: parsing \"x\": invalid syntax",
+            ),
+            (
+                "term=https://me:5/x",
+                "invalid repository name: repository name (https://me:5/x) should not have a scheme",
+            ),
+        ],
+    )
+    def test_refusals(self, linked, query, words):
+        found = linked.call("GET", f"/images/search?{query}")
+        assert (found.status, found.message) == (400, words)
 
 
 class TestPull:

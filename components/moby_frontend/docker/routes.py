@@ -78,7 +78,7 @@ POST    /exec/{id}/start                    execs.start
 POST    /exec/{id}/resize                   execs.resize
 
 GET     /images/json                        images.listed               reads
-GET     /images/search                      absent.search               reads
+GET     /images/search                      searching.search            reads
 GET     /images/get                         images.save
 POST    /images/load                        images.load
 POST    /images/create                      images.create

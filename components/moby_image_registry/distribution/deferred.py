@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
-from moby.contracts.image_registry import Credentials, ImageRegistry, Manifest, Pushed
+from moby.contracts.image_registry import Credentials, ImageRegistry, Manifest, Match, Pushed
 from moby.contracts.types import Digest, ImageReference
 
 __all__ = ["Deferred"]
@@ -70,6 +70,12 @@ class Deferred:
     def tags(self, reference: ImageReference, credentials: Credentials | None = None) -> Iterator[str]:
         """Yield the tags of a repository."""
         return self._client.tags(reference, credentials)
+
+    def search(
+        self, domain: str, words: str, credentials: Credentials | None = None, *, limit: int = 25
+    ) -> tuple[Match, ...]:
+        """Return repositories that some words mean."""
+        return self._client.search(domain, words, credentials, limit=limit)
 
     def login(self, server: str, credentials: Credentials) -> str:
         """Prove credentials."""

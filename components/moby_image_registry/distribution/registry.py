@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import urllib3
 
 from moby.contracts.ambient import Clock, Log
-from moby.contracts.image_registry import Credentials, Manifest, Pushed
+from moby.contracts.image_registry import Credentials, Manifest, Match, Pushed
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Corrupt, Denied, Invalid, NotFound, Unavailable
 from moby.oci import digest as digests
@@ -19,6 +19,7 @@ from moby.oci import logins
 from moby.oci.reference import familiar, familiar_name
 from moby_image_registry.distribution.calls import PUSH, Calls, scope_of, whole
 from moby_image_registry.distribution.connection import Asked, Connections, Wait
+from moby_image_registry.distribution.searching import search
 from moby_image_registry.distribution.settings import Settings
 from moby_image_registry.distribution.uploads import Upload
 
@@ -186,6 +187,12 @@ class Distribution:
             parts = urlsplit(urljoin(where, target.strip().removeprefix("<")))
             where = parts._replace(scheme="", netloc="").geturl()
         raise Invalid(f"{reference.domain} has no end of tags of {reference.path}")
+
+    def search(
+        self, domain: str, words: str, credentials: Credentials | None = None, *, limit: int = 25
+    ) -> tuple[Match, ...]:
+        """Return repositories that some words mean."""
+        return search(self._settings, self._calls, domain, words, credentials, limit)
 
     def login(self, server: str, credentials: Credentials) -> str:
         """Prove credentials."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from moby.contracts.image_registry import Credentials, Manifest, Pushed
+from moby.contracts.image_registry import Credentials, Manifest, Match, Pushed
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Corrupt, HostUnfit, Invalid, NotFound, Unavailable
 from moby.oci import digest as digests
@@ -146,6 +146,14 @@ class Layouts:
         for entry in _entries(folder):
             if tag := entry.get("annotations", {}).get(_REF):
                 yield str(tag)
+
+    def search(
+        self, domain: str, words: str, credentials: Credentials | None = None, *, limit: int = 25
+    ) -> tuple[Match, ...]:
+        """Return repositories whose paths hold some words."""
+        above = self._folder(ImageReference(domain, "x")).parent
+        paths = sorted(str(each.parent.relative_to(above)) for each in above.rglob("index.json"))
+        return tuple(Match(each) for each in paths if words in each)[:limit]
 
     def login(self, server: str, credentials: Credentials) -> str:
         """Accept anybody: who may read and write, the folder's modes say."""

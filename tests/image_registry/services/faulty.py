@@ -26,6 +26,8 @@ class Faults:
     flip: bool = False
     """Whether a blob's and a manifest's first byte is another."""
     longer: bool = False
+    search: bytes | None = None
+    """What a search is answered with."""
     no_ranges: bool = False
     stall_s: float = 0.0
     redirect: str = ""
@@ -61,6 +63,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if faults.statuses:
             faults.statuses -= 1
             return self.say(faults.status, b"{}", {"Retry-After": faults.retry_after} if faults.retry_after else {})
+        if faults.search is not None and self.path.startswith("/v1/search?"):
+            return self.say(200, faults.search)
         is_blob = "/blobs/sha256" in self.path and self.command == "GET"
         if is_blob and faults.redirect:
             return self.say(307, b"", {"Location": faults.redirect + self.path})

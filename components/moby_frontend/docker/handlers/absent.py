@@ -4,12 +4,7 @@ from moby.errors import NotFound, Unavailable, Unsupported
 from moby_frontend.docker.call import Call, Reply, reply_json
 from moby_frontend.docker.parts import Parts
 
-__all__ = ["experimental", "no_plugins", "plugin", "plugins", "search", "volume_update"]
-
-
-def search(parts: Parts, call: Call) -> Reply:
-    """Refuse to search."""
-    raise Unsupported("this engine searches no image registry; look for images on its own pages")
+__all__ = ["experimental", "no_plugins", "plugin", "plugins", "volume_update"]
 
 
 def experimental(parts: Parts, call: Call) -> Reply:

@@ -18,7 +18,7 @@ from moby_frontend.docker.handlers.images import line, platform_of, shown_error,
 from moby_frontend.docker.handlers.lifecycle import reference_of
 from moby_frontend.docker.parts import Parts
 
-__all__ = ["auth", "credentials", "distribution", "pull", "push"]
+__all__ = ["auth", "client", "credentials", "distribution", "pull", "push"]
 
 _LONGEST_CONFIG = 4 << 20
 
@@ -82,7 +82,8 @@ def _of(found: Any) -> Credentials | None:
     return Credentials(*values) if any(values) else None
 
 
-def _client(parts: Parts) -> ImageRegistry:
+def client(parts: Parts) -> ImageRegistry:
+    """Return the way to image registries; Unsupported where the engine has none."""
     if parts.image_registry is None:
         raise Unsupported(
             "this engine has no image registry's client; assemble an engine that has an image-registry part"
@@ -99,7 +100,7 @@ def auth(parts: Parts, call: Call) -> Reply:
     except ValueError as error:
         raise Invalid(f"invalid auth: {error}") from error
     try:
-        token = _client(parts).login(server, who)
+        token = client(parts).login(server, who)
     except Denied as error:
         raise Status(401, message(error)) from error
     return reply_json({"IdentityToken": token, "Status": "Login Succeeded"})
@@ -107,15 +108,15 @@ def auth(parts: Parts, call: Call) -> Reply:
 
 def distribution(parts: Parts, call: Call) -> Reply:
     """Say which manifest a name means at its image registry, and for which platforms it is."""
-    client, who = _client(parts), credentials(call)
+    service, who = client(parts), credentials(call)
     reference = _reference(call.names["name"], "")
     if not (reference.tag or reference.digest):
         reference = parse(call.names["name"])
     try:
-        found = client.manifest(reference, who)
+        found = service.manifest(reference, who)
         shown = {
             "Descriptor": {"mediaType": found.media_type, "digest": str(found.digest), "size": len(found.data)},
-            "Platforms": [_shown(each) for each in _platforms(client, reference, found.media_type, found.data, who)],
+            "Platforms": [_shown(each) for each in _platforms(service, reference, found.media_type, found.data, who)],
         }
     except Denied as error:
         raise Status(401, message(error)) from error
