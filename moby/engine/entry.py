@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moby.engine.call import Call
+from moby.engine.words import split
 from moby.errors import Corrupt, Invalid, MobyError
 from moby.plan import Plan, check, load
 
@@ -18,6 +19,8 @@ LOCK = "moby-lock.json"
 """Where a distribution's lock lies, beside the `moby` package."""
 BUG = 70
 USAGE = 2
+_LEVELS = ("debug", "info", "warning", "error")
+_FORMS = ("text", "json")
 PART = "part"
 """The verb of a served part's own process, which no help shows: `part FILE`."""
 
@@ -140,13 +143,16 @@ def _do(call: Call) -> int:
 
 def _parse(given: list[str], lock: dict[str, Any], plan: Plan) -> Call | int:
     """Split flags, verb and the verb's own arguments; an exit code where there is nothing left to do."""
+    quick = split(given, {f"--{name}": name for name in ("root", "config", "log-level", "log-format")})
+    if quick is not None and (call := _quick(*quick, lock, plan)) is not None:
+        return call
     import argparse
 
     parser = argparse.ArgumentParser(prog=plan.name, add_help=False, allow_abbrev=False, usage=_usage(plan))
     parser.add_argument("--root")
     parser.add_argument("--config", type=Path)
-    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="warning")
-    parser.add_argument("--log-format", choices=("text", "json"), default="text")
+    parser.add_argument("--log-level", choices=_LEVELS, default="warning")
+    parser.add_argument("--log-format", choices=_FORMS, default="text")
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("rest", nargs=argparse.REMAINDER)
@@ -166,6 +172,15 @@ def _parse(given: list[str], lock: dict[str, Any], plan: Plan) -> Call | int:
     return Call(
         plan, lock, flags.root, flags.config, flags.log_level, verb, tuple(arguments), log_form=flags.log_format
     )
+
+
+def _quick(flags: Mapping[str, list[str]], rest: tuple[str, ...], lock: dict[str, Any], plan: Plan) -> Call | None:
+    """Return the call of flags that were split already; None where something is to be said about them."""
+    root, config, level, form = (values[-1] if values else None for values in flags.values())
+    if not rest or root == "" or level not in (None, *_LEVELS) or form not in (None, *_FORMS):
+        return None
+    path = None if config is None else Path(config)
+    return Call(plan, lock, root, path, level or "warning", rest[0], rest[1:], log_form=form or "text")
 
 
 def _usage(plan: Plan) -> str:

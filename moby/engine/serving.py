@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from moby.contracts.command import THROUGH_FRONTEND, engine_socket
 from moby.engine import activation, copies, settings
 from moby.engine import root as engine_root
+from moby.engine.words import split
 from moby.errors import Invalid, MobyError
 from moby.plan import Plan
 from moby.surroundings import Surroundings
@@ -75,6 +76,9 @@ class Flags:
 
 
 def _flags(call: "Call") -> Flags | None:
+    quick = split(call.arguments, {"-H": "host", "--host": "host"})
+    if quick is not None and not quick[1]:
+        return Flags(quick[0]["host"], DRAIN_S)
     import argparse
 
     parser = argparse.ArgumentParser(prog=f"{call.plan.name} serve", allow_abbrev=False)
