@@ -12,7 +12,8 @@ from moby.plan import Plan
 PIECES = (
     ("--root", "/a"), ("--root=/b=c",), ("--root", ""), ("--config", "f.toml"), ("--log-level", "debug"),
     ("--log-level=loud",), ("--log-format", "json"), ("--log-format", "xml"), ("--roo", "/a"), ("-h",),
-    ("--version",), ("--root",), ("--root", "--config"), ("serve",), ("serve", "--host", "x"), ("run", "-it", "--", "-x"), ("--",),
+    ("--version",), ("--root",), ("--root", "--config"), ("serve",), ("serve", "--host", "x"), ("run", "-it", "--", "-x"),
+    ("--",),
     ("-",),
 )  # fmt: skip
 
@@ -43,7 +44,8 @@ def test_an_engine_s_own_flags(count, capsys, monkeypatch):
     "words",
     [
         (), ("-H", "unix:///a"), ("--host=unix:///a", "-H", "tcp://b:1"), ("-H=c",), ("-Hc",), ("--host",),
-        ("-H", "-x"), ("-H", "a", "more"), ("--drain-timeout", "3"), ("-H", "a", "--drain-timeout=1.5"), ("--drain-timeout=no",),
+        ("-H", "-x"), ("-H", "a", "more"), ("--drain-timeout", "3"), ("-H", "a", "--drain-timeout=1.5"),
+        ("--drain-timeout=no",),
         ("--help",), ("--hos", "x"),
     ],
 )  # fmt: skip
