@@ -12,8 +12,8 @@ from moby.plan import Plan
 PIECES = (
     ("--root", "/a"), ("--root=/b=c",), ("--root", ""), ("--config", "f.toml"), ("--log-level", "debug"),
     ("--log-level=loud",), ("--log-format", "json"), ("--log-format", "xml"), ("--roo", "/a"), ("-h",),
-    ("--version",), ("--root",), ("--root", "--config"), ("serve",), ("serve", "--host", "x"), ("run", "-it", "--", "-x"),
-    ("--",),
+    ("--version",), ("--root",), ("--root", "--config"), ("serve",), ("serve", "--host", "x"),
+    ("run", "-it", "--", "-x"), ("--",),
     ("-",),
 )  # fmt: skip
 
