@@ -60,7 +60,8 @@ def part(id: str, **given: object) -> dict[str, object]:
 
 
 def need(package: str, **given: object) -> dict[str, object]:
-    return {"what": "binary", "package": package, "optional": False, "module": "", "option": "", **given}
+    usual = {"what": "binary", "name": package, "package": package, "optional": False, "module": "", "option": ""}
+    return {**usual, **given}
 
 
 SERVING = [part("frontend/docker", open=["socket"], config={"socket": "/run/x.sock"}), part("runtime/native")]
@@ -110,12 +111,15 @@ def test_without_a_front_end_nothing_is_started(tmp_path: Path) -> None:
 def test_what_it_says_of_itself(tmp_path: Path) -> None:
     hosts = [need("crun"), need("zstd", optional=True), need("criu", module="criu"), need("runc", option="binary")]
     instances = [*SERVING, part("runtime/x", host=hosts, config={"binary": "/opt/runc"}), part("a/b", host=[need("")])]
+    usual = part("network-driver/z", host=[need("netavark", option="binary")], config={"binary": "netavark"})
     optional = part("log-driver/y", host=[need("rsyslog")], policy="optional")
-    deb = built(tmp_path, Deb("1.2~rc1", "Ada <ada@example.org>", "engine", "ops"), source([*instances, optional]))
+    deb = built(
+        tmp_path, Deb("1.2~rc1", "Ada <ada@example.org>", "engine", "ops"), source([*instances, usual, optional])
+    )
     assert field(deb, "Package") == "moby-sample-engine"
     assert field(deb, "Version") == "1.2~rc1"
     assert field(deb, "Maintainer") == "Ada <ada@example.org>"
-    assert field(deb, "Depends") == "python3 (>= 3.11), crun"
+    assert field(deb, "Depends") == "python3 (>= 3.11), crun, netavark"
     assert field(deb, "Recommends") == "criu, rsyslog, zstd"
     assert "/usr/bin/engine" in listed(deb)
     assert field(deb, "Description").splitlines()[-1].strip() == "log-driver/y 1.0"

@@ -113,7 +113,9 @@ def test_what_it_says_of_itself(tmp_path: Path) -> None:
         host_need("nftables", name="nft", optional=True),
         host_need("runc", name="runc", option="binary"),
     ]
-    instances = [*SERVING, part("runtime/x", host=hosts, config={"binary": "/opt/runc"})]
+    netavark = host_need("netavark", name="/usr/lib/podman/netavark", option="binary")
+    usual = part("network-driver/y", host=[netavark], config={"binary": netavark["name"]})
+    instances = [*SERVING, part("runtime/x", host=hosts, config={"binary": "/opt/runc"}), usual]
     packager = Rpm("1.2~rc1", "3", "Ada <ada@example.org>", "engine", "ops")
     package = built(tmp_path, packager, source(instances))
     form = "%{NEVRA} %{PACKAGER}"
@@ -121,7 +123,7 @@ def test_what_it_says_of_itself(tmp_path: Path) -> None:
         "moby-sample-engine-1.2~rc1-3.noarch Ada <ada@example.org>"
     ]
     needed = asked(package, tmp_path, "--requires")
-    assert {"/usr/bin/python3", "python3 >= 3.11", "(/usr/bin/crun or /usr/sbin/crun)"} <= set(needed)
+    assert {"/usr/bin/python3", "python3 >= 3.11", "(/usr/bin/crun or /usr/sbin/crun)", netavark["name"]} <= set(needed)
     assert "rpmlib(TildeInVersions) <= 4.10.0-1" in needed
     assert not any("runc" in each.split("/") for each in needed)
     assert asked(package, tmp_path, "--recommends") == ["(/usr/bin/nft or /usr/sbin/nft)"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from moby_packager.installed.needs import programs
 from moby_packager.installed.package import Package
 
 __all__ = ["control", "scripts"]
@@ -32,11 +33,8 @@ def _needs(instances: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[str]
     """Return the Debian packages that parts can't do without, and those that they can."""
     depends: set[str] = set()
     recommends: set[str] = set()
-    for each in instances:
-        for need in each["facts"]["host"]:
-            if need["package"] and need["what"] == "binary" and not each["config"].get(need["option"]):
-                must = each["policy"] == "required" and not need["optional"] and not need["module"]
-                (depends if must else recommends).add(need["package"])
+    for need, must in programs(instances):
+        (depends if must else recommends).add(need["package"])
     return sorted(depends), sorted(recommends - depends)
 
 

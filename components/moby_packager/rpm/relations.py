@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from moby_packager.installed.needs import programs
 from moby_packager.installed.package import Package
 from moby_packager.rpm.header import Value
 
@@ -62,13 +63,12 @@ def _needs(instances: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[str]
     """Return programs that parts can't do without, and those that they can.
 
     By their files, since systems of rpm have other names for packages; and in either folder, since some have just one.
+    A program on no PATH is where its path says.
     """
     needed: set[str] = set()
     recommended: set[str] = set()
-    for each in instances:
-        for need in each["facts"]["host"]:
-            if need["package"] and need["what"] == "binary" and not each["config"].get(need["option"]):
-                must = each["policy"] == "required" and not need["optional"] and not need["module"]
-                program = f"(/usr/bin/{need['name']} or /usr/sbin/{need['name']})"
-                (needed if must else recommended).add(program)
+    for need, must in programs(instances):
+        name = need["name"]
+        program = name if name.startswith("/") else f"(/usr/bin/{name} or /usr/sbin/{name})"
+        (needed if must else recommended).add(program)
     return sorted(needed), sorted(recommended - needed)

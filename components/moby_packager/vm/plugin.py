@@ -11,9 +11,9 @@ from moby.hookspecs import hookimpl
 
 DRIVERS = (
     "virtio_blk", "virtio_scsi", "virtio_net", "ahci", "hv_vmbus", "hv_storvsc", "hv_netvsc", "vmw_pvscsi", "vmxnet3",
-    "ena", "gve",
+    "ena", "gve", "nvme",
 )  # fmt: skip
-"""Disks and networks of QEMU, Hyper-V and Azure, VMware, Amazon and Google."""
+"""Disks and networks of QEMU, Hyper-V and Azure, VMware, Amazon and Google, and disks of NVMe."""
 _BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _ADDRESS = rf"{_BYTE}(\.{_BYTE}){{3}}"
 _PREFIX = "(3[0-2]|[12]?[0-9])"
