@@ -283,6 +283,46 @@ class TestJob:
         with pytest.raises(Unavailable, match="context canceled"):
             job.solve("dockerfile.v0", {}, {})
 
+    @pytest.mark.parametrize("ends", [True, False], ids=["one that ends", "one that hangs"])
+    def test_what_is_told_of_one_that_is_given_up(self, ends, monkeypatch):
+        monkeypatch.setattr("moby_frontend.docker.buildkit.jobs._LAST_WORDS_S", 20 if ends else 0.01)
+        begun, go, last = threading.Event(), threading.Event(), Vertex(ONE, "a", error="context canceled")
+
+        class Dying(Several):
+            def open(self, session, tell):
+                build = super().open(session, tell)
+
+                def solve(request):
+                    begun.set()
+                    go.wait(20)
+                    tell(last)
+                    raise Unavailable("context canceled")
+
+                build.solve = solve
+                build.cancel = go.set if ends else lambda: None
+                return build
+
+        job, errors = Job(SolveRequest("ref", session="s"), Dying(), lending()), []
+
+        def run():
+            try:
+                job.solve("dockerfile.v0", {}, {})
+            except Unavailable as error:
+                errors.append(error.message)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert begun.wait(20)
+        job.cancel()
+        job.cancel()
+        if ends:
+            job.over()
+        told = [each for events in job.feed.watch() for each in events]
+        go.set()
+        thread.join(20)
+        job.close()
+        assert (told, errors) == ([last] if ends else [], ["context canceled"])
+
     def test_no_session(self, monkeypatch):
         monkeypatch.setattr("moby_frontend.docker.buildkit.jobs._SESSION_S", 0.01)
         job = Job(SolveRequest("ref", session="none"), Several(), lending())

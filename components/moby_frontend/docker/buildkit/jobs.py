@@ -28,6 +28,8 @@ __all__ = ["Job"]
 
 _SESSION_S = 5.0
 """How long a session may take to come after the build that has it."""
+_LAST_WORDS_S = 0.1
+"""How long a build that was given up may take to say so of its steps; clients wait for that."""
 _CONFIG = "containerimage.config"
 _SUBREQUESTS = (
     ("outline", "List all parameters current build target supports"),
@@ -58,6 +60,8 @@ class Job:
         self._solved: dict[str, _Solved] = {}
         self._returned: ResultOf | Fault | None = None
         self._canceled = False
+        self._solving = 0
+        self._ending: threading.Timer | None = None
         self._allow = requests.entitlements(asked.entitlements)
         self._exports = requests.exports(asked)
         if asked.policy is not None and asked.policy.rules:
@@ -72,7 +76,8 @@ class Job:
         if request.request == "subrequests.describe":
             return ResultOf(metadata=_described())
         several = requests.is_multi_platform(options)
-        result = self._opened(options).solve(request)
+        with self._at_work():
+            result = self._opened(options).solve(request)
         return self._shown(result, several)
 
     def adopt(self, definition: Definition) -> ResultOf:
@@ -102,6 +107,17 @@ class Job:
     def image(self, reference: ImageReference, platform: Platform, *, pull: bool) -> Image:
         """Return the image that the build would begin with."""
         return self._looks().image(reference, platform, pull=pull)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._changed:
+            self._solving += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._solving -= 1
+                self._changed.notify_all()
 
     def _opened(self, options: Mapping[str, str]) -> Build:
         """Return the build, begun with the first that is solved."""
@@ -200,8 +216,17 @@ class Job:
             self._canceled = True
             builds = self._open()
             self._changed.notify_all()
+            if self._ending is None:
+                self._ending = threading.Timer(_LAST_WORDS_S, self.feed.close)
+                self._ending.daemon = True
+                self._ending.start()
         for each in builds:
             each.cancel()
+
+    def over(self) -> None:
+        """Say that nothing follows, once what was given up has said how its steps ended, or a moment later."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._solving, _LAST_WORDS_S)
         self.feed.close()
 
     def close(self) -> None:
@@ -209,6 +234,8 @@ class Job:
         with self._changed:
             self._canceled = True
             builds = self._open()
+            if self._ending is not None:
+                self._ending.cancel()
         self.feed.close()
         with ExitStack() as last:
             for each in builds:

@@ -90,7 +90,7 @@ class _Control:
         try:
             return control.SolveResponse(job.export(job.alone() if asked.frontend else job.wait()))
         finally:
-            job.feed.close()
+            job.over()
 
     def status(self, call: Served, asked: control.StatusRequest) -> Iterator[control.StatusResponse]:
         """Tell what a build does, until its end."""
