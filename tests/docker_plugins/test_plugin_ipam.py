@@ -13,6 +13,7 @@ from moby.contracts.ipam import Pool
 from moby.errors import Conflict, HostUnfit, NotFound, Unsupported
 from moby.host.docker_plugins import Plugin
 from moby.testing.ipam import IpamSuite
+from moby.testing.ipam_mutants import MUTANTS
 
 
 @pytest.fixture
@@ -42,6 +43,14 @@ class TestPluginAddresses(IpamSuite):
     @pytest.fixture
     def open_ipam(self, opened):
         return opened
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.name}-{mutant.test}")
+def test_ipam_mutant_by_a_plugin_is_caught(mutant, opened):
+    part = mutant.wrap(opened())
+    with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises
+        getattr(IpamSuite(), mutant.test)(lambda: part)
+    assert not isinstance(caught.value, KeyboardInterrupt | AttributeError | TypeError)
 
 
 def told(server):

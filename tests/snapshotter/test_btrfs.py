@@ -17,6 +17,7 @@ from moby.errors import HostUnfit
 from moby.host import btrfs
 from moby.testing.mounted import mounted, own_mounts
 from moby.testing.snapshotter import SnapshotterSuite, commit, folder, tar
+from moby.testing.snapshotter_mutants import MUTANTS
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,28 @@ class TestBtrfs(SnapshotterSuite):
     @pytest.fixture
     def store(self, state, metadata):
         return lambda: Btrfs(state, metadata)
+
+
+_NOT_HERE = ("ahead", "below_raises", "in_place_of_another")
+"""Promises of layers that come before those below, and of how overlayfs hides a folder: whole trees do neither."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "mutant",
+    [each for each in MUTANTS if not any(word in each.test for word in _NOT_HERE)],
+    ids=lambda mutant: mutant.name,
+)
+def test_mutant_is_caught(mutant, tmp_path, metadata, state):
+    def store():
+        return mutant.wrap(Btrfs(state, metadata))
+
+    given = {"store": store, "at": tmp_path / "mounted", "tmp_path": tmp_path, **mutant.given}
+    test = getattr(SnapshotterSuite(), mutant.test)
+    wanted = test.__func__.__code__.co_varnames[1 : test.__func__.__code__.co_argcount]
+    with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises
+        test(**{name: given[name] for name in wanted})
+    assert not isinstance(caught.value, KeyboardInterrupt | AttributeError | TypeError)
 
 
 def is_subvolume(path):

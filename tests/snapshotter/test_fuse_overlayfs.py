@@ -20,6 +20,7 @@ from moby.host.private_mounts import apart
 from moby.host.processes import set_child_subreaper
 from moby.testing.mounted import mounted, own_mounts
 from moby.testing.snapshotter import SnapshotterSuite, commit, file, folder, tar
+from moby.testing.snapshotter_mutants import MUTANTS
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not os.access("/dev/fuse", os.W_OK), reason="no /dev/fuse here")
 
@@ -53,6 +54,20 @@ class TestFuseOverlayfs(SnapshotterSuite):
     @pytest.fixture(params=["state", pytest.param("a,c\\d e", marks=pytest.mark.long)], ids=["plain", "odd"])
     def store(self, tmp_path, metadata, program, request):
         return lambda: FuseOverlay(tmp_path / request.param, metadata, program)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_caught(mutant, tmp_path, metadata, program):
+    def store():
+        return mutant.wrap(FuseOverlay(tmp_path / "state", metadata, program))
+
+    given = {"store": store, "at": tmp_path / "mounted", "tmp_path": tmp_path, **mutant.given}
+    test = getattr(SnapshotterSuite(), mutant.test)
+    wanted = test.__func__.__code__.co_varnames[1 : test.__func__.__code__.co_argcount]
+    with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises
+        test(**{name: given[name] for name in wanted})
+    assert not isinstance(caught.value, KeyboardInterrupt | AttributeError | TypeError)
 
 
 def processes(state):

@@ -111,20 +111,24 @@ class NetavarkNetworks:
             record = self._records.get(attachment.id)
             if record is None:
                 raise NotFound(f"container {attachment.container_id} is not on network {segment.name}")
-            if record.ports == attachment.ports:
-                return
-            new = record.call.with_ports(attachment.ports)
-            with _beside(record.call) as namespace:
-                self._program.tear_down(record.call, _path(namespace))  # the rules alone: others are on the bridge
-            none = evolve(record, call=record.call.with_ports(()), ports=())
-            self._records.put(none)  # so that what fails now can be tried again, with these ports or those before
-            with _nowhere() as namespace:
-                _delete(*beside_names(attachment.id))  # of one that was killed
-                try:
-                    self._program.set_up(new.beside(attachment.id), _path(namespace))
-                finally:
-                    _delete(*beside_names(attachment.id))
-            self._records.put(evolve(record, call=new, ports=attachment.ports))
+            self._publish(record, attachment)
+
+    def _publish(self, record: Record, attachment: Attachment) -> None:
+        """Have an attachment's ports be published in place of those that are."""
+        if record.ports == attachment.ports:
+            return
+        new = record.call.with_ports(attachment.ports)
+        with _beside(record.call) as namespace:
+            self._program.tear_down(record.call, _path(namespace))  # the rules alone: others are on the bridge
+        none = evolve(record, call=record.call.with_ports(()), ports=())
+        self._records.put(none)  # so that what fails now can be tried again, with these ports or those before
+        with _nowhere() as namespace:
+            _delete(*beside_names(attachment.id))  # of one that was killed
+            try:
+                self._program.set_up(new.beside(attachment.id), _path(namespace))
+            finally:
+                _delete(*beside_names(attachment.id))
+        self._records.put(evolve(record, call=new, ports=attachment.ports))
 
     def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
         """Undo `attach`; see the contract."""
@@ -162,13 +166,15 @@ class NetavarkNetworks:
         failures.tell()
 
     def keep(self, held: Sequence[tuple[Segment, Sequence[Attachment]]]) -> None:
-        """Undo what was made for others; see the contract."""
-        kept = {each.id for _, attachments in held for each in attachments}
+        """Undo what was made for others, and publish what is to be by now; see the contract."""
+        kept = {each.id: each for _, attachments in held for each in attachments}
         failures = Failures()
         with self._lock, explained("netavark's networks"):
             for each in self._records.all().values():
-                if each.id not in kept:
-                    with failures.collected(f"interface {each.call.interface}"):
+                with failures.collected(f"interface {each.call.interface}"):
+                    if each.id in kept:
+                        self._publish(each, kept[each.id])
+                    else:
                         self._undo(each, None)
         failures.tell()
 
