@@ -118,8 +118,8 @@ class Content(Protocol):
     def open(self, digest: Digest, *, size_bytes: int | None = None) -> BinaryIO:
         """Open a blob, which stays readable when it is removed meanwhile; the caller closes it.
 
-        It is proven at its end: Corrupt, by then, where its bytes or their number aren't what they should be.
-        NotFound where it isn't here.
+        Whoever reads to the end has proof: else Corrupt is raised on the way, or there, where its bytes or their number
+        aren't what they should be. NotFound where it isn't here.
         """
         ...
 
