@@ -49,7 +49,9 @@ class Remote:
         """Make a call; Unavailable where the object's process has ended."""
         if self.pinned is not None and (by := self.pinned.by) is not None:
             with self._lock:
-                self._connected()  # which gets it again, where it may be had again: its name is told
+                if self._has_ended():  # it isn't asked itself, which would tell
+                    self._drop()
+                self._connected()
             return perform(self._interface.kind, method, args, given, by, on=self.name)
         with self._lock:
             return perform(self._interface.kind, method, args, given, self.exchange)
@@ -117,6 +119,17 @@ class Remote:
             else:
                 return data, received
         raise AssertionError("not reached")
+
+    def _has_ended(self) -> bool:
+        """Whether the other end of its socket is closed."""
+        if self._sock is None:
+            return False
+        try:
+            return not self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
 
     def _connected(self) -> socket.socket:
         if self._closed:

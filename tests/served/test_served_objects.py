@@ -281,6 +281,20 @@ def test_a_context_of_a_thread(desk, oak):
     drawer.close()
 
 
+def test_an_object_of_an_ended_process_in_a_context_of_the_next(oak):
+    """It is had again before it is named there."""
+    with answered(Desk, oak) as first, answered(Desk, oak) as second:
+        drawer = first.drawer()
+        first._connections._path = second._connections._path
+        first._connections._idle.pop()[0].close()
+        drawer._remote._sock.shutdown(socket.SHUT_RDWR)
+        assert oak.drawers[0].close_seen.wait(30)
+        with first.alone():
+            drawer.put(b"a")
+        assert [each.data for each in oak.drawers] == [b"", b"a"]
+        drawer.close()
+
+
 def test_a_context_of_a_thread_whose_process_ends(oak):
     with answered(Desk, oak) as desk:
         manager = desk.alone()
