@@ -182,6 +182,20 @@ def test_provenance(yard):
     assert found["metadata"]["completeness"] == {"parameters": True, "environment": True, "materials": False}
 
 
+def test_provenance_of_builds_with_an_epoch(yard):
+    """Is the same for two of them, whenever they are."""
+    once = built(yard, epoch_s=EPOCH, provenance={"mode": "max"})
+    digests = []
+    for each in (once, evolve(once, epoch_s=None)):
+        later = evolve(each, origin=evolve(each.origin, started_ns=1, completed_ns=2))
+        digests.append({yard.export(when, Export(OCI, 1, ("app",)))[0].digest for when in (each, later)})
+    assert [len(each) for each in digests] == [1, 2]
+    yard.export(once, Export(OCI, 1))
+    _, found = statements(yard.client.streams[1].taken)
+    times = found["https://slsa.dev/provenance/v0.2"]["predicate"]["metadata"]
+    assert times["buildStartedOn"] == times["buildFinishedOn"] == "2020-09-13T12:26:40Z"
+
+
 def built_max(yard):
     """Return something built of every source."""
     top = yard.layer("max", tar(made=b"2"))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from moby.contracts.types import Platform
 from moby.errors import Invalid, Unsupported
@@ -50,7 +50,7 @@ def check(attributes: Mapping[str, str]) -> None:
 
 def predicate(solution: Solution, solved: Solved, attributes: Mapping[str, str]) -> dict[str, Any]:
     """Return the predicate about what was built for one platform."""
-    origin, whole = solution.origin, attributes.get("mode") == "max"
+    origin, whole = _dated(solution), attributes.get("mode") == "max"
     nodes = list(ancestors(solved.root)) if solved.root is not None else []
     parameters = _parameters(origin)
     shown = {key: value for key, value in parameters.items() if whole or not key.startswith(_PRIVATE)}
@@ -80,6 +80,14 @@ def predicate(solution: Solution, solved: Solved, attributes: Mapping[str, str])
     if whole:
         found["buildConfig"] = _build_config(nodes)
     return found
+
+
+def _dated(solution: Solution) -> Origin:
+    """Return how a build was asked for; where times are to be SOURCE_DATE_EPOCH, so that two builds state the same."""
+    if solution.epoch_s is None:
+        return solution.origin
+    time_ns = solution.epoch_s * 1_000_000_000
+    return evolve(solution.origin, started_ns=time_ns, completed_ns=time_ns)
 
 
 def _invocation(origin: Origin, solved: Solved) -> str:
