@@ -321,7 +321,7 @@ def _log_driver(wired: Wired) -> Mapping[str, Any]:
     def driver(self: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
         return wired.make(_place(tmp_path_factory.mktemp("place")))
 
-    return {"driver": driver}
+    return {"driver": driver, "elsewhere": wired.served, "settling_s": 30.0 if wired.served else 0.0}
 
 
 def _volume_driver(wired: Wired) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""An engine whose snapshotter, content, image registry and log driver each have a process of their own."""
+"""An engine whose metadata, content, snapshotter, image registry and log driver each have a process of their own."""
 
 import json
 
@@ -13,7 +13,9 @@ from moby import distribution
 
 pytestmark = pytest.mark.long
 
-SERVED = ("content/local", "image-registry/distribution", "log-driver/json-file", "snapshotter/overlay")
+SERVED = (
+    "content/local", "image-registry/distribution", "log-driver/json-file", "metadata/sqlite", "snapshotter/overlay",
+)  # fmt: skip
 MANIFEST = """\
 moby: 1
 name: apart
@@ -22,6 +24,7 @@ components:
   content: {use: local, served: true}
   image-registry: {use: distribution, served: true}
   log-driver: {use: json-file, served: true}
+  metadata: {use: sqlite, served: true}
   snapshotter: {use: overlay, served: true}
 """
 CONTEXT = f"{TEMPORARY}/context"
