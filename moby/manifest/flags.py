@@ -7,7 +7,7 @@ from moby.manifest.document import compose
 from moby.manifest.draft import Draft, Layer
 from moby.manifest.parts import PART_KEYS
 from moby.manifest.paths import split
-from moby.manifest.report import Report, shown
+from moby.manifest.report import Report, nearest, shown
 from moby.manifest.tree import Entry, Map, Node
 
 __all__ = ["Flag", "layer", "parse", "reaches"]
@@ -34,7 +34,9 @@ def parse(given: str, report: Report) -> Flag | None:
         return None
     if names[0] not in _SECTIONS:
         message = f"{shown(path)} begins with none of {', '.join(_SECTIONS)}"
-        report.add(message, origin, fix=f"--set components.{path.strip()}=...")
+        meant = nearest(names[0], _SECTIONS) if len(names) > 1 else None
+        rest = path.strip().removeprefix(f"{names[0]}.") if meant else path.strip()
+        report.add(message, origin, fix=f"--set {meant or 'components'}.{rest}=...")
         return None
     if names[0] == "parameters" and len(names) != 2:
         report.add(f"--set {path}: a parameter is parameters.NAME", origin)

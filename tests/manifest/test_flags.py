@@ -81,6 +81,13 @@ def test_sets(load: Callable[..., Assembly], flag: str, path: str, expected: obj
             id="section",
         ),
         pytest.param(
+            "componets.one=x",
+            "'componets.one' begins with none of components, distribution, name, parameters",
+            "--set componets.one",
+            "--set components.one=...",
+            id="section-misspelt",
+        ),
+        pytest.param(
             "components.gone.config.x=1",
             "no gone is chosen, so its config can't be set",
             "--set components.gone.config.x",
