@@ -114,15 +114,21 @@ def test_nobody_at_home(make, waits, host):
     assert len(waits) == 1, "who isn't there is asked once more, and no longer waited for"
 
 
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory):
-    """A service with a certificate for the name `localhost` alone that nobody knows."""
-    folder = tmp_path_factory.mktemp("tls")
+def certificate(folder, *more):
+    """Make a certificate for the name `registry.test` alone, and its key."""
     pair = folder / "cert.pem", folder / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    command += ["-days", "2", "-subj", "/CN=ours", "-addext", "subjectAltName=DNS:registry.test"]
-    command += ["-out", str(pair[0]), "-keyout", str(pair[1])]
+    command += ["-subj", "/CN=ours", "-addext", "subjectAltName=DNS:registry.test"]
+    command += ["-out", str(pair[0]), "-keyout", str(pair[1]), *more]
     subprocess.run(command, check=True, capture_output=True)
+    return pair
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory):
+    """A service with a certificate that nobody knows."""
+    folder = tmp_path_factory.mktemp("tls")
+    pair = certificate(folder, "-days", "2")
     with registry(folder / "registry", tls=pair) as host:
         yield f"registry.test:{host.rpartition(':')[2]}", pair[0]
 
@@ -152,6 +158,18 @@ class TestTls:
         image.push(client, ImageReference(certified[0], "tls/image", "1"))
         assert client.manifest(ImageReference(certified[0], "tls/image", "1")) == image.manifest
 
+    @pytest.mark.parametrize("began", ["2020", "2060"])
+    def test_a_certificate_of_another_time(self, make, tmp_path, began):
+        """As one is for a host whose clock is wrong."""
+        pair = certificate(tmp_path, "-not_before", f"{began}0101000000Z", "-not_after", f"{began}0102000000Z")
+        with registry(tmp_path / "registry", tls=pair) as host:
+            name = f"registry.test:{host.rpartition(':')[2]}"
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "ca.crt").write_bytes(pair[0].read_bytes())
+            with pytest.raises(Unavailable, match="certificate") as caught:
+                make(attempts=1, certificates=str(tmp_path)).manifest(ImageReference(name, "a", "1"))
+        assert "this host's clock" in caught.value.hint
+
     @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
     def test_named_insecure_it_need_not_be_known(self, make, certified):
         with pytest.raises(NotFound):
@@ -171,7 +189,8 @@ class TestTls:
 
     def test_plain_http_is_not_asked_of_others(self, make, service):
         name = f"registry.test:{service.rpartition(':')[2]}"
-        with pytest.raises(Unavailable, match=ssl.SSLError.__module__ + "|SSL|record"):
+        with pytest.raises(Unavailable, match=ssl.SSLError.__module__ + "|SSL|record") as caught:
             make(attempts=1).manifest(ImageReference(name, "a", "1"))
+        assert "name it among `insecure`" in caught.value.hint
         with pytest.raises(NotFound):
             make(insecure=("registry.test",)).manifest(ImageReference(name, "a", "1"))

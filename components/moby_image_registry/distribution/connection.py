@@ -32,6 +32,10 @@ urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 Answer = urllib3.BaseHTTPResponse
 Wait = Callable[[float], object]
 """Waits so many seconds."""
+_OF_ANOTHER_TIME = (9, 10)
+"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED (openssl, x509_vfy.h)."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+"""What OpenSSL says of an answer in plain HTTP, by its version."""
 
 
 class Body(Protocol):
@@ -191,8 +195,21 @@ class Connections:
         text = str(error)
         hint = "check its name, and the network between"
         if isinstance(error, urllib3.exceptions.SSLError):
-            hint = f"put its authority's certificate into {self._settings.certificates}/{service.host}/ca.crt"
+            hint = (
+                _help(error)
+                or f"put its authority's certificate into {self._settings.certificates}/{service.host}/ca.crt"
+            )
         return Unavailable(f"the image registry {service.host} gives no answer: {text}", hint=hint)
+
+
+def _help(error: urllib3.exceptions.SSLError) -> str:
+    """Return what helps where it isn't that nobody vouches for a certificate."""
+    reason = error.args[0] if error.args else None
+    if isinstance(reason, ssl.SSLCertVerificationError) and reason.verify_code in _OF_ANOTHER_TIME:
+        return "see whether this host's clock is right, and until when the certificate holds"
+    if getattr(reason, "reason", "") in _NO_TLS:
+        return "if it speaks plain HTTP, name it among `insecure` of image-registry/distribution"
+    return ""
 
 
 def _path(service: Service, path: str) -> str:
