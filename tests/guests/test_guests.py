@@ -14,6 +14,13 @@ SYSTEMD = "tests/runtime/test_native_systemd.py"
 USER_SYSTEMD = "tests/runtime/test_native_user_systemd.py"
 OTHERS = ("tests/runtime/test_jails.py", "tests/runtime/test_lxc.py")
 GROUPS = ("tests/host/test_cgroups.py", "tests/host/test_device_filter.py")
+IMAGES_OF_PROCESSES = "tests/runtime/test_native_images.py"
+SOME_IMAGES = "by_exec"
+# By which CRIU asks for sockets, connections that are tracked, and keeps a namespace's network still.
+IMAGE_MODULES = (
+    "unix_diag", "tcp_diag", "udp_diag", "raw_diag", "inet_diag", "netlink_diag", "af_packet_diag", "nf_tables",
+    "nf_conntrack_netlink",
+)  # fmt: skip
 NETWORKS = ("tests/network_driver", "tests/host/test_rtnetlink.py")
 STACKED = "Ipvlan or vlan"
 # What these need beyond what every test in that guest has; its kernel loads none by itself.
@@ -64,13 +71,6 @@ def test_networks(tmp_path, notes):
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_networks_where_that_guest_has_no_processor(tmp_path, notes):
-    """User-mode Linux doesn't run on processors with more registers than it has room for."""
-    run(qemu(), tmp_path, [Inner("root", ["-k", STACKED, *NETWORKS])], 1700, notes)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
 def test_what_networks_need_of_rare_kernels(tmp_path, notes):
     """Encryption and SCTP, which neither this machine nor the other guest may have."""
     found = evolve(qemu(), modules=(*qemu().modules, *NETWORK_MODULES))
@@ -94,6 +94,14 @@ def test_qemu(tmp_path, notes):
 def test_other_runtimes(guest, some, tmp_path, notes):
     """The runtimes over LXC, chroot and control groups alone, where these are of version 2."""
     run(guest(), tmp_path, [Inner("root", [*WITHOUT_HYPOTHESIS, "-k", some, *OTHERS])], 1700, notes)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_images_of_processes(tmp_path, notes):
+    """CRIU on pure control groups of version 2: a container is written, and made again."""
+    found = evolve(qemu(), modules=(*qemu().modules, *IMAGE_MODULES))
+    run(found, tmp_path, [Inner("images", ["--timeout=900", "-k", SOME_IMAGES, IMAGES_OF_PROCESSES])], 1700, notes)
 
 
 @pytest.mark.long

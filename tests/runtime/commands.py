@@ -37,12 +37,12 @@ def maker(name, folder, monkeypatch):
     return with_criu(lambda place: OciCommand(place, tool, path), folder, monkeypatch)
 
 
-def with_criu(make, folder, monkeypatch):
+def with_criu(make, folder, monkeypatch, *, in_guests=False):
     """Return what makes runtimes that find CRIU on PATH for as long as the test lasts, or don't offer what needs it.
 
-    Guests don't: for a restore an emulated processor takes minutes.
+    Most tests in guests don't: for a restore an emulated processor takes minutes.
     """
-    if binaries.find("criu") is not None and not GUEST:
+    if binaries.find("criu") is not None and (in_guests or not GUEST):
         binary("criu", folder)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
         return make

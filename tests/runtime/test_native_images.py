@@ -54,7 +54,7 @@ class Images(RuntimeFixtures):
     @pytest.fixture
     def make_runtime(self, shared_rootfs, monkeypatch) -> MakeRuntime:
         binaries.need("criu", "criu")
-        return with_criu(Native, shared_rootfs.parent, monkeypatch)
+        return with_criu(Native, shared_rootfs.parent, monkeypatch, in_guests=True)
 
     def counting(self, boxes: Boxes, more: dict[str, Any] | None = None, **process: Any) -> Box:
         data = boxes.config("sh", "-c", COUNTING, **process)
