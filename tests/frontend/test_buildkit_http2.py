@@ -358,6 +358,48 @@ class TestLink:
             thread.join(10)
             assert not thread.is_alive()
 
+    def test_what_goes_together(self):
+        """Is one piece; what was said before something goes wrong is sent too."""
+
+        class Counted:
+            def __init__(self):
+                self.sent = []
+                self.sendall = self.sent.append
+
+        sock = Counted()
+        link = Link(sock, client=True)
+        stream = link.open(ASK)
+        sock.sent.clear()
+        with stream.together():
+            stream.send(b"one")
+            stream.send(b"two", end=True)
+            assert sock.sent == []
+        other = link.open(ASK)
+        with pytest.raises(ZeroDivisionError), other.together():
+            other.send(b"three")
+            raise ZeroDivisionError
+        pieces = [[(each.kind, each.payload) for each in Frames().feed(data)] for data in sock.sent]
+        assert pieces[0] == [(Kind.DATA, b"one"), (Kind.DATA, b"two")]
+        assert [kind for kind, _ in pieces[1]] == [Kind.HEADERS]
+        assert pieces[2:] == [[(Kind.DATA, b"three")]]
+
+    def test_more_together_than_there_is_room(self):
+        with joined(echo) as link:
+            streams = [link.open(ASK) for _ in range(2)]
+            big = bytes(range(256)) * 20_000
+
+            def send(stream):
+                with stream.together():
+                    stream.send(big)
+                    stream.send(b"end", end=True)
+
+            threads = [threading.Thread(target=send, args=(each,)) for each in streams]
+            for each in threads:
+                each.start()
+            assert [b"".join(iter(each.receive, b"")) for each in streams] == [big + b"end"] * 2
+            for each in threads:
+                each.join()
+
     def test_nonsense_ends_it(self):
         ours, theirs = socket.socketpair()
         with ours, theirs:

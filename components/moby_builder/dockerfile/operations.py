@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import field, fields, frozen
 
 from moby.contracts.builder import Range, Selection
 from moby.contracts.types import Digest, ImageReference, Limits, Platform
@@ -259,9 +259,9 @@ class Node:
     def __attrs_post_init__(self) -> None:
         """Have the digest from the start, so that asking for it never goes deep."""
         text = json.dumps(
-            [type(self.operation).__name__, _plain(asdict(self.operation)), str(self.platform), self.ignore_cache,
-             self.epoch_s, [str(each.digest) for each in self.inputs]],
-            sort_keys=True, separators=(",", ":"),
+            [type(self.operation).__name__, self.operation, str(self.platform), self.ignore_cache, self.epoch_s,
+             [each.digest.hex for each in self.inputs]],
+            default=_plain, sort_keys=True, separators=(",", ":"),
         )  # fmt: skip
         object.__setattr__(self, "digest", Digest("sha256", hashlib.sha256(text.encode()).hexdigest()))
 
@@ -283,11 +283,17 @@ def ancestors(*nodes: Node) -> Iterator[Node]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it."""
+    """Return what JSON has in place of a value that it doesn't know: of ours the fields, of bytes their digest."""
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
-    return value
+        return dict(value)
+    kind = type(value)
+    names = _NAMES.get(kind)
+    if names is None:
+        names = _NAMES[kind] = tuple(each.name for each in fields(kind))
+    return [getattr(value, name) for name in names]
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+"""Fields of the types that operations are made of, once asked for: there are many nodes."""

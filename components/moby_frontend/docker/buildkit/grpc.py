@@ -27,6 +27,9 @@ _MOST_BYTES = 16 << 20
 """Of a message that comes."""
 _MOST_CALLS = 64
 """Under way on one connection."""
+_BEGINNING = ((":status", "200"), ("content-type", "application/grpc"))
+_END = (("grpc-status", "0"),)
+"""Headers before and after an answer."""
 _DETAILS = "grpc-status-details-bin"
 _MOST_TEXT_BYTES = 64 << 10
 _MOST_DETAILS_BYTES = 8 << 20
@@ -267,13 +270,17 @@ class Answering:
         if method is None:
             raise Fault(Code.UNIMPLEMENTED, f"unknown method {path}")
         answer = method.handler(call, decode(method.request, _whole(stream)))
-        stream.send_headers(((":status", "200"), ("content-type", "application/grpc")))
         if isinstance(answer, Iterator):
+            stream.send_headers(_BEGINNING)
             for each in answer:
                 stream.send(pack(each))
-        else:
-            stream.send(pack(answer))
-        stream.send_headers((("grpc-status", "0"),), end=True)
+            stream.send_headers(_END, end=True)
+            return
+        data = pack(answer)
+        with stream.together():
+            stream.send_headers(_BEGINNING)
+            stream.send(data)
+            stream.send_headers(_END, end=True)
 
     def _fail(self, stream: Stream, fault: Fault) -> None:
         """Tell how the call ended; what streams were sent before stays."""
@@ -285,7 +292,7 @@ class Answering:
         trailers = [("grpc-status", str(int(fault.code))), ("grpc-message", text)]
         if fault.details and len(details) <= _MOST_DETAILS_BYTES:
             trailers.append((_DETAILS, details))
-        begun = () if stream.answered else ((":status", "200"), ("content-type", "application/grpc"))
+        begun = () if stream.answered else _BEGINNING
         stream.send_headers((*begun, *trailers), end=True)
 
 

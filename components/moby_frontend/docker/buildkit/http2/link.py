@@ -4,8 +4,8 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from moby.errors import Unavailable
 from moby_frontend.docker.buildkit.http2.connection import Chunk, Connection, Event, Headers, Reset, WentAway
@@ -86,6 +86,7 @@ class Stream:
                         return
                     view = view[count:]
                 else:
+                    link.let_go()
                     self.changed.wait()
 
     def send_headers(self, headers: Sequence[tuple[str, str]], *, end: bool = False) -> None:
@@ -96,6 +97,10 @@ class Stream:
             self.answered = True
             self._link.transmit(self._link.connection.headers(self.number, headers, end=end))
             self._link.settle(self)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Send in one piece what is sent in the block."""
+        return self._link.together()
 
     def when_lost(self, call: Callable[[], None]) -> None:
         """Have something called, once, when the peer gives it up, by the thread that reads; at once where it has."""
@@ -121,6 +126,8 @@ class Link:
         self._streams: dict[int, Stream] = {}
         self._away = False
         self._closed = False
+        self._held: list[bytes] | None = None
+        """What is to be sent in one piece, at the moment."""
         self._poll: select.poll | None = None
         self._patience_ms: int | None = None
 
@@ -139,9 +146,26 @@ class Link:
             self.transmit(data)
         return stream
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send in one piece what is sent in the block, which wakes the peer once; as far as it has room for it."""
+        with self.lock:
+            self._held = []
+            try:
+                yield
+            finally:
+                self.let_go()
+
+    def let_go(self) -> None:
+        """Send what is held back, and hold nothing back any more, by who has the lock."""
+        held, self._held = self._held, None
+        self.transmit(b"".join(held or ()))
+
     def transmit(self, data: bytes) -> None:
         """Send bytes, by who has the lock."""
-        if data:
+        if self._held is not None:
+            self._held.append(data)
+        elif data:
             try:
                 self._sock.sendall(data)
             except OSError as error:
