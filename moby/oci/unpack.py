@@ -7,7 +7,7 @@ read, written or removed, whatever the layers hold.
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -15,7 +15,7 @@ from moby.errors import HostUnfit, Invalid
 from moby.host import tree
 from moby.host.user_maps import is_host_root
 from moby.oci import holes, layer
-from moby.oci.layer import Content, EntryType, LayerEntry
+from moby.oci.layer import EntryType, LayerEntry
 from moby.oci.pack import OVERLAY, xattrs_of
 from moby.values import field, frozen
 
@@ -32,6 +32,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOST = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 Canonical = tuple[str, ...]
+_Chunks = Iterable[bytes | memoryview]
 
 
 @frozen
@@ -104,9 +105,13 @@ class Unpacking:
 
     def apply(self, source: BinaryIO) -> None:
         """Apply one uncompressed layer; Invalid for one that is hostile or damaged, HostUnfit where space ends."""
+        self.take(layer.read(source))
+
+    def take(self, entries: Iterable[tuple[LayerEntry, _Chunks]]) -> None:
+        """Apply what a layer would hold, from whoever has read it, or a tree; errors as `apply`."""
         self._fresh = set()
         try:
-            for entry, content in layer.read(source):
+            for entry, content in entries:
                 self._count(entry)
                 try:
                     self._entry(entry, content)
@@ -137,7 +142,7 @@ class Unpacking:
         if self._entries > self.limits.entries:
             raise Invalid(f"image holds more than {self.limits.entries} files", hint="raise the limit if it may")
 
-    def _entry(self, entry: LayerEntry, content: Content) -> None:
+    def _entry(self, entry: LayerEntry, content: _Chunks) -> None:
         above, _, name = entry.path.rpartition("/")
         where = self._walked.get(above)
         plain = entry.type is EntryType.FILE and not (self._hides and name.startswith(_WHITEOUT))
@@ -200,7 +205,7 @@ class Unpacking:
             return False
         return self.owners
 
-    def _file(self, entry: LayerEntry, content: Content, where: Canonical, name: str) -> None:
+    def _file(self, entry: LayerEntry, content: _Chunks, where: Canonical, name: str) -> None:
         """Make and fill a file, which is never open to more than in the end; what it has untold, it isn't told."""
         news = self._news.get(where)
         out = self._new_file(where, name, entry.mode & _PERMISSIONS)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from moby.oci import layer
 from moby.oci.pack import Packing
 from moby.oci.unpack import Limits, Unpacking
 from moby_snapshotter.folders.shelf import Record
@@ -25,6 +24,5 @@ class Copy(WholeTrees):
         if record.below:
             with opened(path / "fs", self._shelf.path(record.below[0]) / "fs") as (own, below):
                 unpacking = Unpacking(own, keeps_owners(), _UNLIMITED, literal=True)
-                with layer.write(Packing(below).entries()) as reader:
-                    unpacking.apply(reader)
+                unpacking.take(Packing(below).entries())
                 unpacking.finish()
