@@ -420,8 +420,8 @@ class TestMessages:
         assert all(isinstance(each, (int, bytes)) for each in found.values())
 
     def test_options(self):
-        data = criu.options(pid=300, leave_running=False, external=["a", "b"])
-        assert data == b"\x10\xac\x02\x18\x00\xaa\x02\x01a\xaa\x02\x01b"
+        data = criu.options(pid=300, leave_running=False, external=["a", "b"], timeout=120)
+        assert data == b"\x10\xac\x02\x18\x00\xaa\x02\x01a\xaa\x02\x01b\xe8\x02\x78"
 
 
 def test_an_image_may_be_moved(tmp_path):

@@ -35,8 +35,8 @@ _FIELDS = {
     "shell_job": 7, "file_locks": 8, "log_level": 9, "log_file": 10, "notify_scripts": 12, "root": 13,
     "work_dir_fd": 17, "link_remap": 18, "ext_mnt": 23, "manage_cgroups": 24, "cg_root": 25,
     "inherit_fd": 27, "ext_sharing": 29, "ext_masters": 30, "manage_cgroups_mode": 34, "external": 37, "empty_ns": 38,
-    "join_ns": 39, "freeze_cgroup": 44, "tcp_skip_in_flight": 46, "orphan_pts_master": 50, "lsm_profile": 53,
-    "lsm_mount_context": 63, "network_lock": 64,
+    "join_ns": 39, "freeze_cgroup": 44, "timeout": 45, "tcp_skip_in_flight": 46, "orphan_pts_master": 50,
+    "lsm_profile": 53, "lsm_mount_context": 63, "network_lock": 64,
 }  # fmt: skip
 """criu_opts."""
 

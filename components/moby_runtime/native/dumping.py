@@ -36,6 +36,8 @@ _SOFT, _SKIP = 3, 3
 """criu_cg_mode, criu_network_lock_method."""
 _NET = 0x40000000
 _END_S = 10.0
+_STOPPING_S = 120
+"""Until all processes have stopped; CRIU's own 10 are too few for a busy machine."""
 _LOG = "log"
 
 
@@ -121,6 +123,7 @@ def dump(record: Record, spec: Spec, image: Path, wishes: Wishes, folder: str) -
             work_dir_fd=_opened(work, undo),
             pid=record.pid,
             log_file="dump.log",
+            timeout=_STOPPING_S,
             leave_running=wishes.leave_running,
             ext_mnt=[message_of(path, name) for path, name in left_out.mounts.items()],
             external=[*left_out.files, *_namespaces(spec)],
