@@ -1,7 +1,9 @@
 """Layers that are unpacked side by side: the order in which they come to be, and what is left where one fails."""
 
+import contextlib
 import hashlib
 import threading
+from concurrent import futures
 
 import pytest
 from attrs import evolve, frozen
@@ -83,6 +85,24 @@ def test_several_are_under_way(stack):
             both.wait(60)
 
     assert list(four.layers.ensure(four.wanted, begin)) == four.wanted
+
+
+@pytest.mark.parametrize(("packed", "most"), [(False, 2), (True, 3)])
+def test_one_more_is_under_way_where_bytes_are_waited_for(stack, monkeypatch, packed, most):
+    """As they are of layers that are inflated; what unpacks files has a processor each."""
+    monkeypatch.setattr(stacking, "_AT_ONCE", 3)
+    four, asked = stack(), []
+
+    class Pool(futures.ThreadPoolExecutor):
+        def __init__(self, threads, **more):
+            asked.append(threads)
+            super().__init__(threads, **more)
+
+    monkeypatch.setattr(futures, "ThreadPoolExecutor", Pool)
+    wanted = [evolve(each, diff_id=Digest("sha256", "0" * 64)) for each in four.wanted] if packed else four.wanted
+    with contextlib.suppress(Corrupt):
+        list(four.layers.ensure(wanted))
+    assert asked == [most]
 
 
 def test_one_at_a_time_where_a_layer_needs_those_below(stack):

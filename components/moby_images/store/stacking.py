@@ -94,10 +94,12 @@ class Stacking:
 
         under_way: deque[_Step] = deque()
         step: _Step | None = None
-        with ThreadPoolExecutor(self._most, thread_name_prefix="layer") as pool:
+        inflated = any(layer.blob.digest != layer.diff_id for layer in layers)
+        most = self._most if inflated else max(min(self._most, 2), self._most - 1)  # no file is waited for
+        with ThreadPoolExecutor(most, thread_name_prefix="layer") as pool:
             try:
                 for layer, chain in zip(layers, chains, strict=True):
-                    if len(under_way) == self._most:
+                    if len(under_way) == most:
                         yield self._finished(under_way)
                     step = _Step(layer, chain, step)
                     under_way.append(step)
