@@ -126,7 +126,10 @@ class TestForeground:
     def test_run_in_place_of_another(self, command):
         """What a killed `run` left, its container too; and where nothing is, it is as without the flag."""
         with command.begin("run", "-b", command.bundle("sleep", "1000"), "box") as process:
-            until(lambda: "box" in command.ids() and command.status("box") == "running", "it")
+            until(
+                lambda: command("state", "box", check=False).returncode == 0 and command.status("box") == "running",
+                "it",
+            )
             process.kill()
         again = ("run", "-b", command.bundle("echo", "new"), "box")
         assert "box" in command(*again, check=False).stderr
