@@ -5,7 +5,9 @@ import json
 import re
 import signal
 import socket
+import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -183,6 +185,34 @@ def test_an_address_that_was_written_down(folder: Path, image: Path) -> None:
     assert code == 0, said
     for each in ("nameserver 10.0.2.3", "nameserver 9.9.9.9", "inet 10.0.2.77/20", "default via 10.0.2.2 dev eth0"):
         assert each in said
+
+
+@pytest.mark.long
+def test_the_time_is_that_of_a_server(folder: Path, image: Path) -> None:
+    """It is asked before anything runs; here it is seven years ahead."""
+    binaries.need("qemu-system-x86_64", "qemu")
+    ahead_s = 2_208_988_800 + 7 * 365 * 86400
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def answer() -> None:
+            question, client = server.recvfrom(100)
+            seconds = int(time.time()) + ahead_s
+            said = struct.pack(">BB30x", 0x24, 1)[:24] + question[40:48] + bytes(8) + struct.pack(">II", seconds, 0)
+            server.sendto(said, client)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        try:
+            services = [service("one", image, "echo year $(busybox date +%Y)")]
+            where = f"10.0.2.2:{server.getsockname()[1]}"
+            code, said = booted(folder, str(manifest(folder / "time.yaml", services=services, time=where)))
+        finally:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:  # ends the thread where nobody asked
+                last.sendto(b"", server.getsockname())
+            answering.join()
+    assert code == 0, said
+    assert f"year {time.gmtime(time.time() + 7 * 365 * 86400).tm_year}" in said
 
 
 @pytest.mark.long

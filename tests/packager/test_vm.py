@@ -561,6 +561,72 @@ def test_foreign_answers_are_read_within_their_bounds(understand: Path) -> None:
     assert len(said(understand, packets)) == len(packets)
 
 
+TIME = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+typedef unsigned char u8; typedef unsigned short u16; typedef unsigned int u32; typedef unsigned long u64;
+#include "sntp.h"
+int main(void)
+{
+    static const u32 ASKED[2] = {0x01020304, 0x05060708};
+    u8 size;
+    while (fread(&size, 1, 1, stdin) == 1) {
+        u32 fraction = 0;
+        struct sntp *packet = malloc(size ? size : 1);
+        if (fread(packet, 1, size, stdin) != size)
+            return 2;
+        long seconds = understand_time(packet, size, ASKED, &fraction);
+        printf("%ld %u\\n", seconds, fraction);
+        free(packet);
+    }
+    return 0;
+}
+"""
+SECONDS_1900 = 2208988800
+
+
+def answer(seconds: int, flags: int = 0x24, stratum: int = 2, asked: bytes = b"\4\3\2\1\10\7\6\5") -> bytes:
+    """What a server of time says, in network order but for what it gives back as it came."""
+    return struct.pack(">BBBBIII8s8s8sII", flags, stratum, 6, 236, 0, 0, 0, b"", asked, b"", seconds, 1 << 31)
+
+
+def test_an_answer_of_a_server_of_time(tmp_path: Path) -> None:
+    """And those that are none: too short, a question, not synchronized, to somebody else; the era ends in 2036."""
+    (tmp_path / "main.c").write_text(TIME)
+    flags = ["-std=gnu11", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-I", str(INIT)]
+    compiled = ["gcc", *flags, "-o", tmp_path / "main", tmp_path / "main.c"]
+    if subprocess.run(compiled, capture_output=True, check=False).returncode:
+        pytest.skip("gcc has no sanitizers here")
+    now = 1_900_000_000
+    good = answer(now + SECONDS_1900)
+    none = [
+        good[:47], b"", answer(now, flags=0x23), answer(now, flags=0xE4), answer(now, stratum=0),
+        answer(now, stratum=16), answer(now, asked=bytes(8)), answer(0),
+    ]  # fmt: skip
+    later = answer((2_200_000_000 + SECONDS_1900) % (1 << 32))
+    given = b"".join(bytes([len(each)]) + each for each in [good, good + b"more", later, *none])
+    env = {"ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run([tmp_path / "main"], input=given, capture_output=True, env=env, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    told = [each.split()[0] for each in done.stdout.decode().splitlines()]
+    assert told == [str(now)] * 2 + ["2200000000"] + ["0"] * len(none)
+    assert done.stdout.startswith(f"{now} {1 << 31}\n".encode()), "half a second"
+
+
+@pytest.mark.parametrize("given", ["", "10.0.2.2", "10.0.2.2:123", "10.0.2.2:65535"])
+def test_servers_of_time_that_can_be(given: str) -> None:
+    assert Config(time=given).time == given
+
+
+@pytest.mark.parametrize(
+    "given", ["pool.ntp.org", "10.0.2.2:", "10.0.2.2:0", "10.0.2.256", "10.0.2.2 1", "10.0.2.2:123456"]
+)
+def test_servers_of_time_that_can_t_be(given: str) -> None:
+    with pytest.raises(ValueError, match="time"):
+        Config(time=given)
+
+
 def test_a_first_process_that_does_not_compile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "gcc").write_text("#!/bin/sh\necho no such header >&2\nexit 1\n")
     (tmp_path / "gcc").chmod(0o755)

@@ -36,6 +36,8 @@ ETC = {
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
 }
 WORDS: Mapping[str, str] = {PC: "console=ttyS0 quiet loglevel=3 panic=-1", "uml": "quiet loglevel=3 panic=-1"}
+NTP = 123
+"""The port of servers of time."""
 FILES = ("kernel", "initrd", "cmdline")
 
 
@@ -48,6 +50,7 @@ class Machine:
     level: int = 12
     hostname: str = ""
     network: str = "dhcp"
+    time: str = ""
     data: str = "moby-data"
     drivers: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
@@ -105,8 +108,10 @@ class Machine:
 
     def _lines(self, name: str, parts: Sequence[Mapping[str, Any]]) -> list[str]:
         """Return what is done once there are devices."""
+        address, _, port = self.time.partition(":")
         lines = [f"data {self.data}"] if self.data else []
         lines += [f"network {self.network}"] if self.network != "none" else []
+        lines += [f"time {address} {port or NTP}"] if address else []
         lines += [f"folder {each}" for each in folders_of(self._containers)]
         verb = _verb(parts) if self._containers else ""
         for kind, services in (("onboot", self.onboot), ("service", self.services)):

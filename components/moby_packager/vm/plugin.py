@@ -68,6 +68,13 @@ class Config:
         validator=matches_re(rf"dhcp|none|{_ADDRESS} {_PREFIX} {_ADDRESS}( {_ADDRESS}){{0,3}}"),
         metadata={"help": "dhcp, none, or ADDRESS PREFIX GATEWAY and name servers, of the first interface."},
     )
+    time: str = field(
+        default="",
+        validator=matches_re(rf"({_ADDRESS}(:[1-9][0-9]{{0,4}})?)?"),
+        metadata={
+            "help": "ADDRESS[:PORT] of a server of time (SNTP) by which the clock is set; empty is the hardware's."
+        },
+    )
     data: str = field(
         default="moby-data",
         validator=matches_re(r"[A-Za-z0-9._-]{0,16}"),

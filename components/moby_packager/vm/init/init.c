@@ -6,6 +6,7 @@
      module PATH                 a module of the kernel that is always loaded
      driver PATTERN PATH...      some that are loaded where there is such a device
      network dhcp | network ADDRESS PREFIX GATEWAY [NAME SERVER]...
+     time ADDRESS PORT           of a server of time, by which the clock is set
      data LABEL                  of the file system that is mounted on /var
      folder PATH                 one that is made, with those that it is in
      onboot WORD...              a program that is run to its end before what follows
@@ -22,6 +23,7 @@
 #include "files.h"
 #include "modules.h"
 #include "network.h"
+#include "clock.h"
 #include "tasks.h"
 
 enum { SETTINGS_BYTES = 1 << 17, POWER_OFF = 0x4321FEDC, CAD_OFF = 0, TCGETS = 0x5401, TCSETS = 0x5402 };
@@ -101,6 +103,8 @@ static void obey(char **words, int count)
         network_by_dhcp();
     else if (same(verb, "network"))
         network_as_written(words + 1, count - 1);
+    else if (same(verb, "time") && count > 2)
+        keep_time(words[1], words[2]);
     else if (same(verb, "data"))
         mount_data(words[1]);
     else if (same(verb, "folder"))
