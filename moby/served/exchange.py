@@ -49,6 +49,7 @@ class Side:
             if isinstance(call, answering.Packed):
                 out += call.fds
                 return call.data
+            out.lends = getattr(side.part, "lends", False)
             value = getattr(side.part, call.method.name)(**call.arguments)
             if call.method.name == answering.RECLAIM:
                 side._rest()

@@ -229,7 +229,9 @@ class _Function:
 
 
 class _Managed:
-    """A context manager on its own side; it is left when the other side is gone."""
+    """A context manager on its own side; it is left when the other side is gone, and closes what it lent itself."""
+
+    lends = True
 
     def __init__(self, manager: AbstractContextManager[Any]) -> None:
         self._manager = manager
@@ -284,14 +286,14 @@ class Entered(AbstractContextManager[Any]):
 
 
 def _given(interface: Interface, value: Any, out: Outgoing) -> dict[str, Any]:
-    """Give an object away: it answers at a socket until that is closed, and is closed then if it was a result."""
-    name = secrets.token_hex(8)
+    """Give an object away: it answers at a socket until that is closed, and is closed then unless it was lent."""
+    name, given = secrets.token_hex(8), out.results and not out.lends
     side = Side(interface, value, out.crew) if out.crew is not None else None
 
     def after() -> None:
         at_home.pop(name, None)
         close = getattr(value, "close", None)
-        if out.results and close is not None:
+        if given and close is not None:
             with contextlib.suppress(Exception):
                 close()
 

@@ -96,6 +96,8 @@ class Outgoing(list[int]):
         self.crew = crew
         """Who does the work behind them; None in a process that has no threads for it."""
         self.results = results
+        self.lends = False
+        """Whether objects among results stay their owner's, who closes them."""
         self.jobs: list[Job] = []
         self._made: list[int] = []
 

@@ -247,6 +247,11 @@ def test_context_managers(desk, oak):
     with desk.locked() as drawer:
         drawer.put(b"a")
     assert oak.left == [None]
+    assert oak.drawers[0].closed == 1
+    del drawer
+    desk.drawer().close()
+    assert oak.drawers[1].close_seen.wait(30)
+    assert oak.drawers[0].closed == 1, "a context manager's own to close, once"
     with pytest.raises(Conflict, match="mine"), desk.locked():
         raise Conflict("mine")
     assert (type(oak.left[1]), oak.left[1].message) == (Conflict, "mine")
