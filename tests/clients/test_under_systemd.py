@@ -12,6 +12,8 @@ from peers.images import NAME
 from peers.sandbox import Sandbox, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+PYTHON = str(Path(sys.executable).resolve())
+"""As an environment of Python's own may lie where a sandbox has something else."""
 SYSTEMD = "/usr/lib/systemd/systemd"
 ROOT = "/var/lib/docker/engine"
 SOCKET = "/run/moby/docker.sock"
@@ -59,7 +61,7 @@ class Booted:
         return self.out("docker", "-H", f"unix://{SOCKET}", *words)
 
     def verb(self, *words):
-        return self.out(sys.executable, "/var/lib/docker/docker.pyz", "--root", ROOT, *words)
+        return self.out(PYTHON, "/var/lib/docker/docker.pyz", "--root", ROOT, *words)
 
     def shown(self, unit, name):
         return self.out("systemctl", "show", "--value", f"--property={name}", unit)

@@ -186,6 +186,21 @@ def test_a_removal_that_has_begun_goes_on(engine):
     assert own.list() == ()
 
 
+def test_what_ends_as_the_host_is_given_back_is_not_started_again(engine):
+    """But by the next engine; what was just started would hold what is given back."""
+    made = started(engine, "read a; exit 5", restart=RestartPolicy("always"))
+    waiting = started(engine, "exit 6", restart=RestartPolicy("always", delay_ns=10**12))
+    eventually(lambda: engine.containers.get(waiting).state.status is Status.RESTARTING, "it waits")
+    engine.containers.reclaim()
+    end(engine, made)
+    eventually(lambda: engine.containers.get(made).state.status is Status.EXITED, "it has ended for good")
+    assert engine.actions().count("start") == 2
+    engine.restart()
+    eventually(lambda: engine.containers.get(made).state.status is Status.RUNNING, "it runs again")
+    engine.containers.remove(made, force=True)
+    engine.containers.remove(waiting, force=True)
+
+
 def test_a_stranger_among_tasks_goes(engine):
     made = started(engine)
     entry = engine.containers._shelf.get(made)

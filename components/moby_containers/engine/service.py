@@ -99,6 +99,13 @@ class Service:
         self._later.close()
         self._follower.close()
 
+    def reclaim(self) -> None:
+        """Have nothing that ends now be started again, as its policy may ask of the next engine."""
+        for entry in self._shelf.entries():
+            with entry.lock:
+                entry.no_restart = True
+                entry.turn += 1
+
     def handle(self, event: TaskEvent) -> None:
         """Take what the supervisor tells."""
         entry = self._shelf.by_id(event.task_id)
