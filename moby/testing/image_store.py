@@ -262,7 +262,7 @@ class ImageStoreSuite:
         by_id = b"".join(store().save([image.id.hex[:12]]))
         with tarfile.open(fileobj=io.BytesIO(by_id)) as tar:
             assert json.load(tar.extractfile("manifest.json"))[0]["RepoTags"] is None  # type: ignore[arg-type]
-        with pytest.raises(NotFound, match=r"No such image: nowhere$"):
+        with pytest.raises(NotFound, match=r"No such image: nowhere\s"):
             store().save(["a:1", "nowhere"])
 
     def test_save_outlives_its_image(self, store: Open) -> None:
