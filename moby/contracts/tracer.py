@@ -74,7 +74,7 @@ class Tracer(Protocol):
     """
 
     def span(self, name: str, *, kind: int = SpanKind.INTERNAL, origin: Origin | None = None) -> Span:
-        """Return a span to be entered: in the one that this thread is in, or in that of an origin, or the first of all.
+        """Return a span to be entered: in this thread's present one, or in that of an origin, or the first of all.
 
         An origin that isn't sampled, or makes no sense, is as the W3C's recommendation has it: the one isn't recorded,
         the other begins anew.
