@@ -5,10 +5,11 @@ from typing import Any
 
 from moby.errors import MobyError
 from moby.served import faults, wire
+from moby.served.codec import Decoder
 from moby.served.methods import Method
 from moby.served.outgoing import Crew, Outgoing
 
-__all__ = ["Exchange", "perform", "raise_error"]
+__all__ = ["Exchange", "perform", "value_of"]
 
 Exchange = Callable[[bytes, Sequence[int], bool], tuple[dict[str, Any], list[int]]]
 """Sends a request with its descriptors, again where that is harmless, and returns the answer with its own."""
@@ -37,12 +38,7 @@ def perform(
         repeatable = method.repeatable and not out.jobs
         out.start()
         data, received = exchange(request, out, repeatable)
-        raise_error(name, data, received, raised)
-        try:
-            value = method.result[1](data.get("value"), received)
-        except BaseException:
-            wire.close_all(received)
-            raise
+        value = value_of(name, method.result[1], data, received, raised)
     except BaseException:
         out.close()
         crew.end()
@@ -53,11 +49,25 @@ def perform(
     return value
 
 
-def raise_error(name: str, data: Mapping[str, Any], fds: Sequence[int], raised: Sequence[Exception] = ()) -> None:
+def value_of(
+    name: str, decode: Decoder, data: Mapping[str, Any], fds: Sequence[int], raised: Sequence[Exception] = ()
+) -> Any:
+    """Return an answer's value, or raise its error; descriptors that the value doesn't hold are closed."""
+    given = wire.Given(fds)
+    try:
+        _raise_error(name, data, raised)
+        return decode(data.get("value"), given)
+    except BaseException:
+        wire.close_all(given.held)
+        raise
+    finally:
+        wire.close_all(given)
+
+
+def _raise_error(name: str, data: Mapping[str, Any], raised: Sequence[Exception]) -> None:
     """Raise an answer's error, where it is one; where that began here, in what was lent, what was raised here."""
     if "error" not in data:
         return
-    wire.close_all(fds)
     error = faults.load(data["error"])
     for each in raised:
         if (text := str(faults.dump(each)["message"])) and text in str(error):

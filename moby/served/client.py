@@ -16,7 +16,7 @@ from typing import Any
 
 from moby.errors import Corrupt, Unavailable
 from moby.served import faults, handshake, wire
-from moby.served.calling import perform, raise_error
+from moby.served.calling import perform, value_of
 from moby.served.methods import Interface, Method, interface_of
 from moby.served.pinned import Pinned
 
@@ -79,8 +79,7 @@ class Client:
             return True
         if name not in self._attributes:
             data, received = self._exchange(wire.pack({"get": name}), (), True)
-            raise_error(self._name, data, received)
-            self._attributes[name] = self.interface.attribute_codecs[name][1](data.get("value"), received)
+            self._attributes[name] = value_of(self._name, self.interface.attribute_codecs[name][1], data, received)
         return self._attributes[name]
 
     def reach(self, check: Callable[[], None] = lambda: None) -> None:
@@ -113,6 +112,7 @@ class Client:
                 wire.send(sock, request, fds)
                 data, received = wire.receive(sock, reader)
             except wire.Closed as closed:
+                reader.close()
                 sock.close()
                 if closed.begun and not repeatable:
                     raise Unavailable(
@@ -122,6 +122,7 @@ class Client:
                 if time.monotonic() > deadline:
                     raise self._away(closed) from closed
             except BaseException:
+                reader.close()
                 sock.close()  # what comes later would be taken for the answer of another call
                 raise
             else:
@@ -185,7 +186,11 @@ class Client:
             wire.send(sock, wire.pack(handshake.greeting(self.interface)))
             said, fds = wire.receive(sock, reader)
         except TimeoutError as error:
+            reader.close()
             raise self._away(error) from error
+        except BaseException:
+            reader.close()
+            raise
         sock.settimeout(None)
         wire.close_all(fds)
         if isinstance(said, dict) and "error" in said:

@@ -5,6 +5,8 @@ has added are passed over; those that an older one lacks get their defaults.
 """
 
 import binascii
+import os
+import stat
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
@@ -34,6 +36,9 @@ _SETS = (frozenset, set, Set)
 _MAPS = (dict, Mapping)
 LARGE = 1 << 17
 """Bytes from this number on come beside the message, which has a limit, and JSON would carry them slowly."""
+MOST = 1 << 28
+"""Bytes that are read beside a message, whatever is there."""
+_CHUNK = 1 << 20
 _made: dict[Any, Codec] = {}
 
 
@@ -192,14 +197,28 @@ def _encode_bytes(value: Any, out: Outgoing) -> Any:
 
 def _decode_bytes(data: Any, fds: list[int]) -> bytes:
     if type(data) is int:
-        with open(wire.take(data, fds), "rb") as file:  # noqa: PTH123 - a descriptor
-            return file.read()
+        return _beside(wire.take(data, fds))
     if isinstance(data, str):
         try:
             return binascii.a2b_base64(data, strict_mode=True)
         except ValueError:
             pass
     raise _wrong(data, "bytes")
+
+
+def _beside(fd: int) -> bytes:
+    """Read a descriptor to its end, and close it; a file whole, which an earlier process may have read already."""
+    found = bytearray()
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            os.lseek(fd, 0, os.SEEK_SET)
+        while chunk := os.read(fd, _CHUNK):
+            found += chunk
+            if len(found) > MOST:
+                raise Invalid(f"another process sent more than {MOST} bytes beside a message")
+    finally:
+        os.close(fd)
+    return bytes(found)
 
 
 def _encode_fd(value: int, fds: Outgoing) -> int:
@@ -212,6 +231,9 @@ def _encode_fd(value: int, fds: Outgoing) -> int:
 def _decode_fd(data: Any, fds: list[int]) -> int:
     if type(data) is not int or not -1 <= data < len(fds):
         raise _wrong(data, "a descriptor")
+    if data >= 0 and isinstance(fds, wire.Given):
+        fds.held.append(wire.take(data, fds))
+        return fds.held[-1]
     return fds[data] if data >= 0 else -1
 
 

@@ -21,7 +21,7 @@ class Side:
 
     def __init__(self, interface: Interface, part: object, crew: Crew, rest: Callable[[], None] = lambda: None) -> None:
         self.part = part
-        self._interface = interface
+        self.interface = interface
         self._crew = crew
         self._rest = rest
 
@@ -38,14 +38,17 @@ class Side:
         jobs, out.jobs = out.jobs, []
         out.close()
         if jobs:
-            self._crew.start(jobs, fds)
+            try:
+                self._crew.start(jobs, fds)
+            except Unavailable as error:  # whoever has the answer finds what it gave gone
+                self._crew.note(error)
         else:
             wire.close_all(fds)
 
     def _outcome(self, message: Any, fds: list[int], out: Outgoing) -> bytes:
         try:
             side = self._meant(message)
-            call = answering.read_call(side._interface, side.part, message, fds, side._rest)
+            call = answering.read_call(side.interface, side.part, message, fds, side._rest)
             if isinstance(call, answering.Packed):
                 out += call.fds
                 return call.data

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from moby.errors import Invalid, Unavailable, Unsupported
+from moby.errors import Corrupt, Invalid, Unavailable, Unsupported
 from moby.served import faults, wire
-from moby.served.calling import perform, raise_error
+from moby.served.calling import perform, value_of
 from moby.served.exchange import Side, at_home, converse
 from moby.served.methods import Interface, Method, interface_of
 from moby.served.outgoing import Outgoing
@@ -60,8 +60,7 @@ class Remote:
         """Return an attribute as it is now."""
         with self._lock:
             data, fds = self.exchange(wire.pack({"get": name}), (), True)
-            raise_error(self._interface.kind, data, fds)
-            return self._interface.attribute_codecs[name][1](data.get("value"), fds)
+            return value_of(self._interface.kind, self._interface.attribute_codecs[name][1], data, fds)
 
     def fileno(self, method: Method) -> int:
         """Return the descriptor that an object has, the same one each time; it is closed with it."""
@@ -117,6 +116,9 @@ class Remote:
                 self._drop()  # what comes later would be taken for the answer of another call
                 raise
             else:
+                if not isinstance(data, dict):
+                    wire.close_all(received)
+                    raise Corrupt(f"{self._interface.kind}: its answer can't be read")
                 return data, received
         raise AssertionError("not reached")
 
@@ -169,10 +171,10 @@ def object_codec(hint: type) -> Codec:
 
     def decode(data: Any, fds: list[int]) -> Any:
         if isinstance(data, dict) and data.get("at") == -1:
-            try:
-                return at_home[str(data.get("id"))].part
-            except KeyError:
-                raise Invalid(f"this {interface.kind} isn't of this process, or it was closed") from None
+            found = at_home.get(str(data.get("id")))
+            if found is None or found.interface is not interface:
+                raise Invalid(f"this {interface.kind} isn't of this process, or it was closed")
+            return found.part
         return _class_of(interface)(_received(interface, data, fds))
 
     return encode, decode

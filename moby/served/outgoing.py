@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from moby.errors import Unsupported
+from moby.errors import Unavailable, Unsupported
 from moby.served.wire import close_all
 
 __all__ = ["LOOPS", "Crew", "Job", "Outgoing"]
@@ -56,11 +56,15 @@ class Crew:
     def start(self, jobs: Sequence[Job], lent: Sequence[int] = ()) -> None:
         """Begin jobs; the descriptors are closed once all of them are done."""
         left = [*jobs]
-        for job in jobs:
+        for number, job in enumerate(jobs):
             thread = threading.Thread(target=self._do, args=(job, left, lent), daemon=True)
-            with self._lock:
-                self._busy[job] = thread
-            thread.start()
+            try:
+                with self._lock:  # whoever ends it finds it started
+                    thread.start()
+                    self._busy[job] = thread
+            except RuntimeError as error:
+                self._give_up(jobs[number:], left, lent)
+                raise Unavailable(f"this process takes no more threads: {error}", hint="raise its TasksMax") from error
 
     def end(self, patience_s: float | None = None) -> None:
         """Have all jobs end, and wait until they have, or so long: one that is in a call comes back from it first."""
@@ -73,16 +77,24 @@ class Crew:
             if thread is not threading.current_thread():
                 thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
+    def _give_up(self, jobs: Sequence[Job], left: list[Job], lent: Sequence[int]) -> None:
+        for job in jobs:
+            job.close()
+            self._over(job, left, lent)
+
     def _do(self, job: Job, left: list[Job], lent: Sequence[int]) -> None:
         try:
             job.run()
         finally:
-            with self._lock:
-                left.remove(job)
-                last = not left
-                self._busy.pop(job, None)
-            if last:
-                close_all(lent)
+            self._over(job, left, lent)
+
+    def _over(self, job: Job, left: list[Job], lent: Sequence[int]) -> None:
+        with self._lock:
+            left.remove(job)
+            last = not left
+            self._busy.pop(job, None)
+        if last:
+            close_all(lent)
 
 
 class Outgoing(list[int]):

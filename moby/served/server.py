@@ -6,8 +6,8 @@ import signal
 import socket
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from moby.contracts.ambient import Log
 from moby.errors import MobyError
@@ -42,20 +42,20 @@ class Server:
 
     def serve(self, woken: int) -> None:
         """Answer until the descriptor `woken` becomes readable; then end each connection once its call is answered."""
-        poll = select.poll()
-        signals = _signals()
-        for fd in (self._listener.fileno(), woken, signals):
-            poll.register(fd, select.POLLIN)
         threads: list[threading.Thread] = []
-        while woken not in (ready := dict(poll.poll())):
-            if signals in ready:
-                os.read(signals, 4096)  # by now the handlers have run
-            with suppress(BlockingIOError, ConnectionError):
-                connection, _ = self._listener.accept()
-                connection.setblocking(True)
-                threads = [each for each in threads if each.is_alive()]
-                threads.append(threading.Thread(target=self._converse, args=(connection,), daemon=True))
-                threads[-1].start()
+        with _signals() as signals:
+            poll = select.poll()
+            for fd in (self._listener.fileno(), woken, signals):
+                poll.register(fd, select.POLLIN)
+            while woken not in (ready := dict(poll.poll())):
+                if signals in ready:
+                    os.read(signals, 4096)  # by now the handlers have run
+                with suppress(BlockingIOError, ConnectionError):
+                    connection, _ = self._listener.accept()
+                    connection.setblocking(True)
+                    threads = [each for each in threads if each.is_alive()]
+                    threads.append(threading.Thread(target=self._converse, args=(connection,), daemon=True))
+                    threads[-1].start()
         self._listener.close()
         self._ending.set()
         with self._lock:
@@ -102,12 +102,19 @@ class Server:
             self._log.error("a call failed by a bug", trace="".join(traceback.format_exception(error)))
 
 
-def _signals() -> int:
-    """Return a descriptor that becomes readable at a signal, whichever thread the kernel gave it to.
+@contextmanager
+def _signals() -> Iterator[int]:
+    """Lend a descriptor that becomes readable at a signal, whichever thread the kernel gave it to.
 
     Only the main thread runs handlers, and where another one was interrupted it would sleep on.
     """
     reads, writes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    if threading.current_thread() is threading.main_thread():
-        signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
-    return reads
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.set_wakeup_fd(writes, warn_on_full_buffer=False) if is_main else -1
+    try:
+        yield reads
+    finally:
+        if is_main:
+            signal.set_wakeup_fd(before)
+        os.close(reads)
+        os.close(writes)

@@ -19,8 +19,8 @@ from typing import Any
 from moby.errors import Conflict, Invalid, Unavailable
 
 __all__ = [
-    "LONGEST", "MOST_FDS", "VERSION", "Closed", "Reader", "body", "check_peer", "close_all", "connect", "listen",
-    "pack", "read_some", "receive", "send", "send_first", "short", "take", "unpack",
+    "LONGEST", "MOST_FDS", "VERSION", "Closed", "Given", "Reader", "body", "check_peer", "close_all", "connect",
+    "listen", "pack", "read_some", "receive", "send", "send_first", "short", "take", "unpack",
 ]  # fmt: skip
 
 VERSION = 1
@@ -175,6 +175,14 @@ def take(place: Any, fds: list[int]) -> int:
         raise Invalid(f"a message of another process: expected a descriptor, got {str(place)[:40]!r}")
     fd, fds[place] = fds[place], -1
     return fd
+
+
+class Given(list[int]):
+    """Descriptors of an answer: those that its value holds are the caller's, whom a call's are lent to just for it."""
+
+    def __init__(self, fds: Sequence[int]) -> None:
+        super().__init__(fds)
+        self.held: list[int] = []
 
 
 def check_peer(sock: socket.socket) -> None:

@@ -105,6 +105,7 @@ def answered(protocol: type, part: Any) -> Iterator[Any]:
         stack.callback(os.eventfd_write, woken, 1)
         found = client(protocol, path)
         stack.callback(found.close)
+        found.reach(lambda: None)  # by when all is open that stays so
         yield found
 
 
