@@ -179,6 +179,25 @@ def test_what_was_written_here_is_written_anew(tmp_path, made, images):
     assert blobs(made) == own(image) | own(images.get("base:1")) | own(images.get("empty:1"))
 
 
+def test_one_that_is_saved_while_it_is_saved(made, images, monkeypatch):
+    """Each writes its layers anew, and neither is in the other's way."""
+    images.add(parse("empty:1"), [], ImageConfig())
+    changed(images, "b", "empty:1")
+    images.commit("b", parse("made:1"))
+    diff, inner = made.snapshotter.diff, []
+
+    def diffed(key):
+        for number, chunk in enumerate(diff(key)):
+            if not inner and not number:
+                inner.append(b"")
+                inner.append(b"".join(images.save(["made:1"])))
+            yield chunk
+
+    monkeypatch.setattr(made.snapshotter, "diff", diffed)
+    outer = b"".join(images.save(["made:1"]))
+    assert outer == inner[1]
+
+
 def test_what_would_come_to_other_bytes_is_refused(images):
     """A layer that came uncompressed, whose headers somebody else wrote."""
     out = io.BytesIO()

@@ -8,7 +8,8 @@ from moby.errors import Corrupt, NotFound
 from moby.oci.blobs import writing
 from moby_images.store.catalog import Record, chain_ids
 from moby_images.store.layers import Layer
-from moby_images.store.parts import INGEST, Shared
+from moby_images.store.parts import Shared
+from moby_images.store.storing import new_ref
 
 __all__ = ["lacking", "missing"]
 
@@ -37,7 +38,7 @@ def _rewritten(shared: Shared, record: Record, gone: Collection[Digest], lease: 
 
 def _rewrite(shared: Shared, layer: Layer, chain: str, lease: Lease) -> None:
     content, snapshotter = shared.parts.content, shared.parts.snapshotter
-    with writing(content, f"{INGEST}{layer.diff_id}", lease, algorithm=layer.diff_id.algorithm) as writer:
+    with writing(content, new_ref(), lease, algorithm=layer.diff_id.algorithm) as writer:
         for chunk in snapshotter.diff(chain):
             writer.write(chunk)
         writer.commit(layer.diff_id, size_bytes=layer.blob.size_bytes)
