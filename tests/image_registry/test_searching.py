@@ -32,13 +32,23 @@ def test_one_that_has_none(client, service):
         client.search(service, "box")
 
 
+@pytest.mark.parametrize("domain", ["..", "[a.b", "a.b c", "me@a.b", "a.b?x", "a:b:c", "", "me", "me/a.b"])
+def test_what_is_no_host(client, domain):
+    with pytest.raises(Invalid, match=r"image reference|digest|is no image registry's host"):
+        client.search(domain, "box")
+
+
 def test_one_that_cant_answer_now(make, faulty):
     faulty.faults.status, faulty.faults.statuses = 503, 1
     with pytest.raises(Unavailable, match="503"):
         make(attempts=1).search(faulty.host, "box")
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b'{"results": [1]}', b'{"results": [{}]}', b'{"results": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b'{"results": [1]}', b'{"results": [{}]}', b'{"results": 1}',
+     b'{"results": [{"name": "a", "star_count": 1e999}]}'],
+)  # fmt: skip
 def test_an_answer_that_makes_no_sense(client, faulty, text):
     faulty.faults.search = text
     with pytest.raises(Invalid, match="answers a search with no list"):

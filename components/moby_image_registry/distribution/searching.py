@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from moby.contracts.image_registry import Credentials, Match
 from moby.errors import Invalid, Unavailable, Unsupported
-from moby.oci.reference import DEFAULT_DOMAIN
+from moby.oci.reference import DEFAULT_DOMAIN, parse
 from moby_image_registry.distribution.calls import Calls, whole
 from moby_image_registry.distribution.connection import Asked
 from moby_image_registry.distribution.settings import Service, Settings
@@ -19,7 +19,9 @@ _HUB = Service("index.docker.io", ("https",))
 def search(
     settings: Settings, calls: Calls, domain: str, words: str, credentials: Credentials | None, limit: int
 ) -> tuple[Match, ...]:
-    """Return what a service finds; errors are in docker's words."""
+    """Return what a service finds; Invalid for what is no host's name, other errors are in docker's words."""
+    if parse(f"{domain}/x").domain != domain:
+        raise Invalid(f"{domain!r} is no image registry's host")
     service = _HUB if domain == DEFAULT_DOMAIN else settings.origin(domain)
     asked = Asked("GET", f"/v1/search?{urlencode({'q': words, 'n': limit})}")
     with calls.made(service, asked, "", credentials) as response:
@@ -29,7 +31,7 @@ def search(
         data = whole(response)
     try:
         return tuple(_match(each) for each in json.loads(data)["results"][:limit])
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise Invalid(f"{service.host} answers a search with no list of what it found") from error
 
 
