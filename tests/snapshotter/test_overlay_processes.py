@@ -11,7 +11,7 @@ import sys
 import threading
 
 import pytest
-from moby_snapshotter.overlay import unpacking, workers
+from moby_snapshotter.overlay import unpacking, worker, workers
 from moby_snapshotter.overlay.snapshots import Overlay
 
 from moby.errors import Corrupt, HostUnfit, Invalid
@@ -107,6 +107,19 @@ def test_a_file_is_read_from_where_it_stands(overlay, started, tmp_path):
     assert [each.returncode for each in started] == [0]
 
 
+def test_a_file_that_can_not_be_mapped_is_read(monkeypatch, tmp_path):
+    """As on file systems that have no such thing."""
+
+    def refused(*_, **__):
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(worker.mmap, "mmap", refused)
+    (tmp_path / "layer").write_bytes(b"abcd")
+    with (tmp_path / "layer").open("rb", buffering=0) as layer:
+        layer.seek(1)
+        assert worker._source(layer.fileno()).read(10) == b"bcd"
+
+
 def test_one_that_reads_a_file_and_is_ended_is_told_of(overlay, started, tmp_path):
     path = tmp_path / "layer"
     path.write_bytes(LARGE[:-1024] + tar(file(".wh.x", b"")))
@@ -120,12 +133,12 @@ def test_one_for_which_nobody_waits_ends(tmp_path, started):
     inside, outside = os.pipe()
     root = os.open(tmp_path, os.O_RDONLY)
     try:
-        worker = workers.Worker()
+        one = workers.Worker()
         asked = json.dumps({"owners": os.geteuid() == 0, "bytes": 1 << 30, "entries": 1000}).encode()
-        socket.send_fds(worker._control, [asked], [inside, root, root])
+        socket.send_fds(one._control, [asked], [inside, root, root])
         os.close(inside)
         os.write(outside, LARGE[: 1 << 16])
-        ending = threading.Thread(target=worker.end)
+        ending = threading.Thread(target=one.end)
         ending.start()
         with pytest.raises(BrokenPipeError):
             for start in range(1 << 16, len(LARGE), 1 << 16):

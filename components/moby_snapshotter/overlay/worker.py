@@ -64,10 +64,11 @@ def _unpacked(control: socket.socket, asked: dict[str, Any], layer: int, own: in
 
 
 def _source(layer: int) -> "io.FileIO | _Mapped":
-    """Return a layer's bytes, with no copy where they are a file's."""
-    if not stat.S_ISREG(os.fstat(layer).st_mode):
-        return io.FileIO(layer, closefd=False)
-    return _Mapped(layer)
+    """Return a layer's bytes, with no copy where they are a file's that can be mapped, as not all can (mmap(2))."""
+    if stat.S_ISREG(os.fstat(layer).st_mode):
+        with suppress(OSError):
+            return _Mapped(layer)
+    return io.FileIO(layer, closefd=False)
 
 
 class _Mapped:
