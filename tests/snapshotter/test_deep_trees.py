@@ -1,5 +1,6 @@
 """Trees as deep as a container makes them, and folders that go while they are looked at."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -21,9 +22,10 @@ DEEP = 900
 TOO_DEEP = 1100
 
 
-def descriptors() -> int:
-    """How many this process has."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+def descriptors() -> set[str]:
+    """Those that this process has, of which others' may be closed at any time."""
+    gc.collect()
+    return {each.name for each in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_more_than_a_layer_may_have(deep, kind):
     with pytest.raises(Invalid, match=r"^d/d/.* is nested deeper than 1024 folders") as caught:
         _entries(deep(TOO_DEEP), kind)
     assert caught.value.hint
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 @pytest.mark.parametrize("kind", [Packing, MergedPacking])
@@ -82,7 +84,7 @@ def test_whoever_stops_half_way_leaves_nothing_open(deep, kind):
         for _ in range(5):
             next(entries)
         entries.close()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_walking_costs_neither_stack_nor_descriptors(deep):
@@ -92,7 +94,7 @@ def test_walking_costs_neither_stack_nor_descriptors(deep):
         for depth, (_, name, found) in enumerate(walk(fd), start=1):
             assert (name, len(found.path)) == (("d", 2 * depth) if depth <= 2000 else ("file", 4005))
             if depth % 500 == 0:
-                assert descriptors() <= before + 3
+                assert len(descriptors() - before) <= 3
         assert depth == 2001
         assert usage_of(fd).inodes == 2001
 

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from moby.contracts.types import Mount
@@ -150,24 +150,26 @@ def copy_up(rootfs: Path, inside: str, volume: Path) -> None:
 
 
 class _Copying:
-    """A folder on its way into another; both descriptors are its own."""
+    """A folder on its way into another, of the same name in two others."""
 
-    def __init__(self, source: int, target: int) -> None:
-        self.source = source
-        self.target = target
-        self.status = os.fstat(source)
-        self.left = iter(os.listdir(source))
-        self.links: dict[tuple[int, int], str] = {}
+    def __init__(self, name: str, source: int, target: int) -> None:
+        with ExitStack() as opened:
+            self.source, self.target = (_opened(name, each, opened) for each in (source, target))
+            self.status = os.fstat(self.source)
+            self.left = iter(os.listdir(self.source))  # noqa: PTH208 - a descriptor
+            self.links: dict[tuple[int, int], str] = {}
+            self.close = opened.pop_all().close
 
-    def close(self) -> None:
-        """Close both."""
-        os.close(self.source)
-        os.close(self.target)
+
+def _opened(name: str, folder: int, closing: ExitStack) -> int:
+    fd = os.open(name, _FOLDER, dir_fd=folder)
+    closing.callback(os.close, fd)
+    return fd
 
 
 def _copy_folder(source: int, target: int) -> None:
     """Copy a tree by descriptors; each level keeps two open, so that no deeper tree than the limit of files allows."""
-    levels = [_Copying(os.dup(source), os.dup(target))]
+    levels = [_Copying(".", source, target)]
     try:
         while levels:
             level = levels[-1]
@@ -190,7 +192,7 @@ def _copy_one(into: _Copying, name: str) -> _Copying | None:
     kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFDIR:
         os.mkdir(name, 0o700, dir_fd=target)
-        return _Copying(os.open(name, _FOLDER, dir_fd=source), os.open(name, _FOLDER, dir_fd=target))
+        return _Copying(name, source, target)
     known = into.links.get((status.st_dev, status.st_ino))
     if known is not None:
         os.link(known, name, src_dir_fd=target, dst_dir_fd=target, follow_symlinks=False)
