@@ -246,7 +246,7 @@ class EnclosureSuite:
 
     def test_connections_come_in(self, given: Given) -> None:
         """By a socket that listens at a port of the host's, at no other address; closed, it holds nothing."""
-        port = _free()
+        port, other = _free(), _free()
 
         def listen(part: Enclosure) -> object:
             with socket.socket(fileno=part.bind("tcp", "127.0.0.1", port)) as sock:
@@ -255,6 +255,7 @@ class EnclosureSuite:
                 connection, _ = sock.accept()
                 with connection:
                     connection.sendall(b"from inside")
+            os.close(part.bind("tcp", "127.0.0.1", other))  # by when who made the first one has let go of it, too
             return None
 
         waits, ready = os.pipe()
