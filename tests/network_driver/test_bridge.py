@@ -788,6 +788,7 @@ def test_a_port_of_what_is_routed(driver, network, channel, stack):
     driver.make(routed)
     there, far = member(stack), member(stack)
     ports = tuple(Port("udp", 7000, each, 0) for each in ("0.0.0.0", "::"))
+    ports += ports  # as of two numbers of the host's that were asked for
     wanted = attachment(driver, routed, 2, ports=ports)
     link = driver.attach(routed, wanted, there)
     channel.run(links.veth("card", Peer("far", far), up=True))
@@ -813,6 +814,9 @@ def test_a_port_of_what_is_routed(driver, network, channel, stack):
     in_namespace(there, lead)
     for each in link.addresses:
         assert hears(far, there, bare(each))
+    driver.publish(routed, evolve(wanted, ports=ports[:1]))
+    driver.publish(routed, wanted)
+    driver.detach(routed, wanted, there)
 
 
 # SCTP

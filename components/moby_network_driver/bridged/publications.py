@@ -26,7 +26,7 @@ def firewalled(segment: Segment, settings: Settings) -> Bridge:
 def publications(attachment: Attachment) -> tuple[Published, ...]:
     """Return where its ports lead; one in whose family the container has no address is led by no rule.
 
-    One that is none of the host's is open at the container's own address.
+    One that is none of the host's is open at the container's own address, once, however often it is asked for.
     """
     by_version = {each.version: str(each.ip) for each in map(ipaddress.ip_interface, attachment.addresses)}
     found: list[Published] = []
@@ -36,4 +36,4 @@ def publications(attachment: Attachment) -> tuple[Published, ...]:
             found.append(Opening(port.protocol, to, port.container_port))
         elif to:
             found.append(Publication(port.protocol, port.host_address, port.host_port, to, port.container_port))
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
