@@ -493,11 +493,20 @@ def _number(network):
         return found and found.vxlan_id
 
 
-def test_a_host_that_was_given_up_and_lives(hosts, store):
-    """It tells the others all anew; its network's number is another one, since its own has been taken meanwhile."""
+def test_a_host_that_was_given_up_and_lives(hosts, store, monkeypatch):
+    """It tells the others all anew, once more where that fails half-way; its network has another number by then."""
     one, two = hosts(2)
     network = of(two)
     second, _ = two.attach(network, 3)
+    lead, failed = two.driver._lead, []
+
+    def leads(segment):
+        if failed:
+            return lead(segment)
+        failed.append(segment)
+        raise HostUnfit("the store is away")
+
+    monkeypatch.setattr(two.driver, "_lead", leads)
     host_id, counts = two.driver._directory.host_id, store.bucket("overlay-counts")
     eventually(lambda: counts.get(host_id) is not None)
     other = Directory(store, "other")

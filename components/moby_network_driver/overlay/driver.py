@@ -101,6 +101,8 @@ class OverlayNetworks:
         """Networks here, by id."""
         self._put: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
         """What others have been told is here: of a network and endpoint, hardware address and addresses."""
+        self._given_up = False
+        """Whether others forgot this host, and haven't been told all anew."""
         self._here: Own | None = None
         self._boot = ""
         self._encrypted: set[str] = set()
@@ -277,7 +279,11 @@ class OverlayNetworks:
             if revision == self._seen and not (self._encrypted and self._encryption.due()):
                 return
             if self._made and self._directory.host_id not in self._directory.hosts():
+                self._given_up = True
+                self._log.warning("other hosts had given this one up: they are told who is on its overlay networks")
+            if self._given_up:
                 self._return()
+                self._given_up = False
             self._encrypt()
             hosts = self._directory.hosts()
             for network_id, device in self._tunnels.devices().items():
@@ -295,8 +301,7 @@ class OverlayNetworks:
                 )
 
     def _return(self) -> None:
-        """Tell others all of this host anew, which they had given up."""
-        self._log.warning("other hosts had given this one up: they are told who is on its overlay networks")
+        """Tell others all of this host anew, which they had given up; what fails half-way is done again, all of it."""
         for segment in self._made.values():
             self._enter(segment)
             self._lead(segment)
