@@ -136,6 +136,21 @@ def test_dockerfiles_that_lead_elsewhere(builder, tmp_path, path):
         build.close()
 
 
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.FIFOTYPE], ids=["folder", "pipe"])
+def test_a_dockerfile_that_is_no_file(builder, kind):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.type = kind
+        tar.addfile(entry)
+    build = builder.open(Lending(streams={"here": out.getvalue()}), lambda event: None)
+    try:
+        with pytest.raises(BuildFailed, match="failed to read dockerfile: open Dockerfile: no regular file"):
+            build.solve(Request(context="stream:here"))
+    finally:
+        build.close()
+
+
 def test_what_it_never_gives(shop):
     with building(shop, "FROM scratch\nLABEL a=b\n") as at:
         result = at.build.solve(Request())

@@ -1,8 +1,10 @@
 """A build with buildah: what the contract says of one."""
 
+import errno
 import os
 import selectors
 import signal
+import stat
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -338,7 +340,11 @@ def _arguments(request: Request) -> list[str]:
 def _text(folder: Path, path: str) -> str:
     root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with open(open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        fd = open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # an archive may have devices, which are the host's own
+            os.close(fd)
+            raise OSError(errno.EINVAL, "No regular file")
+        with open(fd, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return file.read()
     except OSError as error:
         said = (error.strerror or "").lower()
