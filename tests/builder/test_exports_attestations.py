@@ -262,6 +262,13 @@ def test_statements_beside_files(yard):
     assert list(yard.client.folders[1]) == ["made", "provenance.json"]
 
 
+def test_statements_that_would_be_one_file(yard):
+    """Neither takes the other's place."""
+    wanted = built(yard, sbom={"filename": "same.json"}, provenance={"filename": "same.json"})
+    with pytest.raises(Invalid, match=r"two attestations would be the file 'same\.json'"):
+        yard.export(wanted, Export(LOCAL, 1))
+
+
 def test_dockers_archives_have_none(yard):
     """What is only for images is left out of them, else it is refused; disabled is as if not asked for."""
     yard.export(built(yard, provenance={"inline-only": "true"}), Export(DOCKER, 1))

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from moby.contracts.builder import ExportType
 from moby.contracts.types import Digest, ImageReference, Platform
-from moby.errors import Unsupported
+from moby.errors import Invalid, Unsupported
 from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.exports.attestations import provenance, sbom
 from moby_builder.dockerfile.exports.attestations.bills import Bill, bills_in
@@ -59,10 +59,16 @@ class Attesting:
         return tuple(_stated(each, names, platform) for each in found)
 
     def files(self, solution: Solution, solved: Solved, root: Path, prefix: str) -> dict[str, bytes]:
-        """Return what is stated of a tree of files, as files; what is only for images is left out."""
+        """Return what is stated of a tree of files, as files; what is only for images is left out.
+
+        Invalid where two of them would be one file: an image that makes bills names its files as it likes.
+        """
         found = [
             each for each in _predicates(solution, solved, root, "files", self._bills(solved)) if not each.inline_only
         ]
+        names = [each.filename for each in found]
+        if twice := sorted({each for each in names if names.count(each) > 1}):
+            raise Invalid(f"two attestations would be the file {twice[0][:100]!r}", hint="give one another filename")
         subjects = list(files_in(root)) if found else []
         return {prefix + each.filename: statement(each.type, each.value, subjects) for each in found}
 
