@@ -620,7 +620,8 @@ def test_servers_of_time_that_can_be(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["pool.ntp.org", "10.0.2.2:", "10.0.2.2:0", "10.0.2.256", "10.0.2.2 1", "10.0.2.2:123456"]
+    "given",
+    ["pool.ntp.org", "10.0.2.2:", "10.0.2.2:0", "10.0.2.256", "10.0.2.2 1", "10.0.2.2:65536", "10.0.2.2:123456"],
 )
 def test_servers_of_time_that_can_t_be(given: str) -> None:
     with pytest.raises(ValueError, match="time"):

@@ -16,6 +16,7 @@ DRIVERS = (
 """Disks and networks of QEMU, Hyper-V and Azure, VMware, Amazon and Google, and disks of NVMe."""
 _BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _ADDRESS = rf"{_BYTE}(\.{_BYTE}){{3}}"
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _PREFIX = "(3[0-2]|[12]?[0-9])"
 
 
@@ -70,7 +71,7 @@ class Config:
     )
     time: str = field(
         default="",
-        validator=matches_re(rf"({_ADDRESS}(:[1-9][0-9]{{0,4}})?)?"),
+        validator=matches_re(rf"({_ADDRESS}(:{_PORT})?)?"),
         metadata={
             "help": "ADDRESS[:PORT] of a server of time (SNTP) by which the clock is set; empty is the hardware's."
         },
