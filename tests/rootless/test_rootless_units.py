@@ -179,7 +179,6 @@ def test_an_uplink_that_joins(each, tmp_path, monkeypatch):
 def test_an_uplink_that_is_started_again_keeps_nobody_waiting(tmp_path, monkeypatch, capfd):
     """A gate answers while one says nothing, gives it up, and tries once more, rarer each time."""
     _program(tmp_path, monkeypatch, "pasta", ASKED + f"echo $$ >>{tmp_path}/started; exec sleep 60")
-    monkeypatch.setattr(uplink, "PATIENCE_S", 0.5)
     made = object.__new__(gate.Gate)
     inside = namespaces.Inside(os.getpid(), -1, (), -1, -1)
     vars(made).update(
