@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import threading
 import time
 import zlib
 
@@ -366,6 +367,30 @@ def test_following_over_rotation(driver, config, compressed):
     numbered(driver, log, 10, 1000)
     following.wait_for(b"%099d\n" % 999)
     assert numbers(text for _, text in frames(following.end())) == list(range(1000))
+
+
+def test_following_what_is_looked_for_amid_a_rotation(config, monkeypatch):
+    """When the old file has gone, and the new one isn't there: of that no notice comes."""
+    monkeypatch.setattr(reading, "_LONGEST_WAIT_MS", 10**6)
+    driver, log = JsonFile(), config(max_size="4k", max_file="3")
+    write(driver, log, [(STDOUT, b"before\n")])
+    path, missed = current(driver, log), threading.Event()
+    inode_at = reading._inode_at
+
+    def looked(at):
+        found = inode_at(at)
+        if not found:
+            missed.set()
+        return found
+
+    monkeypatch.setattr(reading, "_inode_at", looked)
+    following = Following(driver, log, LogQuery(follow=True))
+    following.wait_for(b"before\n")
+    path.rename(path.with_name(f"{path.name}.1"))
+    assert missed.wait(30)
+    write(driver, log, [(STDOUT, b"after\n")])
+    following.wait_for(b"after\n")
+    following.end()
 
 
 def test_following_without_notices(driver, config, monkeypatch):

@@ -18,7 +18,7 @@ from moby_log.records.output import Run, Selection
 __all__ = ["Decoder", "Format", "read"]
 
 _POLL_MS = 100
-"""Where this user has no notice of changes left."""
+"""Where this user has no notice of changes left, or there is none: of a file that comes to be."""
 _LONGEST_WAIT_MS = 60_000
 
 
@@ -181,7 +181,8 @@ class _Reader:
         last_round = False
         try:
             while True:
-                moved = not _is_at(self._path, generation.inode)
+                there = _inode_at(self._path)
+                moved = there not in (0, generation.inode)
                 if os.fstat(descriptor).st_size < at:
                     decoder.take_back()
                     at = 0
@@ -199,15 +200,14 @@ class _Reader:
                     size = BLOCK_BYTES if whole else size * 2
                 if moved or last_round:
                     return moved
-                last_round = self._waited(changes)
+                last_round = self._waited(changes, _LONGEST_WAIT_MS if there else _POLL_MS)
         finally:
             changes.close()
             self._tell(generation, decoder)
 
-    def _waited(self, changes: "_Changes") -> bool:
+    def _waited(self, changes: "_Changes", left_ms: int) -> bool:
         """Wait until there may be more; True where there will be none after what is there now."""
         until_ns = self._query.until_ns
-        left_ms = _LONGEST_WAIT_MS
         if until_ns:
             left_ms = min(left_ms, max(0, (until_ns - time.time_ns()) // 1_000_000 + 1))
             if until_ns < time.time_ns():
@@ -243,11 +243,12 @@ class _Changes:
             self._watch.close()
 
 
-def _is_at(path: Path, inode: int) -> bool:
+def _inode_at(path: Path) -> int:
+    """Return which file is there; 0 for none, as between the two steps of a rotation, or once a log is removed."""
     try:
-        return path.lstat().st_ino == inode
+        return path.lstat().st_ino
     except FileNotFoundError:
-        return True
+        return 0
 
 
 def read(path: Path, layout: Format, query: LogQuery, ended: Fd) -> Iterator[bytes]:
