@@ -180,6 +180,8 @@ class EnclosureSuite:
             for each in (folder, place.state, place.run, place.cache):
                 if os.geteuid() == 0:
                     os.chown(each, NOBODY, NOBODY)
+            # Its modules may be where an ordinary user can't read them, so that they are loaded before one is.
+            make_enclosure(Place(folder / "loaded", folder / "loaded", folder / "loaded", "suite"))
             given = Given(lambda: make_enclosure(place), folder)
             try:
                 yield given

@@ -92,7 +92,7 @@ class LogWriterSuite:
     def test_nothing_stays_open(self, driver: LogDriver, configure: Configure) -> None:
         """Of writers that were closed, and readers that were read to the end or let go."""
         written = configure()
-        for _ in range(2):
+        for _ in range(2):  # the first time things are opened that stay, such as a connection
             before = {*descriptors()}
             six_lines(driver, written)
             if driver.readable:
@@ -104,9 +104,9 @@ class LogWriterSuite:
                 del reading
                 os.close(ended)
                 os.close(end)
-            until = time.monotonic() + self.settling_s
-            while (after := {*descriptors()} - before) and time.monotonic() < until:
-                time.sleep(0.01)
+        until = time.monotonic() + self.settling_s
+        while (after := {*descriptors()} - before) and time.monotonic() < until:
+            time.sleep(0.01)
         assert not after
 
 
