@@ -1,5 +1,6 @@
 """`compose` of the distribution itself, and docker compose beside it: what one began the other goes on with."""
 
+import contextlib
 import json
 import select
 import subprocess
@@ -331,6 +332,17 @@ WATCHED = """
 """
 
 
+@contextlib.contextmanager
+def ending(sandbox):
+    """Interrupt the verb at the end, whatever came before."""
+    try:
+        yield
+    finally:
+        inside = [pid for pid, words in sandbox.processes().items() if " compose " in words]
+        for pid in inside[-1:]:
+            sandbox.run("kill", "-INT", str(pid))
+
+
 def test_watching(app):
     """What changes comes into the container, what is gone goes there, and it is restarted where that is said."""
     for name in ("source/node", "hooked"):
@@ -341,7 +353,7 @@ def test_watching(app):
         app.engine.sandbox.argv(*app.argv("watch")),
         env=app.engine.sandbox.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    with process:
+    with process, ending(app.engine.sandbox):
         assert any("Watch enabled" in line for line in process.stderr)
         (app.folder / "source/sub").mkdir()
         (app.folder / "source/sub/file").write_text("text\n")
@@ -356,9 +368,7 @@ def test_watching(app):
         (app.folder / "settings").write_text("2")
         until(lambda: app.inspected(WEB)["State"]["StartedAt"] != before, "a restart")
         until(lambda: app.cat("/settings") == "2", "the new settings")
-        inside = [pid for pid, words in app.engine.sandbox.processes().items() if " compose " in words]
-        app.engine.sandbox.run("kill", "-INT", str(inside[-1]))
-        assert process.wait(60) == 130
+    assert process.returncode == 130
     app.write(APPLICATION)
     assert "none of the selected services is configured for watch" in app.ours("watch", check=False).stderr
     app.ours("up", "--detach", "--timeout", "1")

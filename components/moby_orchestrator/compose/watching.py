@@ -51,9 +51,10 @@ def watch(call: Call) -> int:
         imaging.ensure(call, project, pull="policy", build=False, may_build=True)
         Convergence(call.engine, project, call.progress, Wishes()).create()
         start_all(call.engine, project, call.progress)
+    before = [scan(rule) for rule in watched]  # what changes once somebody was told is a change
     _say("Watch enabled")
     try:
-        return _follow(call, project, watched)
+        return _follow(call, project, watched, before)
     except KeyboardInterrupt:
         return 130
 
@@ -129,8 +130,7 @@ def changes(before: Mapping[str, Stamp], after: Mapping[str, Stamp]) -> tuple[li
     return changed, sorted(before.keys() - after.keys())
 
 
-def _follow(call: Call, project: Project, watched: tuple[Rule, ...]) -> int:
-    done = [scan(rule) for rule in watched]
+def _follow(call: Call, project: Project, watched: tuple[Rule, ...], done: list[dict[str, Stamp]]) -> int:
     last = list(done)
     waiting = threading.Event()
     while not waiting.wait(_EVERY_S):
