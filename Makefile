@@ -19,11 +19,11 @@ demo: ## assemble an engine and run a container with it
 test: ## everything but what takes minutes by itself; fuzzing for three minutes
 	@tools/venv dev
 	@tools/test-needs
-	@MOBY_FUZZ_SECONDS=$(FUZZ_SECONDS) tools/test $(OPTIONS)
+	@MOBY_FUZZ_SECONDS=$(FUZZ_SECONDS) tools/test "not long" $(OPTIONS)
 
 test-fast: ## what a change wants to know first
 	@tools/venv dev
-	$(PYTEST) -q -m "not long and not slow and not fuzz"
+	@tools/test "not long and not slow and not fuzz" $(OPTIONS)
 
 test-long: test-oldest ## the whole matrix, guests included; long faults, soak
 	@tools/venv dev

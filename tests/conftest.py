@@ -26,6 +26,13 @@ _BESIDE = {
     "builder", "cli", "context", "distribution", "faults", "frontend", "fuzz", "guests", "images", "manifest",
     "metadata", "oci", "orchestrator", "packager", "plugins", "registry", "resolver", "rootless",
 }  # fmt: skip
+# Modules that start so many programs that they take more than some seconds.
+_SLOW = {
+    "test_btrfs", "test_cni", "test_compression", "test_containers_bundle", "test_deb_package", "test_docker_traced",
+    "test_enclosure_suite", "test_engine_image", "test_jails", "test_keeper", "test_local", "test_local_details",
+    "test_local_workers", "test_native_limits", "test_native_suite", "test_native_systemd", "test_networks_shared",
+    "test_overlay", "test_pyz", "test_rpm_package", "test_served_suites", "test_simulation", "test_tracer_otlp",
+}  # fmt: skip
 _HERE = Path(__file__).parent
 _PROCESS = os.environ.pop("MOBY_TESTS_BESIDE", "")
 """Who runs them; what a test starts isn't to wait for it."""
@@ -33,11 +40,11 @@ _PROCESS = os.environ.pop("MOBY_TESTS_BESIDE", "")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Have suites against mutants be slow, and what CRIU does tried again, which the run's last lines list."""
+    """Have what starts many programs be slow, and what CRIU does tried again, which the run's last lines list."""
     for item in items:
         if "fuzz" in item.keywords or item.path.relative_to(_HERE).parts[0] in _BESIDE:
             item.add_marker(pytest.mark.beside)
-        if item.path.stem.endswith("_mutants") or item.name.startswith("test_mutant"):
+        if item.path.stem in _SLOW or item.path.stem.endswith("_mutants") or item.name.startswith("test_mutant"):
             item.add_marker(pytest.mark.slow)
         elif item.path.stem in _BY_CRIU or "checkpoint" in item.name:
             item.add_marker(pytest.mark.flaky(reruns=3))
