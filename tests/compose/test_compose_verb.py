@@ -346,7 +346,7 @@ def ending(sandbox):
 def test_watching(app):
     """What changes comes into the container, what is gone goes there, and it is restarted where that is said."""
     for name in ("source/node", "hooked"):
-        (app.folder / name).mkdir(parents=True)
+        (app.folder / name).mkdir(parents=True, exist_ok=True)
     (app.folder / "settings").write_text("1")
     app.write(APPLICATION.replace("    ulimits:", WATCHED.lstrip("\n") + "    ulimits:"))
     process = subprocess.Popen(
@@ -355,7 +355,7 @@ def test_watching(app):
     )  # fmt: skip
     with process, ending(app.engine.sandbox):
         assert any("Watch enabled" in line for line in process.stderr)
-        (app.folder / "source/sub").mkdir()
+        (app.folder / "source/sub").mkdir(exist_ok=True)
         (app.folder / "source/sub/file").write_text("text\n")
         (app.folder / "source/node/big").write_text("no\n")
         until(lambda: app.cat("/copied/sub/file") == "text\n", "a new file to come")

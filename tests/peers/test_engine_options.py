@@ -1,5 +1,7 @@
 """Options of podman and dockerd, many at once: with our runtime they come to what they do with the other's."""
 
+from pathlib import Path
+
 import pytest
 from peers.engines import choices
 from peers.images import NAME
@@ -8,6 +10,10 @@ pytestmark = [
     pytest.mark.usefixtures("tidy"),
     pytest.mark.parametrize("engine", choices("podman", "docker"), indirect=True, scope="module"),
 ]
+
+# Any disk that has a file will do; those of loops come and go.
+_DISKS = [f"/dev/{each.name}" for each in Path("/sys/block").iterdir() if Path("/dev", each.name).exists()]
+DISK = min(_DISKS, key=lambda path: (path.startswith("/dev/loop"), path), default="/dev/loop0")
 
 # Options, the program, what it prints.
 BOTH = {
@@ -19,7 +25,7 @@ BOTH = {
     ),
     "unlimited-processes": ("--pids-limit -1", "cat /sys/fs/cgroup/pids/pids.max", "max"),
     "a-weight": ("--blkio-weight 300", "echo ok", "ok"),
-    "throttled": ("--device-read-bps /dev/loop0:1mb --device-write-iops /dev/loop0:100", "echo ok", "ok"),
+    "throttled": (f"--device-read-bps {DISK}:1gb --device-write-iops {DISK}:10000", "echo ok", "ok"),
     "processor": (
         "--cpu-period 50000 --cpu-quota 25000 --cpu-shares 100 --cpuset-cpus 0 --cpuset-mems 0",
         "nproc", "1",
