@@ -28,7 +28,7 @@ def _status(text: str) -> dict[str, str]:
 def _numbers() -> list[int]:
     """Return the descriptors that this process has open, and the free numbers that a runtime's own get first."""
     taken = {int(each.name) for each in Path("/proc/self/fd").iterdir()}
-    free = itertools.islice((number for number in itertools.count(3) if number not in taken), 16)
+    free = itertools.islice((number for number in itertools.count(3) if number not in taken), 28)
     return sorted(taken.difference(range(3)).union(free))
 
 
