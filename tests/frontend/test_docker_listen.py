@@ -1,12 +1,13 @@
 """Where a front end listens: Unix sockets, TCP with mutual TLS, sockets that were passed."""
 
+import contextlib
 import grp
 import os
+import select
 import socket
 import ssl
 import stat
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,23 @@ def certificates(tmp_path_factory):
     return folder
 
 
+def echoed(sock, data):
+    """Send all while what comes back is received; one thread does both, since a TLS connection isn't two threads'."""
+    sock.setblocking(False)
+    rest, received = memoryview(data), bytearray()
+    while len(received) < len(data):
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            more = sock.recv(65536)
+            assert more, "it ended"
+            received += more
+            continue
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            rest = rest[sock.send(rest) :] if rest else rest
+        assert any(select.select([sock], [sock] if rest else [], [], PATIENCE_S)), "neither more comes nor more goes"
+    sock.settimeout(PATIENCE_S)
+    return bytes(received)
+
+
 class TestTls:
     @pytest.fixture
     def options(self, certificates):
@@ -222,13 +240,7 @@ class TestTls:
             while b"\r\n\r\n" not in found:
                 found += sock.recv(1)
             containers.start(identity)
-            data = b"x" * size
-            received = bytearray()
-            sender = threading.Thread(target=sock.sendall, args=(data,))
-            sender.start()
-            while received.count(b"x") < size:
-                received += sock.recv(65536)
-            sender.join()
+            assert echoed(sock, b"x" * size).count(b"x") == size
             containers.kill(identity)
             while sock.recv(65536):
                 pass
