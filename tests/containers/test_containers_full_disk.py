@@ -56,6 +56,87 @@ def test_an_end_waits_until_it_can_be_written(engine, monkeypatch, error):
     assert engine.actions().count("die") == 1
 
 
+def test_what_goes_wrong_is_said_once_and_tried_less_and_less_often(engine, monkeypatch):
+    made = engine.create("read a; exit 7", open_stdin=True)
+    engine.containers.start(made)
+    disk = Refusing(engine, monkeypatch, FULL)
+    write_line(engine, made)
+    eventually(lambda: len(disk.refused) >= 4, "it is tried again")
+    told = [(message, fields) for message, fields in engine.log.lines if fields.get("error") == str(FULL)]
+    assert len(told) == 1, told
+    disk.error = None
+    eventually(lambda: engine.containers.get(made).state.status is Status.EXITED, "its end is known")
+
+
+class Full:
+    """Has a shelf strike nothing off, nor write down what is dead, until there is room."""
+
+    def __init__(self, engine, monkeypatch):
+        self.tries, self.patched = 0, monkeypatch
+        shelf = engine.containers._shelf
+        save = shelf.save
+
+        def strikes(entry):
+            self.tries += 1
+            raise FULL
+
+        def saves(entry, *, position=0):
+            if entry.status is Status.DEAD:
+                raise FULL
+            save(entry, position=position)
+
+        monkeypatch.setattr(shelf, "strike", strikes)
+        monkeypatch.setattr(shelf, "save", saves)
+
+
+def test_what_is_to_be_removed_at_its_end_goes_once_there_is_room(engine, monkeypatch):
+    made = engine.create("exit 0", auto_remove=True)
+    waiter = engine.containers.wait(made, Condition.REMOVED)
+    with monkeypatch.context() as patched:
+        disk = Full(engine, patched)
+        engine.containers.start(made)
+        assert readable(waiter.fileno())
+        assert "disk is full" in waiter.result().error
+        waiter.close()
+        assert engine.containers.get(made).state.status is Status.DEAD
+        eventually(lambda: disk.tries >= 2, "it is tried again")
+        assert len([each for each, _ in engine.log.lines if "what was left to do" in each]) == 1
+    eventually(lambda: not engine.containers.list(), "it is removed")
+    assert engine.actions().count("destroy") == 1
+
+
+def test_what_somebody_else_has_removed_is_not_removed_again(engine, monkeypatch):
+    made = engine.create("exit 0", auto_remove=True)
+    left: list = []
+    with monkeypatch.context() as patched:
+        Full(engine, patched)
+        patched.setattr(engine.containers._later, "after", lambda seconds, action: left.append(action))
+        engine.containers.start(made)
+        eventually(lambda: left, "it has ended")
+        with pytest.raises(HostUnfit):
+            left.pop()()
+        assert engine.containers.get(made).state.status is Status.DEAD
+    engine.containers.remove(made)
+    (again,) = left
+    again()
+    assert engine.actions().count("destroy") == 1
+
+
+def test_the_next_engine_removes_what_this_one_could_not(tmp_path, rootfs, monkeypatch):
+    with Engine(tmp_path, rootfs) as engine:
+        made = engine.create("exit 0", auto_remove=True)
+
+        def strikes(entry):
+            raise FULL
+
+        with monkeypatch.context() as patched:
+            patched.setattr(engine.containers._shelf, "strike", strikes)
+            engine.containers.start(made)
+            eventually(lambda: engine.containers.get(made).state.status is Status.DEAD, "it can't be removed")
+            engine.restart()
+        eventually(lambda: not engine.containers.list(), "it is removed")
+
+
 def write_line(engine, made):
     streams = engine.containers.attach(made)
     os.write(streams.stdin, b"\n")

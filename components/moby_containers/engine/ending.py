@@ -1,5 +1,6 @@
 """How containers end: what their ends mean for them, by their restart policies, and how they are removed."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from moby.contracts.containers import Condition, Container, RestartPolicy, Status
@@ -8,6 +9,7 @@ from moby.contracts.types import Exit
 from moby.errors import Conflict, MobyError, NotFound, Unavailable
 from moby_containers.engine import points
 from moby_containers.engine.entries import Entry, Phase
+from moby_containers.engine.failures import NOT_NOW
 from moby_containers.engine.later import Later
 from moby_containers.engine.networking import at_rest
 from moby_containers.engine.parts import Parts, rfc3339
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Ending", "counting", "wants_restart"]
 
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 60.0
+_FIRST_REMOVAL_S, _LONGEST_REMOVAL_S = 0.5, 32.0
+"""How long a removal that failed waits for another try, as until there is room on a disk."""
 _LONG_RUN_NS = 10 * 10**9
 _KILL_PATIENCE_S = 10.0
 _KILL = 9
@@ -137,12 +141,19 @@ class Ending:
         """Remove one that is to go after its end."""
         self._later.soon(lambda: self._remove_ended(entry))
 
-    def _remove_ended(self, entry: Entry) -> None:
+    def _remove_ended(self, entry: Entry, wait_s: float = _FIRST_REMOVAL_S) -> None:
+        if self._parts.shelf.by_id(entry.id) is not entry:
+            return  # somebody has removed it since it couldn't be
         try:
             self.remove(entry, force=True, volumes=True)
         except Conflict:
             if not entry.removing:
                 raise
+        except NOT_NOW:
+            longer_s = min(2 * wait_s, _LONGEST_REMOVAL_S)
+            self._later.after(wait_s, lambda: self._remove_ended(entry, longer_s))
+            if wait_s == _FIRST_REMOVAL_S:
+                raise  # it is logged once
 
     def oom(self, entry: Entry, *, position: int = 0) -> None:
         """Take that the kernel has killed something for want of memory."""
@@ -187,7 +198,8 @@ class Ending:
                 entry.removing = False
                 if entry.status is Status.REMOVING:
                     entry.set_state(status=after(entry.status, Act.REMOVAL_FAILS), dead=True, error=str(error))
-                    self._parts.shelf.save(entry)
+                    with suppress(*NOT_NOW):  # a later engine finds it as one that has ended
+                        self._parts.shelf.save(entry)
                 tell_removed(entry, str(error))
             raise
 

@@ -1,13 +1,15 @@
-"""Why a program can't be run, in the words by which docker's clients tell exit codes."""
+"""What fails just for now; and why a program can't be run, in the words by which docker's clients tell exit codes."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from moby.errors import Invalid, MobyError
+from moby.errors import HostUnfit, Invalid, MobyError, Unavailable
 
-__all__ = ["NOT_FOUND", "NOT_RUNNABLE", "OTHER", "exit_code", "telling"]
+__all__ = ["NOT_FOUND", "NOT_NOW", "NOT_RUNNABLE", "OTHER", "exit_code", "telling"]
 
+NOT_NOW = (HostUnfit, Unavailable, OSError)
+"""What it means that nothing can be written down just now, as on a full disk: who passed over it would lose an end."""
 NOT_FOUND, NOT_RUNNABLE, OTHER = 127, 126, 128
 _WORDS = {
     errno.ENOENT: "no such file or directory",

@@ -7,15 +7,32 @@ from collections.abc import Callable
 
 from moby.contracts.ambient import Log
 from moby.contracts.supervisor import EventKind, Supervisor, TaskEvent
-from moby.errors import HostUnfit, MobyError, NotFound, Unavailable
+from moby.errors import MobyError, NotFound
+from moby_containers.engine.failures import NOT_NOW
 from moby_containers.engine.life import Watch
 
 __all__ = ["Exits", "Journal"]
 
 _TRIM_AFTER = 256
-_RETRY_MS = 200
-_NOT_NOW = (HostUnfit, Unavailable, OSError)
-"""What it means that nothing can be written down just now, as on a full disk: who passed over it would lose an end."""
+_RETRY_MS, _LONGEST_RETRY_MS = 200, 6400
+
+
+class _Warnings:
+    """Logs what goes wrong, once while it does."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._said = ""
+
+    def say(self, what: str, error: Exception) -> None:
+        """Log an error, unless it was the last one."""
+        if str(error) != self._said:
+            self._said = str(error)
+            self._log.warning(what, error=self._said)
+
+    def over(self) -> None:
+        """Know that it goes well again."""
+        self._said = ""
 
 
 class Journal(Watch):
@@ -29,7 +46,7 @@ class Journal(Watch):
         self._trimmed = 0
         self._wake = -1
         self._thread: threading.Thread | None = None
-        self._said = ""
+        self._warnings = _Warnings(log)
 
     def catch_up(self, position: int) -> None:
         """Deal with all that has happened since an entry, in the caller's thread, or with what can be by now."""
@@ -37,8 +54,8 @@ class Journal(Watch):
         try:
             while self._read():
                 pass
-        except _NOT_NOW as error:
-            self._say("what the supervisor tells can't be written down now", error)
+        except NOT_NOW as error:
+            self._warnings.say("what the supervisor tells can't be written down now", error)
 
     def open(self) -> None:
         """Go on in a thread."""
@@ -61,7 +78,7 @@ class Journal(Watch):
             try:
                 descriptor = self._supervisor.journal_fd(self._position)
             except (MobyError, OSError) as error:
-                self._say("the supervisor's journal can't be followed now", error)
+                self._warnings.say("the supervisor's journal can't be followed now", error)
                 if poll.poll(_RETRY_MS):
                     return
                 continue
@@ -73,17 +90,11 @@ class Journal(Watch):
                 return
             try:
                 self._read()
-                self._said = ""
+                self._warnings.over()
             except (MobyError, OSError) as error:
-                self._say("what the supervisor tells can't be dealt with now", error)
+                self._warnings.say("what the supervisor tells can't be dealt with now", error)
                 if poll.poll(_RETRY_MS):
                     return
-
-    def _say(self, what: str, error: Exception) -> None:
-        """Log what goes wrong, once while it does."""
-        if str(error) != self._said:
-            self._said = str(error)
-            self._log.warning(what, error=self._said)
 
     def _read(self) -> bool:
         """Deal with what is there; False where there was nothing. An entry that can't be now stays the next one."""
@@ -91,7 +102,7 @@ class Journal(Watch):
         for each in found:
             try:
                 self._handle(each)
-            except _NOT_NOW:
+            except NOT_NOW:
                 raise
             except MobyError as error:
                 self._log.error("an entry of the journal can't be dealt with", number=each.number, error=str(error))
@@ -114,6 +125,7 @@ class Exits(Watch):
         self._tasks: dict[int, str] = {}
         self._late: list[TaskEvent] = []
         """Ends that couldn't be written down yet."""
+        self._warnings = _Warnings(log)
         self._thread: threading.Thread | None = None
 
     def watch(self, task_id: str) -> None:
@@ -146,11 +158,13 @@ class Exits(Watch):
         self._epoll.close()
 
     def _run(self) -> None:
+        wait_ms = _RETRY_MS
         while True:
             late, self._late = self._late, []
             for event in late:
                 self._take(event)
-            for descriptor, _ in self._epoll.poll(_RETRY_MS / 1000 if self._late else None):
+            wait_ms = min(2 * wait_ms, _LONGEST_RETRY_MS) if self._late else _RETRY_MS // 2
+            for descriptor, _ in self._epoll.poll(wait_ms / 1000 if self._late else None):
                 if descriptor == self._wake:
                     return
                 task = self._tasks.pop(descriptor)
@@ -168,8 +182,9 @@ class Exits(Watch):
         """Deal with an end, or keep it for later."""
         try:
             self._handle(event)
-        except _NOT_NOW as error:
+            self._warnings.over()
+        except NOT_NOW as error:
             self._late.append(event)
-            self._log.warning("an end can't be written down now", task=event.task_id, error=str(error))
+            self._warnings.say(f"the end of {event.task_id} can't be written down now", error)
         except MobyError as error:
             self._log.error("an end can't be dealt with", task=event.task_id, error=str(error))

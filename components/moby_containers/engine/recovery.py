@@ -92,7 +92,7 @@ class Recovery:
             watch.watch(entry.id)
         elif entry.id not in self._was_alive:
             self._starting.clear(entry)
-            if entry.container.config.auto_remove and entry.status is Status.EXITED:
+            if entry.container.config.auto_remove and entry.status in (Status.EXITED, Status.DEAD):
                 self._ending.remove_later(entry)
 
     def _adopt(self, entry: Entry, task: TaskState) -> None:
