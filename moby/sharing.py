@@ -152,12 +152,16 @@ def _layers(data: bytes, reference: ImageReference) -> dict[str, tuple[Digest, i
     for name, _, _ in named:
         if not _is_inside(name):
             raise Corrupt(f"{reference} has a file called {name!r}, which isn't inside its folder")
+    names = [name for name, _, _ in named]
+    for name in names:
+        if names.count(name) > 1 or any(each.startswith(f"{name}/") for each in names):
+            raise Corrupt(f"{reference} has two files called {name!r}, or a folder of that name")
     return {name: (digest, size) for name, digest, size in named}
 
 
 def _is_inside(name: Any) -> bool:
     """Return whether a name is a path of plain components."""
-    if not isinstance(name, str) or not name.isprintable() or len(name) > 255:
+    if not isinstance(name, str) or not name.isprintable() or len(name.encode()) > 255:
         return False
     parts = PurePosixPath(name).parts
     return str(PurePosixPath(name)) == name and bool(parts) and not any(each[0] in "./" for each in parts)

@@ -37,6 +37,12 @@ class Source:
     ours: bool = False
     """Whether it is a shipped or fetched assembly, which stays in its folder."""
 
+    @property
+    def folder(self) -> Path:
+        """The folder that it stays in: for a file of an artifact that of the whole artifact."""
+        own = self.shown.partition("#")[2] if self.shown.startswith(OCI) else ""
+        return self.path.parents[own.count("/")]
+
     def beside(self, reference: str) -> str:
         """Return how a file is shown that this one names; one of an artifact as `oci://...#FILE`."""
         if self.shown.startswith(OCI):
@@ -187,7 +193,7 @@ class Gathering:
             self.report.add(f"can't extend {shown(reference)}: {why}", where)
             return None
         path = source.path.parent / reference
-        folder = os.path.realpath(source.path.parent)
+        folder = os.path.realpath(source.folder)
         if source.ours and os.path.commonpath([folder, os.path.realpath(path)]) != folder:
             of = "its artifact" if source.shown.startswith(OCI) else "the folder of shipped assemblies"
             self.report.add(f"can't extend {shown(reference)}: it leaves {of}", where)

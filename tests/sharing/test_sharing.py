@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from attrs import define, field
+from image_registry.services.faulty import Faulty
 from image_registry.services.real import registry
 
 import moby
@@ -160,13 +161,73 @@ def test_what_is_fetched_stays_in_its_folder(tmp_path, service):
 
 
 @pytest.mark.parametrize(
-    "name", ["../x.yaml", "/etc/x.yaml", "a/../../x", ".order", "a//b", "", "a/.hidden", "a\nb", "x" * 300]
+    "name",
+    ["../x.yaml", "/etc/x.yaml", "a/../../x", ".order", "a//b", "", "a/.hidden", "a\nb", "x" * 256, "ü" * 128, 7, []],
 )
 def test_hostile_names(service, cache, name):
     pinned = sent(service, [(name, b"moby: 1\n")])
     with pytest.raises(Corrupt, match="isn't inside its folder"):
         sharing.fetched(pinned, client=service)
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("names", [["x", "y", "x"], ["x/y", "x"]], ids=["twice", "folder"])
+def test_names_that_cannot_be_beside_each_other(service, cache, names):
+    pinned = sent(service, [(name, f"moby: 1\nname: n{at}\n".encode()) for at, name in enumerate(names)])
+    with pytest.raises(Corrupt, match="has two files called 'x', or a folder of that name"):
+        sharing.fetched(pinned, client=service)
+    assert not cache.exists()
+
+
+def test_what_an_artifact_extends_may_lie_anywhere_in_it(written, tmp_path, service, monkeypatch):
+    """As it may where it was written: `push` takes it, so that who fetches it can use it."""
+    monkeypatch.setattr(sharing, "_client", lambda: service)
+    (tmp_path / "mine/base.yaml").write_text(BASE)
+    (tmp_path / "mine/parts/base.yaml").write_text("moby: 1\nextends: [../base.yaml]\n")
+    pinned = push(str(written), "example.org/shared:1").pinned
+    (tmp_path / "mine.yaml").write_text(f"moby: 1\nname: mine\nextends: ['{pinned}']\n")
+    found = moby.load(tmp_path / "mine.yaml")
+    assert str(found.where("components.command")) == f"{pinned}#base.yaml:3:14"
+
+
+@pytest.mark.parametrize("deep", ["../../secret.yaml", "../../../secret.yaml", "../parts/../../secret.yaml"])
+def test_what_lies_deep_in_an_artifact_leaves_it_no_more_than_others(tmp_path, service, cache, deep):
+    cache.mkdir(parents=True)
+    for place in (cache, cache.parent, tmp_path):
+        (place / "secret.yaml").write_text("moby: 1\n")
+    base = f"moby: 1\nextends: ['{deep}']\n".encode()
+    pinned = sent(service, [("parts/base.yaml", base), ("main.yaml", b"moby: 1\nextends: [parts/base.yaml]\n")])
+    (tmp_path / "mine.yaml").write_text(f"moby: 1\nname: mine\nextends: ['{pinned}']\n")
+    with pytest.raises(Invalid) as caught:
+        moby.manifest.load(str(tmp_path / "mine.yaml"), fetch=lambda where: sharing.fetched(where, client=service))
+    assert "it leaves its artifact" in caught.value.problems[0].message
+
+
+def is_base(path):
+    return path.read_bytes() == BASE.encode()
+
+
+def test_an_image_registry_that_lies_about_a_digest(written, tmp_path, cache):
+    """Neither another manifest nor other files are taken for those that were pinned, and nothing of them is kept."""
+    with registry(tmp_path / "registry") as host, Faulty(host) as faulty:
+        pinned = push(str(written), f"{host}/assemblies/shared:1").pinned.replace(host, faulty.host)
+        (tmp_path / "mine.yaml").write_text(f"moby: 1\nname: mine\nextends: ['{pinned}']\n")
+        for lie in ("flip", "longer"):
+            setattr(faulty.faults, lie, True)
+            with pytest.raises(Invalid) as caught:
+                moby.load(tmp_path / "mine.yaml")
+            setattr(faulty.faults, lie, False)
+            (problem,) = caught.value.problems
+            assert problem.message.startswith("can't extend 'oci://")
+            assert ("is not what its digest" if lie == "flip" else "is longer than") in problem.message
+            assert list(cache.glob("*")) == []
+        (kept,) = [each for each in (tmp_path / "registry").rglob("data") if each.is_file() and is_base(each)]
+        kept.write_bytes(BASE.upper().encode())
+        with pytest.raises(Invalid, match=r"blob of .* is not what its digest"):
+            moby.load(tmp_path / "mine.yaml")
+        assert list(cache.glob("*")) == []
+        kept.write_text(BASE)
+        assert moby.load(tmp_path / "mine.yaml").name == "mine"
 
 
 @pytest.mark.parametrize(
