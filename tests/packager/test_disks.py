@@ -15,12 +15,14 @@ from moby_packager.iso.disc import Iso
 from moby_packager.pyz.archive import Pyz
 from moby_packager.qcow2.disk import Qcow2
 from moby_packager.raw.disk import Raw
+from moby_packager.raw.plugin import LEAST_MIB, Config
 from moby_packager.tree.folder import Tree
 from moby_packager.uki.image import Uki
 from moby_packager.vhd.disk import Vhd, footer, geometry
 from moby_packager.vhdx import disk as vhdx
 from moby_packager.vhdx.disk import Vhdx
 from moby_packager.vm.machine import Machine
+from moby_packager.vm.plugin import DRIVERS
 from moby_packager.vmdk import disk as vmdk
 from moby_packager.vmdk.disk import Vmdk
 from peers import binaries
@@ -53,7 +55,7 @@ def said(*command: object) -> str:
 
 def machine_of(source: Source, folder: Path) -> Given:
     """Return a machine of an engine, as a kernel and its first files."""
-    chain = (Pyz(), Tree(), Machine(kernel=str(KERNEL_FOLDER), level=1))
+    chain = (Pyz(), Tree(), Machine(kernel=str(KERNEL_FOLDER), level=1, drivers=DRIVERS))
     return Given(folder, built_in_chain(chain, source, folder / "before", folder))
 
 
@@ -179,6 +181,25 @@ def test_a_partition_for_what_lasts(given: dict[str, Given], tmp_path: Path) -> 
     assert {line.split("/")[5] for line in listed.splitlines() if line} == {".", "..", "lost+found"}
 
 
+@pytest.mark.parametrize(("given_mib", "taken"), [(0, True), (1, False), (7, False), (8, True), (65537, False)])
+def test_room_for_a_journal(given_mib: int, taken: bool) -> None:
+    """With less mke2fs makes a file system without one, and says that it did well."""
+    if taken:
+        assert Config(data_mib=given_mib).data_mib == given_mib
+    else:
+        with pytest.raises(ValueError, match="data_mib"):
+            Config(data_mib=given_mib)
+
+
+@pytest.mark.long
+def test_the_least_room_has_a_journal(given: dict[str, Given], tmp_path: Path) -> None:
+    disk = made(Raw(data_mib=LEAST_MIB), given["uki"], tmp_path / "out").path()
+    _, data = partitions(disk)
+    begin = int(data["start"]) * SECTOR
+    (tmp_path / "data").write_bytes(disk.read_bytes()[begin : begin + LEAST_MIB * MIB])
+    assert "has_journal" in said("dumpe2fs", "-h", tmp_path / "data")
+
+
 VIRTIO = "if=virtio,snapshot=on"
 SATA = "if=none,id=disk,snapshot=on"
 ON_SATA = ("-device", "ich9-ahci,id=ahci", "-device", "ide-hd,drive=disk,bus=ahci.0")
@@ -220,16 +241,34 @@ with open("/var/count", "a+b") as file:
 """
 
 
-@pytest.mark.long
-def test_what_lasts_is_on_the_disk(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A disk with a partition for what lasts, whose machine counts there how often it was started."""
+    folder = tmp_path_factory.mktemp("counting")
     entries = tuple(Entry(each.path, COUNTING, each.owner) if each.path == "__main__.py" else each
                     for each in SOURCE.entries)  # fmt: skip
-    (tmp_path / "vm").mkdir()
-    uki = made(Uki(str(STUB)), machine_of(evolve(SOURCE, entries=entries), tmp_path / "vm"), tmp_path / "uki")
-    disk = made(Raw(data_mib=16), uki, tmp_path / "raw").path()
+    (folder / "vm").mkdir()
+    uki = made(Uki(str(STUB)), machine_of(evolve(SOURCE, entries=entries), folder / "vm"), folder / "uki")
+    return made(Raw(data_mib=16), uki, folder / "raw").path()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "on",
+    [
+        pytest.param(("-device", "virtio-blk-pci,drive=disk"), id="virtio"),
+        pytest.param(("-device", "nvme,drive=disk,serial=one"), id="nvme"),
+        pytest.param(ON_SATA, id="sata"),
+        pytest.param(("-device", "virtio-scsi-pci", "-device", "scsi-hd,drive=disk"), id="virtio-scsi"),
+        pytest.param(("-device", "pvscsi", "-device", "scsi-hd,drive=disk"), id="vmwares-scsi"),
+    ],
+)
+def test_what_lasts_is_on_the_disk(counting: Path, tmp_path: Path, on: Sequence[str]) -> None:
+    """The firmware starts it from there, and the machine's own drivers find the partition again."""
+    disk = shutil.copy(counting, tmp_path / "disk")
     for number in (1, 2):
-        told = started(("-drive", f"if=virtio,format=raw,file={disk}"), tmp_path, f"/usr/bin/{NAME}")
-        assert f"started {number} times" in told
+        drive = ("-drive", f"if=none,id=disk,format=raw,file={disk}", *on)
+        assert f"started {number} times" in started(drive, tmp_path, f"/usr/bin/{NAME}")
 
 
 def test_a_kernel_that_firmware_cannot_start(given: dict[str, Given], tmp_path: Path) -> None:

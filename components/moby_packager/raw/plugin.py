@@ -2,12 +2,20 @@
 
 from collections.abc import Iterable
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 from attrs.validators import and_, ge, le, matches_re
 
 from moby.component import Component, HostNeed
 from moby.contracts.packager import Packager
 from moby.hookspecs import hookimpl
+
+LEAST_MIB = 8
+"""Of a file system with a journal, without which a power cut may spoil it."""
+
+
+def _with_a_journal(_config: "Config", _option: "Attribute[int]", value: int) -> None:
+    if 0 < value < LEAST_MIB:
+        raise ValueError(f"data_mib is {value}, of which a file system with a journal takes {LEAST_MIB} at least")
 
 
 @frozen
@@ -16,7 +24,7 @@ class Config:
 
     data_mib: int = field(
         default=0,
-        validator=and_(ge(0), le(65536)),
+        validator=and_(ge(0), le(65536), _with_a_journal),
         metadata={"help": "MiB of a partition for what lasts, at least 8; 0 is none, so that it is in memory."},
     )
     label: str = field(
