@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 from peers.binaries import need
 
@@ -109,6 +111,83 @@ def test_minisign_verifies(tmp_path: Path) -> None:
     assert "Signature and comment signature verified\nTrusted comment: file:x.pyz\thashed" in said
     (tmp_path / "x.pyz").write_bytes(b"another")
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 1
+
+
+OTHER = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
+Changed = Callable[[Path], None]
+
+
+def lines_of(path: Path, *changes: tuple[int, Callable[[bytes], bytes]]) -> None:
+    """Change lines of a signature's file."""
+    lines = path.read_bytes().splitlines()
+    for number, change in changes:
+        lines[number] = change(lines[number])
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+def resigned(folder: Path) -> None:
+    """Sign the other's content by another key, under the first one's number."""
+    key = signing.Key(b"numbered", OTHER)
+    (folder / "x.pyz.minisig").write_bytes(signing.minisig(key, folder / "x.pyz"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda at: (at / "x.pub").write_bytes(signing.public(signing.Key(b"numbered", OTHER))), id="key"),
+        pytest.param(resigned, id="signed-by-another"),
+        pytest.param(lambda at: shutil.copy(at / "y.pyz.minisig", at / "x.pyz.minisig"), id="of-another-file"),
+        pytest.param(lambda at: shutil.copy(at / "y.pyz", at / "x.pyz"), id="another-file"),
+        pytest.param(lambda at: (at / "x.pyz").write_bytes(b"conten"), id="truncated-file"),
+        pytest.param(lambda at: (at / "x.pyz.minisig").write_bytes(b""), id="empty"),
+        pytest.param(lambda at: lines_of(at / "x.pyz.minisig", (1, lambda line: line[:40])), id="truncated-signature"),
+        pytest.param(lambda at: lines_of(at / "x.pyz.minisig", (3, lambda line: line[:40])), id="truncated-comment"),
+        pytest.param(
+            lambda at: lines_of(at / "x.pyz.minisig", (2, lambda line: line.replace(b"x.pyz", b"y.pyz"))), id="renamed"
+        ),
+    ],
+)
+def test_minisign_refuses(tmp_path: Path, change: Changed) -> None:
+    minisign = need("minisign", "minisign")
+    (tmp_path / "key").write_bytes(minisign_key())
+    key = signing.read(tmp_path / "key")
+    (tmp_path / "x.pub").write_bytes(signing.public(key))
+    for name, content in (("x.pyz", b"content"), ("y.pyz", b"another")):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / f"{name}.minisig").write_bytes(signing.minisig(key, tmp_path / name))
+    command = [minisign, "-V", "-p", "x.pub", "-m", "x.pyz"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    change(tmp_path)
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        pytest.param({}, OTHER, id="key"),
+        pytest.param({"payload": base64.b64encode(b'{"a":"u"}').decode()}, PRIVATE, id="payload"),
+        pytest.param({"payload": "eyJhIjo="}, PRIVATE, id="truncated-payload"),
+        pytest.param({"payloadType": "text/x"}, PRIVATE, id="type"),
+        pytest.param({"signatures": [{"sig": base64.b64encode(bytes(64)).decode()}]}, PRIVATE, id="signature"),
+        pytest.param({"signatures": [{"sig": base64.b64encode(bytes(60)).decode()}]}, PRIVATE, id="truncated"),
+    ],
+)
+def test_an_envelope_that_openssl_refuses(tmp_path: Path, change: dict[str, object], key: object) -> None:
+    (tmp_path / "key").write_bytes(pem())
+    whole = json.loads(provenance.envelope({"a": "ü"}, (signing.read(tmp_path / "key"),)))
+    assert by_openssl(tmp_path, whole, PRIVATE) == 0
+    assert by_openssl(tmp_path, {**whole, **change}, key) != 0
+
+
+def by_openssl(folder: Path, envelope: dict[str, Any], key: Any) -> int:
+    """Return openssl's exit code for the signature of an envelope (DSSE 1.0.2)."""
+    payload, (signature,) = base64.b64decode(envelope["payload"]), envelope["signatures"]
+    kind = envelope["payloadType"]
+    (folder / "signed").write_bytes(f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload)
+    (folder / "signature").write_bytes(base64.b64decode(signature["sig"]))
+    (folder / "public").write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    words = ["-verify", "-pubin", "-inkey", "public", "-rawin", "-in", "signed", "-sigfile", "signature"]
+    return subprocess.run(["openssl", "pkeyutl", *words], cwd=folder, capture_output=True, check=False).returncode
 
 
 @pytest.mark.slow
