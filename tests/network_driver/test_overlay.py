@@ -9,9 +9,8 @@ from contextlib import ExitStack
 import pytest
 from guests.cover import needs
 from moby_metadata.sqlite.store import Store
-from moby_network_driver.overlay import liveness
+from moby_network_driver.overlay import directory
 from moby_network_driver.overlay.directory import Directory
-from moby_network_driver.overlay.liveness import Liveness
 from moby_network_driver.overlay.options import device_of, tunnel_of
 from moby_network_driver.overlay.plugin import Config, make
 from network_driver.engines import Quiet, place_in, starting
@@ -19,8 +18,9 @@ from network_driver.engines import Quiet, place_in, starting
 from moby.contracts.ipam import Pool
 from moby.contracts.network_driver import Port
 from moby.errors import Conflict, HostUnfit, Invalid
-from moby.host import xfrm
+from moby.host import liveness, xfrm
 from moby.host.elsewhere import in_namespace
+from moby.host.liveness import Liveness
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links, neighbours, routes
 from moby.host.rtnetlink.routes import Route
@@ -432,7 +432,7 @@ def eventually(true):
 def test_who_counts_on_lives(store):
     clock = Hand()
     one, other = Directory(store, "one"), Directory(store, "other")
-    looks = Liveness(one, clock, 10 * _MINUTE_NS)
+    looks = Liveness(one.count_on, clock.monotonic_ns, 10 * _MINUTE_NS)
     other.count_on()
     for minute in range(2, 11):
         assert looks.look() == {}
@@ -449,12 +449,40 @@ def test_who_counts_on_lives(store):
     assert one.bury("other", 3) == "other"  # which said nothing else
 
 
+def test_what_a_host_leaves_goes_in_parts(store, monkeypatch):
+    """Until it is there again: some stores take no more than some hundred changes at once."""
+    monkeypatch.setattr(directory, "_AT_ONCE", 2)
+    one, other = Directory(store, "one"), Directory(store, "other")
+    other.enter("192.0.2.2", "boot")
+    count = other.count_on()["other"]
+    for network in ("n1", "n2", "n3"):
+        other.join(network, network)
+        other.put(network, "endpoint", "02:00:00:00:00:01", ["10.0.0.1"])
+    one.join("n3", "n3")
+    transaction, begun = Store.transaction, []
+
+    def comes_back(metadata):
+        begun.append(metadata)
+        if len(begun) == 3:
+            other.enter("192.0.2.2", "boot")
+        return transaction(metadata)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Store, "transaction", comes_back)
+        assert one.bury("other", count) == "192.0.2.2"
+    assert [len(one.far(each)) for each in ("n1", "n2", "n3")] == [0, 0, 1]
+    assert one.bury("other", count) == "192.0.2.2"
+    assert one.far("n3") == ()
+    assert store.bucket("overlay-networks").keys() == ("n3",)
+    assert one.bury("other", count) == ""
+
+
 def test_while_nobody_could_count_nobody_goes(store):
     """The store was away; or one isn't to look at all."""
     clock = Hand()
     one, other = Directory(store, "one"), Directory(store, "other")
-    looks = Liveness(one, clock, 10 * _MINUTE_NS)
-    never = Liveness(one, clock, 0)
+    looks = Liveness(one.count_on, clock.monotonic_ns, 10 * _MINUTE_NS)
+    never = Liveness(one.count_on, clock.monotonic_ns, 0)
     other.count_on()
     for minute in (1, 2, 3, 60, 61, 62):
         clock.minutes = minute

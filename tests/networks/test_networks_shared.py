@@ -46,17 +46,20 @@ def shared(stack, tmp_path):
 class Host:
     """An engine's networks, started as often as one likes."""
 
-    def __init__(self, folder, shared, stack):
+    def __init__(self, folder, shared, stack, **more):
         folder.mkdir()
         self.driver, self.ledger = Reaching(), Ledger()
         store = stack.enter_context(Store(folder / "own.db"))
-        self.world = World(folder, store, discovery=self.ledger, shared=shared)
+        self.world = World(folder, store, discovery=self.ledger, shared=shared, **more)
         self.world.drivers["reaching"] = self.driver
         self._last = stack.enter_context(ExitStack())
         self.start()
 
-    def start(self, running=()):
+    def stop(self):
         self._last.close()
+
+    def start(self, running=()):
+        self.stop()
         self.networks = self.world.open()
         self._last.callback(self.networks.__exit__, None, None, None)
         self.networks.recover(running)
@@ -213,6 +216,7 @@ def test_what_cannot_be_followed_is_told_once(hosts, monkeypatch):
         (Config(store="far", ipam="default"), "its store is 'far', and there is no such part"),
         (Config(store="own"), "its ipam is '', and there is no such part"),
         (Config(host_gateway="here"), "its host_gateway is 'here', which is no address"),
+        (Config(gone_hours=-1), "gone_hours is -1"),
     ],
 )
 def test_options_that_cannot_be(hosts, shared, config, message):

@@ -194,6 +194,8 @@ class World:
     log: Quiet = field(factory=Quiet)
     shared: Store | None = None
     """What several hosts use, where there are any."""
+    clock: object = field(factory=SystemClock)
+    gone_hours: int = 72
 
     def wrap(self, part):
         """Return a part as the registry is to see it."""
@@ -207,7 +209,7 @@ class World:
         stores = {"own": self.store} | ({"cluster": self.shared} if self.shared else {})
         config, more = Config(), {}
         if self.shared:
-            config = Config(store="cluster", ipam="cluster")
+            config = Config(store="cluster", ipam="cluster", gone_hours=self.gone_hours)
             more["cluster"] = make_ipam(IpamConfig(store="cluster", name="cluster"), metadata=self.store, stores=stores)
         return make(
             config,
@@ -222,7 +224,7 @@ class World:
             stores=stores,
             events=self.events,
             place=place,
-            clock=SystemClock(),
+            clock=self.clock,
             log=self.log,
         ).__enter__()
 

@@ -148,6 +148,13 @@ class Allocator:
         if self._host:
             self._takers.put(f"{self._host}/{what}", True)
 
+    def _untook(self, what: str) -> None:
+        """Forget who took something: most often this host, else one that has gone for good."""
+        if self._host and not self._takers.delete(f"{self._host}/{what}"):
+            for key, _ in self._takers.items():
+                if key.partition("/")[2] == what:
+                    self._takers.delete(key)
+
     def _next(self, network_id: str, endpoint_id: str, pools: Sequence[Pool], version: int) -> tuple[Address, Network]:
         """Hand out the address whose turn it is, of the first pool of a family that has one."""
         for number, pool in enumerate(pools):
@@ -189,7 +196,7 @@ class Allocator:
             for text in self._endpoints.get(key) or ():
                 self._addresses.delete(_key(network_id, ipaddress.ip_interface(text).ip))
             self._endpoints.delete(key)
-            self._takers.delete(f"{self._host}/{key}")
+            self._untook(key)
 
     def keep(self, endpoints: Mapping[str, Collection[str]]) -> None:
         """Take back what is nobody's, as far as this host took it."""

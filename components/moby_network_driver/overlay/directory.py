@@ -18,6 +18,8 @@ __all__ = ["Directory", "Far", "Host", "Key"]
 _FIRST_NUMBER = 4096
 """Docker's; smaller ones are left to administrators."""
 _REVISION, _KEYS = "revision", "keys"
+_AT_ONCE = 40
+"""Of what a host leaves, in one transaction, of which some stores take no more than some hundred changes."""
 
 
 @frozen
@@ -106,15 +108,29 @@ class Directory:
         with self._metadata.transaction():
             if self._counts.get(host_id) != count:
                 return ""
-            self._counts.delete(host_id)
-            for key, _ in self._members.items():
-                network_id, _, member = key.partition("/")
-                if member == host_id:
-                    self._left(network_id, host_id)
             there = self._hosts.get(host_id)
             self._hosts.delete(host_id)
             self._changed()
+        while self._bury_some(host_id, count):
+            pass
         return str(there["address"]) if there else host_id
+
+    def _bury_some(self, host_id: str, count: int) -> bool:
+        """Forget some of what is on a host, unless it is there again; return whether there is more."""
+        with self._metadata.transaction():
+            if self._counts.get(host_id) != count or self._hosts.get(host_id) is not None:
+                return False
+            endpoints = [key for key, each in self._endpoints.items() if each["host"] == host_id][:_AT_ONCE]
+            for key in endpoints:
+                self._endpoints.delete(key)
+            on = [key.partition("/")[0] for key, _ in self._members.items() if key.endswith(f"/{host_id}")]
+            for network_id in on[:_AT_ONCE] if not endpoints else ():
+                self._left(network_id, host_id)
+            if not endpoints and not on:
+                self._counts.delete(host_id)
+                return False
+            self._changed()
+        return True
 
     def hosts(self) -> Mapping[str, Host]:
         """Return all hosts by id."""

@@ -12,6 +12,7 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
 from moby.errors import HostUnfit, Invalid
+from moby.host.liveness import HOUR_NS, MOST_HOURS, Liveness
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import links
 from moby.values import evolve
@@ -23,7 +24,6 @@ from moby_network_driver.interfaces.unfit import Failures, explained
 from moby_network_driver.overlay.addresses import USUAL_MTU, Own, checked, own_address
 from moby_network_driver.overlay.directory import Directory
 from moby_network_driver.overlay.encryption import Encryption
-from moby_network_driver.overlay.liveness import Liveness
 from moby_network_driver.overlay.options import (
     ENCRYPTED_OVERHEAD,
     device_of,
@@ -38,8 +38,6 @@ from moby_network_driver.overlay.watch import Watch
 __all__ = ["OverlayNetworks", "overlay"]
 
 _ID_FILE = "host-id"
-_MOST_HOURS = 24 * 365
-_HOUR_NS = 3600 * 10**9
 
 
 def overlay(config: Config, stores: Mapping[str, Metadata], place: Place, clock: Clock, log: Log) -> "OverlayNetworks":
@@ -54,10 +52,10 @@ def overlay(config: Config, stores: Mapping[str, Metadata], place: Place, clock:
             f"network-driver/overlay: port {config.port} is for networks of both sorts",
             hint="choose another encrypted_port",
         )
-    if not 0 < config.key_hours <= _MOST_HOURS:
-        raise Invalid(f"network-driver/overlay: key_hours is {config.key_hours}", hint=f"from 1 to {_MOST_HOURS}")
-    if not 0 <= config.gone_hours <= _MOST_HOURS:
-        raise Invalid(f"network-driver/overlay: gone_hours is {config.gone_hours}", hint=f"from 0 to {_MOST_HOURS}")
+    if not 0 < config.key_hours <= MOST_HOURS:
+        raise Invalid(f"network-driver/overlay: key_hours is {config.key_hours}", hint=f"from 1 to {MOST_HOURS}")
+    if not 0 <= config.gone_hours <= MOST_HOURS:
+        raise Invalid(f"network-driver/overlay: gone_hours is {config.gone_hours}", hint=f"from 0 to {MOST_HOURS}")
     store = stores[config.store] if config.store else next(iter(stores.values()))
     return OverlayNetworks(config, Directory(store, _host_id(place.state)), place, clock, log)
 
@@ -93,9 +91,9 @@ class OverlayNetworks:
         sort = Sort(self.name, self.check, self._settings, scope=self.scope, ip_forward=config.ip_forward)
         self._bridged = Bridged(sort, place, log)
         self._encryption = Encryption(
-            directory, self._marks.group, config.encrypted_port, clock, config.key_hours * _HOUR_NS
+            directory, self._marks.group, config.encrypted_port, clock, config.key_hours * HOUR_NS
         )
-        self._liveness = Liveness(directory, clock, config.gone_hours * _HOUR_NS)
+        self._liveness = Liveness(directory.count_on, clock.monotonic_ns, config.gone_hours * HOUR_NS)
         self._lock = threading.RLock()
         self._made: dict[str, Segment] = {}
         """Networks here, by id."""

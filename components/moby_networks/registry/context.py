@@ -62,6 +62,8 @@ class Context:
     namespaces: Namespaces
     host_gateway: str = ""
     """Where containers find the host, instead of at the default bridge."""
+    gone_hours: int = 0
+    """After how long without a sign of life another host has gone for good; 0 is never."""
     made: set[str] = field(factory=set)
     """Ids of networks that this process has seen made; what is deleted of them later, drivers make good themselves."""
     _by_name: dict[str, NetworkDriver] = field(factory=dict)

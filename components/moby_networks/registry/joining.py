@@ -2,7 +2,7 @@
 
 import ipaddress
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -215,7 +215,7 @@ class Joining:
 
     def _unassign(self, known: Known, place: Place) -> None:
         if self._context.driver(known.network.driver).addressed:
-            self._context.ipam(known.network.ipam_driver).unassign(known.network.id, place.attachment.id)
+            self._context.ipam(known.network.ipam_driver).unassign(known.network.id, place.taker)
 
     def connect(self, joined: Joined, known: Known, config: EndpointConfig) -> Joined:
         """Put a running container on one more network; an error leaves it as it was."""
@@ -255,28 +255,39 @@ class Joining:
 
     def disconnect(self, joined: Joined, known: Known) -> None:
         """Take a running container off a network; what fails is told once all else is done."""
+        self.drop(joined, [known.network.id])
+
+    def drop(self, joined: Joined, network_ids: Collection[str]) -> None:
+        """Take a running container off networks, of which some may have gone themselves; as `disconnect`."""
         context, failures = self._context, Failures()
-        place = joined.place(known.network.id)
-        assert place is not None, known.network.id
-        rest = tuple(each for each in joined.places if each is not place)
-        new = evolve(joined, places=rest)
-        if joined.publisher == known.network.id:
+        dropped = [each for each in joined.places if each.endpoint.network_id in network_ids]
+        new = evolve(joined, places=tuple(each for each in joined.places if each not in dropped))
+        if joined.publisher in network_ids:
             new = evolve(new, publisher="", ports=joined.ports if self._publisher(new) else ())
         context.records.put_joined(new)  # first, so that one who is killed leaves nothing that is on no record
-        driver = context.driver(known.network.driver)
-        if joined.namespace in ("", _HOST):
-            failures.run(driver.detach, known.segment, place.attachment)
-        else:
-            with context.namespaces.opened(joined.namespace) as namespace:
-                failures.run(driver.detach, known.segment, place.attachment, namespace)
-        failures.run(self._unassign, known, place)
+        left = []
+        for each in dropped:
+            known = context.records.network(each.endpoint.network_id)
+            if known is not None:
+                failures.run(self._detach, joined, known, each)
+                failures.run(self._unassign, known, each)
+                left.append(known.network)
         if new.publisher != joined.publisher:
             failures.run(self._settled_ports, joined, new)
         failures.run(self._lead, new)
         if new.discovered:
             failures.run(self._presences.enter, new)
-        context.tell("disconnect", known.network, joined.container_id)
+        for network in left:
+            context.tell("disconnect", network, joined.container_id)
         failures.tell()
+
+    def _detach(self, joined: Joined, known: Known, place: Place) -> None:
+        driver = self._context.driver(known.network.driver)
+        if joined.namespace in ("", _HOST):
+            driver.detach(known.segment, place.attachment)
+            return
+        with self._context.namespaces.opened(joined.namespace) as namespace:
+            driver.detach(known.segment, place.attachment, namespace)
 
     def _settled_ports(self, old: Joined, new: Joined) -> Joined:
         """Publish the ports where the default route leads now, on a place that is made."""

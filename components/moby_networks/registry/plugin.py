@@ -34,6 +34,13 @@ class Config:
         default="",
         metadata={"help": "Name of the `ipam` that hands out addresses of these networks; it uses the same store."},
     )
+    gone_hours: int = field(
+        default=72,
+        metadata={
+            "help": "After how long without a sign of life a host has gone for good, with names and addresses of its "
+            "containers, where hosts share a store; 0 is never."
+        },
+    )
     host_gateway: str = field(
         default="",
         metadata={"help": "Address at which containers find the host (`host-gateway`); empty is the default bridge's."},
@@ -54,6 +61,7 @@ def make(
     stores: Mapping[str, Metadata] = MappingProxyType({}),
 ) -> Networks:
     """Knows networks by name, makes containers' places on them, and keeps who is on which in the metadata."""
+    from moby.host.liveness import MOST_HOURS
     from moby_networks.registry.context import Context
     from moby_networks.registry.namespaces import Namespaces
     from moby_networks.registry.presences import is_address
@@ -63,6 +71,8 @@ def make(
 
     if config.host_gateway and not is_address(config.host_gateway):
         raise Invalid(f"networks/registry: its host_gateway is {config.host_gateway!r}, which is no address")
+    if not 0 <= config.gone_hours <= MOST_HOURS:
+        raise Invalid(f"networks/registry: gone_hours is {config.gone_hours}", hint=f"from 0 to {MOST_HOURS}")
     shared = None
     if config.store:
         names = [each.name for each in ipams.values()]
@@ -74,7 +84,9 @@ def make(
     namespaces = Namespaces(place.run / "netns")
     records = Records(metadata, shared)
     return Registry(
-        Context(drivers, ipams, discovery, events, clock, log, records, namespaces, host_gateway=config.host_gateway)
+        Context(
+            drivers, ipams, discovery, events, clock, log, records, namespaces, config.host_gateway, config.gone_hours
+        )
     )
 
 

@@ -53,6 +53,13 @@ class Place:
     """The way out, by family."""
     direct: bool = False
     """Whether the interface itself is the way out."""
+    claim: str = ""
+    """What the IPAM knows its addresses by, where that isn't the attachment's id."""
+
+    @property
+    def taker(self) -> str:
+        """What the IPAM knows its addresses by."""
+        return self.claim or self.attachment.id
 
 
 @frozen
@@ -194,7 +201,7 @@ class Records:
         document = asdict(joined)
         if self.shared:
             on = [each for each in joined.places if self._networks.text(each.endpoint.network_id) is None]
-            self.shared.put(joined.container_id, [presence_of(each.endpoint) for each in on])
+            self.shared.put(joined.container_id, [(presence_of(each.endpoint), each.taker) for each in on])
         with self.transaction():
             self._joined.put(joined.container_id, {"boot": self._boot, **document})
             for other, _ in joined.config.links:

@@ -7,7 +7,8 @@ from moby.contracts.networks import OTHERS
 from moby.errors import MobyError
 from moby_networks.registry.context import Context, Failures
 from moby_networks.registry.joining import Joining
-from moby_networks.registry.records import Joined, Known
+from moby_networks.registry.records import Joined, Known, Place
+from moby_networks.registry.returning import come_back
 
 __all__ = ["recover"]
 
@@ -32,6 +33,9 @@ def recover(
         failures.run(ipam.keep, {each.network.id: _endpoints(each, kept) for each in mine})
     if context.records.shared:
         failures.run(context.records.shared.keep, [each.container_id for each in kept])
+        failures.run(context.records.shared.count_on)
+        failures.run(come_back, context, joining, context.records.shared)
+        kept = context.records.all_joined()
     failures.run(context.discovery.keep, [*(each.container_id for each in kept if each.discovered), *far])
     for name in context.driver_names():
         held = [(each.segment, _attachments(each, kept)) for each in networks if each.network.driver == name]
@@ -52,9 +56,13 @@ def _forget(context: Context, joining: Joining, container_id: str, failures: Fai
 
 
 def _endpoints(known: Known, kept: Sequence[Joined]) -> list[str]:
-    return [each.id for each in _attachments(known, kept)]
+    return [each.taker for each in _places(known, kept)]
 
 
 def _attachments(known: Known, kept: Sequence[Joined]) -> list[Attachment]:
+    return [each.attachment for each in _places(known, kept)]
+
+
+def _places(known: Known, kept: Sequence[Joined]) -> list[Place]:
     places = (each.place(known.network.id) for each in kept)
-    return [each.attachment for each in places if each is not None]
+    return [each for each in places if each is not None]

@@ -133,7 +133,7 @@ class Registry:
         failed = recover(self._context, self._joining, running, far=far)
         if shared:
             self.__exit__()
-            self._following = Following(self._context, shared, far)
+            self._following = Following(self._context, self._joining, shared, far)
         return failed
 
     def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Endpoint:

@@ -5,7 +5,7 @@ something to read.
 """
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from moby.contracts.discovery import Presence
 from moby.contracts.metadata import Metadata
@@ -16,6 +16,10 @@ __all__ = ["Shared", "host_id"]
 _REVISION = "revision"
 _ID = "host-id"
 _SHORT = 12
+_GIVEN_UP, _COMING_BACK = 0, -1
+"""Counts of a host that others have given up, and of one that is there again and hasn't told all anew."""
+_AT_ONCE = 40
+"""Places in one transaction, of which some stores take no more than some hundred changes."""
 
 
 def host_id(metadata: Metadata) -> str:
@@ -39,6 +43,68 @@ class Shared:
         self._places = metadata.bucket("network-places")
         """Who is on a network, by network, host and container."""
         self._settings = metadata.bucket("network-settings")
+        self._counts = metadata.bucket("network-counts")
+        """By host, a number that goes up while it lives."""
+        self._left = metadata.bucket("network-left")
+        """Whose addresses are to be given back, since their host has gone: by network, what the IPAM knows them by."""
+        self.given_up = False
+        """Whether others had given this host up, and it hasn't told them all anew; as `count_on` saw last."""
+
+    def count_on(self) -> Mapping[str, int]:
+        """Have others see that this host lives; return the counts of all that ever did so."""
+        with self.metadata.transaction():
+            before = self._counts.get(self._host)
+            self.given_up = before in {_GIVEN_UP, _COMING_BACK}
+            self._counts.put(self._host, _COMING_BACK if self.given_up else (before or 0) + 1)
+            return dict(self._counts.items())
+
+    def notice(self) -> None:
+        """Have it be known here, if others have given this host up."""
+        if self._counts.get(self._host) == _GIVEN_UP:
+            self.count_on()
+
+    def come_back(self) -> None:
+        """Say that others know all of this host again."""
+        with self.metadata.transaction():
+            self._counts.put(self._host, 1)
+            self.given_up = False
+
+    def bury(self, host: str, count: int) -> bool:
+        """Give a host up, with all that is on it, unless it has counted on; return whether nobody had done so before.
+
+        The addresses of what was on it are `left`, until somebody has given them back.
+        """
+        with self.metadata.transaction():
+            if self._counts.get(host) != count:
+                return False
+            if count != _GIVEN_UP:
+                self._counts.put(host, _GIVEN_UP)
+        while self._bury_some(host):
+            pass
+        return count != _GIVEN_UP
+
+    def _bury_some(self, host: str) -> bool:
+        """Forget some of what is on a host, unless it is there again; return whether there was some."""
+        with self.metadata.transaction():
+            if self._counts.get(host) != _GIVEN_UP:
+                return False
+            some = [(key, each) for key, each in self._places.items() if key.split("/")[1] == host][:_AT_ONCE]
+            for key, each in some:
+                if each.get("taker"):
+                    self._left.put(f"{key.split('/')[0]}/{each['taker']}", True)
+                self._places.delete(key)
+            if some:
+                self.changed()
+        return bool(some)
+
+    def left(self) -> Sequence[tuple[str, str]]:
+        """Return whose addresses are to be given back: of networks, what the IPAM knows them by."""
+        parts = (key.partition("/") for key, _ in self._left.items())
+        return [(network_id, taker) for network_id, _, taker in parts]
+
+    def given_back(self, network_id: str, taker: str) -> None:
+        """Say that it is done."""
+        self._left.delete(f"{network_id}/{taker}")
 
     def revision(self) -> int:
         """Return the number that is another one once somebody has changed something."""
@@ -48,18 +114,21 @@ class Shared:
         """Have the others see that there is something to read; within a transaction."""
         self._settings.put(_REVISION, self.revision() + 1)
 
-    def put(self, container_id: str, presences: Collection[Presence]) -> None:
-        """Say where a container of this host is, in place of what was said; NotFound for a network that has gone."""
-        wanted = {self._key(each.network_id, container_id): each for each in presences}
+    def put(self, container_id: str, there: Collection[tuple[Presence, str]]) -> None:
+        """Say where a container of this host is, in place of what was said, and what the IPAM knows it by.
+
+        NotFound for a network that has gone.
+        """
+        wanted = {self._key(each.network_id, container_id): (each, taker) for each, taker in there}
         with self.metadata.transaction():
             for key in self._of(container_id):
                 if key not in wanted:
                     self._places.delete(key)
                     self.changed()
-            for key, each in wanted.items():
+            for key, (each, taker) in wanted.items():
                 if self.networks.text(each.network_id) is None:
                     raise NotFound(f"network {each.network_id} not found", hint="another host has removed it")
-                document = {"names": list(each.names), "addresses": list(each.addresses)}
+                document = {"names": list(each.names), "addresses": list(each.addresses), "taker": taker}
                 if self._places.get(key) != document:
                     self._places.put(key, document)
                     self.changed()
@@ -69,6 +138,11 @@ class Shared:
 
     def _of(self, container_id: str) -> tuple[str, ...]:
         return tuple(key for key, _ in self._places.items() if key.endswith(f"/{self._host}/{container_id}"))
+
+    def stands(self, network_id: str, container_id: str, taker: str) -> bool:
+        """Whether it is known where a container of this host is on a network, by that name of the IPAM's."""
+        document = self._places.get(self._key(network_id, container_id))
+        return document is not None and document.get("taker", taker) == taker
 
     def keep(self, container_ids: Collection[str]) -> None:
         """Have no others of this host be anywhere."""
