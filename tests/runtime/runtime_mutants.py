@@ -1,4 +1,4 @@
-"""Runtimes that each break one promise of the contract: the real one, wrapped."""
+"""What breaks one promise of the contract each, to be put before a real runtime (`over`)."""
 
 import contextlib
 import json
@@ -8,18 +8,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attrs import evolve
-from moby_runtime.native.runtime import Native
 
 from moby.contracts.runtime import Process
 from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, Invalid, NotFound, Unsupported
 
 
-class Broken(Native):
+class Broken:
     """The real one, to be broken by a subclass."""
 
+    calls: tuple[str, ...] = ()
+    """Without which nothing is broken."""
 
-def configured(change: Callable[[dict], object]) -> type[Native]:
+
+def over(mutant: type[Broken], real: type) -> type:
+    """Return a runtime that breaks a promise which the real one keeps."""
+    return type(mutant.__name__, (mutant, real), {})
+
+
+def configured(change: Callable[[dict], object]) -> type[Broken]:
     """A runtime that does something else than its bundle says."""
 
     class Careless(Broken):
@@ -34,7 +41,7 @@ def configured(change: Callable[[dict], object]) -> type[Native]:
     return Careless
 
 
-def without_namespace(kind: str) -> type[Native]:
+def without_namespace(kind: str) -> type[Broken]:
     def change(data: dict) -> None:
         spaces = data["linux"]["namespaces"]
         data["linux"]["namespaces"] = [each for each in spaces if each["type"] != kind]
@@ -47,7 +54,7 @@ def without_namespace(kind: str) -> type[Native]:
     return configured(change)
 
 
-def without(*path: str) -> type[Native]:
+def without(*path: str) -> type[Broken]:
     """A runtime that passes over a field."""
 
     def change(data: dict) -> None:
@@ -58,7 +65,7 @@ def without(*path: str) -> type[Native]:
     return configured(change)
 
 
-def with_field(value: object, *path: str) -> type[Native]:
+def with_field(value: object, *path: str) -> type[Broken]:
     """A runtime that puts a value of its own into a field."""
 
     def change(data: dict) -> None:
@@ -100,8 +107,8 @@ class StartsAnything(Broken):
 class Forgetful(Broken):
     """Knows just what it made itself."""
 
-    def __init__(self, place):
-        super().__init__(place)
+    def __init__(self, *args):
+        super().__init__(*args)
         self.own = set()
 
     def create(self, container_id, bundle, stdio):
@@ -205,6 +212,8 @@ class LeavesGroup(Broken):
     def _remove_group(self, record):
         pass
 
+    _remove_groups = _remove_group
+
 
 class LeavesRecord(Broken):
     def create(self, container_id, bundle, stdio):
@@ -299,7 +308,7 @@ class ExecOutside(Broken):
         return Process(pid, os.pidfd_open(pid))
 
 
-def exec_with(**fields: object) -> type[Native]:
+def exec_with(**fields: object) -> type[Broken]:
     class Careless(Broken):
         def exec(self, container_id, process, stdio):
             return super().exec(container_id, {**process, **fields}, stdio)
@@ -308,6 +317,8 @@ def exec_with(**fields: object) -> type[Native]:
 
 
 class ExecAnywhen(Broken):
+    calls = ("exec",)
+
     def exec(self, container_id, process, stdio):
         try:
             return super().exec(container_id, process, stdio)
@@ -356,13 +367,17 @@ class NeverUpdates(Broken):
 
 
 class Boastful(Broken):
-    features = Native.features | {"time-travel"}
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.features |= {"time-travel"}
 
 
-def hiding(feature: str) -> type[Native]:
+def hiding(feature: str) -> type[Broken]:
     """A runtime that does what it doesn't offer."""
 
     class Modest(Broken):
-        features = Native.features - {feature}
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.features -= {feature}
 
     return Modest

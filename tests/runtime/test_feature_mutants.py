@@ -5,7 +5,7 @@ import pytest
 from judging import fails
 from moby_runtime.native import console, seccomp
 from moby_runtime.native.runtime import Native
-from runtime_mutants import ExecAnywhen, configured, exec_with, hiding, with_field, without
+from runtime_mutants import ExecAnywhen, configured, exec_with, hiding, over, with_field, without
 
 SOME = {"destination": "/in", "type": "tmpfs", "source": "t"}
 REFUSALS = {
@@ -32,7 +32,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("feature", sorted(Native.features - {"rootless"}))
 def test_the_suite_fails_who_does_what_it_does_not_offer(feature, root, tmp_path, monkeypatch) -> None:
-    fails(hiding(feature), root, *REFUSALS[feature], tmp_path, monkeypatch)
+    fails(over(hiding(feature), Native), root, *REFUSALS[feature], tmp_path, monkeypatch)
 
 
 ORDER = "test_hooks_run_in_their_order_and_places"
@@ -165,7 +165,7 @@ ROWS = [
     ],
 )
 def test_the_suite_fails_a_broken_feature(mutant, test, arguments, root, tmp_path, monkeypatch) -> None:
-    fails(mutant, root, test, arguments, tmp_path, monkeypatch)
+    fails(over(mutant, Native), root, test, arguments, tmp_path, monkeypatch)
 
 
 INSIDE = [

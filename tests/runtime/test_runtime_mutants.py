@@ -131,7 +131,7 @@ ROWS = [
     [pytest.param(*row, id=f"{row[0].__name__}-{row[1].removeprefix('test_')}") for row in ROWS],
 )
 def test_the_suite_fails_a_broken_runtime(mutant, test, arguments, root, tmp_path, monkeypatch) -> None:
-    fails(mutant, root, test, arguments, tmp_path, monkeypatch)
+    fails(mutants.over(mutant, Native), root, test, arguments, tmp_path, monkeypatch)
 
 
 ALONE = "MOBY_TEST_ALONE"
