@@ -48,23 +48,27 @@ class _TakesWrongSizes(_Writes):
             return self.inner.commit(digest)
 
 
-class _KeepsWrongOnes(_Writes):
-    class Wrapped(_Passing):
-        def commit(self, digest: Digest | None = None, *, size_bytes: int | None = None) -> Any:
-            try:
-                return self.inner.commit(digest, size_bytes=size_bytes)
-            except Corrupt as error:
-                self.inner.__init__(
-                    self.inner._folder,
-                    "a",
-                    self.inner._lease,
-                    self.inner._blobs.parent,
-                    self.inner._lock,
-                    "sha256",
-                    self.inner._proofs,
-                )
-                self.inner.close()
-                raise error
+class _KeepsWrongOnes(_Passing):
+    """Has some of a blob still that was none."""
+
+    @contextmanager
+    def writer(self, ref: str, lease: Lease, *, algorithm: str = "sha256") -> Iterator[Writer]:
+        class Noting(_Passing):
+            wrong = False
+
+            def commit(self, digest: Digest | None = None, *, size_bytes: int | None = None) -> Any:
+                try:
+                    return self.inner.commit(digest, size_bytes=size_bytes)
+                except Corrupt:
+                    self.wrong = True
+                    raise
+
+        with self.inner.writer(ref, lease, algorithm=algorithm) as writer:
+            noting = Noting(writer)
+            yield noting
+        if noting.wrong:
+            with self.inner.writer(ref, lease, algorithm=algorithm) as writer:
+                writer.write(b"data")
 
 
 class _ForgetsOnClosing(_Writes):

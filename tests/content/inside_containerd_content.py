@@ -17,6 +17,7 @@ from moby.errors import HostUnfit, NotFound, Unavailable
 from moby.grpc.client import Client
 from moby.oci.digest import sha256
 from moby.testing.content import ContentSuite, put
+from moby.testing.content_mutants import MUTANTS
 
 CONFIG = """
 version = 2
@@ -62,6 +63,13 @@ class TestContainerdContent(ContentSuite):
     @pytest.fixture
     def store(self, opened):
         return opened
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_caught(mutant, opened):
+    with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises
+        getattr(ContentSuite(), mutant.test)(lambda: mutant.wrap(opened()), *mutant.given)
+    assert not isinstance(caught.value, KeyboardInterrupt | AttributeError | TypeError)
 
 
 def ctr(address, *words):
