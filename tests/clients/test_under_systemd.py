@@ -87,9 +87,9 @@ def booted(tmp_path, image, docker_pyz):
         shutil.copy(docker_pyz, sandbox.seen("/var/lib/docker/docker.pyz"))
         shutil.copy(image, sandbox.seen("/var/lib/docker/image.tar"))
         boot = sandbox.start("sh", "-ec", BOOT, log=tmp_path / "systemd.log")
-        until(lambda: _first(sandbox) or boot.poll() is not None, "a systemd")
+        until(lambda: first_of(sandbox) or boot.poll() is not None, "a systemd")
         assert boot.poll() is None, (tmp_path / "systemd.log").read_text()
-        booted = Booted(sandbox, _first(sandbox))
+        booted = Booted(sandbox, first_of(sandbox))
         until(lambda: booted.is_("is-active", "box.target") == "active", "its target")
         booted.run("umount", "/proc/sys")  # which it alone wasn't to write
         yield booted
@@ -98,7 +98,7 @@ def booted(tmp_path, image, docker_pyz):
         boot.wait(60)
 
 
-def _first(sandbox):
+def first_of(sandbox):
     return next((pid for pid, words in sandbox.processes().items() if words.startswith(SYSTEMD)), 0)
 
 
