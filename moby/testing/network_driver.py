@@ -20,7 +20,9 @@ from moby.testing.network_driver_given import (
     devices,
     hears,
     inside,
+    lead,
     member,
+    neighbour,
     segment,
     vanishes,
 )  # fmt: skip
@@ -319,6 +321,28 @@ class NetworkDriverSuite:
         driver.attach(network, evolve(wanted, id="a" * 64, ports=()), there)
         assert not answers(there, 80, network.pools[0].gateway, 8080)
         assert answers(other, 80, network.pools[0].gateway, 8081)
+
+    def test_a_port_that_is_none_of_the_host_s(self, given: Given, namespace: Namespaces) -> None:
+        """Is open at the container's own address, to machines beside the host too, and takes nothing of the host."""
+        driver = given.started()
+        if not driver.publishes:
+            return
+        network = segment(given, driver)
+        driver.make(network)
+        there, gateway = namespace(), network.pools[0].gateway
+        own, published = Port("tcp", 80, "0.0.0.0", 0), Port("tcp", 81, "0.0.0.0", 8081)
+        wanted = attachment(driver, network, 2, ports=(own, published))
+        lead(there, driver.attach(network, wanted, there))
+        with ExitStack() as stack:
+            far, address = neighbour(stack), bare(wanted.addresses[0])
+            assert answers(there, 80, address, 80, asking=far)
+            for ports in ((own, published), (published, own)):
+                driver.publish(network, evolve(wanted, ports=ports))
+                assert answers(there, 81, gateway, 8081)
+                assert not answers(there, 80, gateway, 80)
+            driver.publish(network, evolve(wanted, ports=(own,)))
+            assert not answers(there, 81, gateway, 8081)
+            assert answers(there, 80, address, 80, asking=far)
 
     def test_publishing_anew(self, given: Given, namespace: Namespaces) -> None:
         """Takes the place of what was published, also by an earlier process; NotFound for who isn't attached."""

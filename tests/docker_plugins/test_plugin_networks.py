@@ -11,6 +11,7 @@ from moby_network_driver.plugin import driver as driver_module
 from moby_network_driver.plugin import plugin as part
 from moby_network_driver.plugin.driver import PluginNetworks
 from network_driver.engines import Quiet, place_in
+from network_driver.test_network_drivers import caught
 
 from moby.contracts.network_driver import Port
 from moby.errors import Conflict, HostUnfit, Invalid, NotFound
@@ -21,6 +22,7 @@ from moby.host.rtnetlink import routes
 from moby.testing.net_namespaces import own_network
 from moby.testing.network_driver import NetworkDriverSuite
 from moby.testing.network_driver_given import Given, answers, attachment, devices, hears, inside, member, segment
+from moby.testing.network_driver_mutants import MAKING_MUTANTS, MUTANTS, PUBLISHING_MUTANTS
 from moby.values import evolve
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making network namespaces takes root")
@@ -53,6 +55,19 @@ class TestPluginNetworks(NetworkDriverSuite):
     def given(self, host, tmp_path):
         with serving(tmp_path):
             yield Given(lambda: made(tmp_path, publishes=True), knows_options=False)
+
+
+SAYING = [each for each in MUTANTS if each.test != "test_options"]
+"""All but those who take any option, of which this driver says nothing before its plugin is asked."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "mutant", (*SAYING, *MAKING_MUTANTS, *PUBLISHING_MUTANTS), ids=lambda mutant: f"{mutant.name}-{mutant.test}"
+)
+def test_mutant_by_a_docker_plugin_is_caught(mutant, host, tmp_path):
+    with serving(tmp_path):
+        assert caught(mutant, Given(lambda: made(tmp_path, publishes=True), knows_options=False))
 
 
 @pytest.fixture
@@ -96,15 +111,16 @@ def test_what_a_plugin_is_told(driver, server, stack):
     assert driver.scope == "local"
     network = evolve(plain(driver), options={"kept": "yes"})
     there = member(stack)
-    wanted = attachment(driver, network, 2, ports=(Port("tcp", 80, "127.0.0.1", 8080),))
+    ports = (Port("tcp", 80, "127.0.0.1", 8080), Port("tcp", 81, "127.0.0.1", 0))  # 0 is none; of plugins, any
+    wanted = attachment(driver, network, 2, ports=ports)
     driver.make(network)
     driver.attach(network, wanted, there)
     driver.detach(network, wanted, there)
     driver.unmake(network)
     names = {"NetworkID": network.id, "EndpointID": wanted.id}
     mapped = {"Proto": 6, "IP": "", "Port": 80, "HostIP": "127.0.0.1", "HostPort": 8080, "HostPortEnd": 8080}
-    ports = {
-        "com.docker.network.endpoint.exposedports": [{"Proto": 6, "Port": 80}],
+    told_of_ports = {
+        "com.docker.network.endpoint.exposedports": [{"Proto": 6, "Port": 80}, {"Proto": 6, "Port": 81}],
         "com.docker.network.portmap": [mapped],
     }
     found = told(server)
@@ -118,11 +134,11 @@ def test_what_a_plugin_is_told(driver, server, stack):
             "IPv6Data": [{"AddressSpace": "LocalDefault", "Pool": "fd77:1::/64", "Gateway": "fd77:1::1/64"}],
         }),
         ("CreateEndpoint", {
-            **names, "Options": ports,
+            **names, "Options": told_of_ports,
             "Interface": {"Address": "10.77.1.2/24", "AddressIPv6": "fd77:1::2/64", "MacAddress": ""},
         }),
-        ("Join", {**names, "Options": ports}),
-        ("ProgramExternalConnectivity", {**names, "Options": ports}),
+        ("Join", {**names, "Options": told_of_ports}),
+        ("ProgramExternalConnectivity", {**names, "Options": told_of_ports}),
         ("RevokeExternalConnectivity", names),
         ("Leave", names),
         ("DeleteEndpoint", names),

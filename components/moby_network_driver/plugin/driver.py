@@ -212,17 +212,20 @@ class PluginNetworks:
         failures.tell()
 
     def keep(self, held: Sequence[tuple[Segment, Sequence[Attachment]]]) -> None:
-        """Have the plugin remove what is others'; see the contract."""
+        """Have the plugin remove what is others', and publish what is to be by now; see the contract."""
         wanted = {segment.id: {each.id for each in attachments} for segment, attachments in held}
         failures = Failures()
         with self._lock, explained(f"networks of the plugin {self.name}"):
             for network_id in self._records.ids():
                 with failures.collected(f"network {network_id}"):
                     self._keep_places(network_id, wanted.get(network_id))
-            for segment, _ in held:
+            for segment, attachments in held:
                 if self._records.get(segment.id) is None:
                     with failures.collected(f"network {segment.name}"):
                         self.make(segment)
+                for each in attachments if self.publishes else ():
+                    with failures.collected(f"ports of {each.interface}"), suppress(NotFound):
+                        self.publish(segment, each)
         failures.tell()
 
     def _keep_places(self, network_id: str, wanted: set[str] | None) -> None:
