@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from ambient import ListLog, RealClock
@@ -194,3 +196,46 @@ def test_runtimes_that_are_not_there(home, keeper, bundle, log):
         with pytest.raises((Invalid, HostUnfit), match="nonesuch"):
             supervisor.create(TaskConfig("a", bundle("true")))
         assert supervisor.list() == ()
+
+
+@pytest.fixture(params=["runc", f"{sys.prefix}/bin/moby-runtime"], ids=["runc", "ours"])
+def told(tmp_path, request):
+    """A runtime that writes down what it is asked, and the verbs of that."""
+    path = tmp_path / "told"
+    path.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\nexec {request.param} "$@"\n')
+    path.chmod(0o755)
+
+    def verbs():
+        words = (tmp_path / "asked").read_text().split()
+        return [each for each in words if each in ("create", "start", "state", "kill", "delete", "ps", "exec")]
+
+    return str(path), verbs
+
+
+def test_no_more_programs_than_it_takes(home, keeper, bundle, log, told):
+    path, verbs = told
+    with Containerd({"told": path}, {"lines": LinesDriver()}, keeper, place(home, "s"), RealClock(), log) as made:
+        made.create(TaskConfig("a", bundle("sh", "-c", "exit 3")))
+        ended = made.exit_fd("a")
+        made.start("a")
+        assert readable(ended)
+        os.close(ended)
+        assert made.delete("a").code == 3
+    assert verbs() in (["create", "start", "delete"], ["create", "start", "delete", "delete"])  # containerd, to be sure
+
+
+def test_what_outlives_its_program_beside_the_hosts_processes_ends_with_it(home, keeper, tmp_path, rootfs, log, told):
+    """Where no namespace of processes ends them: its shim or its runtime does, unasked."""
+    path, _ = told
+    data = config(("sh", "-c", "sleep 1000 & echo $!"))
+    data["linux"]["namespaces"] = [each for each in data["linux"]["namespaces"] if each["type"] != "pid"]
+    folder = Bundles(tmp_path / "shared", rootfs).make("a", data)
+    with Containerd({"told": path}, {"lines": LinesDriver()}, keeper, place(home, "s"), RealClock(), log) as made:
+        made.create(TaskConfig("a", folder))
+        streams, ended = made.attach("a"), made.exit_fd("a")
+        made.start("a")
+        assert readable(ended)
+        os.close(ended)
+        assert made.delete("a").code == 0
+        pid = int(read_all(streams.stdout))
+    assert not Path(f"/proc/{pid}").exists()

@@ -212,22 +212,26 @@ class Tasks:
             status = TaskStatus.STOPPED
         if status is not TaskStatus.STOPPED and not force:
             raise Conflict(f"container {container_id!r} is {status}", hint="kill it first, or force it")
-        self._remove(container_id)
+        self._remove(container_id, ended=status is TaskStatus.STOPPED)
 
     def reclaim(self) -> None:
         """Remove every container of this folder."""
         for each in self._records.ids():
             self.delete(each, force=True)
 
-    def _remove(self, container_id: str) -> None:
-        """Kill what there is of a container, and have containerd and this side forget it."""
+    def _remove(self, container_id: str, *, ended: bool = False) -> None:
+        """Kill what there is of a container, and have containerd and this side forget it.
+
+        What one that its shim knows to have `ended` left running, where it had no PID namespace, goes as it is deleted.
+        """
         whose = self._whose(container_id)
         with _gone_is_fine():
-            kill = protocol.Kill(whose.container_id, "", 9, all=True)
-            with contextlib.suppress(Failed):  # it has ended, most often
-                self._task("Kill", kill, protocol.Empty)
-            # Its shim may not have noticed yet what the kernel has told already.
-            self._task("Wait", whose, protocol.Waited, timeout_s=_END_S)
+            if not ended:  # a signal starts a program of the runtime's
+                kill = protocol.Kill(whose.container_id, "", 9, all=True)
+                with contextlib.suppress(Failed):  # it has ended meanwhile
+                    self._task("Kill", kill, protocol.Empty)
+                # Its shim may not have noticed yet what the kernel has told already.
+                self._task("Wait", whose, protocol.Waited, timeout_s=_END_S)
             self._task("Delete", whose, protocol.Empty)
         with _gone_is_fine():
             self._ask("containers.v1.Containers/Delete", protocol.Named(whose.container_id), protocol.Empty)
