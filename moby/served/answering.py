@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from moby.errors import Invalid, Unsupported
 from moby.served import faults, wire
 from moby.served.methods import LIFECYCLE, Interface, Method
-from moby.served.outgoing import Outgoing
+from moby.served.outgoing import Outgoing, packed
 
 __all__ = ["RECLAIM", "Call", "Packed", "failure", "read_call", "success"]
 
@@ -68,7 +68,7 @@ def failure(error: BaseException) -> Packed:
 def _packed(write: Callable[[Outgoing], Any], out: Outgoing | None = None) -> Packed:
     fds = Outgoing(None, results=True) if out is None else out
     try:
-        return Packed(wire.pack(write(fds), fds), fds)
+        return Packed(packed(write(fds), fds), fds)
     except Exception as error:
         fds.close()
         return failure(error)

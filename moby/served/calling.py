@@ -7,7 +7,7 @@ from moby.errors import MobyError
 from moby.served import faults, wire
 from moby.served.codec import Decoder
 from moby.served.methods import Method
-from moby.served.outgoing import Crew, Outgoing
+from moby.served.outgoing import Crew, Outgoing, packed
 
 __all__ = ["Exchange", "perform", "value_of"]
 
@@ -33,7 +33,7 @@ def perform(
     out = Outgoing(crew, results=False)
     try:
         call = {"call": method.name, "with": method.encode(args, given, out)}
-        request = wire.pack(call if on is None else {**call, "on": on}, out)
+        request = packed(call if on is None else {**call, "on": on}, out)
         # What was lent to a process that has ended may have been used there: that can't be done again.
         repeatable = method.repeatable and not out.jobs
         out.start()

@@ -100,7 +100,7 @@ class Endpoint:
             try:
                 if connection.waiting:
                     raise Invalid("a second call on a connection before the first was answered")
-                data = wire.unpack(body)
+                data = wire.message_of(body, fds)
                 if not connection.greeted:
                     self._greet(connection, data)
                 elif (request := self._request(connection, data, fds)) is not None:

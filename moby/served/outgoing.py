@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from moby.errors import Unavailable, Unsupported
+from moby.served import wire
 from moby.served.wire import close_all
 
-__all__ = ["LOOPS", "Crew", "Job", "Outgoing"]
+__all__ = ["LOOPS", "Crew", "Job", "Outgoing", "packed"]
 
 LOOPS = "a part with a loop of its own sends no streams of bytes, and no objects"
 
@@ -151,3 +152,11 @@ class Outgoing(list[int]):
         for job in self.jobs:
             job.close()
         self.jobs = []
+
+
+def packed(message: object, out: Outgoing) -> bytes:
+    """Return a message's bytes; what is longer than one may be goes beside it. Invalid as `wire.pack`."""
+    body = wire.text_of(message)
+    if wire.LONGEST < len(body) <= wire.MOST:
+        body = wire.text_of({wire.BESIDE: out.beside(body)})
+    return wire.framed(body, out)

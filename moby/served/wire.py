@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import socket
+import stat
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
@@ -19,17 +20,23 @@ from typing import Any
 from moby.errors import Conflict, Invalid, Unavailable
 
 __all__ = [
-    "LONGEST", "MOST_FDS", "VERSION", "Closed", "Given", "Reader", "body", "check_peer", "close_all", "connect",
-    "listen", "pack", "read_some", "receive", "send", "send_first", "short", "take", "unpack",
+    "BESIDE", "LONGEST", "MOST", "MOST_FDS", "VERSION", "Closed", "Given", "Reader", "body", "check_peer", "close_all",
+    "connect", "framed", "listen", "message_of", "pack", "read_some", "receive", "send", "send_first", "short", "take",
+    "text_of", "unpack",
 ]  # fmt: skip
 
 VERSION = 1
 """Of how messages are framed and calls are written; both neighbours of a version are answered."""
 LONGEST = 1 << 24
+MOST = 1 << 26
+"""Bytes of a message that lies in a file beside another (`message_of`)."""
+BESIDE = "beside"
+"""The one name of a message that says just where the file is."""
 MOST_FDS = 253
 """That the kernel takes at once (SCM_MAX_FD)."""
 _HEAD = struct.Struct("!IH")
 _CHUNK = 65536
+_PIECE = 1 << 20
 _SPACE = socket.CMSG_SPACE(MOST_FDS * 4)
 _CUT = int(socket.MSG_CTRUNC)
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
@@ -45,10 +52,19 @@ class Closed(ConnectionError):
 
 def pack(message: Any, fds: Sequence[int] = ()) -> bytes:
     """Return a message's bytes; Invalid where it is too long, or holds what JSON can't."""
+    return framed(text_of(message), fds)
+
+
+def text_of(message: Any) -> bytes:
+    """Return a message as JSON; Invalid where that can't hold it."""
     try:
-        body = _ENCODE(message).encode("ascii")
+        return _ENCODE(message).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise Invalid(f"this can't be passed to another process: {error}") from error
+
+
+def framed(body: bytes, fds: Sequence[int]) -> bytes:
+    """Return a message's bytes, of its JSON; Invalid where it is too long."""
     if len(body) > LONGEST or len(fds) > MOST_FDS:
         raise Invalid(f"too much at once for another process: {len(body)} bytes, {len(fds)} descriptors")
     return _HEAD.pack(len(body), len(fds)) + body
@@ -67,6 +83,29 @@ def unpack(body: bytes | bytearray) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Invalid(f"a message of another process can't be read: {error}") from error
+
+
+def message_of(body: bytes, fds: list[int]) -> Any:
+    """Return what a message says, which for a long one lies in a file beside it; Invalid where it isn't JSON."""
+    found = unpack(body)
+    if isinstance(found, dict) and found.keys() == {BESIDE}:
+        found = unpack(_read_beside(take(found[BESIDE], fds)))
+    return found
+
+
+def _read_beside(fd: int) -> bytes:
+    """Return what is in a file, and close it; whoever was sent it before may have read it."""
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST:
+            raise Invalid(f"what lies beside a message of another process is no file of at most {MOST} bytes")
+        parts, size = [], 0
+        while size < found.st_size and (part := os.pread(fd, min(_PIECE, found.st_size - size), size)):
+            parts.append(part)
+            size += len(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts)
 
 
 def send(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
@@ -155,8 +194,8 @@ def receive(sock: socket.socket, reader: Reader) -> tuple[Any, list[int]]:
         reader.feed(data, fds)
     body, fds = found
     try:
-        return unpack(body), fds
-    except Invalid:
+        return message_of(body, fds), fds
+    except BaseException:
         close_all(fds)
         raise
 

@@ -135,14 +135,18 @@ def test_errors_come_back_as_they_were(serve: Serve) -> None:
     assert shelf.pid() == os.getpid(), "an error ends no connection"
 
 
-def test_what_cannot_cross_says_so(serve: Serve) -> None:
+def test_what_cannot_cross_says_so(serve: Serve, tmp_path: Path) -> None:
     shelf = serve()
     with pytest.raises(Unsupported, match="unpassable: Iterator can't be passed"):
         shelf.unpassable(iter(()))
     with pytest.raises(Invalid, match="can't be passed to another process"):
         shelf.put("a", object())
     with pytest.raises(Invalid, match="too much at once"):
-        shelf.put("a", "x" * wire.LONGEST)
+        shelf.put("a", "x" * wire.MOST)
+    (tmp_path / "much").write_text(f'"{"x" * wire.MOST}"')
+    with pytest.raises(Invalid, match="too much at once"):
+        shelf.get("much")
+    assert shelf.pid() == os.getpid()
 
 
 @pytest.mark.slow
@@ -165,6 +169,32 @@ def test_a_big_answer_and_a_big_call(serve: Serve) -> None:
     text = "x" * (4 << 20)
     shelf.put("big", text)
     assert shelf.get("big") == text
+
+
+def test_an_answer_and_a_call_that_are_longer_than_a_message(serve: Serve) -> None:
+    """They lie in a file beside one, which goes with the call."""
+    shelf = serve()
+    shelf.pid()
+    before = open_descriptors()
+    text = "x" * wire.LONGEST
+    shelf.put("long", text)
+    assert shelf.get("long") == text
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("what", ["none", "pipe", "large", "no JSON"])
+def test_what_lies_beside_a_message_and_is_none(what: str) -> None:
+    before = open_descriptors()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fds = [] if what == "none" else [*os.pipe()] if what == "pipe" else [os.memfd_create("message")]
+        if what == "large":
+            os.truncate(fds[0], wire.MOST + 1)
+        wire.send(theirs, wire.pack({wire.BESIDE: 0}, fds), fds)
+        wire.close_all(fds)
+        with pytest.raises(Invalid, match="expected a descriptor" if what == "none" else "can't be read|is no file of"):
+            wire.receive(ours, wire.Reader())
+    assert open_descriptors() == before
 
 
 def test_the_other_side_was_restarted(serve: Serve) -> None:
