@@ -433,6 +433,23 @@ class PortsSuite(_Within):
         given.part.leave("one")
         assert given.part.claim("one", [PortRequest("tcp", 80)])[0].host_port not in {each.host_port for each in found}
 
+    def test_any_port_that_is_left(self, given: Given) -> None:
+        """Is free at all the addresses that are asked for, whoever has the others; none left is a Conflict."""
+        Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40005", encoding="ascii")
+        with ExitStack() as stack:
+            for at, (family, address) in enumerate(((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))):
+                stack.enter_context(closing(sock := socket.socket(family)))
+                sock.bind((address, 40001 + 2 * at))
+                sock.listen()
+            given.part.claim("none", [_tcp(40000)])
+            found = [given.part.claim(name, [PortRequest("tcp", 80)]) for name in ("one", "two", "three")]
+            assert [[each.host_address for each in ports] for ports in found] == [["0.0.0.0", "::"]] * 3
+            assert {each.host_port for ports in found for each in ports} == {40002, 40004, 40005}
+            with pytest.raises(Conflict):
+                given.part.claim("four", [PortRequest("tcp", 80)])
+            assert given.part.claim("four", [PortRequest("tcp", 80, "127.0.0.2")])[0].host_port in {40001, 40003}
+            assert given.part.claim("five", [PortRequest("udp", 80)])[0].host_port in range(40000, 40006)
+
     def test_a_range(self, given: Given) -> None:
         """Gives the first of it that is free; none is a Conflict."""
         first = next(each for each in range(20000, 60000) if all(_can_bind(each + at) for at in range(3)))

@@ -11,15 +11,18 @@ from ipaddress import ip_interface
 from attrs import field, frozen
 
 from moby.contracts.ipam import Pool
-from moby.contracts.network_driver import Attachment, NetworkDriver, Port, Segment
+from moby.contracts.network_driver import Attachment, Link, NetworkDriver, Port, Segment
+from moby.host import network_settings
 from moby.host.elsewhere import in_namespace
 from moby.host.netlink import Channel
-from moby.host.rtnetlink import addresses, links
+from moby.host.rtnetlink import addresses, links, routes
 from moby.host.rtnetlink.links import Device
+from moby.host.rtnetlink.routes import Route
 from moby.testing.net_namespaces import new_network
 
 __all__ = [
-    "Given", "Seen", "answers", "attachment", "bare", "devices", "hears", "inside", "member", "segment", "vanishes",
+    "Given", "Seen", "answers", "attachment", "bare", "devices", "hears", "inside", "lead", "member", "neighbour",
+    "segment", "vanishes",
 ]  # fmt: skip
 
 PATIENCE_S = 20.0
@@ -93,6 +96,36 @@ def member(stack: ExitStack) -> int:
     return found
 
 
+def neighbour(stack: ExitStack) -> int:
+    """Return the network namespace of a machine beside the host, which is its way to everywhere else, and forwards."""
+    found = member(stack)
+    network_settings.set_to("1", "ipv4", "ip_forward")
+
+    def settle() -> None:
+        network_settings.set_to("0", "ipv6", "conf", "far", "accept_dad")
+        with Channel() as channel:
+            index = links.index_of(channel, "far")
+            channel.run(links.change(index, up=True))
+            channel.run(*(addresses.add(index, each) for each in ("192.0.2.2/24", "2001:db8::2/64")))
+            channel.run(routes.add(Route("0.0.0.0/0", index, "192.0.2.1")))
+            channel.run(routes.add(Route("::/0", index, "2001:db8::1")))
+
+    with Channel() as channel:
+        channel.run(links.veth("near", links.Peer("far", found), up=True))
+        index = links.index_of(channel, "near")
+        channel.run(*(addresses.add(index, each) for each in ("192.0.2.1/24", "2001:db8::1/64")))
+    in_namespace(found, settle)
+    return found
+
+
+def lead(namespace: int, link: Link) -> None:
+    """Have what a container sends leave by the way out that came of its attachment."""
+    with in_namespace(namespace, Channel) as channel:
+        index = links.index_of(channel, link.interface)
+        for each in link.gateways:
+            channel.run(routes.add(Route("::/0" if ":" in each else "0.0.0.0/0", index, each)))
+
+
 def inside(namespace: int) -> dict[str, Seen]:
     """Return the interfaces of a namespace by name."""
     with in_namespace(namespace, Channel) as channel:
@@ -149,12 +182,16 @@ def hears(asking: int, asked: int, address: str) -> bool:
         return False
 
 
-def answers(namespace: int, port: int, address: str, host_port: int) -> bool:
-    """Whether a connection to a port of the host's arrives at a namespace's own."""
+def answers(namespace: int, port: int, address: str, host_port: int, asking: int | None = None) -> bool:
+    """Whether a connection to a port of the host's arrives at a namespace's own; from the host, or as is said."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     anything = "::" if ":" in address else "0.0.0.0"
     server = in_namespace(namespace, lambda: socket.create_server((anything, port), family=family))
-    with server, socket.socket(family, socket.SOCK_STREAM) as asks:
+
+    def unconnected() -> socket.socket:
+        return socket.socket(family, socket.SOCK_STREAM)
+
+    with server, unconnected() if asking is None else in_namespace(asking, unconnected) as asks:
         asks.settimeout(PATIENCE_S)
         try:
             asks.connect((address, host_port))

@@ -13,7 +13,7 @@ from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links
 from moby.values import evolve
 
-__all__ = ["MAKING_MUTANTS", "MUTANTS", "PUBLISHING_MUTANTS", "Mutant"]
+__all__ = ["MAKING_MUTANTS", "MUTANTS", "OPENING_MUTANTS", "PUBLISHING_MUTANTS", "Mutant"]
 
 Held = Sequence[tuple[Segment, Sequence[Attachment]]]
 
@@ -343,6 +343,23 @@ class _ForgetsPorts(_Broken):
         self.inner.keep([(segment, [evolve(each, ports=()) for each in places]) for segment, places in held])
 
 
+class _OpensNothing(_Broken):
+    """Passes over what is none of the host's."""
+
+    def attach(self, segment: Segment, attachment: Attachment, namespace: int) -> Link:
+        ports = tuple(each for each in attachment.ports if each.host_port)
+        link: Link = self.inner.attach(segment, evolve(attachment, ports=ports), namespace)
+        return link
+
+
+class _TakesThePort(_Broken):
+    """Has the same port of the host's be the container's."""
+
+    def publish(self, segment: Segment, attachment: Attachment) -> None:
+        ports = tuple(evolve(each, host_port=each.host_port or each.container_port) for each in attachment.ports)
+        self.inner.publish(segment, evolve(attachment, ports=ports))
+
+
 @frozen
 class Mutant:
     """A way to break one promise, and the test of the suite that must see it."""
@@ -407,9 +424,13 @@ MAKING_MUTANTS = (
 PUBLISHING_MUTANTS = (
     Mutant(_NotPublished, "test_publishing"),
     Mutant(_StaysPublished, "test_publishing"),
+    Mutant(_TakesThePort, "test_a_port_that_is_none_of_the_host_s"),
     Mutant(_PublishesToo, "test_publishing_anew"),
     Mutant(_PublishesNothingNew, "test_publishing_anew"),
     Mutant(_PublishesForAnybody, "test_publishing_anew"),
     Mutant(_ForgetsPorts, "test_publishing_anew"),
 )
 """Of a driver that publishes too."""
+
+OPENING_MUTANTS = (Mutant(_OpensNothing, "test_a_port_that_is_none_of_the_host_s"),)
+"""Of one that keeps others away from all that isn't published."""

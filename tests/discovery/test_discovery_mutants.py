@@ -170,6 +170,20 @@ def close_instead(self, sandbox, record, fds):
         os.close(fd)
 
 
+def another_of_each_family(before):
+    """Choose for each address by itself."""
+
+    def claim(self, requests, held):
+        wanted = [
+            evolve(each, host_address=address)
+            for each in requests
+            for address in ([each.host_address] if each.host_address or each.first else ["0.0.0.0", "::"])
+        ]
+        return before(self, wanted, held)
+
+    return claim
+
+
 _kept = []
 N, P = NamesSuite, PortsSuite
 MUTANTS = (
@@ -211,6 +225,7 @@ MUTANTS = (
     ("another-port", wrapped(claim=claim_what_is_free), P.test_a_port_that_is_taken),
     ("half", wrapped(claim=claim_half), P.test_a_port_that_is_taken),
     ("soon-again", patched(ports.Chooser, "_numbers", lambda _: lambda *_: range(40000, 50000)), P.test_any_port),
+    ("by-family", patched(ports.Chooser, "claim", another_of_each_family), P.test_any_port_that_is_left),
     ("no-range", wrapped(claim=claimed_otherwise(lambda each: {"last": each.first})), P.test_a_range),
     ("adds-up", patched(service.Service, "_take_claims", adds_up), P.test_what_is_claimed_instead),
     ("not-forwarded", wrapped(claim=claimed_otherwise(lambda _: {"targets": ()})), P.test_forwarding),

@@ -37,7 +37,9 @@ from moby.testing.network_driver_given import (
     devices,
     hears,
     inside,
+    lead,
     member,
+    neighbour,
     segment,
     vanishes,
 )  # fmt: skip
@@ -782,36 +784,16 @@ def test_marks_are_others_for_other_roots(tmp_path):
 # A network that is routed
 
 
-def test_a_port_of_what_is_routed(driver, network, channel, stack):
+def test_a_port_of_what_is_routed(driver, network, stack):
     """Is reached at the container's own address, once it is published, by who is beside the host."""
     routed = evolve(network, options={f"{OPTION}gateway_mode_ipv{each}": "routed" for each in (4, 6)})
     driver.make(routed)
-    there, far = member(stack), member(stack)
+    there, far = member(stack), neighbour(stack)
     ports = tuple(Port("udp", 7000, each, 0) for each in ("0.0.0.0", "::"))
     ports += ports  # as of two numbers of the host's that were asked for
     wanted = attachment(driver, routed, 2, ports=ports)
     link = driver.attach(routed, wanted, there)
-    channel.run(links.veth("card", Peer("far", far), up=True))
-    index = links.index_of(channel, "card")
-    channel.run(*(addresses.add(index, each) for each in ("192.0.2.1/24", "2001:db8::1/64")))
-
-    def settle():
-        network_settings.set_to("0", "ipv6", "conf", "far", "accept_dad")
-        with Channel() as own:
-            far_end = links.index_of(own, "far")
-            own.run(links.change(far_end, up=True))
-            own.run(*(addresses.add(far_end, each) for each in ("192.0.2.2/24", "2001:db8::2/64")))
-            for each in (Route("0.0.0.0/0", far_end, "192.0.2.1"), Route("::/0", far_end, "2001:db8::1")):
-                own.run(routes.add(each))
-
-    def lead():
-        with Channel() as own:
-            eth0 = links.index_of(own, "eth0")
-            for each in link.gateways:
-                own.run(routes.add(Route("::/0" if ":" in each else "0.0.0.0/0", eth0, each)))
-
-    in_namespace(far, settle)
-    in_namespace(there, lead)
+    lead(there, link)
     for each in link.addresses:
         assert hears(far, there, bare(each))
     driver.publish(routed, evolve(wanted, ports=ports[:1]))

@@ -148,6 +148,7 @@ class CniNetworks:
                 "hostIP": each.host_address,
             }
             for each in attachment.ports
+            if each.host_port  # else it is none of the host's
         ]  # fmt: skip
         return {_IPS: list(attachment.addresses), _MAC: mac_of(segment, attachment), _PORTS: ports}
 

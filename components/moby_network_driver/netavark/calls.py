@@ -120,4 +120,5 @@ def _ports(ports: Sequence[Port]) -> list[dict[str, Any]]:
             "protocol": each.protocol, "range": 1,
         }
         for each in ports
+        if each.host_port  # else it is open at the container's own address, as all of them are
     ]  # fmt: skip

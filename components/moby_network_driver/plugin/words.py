@@ -81,7 +81,7 @@ def ports_of(ports: Sequence[Port]) -> dict[str, Any]:
             "Proto": _PROTOCOLS[each.protocol], "IP": "", "Port": each.container_port, "HostIP": each.host_address,
             "HostPort": each.host_port, "HostPortEnd": each.host_port,
         }
-        for each in _merged(ports)
+        for each in _merged([port for port in ports if port.host_port])  # a plugin chooses any port for 0
     ]  # fmt: skip
     exposed = sorted({(_PROTOCOLS[each.protocol], each.container_port) for each in ports})
     return {
