@@ -9,7 +9,6 @@ import os
 import random
 import struct
 import subprocess
-import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from moby_packager.launching import compiling
 from moby_packager.pyz.archive import Pyz
 from moby_packager.tree.folder import Tree
 from moby_packager.trees import nodes
-from moby_packager.vm import cpio, direct, images, kernels, rootfs
+from moby_packager.vm import cpio, images, kernels, rootfs
 from moby_packager.vm.bundles import Service, bundled, folders_of
 from moby_packager.vm.cpio import Record
 from moby_packager.vm.files import File, given_files
@@ -190,49 +189,6 @@ def test_services_need_the_verb(docker_archive: Path, kernel_root: Path, tmp_pat
     (tmp_path / "out").mkdir()
     with pytest.raises(Unsupported, match="run by the engine's verb bundle, which this assembly hasn't"):
         built_in_chain((Pyz(), Tree(), machine), source, tmp_path / "before", tmp_path / "out")
-
-
-# Containers without the engine ----------------------------------------------------------------------------------
-
-
-def test_a_runtime_that_runs_containers_by_its_own_command() -> None:
-    native = part("runtime/native")
-    assert direct.chosen([part("command/bundle"), native]) == "runtime/native"
-    assert not direct.chosen([part("command/bundle")])
-    assert not direct.chosen([native, part("runtime/chroot")]), "which of them runs a bundle the engine knows"
-    assert not direct.chosen([part("runtime/chroot")])
-    assert not direct.chosen([{**native, "config": {"systemd": True}}]), "the command doesn't know the options"
-    assert direct.chosen([{**native, "config": {"systemd": False}}])
-
-
-def test_a_command_s_modules_are_in_one_file(tmp_path: Path) -> None:
-    """Those that it comes to, in packages and inside functions; the others' archive is asked for what isn't there."""
-    sources = {
-        "moby/__init__.py": "", "moby/shared.py": "NAME = __name__", "moby/unused.py": "raise ValueError",
-        "moby_runtime/__init__.py": "", "moby_runtime/native/__init__.py": "",
-        "moby_runtime/native/cli/__init__.py": "",
-        "moby_runtime/native/cli/main.py": (
-            "def command():\n    import sys\n    from moby_runtime.native.cli import other\n    import apart\n"
-            "    create = __import__('moby_runtime.native.cli.create', fromlist=('',))\n"
-            "    print(other.SAID, other.__spec__.name, create.NAME, apart.SAID, *sys.argv[1:])\n"
-        ),
-        "moby_runtime/native/cli/other.py": "SAID = 'said'",
-        "moby_runtime/native/cli/create.py": "from moby.shared import NAME",
-    }  # fmt: skip
-    entries = [Entry(path, text.encode(), path.partition("/")[0]) for path, text in sources.items()]
-    (tmp_path / "archive").mkdir()
-    (tmp_path / "archive/apart.py").write_text("SAID = 'apart'")
-    made = direct.files("runtime/native", entries, str(tmp_path / "archive"))
-    assert made == direct.files("runtime/native", entries[::-1], str(tmp_path / "archive"))
-    for each in made:
-        assert sum(each.owners.values()) == len(each.data)
-        (tmp_path / each.path).write_bytes(each.data)
-    assert b"unused" not in made[1].data
-    assert {"moby", "moby_runtime", "(format)"} == set(made[1].owners)
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", tmp_path / direct.FILE, "a", "b"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "said moby_runtime.native.cli.other moby.shared apart a b\n"
 
 
 def test_first_files_that_aren_t_compressed(kernel_root: Path, tmp_path: Path) -> None:

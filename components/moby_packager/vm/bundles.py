@@ -18,13 +18,15 @@ from moby.oci.seccomp.default import default_profile
 from moby.oci.spec import UNCONFINED, Request, container_spec
 from moby.oci.user import parse_user
 from moby_packager.trees.nodes import Node
-from moby_packager.vm import images
+from moby_packager.vm import images, starting
 from moby_packager.vm.cpio import Record
 from moby_packager.vm.rootfs import flattened, placed, text_of
 
 __all__ = ["Bundled", "Service", "bundled", "folders_of"]
 
 PLACE = "containers"
+PLAN = "start"
+"""Of a bundle, by which the machine's first process starts it."""
 _BIND = re.compile(r"(/[^:\s]*):(/[^:\s]*)(:ro)?")
 _MACHINE = "x86_64"
 
@@ -57,6 +59,8 @@ class Bundled:
     """Without the first slash."""
     records: Sequence[Record] = field(repr=False)
     brought: Brought = field()
+    planned: bool = False
+    """Whether there is a plan of its start."""
 
     @property
     def nodes(self) -> list[Node]:
@@ -65,8 +69,11 @@ class Bundled:
         return [Node(each.path, each.data, {owner: len(each.data)}) for each in self.records if each.data]
 
 
-def bundled(service: Service, kernel: tuple[int, int]) -> Bundled:
-    """Return the bundle of a service, for a kernel of a version; errors name the service."""
+def bundled(service: Service, kernel: tuple[int, int], *, plans: bool = True) -> Bundled:
+    """Return the bundle of a service, for a kernel of a version, perhaps with a plan of its start.
+
+    Errors name the service.
+    """
     packed = images.read(Path(service.image))
     files = flattened(packed.layers)
     user = parse_user(service.user or packed.config.user, text_of(files, "etc/passwd"), text_of(files, "etc/group"))
@@ -80,7 +87,10 @@ def bundled(service: Service, kernel: tuple[int, int]) -> Bundled:
     place = f"{PLACE}/{service.name}"
     config = json.dumps(spec, indent=1, sort_keys=True).encode()
     whole = hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in packed.layers)).hexdigest()
-    return Bundled(place, _moved(place, files, config), Brought(f"image {service.name}", f"sha256:{whole[:16]}"))
+    records = _moved(place, files, config)
+    start = starting.plan(spec, files, f"/{place}") if plans else None
+    records += [Record(f"{place}/{PLAN}", 0o100644, start)] if start else []
+    return Bundled(place, records, Brought(f"image {service.name}", f"sha256:{whole[:16]}"), start is not None)
 
 
 def folders_of(services: Iterable[Service]) -> list[str]:

@@ -13,13 +13,13 @@ from moby_packager.launching.compiling import compile_program, compiler_version
 from moby_packager.trees.nodes import Node, below, folder, link, plain, read, with_folders
 from moby_packager.trees.shares import added, shares, weights
 from moby_packager.trees.squeezing import zstd, zstd_version
-from moby_packager.vm import cpio, direct
+from moby_packager.vm import cpio
 from moby_packager.vm.bundles import PLACE as PLACE_OF_BUNDLES
-from moby_packager.vm.bundles import Service, bundled, folders_of
+from moby_packager.vm.bundles import PLAN, Bundled, Service, bundled, folders_of
 from moby_packager.vm.files import File, given_files
 from moby_packager.vm.images import digest_of
 from moby_packager.vm.kernels import PC, Kernel, Module, find
-from moby_packager.vm.settings import driver_lines, modules_of, parts_of, refuse_foreign, text_of
+from moby_packager.vm.settings import driver_lines, has_plans, modules_of, parts_of, refuse_foreign, text_of
 
 __all__ = ["Machine"]
 
@@ -65,16 +65,14 @@ class Machine:
         parts = parts_of(source)
         refuse_foreign(parts)
         lines, modules = self._modules(kernel, parts)
-        lines = [f"hostname {self.hostname or source.name}", *lines, *self._lines(source.name, parts)]
+        plans = has_plans(parts)
+        bundles = {each.name: bundled(each, kernel.numbers, plans=plans) for each in _named_apart(self._containers)}
+        lines = [f"hostname {self.hostname or source.name}", *lines, *self._lines(source.name, parts, bundles)]
         tree = below(read(source.given.path().read_bytes()), PLACE)
-        runtime = direct.chosen(parts) if self._containers else ""
-        if runtime:
-            tree += below(direct.files(runtime, source.entries, f"/{PLACE}/{source.name}.pyz"), PLACE)
         own = [*_own(source.name, lines), *given_files(self.files)]
         folders = [folder(PLACE_OF_BUNDLES)] if self._containers else []
         nodes = with_folders([*tree, *kernel.files(modules), *own, *folders])
-        bundles = [bundled(each, kernel.numbers) for each in _named_apart(self._containers)]
-        inside = [*map(cpio.record, nodes), *(each for bundle in bundles for each in bundle.records)]
+        inside = [*map(cpio.record, nodes), *(each for bundle in bundles.values() for each in bundle.records)]
         archive = cpio.write(inside, source.epoch_s)
         initrd = zstd(archive, self.level) if self.level else archive
         written = (kernel.image.read_bytes(), initrd, f"{WORDS[self.machine]}\n".encode())
@@ -82,12 +80,15 @@ class Machine:
         for path, data in zip(paths, written, strict=True):
             (out / path).write_bytes(data)
         (out / paths[0]).chmod(0o755)
-        counted = [*(node for node in nodes if not node.is_folder), *(node for each in bundles for node in each.nodes)]
+        counted = [
+            *(node for node in nodes if not node.is_folder),
+            *(node for each in bundles.values() for node in each.nodes),
+        ]
         sizes = added(
             shares(len(initrd), weights(counted)),
             {kernel.brought.owner: len(written[0]), FORMAT: len(written[2])},
         )
-        return Artifact(paths, sizes, (kernel.brought, *sorted({each.brought for each in bundles})))
+        return Artifact(paths, sizes, (kernel.brought, *sorted({each.brought for each in bundles.values()})))
 
     def fingerprint(self) -> str:
         """Return which kernel there is, and what compiles and compresses."""
@@ -106,7 +107,7 @@ class Machine:
         drivers, driving = driver_lines(kernel, self.drivers if self.machine == PC else ())
         return [*lines, *drivers], [*always, *(each for each in driving if each not in always)]
 
-    def _lines(self, name: str, parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    def _lines(self, name: str, parts: Sequence[Mapping[str, Any]], bundles: Mapping[str, Bundled]) -> list[str]:
         """Return what is done once there are devices."""
         address, _, port = self.time.partition(":")
         lines = [f"data {self.data}"] if self.data else []
@@ -118,8 +119,8 @@ class Machine:
             for each in services:
                 bundle = f"/{PLACE_OF_BUNDLES}/{each.name}"
                 by_engine = f"/usr/bin/{name} {verb} --name {each.name} {bundle}"
-                command = direct.words(f"/{PLACE}", bundle, each.name) if direct.chosen(parts) else by_engine
-                lines.append(f"{kind} {command}")
+                by_plan = f"start {bundle}/{PLAN} {each.name}"
+                lines.append(f"{kind} {by_plan if bundles[each.name].planned else by_engine}")
         if any(part["kind"] == "frontend" for part in parts):
             lines += [f"serve /usr/bin/{name} serve", f"stop /usr/bin/{name} down"]
         return lines

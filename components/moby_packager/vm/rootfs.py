@@ -10,10 +10,12 @@ from moby.oci import compression, layer
 from moby.oci.layer import EntryType, LayerEntry
 from moby_packager.vm.cpio import Record
 
-__all__ = ["flattened", "placed", "text_of"]
+__all__ = ["flattened", "placed", "program_in", "resolved", "text_of"]
 
 _HIDDEN, _OPAQUE = ".wh.", ".wh..wh..opq"
 _MOST_LINKS = 40
+_DEEPEST_SCRIPT = 5
+_USUAL_PATH = "/bin:/usr/bin"
 _CAPABILITY = "security.capability"
 _KINDS = {
     EntryType.FILE: stat.S_IFREG, EntryType.HARDLINK: stat.S_IFREG, EntryType.SYMLINK: stat.S_IFLNK,
@@ -47,10 +49,52 @@ def placed(files: Files, path: str, *, folder: bool) -> None:
 
 def text_of(files: Mapping[str, Record], path: str) -> str:
     """Return a regular file's text; empty where there is none."""
+    found = _regular(files, path)
+    return found.data.decode(errors="replace") if found else ""
+
+
+def resolved(files: Mapping[str, Record], path: str) -> str:
+    """Return where a path of the root leads, relative to it; Invalid for one that leads round and round."""
+    return _resolved(files, path.strip("/"), last=True)
+
+
+def program_in(
+    files: Mapping[str, Record], name: str, environment: Iterable[str], folder: str
+) -> tuple[str, list[str]]:
+    """Find a program as execvp(3) does: its path, and where it and its interpreters lie, where it is a script.
+
+    Nothing where all of that isn't in the root.
+    """
+    search = next((each[5:] for each in environment if each.startswith("PATH=")), _USUAL_PATH)
+    paths = [name] if "/" in name else [f"{each or '.'}/{name}" for each in search.split(":")]
+    for path in paths:
+        places = _executed(files, path, folder)
+        if places:
+            return path, places
+    return "", []
+
+
+def _executed(files: Mapping[str, Record], path: str, folder: str) -> list[str]:
+    """Return where the files lie that a program's start reads; none where one isn't there, or may not be run."""
+    places: list[str] = []
+    while path and len(places) < _DEEPEST_SCRIPT:
+        whole = path if path.startswith("/") else f"{folder}/{path}"
+        found = _regular(files, whole.strip("/"))
+        if found is None or not found.mode & 0o111:
+            return []
+        places.append(resolved(files, whole))
+        if not found.data.startswith(b"#!"):
+            return places
+        words = found.data.partition(b"\n")[0][2:].split()
+        path = words[0].decode(errors="surrogateescape") if words else ""
+    return []
+
+
+def _regular(files: Mapping[str, Record], path: str) -> Record | None:
     found = files.get(_resolved(files, path, last=True))
     while found is not None and found.link_of:
         found = files.get(found.link_of)
-    return found.data.decode(errors="replace") if found and stat.S_ISREG(found.mode) else ""
+    return found if found and stat.S_ISREG(found.mode) else None
 
 
 def _apply(files: Files, entry: LayerEntry, data: bytes, new: set[str]) -> None:

@@ -8,7 +8,7 @@ from moby.contracts.packager import Source
 from moby.errors import Unsupported
 from moby_packager.vm.kernels import Kernel, Module
 
-__all__ = ["driver_lines", "modules_of", "parts_of", "refuse_foreign", "text_of"]
+__all__ = ["driver_lines", "has_plans", "modules_of", "parts_of", "refuse_foreign", "text_of"]
 
 _MOST_BYTES = (1 << 17) - 1
 _MOST_WORDS = 64
@@ -68,6 +68,12 @@ def refuse_foreign(parts: Sequence[Mapping[str, Any]]) -> None:
                     f"{part['facts']['id']} runs the program {name}, which a machine doesn't hold",
                     hint="choose a part that runs none, as runtime/native",
                 )
+
+
+def has_plans(parts: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether containers start as the engine's one runtime starts them where that is worked out beforehand."""
+    runtimes = [part for part in parts if part["kind"] == "runtime"]
+    return [part["facts"]["id"] for part in runtimes] == ["runtime/native"] and not any(runtimes[0]["config"].values())
 
 
 def modules_of(parts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

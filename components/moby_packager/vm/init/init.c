@@ -11,6 +11,7 @@
      folder PATH                 one that is made, with those that it is in
      onboot WORD...              a program that is run to its end before what follows
      service WORD...             a program that is kept running
+     onboot start PLAN NAME, service start PLAN NAME     a container of which a file says how it is started (steps.h)
      serve WORD...               one too, unless the kernel's command line says what to run
      stop WORD...                a program that is run when the machine goes down
 
@@ -24,6 +25,7 @@
 #include "modules.h"
 #include "network.h"
 #include "clock.h"
+#include "steps.h"
 #include "tasks.h"
 
 enum { SETTINGS_BYTES = 1 << 17, POWER_OFF = 0x4321FEDC, CAD_OFF = 0, TCGETS = 0x5401, TCSETS = 0x5402 };

@@ -23,18 +23,24 @@ static const char *last_of(char **words)
     return *words;
 }
 
-/* Start a program in a session and a control group of its own; the console is its terminal where it is at that. */
+/* Start a program, or by `start PLAN NAME` a container, in a session and a control group of its own; the console is its
+   terminal where it is at that. */
 static long start(char **words, const char *group, int at_console)
 {
     static char folder[PATH_BYTES], processes[PATH_BYTES];
+    int is_container = same(words[0], "start");
     join(folder, "/sys/fs/cgroup/", group, 0);
+    if (is_container)
+        call(RMDIR, (long)folder, 0, 0); /* of the one before, with its limits */
     call(MKDIR, (long)folder, 0755, 0);
     join(processes, folder, "/cgroup.procs", 0);
-    long pid = helper();
+    long pid = is_container ? contained(words[1]) : helper();
     if (pid)
         return pid;
     write_file(processes, "0");
     call(SETSID, 0, 0, 0);
+    if (is_container)
+        do_steps(last_of(words), folder);
     if (at_console)
         call(IOCTL, 0, TIOCSCTTY, 1);
     long error = call(EXECVE, (long)words[0], (long)words, (long)environment);
