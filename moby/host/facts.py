@@ -228,10 +228,11 @@ def _binary_facts(name: str) -> dict[str, str] | None:
 def _version_of(path: str) -> str:
     """Return the first number that a binary prints when asked for its version; empty where it prints none."""
     try:
-        done = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, errors="replace", check=False, timeout=_VERSION_S,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        with programs.surroundings() as environment:
+            done = subprocess.run(
+                [path, "--version"], capture_output=True, text=True, errors="replace", check=False, timeout=_VERSION_S,
+                stdin=subprocess.DEVNULL, env=environment,
+            )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return ""
     found = re.search(r"\d+(?:\.\d+)+", done.stdout or done.stderr)

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["find", "search_path"]
+__all__ = ["find", "search_path", "surroundings"]
 
 _ADMINISTRATORS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -17,3 +19,19 @@ def search_path() -> str:
 def find(name: str) -> str | None:
     """Return the path of a program; None where there is none."""
     return shutil.which(name, path=search_path())
+
+
+@contextmanager
+def surroundings() -> Iterator[dict[str, str]]:
+    """Lend the environment in which a program tells its version: what it makes for that, as crun does, goes again."""
+    import tempfile
+
+    try:
+        folder = tempfile.mkdtemp(prefix="moby-version-")
+    except OSError:  # nothing can be written here, so what is made elsewhere is the lesser evil
+        yield dict(os.environ)
+        return
+    try:
+        yield {**os.environ, "XDG_RUNTIME_DIR": folder}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -116,8 +116,6 @@ class Chosen(Moby):
             self.sandbox.run("truncate", "-s", "400M", disk)
             self.sandbox.run("mkfs.btrfs", "-q", disk)
             self.sandbox.run("mount", "-o", "loop", disk, "/var/lib/docker")
-        if "crun" in self.row:
-            self.sandbox.run(command_of("crun"), "--version")  # makes a folder of its own, whoever calls it
         if "fuse-overlayfs" in self.row:
             need("fuse-overlayfs", "fuse-overlayfs")
         if "etcd" in self.row:

@@ -74,9 +74,11 @@ def _path(tool: Tool, named: str) -> str:
 
 def _ask(tool: Tool, path: str) -> Binary:
     try:
-        done = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
-        )
+        with programs.surroundings() as environment:
+            done = subprocess.run(
+                [path, "--version"], capture_output=True, text=True, timeout=30, check=False,
+                stdin=subprocess.DEVNULL, env=environment,
+            )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HostUnfit(f"cannot run {path}: {error}", hint=f"apt install {tool.package}") from error
     number = _NUMBER.search(done.stdout)
