@@ -14,7 +14,10 @@ __all__ = ["as_json", "formats", "kind", "manifest", "output", "place", "sets", 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 MANIFESTS = (".yaml", ".yml")
-DISTRIBUTIONS = (*MANIFESTS, ".lock.json", ".pyz", ".binary", ".deb", ".oci", ".tar.zst", ".tree")
+DISTRIBUTIONS = (
+    *MANIFESTS, ".lock.json", ".pyz", ".binary", ".deb", ".rpm", ".oci", ".tar.zst", ".tree", ".raw", ".efi", ".iso",
+    ".qcow2", ".vmdk", ".vhdx", ".vhd",
+)  # fmt: skip
 MOST_ENTRIES = 500
 """Of a folder, looked at for a completion: a shell waits for it."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from booting import MOBY, booted, busybox_image, cut, environment, manifest, service, started
+from click.testing import CliRunner
 from peers import binaries
 
 from moby.cli import boot
@@ -251,6 +252,15 @@ def test_files_that_belong_together_are_started(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(running, "by_uml", started)
     wanted = {"file": "x", "arguments": (), "as_uml": True, "kernel": None, "memory": 64, "data": None}
     assert boot.command.callback(**wanted, network=False, sets=()) == 7
+
+
+@pytest.mark.parametrize("given", ["--uml", "--memory=64", "--no-network", "--kernel", "--set"])
+def test_options_behind_the_file(given: str) -> None:
+    """They would be the engine's, which has none of them, and by QEMU that is told after a start."""
+    said = CliRunner().invoke(boot.command, ["quickstart", given, "image"])
+    name = given.partition("=")[0]
+    assert said.exit_code == 2
+    assert f"{name} is behind FILE, where the engine's own command is; put it before FILE" in said.output
 
 
 def test_words_for_a_kernel(tmp_path: Path) -> None:
