@@ -43,7 +43,7 @@ def moby(installed_copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         command = [sys.executable, "-P", "-B", "-c", MAIN, site, *arguments]
         environment = {**os.environ, "XDG_CACHE_HOME": str(cache), **options.pop("env", {})}
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=280, env=environment, check=False, **options
+            command, capture_output=True, text=True, timeout=800, env=environment, check=False, **options
         )
         assert done.returncode == code, f"{done.returncode}: {done.stdout}{done.stderr}"
         return done

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from peers.binaries import find, wrapped
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 FORMATS = {
     "pyz": "quickstart.pyz",

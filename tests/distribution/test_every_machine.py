@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from peers.binaries import ROOT, need, wrapped
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 Run = Callable[..., Any]
 TOOLS = ("mksquashfs", "mkfs.vfat", "mmd", "mcopy", "sfdisk", "ukify", "qemu-img", "xorriso")
 FORMATS = {

@@ -20,7 +20,7 @@ from moby import distribution
 from moby.errors import Conflict, HostUnfit, MobyError, Unsupported
 from moby.host import programs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 TOOLS: Mapping[str, tuple[str, ...]] = {
     "pyz": (), "deb": (), "rpm": (), "tree": ("gcc",), "binary": (), "tar": ("zstd",), "oci": (),
     "sysext": ("mksquashfs",), "portable": (), "vm": (), "uki": ("ukify",), "raw": ("mkfs.vfat", "mcopy", "sfdisk"),
@@ -43,7 +43,7 @@ distribution:
     vm: {{kernel: {root}, level: 1}}
     uki: {{stub: {root}/usr/lib/systemd/boot/efi/linuxx64.efi.stub}}
 """
-PATIENCE_S = 280
+PATIENCE_S = 800
 
 
 def state(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from guests.qemu import FOLDERS, MACHINE
 from peers import binaries
 
-PATIENCE_S = 280
+PATIENCE_S = 400
 KERNEL_FOLDER = binaries.ROOT
 """Below which packages of a kernel and of a stub were unpacked."""
 STUB = binaries.ROOT / "usr/lib/systemd/boot/efi/linuxx64.efi.stub"

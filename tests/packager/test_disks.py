@@ -31,7 +31,7 @@ from moby.contracts.packager import Entry, Given, Packager, Source
 from moby.errors import HostUnfit, Invalid, Unsupported
 from moby.testing.packager import SOURCE, STARTED, build_elsewhere, built_in_chain
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 NAME = SOURCE.name
 TOOLS = ("mkfs.vfat", "mmd", "mcopy", "sfdisk", "ukify", "qemu-img", "xorriso")
 SECTOR, MIB = 512, 1 << 20
