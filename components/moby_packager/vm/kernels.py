@@ -108,8 +108,8 @@ def find(root: Path, machine: str) -> Kernel:
         package = PACKAGES[machine]
         raise HostUnfit(
             f"there is no kernel below {root}",
-            hint=f"apt install {package}, or unpack it with dpkg-deb -x into a folder and name that: as the option kernel "
-            "of the format vm, or by moby boot --kernel DIR",
+            hint=f"apt install {package}, or unpack it with dpkg-deb -x into a folder and name that: as the option "
+            "kernel of the format vm, or by moby boot --kernel DIR",
         )
     return found
 
