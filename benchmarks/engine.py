@@ -24,7 +24,6 @@ READ_EXEC = 35 / 88
 READ_START = 0.4 / 1.25
 READ_IDLE = 60 / 130
 READ_CONTAINER = 0.25 / 4.9
-READ_MANY = 0.1
 LINES = 1_000_000
 IDLE_S = 15
 """Who has just done something isn't idle yet: what is kept for a next call goes after some seconds."""
@@ -88,7 +87,7 @@ class Pair:
         ours, theirs = (statistics.median(each) * 1000 for each in taken)
         return Row(what, ours, "dockerd", theirs, target, note)
 
-    def each(self, what: str, figure: Callable[[Worker], float], *, target: float, note: str = "") -> Row:
+    def each(self, what: str, figure: Callable[[Worker], float], *, target: float | None, note: str = "") -> Row:
         """Take one figure of both."""
         return Row(what, figure(self.ours), "dockerd", figure(self.dockerd), target, note)
 
@@ -120,8 +119,7 @@ def rows() -> Iterator[Row]:
         yield from _speed(pair)
         yield from _memory(pair)
         yield from _logs(pair)
-        yield _many(pair)
-        yield crowd.row(pair)
+        yield from crowd.rows(pair)
         yield _start(pair)
 
 
@@ -150,8 +148,10 @@ def _memory(pair: Pair) -> Iterator[Row]:
     for worker in (pair.ours, pair.dockerd):
         for _ in range(count):
             worker.seconds("docker", "run", "-d", "--network", "none", NAME, "sleep", "10000")
+    time.sleep(IDLE_S)
     taken = [(_pss_mib(each) - before[id(each)]) / count for each in (pair.ours, pair.dockerd)]
-    yield Row("memory of an idle container's supervision, MiB", taken[0], "dockerd", taken[1], READ_CONTAINER)
+    what = "memory of an idle container's supervision, KiB"
+    yield Row(what, taken[0] * 1024, "dockerd", taken[1] * 1024, READ_CONTAINER)
 
 
 def _pss_mib(worker: Worker) -> float:
@@ -187,19 +187,6 @@ def _logs(pair: Pair) -> Iterator[Row]:
 
     yield pair.each(f"{LINES} lines of 80 bytes logged", write, target=0.3)
     yield pair.each(f"docker logs of {LINES} lines", read, target=0.4)
-
-
-def _many(pair: Pair) -> Row:
-    from peers.images import NAME
-
-    def start(worker: Worker) -> float:
-        count = 100 if worker is pair.ours else 20
-        line = f"seq {count} | xargs -P 16 -I N docker run -d --network none --name manyN {NAME} sleep 10000 | wc -l"
-        took = worker.seconds("sh", "-c", line, output=f"{count}\n")
-        worker.seconds("sh", "-c", f"seq {count} | xargs -P 16 -I N docker rm -f manyN | wc -l", output=f"{count}\n")
-        return took * 1000 / count
-
-    return pair.each("a container of 100 that 16 clients start at once", start, target=READ_MANY)
 
 
 def _start(pair: Pair) -> Row:
