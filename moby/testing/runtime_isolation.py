@@ -92,10 +92,17 @@ class Isolation:
         secret.write_text("host", encoding="ascii")
         # Without namespaces the first process that it sees is the host's, which leads root to the host's root.
         own = offers(boxes, RuntimeFeature.NAMESPACES)
-        code, text = boxes.run("sh", "-c", f"ls /; ls {secret}; {'cd /proc/1/root && ls' if own else 'true'}")
+        look = f"ls /; if [ -e {secret} ]; then echo seen; fi; {'cd /proc/1/root && ls' if own else 'true'}"
+        data = boxes.config("sh", "-c", look)
+        code, text = boxes.run_config(data)
         assert code == 0
-        assert "secret" not in text.replace(str(secret), "")
-        assert text.splitlines().count("bin") == 1 + own
+        names = text.splitlines()
+        assert "seen" not in names
+        assert names.count("bin") == 1 + own
+        made = {each["destination"].split("/")[1] for each in data.get("mounts", ())}
+        there = {each.name for each in boxes.bundles.rootfs.iterdir()}
+        hosts = {each.name for each in Path("/").iterdir()} - made - there
+        assert not hosts & {*names}
 
     def test_there_are_no_other_processes(self, boxes: Boxes) -> None:
         lacks(boxes, RuntimeFeature.NAMESPACES)

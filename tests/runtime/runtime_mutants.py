@@ -143,8 +143,9 @@ class ZombiesLive(Broken):
     def state(self, container_id):
         found = super().state(container_id)
         record = self._records.read(container_id)
-        if Path(f"/proc/{record.pid}").exists():
-            return evolve(found, pid=record.pid, status=TaskStatus.RUNNING)
+        for pid in (record.pid, getattr(record, "warden", record.pid)):
+            if Path(f"/proc/{pid}").exists():
+                return evolve(found, pid=pid, status=TaskStatus.RUNNING)
         return found
 
 

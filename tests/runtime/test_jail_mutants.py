@@ -1,0 +1,72 @@
+"""The conformance suite fails a runtime over LXC, or of jails, that breaks one promise, as it fails the native one."""
+
+import inspect
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from judging import fails
+from moby_runtime.cgroup import FEATURES as CGROUP
+from moby_runtime.chroot import FEATURES as CHROOT
+from moby_runtime.jails.runtime import Jails
+from moby_runtime.lxc import FEATURES as LXC
+from moby_runtime.lxc.runtime import Lxc
+from runtime.lxc_library import need
+from runtime.test_feature_mutants import ROWS as OF_FEATURES
+from runtime.test_runtime_mutants import ROWS as OF_ALL
+from runtime_mutants import LeavesGroup, over
+
+from moby.contracts.runtime import RuntimeFeature
+from moby.testing.runtime import MakeRuntime, RuntimeSuite
+from moby.testing.runtime_states import CALLS
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(os.geteuid() != 0, reason="these runtimes are for root alone; runs as root"),
+]
+KINDS = {"chroot": CHROOT, "cgroup": CGROUP, "lxc": LXC}
+OPEN = {("lxc", "test_stats_of_a_stopped_one_are_those_at_its_end")}
+"""What the contract leaves open, and these do otherwise: LXC takes control groups away at a container's end."""
+ROWS = (*OF_ALL, *OF_FEATURES, (LeavesGroup, "test_a_limit_of_processes", {}))
+
+
+def wanted(mutant, test, arguments):
+    """Return the features without which a test is left out, or has nothing of what a mutant breaks."""
+    text = inspect.getsource(getattr(RuntimeSuite, test))
+    names = re.findall(r"lacks\(boxes, RuntimeFeature\.(\w+)\)", text)
+    found = {getattr(RuntimeFeature, name) for name in names}
+    if arguments.get("state") == "paused":
+        found.add(RuntimeFeature.PAUSE)
+    return found | {CALLS[each][0] for each in mutant.calls} - {""}
+
+
+def rows():
+    for kind, features in KINDS.items():
+        for number, row in enumerate(ROWS):
+            if wanted(*row) <= set(features) and (kind, row[1]) not in OPEN:
+                name = f"{kind}-{number}-{row[0].__name__}-{row[1].removeprefix('test_')}"
+                yield pytest.param(kind, *row, id=name)
+
+
+@pytest.fixture
+def maker() -> Iterator[MakeRuntime]:
+    """What makes a mutant of a kind; what LXC's keep besides their folders goes at the end."""
+    made = []
+
+    def make(kind, mutant, place):
+        if kind == "lxc":
+            made.append(over(mutant, Lxc)(place, need()))
+            return made[-1]
+        return over(mutant, Jails)(place, kind, KINDS[kind])
+
+    yield make
+    for each in made:
+        Lxc.reclaim(each)
+
+
+@pytest.mark.parametrize(("kind", "mutant", "test", "arguments"), tuple(rows()))
+def test_the_suite_fails_another_broken_runtime(
+    kind, mutant, test, arguments, maker, root, tmp_path, monkeypatch
+) -> None:
+    fails(lambda place: maker(kind, mutant, place), root, test, arguments, tmp_path, monkeypatch)
