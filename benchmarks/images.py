@@ -51,9 +51,10 @@ def rows() -> Iterator[Row]:
         yield _timed(pair, f"docker load, {what}, uncompressed", 0.3, _load)
         for worker in (pair.ours, pair.dockerd):
             _containers(worker)
-        yield _timed(pair, f"docker cp of all, {what}", 0.6, lambda worker: worker.seconds("sh", "-c", _COPY))
+        yield _timed(pair, f"docker cp of all, {what}", 0.6, lambda worker: worker.seconds("sh", "-c", _COPY), runs=11)
         changes = f"{CHANGES} new files"
-        yield _timed(pair, f"docker diff, {changes}", 1.0, lambda worker: worker.seconds("docker", "diff", "changed"))
+        diff = ("docker", "diff", "changed")
+        yield _timed(pair, f"docker diff, {changes}", 1.0, lambda worker: worker.seconds(*diff), runs=11)
         yield _timed(pair, f"docker commit, {changes}", 1.0, _commit)
         yield _timed(pair, f"docker push, {len(fresh) // 10**6} MB that came uncompressed", 1.0, _push, runs=1)
     yield _prune()

@@ -6,7 +6,7 @@ The reader returns entries or raises Invalid; it holds one header and one chunk 
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
 from itertools import chain
@@ -17,7 +17,7 @@ from moby.oci import sparse
 from moby.oci.digest import CHUNK_BYTES
 from moby.values import field, frozen
 
-__all__ = ["Content", "EntryType", "LayerEntry", "read", "stream", "write"]
+__all__ = ["READY", "Content", "EntryType", "LayerEntry", "read", "ready", "stream", "write"]
 
 _BLOCK = 512
 _COPIED = 1 << 15
@@ -72,6 +72,10 @@ class LayerEntry:
     device: tuple[int, int] = (0, 0)
     """Major and minor number."""
     xattrs: Mapping[str, bytes] = field(factory=dict)
+
+
+READY = LayerEntry("")
+"""Stands, for `stream`, in the place of an entry of which not only the content is at hand."""
 
 
 class _Cursor:
@@ -479,44 +483,62 @@ def write(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) ->
     return io.BufferedReader(_Chunks(chain.from_iterable(_written(entries))), CHUNK_BYTES)
 
 
-def stream(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -> Iterator[bytes]:
+def stream(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -> Generator[bytes, None, None]:
     """Yield the same bytes in chunks of some 256 KiB, which takes fewer copies of them than a reader.
 
-    What content yields has to stay as it is for a while.
+    What content yields has to stay as it is for a while. That of READY is as `ready` made it.
     """
     parts: list[bytes | memoryview] = []
     size = 0
-    for pieces in _written(entries):
-        parts += pieces
-        size += sum(map(len, pieces))
+    for entry, content in entries:
+        if entry is READY:
+            parts += content
+            size += len(parts[-2])
+        else:
+            for pieces in _pieces(entry, content):
+                parts += pieces
+                size += sum(map(len, pieces))
+                if size >= _STREAM_BYTES:
+                    yield b"".join(parts)
+                    parts, size = [], 0
         if size >= _STREAM_BYTES:
             yield b"".join(parts)
             parts, size = [], 0
-    if parts:
-        yield b"".join(parts)
+    yield b"".join((*parts, _END * 2))
+
+
+def ready(path: str, mode: int, owner: tuple[int, int], mtime_ns: int, data: bytes) -> tuple[bytes, ...]:
+    """Return a file as it stands in a layer, where a ustar header holds all of it, as it does of most; else nothing."""
+    name = path.encode("utf-8", "surrogateescape")
+    header = _file_header(name, mode, owner, mtime_ns, len(data))
+    return (header, data, _END[: -len(data) % _BLOCK]) if header else ()
 
 
 def _written(
     entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]],
 ) -> Iterator[tuple[bytes | memoryview, ...]]:
     for entry, content in entries:
-        left = entry.size_bytes
-        padding = _END[: -left % _BLOCK]
-        if isinstance(content, tuple) and len(content) < 2:  # it is all here
-            if left != sum(map(len, content)):
-                raise _changed(entry)
-            yield (_headers(entry), *content, padding)
-            continue
-        yield (_headers(entry),)
-        for chunk in content:
-            left -= len(chunk)
-            if left < 0:
-                break
-            yield (chunk,)
-        if left:
-            raise _changed(entry)
-        yield (padding,)
+        yield from _pieces(entry, content)
     yield (_END * 2,)
+
+
+def _pieces(entry: LayerEntry, content: Iterable[bytes | memoryview]) -> Iterator[tuple[bytes | memoryview, ...]]:
+    left = entry.size_bytes
+    padding = _END[: -left % _BLOCK]
+    if isinstance(content, tuple) and len(content) < 2:  # it is all here
+        if left != sum(map(len, content)):
+            raise _changed(entry)
+        yield (_headers(entry), *content, padding)
+        return
+    yield (_headers(entry),)
+    for chunk in content:
+        left -= len(chunk)
+        if left < 0:
+            break
+        yield (chunk,)
+    if left:
+        raise _changed(entry)
+    yield (padding,)
 
 
 def _changed(entry: LayerEntry) -> Conflict:
@@ -526,8 +548,10 @@ def _changed(entry: LayerEntry) -> Conflict:
 def _headers(entry: LayerEntry) -> bytes:
     """Return a ustar header, with a pax header before it for what doesn't fit."""
     path = entry.path.encode("utf-8", "surrogateescape")
-    if entry.type is EntryType.FILE and _fits(entry, path):
-        return _header(entry, path, b"", b"0")
+    if entry.type is EntryType.FILE and not entry.xattrs:
+        header = _file_header(path, entry.mode, (entry.uid, entry.gid), entry.mtime_ns, entry.size_bytes)
+        if header:
+            return header
     if entry.type is EntryType.DIRECTORY:
         path = (path or b".").rstrip(b"/") + b"/"  # the root is no absolute path, unless it is to be one
     link = entry.link.encode("utf-8", "surrogateescape")
@@ -549,16 +573,29 @@ def _headers(entry: LayerEntry) -> bytes:
     return _pax_header(len(body)) + body + bytes(-len(body) % _BLOCK) + header
 
 
-def _fits(entry: LayerEntry, path: bytes) -> bool:
-    """Say whether a ustar header holds all of a file, as it does of most."""
-    return (
-        not entry.xattrs
-        and len(path) <= 100
-        and path.isascii()
-        and not entry.mtime_ns % 1_000_000_000
-        and max(entry.uid, entry.gid) < _OCTAL["uid"]
-        and entry.size_bytes < _OCTAL["size"]
-    )
+def _file_header(path: bytes, mode: int, owner: tuple[int, int], mtime_ns: int, size_bytes: int) -> bytes:
+    """Return the ustar header of a file, where that holds all; else nothing."""
+    seconds, nanoseconds = divmod(mtime_ns, 1_000_000_000)
+    if nanoseconds or len(path) > 100 or size_bytes >= _OCTAL["size"] or not path.isascii():
+        return b""
+    shared = _shared(mode, owner, seconds)
+    if shared is None:
+        return b""
+    who, time, rest, total = shared
+    size = b"%011o\0" % size_bytes
+    checksum = b"%06o\0 " % (total + _sum(path) + _sum(size))
+    return b"".join((path.ljust(100, b"\0"), who, size, time, checksum, rest))
+
+
+@lru_cache(maxsize=256)
+def _shared(mode: int, owner: tuple[int, int], seconds: int) -> tuple[bytes, bytes, bytes, int] | None:
+    """Return what headers of files have in common, and what it adds to a checksum; None where they don't hold it."""
+    if max(owner) >= _OCTAL["uid"]:
+        return None
+    who, who_sum = _owner(mode, *owner)
+    time, time_sum = _time(seconds)
+    rest, rest_sum = _rest(b"0", b"", (0, 0))
+    return who, time, rest, who_sum + time_sum + rest_sum + 8 * 32
 
 
 @lru_cache(maxsize=64)

@@ -4,56 +4,68 @@ import os
 import stat
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from operator import itemgetter
 
 from moby.host import tree
 from moby.oci.layer import EntryType
 from moby.oci.pack import Entry, Packing, check_depth, is_opaque, is_whiteout, xattrs_of
 
-__all__ = ["MergedPacking"]
+__all__ = ["MergedPacking", "folders_at"]
 
 
 class _Shown:
-    """A folder that several layers have, on the way down; the topmost first."""
+    """A folder that several layers have, on the way down; the topmost first. `above` is what paths in it begin with."""
 
-    def __init__(self, folders: Sequence[int], path: str, held: ExitStack) -> None:
+    def __init__(self, folders: Sequence[int], above: str, held: ExitStack) -> None:
         self.folders = folders
-        self.path = path
+        self.above = above
         self.held = held
-        self._left: Iterator[tuple[str, list[int]]] | None = None
+        self._left: Iterator[tuple[str, bool, list[int]]] | None = None
 
-    def names(self) -> Iterator[tuple[str, list[int]]]:
-        """Return the names that are left, sorted, each with the folders that have it."""
+    def names(self) -> Iterator[tuple[str, bool, list[int]]]:
+        """Return the names that are left, sorted, each with whether it is a file, and the folders that have it."""
         if self._left is None:
-            names: dict[str, list[int]] = {}
+            names: dict[str, tuple[str, bool, list[int]]] = {}
             for fd in self.folders:
                 with os.scandir(fd) as entries:
                     for each in entries:
-                        names.setdefault(each.name, []).append(fd)
-            self._left = iter(sorted(names.items()))
+                        name = each.name
+                        if name in names:
+                            names[name][2].append(fd)
+                        else:
+                            names[name] = (name, each.is_file(follow_symlinks=False), [fd])
+            self._left = iter(sorted(names.values(), key=_name))
         return self._left
+
+
+_name = itemgetter(0)
 
 
 class MergedPacking(Packing):
     """Layers, the topmost of which is `root_fd`, on their way into one tar; `lowers` are those below, in order."""
 
-    def __init__(self, root_fd: int, *, lowers: tuple[int, ...] = ()) -> None:
-        super().__init__(root_fd)
+    def __init__(self, root_fd: int, *, lowers: Sequence[int] = (), base: str = "") -> None:
+        super().__init__(root_fd, base=base)
         self.lowers = lowers
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries, the root's own first; the descriptors stay the caller's."""
-        yield self._described("", os.fstat(self.root_fd), EntryType.DIRECTORY, xattrs=xattrs_of(self.root_fd)), ()
+        root = os.fstat(self.root_fd)
+        yield self._described(self.base, root, EntryType.DIRECTORY, xattrs=xattrs_of(self.root_fd)), ()
         yield from self._merged()
 
     def _merged(self) -> Iterator[Entry]:
         """Yield all below the root; depth costs descriptors, but no stack."""
-        levels = [_Shown((self.root_fd, *self.lowers), "", ExitStack())]
+        levels = [_Shown((self.root_fd, *self.lowers), self._above(), ExitStack())]
         try:
             while levels:
                 level = levels[-1]
-                for name, folders in level.names():
-                    inner = f"{level.path}/{name}" if level.path else name
+                for name, is_file, folders in level.names():
+                    inner = level.above + name
                     with suppress(FileNotFoundError):  # it went meanwhile
+                        if is_file:
+                            yield from self._file(folders[0], name, inner)
+                            continue
                         shown = yield from self._met(name, folders, inner)
                         if shown is not None:
                             levels.append(shown)
@@ -68,7 +80,7 @@ class MergedPacking(Packing):
     def _met(self, name: str, folders: Sequence[int], path: str) -> Generator[Entry, None, "_Shown | None"]:
         """Yield what several layers show at a name; return the folders that are to be looked into."""
         with ExitStack() as held:
-            shown = self._shown(name, folders, held)
+            shown = folders_at(name, folders, held)
             if shown is None:
                 folder = yield from self._one(folders[0], name, path)
                 if folder is not None:  # it has just become one
@@ -76,21 +88,28 @@ class MergedPacking(Packing):
             elif shown:
                 found = os.fstat(shown[0])
                 yield self._described(path, found, EntryType.DIRECTORY, xattrs=xattrs_of(shown[0])), ()
-                return _Shown(shown, path, held.pop_all())
+                return _Shown(shown, f"{path}/", held.pop_all())
         return None
 
-    def _shown(self, name: str, folders: Sequence[int], held: ExitStack) -> list[int] | None:
-        """Return the folders of one name that show together; None where the topmost isn't one, none where it hides."""
-        shown: list[int] = []
-        for fd in folders:
+
+def folders_at(name: str, folders: Sequence[int], held: ExitStack) -> list[int] | None:
+    """Return the folders of one name that show together, which `held` closes; the topmost first.
+
+    None where the topmost isn't one, an empty list where it hides what is below.
+    """
+    shown: list[int] = []
+    for fd in folders:
+        try:
             found = os.lstat(name, dir_fd=fd)
-            if not stat.S_ISDIR(found.st_mode):
-                if shown or is_whiteout(found):
-                    break
-                return None
-            inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd)
-            held.callback(os.close, inner)
-            shown.append(inner)
-            if is_opaque(inner):
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISDIR(found.st_mode):
+            if shown or is_whiteout(found):
                 break
-        return shown
+            return None
+        inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd)
+        held.callback(os.close, inner)
+        shown.append(inner)
+        if is_opaque(inner):
+            break
+    return shown

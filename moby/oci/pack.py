@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from moby.errors import Invalid
 from moby.host import tree
+from moby.oci import layer
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.layer import EntryType, LayerEntry
 
@@ -62,11 +63,11 @@ def xattrs_of(fd: int | str) -> dict[str, bytes]:
 
 
 class _Level:
-    """A folder on the way down."""
+    """A folder on the way down; `above` is what paths in it begin with."""
 
-    def __init__(self, fd: int, path: str) -> None:
+    def __init__(self, fd: int, above: str) -> None:
         self.fd = fd
-        self.path = path
+        self.above = above
         self._left: Iterator[tuple[str, bool]] | None = None
 
     def names(self) -> Iterator[tuple[str, bool]]:
@@ -87,35 +88,48 @@ class Packing:
     """A tree on its way into a layer.
 
     `upper` says that it is overlayfs's: what that hides is written as whiteouts. `only` chooses paths; a folder that
-    it leaves out is still looked into.
+    it leaves out is still looked into. `base` is the root's own path, below which all others are.
     """
 
-    def __init__(self, root_fd: int, *, upper: bool = False, only: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self, root_fd: int, *, upper: bool = False, only: Callable[[str], bool] | None = None, base: str = ""
+    ) -> None:
         self.root_fd = root_fd
         self.upper = upper
         self.only = only
+        self.base = base
         self._links: dict[tuple[int, int], str] = {}
+        self._streams = False
+
+    def stream(self) -> Generator[bytes, None, None]:
+        """Yield the layer in chunks, most files without a value for each; the descriptor stays the caller's."""
+        self._streams = True
+        return layer.stream(self.entries())
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries, the root's own first; the descriptor stays the caller's."""
         root = os.fstat(self.root_fd)
-        if self.only is None or self.only(""):
-            yield self._described("", root, EntryType.DIRECTORY, xattrs=xattrs_of(self.root_fd)), ()
+        if self.only is None or self.only(self.base):
+            yield self._described(self.base, root, EntryType.DIRECTORY, xattrs=xattrs_of(self.root_fd)), ()
         yield from self._below(os.open(".", tree.DIRECTORY_FLAGS, dir_fd=self.root_fd))
+
+    def _above(self) -> str:
+        """Return what all paths below the root begin with."""
+        return f"{self.base}/" if self.base and self.base != "/" else self.base
 
     def _below(self, fd: int) -> Iterator[Entry]:
         """Yield all below a folder, whose descriptor is this call's to close; depth costs descriptors, but no stack."""
-        levels = [_Level(fd, "")]
+        levels = [_Level(fd, self._above())]
         try:
             while levels:
                 level = levels[-1]
                 for name, is_file in level.names():
-                    inner = f"{level.path}/{name}" if level.path else name
+                    inner = level.above + name
                     with suppress(FileNotFoundError):  # it went meanwhile
                         if not is_file:
                             folder = yield from self._one(level.fd, name, inner)
                             if folder is not None:
-                                levels.append(_Level(folder, inner))
+                                levels.append(_Level(folder, f"{inner}/"))
                                 check_depth(levels, inner)
                                 break
                         elif self.only is None or self.only(inner):
@@ -191,12 +205,17 @@ class Packing:
                 return ()  # swapped as well
             if (first := self._first(found, path)) is not None:  # attributes too, which dockerd's chown takes away
                 return ((self._described(path, found, EntryType.HARDLINK, link=first, xattrs=xattrs_of(file)), ()),)
-            entry = LayerEntry(
-                path, EntryType.FILE, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, size,
-                max(0, found.st_mtime_ns), "", (0, 0), xattrs_of(file),
-            )  # fmt: skip
+            mode, time_ns, xattrs = stat.S_IMODE(found.st_mode), max(0, found.st_mtime_ns), xattrs_of(file)
             is_large = size > CHUNK_BYTES
-            return _large(entry, file) if is_large else ((entry, (os.read(file, size),)),)
+            data = b"" if is_large else os.read(file, size)
+            if self._streams and not xattrs and len(data) == size:
+                pieces = layer.ready(path, mode, (found.st_uid, found.st_gid), time_ns, data)
+                if pieces:
+                    return ((layer.READY, pieces),)
+            entry = LayerEntry(
+                path, EntryType.FILE, mode, found.st_uid, found.st_gid, size, time_ns, "", (0, 0), xattrs,
+            )  # fmt: skip
+            return _large(entry, file) if is_large else ((entry, (data,)),)
         finally:
             if not is_large:
                 os.close(file)

@@ -2,12 +2,15 @@
 
 import io
 import tarfile
+import threading
 
 import pytest
 from containers_engine import Engine
+from moby_containers.engine.views import View
 
-from moby.contracts.containers import ContainerConfig, Status
+from moby.contracts.containers import ContainerConfig, MountRequest, Status
 from moby.errors import Invalid, NotFound
+from moby.oci.merged import folders_at
 from moby.testing.containers import ContainersSuite, World
 from moby.testing.containers_world import eventually
 
@@ -78,3 +81,72 @@ def test_commit(stored):
 def test_images_in_use(stored):
     made = stored.create(":")
     assert list(stored.containers.used_images()) == [(made, str(stored.images.get("box").id))]
+
+
+CHANGES = """
+echo new > /etc/new; rm /etc/nonsense; mkdir -p /etc/deep/er /gone; echo 1 > /etc/deep/er/f; ln /etc/new /etc/other
+rm -r /home; mkdir /home; echo 2 > /home/mine; ln -s /etc/deep /way; chmod 700 /etc/deep; rm -r /gone
+"""
+
+
+PATHS = ("/", "/etc", "/etc/", "/etc/.", "/etc/deep/er", "/way/", "/way/er", "/home", "/etc/new")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("runs", [True, False], ids=["running", "ended"])
+def test_an_archive_is_what_overlayfs_shows(stored, monkeypatch, path, runs):
+    """It is read from the layers; through a mount it would be the same, byte by byte."""
+    made = changed(stored, runs)
+    shown = []
+    monkeypatch.setattr(View, "layers_at", spied(View.layers_at, shown))
+    found = b"".join(stored.containers.read_path(made, path))
+    monkeypatch.setattr(View, "layers_at", lambda *_: [])
+    assert found == b"".join(stored.containers.read_path(made, path))
+    assert [len(each) > 0 for each in shown] == ([] if path == "/etc/new" else [True])
+
+
+@pytest.mark.parametrize("path", ["/", "/in"])
+def test_an_archive_of_what_has_a_volume_is_read_through_its_mounts(stored, path):
+    made = stored.create("echo mine > /in/mine", mounts=(MountRequest("volume", "/in", "kept"),))
+    stored.finish(made)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stored.containers.read_path(made, path)))) as tar:
+        assert "in/mine" in {name.lstrip("./") for name in tar.getnames()}
+
+
+def test_an_archive_of_a_folder_that_goes_meanwhile_is_read_through_the_mount(stored, monkeypatch):
+    made = changed(stored, runs=True)
+
+    def without(name, folders, held):
+        return [] if name == "er" else folders_at(name, folders, held)
+
+    monkeypatch.setattr("moby_containers.engine.views.folders_at", without)
+    data = b"".join(stored.containers.read_path(made, "/etc/deep/er"))
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert tar.getnames() == ["er", "er/f"]
+
+
+def test_an_archive_that_nobody_reads_holds_nothing(stored):
+    made = changed(stored, runs=False)
+    before = [each for each in threading.enumerate() if each.name == "containers-view"]
+    reading = stored.containers.read_path(made, "/")
+    assert len([each for each in threading.enumerate() if each.name == "containers-view"]) == len(before) + 1
+    del reading
+    eventually(lambda: [each for each in threading.enumerate() if each.name == "containers-view"] == before, "its end")
+
+
+def spied(call, results):
+    def spy(*given):
+        results.append(call(*given))
+        return results[-1]
+
+    return spy
+
+
+def changed(stored, runs):
+    made = stored.create(CHANGES + ("echo > /done; cat" if runs else ""), open_stdin=runs)
+    if not runs:
+        stored.finish(made)
+        return made
+    stored.containers.start(made)
+    eventually(lambda: "/done" in {path for _, path in stored.containers.changes(made)}, "what it writes")
+    return made

@@ -1,10 +1,13 @@
-"""A connection that another thread ends."""
+"""A connection that another thread ends, and one whose answers are long."""
 
+import http.client
 import os
 import socket
 import ssl
+import threading
 
-from moby_frontend.docker.call import Client
+import pytest
+from moby_frontend.docker.call import Client, Reply
 from moby_frontend.docker.connection import Connection
 
 
@@ -20,4 +23,36 @@ def test_one_that_is_ended_before_its_client_has_said_who_it_is():
         assert connection.fileno() == -1
     finally:
         theirs.close()
+        os.close(ending)
+
+
+class Interrupted(socket.socket):
+    """One that sends less than it could, as where a signal comes between."""
+
+    most = 1 << 30
+
+    def sendmsg(self, buffers, *more):
+        data = b"".join(buffers)[: self.most]
+        super().sendall(data, *more)
+        return len(data)
+
+
+@pytest.mark.parametrize("most", [1, 70_000, 1 << 30])
+def test_a_long_answer_is_whole_though_a_signal_comes_between(most):
+    ours, theirs = socket.socketpair()
+    ending = os.eventfd(0)
+    sock = Interrupted(fileno=ours.detach())
+    sock.most = most
+    connection = Connection(sock, Client("near"), ending, lambda: ())
+    chunks = [bytes([number]) * 100_000 for number in range(5)]
+    answering = threading.Thread(target=connection.serve, args=(lambda *asked: Reply(200, iter(chunks)),))
+    answering.start()
+    try:
+        theirs.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = http.client.HTTPResponse(theirs)
+        answer.begin()
+        assert answer.read() == b"".join(chunks)
+    finally:
+        theirs.close()
+        answering.join()
         os.close(ending)

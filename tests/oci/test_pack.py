@@ -1,13 +1,16 @@
 import io
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from moby.host import tree
 from moby.oci import layer
+from moby.oci.digest import CHUNK_BYTES
 from moby.oci.layer import EntryType
+from moby.oci.merged import MergedPacking
 from moby.oci.pack import Packing
 
 
@@ -91,3 +94,40 @@ def test_leaves_no_descriptor_open(tmp_path):
         next(entries)
     entries.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_stream_is_its_entries_written(tmp_path, packing):
+    """Whatever a file has that its header can't hold."""
+    times = {"even": 5 * 10**9, "odd": 5 * 10**9 + 1}
+    for name in ("empty", "full", "n" * 99, "n" * 101, "\u00fc", *times):
+        (tmp_path / name).write_bytes(name.encode() * 200 if name != "empty" else b"")
+        os.utime(tmp_path / name, ns=(0, times.get(name, 7 * 10**9)))
+    (tmp_path / "large").write_bytes(bytes(CHUNK_BYTES + 1))
+    (tmp_path / "b").mkdir()
+    os.link(tmp_path / "full", tmp_path / "b/link")
+    (tmp_path / "b/symlink").symlink_to("link")
+    with suppress(OSError):  # a file system without them
+        (tmp_path / "b/attributes").write_text("1")
+        os.setxattr(tmp_path / "b/attributes", "user.x", b"y")
+    with layer.write(packing.entries()) as written:
+        data = written.read()
+    assert b"".join(Packing(packing.root_fd).stream()) == data
+    assert {entry.path for entry, _ in layer.read(io.BytesIO(data))} >= {
+        "empty",
+        "n" * 101,
+        "\u00fc",
+        "b/link",
+        "large",
+    }
+
+
+@pytest.mark.parametrize("base", ["", "/", ".", "etc"])
+def test_all_paths_are_below_the_base(tmp_path, base):
+    (tmp_path / "a").write_text("1")
+    os.link(tmp_path / "a", tmp_path / "b")
+    fd = os.open(tmp_path, tree.DIRECTORY_FLAGS)
+    above = {"": "", "/": "/", ".": "./", "etc": "etc/"}[base]
+    entries = [(entry.path, entry.link) for entry, _ in Packing(fd, base=base).entries()]
+    merged = [(entry.path, entry.link) for entry, _ in MergedPacking(fd, base=base).entries()]
+    os.close(fd)
+    assert entries == merged == [(base, ""), (f"{above}a", ""), (f"{above}b", f"{above}a")]

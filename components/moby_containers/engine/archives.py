@@ -5,7 +5,8 @@ import posixpath
 import queue
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from typing import Any, BinaryIO, TypeVar
 
 from moby.contracts.containers import FileStat, Status
@@ -13,6 +14,8 @@ from moby.errors import Conflict, Denied, Invalid, NotFound
 from moby.host.mounts import open_in_root
 from moby.host.tree import mount_id
 from moby.oci import layer
+from moby.oci.merged import MergedPacking
+from moby.oci.pack import Packing
 from moby_containers.engine import tars
 from moby_containers.engine.entries import Entry
 from moby_containers.engine.parts import Parts
@@ -22,7 +25,6 @@ from moby_containers.engine.views import View, within
 __all__ = ["Archives"]
 
 T = TypeVar("T")
-_QUEUED = 8
 _MOST_LINKS = 40
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -48,38 +50,23 @@ class Archives:
     def read(self, entry: Entry, path: str) -> Iterator[bytes]:
         """Yield an archive of what is at a path; errors come before the first chunk."""
         self._expect(entry)
-        chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUED)
-        gone = threading.Event()
+        begun: queue.SimpleQueue[_Reading | BaseException] = queue.SimpleQueue()
+        over = threading.Event()
 
-        def put(item: "bytes | BaseException | None") -> bool:
-            while not gone.is_set():
-                try:
-                    chunks.put(item, timeout=0.5)
-                except queue.Full:
-                    continue
-                return True
-            return False
-
-        def work(view: View) -> None:
-            with _Found(view, entry, path) as found:
-                put(b"")
-                for chunk in layer.stream(found.entries()):
-                    if not put(chunk):
-                        break
-
-        def guarded(view: View) -> None:
+        def look(view: View) -> None:
             try:
-                work(view)
-                put(None)
+                with _Found(view, entry, path) as found, ExitStack() as held:
+                    begun.put(_Reading(found.archive(held), over))
+                    over.wait()
             except BaseException as error:
-                put(error)
+                begun.put(error)
 
-        self._start(entry, guarded, put)
-        first = chunks.get()
-        if isinstance(first, BaseException):
-            raise first
+        self._start(entry, look, begun.put)
+        reading = begun.get()
+        if isinstance(reading, BaseException):
+            raise reading
         self._parts.tell(entry.container, "archive-path")
-        return _drained(chunks, gone)
+        return reading
 
     def write(self, entry: Entry, path: str, archive: BinaryIO, *, keep_types: bool, keep_owners: bool) -> None:
         """Unpack an archive into a folder."""
@@ -119,12 +106,7 @@ class Archives:
             except BaseException as error:
                 errors.append(error)
 
-        def failed(error: "bytes | BaseException | None") -> bool:
-            if isinstance(error, BaseException):
-                errors.append(error)
-            return True
-
-        thread = self._start(entry, guarded, failed)
+        thread = self._start(entry, guarded, errors.append)
         thread.join()
         if errors:
             raise errors[0]
@@ -132,7 +114,7 @@ class Archives:
         return result
 
     def _start(
-        self, entry: Entry, action: Callable[[View], None], fail: Callable[["bytes | BaseException | None"], bool]
+        self, entry: Entry, action: Callable[[View], None], fail: Callable[[BaseException], None]
     ) -> threading.Thread:
         thread = within(self._parts, entry, action, fail)
         thread.start()
@@ -176,12 +158,43 @@ class _Found:
     def __exit__(self, *_: object) -> None:
         os.close(self.fd if self.parent < 0 else self.parent)
 
-    def entries(self) -> tars.Pieces:
-        """Yield the entries of its archive."""
-        if self.follows:
-            return tars.renamed(self.fd, self.base)
-        # A volume may be mounted here: the path is walked again, through it.
-        return tars.packed(self.parent, self.name, self.base)
+    def archive(self, held: ExitStack) -> Generator[bytes, None, None]:
+        """Return its archive, in chunks, made of what `held` closes."""
+        if not stat.S_ISDIR(self.status.st_mode):
+            return layer.stream(tars.single(self.parent, self.name, self.base))
+        fd = self.fd
+        if not self.follows:  # a volume may be mounted here, and is gone into
+            fd = os.open(self.name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.parent)
+            held.callback(os.close, fd)
+        shown = self._view.layers_at(fd, held)
+        if shown:
+            return MergedPacking(shown[0], lowers=shown[1:], base=self.base).stream()
+        return Packing(fd, base=self.base).stream()
+
+
+class _Reading:
+    """An archive on its way, by whoever asks for it; `over` is set once nothing is read any more."""
+
+    def __init__(self, chunks: Generator[bytes, None, None], over: threading.Event) -> None:
+        self._chunks = chunks
+        self._over = over
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._chunks)
+        except BaseException:
+            self._over.set()
+            raise
+
+    def close(self) -> None:
+        """Read no more."""
+        self._chunks.close()
+        self._over.set()
+
+    __del__ = close
 
 
 def _link_target(view: View, found: _Found) -> str:
@@ -212,13 +225,3 @@ def _folder(view: View, entry: Entry, path: str) -> int:
         raise NotFound(f"Could not find the file {path} in container {entry.container.name}") from error
     except OSError as error:
         raise Invalid(f"{path}: {(error.strerror or '').lower()}") from error
-
-
-def _drained(chunks: "queue.Queue[bytes | BaseException | None]", gone: threading.Event) -> Iterator[bytes]:
-    try:
-        while (item := chunks.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        gone.set()

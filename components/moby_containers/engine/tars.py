@@ -13,42 +13,22 @@ from moby.host import tree
 from moby.host.mounts import open_in_root
 from moby.oci.compression import plain
 from moby.oci.layer import EntryType, LayerEntry, read
-from moby.oci.pack import Packing, xattrs_of
+from moby.oci.pack import xattrs_of
 from moby.values import evolve
 from moby_containers.engine.views import make_folders
 
-__all__ = ["Unpacked", "packed", "unpack"]
+__all__ = ["Piece", "Unpacked", "single", "unpack"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
 _XATTRS = ("user.", "security.capability", "system.posix_acl_")
 
-Pieces = Iterator[tuple[LayerEntry, Iterable[bytes]]]
+Piece = tuple[LayerEntry, Iterable[bytes]]
 
 
-def packed(parent_fd: int, name: str, base: str) -> Pieces:
-    """Yield the entries of a file or a whole folder, under another name; a link is a link."""
-    found = os.lstat(name, dir_fd=parent_fd)
-    if not stat.S_ISDIR(found.st_mode):
-        yield from _single(parent_fd, name, base)
-        return
-    fd = os.open(name, _FOLDER, dir_fd=parent_fd)
-    try:
-        yield from renamed(fd, base)
-    finally:
-        os.close(fd)
-
-
-def renamed(folder_fd: int, base: str) -> Pieces:
-    """Yield the entries of a folder, under another name, which is `/` for a root and `.` for what is in a folder."""
-    above = base if base == "/" else f"{base}/"
-    for entry, content in Packing(folder_fd).entries():
-        link = above + entry.link if entry.type is EntryType.HARDLINK else entry.link
-        yield evolve(entry, path=above + entry.path if entry.path else base, link=link), content
-
-
-def _single(parent_fd: int, name: str, base: str) -> Pieces:
+def single(parent_fd: int, name: str, base: str) -> Iterator[Piece]:
+    """Yield the entry of what is no folder, under another name; a link is a link."""
     found = os.lstat(name, dir_fd=parent_fd)
     mode = stat.S_IMODE(found.st_mode)
     plain = LayerEntry(base, EntryType.FILE, mode, found.st_uid, found.st_gid, mtime_ns=max(0, found.st_mtime_ns))

@@ -34,6 +34,7 @@ _LONG_BODY_BYTES = 1 << 20
 """After so many, what is left of a body in chunks is read without an event for each of them."""
 _LONG_READ = 128 << 10
 _JOIN = 32 << 10
+_WIDE_BYTES = 1 << 20
 
 Request = h11.Request
 Answer = Callable[["Connection", h11.Request], Reply | None]
@@ -58,6 +59,8 @@ class Connection:
         self._came_bytes = 0
         """Of the body, before that."""
         self._hijacked = False
+        self._wide = False
+        """Whether the socket's buffer is one for long answers."""
         self.shaken = not _is_tls(sock)
 
     @staticmethod
@@ -333,9 +336,20 @@ class Connection:
         parts = self._h11.send_with_data_passthrough(h11.Data(data=chunk)) or []
         if len(chunk) < _JOIN:
             self.sock.sendall(b"".join(parts))
-        else:
+        elif _is_tls(self.sock):
             for part in parts:
                 self.sock.sendall(part)
+        else:
+            self._send_parts(parts)
+
+    def _send_parts(self, parts: list[bytes]) -> None:
+        """Send all at once, into a buffer that takes as much as a client reads in a while."""
+        if not self._wide and self.sock.family == socket.AF_UNIX:  # the kernel sizes those of TCP by itself
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WIDE_BYTES)
+            self._wide = True
+        sent = self.sock.sendmsg(parts)
+        if sent < sum(map(len, parts)):  # a signal came between
+            self.sock.sendall(memoryview(b"".join(parts))[sent:])
 
     # What calls see of it -------------------------------------------------------------------------------------------
 

@@ -12,7 +12,9 @@ from moby.host.user_maps import keeps_owners
 from moby.oci.pack import is_whiteout
 from moby.values import frozen
 
-__all__ = ["Seen", "keeps_owners", "looked_at", "opened", "seen", "usage_of", "walk", "without_devices"]
+__all__ = ["Seen", "keeps_owners", "looked_at", "names", "opened", "seen", "usage_of", "walk", "without_devices"]
+
+_CAPABILITY = "security.capability"
 
 
 @contextmanager
@@ -79,21 +81,26 @@ def seen(fd: int, name: str, path: str) -> Seen | None:
         found = os.lstat(name, dir_fd=fd)
         capability = b""
         if stat.S_ISREG(found.st_mode) and found.st_mode & 0o111:
-            with suppress(OSError):
-                inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=fd)
-                try:
-                    capability = os.getxattr(inner, "security.capability")
-                finally:
-                    os.close(inner)
+            with suppress(OSError):  # by its name, so that nothing is opened that takes its place meanwhile
+                capability = os.getxattr(f"/proc/self/fd/{fd}/{name}", _CAPABILITY, follow_symlinks=False)
     except FileNotFoundError:
         return None
     return Seen(path, found, capability)
 
 
 def walk(root_fd: int) -> Iterator[tuple[int, str, Seen]]:
-    """Yield every file below a root, folders before what is in them, sorted; with its folder's descriptor and name.
+    """Yield every file below a root, in the order of `names`; with its folder's descriptor and name."""
+    for fd, name, path, _ in names(root_fd):
+        found = seen(fd, name, path)
+        if found is not None:
+            yield fd, name, found
 
-    That is good until the next. Depth costs neither stack nor descriptors. What goes meanwhile is left out.
+
+def names(root_fd: int) -> Iterator[tuple[int, str, str, bool]]:
+    """Yield every name below a root, folders before what is in them, sorted, and whether it is a file or a link.
+
+    Its folder's descriptor comes first, and is good until the next; its path comes third. Depth costs neither stack nor
+    descriptors. What goes meanwhile may be left out.
     """
     levels: list[_Level] = []
     fd = os.open(".", tree.DIRECTORY_FLAGS, dir_fd=root_fd)
@@ -101,17 +108,15 @@ def walk(root_fd: int) -> Iterator[tuple[int, str, Seen]]:
         levels.append(_Level(fd, ""))
         while levels:
             level = levels[-1]
-            for name in level.left:
-                found = seen(fd, name, f"{level.path}/{name}")
-                if found is None:
-                    continue
-                yield fd, name, found
-                if found.is_folder:
+            for name, is_plain, is_folder in level.left:
+                path = f"{level.path}/{name}"
+                yield fd, name, path, is_plain
+                if is_folder:
                     with suppress(FileNotFoundError, NotADirectoryError):
                         inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd)
                         os.close(fd)
                         fd = inner
-                        levels.append(_Level(fd, found.path))
+                        levels.append(_Level(fd, path))
                         break
             else:
                 levels.pop()
@@ -123,13 +128,18 @@ def walk(root_fd: int) -> Iterator[tuple[int, str, Seen]]:
 
 
 class _Level:
-    """A folder on the way down: which it is, and the names in it that are left, sorted."""
+    """A folder on the way down: which it is, and the names in it that are left, sorted, with what they are."""
 
     def __init__(self, fd: int, path: str) -> None:
         self.identity = _identity(fd)
         self.path = path
         with os.scandir(fd) as entries:
-            self.left = iter(sorted(each.name for each in entries))
+            self.left = iter(sorted(map(_listed, entries)))
+
+
+def _listed(entry: "os.DirEntry[str]") -> tuple[str, bool, bool]:
+    is_plain = entry.is_file(follow_symlinks=False) or entry.is_symlink()
+    return entry.name, is_plain, not is_plain and entry.is_dir(follow_symlinks=False)
 
 
 def _identity(fd: int) -> tuple[int, int]:

@@ -60,7 +60,7 @@ class WholeTrees(Shelved):
         """Yield all that a snapshot shows."""
         record = self._shelf.record(key)
         with host_errors("read a snapshot"), self._opened(record) as (own,):
-            yield from layer.stream(Packing(own).entries())
+            yield from Packing(own).stream()
 
     def _mounts(self, record: Record) -> tuple[Mount, ...]:
         access = "rw" if record.kind is SnapshotKind.ACTIVE else "ro"

@@ -4,22 +4,23 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
 from moby.contracts.metadata import Metadata
-from moby.contracts.snapshotter import Change, ChangeKind, SnapshotKind, Usage
+from moby.contracts.snapshotter import Change, SnapshotKind, Usage
 from moby.contracts.types import Mount
 from moby.host.files import read_text
 from moby.host.overlay import escape
 from moby.host.user_maps import is_host_root
-from moby.oci import layer
 from moby.oci.merged import MergedPacking
-from moby.oci.pack import Packing, is_whiteout
+from moby.oci.pack import Packing
 from moby.oci.unpack import Limits
 from moby_snapshotter.folders.shelf import Record, host_errors
 from moby_snapshotter.folders.shelved import Shelved
-from moby_snapshotter.folders.trees import Seen, keeps_owners, looked_at, opened, seen, usage_of, walk
+from moby_snapshotter.folders.trees import Seen, keeps_owners, looked_at, opened, usage_of
+from moby_snapshotter.overlay.changes import changes
 from moby_snapshotter.overlay.unpacking import unpack
 from moby_snapshotter.overlay.workers import Task, Workers
 
@@ -28,6 +29,7 @@ __all__ = ["Overlay"]
 _PARAMETERS = "/sys/module/overlay/parameters"
 _UNWANTED = ("index", "redirect_dir", "metacopy")
 """What a kernel may have on by default, and what a layer that others unpack can't carry."""
+_path = attrgetter("path")
 
 
 class Overlay(Shelved):
@@ -59,8 +61,8 @@ class Overlay(Shelved):
     def changes(self, key: str) -> tuple[Change, ...]:
         """Return what is other in an active snapshot than below."""
         record = self._shelf.record(key, SnapshotKind.ACTIVE)
-        with host_errors("walk a snapshot"), looked_at(*self._trees(record)) as (own, *lowers):
-            return tuple(sorted(_changes(own, lowers)))
+        with host_errors("walk a snapshot"), opened(*self._trees(record)) as (own, *lowers):
+            return tuple(sorted(changes(own, lowers), key=_path))
 
     def diff(self, key: str) -> Iterator[bytes]:
         """Yield the layer that makes this snapshot of the one below."""
@@ -68,13 +70,13 @@ class Overlay(Shelved):
         with host_errors("read a snapshot"), looked_at(*self._trees(record)) as (own, *lowers):
             root = Seen("", os.fstat(own)).differs(Seen("", os.fstat(lowers[0]))) if lowers else True
             packing = Packing(own, upper=True, only=lambda path: bool(path) or root)
-            yield from layer.stream(packing.entries())
+            yield from packing.stream()
 
     def export(self, key: str) -> Iterator[bytes]:
         """Yield all that a snapshot shows."""
         record = self._shelf.record(key)
         with host_errors("read a snapshot"), looked_at(*self._trees(record)) as (own, *lowers):
-            yield from layer.stream(MergedPacking(own, lowers=tuple(lowers)).entries())
+            yield from MergedPacking(own, lowers=lowers).stream()
 
     def _fill(self, record: Record, path: Path) -> None:
         """Make an upper folder like the root below, and the folder that overlayfs works in."""
@@ -127,51 +129,3 @@ def _off() -> tuple[str, ...]:
             if read_text(f"{_PARAMETERS}/{name}").strip() == "Y":
                 found.append(f"{name}=off")
     return tuple(found)
-
-
-def _changes(own: int, lowers: list[int]) -> Iterator[Change]:
-    """Yield what an upper folder changes, and the folders above that (as Docker's OverlayChanges)."""
-    told: set[str] = set()
-    for _, _, found in walk(own):
-        below = _below(lowers, found.path)
-        if is_whiteout(found.stat):
-            kind = ChangeKind.DELETED
-        elif below is None:
-            kind = ChangeKind.ADDED
-        elif found.is_folder and below.is_folder and not _folder_differs(found, below):
-            continue
-        else:
-            kind = ChangeKind.MODIFIED
-        if found.is_folder:
-            told.add(found.path)
-        above = found.path.rpartition("/")[0]
-        if kind is not ChangeKind.MODIFIED and above and above not in told:
-            told.add(above)
-            yield Change(above, ChangeKind.MODIFIED)
-        yield Change(found.path, kind)
-
-
-def _folder_differs(found: Seen, below: Seen) -> bool:
-    return found.differs(below) or found.stat.st_mtime_ns != below.stat.st_mtime_ns
-
-
-def _below(lowers: list[int], path: str) -> Seen | None:
-    """Return what the layers below show at a path."""
-    names = path.strip("/").split("/")
-    for lower in lowers:
-        fd = os.dup(lower)
-        try:
-            for name in names[:-1]:
-                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
-                os.close(fd)
-                fd = inner
-            found = seen(fd, names[-1], path)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return None  # something there that is no folder hides what is further below
-        finally:
-            os.close(fd)
-        if found is not None:
-            return None if is_whiteout(found.stat) else found
-    return None
