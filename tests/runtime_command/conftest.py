@@ -54,7 +54,8 @@ def readable_program(open_folder):
     program = open_folder / "moby-runtime"
     program.write_text(
         f"#!{os.path.realpath(sys.executable)} -I\nimport sys\nsys.path.insert(0, {str(site)!r})\n"
-        "from moby_runtime.native.cli.main import command\ncommand()\n"
+        "from moby_runtime.together import begin\nend = begin('moby-runtime')\n"
+        "from moby_runtime.native.cli.main import command\ncommand(end)\n"
     )
     program.chmod(0o755)
     return (str(program),)

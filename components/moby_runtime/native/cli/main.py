@@ -11,7 +11,7 @@ from moby_runtime.native.cli.verbs import GLOBAL, VERBS, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from moby_runtime.native.cli.log import Log
@@ -55,8 +55,8 @@ class Call:
         return bool(self.flags.get(name))
 
 
-def command() -> NoReturn:
-    """Do what the command line says, and end with its exit code.
+def command(last: Callable[[], object] = lambda: None) -> NoReturn:
+    """Do what the command line says, then a last step, and end with its exit code.
 
     A process that lives for milliseconds needs no garbage collected and nothing taken down, which takes longer.
     """
@@ -67,6 +67,7 @@ def command() -> NoReturn:
         sys.stderr.flush()
     except OSError:  # nobody reads it, or there is no space
         code = code or 1
+    last()
     os._exit(code)
 
 

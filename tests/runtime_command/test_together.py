@@ -1,0 +1,151 @@
+"""The command's modules in one file: made by the first call, true to its sources, and never needed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+from moby_runtime.native.cli.verbs import VERBS
+from moby_runtime.together import VERBS as TOLD
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SCRIPT = CHECKOUT / "tools/moby-runtime"
+FOUND = "by the import system"
+
+
+@frozen
+class Installed:
+    """The command in a place of its own, whose sources may be changed."""
+
+    site: Path
+    root: Path
+
+    @property
+    def kept(self) -> list[Path]:
+        return sorted((self.site / "moby_runtime/__pycache__").glob("*.together"))
+
+    def __call__(self, *words: str, code: int = 0, **environment: str) -> str:
+        """Call it; return its output, and the modules of ours that were looked for."""
+        inherited = {name: each for name, each in os.environ.items() if not name.startswith("PYTHON")}
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", SCRIPT, "--root", self.root, *words],
+            env=inherited | {"PYTHONPATH": str(self.site)} | environment,
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        names = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")]
+        # What isn't run at once is imported in a module that is looked for.
+        looked_for = "moby_runtime.native.cli.flags" in names
+        return f"{done.stdout}{FOUND if looked_for else ''}"
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("together")
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("moby/host", "moby/contracts", "components/moby_runtime"):
+        shutil.copytree(CHECKOUT / name, folder / name.removeprefix("components/"), ignore=ignored)
+    for name in ("__init__", "errors", "values"):
+        shutil.copy(CHECKOUT / f"moby/{name}.py", folder / "moby")
+    return folder
+
+
+@pytest.fixture
+def installed(sources: Path, tmp_path: Path) -> Installed:
+    shutil.copytree(sources, tmp_path / "site")
+    return Installed(tmp_path / "site", tmp_path / "root")
+
+
+def test_the_second_call_looks_for_no_module(installed) -> None:
+    first = installed("list", "--quiet")
+    assert FOUND in first
+    assert [each.name.partition(".")[0] for each in installed.kept] == ["moby-runtime-list"]
+    assert installed("list", "--quiet") == first.removesuffix(FOUND)
+
+
+def test_a_changed_source_is_what_runs(installed) -> None:
+    installed("list")
+    source = installed.site / "moby_runtime/native/cli/state.py"
+    source.write_text(source.read_text() + "\ndef list_all(call):\n    print('changed')\n    return 0\n")
+    assert installed("list") == f"changed\n{FOUND}"
+    assert installed("list") == "changed\n"
+
+
+def test_a_source_that_is_gone_is_not_run(installed) -> None:
+    installed("list")
+    (installed.site / "moby_runtime/native/cli/state.py").unlink()
+    assert "No module named" in subprocess.run(
+        [sys.executable, SCRIPT, "--root", installed.root, "list"],
+        env=os.environ | {"PYTHONPATH": str(installed.site)}, capture_output=True, text=True, check=False,
+    ).stderr  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda data: data[: len(data) // 2], id="cut off"),
+        pytest.param(lambda data: b"", id="empty"),
+        pytest.param(lambda data: b"\0" * 64, id="zeros"),
+        pytest.param(lambda data: b"i\1\0\0\0", id="a number"),
+    ],
+)
+def test_a_damaged_file_is_made_anew(installed, damage) -> None:
+    installed("list")
+    (file,) = installed.kept
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    assert FOUND in installed("list")
+    assert FOUND not in installed("list")
+
+
+def test_what_another_call_imports_besides_is_added(installed) -> None:
+    helped = installed("kill", "--help")
+    (file,) = installed.kept
+    before = file.stat().st_size
+    installed("kill", "nobody", code=1)
+    after = file.stat().st_size
+    assert after > before
+    assert installed("kill", "--help") == helped.removesuffix(FOUND)
+    installed("kill", "nobody", code=1)
+    assert file.stat().st_size == after
+
+
+def test_it_counts_for_one_import_path(installed, tmp_path) -> None:
+    installed("list")
+    (tmp_path / "other").mkdir()
+    path = f"{tmp_path / 'other'}:{installed.site}"
+    assert FOUND in installed("list", PYTHONPATH=path)
+    assert FOUND not in installed("list", PYTHONPATH=path)
+
+
+def test_nothing_is_written_where_no_bytecode_is(installed) -> None:
+    assert FOUND in installed("list", PYTHONDONTWRITEBYTECODE="1")
+    assert installed.kept == []
+
+
+def test_where_it_cannot_be_written_all_is_as_ever(installed) -> None:
+    shutil.rmtree(installed.site / "moby_runtime/__pycache__", ignore_errors=True)
+    (installed.site / "moby_runtime/__pycache__").touch()
+    assert FOUND in installed("list")
+    assert FOUND in installed("list")
+    assert installed.kept == []
+
+
+def test_optimized_bytecode_is_kept_apart(installed) -> None:
+    installed("list")
+    assert FOUND in installed("list", PYTHONOPTIMIZE="1")
+    assert len(installed.kept) == 2
+
+
+def test_errors_are_the_same(installed) -> None:
+    first = installed("kill", "nobody", code=1)
+    assert FOUND in first
+    assert installed("kill", "nobody", code=1) == first.removesuffix(FOUND)
+    assert FOUND in installed("nonsense", code=1)
+
+
+def test_each_verb_has_a_file() -> None:
+    assert VERBS.keys() == TOLD
