@@ -1,6 +1,7 @@
 """The order in which parts start: a topological order that depends on nothing but the graph and its names."""
 
 from collections.abc import Iterable, Mapping
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,18 +17,26 @@ def start_order(needs: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
 
     Those in cycles, and those that need them, are left out.
     """
-    import networkx as nx
-
-    graph = _graph(needs)
-    for knot in _knots(graph):
-        if knot & graph.nodes:
-            stuck = {key for each in knot for key in nx.descendants(graph, each)} | knot
-            graph.remove_nodes_from(stuck)
-    return tuple(nx.lexicographical_topological_sort(graph))
+    lacking = {key: set(targets) for key, targets in needs.items()}
+    needed_by: dict[str, list[str]] = {}
+    for key, targets in lacking.items():
+        for each in targets:
+            needed_by.setdefault(each, []).append(key)
+    free = sorted({*lacking, *needed_by} - {key for key, targets in lacking.items() if targets})
+    order = []
+    while free:
+        order.append(heappop(free))
+        for key in needed_by.get(order[-1], ()):
+            lacking[key].discard(order[-1])
+            if not lacking[key]:
+                heappush(free, key)
+    return tuple(order)
 
 
 def cycles(needs: Mapping[str, Iterable[str]]) -> tuple[tuple[str, ...], ...]:
     """Return one cycle for each knot of keys that need each other, from its first name on; disjoint, sorted."""
+    if len(start_order(needs)) == len({*needs, *(each for targets in needs.values() for each in targets)}):
+        return ()  # as usual, for which networkx isn't imported
     import networkx as nx
 
     graph = _graph(needs).reverse(copy=False)
