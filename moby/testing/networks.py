@@ -78,7 +78,7 @@ class NetworksSuite:
             networks.create(Network("", "mine", "null", ""))
         with pytest.raises(NotFound, match='plugin "nonesuch" not found'):
             networks.create(Network("", "mine", "nonesuch", ""))
-        for name in ("", "a b", "-x", "a/b"):
+        for name in ("", " ", "a b", "-x", "a/b"):
             with pytest.raises(Invalid, match="name"):
                 networks.create(Network("", name, "null", ""))
         assert networks.list() == before

@@ -99,7 +99,8 @@ class TestImages:
         found = served.call("POST", f"/images/prune?filters={filters(dangling=['false'], until=['1h'])}")
         assert found.json() == {"ImagesDeleted": [{"Deleted": IMAGE}], "SpaceReclaimed": 99}
         assert served.images.calls[-1] == ("prune", {"dangling": ("false",), "until": ("1h",)})
-        assert served.call("POST", f"/images/prune?filters={filters(until=['x'])}").status == 400
+        found = served.call("POST", f"/images/prune?filters={filters(until=['x'])}")
+        assert (found.status, found.message) == (400, 'failed to parse value as time or duration: "x"')
 
     def test_load(self, served):
         found = served.call("POST", "/images/load", b"x" * 100_000)
@@ -319,6 +320,8 @@ class TestNetworks:
     def test_filters_that_are_none(self, served):
         for bad in ({"x": ["y"]}, {"type": ["y"]}, {"dangling": ["y"]}):
             assert served.call("GET", f"/networks?filters={filters(**bad)}").status == 400
+        found = served.call("GET", f"/networks?filters={filters(dangling=['y'])}")
+        assert found.message.startswith('invalid value for filter \'dangling\', must be "true" (or "1")')
 
     def test_inspect(self, served):
         assert served.call("GET", "/networks/none").json()["Driver"] == "null"
@@ -343,6 +346,7 @@ class TestNetworks:
             ({"Name": "n"}, 404, "could not find plugin bridge"),
             ({"Name": "host", "Driver": "null"}, 403, "operation is not permitted on predefined host network"),
             ({"Name": "n", "ConfigOnly": True}, 501, "networks that are only configuration"),
+            ({"Name": "n", "Driver": "null", "Ingress": True}, 403, "Ingress network can only be global scope network"),
             ({"Name": "n", "IPAM": {"Config": [{"Subnet": 5}]}}, 400, "invalid JSON: "),
         ],
     )
@@ -365,6 +369,9 @@ class TestNetworks:
             )  # fmt: skip
             assert served.call("POST", f"/networks/none/{verb}", {}).status == 400
             assert served.call("POST", f"/networks/none/{verb}", {"Container": "nonesuch"}).status == 404
+        for network, words in (("none", "endpoint nonesuch not found"), ("nope", "network nope not found")):
+            found = served.call("POST", f"/networks/{network}/disconnect", {"Container": "nonesuch", "Force": True})
+            assert (found.status, found.message) == (404, words)
 
     def test_prune(self, served):
         served.call("POST", "/networks/create", {"Name": "n", "Driver": "null"})

@@ -560,7 +560,7 @@ def test_a_host_that_was_given_up_and_lives(hosts, store, monkeypatch):
         ({NUMBER: "0"}, "one number from 1"),
         ({NUMBER: "1,2"}, "one number from 1"),
         ({NUMBER: "16777216"}, "one number from 1"),
-        ({"encrypted": "perhaps"}, "neither true nor false"),
+        ({"encrypted": "perhaps"}, "failed to parse encrypted value: perhaps"),
         ({"com.docker.network.driver.mtu": "1"}, "a number from 68"),
     ],
 )

@@ -311,6 +311,16 @@ def test_ports_between_what_is_routed_and_what_is_not(world, networks):
     assert shown() == [("0.0.0.0", 8080), ("::", 8080)]
 
 
+def test_a_port_that_cannot_be(world, networks, monkeypatch):
+    def claim(sandbox, requests):
+        raise Invalid("cannot assign requested address 192.0.2.9")
+
+    monkeypatch.setattr(world.discovery, "claim", claim)
+    words = r"^driver failed programming external connectivity on endpoint web \([0-9a-f]{64}\): cannot assign"
+    with pytest.raises(Invalid, match=words):
+        networks.join("c1", {"one": PLAIN}, SandboxConfig("web", ports=(PortRequest("tcp", 80, "192.0.2.9"),)))
+
+
 def test_a_port_that_is_taken(world, networks):
     config = SandboxConfig("first", ports=(PortRequest("tcp", 80, first=8080, last=8080),))
     networks.join("c1", {"one": PLAIN}, config)

@@ -179,8 +179,14 @@ class Networking:
             name = _name_of(network, networks)
             there = self._endpoints(entry)
             if name not in [each.network for each in there]:
-                networks.get(network)
-                the = "" if entry.alive else "the "
+                known = True
+                try:
+                    networks.get(network)
+                except NotFound:
+                    known = False
+                    if not force:
+                        raise
+                the = "" if entry.alive and known else "the "
                 raise NotFound(f"container {entry.id} is not connected to {the}network {name}")
             if entry.alive:
                 before = networks.sandbox(entry.id)

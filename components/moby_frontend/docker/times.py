@@ -66,8 +66,12 @@ def moment_ns(text: str, now_ns: int) -> int:
     if parts and "".join(number + unit for number, unit in parts) == text.lstrip("-"):
         ago = int(sum(float(number) * _UNITS[unit] for number, unit in parts))
         return now_ns + ago if text.startswith("-") else now_ns - ago
-    found = parsed_ns(text)
-    return found or unix_ns(text)
+    if found := parsed_ns(text):
+        return found
+    try:
+        return unix_ns(text)
+    except Invalid as error:
+        raise Invalid(f'failed to parse value as time or duration: "{text[:100]}"') from error
 
 
 def elapsed(seconds: float) -> str:

@@ -43,7 +43,7 @@ def _binding(text: str) -> None:
     try:
         ipaddress.IPv4Address(text)
     except ValueError:
-        raise Invalid(f"{_BINDING} is {text!r}, which is no IPv4 address", hint="as 127.0.0.1") from None
+        raise Invalid(f"failed to parse {_BINDING} value: {text} (nil ip)", hint="as 127.0.0.1") from None
 
 
 def predefined_options(config: Config) -> dict[str, str]:

@@ -76,7 +76,9 @@ class Bridges:
                 hint="remove it, or choose another name by the option com.docker.network.bridge.name",
             )
         if purpose and purpose != (_NETWORK, segment.id):
-            raise Conflict(f"bridge {found.name} is another network's", hint="choose another name for this one")
+            one, other = f"{segment.id} ({found.name})", f"{purpose[-1]} ({found.name})"
+            text = f"cannot create network {one}: conflicts with network {other}: networks have same bridge name"
+            raise Conflict(text, hint="choose another name for this one")
         return found
 
     def make(self, segment: Segment, settings: Settings, undo: ExitStack) -> Made:

@@ -10,6 +10,7 @@ __all__ = ["choice", "enough_for_ipv6", "interface_name", "known", "mtu", "truth
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _NAME = re.compile(r"[^\s/:%]{1,15}")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _LEAST_MTU, _MOST_MTU = 68, 65535
 _LEAST_IPV6_MTU = 1280
 
@@ -27,7 +28,8 @@ def truth(options: Mapping[str, str], key: str, default: bool) -> bool:
     if not text:
         return default
     if text not in _TRUE | _FALSE:
-        raise Invalid(f"{key} is {text!r}, which is neither true nor false", hint="say true or false")
+        why = f'(strconv.ParseBool: parsing "{text}": invalid syntax)'  # docker's words, as all that follow
+        raise Invalid(f"failed to parse {key} value: {text} {why}", hint="say true or false")
     return text in _TRUE
 
 
@@ -36,8 +38,12 @@ def mtu(options: Mapping[str, str], key: str, default: int) -> int:
     text = options.get(key, "")
     if not text:
         return default
-    if not (text.isascii() and text.isdigit() and _LEAST_MTU <= int(text) <= _MOST_MTU):
-        raise Invalid(f"{key} is {text!r}", hint=f"a number from {_LEAST_MTU} to {_MOST_MTU}")
+    hint = f"{key}: a number from {_LEAST_MTU} to {_MOST_MTU}"
+    if not _NUMBER.fullmatch(text):
+        why = f'(strconv.Atoi: parsing "{text}": invalid syntax)'
+        raise Invalid(f"failed to parse {key} value: {text} {why}", hint=hint)
+    if not _LEAST_MTU <= int(text) <= _MOST_MTU:
+        raise Invalid(f"invalid MTU number: {text}", hint=hint)
     return int(text)
 
 

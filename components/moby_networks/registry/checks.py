@@ -13,7 +13,7 @@ __all__ = ["ALONE", "check_config", "check_name", "check_together", "is_exclusiv
 
 _KEPT_NAMES = ("bridge", "host", "none", "default")
 _CHARACTERS = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
-_NAME = re.compile(f"{_CHARACTERS}+")
+_NAME = re.compile(f"{_CHARACTERS}*")
 _MAC = re.compile("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 ALONE = (
     "container sharing network namespace with another container or host, or with none, cannot be connected to any "
@@ -42,12 +42,15 @@ def check_together(networks: Sequence[Network], driver_of: Callable[[str], Netwo
 
 def check_config(known: Known, driver: NetworkDriver, config: EndpointConfig, *, prefix: str = "") -> None:
     """Refuse what a container can't have on a network."""
-    problems = _wrong_addresses(known, config)
+    wanted = {version: text for version, text in ((4, config.ipv4_address), (6, config.ipv6_address)) if text}
+    problems = []
+    if wanted and known.network.predefined:
+        problems.append("user specified IP address is supported on user defined networks only")
+    problems += [f"invalid IPv{version} address: {text}" for version, text in wanted.items() if not _is(text, version)]
+    problems += [f"invalid link-local IP address: {each}" for each in config.link_local_ips if not _is(each, 4, 6)]
+    problems += _out_of_range(known, wanted)
     if config.mac_address and not _MAC.fullmatch(config.mac_address):
         problems.append(f"invalid MAC address: {config.mac_address}")
-    for each in config.link_local_ips:
-        if not _is_address(each):
-            problems.append(f"invalid link-local IP address: {each}")
     if problems:
         listed = problems[0] if len(problems) == 1 else "\n".join(f"* {each}" for each in problems)
         raise Invalid(f"{prefix}invalid endpoint settings:\n{listed}")
@@ -55,32 +58,22 @@ def check_config(known: Known, driver: NetworkDriver, config: EndpointConfig, *,
         raise Invalid("conflicting options: mac-address and the network mode")
 
 
-def _is_address(text: str) -> bool:
+def _is(text: str, *versions: int) -> bool:
+    """Whether a text is an address of such a family."""
     try:
-        ipaddress.ip_address(text)
+        return ipaddress.ip_address(text).version in versions
     except ValueError:
         return False
-    return True
 
 
-def _wrong_addresses(known: Known, config: EndpointConfig) -> list[str]:
-    wanted: Mapping[int, str] = {4: config.ipv4_address, 6: config.ipv6_address}
-    if not any(wanted.values()):
-        return []
+def _out_of_range(known: Known, wanted: Mapping[int, str]) -> list[str]:
     problems = []
-    if known.network.predefined:
-        problems.append("user specified IP address is supported on user defined networks only")
     for version, text in wanted.items():
-        if not text:
-            continue
-        if not _is_address(text) or ipaddress.ip_address(text).version != version:
-            problems.append(f"invalid IPv{version} address: {text}")
-            continue
         subnets = [each for each in map(ipaddress.ip_network, known.asked) if each.version == version]
         if not subnets:
             problems.append(
                 "user specified IP address is supported only when connecting to networks with user configured subnets"
             )
-        elif not any(ipaddress.ip_address(text) in each for each in subnets):
+        elif not _is(text, version) or not any(ipaddress.ip_address(text) in each for each in subnets):
             problems.append(f"no configured subnet or ip-range contain the IP address {text}")
     return problems

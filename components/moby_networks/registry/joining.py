@@ -9,7 +9,7 @@ from typing import Any
 from moby.contracts.discovery import PortRequest
 from moby.contracts.network_driver import Attachment, Link, Port
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, SandboxConfig
-from moby.errors import Conflict, Denied
+from moby.errors import Conflict, Denied, Invalid
 from moby.values import evolve
 from moby_networks.registry import ways
 from moby_networks.registry.checks import is_exclusive
@@ -151,10 +151,10 @@ class Joining:
         wanted, opened = divided(asked, routed)
         try:
             ports = (*self._context.discovery.claim(joined.container_id, wanted), *opened)
-        except Conflict as error:
+        except (Conflict, Invalid) as error:
             who = f"{joined.config.name} ({publisher.endpoint.endpoint_id})"
             text = f"driver failed programming external connectivity on endpoint {who}: {error.message}"
-            raise Conflict(text, hint=error.hint) from error
+            raise type(error)(text, hint=error.hint) from error
         return _published(joined, publisher.endpoint.network_id, ports)
 
     def _publisher(self, joined: Joined) -> Place | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from moby.contracts.networks import Endpoint, Network
-from moby.errors import Conflict, Denied, Invalid, MobyError, Unsupported
+from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unsupported
 from moby_frontend.docker import failures
 from moby_frontend.docker.call import Call, Reply, Version, empty, reply_json
 from moby_frontend.docker.filters import Filters
@@ -83,7 +83,7 @@ def listed(parts: Parts, call: Call) -> Reply:
     for each in filters.get("type"):
         if each not in {"builtin", "custom"}:
             raise Invalid(f"invalid filter: 'type'='{each}'")
-    dangling = filters.flag("dangling", default=False) if "dangling" in filters else None
+    dangling = _dangling(filters)
     used = (
         {place.network for each in parts.containers.list() for place in each.endpoints}
         if dangling is not None
@@ -95,6 +95,17 @@ def listed(parts: Parts, call: Call) -> Reply:
         if _fits(filters, each) and dangling in {None, not each.predefined and each.name not in used}
     ]
     return reply_json(found)
+
+
+def _dangling(filters: Filters) -> bool | None:
+    """Return what that filter wants; None where there is none."""
+    if "dangling" not in filters:
+        return None
+    try:
+        return filters.flag("dangling", default=False)
+    except Invalid as error:
+        text = 'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")'
+        raise Invalid(text) from error
 
 
 def _fits(filters: Filters, network: Network) -> bool:
@@ -127,10 +138,12 @@ def create(parts: Parts, call: Call) -> Reply:
     """Make a network."""
     body = call.json(required=True)
     found = read(_FIELDS, body, "NetworkCreateRequest")
-    if not found.get("name"):
+    if not found.get("name", "").strip():
         raise Invalid("invalid name: ")
     if body.get("ConfigOnly") or body.get("ConfigFrom"):
         raise Unsupported("networks that are only configuration for others are not made by this engine")
+    if found.get("ingress") and membership(parts) is None:
+        raise Denied("Ingress network can only be global scope network")
     ipam = object_of(body.get("IPAM"), "IPAM")
     pools = [read(_POOL, object_of(each, "IPAM.Config"), "IPAM.Config") for each in items(ipam.get("Config"), "IPAM")]
     network = Network(
@@ -178,8 +191,14 @@ def _container(body: dict[str, Any]) -> str:
 def disconnect(parts: Parts, call: Call) -> Reply:
     """Take a container off a network."""
     body = call.json(required=True)
-    container = parts.containers.get(_container(body))
-    force = FLAG.read(body.get("Force") or False, "Force")
+    name, force = _container(body), FLAG.read(body.get("Force") or False, "Force")
+    try:
+        container = parts.containers.get(name)
+    except NotFound as error:
+        if not force:
+            raise
+        parts.networks.get(call.names["name"])
+        raise NotFound(f"endpoint {name} not found") from error
     try:
         parts.containers.disconnect(container.id, call.names["name"], force=force)
     except Unsupported as error:
