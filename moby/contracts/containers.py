@@ -621,5 +621,8 @@ class Containers(Protocol):
         ...
 
     def used_images(self) -> Iterable[tuple[str, str]]:
-        """Yield id of each container and of its image."""
+        """Yield id of each container and of its image; no other image is held by one once this returns.
+
+        It may wait for what is left of containers that are gone, for some milliseconds.
+        """
         ...

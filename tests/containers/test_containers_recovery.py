@@ -109,6 +109,7 @@ def test_one_that_was_to_go(engine):
     made = started(engine, "read a", auto_remove=True)
     engine.restart(lambda: end(engine, made))
     eventually(lambda: not engine.containers.list(), "it is removed")
+    engine.containers.used_images()
     assert engine.images.prepared() == {}
 
 

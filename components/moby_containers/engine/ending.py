@@ -8,6 +8,7 @@ from moby.contracts.supervisor import HealthStatus
 from moby.contracts.types import Exit
 from moby.errors import Conflict, MobyError, NotFound, Unavailable
 from moby_containers.engine import points
+from moby_containers.engine.clearing import Clearing
 from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.failures import NOT_NOW
 from moby_containers.engine.later import Later
@@ -56,6 +57,7 @@ class Ending:
         self._parts = parts
         self._starting = starting
         self._later = later
+        self.clearing = Clearing(parts, starting, later)
         self.restart = _nothing
         """Starts a container again whose turn has come; the service sets it."""
         self.clear_execs: Callable[[Entry], None] = _leave
@@ -144,8 +146,9 @@ class Ending:
     def _remove_ended(self, entry: Entry, wait_s: float = _FIRST_REMOVAL_S) -> None:
         if self._parts.shelf.by_id(entry.id) is not entry:
             return  # somebody has removed it since it couldn't be
+        volumes = any(each.volume for each in entry.keeping.points)
         try:
-            self.remove(entry, force=True, volumes=True)
+            self.remove(entry, force=True, volumes=True, whole=volumes)
         except Conflict:
             if not entry.removing:
                 raise
@@ -154,6 +157,9 @@ class Ending:
             self._later.after(wait_s, lambda: self._remove_ended(entry, longer_s))
             if wait_s == _FIRST_REMOVAL_S:
                 raise  # it is logged once
+        else:
+            if not volumes:
+                self.clearing.clear(entry)
 
     def oom(self, entry: Entry, *, position: int = 0) -> None:
         """Take that the kernel has killed something for want of memory."""
@@ -180,8 +186,8 @@ class Ending:
             return
         entry.set_state(health=found)
 
-    def remove(self, entry: Entry, *, force: bool, volumes: bool) -> None:
-        """Remove a container; see the contract."""
+    def remove(self, entry: Entry, *, force: bool, volumes: bool, whole: bool = True) -> None:
+        """Remove a container; see the contract. One that isn't removed `whole` is then to be cleared by the caller."""
         with entry.lock:
             self._refuse(entry, force=force)
             entry.removing = True
@@ -192,7 +198,10 @@ class Ending:
             if waiting is not None:
                 self._kill(entry, waiting)
             with entry.lock:
-                self._take_apart(entry, volumes=volumes)
+                if whole:
+                    self._take_apart(entry, volumes=volumes)
+                else:
+                    self._take_away(entry)
         except BaseException as error:
             with entry.lock:
                 entry.removing = False
@@ -263,8 +272,19 @@ class Ending:
         parts.shelf.strike(entry)
         parts.images.release(entry.id)
         parts.remove_folders(entry.id)
-        parts.shelf.drop(entry)
-        parts.tell(entry.container, "destroy")
+        self._tell_gone(entry)
+
+    def _take_away(self, entry: Entry) -> None:
+        """Have one that has ended, and has no volumes, be gone for everybody, before what is left of it."""
+        entry.set_state(status=after(entry.status, Act.REMOVE))
+        self.clear_execs(entry)
+        self._parts.shelf.strike(entry)
+        self.clearing.begin(entry)
+        self._tell_gone(entry)
+
+    def _tell_gone(self, entry: Entry) -> None:
+        self._parts.shelf.drop(entry)
+        self._parts.tell(entry.container, "destroy")
         tell_removed(entry)
 
 

@@ -117,9 +117,13 @@ class Recovery:
 
     def _clear_stranger(self, container_id: str) -> None:
         parts = self._parts
-        with suppress(NotFound):
-            parts.supervisor.delete(container_id, force=True)
         folder = parts.bundle(container_id)
+        try:
+            with suppress(NotFound):
+                parts.supervisor.delete(container_id, force=True)
+        except (MobyError, OSError) as error:
+            parts.log.warning("what is left of a container can't be ended", container=container_id, error=str(error))
+            return
         for each in (folder / "rootfs", folder / "shm", *_subpaths(folder)):
             for _ in range(8):
                 with suppress(OSError):

@@ -296,7 +296,8 @@ class Service:
         )  # fmt: skip
 
     def used_images(self) -> Iterable[tuple[str, str]]:
-        """Yield id of each container and of its image."""
+        """Yield id of each container and of its image, once none that is gone holds one."""
+        self._ending.clearing.wait()
         return [(entry.id, entry.container.image_id) for entry in self._shelf.entries()]
 
     # Execs

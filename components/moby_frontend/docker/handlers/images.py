@@ -208,6 +208,7 @@ def remove(parts: Parts, call: Call) -> Reply:
         each.id for each in parts.containers.list() if each.state.status in {Status.RUNNING, Status.PAUSED}
     ]  # fmt: skip
     name = _asked(call.names["name"])
+    parts.containers.used_images()  # so that one whose container is gone isn't held by it still
     removals = parts.images.remove(
         name, force=query.flag("force"), prune=not query.flag("noprune"), running=running
     )  # fmt: skip
@@ -220,6 +221,7 @@ def prune(parts: Parts, call: Call) -> Reply:
     if "dangling" in filters:
         filters.flag("dangling", default=True)
     filters.time_ns("until", parts.clock.now_ns())
+    parts.containers.used_images()  # as above
     done = parts.images.prune(filters.as_mapping())
     shown = [{"Deleted" if each.deleted else "Untagged": each.name} for each in done.removals]
     return reply_json({"ImagesDeleted": shown or None, "SpaceReclaimed": done.reclaimed_bytes})

@@ -1,0 +1,117 @@
+"""What is left of a container of --rm goes after who waited for it has been told."""
+
+import os
+import threading
+
+import pytest
+from containers_engine import Engine
+
+from moby.contracts.containers import Condition, ContainerConfig
+from moby.errors import NotFound, Unavailable
+from moby.testing.boxes import readable
+from moby.testing.containers import eventually
+
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def engine(tmp_path, rootfs):
+    with Engine(tmp_path, rootfs) as opened:
+        yield opened
+
+
+class Held:
+    """Keeps the supervisor from deleting tasks until told, or has that fail some times."""
+
+    def __init__(self, engine, monkeypatch, failures=0):
+        self.asked, self.go = threading.Event(), threading.Event()
+        self.failures = failures
+        self.tries = 0
+        delete = engine.supervisor.delete
+
+        def deletes(task_id, *, force=False):
+            self.tries += 1
+            self.asked.set()
+            if self.tries <= self.failures:
+                raise Unavailable("its control group is still in use")
+            assert self.go.wait(PATIENCE_S)
+            return delete(task_id, force=force)
+
+        monkeypatch.setattr(engine.supervisor, "delete", deletes)
+
+
+def removed(engine, **more):
+    """Run one that goes at its end, up to what its waiter is told."""
+    made = engine.containers.create(
+        ContainerConfig("box", ("sh", "-c", "exit 3"), auto_remove=True, **more), "its-name"
+    )
+    waiter = engine.containers.wait(made.id, Condition.REMOVED)
+    engine.containers.start(made.id)
+    assert readable(waiter.fileno())
+    ended = waiter.result()
+    waiter.close()
+    assert (ended.exit_code, ended.error) == (3, "")
+    return made.id
+
+
+def left_of(engine, made):
+    folders = [engine.root / each / "containers" / made for each in ("state", "run")]
+    return [each for each in folders if each.exists()], made in engine.images.prepared()
+
+
+def test_who_waits_is_told_before_what_is_left_goes(engine, monkeypatch):
+    held = Held(engine, monkeypatch)
+    made = removed(engine)
+    assert held.asked.wait(PATIENCE_S)
+    with pytest.raises(NotFound):
+        engine.containers.get(made)
+    assert engine.actions()[-2:] == ["die", "destroy"]
+    engine.containers.create(ContainerConfig("box", ("true",)), "its-name")
+    assert left_of(engine, made)[1]
+    held.go.set()
+    engine.containers.used_images()
+    assert left_of(engine, made) == ([], False)
+    assert not [each for each in engine.supervisor.list() if each.id == made]
+
+
+def test_who_asks_for_used_images_waits_for_what_is_left(engine, monkeypatch):
+    held = Held(engine, monkeypatch)
+    made = removed(engine)
+    found = []
+    thread = threading.Thread(target=lambda: found.append((engine.containers.used_images(), left_of(engine, made))))
+    thread.start()
+    assert held.asked.wait(PATIENCE_S)
+    assert found == []
+    held.go.set()
+    thread.join(PATIENCE_S)
+    assert found == [([], ([], False))]
+
+
+def test_what_cannot_go_yet_is_tried_again_and_logged_once(engine, monkeypatch):
+    held = Held(engine, monkeypatch, failures=2)
+    held.go.set()
+    made = removed(engine)
+    engine.containers.used_images()
+    assert left_of(engine, made)[1], "who asks doesn't wait for another try"
+    eventually(lambda: left_of(engine, made) == ([], False), "it goes")
+    assert held.tries == 3
+    assert len([each for each, _ in engine.log.lines if "what was left to do" in each]) == 1
+
+
+def test_the_next_engine_removes_what_was_left(engine, monkeypatch):
+    with monkeypatch.context() as patched:
+        held = Held(engine, patched, failures=100)
+        made = removed(engine)
+        assert held.asked.wait(PATIENCE_S)
+        engine.restart()
+        assert engine.containers.list() == ()
+    engine.restart()
+    assert left_of(engine, made) == ([], False)
+    assert engine.supervisor.list() == ()
+    assert not os.path.ismount(engine.root / "run/containers" / made / "rootfs")
+
+
+def test_volumes_of_its_own_are_gone_when_it_is_told(engine):
+    made = removed(engine, volumes=("/data",))
+    assert engine.volumes.list() == ()
+    assert left_of(engine, made) == ([], False)
