@@ -17,7 +17,7 @@ from moby.oci import sparse
 from moby.oci.digest import CHUNK_BYTES
 from moby.values import field, frozen
 
-__all__ = ["READY", "Content", "EntryType", "LayerEntry", "read", "ready", "stream", "write"]
+__all__ = ["READY", "Content", "EntryType", "LayerEntry", "is_header", "read", "ready", "stream", "write"]
 
 _BLOCK = 512
 _COPIED = 1 << 15
@@ -266,6 +266,14 @@ def _normal_folder(path: str) -> str:
 @lru_cache(1024)
 def _dated(field: bytes) -> int:
     return _mtime(None, field)
+
+
+def is_header(block: bytes) -> bool:
+    """Say whether a tar may begin so: with a header, or with its end."""
+    try:
+        return not block.strip(b"\0") or bool(_checked(block))
+    except Invalid:
+        return False
 
 
 def _checked(block: bytes) -> bytes:

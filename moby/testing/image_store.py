@@ -264,6 +264,8 @@ class ImageStoreSuite:
             assert json.load(tar.extractfile("manifest.json"))[0]["RepoTags"] is None  # type: ignore[arg-type]
         with pytest.raises(NotFound, match=r"No such image: nowhere\s"):
             store().save(["a:1", "nowhere"])
+        with pytest.raises(NotFound, match="reference does not exist"):
+            store().save(["a:1", "a:none"])
 
     def test_save_outlives_its_image(self, store: Open) -> None:
         """What is removed meanwhile is still whole in it."""

@@ -5,6 +5,7 @@ import http.server
 import io
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -393,15 +394,26 @@ class TestWeb:
     def test_what_can_t_be_had(self, bench, site):
         with pytest.raises(BuildFailed, match="invalid response status 404"):
             fetched(bench, HttpSource(f"{site.url}/none", "name"))
-        with pytest.raises(Unavailable, match="failed to fetch"):
+        with pytest.raises(Unavailable, match=r"^failed to fetch http://127.0.0.1:1/none: connection refused\s"):
             fetched(bench, HttpSource("http://127.0.0.1:1/none", "name"))
+        with pytest.raises(Unavailable, match=r"failed to fetch http://a.invalid/none: [a-z ]*name [a-z ]*\s"):
+            fetched(bench, HttpSource("http://a.invalid/none", "name"))
+        with pytest.raises(Unavailable, match=r"failed to fetch https://.*/none: tls: .*wrong.version.number"):
+            fetched(bench, HttpSource(f"{site.url.replace('http', 'https')}/none", "name"))
         with pytest.raises(BuildFailed, match="only http and https"):
             fetched(bench, HttpSource("file:///etc/passwd", "name"))
 
     def test_one_that_breaks_off(self, bench, site):
         site.answers["/a"] = 200, {"Content-Length": "100", "Connection": "close"}, b"cont"
-        with pytest.raises(Unavailable, match="failed to fetch"):
+        with pytest.raises(Unavailable, match=r"failed to fetch .*/a: the answer broke off"):
             fetched(bench, HttpSource(f"{site.url}/a", "name"))
+
+    def test_one_that_takes_too_long(self, bench, monkeypatch):
+        monkeypatch.setattr("moby_builder.dockerfile.effects.http._TIMEOUT_S", 0.05)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            where = f"http://127.0.0.1:{silent.getsockname()[1]}/a"
+            with pytest.raises(Unavailable, match=r"failed to fetch .*/a: it took too long"):
+                fetched(bench, HttpSource(where, "name"))
 
     def test_one_that_is_too_big(self, bench, site):
         from moby_builder.dockerfile.effects.http import HttpSources

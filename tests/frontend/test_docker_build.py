@@ -221,8 +221,8 @@ class TestClients:
 class TestTranscript:
     """Steps are told in the file's order, whatever order they are done in."""
 
-    def told(self, *events):
-        transcript = Transcript()
+    def told(self, *events, **how):
+        transcript = Transcript(**how)
         return text_of([each for event in events for each in transcript.feed(event)])
 
     def test_steps_that_are_done_out_of_order(self):
@@ -231,28 +231,43 @@ class TestTranscript:
             Planned((Step("FROM x", one), Step("ENV a=b"), Step("RUN y", two))),
             Vertex(two, "y", started_ns=START_NS),
             Log(two, 1, b"late\n"),
-            Vertex(two, "y", started_ns=START_NS, completed_ns=START_NS, result="bbb"),
+            Vertex(two, "y", started_ns=START_NS, completed_ns=START_NS, result="b" * 64),
             Log(one, 2, b"early\n"),
-            Vertex(one, "x", started_ns=START_NS, completed_ns=START_NS, result="aaa"),
+            Vertex(one, "x", started_ns=START_NS, completed_ns=START_NS, result="a" * 64),
         )
         assert told == (
-            "Step 1/3 : FROM x\n\x1b[91mearly\n\x1b[0m ---> aaa\nStep 2/3 : ENV a=b\nStep 3/3 : RUN y\n"
-            f" ---> Running in {two.hex[:12]}\nlate\n ---> Removed intermediate container {two.hex[:12]}\n ---> bbb\n"
+            "Step 1/3 : FROM x\n\x1b[91mearly\n\x1b[0m ---> aaaaaaaaaaaa\nStep 2/3 : ENV a=b\nStep 3/3 : RUN y\n"
+            f" ---> Running in {two.hex[:12]}\nlate\n"
+            f" ---> Removed intermediate container {two.hex[:12]}\n ---> {'b' * 12}\n"
+        )
+
+    @pytest.mark.parametrize("removes", [True, False])
+    def test_ids_are_hexadecimal(self, removes):
+        one, result = sha256(b"1"), "9648kajpje8bxyz"
+        told = self.told(
+            Planned((Step("FROM scratch"), Step("RUN y", one))),
+            Vertex(one, "y", started_ns=START_NS, completed_ns=START_NS, result=result),
+            removes=removes,
+        )
+        removed = f" ---> Removed intermediate container {one.hex[:12]}\n" if removes else ""
+        assert told == (
+            "Step 1/2 : FROM scratch\n ---> \nStep 2/2 : RUN y\n"
+            f" ---> Running in {one.hex[:12]}\n{removed} ---> {sha256(result.encode()).hex[:12]}\n"
         )
 
     def test_a_step_that_two_instructions_share(self):
         one = sha256(b"1")
         told = self.told(
             Planned((Step("FROM x", one), Step("FROM x", one))),
-            Vertex(one, "x", started_ns=START_NS, completed_ns=START_NS, result="aaa"),
+            Vertex(one, "x", started_ns=START_NS, completed_ns=START_NS, result="a" * 64),
         )
-        assert told == "Step 1/2 : FROM x\n ---> aaa\nStep 2/2 : FROM x\n"
+        assert told == "Step 1/2 : FROM x\n ---> aaaaaaaaaaaa\nStep 2/2 : FROM x\n"
 
     def test_an_image_from_the_cache(self):
         one = sha256(b"1")
         told = self.told(
             Planned((Step("from x", one),)),
-            Vertex(one, "x", started_ns=START_NS, completed_ns=START_NS, cached=True, result="a" * 25),
+            Vertex(one, "x", started_ns=START_NS, completed_ns=START_NS, cached=True, result="a" * 64),
         )
         assert told == "Step 1/1 : from x\n ---> aaaaaaaaaaaa\n"
 

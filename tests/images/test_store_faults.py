@@ -1,5 +1,6 @@
 """What is killed, cut off or done at once by several: the whole image or none, and nothing is left."""
 
+import gzip
 import io
 import json
 import signal
@@ -65,6 +66,22 @@ def test_the_part_makes_one(tmp_path, made):
     )  # fmt: skip
     with pytest.raises(Invalid, match="more than 10 bytes"):
         list(images.load(io.BytesIO(docker(Archived(LAYERS)))))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"garbage", "unexpected EOF"), (gzip.compress(b"garbage"), "unexpected EOF"),
+        (b"x" * 2000, "archive/tar: invalid tar header"),
+        (gzip.compress(b"x" * 2000), "archive/tar: invalid tar header"),
+    ],
+)  # fmt: skip
+def test_what_is_no_archive_is_refused_in_dockers_words(images, data, said):
+    for store in (lambda: images.import_(io.BytesIO(data), parse("a")), lambda: list(images.load(io.BytesIO(data)))):
+        with pytest.raises(Invalid) as caught:
+            store()
+        assert caught.value.message == said
+    assert images.list(all=True) == ()
 
 
 def test_an_import_for_another_operating_system(images):

@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from attrs import define, field
 
@@ -14,12 +14,23 @@ from moby.oci import digest as digests
 from moby.oci.layer import EntryType
 from moby.oci.unpack import Limits
 
-__all__ = ["Archive"]
+__all__ = ["Archive", "begun"]
 
 _LONGEST_DOCUMENT = 4 << 20
 _MOST_LINKS = 10
 _TELL_BYTES = 4 << 20
 _UNREAD = ("/VERSION",)
+_BLOCK_BYTES = 512
+
+
+def begun(source: BinaryIO) -> BinaryIO:
+    """Return a tar, to be read from its beginning; Invalid, in Docker's words, for what doesn't begin as one."""
+    found: Any = compression.Rewound(source, _BLOCK_BYTES)
+    if 0 < len(found.head) < _BLOCK_BYTES:
+        raise Invalid("unexpected EOF", hint=f"this is no tar archive: it ends after {len(found.head)} bytes")
+    if not layer.is_header(found.head):
+        raise Invalid("archive/tar: invalid tar header", hint="this is no tar archive, or a damaged one")
+    return found  # type: ignore[no-any-return]
 
 
 @define
@@ -39,14 +50,15 @@ class Archive:
 
         Invalid where it is no tar or too much; Corrupt where a file isn't what its name's digest says.
         """
+        tar = begun(compression.plain(stream))
         try:
-            yield from self._read(stream)
+            yield from self._read(tar)
         except Invalid as error:
             raise Invalid(f"the archive can't be read: {error.message}", hint=error.hint) from error
 
-    def _read(self, stream: BinaryIO) -> Iterator[tuple[str, int, int]]:
+    def _read(self, tar: BinaryIO) -> Iterator[tuple[str, int, int]]:
         total = count = 0
-        for entry, content in layer.read(compression.plain(stream)):
+        for entry, content in layer.read(tar):
             total, count = total + entry.size_bytes, count + 1
             if total > self.limits.bytes or count > self.limits.entries:
                 raise Invalid(f"the archive has more than {self.limits.bytes} bytes or {self.limits.entries} files")

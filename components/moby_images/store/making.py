@@ -15,6 +15,7 @@ from moby.oci import reference as references
 from moby.oci.blobs import written
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.image import Descriptor, Manifest
+from moby_images.store.archive import begun
 from moby_images.store.catalog import Record
 from moby_images.store.changes import changed
 from moby_images.store.layers import Layer
@@ -54,7 +55,7 @@ class Making:
         config = changed(ImageConfig(), changes)
         with self._shared.storing(), self._shared.parts.content.lease() as lease:
             with compression.plain(stream) as tar:
-                layer = self._layer(lease, _read(tar))
+                layer = self._layer(lease, _read(begun(tar)))
             created = self._now()
             text = _config_text(
                 {}, config, platform, [layer.diff_id], created, [{"created": created, "comment": message}],

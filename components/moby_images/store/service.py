@@ -197,7 +197,9 @@ class Store:
         try:
             _, reference = self._catalog.find(name)
         except NotFound as error:  # which names it with the tag that it would have
-            raise NotFound(f"No such image: {name[:300]}", hint=error.hint) from None
+            named = asked is not None and (asked.tag or asked.digest is not None) and not name.startswith("sha256:")
+            text = "reference does not exist" if named else f"No such image: {name[:300]}"
+            raise NotFound(text, hint=error.hint) from None
         yield self._catalog.meant(name), reference if reference is not None and reference.digest is None else None
 
     def import_(

@@ -34,6 +34,7 @@ __all__ = ["HttpSources"]
 _SCHEMES = ("http", "https")
 _MOST_REDIRECTS = 10
 _TIMEOUT_S = 60.0
+_HINT = "see whether its host can be reached"
 _MOST_KNOWN = 1000
 _HEADERS = {"User-Agent": "moby-builder", "Accept-Encoding": "identity"}
 
@@ -180,9 +181,7 @@ def _answer(url: str, seen: _Seen | None, watch: Watch) -> Iterator[Any]:
             try:
                 answer = pool.request("GET", where, headers=headers, preload_content=False, redirect=False)
             except urllib3.exceptions.HTTPError as error:
-                raise Unavailable(f"failed to fetch {url}: {error}", hint="see whether its host can be reached") from (
-                    error
-                )
+                raise Unavailable(f"failed to fetch {url}: {_why(error)}", hint=_HINT) from error
             back = watch.cancel.add(answer.close)
             try:
                 target = answer.get_redirect_location()
@@ -215,4 +214,22 @@ def _chunks(answer: Any, url: str) -> Iterator[bytes]:
     try:
         yield from answer.stream(CHUNK_BYTES)
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Unavailable(f"failed to fetch {url}: {error}", hint="try again") from error
+        raise Unavailable(f"failed to fetch {url}: {_why(error)}", hint="try again") from error
+
+
+def _why(error: BaseException) -> str:
+    """Return why a host couldn't be asked, or broke off, by the error that is behind those of who asked it."""
+    import ssl
+
+    inner: BaseException | None = error
+    while inner is not None:
+        error = inner
+        behind = (getattr(error, "reason", None), *error.args, error.__cause__)
+        inner = next((each for each in behind if isinstance(each, BaseException)), None)
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {getattr(error, 'verify_message', '') or error.reason}".lower()
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    if hasattr(error, "partial"):
+        return "the answer broke off"
+    return (getattr(error, "strerror", None) or str(error)).lower()

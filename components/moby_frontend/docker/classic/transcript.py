@@ -7,6 +7,7 @@ from typing import Any
 
 from moby.contracts.builder import BuildFailed, Event, Exported, Finding, Log, Planned, Progress, Step, Vertex
 from moby.contracts.types import Digest
+from moby.oci.digest import sha256
 from moby.oci.reference import familiar, parse
 from moby_frontend.docker.failures import message
 
@@ -14,13 +15,16 @@ __all__ = ["Transcript"]
 
 _STDERR = 2
 _SHORT = 12
+_HEX = re.compile("[0-9a-f]{12,}")
 _EXIT = re.compile(r'process "(.*)" did not complete successfully: exit code: (\d+)', re.DOTALL)
 
 
 class Transcript:
     """Events in, messages out; what other steps do meanwhile is told when it is their turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, removes: bool = True) -> None:
+        """`removes` says whether containers that steps run in are told to go."""
+        self._removes = removes
         self._steps: tuple[Step, ...] = ()
         self._at = -1
         """Which step is told now."""
@@ -93,10 +97,10 @@ class Transcript:
     def _end(self, vertex: Digest, state: Vertex) -> Iterator[dict[str, Any]]:
         if state.cached and not self._is("FROM"):
             yield {"stream": " ---> Using cache\n"}
-        if self._running:
+        if self._running and self._removes:
             yield {"stream": f" ---> Removed intermediate container {vertex.hex[:_SHORT]}\n"}
         if state.result:
-            yield {"stream": f" ---> {state.result[:_SHORT]}\n"}
+            yield {"stream": f" ---> {_short(state.result)}\n"}
 
     def _is(self, instruction: str) -> bool:
         """Return whether the step that is told is of that instruction."""
@@ -108,6 +112,13 @@ class Transcript:
         if self._at < len(self._steps):
             yield {"stream": f"Step {self._at + 1}/{len(self._steps)} : {self._steps[self._at].text}"}
             yield {"stream": "\n"}
+            if self._is("FROM") and self._steps[self._at].vertex is None:
+                yield {"stream": " ---> \n"}  # of nothing
+
+
+def _short(result: str) -> str:
+    """Return an id as docker shows those of steps: of an image as it begins, of anything else made up of it."""
+    return (result if _HEX.fullmatch(result) else sha256(result.encode()).hex)[:_SHORT]
 
 
 def _log(event: Log) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _teller(call: Call) -> "Transcript | Traces":
     from moby_frontend.docker.classic.traces import Traces
     from moby_frontend.docker.classic.transcript import Transcript
 
-    return Traces() if is_traced(call.query) else Transcript()
+    return Traces() if is_traced(call.query) else Transcript(removes=call.query.flag("rm", True))
 
 
 class _Work:
