@@ -1,4 +1,4 @@
-"""Calls of gRPC to containerd, one at a time: by a connection that each process makes for itself."""
+"""Calls of gRPC, to containerd where nobody says else, one at a time: a connection for each process."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from moby.grpc.connection import Chunk, Connection, Headers, Reset, WentAway
 from moby.grpc.frames import ProtocolError
 from moby.grpc.messages import decode, encode
 
-__all__ = ["Client", "Code", "Failed"]
+__all__ = ["Client", "Code", "Failed", "Untaken"]
 
 M = TypeVar("M")
 _WINDOW = 1 << 20
@@ -36,15 +36,22 @@ class Code:
 
 
 class Failed(MobyError):
-    """A call that containerd answered with an error: its code and its words."""
+    """A call that was answered with an error: its code and its words."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
+class Untaken(ConnectionResetError):
+    """The other side is ending, and says that it hasn't begun a call: it can be made elsewhere."""
+
+
 class Client:
     """Makes calls in one namespace of a containerd. A copy of the process makes its own connection."""
+
+    most_bytes = _MOST_BYTES
+    """Of an answer."""
 
     def __init__(self, address: str, namespace: str, *, patience_s: float = 10.0) -> None:
         self.address = address
@@ -102,18 +109,26 @@ class Client:
         self.close()
         until = time.monotonic() + self._patience_s
         while True:
-            sock = socket.socket(socket.AF_UNIX)
             try:
-                sock.connect(self.address)
+                sock = self._dial()
                 break
             except OSError:
-                sock.close()
                 if time.monotonic() > until:
                     raise
                 time.sleep(_AGAIN_S)  # it is being started, perhaps again
         self._owner, self._sock = os.getpid(), sock
         self._connection = Connection(client=True, window=_WINDOW)
         sock.sendall(self._connection.begin())
+        return sock
+
+    def _dial(self) -> socket.socket:
+        """Return a new connection; OSError where nobody listens."""
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(self.address)
+        except OSError:
+            sock.close()
+            raise
         return sock
 
     def stream(self, method: str, requests: Iterable[object], kind: type[M]) -> Iterator[M]:
@@ -174,7 +189,7 @@ class Client:
         ended = False
         for event in self._connection.receive(received):
             if isinstance(event, WentAway):
-                raise ConnectionResetError("it is ending")
+                raise (Untaken if number > event.last else ConnectionResetError)("it is ending")
             if isinstance(event, Reset) and event.stream == number and not ended:  # else it wants no more of a request
                 raise ConnectionResetError(f"it gave the call up ({event.code})")
             if isinstance(event, Chunk | Headers) and event.stream == number:
@@ -196,7 +211,7 @@ class Client:
         sock.settimeout(max(0.001, until - time.monotonic()))
         sock.sendall(data)
         left = memoryview(_framed(message))
-        found, ended = b"", False
+        found, ended = bytearray(), False
         trailers: dict[str, str] = {}
         while not ended:
             room = connection.room(number)
@@ -212,7 +227,7 @@ class Client:
                 if isinstance(event, Headers):
                     trailers.update(event.headers)
                 ended = ended or event.ended
-        return _judged(found, trailers)
+        return _judged(bytes(found), trailers, self.most_bytes)
 
 
 def _framed(message: bytes) -> bytes:
@@ -239,11 +254,11 @@ def _judge(trailers: dict[str, str]) -> None:
         raise Failed(int(status), unquote(trailers.get("grpc-message", "")))
 
 
-def _judged(found: bytes, trailers: dict[str, str]) -> bytes:
+def _judged(found: bytes, trailers: dict[str, str], most_bytes: int) -> bytes:
     """Return an answer's message; Failed where the call ended otherwise."""
     _judge(trailers)
     size = int.from_bytes(found[1:5], "big")
-    if len(found) != size + 5 or found[0] or size > _MOST_BYTES:
+    if len(found) != size + 5 or found[0] or size > most_bytes:
         raise Invalid("an answer that isn't one message")
     return found[5:]
 

@@ -7,11 +7,13 @@ import time
 
 import pytest
 from moby_metadata.etcd import store as stores
-from moby_metadata.etcd.client import Client, _judged
+from moby_metadata.etcd.client import Client, _refuse
+from moby_metadata.etcd.protocol import Found, Range, Revoke
 from moby_metadata.etcd.store import Store
 from peers.binaries import environment, need
 
 from moby.errors import Corrupt, HostUnfit, Invalid, Unavailable, Unsupported
+from moby.grpc.client import Failed
 from moby.testing.metadata import MetadataSuite
 
 URL = "http://127.0.0.1:2379"
@@ -39,7 +41,7 @@ def etcd(tmp_path_factory):
         client = Client([URL], 5)
         while True:
             try:
-                client.ask("kv/range", key="AA==")
+                client.ask("KV/Range", Range(b"x"), Found)
                 break
             except Unavailable:
                 assert process.poll() is None, (folder / "log").read_text()
@@ -88,9 +90,9 @@ def test_endpoints_that_are_none(endpoints):
 
 def test_what_etcd_refuses(etcd):
     with pytest.raises(Unavailable, match="etcd refuses: "):
-        etcd.ask("kv/range", key="AA==", revision="999999999")
+        etcd.ask("KV/Range", Range(b"x", revision=999999999), Found)
     with pytest.raises(HostUnfit, match="etcd takes no more: mvcc: database space exceeded"):
-        _judged({"code": 8, "message": "mvcc: database space exceeded"}, 429)
+        _refuse(Failed(8, "mvcc: database space exceeded"))
 
 
 def test_too_many_changes_at_once(store):
@@ -113,7 +115,7 @@ def test_what_is_no_json(store):
 
 HOLDS = """
 import os, sys
-from moby_metadata.etcd.client import Client, _judged
+from moby_metadata.etcd.client import Client
 from moby_metadata.etcd.store import Store
 store = Store(Client([sys.argv[1]], 5), sys.argv[2])
 with store.transaction():
@@ -149,6 +151,6 @@ def test_a_lock_that_was_lost(store, etcd):
     one = store()
     with pytest.raises(Unavailable, match="its lock was lost"), one.transaction():
         one.bucket("b").put("k", 1)
-        etcd.ask("lease/revoke", ID=one._lease)
-    one._lease = ""
+        etcd.ask("Lease/LeaseRevoke", Revoke(one._lease), Found)
+    one._lease = 0
     assert one.bucket("b").get("k") is None

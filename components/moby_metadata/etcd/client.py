@@ -1,29 +1,23 @@
-"""Calls to etcd's JSON gateway (etcd 3.5, api_grpc_gateway), by connections that are kept for the next call."""
+"""Calls of gRPC to etcd 3.5, by connections that are kept for the next call."""
 
-import http.client
-import json
+import socket
 import threading
-from base64 import b64decode, b64encode
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from moby.errors import HostUnfit, Invalid, Unavailable
+from moby.grpc import client as grpc
+from moby.grpc.client import Failed, Untaken
+from moby.grpc.frames import ProtocolError
+from moby.grpc.messages import decode, encode
 
-__all__ = ["Client", "plain", "text64"]
+__all__ = ["Client"]
 
+M = TypeVar("M")
 _NO_SPACE = 8
 """The code by which a member refuses writes once its database is full (RESOURCE_EXHAUSTED)."""
-
-
-def text64(data: bytes) -> str:
-    """Return bytes as the gateway takes them."""
-    return b64encode(data).decode()
-
-
-def plain(text: str) -> bytes:
-    """Return bytes that the gateway gave."""
-    return b64decode(text)
 
 
 class Client:
@@ -34,41 +28,38 @@ class Client:
         if not self._addresses:
             raise Invalid("metadata/etcd: there is no endpoint", hint="write `endpoints: [http://HOST:2379]`")
         self._timeout_s = timeout_s
-        self._idle: list[tuple[int, http.client.HTTPConnection]] = []
+        self._idle: list[tuple[int, _Link]] = []
         self._lock = threading.Lock()
         self._first = 0
 
-    def ask(self, method: str, *, repeatable: bool = False, **values: Any) -> Any:
-        """Call a method, as `kv/range`; Unavailable where no member answers.
+    def ask(self, method: str, request: object, kind: type[M], *, repeatable: bool = False) -> M:
+        """Call a method, as `KV/Range`; Unavailable where no member answers.
 
         Of a call that isn't `repeatable` and whose answer is lost nobody can say whether it was made.
         """
-        body = json.dumps(values).encode()
+        message = encode(request)
         problem: Exception | None = None
         for number in range(len(self._addresses) + 1):
             at = (self._first + number) % len(self._addresses)
-            connection = self._connection(at)
+            link = self._link(at)
             try:
-                if connection.sock is None:
-                    connection.connect()
-                connection.request("POST", f"/v3/{method}", body, {"Content-Type": "application/json"})
+                link.reach()
             except OSError as error:
-                connection.close()
                 problem = error
                 continue
             try:
-                answer = connection.getresponse()
-                found = json.loads(answer.read())
-            except (OSError, ValueError, http.client.HTTPException) as error:
-                connection.close()
+                found = decode(kind, link.call(method, message))
+            except Failed as failed:
+                self._keep(at, link)
+                _refuse(failed)
+            except (OSError, ProtocolError, Invalid) as error:
+                link.close()
                 problem = error
-                if repeatable or isinstance(error, http.client.RemoteDisconnected):
-                    continue  # a connection that lay idle, and was closed before this call, tells so
+                if repeatable or isinstance(error, Untaken):
+                    continue
                 break
-            self._first = at
-            with self._lock:
-                self._idle.append((at, connection))
-            return _judged(found, answer.status)
+            self._keep(at, link)
+            return found
         names = ", ".join(f"{host}:{port}" for host, port in self._addresses)
         raise Unavailable(f"no etcd answers at {names}: {problem}", hint="see whether its members run") from problem
 
@@ -79,15 +70,50 @@ class Client:
                 each.close()
             self._idle.clear()
 
-    def _connection(self, at: int) -> http.client.HTTPConnection:
-        """Return a connection to a member that nobody uses, perhaps a new one."""
+    def _keep(self, at: int, link: "_Link") -> None:
+        """Have a connection be used by the next call."""
+        self._first = at
+        with self._lock:
+            self._idle.append((at, link))
+
+    def _link(self, at: int) -> "_Link":
+        """Return a connection to a member that nobody uses, perhaps one that is still to be made."""
         with self._lock:
             for number, (whose, idle) in enumerate(self._idle):
                 if whose == at:
                     del self._idle[number]
                     return idle
-        host, port = self._addresses[at]
-        return http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+        return _Link(*self._addresses[at], self._timeout_s)
+
+
+class _Link(grpc.Client):
+    """A connection to a member, for one call at a time; one that lay idle, and was closed meanwhile, is made anew."""
+
+    most_bytes = 1 << 31
+
+    def __init__(self, host: str, port: int, timeout_s: float) -> None:
+        super().__init__(f"{host}:{port}", "", patience_s=0)
+        self._member = (host, port)
+        self._timeout_s = timeout_s
+
+    def reach(self) -> None:
+        """Connect; OSError where nobody listens."""
+        self._connected()
+
+    def call(self, method: str, message: bytes) -> bytes:
+        """Send a message, and return the one that comes; errors as `Client.ask` tells them apart."""
+        return self._exchange(self._connected(), method, message, time.monotonic() + self._timeout_s)
+
+    def _dial(self) -> socket.socket:
+        sock = socket.create_connection(self._member, self._timeout_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def _head(self, method: str) -> tuple[tuple[str, str], ...]:
+        return (
+            (":method", "POST"), (":scheme", "http"), (":path", f"/etcdserverpb.{method}"),
+            (":authority", self.address), ("te", "trailers"), ("content-type", "application/grpc"),
+        )  # fmt: skip
 
 
 def _address(endpoint: str) -> tuple[str, int]:
@@ -97,10 +123,9 @@ def _address(endpoint: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
-def _judged(found: Any, status: int) -> Any:
-    if status == http.client.OK and isinstance(found, dict):
-        return found
-    told = found.get("message") or found.get("error") if isinstance(found, dict) else found
-    if isinstance(found, dict) and found.get("code") == _NO_SPACE:
-        raise HostUnfit(f"etcd takes no more: {told}", hint="compact and defragment it, or raise its quota")
-    raise Unavailable(f"etcd refuses: {told}", hint="see the log of its members")
+def _refuse(failed: Failed) -> NoReturn:
+    if failed.code == _NO_SPACE:
+        raise HostUnfit(
+            f"etcd takes no more: {failed.message}", hint="compact and defragment it, or raise its quota"
+        ) from failed
+    raise Unavailable(f"etcd refuses: {failed.message}", hint="see the log of its members") from failed

@@ -25,7 +25,7 @@ class Config:
 
 
 def make(config: Config) -> Metadata:
-    """Keeps documents in etcd 3, by its JSON gateway, where several hosts may share them."""
+    """Keeps documents in etcd 3, where several hosts may share them."""
     from moby_metadata.etcd.client import Client
     from moby_metadata.etcd.store import Store
 
@@ -35,4 +35,4 @@ def make(config: Config) -> Metadata:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="etcd", factory=make, served=COPIED)]
+    return [Component(name="etcd", factory=make, served=COPIED, brings=("hpack",))]

@@ -16,7 +16,21 @@ from typing import Any
 from moby.contracts.metadata import Bucket
 from moby.errors import Conflict, Corrupt, MobyError, Unavailable, Unsupported
 from moby_metadata.documents.text import checked, encoded
-from moby_metadata.etcd.client import Client, plain, text64
+from moby_metadata.etcd.client import Client
+from moby_metadata.etcd.protocol import (
+    VALUE,
+    Compare,
+    Deletion,
+    Done,
+    Found,
+    Grant,
+    Granted,
+    Operation,
+    Put,
+    Range,
+    Revoke,
+    Transaction,
+)
 
 __all__ = ["Store"]
 
@@ -49,17 +63,17 @@ class Store:
         self.documents = prefix.encode() + b"d/"
         self._held = _Held()
         self._turn = threading.Lock()
-        self._lease = ""
+        self._lease = 0
         self._leased_at = 0.0
 
     def __enter__(self) -> "Store":
-        self._client.ask("kv/range", repeatable=True, key=text64(self._lock))
+        self._client.ask("KV/Range", Range(self._lock), Found, repeatable=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._lease:
             with suppress(MobyError):
-                self._client.ask("lease/revoke", ID=self._lease)
+                self._client.ask("Lease/LeaseRevoke", Revoke(self._lease), Found)
         self._client.close()
 
     def bucket(self, name: str) -> Bucket:
@@ -105,8 +119,8 @@ class Store:
         if held.revision or held.changes is not None:
             yield
             return
-        answer = self._client.ask("kv/range", repeatable=True, key=text64(self._lock))
-        held.revision = int(answer["header"]["revision"])
+        answer = self._client.ask("KV/Range", Range(self._lock), Found, repeatable=True)
+        held.revision = answer.header.revision if answer.header else 0
         try:
             yield
         finally:
@@ -125,11 +139,9 @@ class Store:
         return found[:limit] if limit else found
 
     def _rows(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        answer = self._client.ask(
-            "kv/range", repeatable=True, key=text64(start), range_end=text64(end), limit=str(limit),
-            sort_order="ASCEND", sort_target="KEY", revision=str(self._held.revision),
-        )  # fmt: skip
-        return [(plain(each["key"]), plain(each.get("value", ""))) for each in answer.get("kvs", ())]
+        wanted = Range(start, end, limit, self._held.revision)
+        answer = self._client.ask("KV/Range", wanted, Found, repeatable=True)
+        return [(each.key, each.value) for each in answer.rows]
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -139,20 +151,19 @@ class Store:
         if held.revision:
             raise Conflict("a snapshot is for reading; write outside it")
         if held.changes is not None:
-            there = bool(self.range(key, key + b"\0"))
-            if (free and there) or (value is None and not there):
-                return False
+            if (free or value is None) and bool(self.range(key, key + b"\0")) is free:
+                return False  # it is there, or there is nothing to be removed
             held.changes[key] = value
             return True
         compare = [_absent(self._lock), *([_absent(key)] if free else [])]
-        look = [{"request_range": {"key": text64(each), "keys_only": True}} for each in (self._lock, key)]
+        look = [Operation(range=Range(self._lock, keys_only=True))]
         until = time.monotonic() + _WAIT_S
         while True:
-            answer = self._client.ask("kv/txn", compare=compare, success=[_change(key, value)], failure=look)
-            if answer.get("succeeded"):
-                removed = answer["responses"][0].get("response_delete_range", {})
-                return value is not None or int(removed.get("deleted", 0)) > 0
-            if not answer["responses"][0]["response_range"].get("kvs"):
+            answer = self._made(Transaction(compare, [_change(key, value)], look))
+            (happened,) = answer.responses
+            if answer.succeeded:
+                return value is not None or bool(happened.delete and happened.delete.deleted)
+            if not (happened.range and happened.range.rows):
                 return False  # it was the key that is taken
             _wait(until)
 
@@ -163,10 +174,8 @@ class Store:
                 f"a transaction of {len(changes)} changes; metadata/etcd makes {_MOST_CHANGES} at once at most",
                 hint="choose the metadata `sqlite`",
             )
-        mine = {"key": text64(self._lock), "target": "VALUE", "result": "EQUAL", "value": text64(token.encode())}
         made = [_change(key, value) for key, value in changes.items()]
-        answer = self._client.ask("kv/txn", compare=[mine], success=[*made, _change(self._lock, None)])
-        if not answer.get("succeeded"):
+        if not self._made(Transaction([self._mine(token)], [*made, _change(self._lock, None)])).succeeded:
             raise Unavailable("a transaction took so long that its lock was lost; nothing of it is stored")
 
     @contextmanager
@@ -177,11 +186,8 @@ class Store:
             raise Unavailable(f"another thread writes metadata for {_WAIT_S:.0f} s", hint="try again")
         try:
             token = secrets.token_hex(16)
-            put = {"key": text64(self._lock), "value": text64(token.encode()), "lease": self._leased()}
-            while True:
-                answer = self._client.ask("kv/txn", compare=[_absent(self._lock)], success=[{"request_put": put}])
-                if answer.get("succeeded"):
-                    break
+            taking = Operation(put=Put(self._lock, token.encode(), self._leased()))
+            while not self._made(Transaction([_absent(self._lock)], [taking])).succeeded:
                 _wait(until)
             try:
                 yield token
@@ -193,15 +199,20 @@ class Store:
 
     def _unlock(self, token: str) -> None:
         """Give the lock back, where it is still held; its lease ends it otherwise."""
-        mine = {"key": text64(self._lock), "target": "VALUE", "result": "EQUAL", "value": text64(token.encode())}
         with suppress(MobyError):
-            self._client.ask("kv/txn", compare=[mine], success=[_change(self._lock, None)])
+            self._made(Transaction([self._mine(token)], [_change(self._lock, None)]))
 
-    def _leased(self) -> str:
+    def _mine(self, token: str) -> Compare:
+        return Compare(VALUE, self._lock, token.encode())
+
+    def _made(self, transaction: Transaction) -> Done:
+        return self._client.ask("KV/Txn", transaction, Done)
+
+    def _leased(self) -> int:
         """Return a lease that has some time to go."""
         now = time.monotonic()
         if not self._lease or now - self._leased_at > _RENEW_S:
-            self._lease = str(self._client.ask("lease/grant", TTL=str(_LEASE_S))["ID"])
+            self._lease = self._client.ask("Lease/LeaseGrant", Grant(_LEASE_S), Granted).id
             self._leased_at = now
         return self._lease
 
@@ -212,14 +223,14 @@ def _wait(until: float) -> None:
     time.sleep(_STEP_S)
 
 
-def _absent(key: bytes) -> dict[str, str]:
-    return {"key": text64(key), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}
+def _absent(key: bytes) -> Compare:
+    return Compare(key=key)
 
 
-def _change(key: bytes, value: bytes | None) -> dict[str, Any]:
+def _change(key: bytes, value: bytes | None) -> Operation:
     if value is None:
-        return {"request_delete_range": {"key": text64(key)}}
-    return {"request_put": {"key": text64(key), "value": text64(value)}}
+        return Operation(delete=Deletion(key))
+    return Operation(put=Put(key, value))
 
 
 class _Bucket:

@@ -1,0 +1,171 @@
+"""Calls of etcd's client, at members that are nothing but a socket: what is lost, given up, cut short, or very long."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+from moby_metadata.etcd.client import Client
+from moby_metadata.etcd.protocol import Done, Found, Range, Row, Transaction
+
+from moby.errors import HostUnfit, Unavailable
+from moby.grpc.connection import Chunk, Connection, Headers
+from moby.grpc.frames import Code
+from moby.grpc.messages import encode
+
+WINDOW = 1 << 20
+MOST = 1 << 14
+"""Of bytes in a frame."""
+
+
+class Member:
+    """Takes a connection after the other; `act` is asked what to do with each call, by its number."""
+
+    def __init__(self, act):
+        self.calls = 0
+        self._act = act
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                with sock, contextlib.suppress(ConnectionError):
+                    self._converse(sock)
+
+    def _converse(self, sock):
+        connection = Connection(client=False, window=WINDOW)
+        sock.sendall(connection.begin())
+        while data := sock.recv(1 << 16):
+            for event in connection.receive(data):
+                if isinstance(event, Headers | Chunk) and event.ended:
+                    self.calls += 1
+                    if not self._act(self.calls, sock, connection, event.stream):
+                        return
+            sock.sendall(connection.pending())
+
+
+def told(sock, connection, number, message=b"", status="0", words=""):
+    """Answer a call."""
+    head = ((":status", "200"), ("content-type", "application/grpc"))
+    sock.sendall(connection.headers(number, head))
+    left = memoryview(b"\0" + len(message).to_bytes(4, "big") + message)
+    while left:
+        room = min(connection.room(number), MOST)
+        if room:
+            sock.sendall(connection.data(number, bytes(left[:room])))
+            left = left[room:]
+        else:
+            list(connection.receive(sock.recv(1 << 16)))
+    sock.sendall(connection.headers(number, (("grpc-status", status), ("grpc-message", words)), end=True))
+    return True
+
+
+FOUND = encode(Found(rows=[Row(b"k", b"v")]))
+
+
+def fine(number, sock, connection, stream):
+    return told(sock, connection, stream, FOUND)
+
+
+def lost(number, sock, connection, stream):
+    return False
+
+
+def farewell(number, sock, connection, stream):
+    """End in order, before a call was begun."""
+    sock.sendall((8).to_bytes(3, "big") + b"\x07\0" + bytes(4) + bytes(4) + int(Code.NO_ERROR).to_bytes(4, "big"))
+    return False
+
+
+@pytest.fixture
+def member():
+    made = []
+
+    def make(act):
+        made.append(Member(act))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def client():
+    with contextlib.ExitStack() as stack:
+
+        def make(*members):
+            found = Client([each.url for each in members], 20)
+            stack.callback(found.close)
+            return found
+
+        yield make
+
+
+def ask(client, **more):
+    return client.ask("KV/Range", Range(b"k"), Found, **more)
+
+
+def test_a_connection_is_kept(member, client):
+    one = member(fine)
+    asking = client(one)
+    assert [ask(asking).rows for _ in range(3)] == [[Row(b"k", b"v")]] * 3
+    assert (one.calls, len(asking._idle)) == (3, 1)
+
+
+def test_an_answer_that_is_lost(member, client):
+    """What may have been made isn't made again; what changes nothing is asked of the next member."""
+    one, other = member(lost), member(fine)
+    asking = client(one, other)
+    with pytest.raises(Unavailable, match=r"no etcd answers at 127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+: "):
+        asking.ask("KV/Txn", Transaction(), Done)
+    assert (one.calls, other.calls) == (1, 0)
+    assert ask(asking, repeatable=True).rows == [Row(b"k", b"v")]
+    assert (one.calls, other.calls) == (2, 1)
+    assert ask(asking).rows == [Row(b"k", b"v")], "the one that answered is asked first"
+
+
+def test_a_call_that_a_member_says_not_to_have_begun_is_made_by_another(member, client):
+    one, other = member(farewell), member(fine)
+    assert ask(client(one, other)).rows == [Row(b"k", b"v")]
+    assert (one.calls, other.calls) == (1, 1)
+
+
+def test_a_connection_that_was_closed_while_it_lay_idle_is_made_anew(member, client):
+    one = member(lambda number, *more: fine(number, *more) and number != 1)
+    asking = client(one)
+    ask(asking)
+    (idle,) = [link for _, link in asking._idle]
+    idle._sock.recv(1, socket.MSG_PEEK)  # its end
+    assert ask(asking).rows == [Row(b"k", b"v")]
+
+
+def test_errors_of_etcd_end_no_connection(member, client):
+    one = member(lambda number, *more: told(*more, status="8" if number == 1 else "14", words="no%20room"))
+    asking = client(one)
+    with pytest.raises(HostUnfit, match="etcd takes no more: no room"):
+        ask(asking)
+    with pytest.raises(Unavailable, match="etcd refuses: no room"):
+        ask(asking)
+    assert len(asking._idle) == 1
+
+
+def test_an_answer_that_is_none(member, client):
+    one = member(lambda number, sock, connection, stream: told(sock, connection, stream, b"\xff"))
+    with pytest.raises(Unavailable, match="no etcd answers"):
+        ask(client(one))
+
+
+def test_a_list_of_many_megabytes(member, client):
+    rows = [Row(b"%d" % each, bytes(1 << 20)) for each in range(20)]
+    one = member(lambda number, *more: told(*more, encode(Found(rows=rows))))
+    assert ask(client(one)).rows == rows
