@@ -74,6 +74,10 @@ class Network:
     containers: Mapping[str, Endpoint] = field(factory=dict)
     """Those that run, by id."""
     predefined: bool = False
+    config_only: bool = False
+    """Whether it is but what others are made from: options, labels and pools; nobody can be on it."""
+    config_from: str = ""
+    """Name of the network that it was made from."""
 
 
 @frozen
@@ -130,8 +134,9 @@ class Networks(Protocol):
     def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
         """Make a network as described (id and created are set here); return it, and warnings.
 
-        Conflict where the name is taken; NotFound for a driver that isn't there; Denied for names that are kept, and
-        for sorts of which users make none.
+        Conflict where the name is taken; NotFound for a driver that isn't there, or what it is to be made from; Denied
+        for names that are kept, for sorts of which users make none, and where both it and what it is made from say
+        what it is like.
         """
         ...
 
@@ -144,7 +149,7 @@ class Networks(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Delete a network; NotFound; Denied where it is predefined or a container that runs is on it."""
+        """Delete a network; NotFound; Denied for one that is predefined, that others are made from, or in use."""
         ...
 
     def check(self, wanted: Mapping[str, EndpointConfig]) -> None:

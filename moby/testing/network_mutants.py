@@ -103,6 +103,26 @@ class _AnyName(_Broken):
         return made
 
 
+class _JoinsConfigurations(_Broken):
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        try:
+            found: Sandbox = self.inner.join(container_id, wanted, *more)
+        except Denied:
+            return Sandbox("")
+        return found
+
+
+class _OwnConfigurations(_Broken):
+    """Lets a network say what it is made from says."""
+
+    def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
+        try:
+            made: tuple[Network, tuple[str, ...]] = self.inner.create(network)
+        except Denied:
+            return network, ()
+        return made
+
+
 class _RemovesAny(_Broken):
     def remove(self, name: str) -> None:
         try:
@@ -263,6 +283,8 @@ MUTANTS = (
     Mutant(_NoNameIsKept, "test_names_that_are_kept"),
     Mutant(_MakesAny, "test_networks_of_which_users_make_none"),
     Mutant(_AnyName, "test_networks_of_which_users_make_none"),
+    Mutant(_JoinsConfigurations, "test_what_others_are_made_from"),
+    Mutant(_OwnConfigurations, "test_what_others_are_made_from"),
     Mutant(_RemovesAny, "test_removing"),
     Mutant(_HidesContainers, "test_joining_none"),
     Mutant(_StaysThere, "test_joining_none"),

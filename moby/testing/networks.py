@@ -83,6 +83,30 @@ class NetworksSuite:
                 networks.create(Network("", name, "null", ""))
         assert networks.list() == before
 
+    def test_what_others_are_made_from(self, given: Given) -> None:
+        """Is known, and nobody can be on it; what both it and a network made from it say is Denied."""
+        networks = given.open()
+        wanted = Network(
+            "", "conf", "", "", config_only=True, options={"colour": "red"}, ipam=({"Subnet": "10.8.0.0/24"},)
+        )
+        made, _ = networks.create(wanted)
+        found = given.open().get("conf")
+        assert (found, found.config_only, dict(found.options)) == (made, True, {"colour": "red"})
+        for call in (
+            lambda: networks.join("c1", {"conf": _PLAIN}),
+            lambda: networks.connect("conf", "c1", _PLAIN, running=False),
+        ):
+            with pytest.raises(Denied, match="cannot create endpoint on configuration-only network"):
+                call()
+        for more in ({"options": {"a": "b"}}, {"labels": {"a": "b"}}, {"ipam": ({"Subnet": "10.9.0.0/24"},)}):
+            with pytest.raises(Denied, match="are not supported if the network depends on a configuration network"):
+                networks.create(Network("", "mine", "null", "", config_from="conf", **more))
+        with pytest.raises(NotFound, match='configuration network "none" does not exist'):
+            networks.create(Network("", "mine", "null", "", config_from="none"))
+        networks.remove("conf")
+        with pytest.raises(NotFound):
+            networks.get("conf")
+
     def test_removing(self, given: Given) -> None:
         """Denied for those that are there from the start."""
         networks = given.open()

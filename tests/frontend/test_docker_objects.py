@@ -345,7 +345,7 @@ class TestNetworks:
             ({}, 400, "invalid name: "),
             ({"Name": "n"}, 404, "could not find plugin bridge"),
             ({"Name": "host", "Driver": "null"}, 403, "operation is not permitted on predefined host network"),
-            ({"Name": "n", "ConfigOnly": True}, 501, "networks that are only configuration"),
+            ({"Name": "n", "ConfigFrom": 5}, 400, "invalid JSON: "),
             ({"Name": "n", "Driver": "null", "Ingress": True}, 403, "Ingress network can only be global scope network"),
             ({"Name": "n", "IPAM": {"Config": [{"Subnet": 5}]}}, 400, "invalid JSON: "),
         ],

@@ -131,6 +131,35 @@ def test_making_one(lonely, world):
     assert [each.name for each in lonely.list()] == ["host", "mine", "none"]
 
 
+def test_one_that_is_made_from_another(lonely):
+    lonely.create(Network("", "conf", "lonely", "", config_only=True, labels={"a": "b"}, enable_ipv6=True))
+    made, _ = lonely.create(Network("", "mine", "lonely", "", config_from="conf"))
+    assert (made.driver, dict(made.labels), made.enable_ipv6) == ("lonely", {"a": "b"}, True)
+    assert (made.config_only, made.config_from) == (False, "conf")
+    assert lonely.get("conf").driver == "null"
+    with pytest.raises(Denied, match='error while removing network: configuration network "conf" is in use'):
+        lonely.remove("conf")
+    for name in ("mine", "conf"):
+        lonely.remove(name)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"internal": True}, "can only contain network specific fields"),
+        ({"attachable": True}, "can only contain network specific fields"),
+        ({"ingress": True}, "can only contain network specific fields"),
+        ({"config_from": "conf"}, "cannot depend on another configuration network"),
+    ],
+)
+def test_what_others_are_made_from_cannot_be(lonely, more, words):
+    with pytest.raises(Denied, match=words):
+        lonely.create(Network("", "conf", "lonely", "", config_only=True, **more))
+    lonely.create(Network("", "conf", "lonely", "", config_only=True))
+    with pytest.raises(Conflict, match="network with name conf already exists"):
+        lonely.create(Network("", "conf", "lonely", "", config_only=True))
+
+
 def test_one_for_services_only(lonely):
     lonely.create(Network("", "shop", "lonely", "", services_only=True))
     lonely.create(Network("", "open", "lonely", ""))

@@ -9,7 +9,9 @@ from moby.contracts.networks import EndpointConfig, Network
 from moby.errors import Denied, Invalid
 from moby_networks.registry.records import Known
 
-__all__ = ["ALONE", "check_config", "check_name", "check_together", "is_exclusive"]
+__all__ = [
+    "ALONE", "check_config", "check_configuration", "check_made", "check_name", "check_together", "is_exclusive",
+]  # fmt: skip
 
 _KEPT_NAMES = ("bridge", "host", "none", "default")
 _CHARACTERS = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
@@ -27,6 +29,27 @@ def check_name(name: str) -> None:
         raise Denied(f"operation is not permitted on predefined {name} network", hint="take another name")
     if not _NAME.fullmatch(name):
         raise Invalid(f'"{name}" includes invalid characters for a network name, only "{_CHARACTERS}" are allowed')
+
+
+def check_configuration(network: Network) -> None:
+    """Refuse what configurations of others can't have, and networks that are made from one."""
+    if network.config_only and (network.ingress or network.internal or network.attachable):
+        raise Denied(
+            "configuration network can only contain network specific fields. Network operator fields like [ ingress | "
+            "internal | attachable | scope ] are not supported."
+        )
+    if network.config_only and network.config_from:
+        raise Denied("a configuration network cannot depend on another configuration network")
+    own = (network.ipam, network.ipam_options, network.labels, network.enable_ipv6, network.ipam_driver != "default")
+    for what, there in (("user specified configurations", any(own)), ("network driver options", bool(network.options))):
+        if network.config_from and there:
+            raise Denied(f"{what} are not supported if the network depends on a configuration network")
+
+
+def check_made(network: Network) -> None:
+    """Refuse networks that nobody can be on."""
+    if network.config_only:
+        raise Denied("cannot create endpoint on configuration-only network", hint="make one by --config-from")
 
 
 def is_exclusive(network: Network, driver: NetworkDriver) -> bool:

@@ -7,15 +7,16 @@ from typing import Any
 
 from moby.contracts.ipam import Pool
 from moby.contracts.networks import Network
-from moby.errors import Conflict, Denied, Invalid
+from moby.errors import Conflict, Denied, Invalid, NotFound
 from moby.values import evolve
 from moby_networks.registry import ways
-from moby_networks.registry.checks import check_name
+from moby_networks.registry.checks import check_configuration, check_name
 from moby_networks.registry.context import Context, Failures
 from moby_networks.registry.records import SHARED_SCOPE, Known
 
 __all__ = ["Making"]
 
+_NULL = "null"
 _WORDS = {"Subnet": "subnet", "IPRange": "ip_range", "Gateway": "gateway", "AuxiliaryAddresses": "reserved"}
 
 
@@ -42,6 +43,10 @@ class Making:
         """Make a network; an error leaves nothing."""
         context = self._context
         check_name(network.name)
+        check_configuration(network)
+        if network.config_only:
+            return self._configuration(network)
+        network = self._configured(network)
         driver = context.driver(network.driver or self._usual_driver())
         if not driver.creatable:
             names = [each for each in context.driver_names() if context.driver(each).creatable]
@@ -69,6 +74,34 @@ class Making:
         context.made.add(made.id)
         context.tell("create", made)
         return known
+
+    def _configuration(self, network: Network) -> Known:
+        """Keep what others are made from."""
+        context = self._context
+        known = Known(self._new(evolve(network, driver=context.driver(_NULL).name, predefined=False)))
+        with context.records.transaction():
+            self._refuse_taken(network)
+            context.records.put(known)
+        context.tell("create", known.network)
+        return known
+
+    def _configured(self, network: Network) -> Network:
+        """Return a network with what it is made from, if it is so."""
+        if not network.config_from:
+            return network
+        for each in self._context.records.networks():
+            found = each.network
+            if found.config_only and found.name == network.config_from:
+                return evolve(
+                    network,
+                    options=found.options,
+                    labels=found.labels,
+                    enable_ipv6=found.enable_ipv6,
+                    ipam_driver=found.ipam_driver,
+                    ipam_options=found.ipam_options,
+                    ipam=found.ipam,
+                )
+        raise NotFound(f'configuration network "{network.config_from}" does not exist')
 
     def _refuse_taken(self, network: Network) -> None:
         if any(each.network.name == network.name for each in self._context.records.networks()):
@@ -104,6 +137,8 @@ class Making:
         context, network = self._context, known.network
         if network.predefined:
             raise Denied(f"{network.name} is a pre-defined network and cannot be removed")
+        if network.config_only and any(each.network.config_from == network.name for each in context.records.networks()):
+            raise Denied(f'error while removing network: configuration network "{network.name}" is in use')
         driver = context.driver(network.driver)
         with context.removing(network):
             failures = Failures()

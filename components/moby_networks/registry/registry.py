@@ -7,7 +7,7 @@ from typing import Self
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, Sandbox, SandboxConfig
 from moby.errors import Conflict, NotFound, Unsupported
 from moby.values import evolve
-from moby_networks.registry.checks import ALONE, check_config, check_together, is_exclusive
+from moby_networks.registry.checks import ALONE, check_config, check_made, check_together, is_exclusive
 from moby_networks.registry.context import Context
 from moby_networks.registry.following import Following
 from moby_networks.registry.joining import Joining
@@ -98,6 +98,7 @@ class Registry:
         found = {}
         for name, each in wanted.items():
             known = self._find(self._meant(name))
+            check_made(known.network)
             found[known.network.id] = (known, each)
         self.check(wanted)
         with self._context.container(container_id):
@@ -139,6 +140,7 @@ class Registry:
     def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Endpoint:
         """Put a container on one more network."""
         known = self._find(network)
+        check_made(known.network)
         self._refuse_late(known)
         check_config(known, self._context.driver(known.network.driver), config)
         if not running:

@@ -26,6 +26,7 @@ _FIELDS = (
     Field("Attachable", "attachable", FLAG),
     Field("Ingress", "ingress", FLAG),
     Field("EnableIPv6", "enable_ipv6", FLAG),
+    Field("ConfigOnly", "config_only", FLAG),
     Field("Options", "options", TEXT_MAP),
     Field("Labels", "labels", TEXT_MAP),
 )
@@ -55,8 +56,8 @@ def show_network(network: Network, version: Version, names: dict[str, str] | Non
         "Internal": network.internal,
         "Attachable": network.attachable,
         "Ingress": network.ingress,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
+        "ConfigFrom": {"Network": network.config_from},
+        "ConfigOnly": network.config_only,
         "Containers": {},
         "Options": dict(network.options),
         "Labels": dict(network.labels),
@@ -140,16 +141,16 @@ def create(parts: Parts, call: Call) -> Reply:
     found = read(_FIELDS, body, "NetworkCreateRequest")
     if not found.get("name", "").strip():
         raise Invalid("invalid name: ")
-    if body.get("ConfigOnly") or body.get("ConfigFrom"):
-        raise Unsupported("networks that are only configuration for others are not made by this engine")
     if found.get("ingress") and membership(parts) is None:
         raise Denied("Ingress network can only be global scope network")
     ipam = object_of(body.get("IPAM"), "IPAM")
+    source = object_of(body.get("ConfigFrom"), "ConfigFrom")
     pools = [read(_POOL, object_of(each, "IPAM.Config"), "IPAM.Config") for each in items(ipam.get("Config"), "IPAM")]
     network = Network(
         id="",
         created="",
         **{"driver": "bridge", **found},
+        config_from=TEXT.read(source.get("Network") or "", "ConfigFrom.Network"),
         services_only=membership(parts) is not None and not found.get("attachable"),
         ipam_driver=TEXT.read(ipam.get("Driver") or "default", "IPAM.Driver"),
         ipam_options=TEXT_MAP.read(ipam.get("Options") or {}, "IPAM.Options"),
@@ -214,7 +215,7 @@ def prune(parts: Parts, call: Call) -> Reply:
     for each in parts.networks.list():
         young = until is not None and parsed_ns(each.created) > until
         fits = filters.labels(each.labels) and filters.no_label(each.labels)
-        if each.predefined or each.containers or young or not fits:
+        if each.predefined or each.config_only or each.containers or young or not fits:
             continue
         try:
             parts.networks.remove(each.name)
