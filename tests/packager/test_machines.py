@@ -9,6 +9,8 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from booting import MOBY, booted, busybox_image, cut, environment, manifest, ser
 from click.testing import CliRunner
 from peers import binaries
 
+from moby import distribution
 from moby.cli import boot
 from moby.errors import HostUnfit, Invalid
 from moby.machines import data, qemu, running, uml
@@ -225,6 +228,54 @@ def test_a_command_by_qemu(folder: Path, shop: Path) -> None:
     code, said = booted(folder, "--no-network", str(shop), "nonsense")
     assert code == 2, said
     assert "no command 'nonsense'" in said
+
+
+@pytest.mark.long
+def test_the_power_button_ends_a_machine_in_order(folder: Path, image: Path, tmp_path: Path) -> None:
+    binaries.need("qemu-system-x86_64", "qemu")
+    script = "trap 'echo bye; exit' TERM; echo up; while :; do busybox sleep 1 & wait; done"
+    path = manifest(folder / "button.yaml", services=[service("one", image, script)], network="none")
+    told, button = tmp_path / "report", tmp_path / "button"
+    with with_environment(environment(folder)), socket.socket(socket.AF_UNIX) as listener:
+        made = distribution.assemble(str(path), tmp_path / "out")
+        listener.bind(str(told))
+        listener.listen()
+        words = qemu.command(
+            Machine(made.name, made.folder), [], told, tmp_path, memory_mb=256, data=None, network=False,
+            interactive=False,
+        )  # fmt: skip
+        words += ["-qmp", f"unix:{button},server=on,wait=off"]
+        with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                said = until(process, "up\n")
+                press(button)
+                rest, _ = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        report, _ = listener.accept()
+        with report:
+            assert b"exit 0\n" in report.recv(4096).replace(b"\r", b""), said + rest
+    assert "bye" in rest
+
+
+@contextmanager
+def with_environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Have an environment for some time."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in wanted.items():
+            patched.setenv(name, value)
+        yield
+
+
+def press(monitor: Path) -> None:
+    """Press the power button of QEMU's machine whose monitor is at a path (QMP)."""
+    with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rw") as file:
+        connection.connect(str(monitor))
+        for name in ("qmp_capabilities", "system_powerdown"):
+            file.readline()
+            file.write(json.dumps({"execute": name}) + "\n")
+            file.flush()
+        assert "error" not in file.readline()
 
 
 # What starts them -----------------------------------------------------------------------------------------------

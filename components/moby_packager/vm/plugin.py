@@ -11,9 +11,9 @@ from moby.hookspecs import hookimpl
 
 DRIVERS = (
     "virtio_blk", "virtio_scsi", "virtio_net", "ahci", "hv_vmbus", "hv_storvsc", "hv_netvsc", "vmw_pvscsi", "vmxnet3",
-    "ena", "gve", "nvme",
+    "ena", "gve", "nvme", "button",
 )  # fmt: skip
-"""Disks and networks of QEMU, Hyper-V and Azure, VMware, Amazon and Google, and disks of NVMe."""
+"""Disks and networks of QEMU, Hyper-V and Azure, VMware, Amazon and Google, disks of NVMe, and the power button."""
 _BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _ADDRESS = rf"{_BYTE}(\.{_BYTE}){{3}}"
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"

@@ -15,8 +15,10 @@ _MOST_WORDS = 64
 _MOST_TASKS = 64
 """What the first process has room for (`init/init.c`, `init/tasks.h`)."""
 
-_WITH_DISKS = frozenset({"virtio_scsi", "ahci", "hv_storvsc", "vmw_pvscsi"})
-"""What they find is driven by sd_mod."""
+_BESIDE = {
+    **dict.fromkeys(("virtio_scsi", "ahci", "hv_storvsc", "vmw_pvscsi"), ("sd_mod",)), "button": ("evdev",),
+}  # fmt: skip
+"""What drives that which drivers find."""
 _ANY_VENDOR = "pci:v*"
 _OVERLAY = ("overlay",)
 _FIREWALL = (
@@ -86,7 +88,7 @@ def driver_lines(kernel: Kernel, drivers: Sequence[str]) -> tuple[list[str], lis
     lines: list[str] = []
     modules: dict[str, Module] = {}
     for name in drivers:
-        chain = kernel.with_needs([name, *(["sd_mod"] if name in _WITH_DISKS else [])])
+        chain = kernel.with_needs([name, *_BESIDE.get(name, ())])
         modules |= {each.name: each for each in chain}
         own = [each for each in chain if each.name == name]
         aliases = own[0].aliases if own else ()

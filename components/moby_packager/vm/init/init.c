@@ -23,6 +23,7 @@
 #include "system.h"
 #include "files.h"
 #include "modules.h"
+#include "button.h"
 #include "network.h"
 #include "clock.h"
 #include "steps.h"
@@ -209,6 +210,7 @@ void begin(long *stack)
     seal_root();
     obey_settings();
     heed_terminal();
+    heed_button();
     long code = keep();
     if (*at_end)
         run_to_end(at_end, "machine-end", 0);
