@@ -99,6 +99,9 @@ class TaskConfig:
     """Whether output that nobody is attached to is thrown away; for one that has no log and that nobody will attach
     to."""
     health: HealthCheck | None = None
+    attach: bool = False
+    """Whether the caller attaches at once: the state that `create` and `exec` return may have the streams then, which
+    spares a call. One who finds none there attaches as ever."""
 
 
 @frozen
@@ -132,6 +135,8 @@ class TaskState:
     knows whether it had logged its last chunk; so at most so much is lost."""
     dropped_records: int = 0
     """By the log's mode `non-blocking`."""
+    streams: Streams | None = None
+    """What `attach` would return, of a task that is being made with `attach`; the caller's to close."""
 
 
 class EventKind(StrEnum):

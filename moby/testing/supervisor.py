@@ -245,6 +245,25 @@ class SupervisorSuite:
         assert read_all(streams.stdout) == b"early\n"
         self.close(streams)
 
+    def test_attached_at_once(self, supervisor: Supervisor, bundle: Bundles) -> None:
+        """The streams that come with a task's state, where some do, are as those of `attach`, from its beginning on."""
+        script = "read a; echo got $a; echo err >&2; read b"
+        state = supervisor.create(TaskConfig("a", bundle("sh", "-c", script), stdin=True, attach=True))
+        streams = state.streams or supervisor.attach("a")
+        supervisor.start("a")
+        self._talk(streams)
+        assert supervisor.state("a").streams is None
+        state = supervisor.exec("a", "b", self.process(script), TaskConfig("b", Path(), stdin=True, attach=True))
+        inner = state.streams or supervisor.attach("b")
+        self._talk(inner)
+        self.close(inner)
+        self.close(streams)
+
+    def _talk(self, streams: Streams) -> None:
+        os.write(streams.stdin, b"this\n")
+        assert read_until(streams.stdout, b"\n") == b"got this\n"
+        assert read_until(streams.stderr, b"\n") == b"err\n"
+
     def test_second_attach(self, supervisor: Supervisor, bundle: Bundles) -> None:
         """Refused while the first's descriptors are open, unless it offers `attach-many`."""
         if SupervisorFeature.ATTACH_MANY in self.offers:

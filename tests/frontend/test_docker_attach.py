@@ -50,6 +50,15 @@ class TestAttach:
         sock.shutdown(socket.SHUT_WR)
         assert joined(until_closed(sock)) == b"typed\ndone\n"
 
+    def test_what_is_said_to_nobody_is_thrown_away(self, served, make):
+        identity = make("echo", "out")
+        sock, _ = upgraded(served, f"/containers/{identity}/attach?stream=1&stdout=1")
+        sock.settimeout(PATIENCE_S)
+        sock.sendall(b"much" * 250_000)  # which no socket has room for
+        sock.shutdown(socket.SHUT_WR)
+        served.containers.start(identity)
+        assert joined(until_closed(sock)) == b"out\n"
+
     def test_what_comes_with_the_head_is_input_already(self, served, make):
         identity = make("cat", open_stdin=True, stdin_once=True)
         sock = served.raw()

@@ -44,6 +44,13 @@ class MixesStreams(Mutant):
         return Streams(found.stdin, found.stderr, found.stdout)
 
 
+class MixesFirstStreams(Mutant):
+    def create(self, config):
+        state = self.right.create(config)
+        found = self.right.attach(config.id)
+        return attrs.evolve(state, streams=Streams(found.stdin, found.stderr, found.stdout))
+
+
 class AlwaysCreated(Mutant):
     def state(self, task_id):
         found = self.right.state(task_id)
@@ -298,6 +305,7 @@ MUTANTS = [
     ("stdin", NoStdin),
     ("no_stdin", StdinAlways),
     ("early_output_is_kept", LosesEarlyOutput),
+    ("attached_at_once", MixesFirstStreams),
     ("second_attach", "attach"),
     ("terminal", NoTerminal),
     ("terminal", NoWindow),

@@ -87,6 +87,7 @@ class Execs:
             asked.attach_stdin and not detach,
             window=asked.window,
             discard=not streamed,
+            attach=streamed,
         )
         try:
             config = entry.container.config
@@ -108,7 +109,7 @@ class Execs:
         self._watch.watch(session.id)
         if not streamed:
             return Streams(-1, -1, -1) if not detach else None
-        return _wanted(self._parts.supervisor.attach(session.id), asked)
+        return _wanted(state.streams or self._parts.supervisor.attach(session.id), asked)
 
     def ended(self, session: Session, exit: Exit) -> None:
         """Take the end of one."""

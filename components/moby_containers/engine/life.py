@@ -145,10 +145,12 @@ class Life:
             self._starting.clear(entry)
         if entry.phase == Phase.NONE:
             try:
-                self._starting.prepare(entry)
+                streams = self._starting.prepare(entry, attach=True)
             except (MobyError, OSError):
                 # Its start will say why; who attaches before waits for that.
                 return _early_streams(entry)
+            if streams is not None:
+                return streams
         return self._parts.supervisor.attach(entry.id)
 
     def stop(self, entry: Entry, timeout_s: int | None, signal_name: str, *, manually: bool = True) -> bool:

@@ -10,7 +10,7 @@ from moby.contracts.containers import Container, ContainerConfig
 from moby.contracts.log_driver import LogConfig
 from moby.contracts.networks import Sandbox
 from moby.contracts.runtime import RuntimeFeature
-from moby.contracts.supervisor import TaskConfig
+from moby.contracts.supervisor import Streams, TaskConfig
 from moby.contracts.types import Mount, Window
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound
 from moby.host import mounts as kernel
@@ -47,8 +47,11 @@ class Starting:
         self._parts = parts
         self._networking = networking
 
-    def prepare(self, entry: Entry, window: Window | None = None) -> None:
-        """Make the task, up to the user's program; an error leaves nothing."""
+    def prepare(self, entry: Entry, window: Window | None = None, *, attach: bool = False) -> Streams | None:
+        """Make the task, up to the user's program; an error leaves nothing.
+
+        Where its caller is to `attach`, its streams may be returned.
+        """
         if entry.doubtful:
             self.clear(entry)
         entry.mounted = True
@@ -66,6 +69,7 @@ class Starting:
                 window=window or config.window,
                 log=log_config(self._parts, entry.container) if self._parts.logged else None,
                 health=effective_health(config.health),
+                attach=attach,
             )
             with telling(bundle.program(config)[0]):
                 state = self._parts.supervisor.create(task)
@@ -74,6 +78,7 @@ class Starting:
             raise
         entry.phase = Phase.CREATED
         entry.pid = state.pid
+        return state.streams
 
     def clear(self, entry: Entry) -> None:
         """Remove a task that isn't to run any more, and give back what it held; repeating is fine."""

@@ -114,21 +114,22 @@ class Pump:
 
         `receive` and `wrap` change what comes and what goes, where it isn't docker's own framing.
         """
-        thread = threading.Thread(
-            target=self._input, args=(early, stdin, DetachKeys(detach) if detach else None, receive), name="input"
-        )
-        thread.daemon = True
-        thread.start()
+        thread = None
+        if stdin or receive:
+            seen = DetachKeys(detach) if detach else None
+            thread = threading.Thread(target=self._input, args=(early, stdin, seen, receive), name="input", daemon=True)
+            thread.start()
         try:
             with suppress(OSError):
-                self._output(stdout, stderr, wrap or self._framed)
+                self._output(stdout, stderr, wrap or self._framed, heard=thread is None)
             if last and not self.detached:
                 last(self._sock)
         finally:
             os.eventfd_write(self._stop, 1)
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_WR)
-            thread.join()
+            if thread is not None:
+                thread.join()
             self._discard()
             self._sock.close()
             for fd in {self._streams.stdin, self._streams.stdout, self._streams.stderr} - {-1, self._closed}:
@@ -150,8 +151,8 @@ class Pump:
 
     # Output ---------------------------------------------------------------------------------------------------------
 
-    def _output(self, stdout: bool, stderr: bool, wrap: Callable[[int, bytes], bytes]) -> None:
-        """Send output until all of it has ended."""
+    def _output(self, stdout: bool, stderr: bool, wrap: Callable[[int, bytes], bytes], *, heard: bool) -> None:
+        """Send output until all of it has ended; what the client says is `heard` here where nobody wants it."""
         open_ = {self._streams.stdout: (STDOUT, stdout), self._streams.stderr: (STDERR, stderr)}
         open_.pop(-1, None)
         poll = select.poll()
@@ -159,10 +160,15 @@ class Pump:
             poll.register(fd, select.POLLIN)
         for fd in (self._ending_fd, self._stop):
             poll.register(fd, select.POLLIN)
-        poll.register(self._sock, 0)  # POLLHUP and POLLERR: it has gone, and hasn't just ended its half
+        # POLLHUP and POLLERR: it has gone, and hasn't just ended its half.
+        poll.register(self._sock, select.POLLIN if heard else 0)
         first = True
         while open_:
-            for fd, _ in poll.poll():
+            for fd, events in poll.poll():
+                if fd == self._sock.fileno() and events == select.POLLIN:
+                    if not self._heard():
+                        poll.modify(self._sock, 0)
+                    continue
                 if fd not in open_:
                     return
                 try:
@@ -179,6 +185,13 @@ class Pump:
                         _await_taken(self._sock)
                     first = False
                     self._sock.sendall(wrap(stream, data))
+
+    def _heard(self) -> bool:
+        """Throw away what the client says; False at the end of its half."""
+        try:
+            return bool(self._sock.recv(_CHUNK, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
 
     # Input ----------------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,8 @@ class Maker:
         task.runtime = runtime
         call = Call(runtime, "create", (config.id, config.bundle))
         await self._make(task, f"make the container {config.id}", call, TaskStatus.CREATED, runtime_name=name)
-        return task.state()
+        await self.size(task)
+        return _shown(task)
 
     async def exec(self, task_id: str, exec_id: str, process: Mapping[str, Any], config: TaskConfig) -> TaskState:
         """Run another program inside."""
@@ -62,7 +63,11 @@ class Maker:
         task.turns = parent.turns
         call = Call(parent.runtime, "exec", (task_id, {**process, "terminal": config.terminal}))
         await self._make(task, f"run a program in {task_id}", call, TaskStatus.RUNNING)
-        return task.state()
+        await self.size(task)
+        return _shown(task)
+
+    async def size(self, task: Task) -> None:
+        """Have a terminal of somebody else's be as large as it is to be; ours is so already."""
 
     def _begin(self, config: TaskConfig, container: str) -> Task:
         """Write down what is about to be made, before anything is."""
@@ -73,7 +78,10 @@ class Maker:
         if config.log is not None:
             task_logs.check(world, config.log.driver, config.log.options)
         slot = world.marks.allocate()
-        record = Record(self._boot, container, slot.number, doing="create", first_entry=world.journal.last)
+        record = Record(
+            self._boot, container, slot.number, doing="create", first_entry=world.journal.last,
+            attached=config.attach and config.log is None,
+        )  # fmt: skip
         try:
             world.records.begin(config, record)
         except BaseException:
@@ -267,6 +275,11 @@ def _told(oom_fd: int) -> bool:
         return bool(os.read(oom_fd, 4096))
     except BlockingIOError:
         return False
+
+
+def _shown(task: Task) -> TaskState:
+    """Return the state of a task that has been made, with its streams where who asked for it attaches at once."""
+    return evolve(task.state(), streams=task.attach()) if task.config.attach else task.state()
 
 
 def _named(config: TaskConfig, task_id: str) -> TaskConfig:

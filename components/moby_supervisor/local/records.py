@@ -156,6 +156,7 @@ def boot_id() -> str:
 def _plain_config(config: TaskConfig) -> dict[str, Any]:
     values = _fields(config)
     values["bundle"] = str(config.bundle)
+    del values["attach"]  # which is over once it is made
     if config.log is not None:
         values["log"] = {**_fields(config.log), "folder": str(config.log.folder)}
         values["log"]["options"] = dict(config.log.options)

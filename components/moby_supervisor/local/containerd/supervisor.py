@@ -1,15 +1,13 @@
 """The supervisor `containerd`: the loop of `local`, with what differs where containerd is the containers' parent."""
 
-import contextlib
 import os
 import select
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 from moby.contracts.ambient import Clock, Keeper, Log, Place
 from moby.contracts.log_driver import LogDriver
 from moby.contracts.runtime import Process
-from moby.contracts.supervisor import TaskConfig, TaskState
 from moby.contracts.types import Window
 from moby.errors import MobyError
 from moby.grpc.client import Client
@@ -38,25 +36,16 @@ class ShimMaker(Maker):
 
     pipes_terminals = True
 
-    async def create(self, config: TaskConfig) -> TaskState:
-        """As Maker.create; and the terminal has its size."""
-        state = await super().create(config)
-        await self._sized(config)
-        return state
-
-    async def exec(self, task_id: str, exec_id: str, process: Mapping[str, Any], config: TaskConfig) -> TaskState:
-        """As Maker.exec; and the terminal has its size."""
-        state = await super().exec(task_id, exec_id, process, config)
-        with contextlib.suppress(MobyError):  # it may have ended
-            await self._sized(config, exec_id)
-        return state
-
-    async def _sized(self, config: TaskConfig, exec_id: str = "") -> None:
-        task = self._world.tasks.get(exec_id or config.id)
-        if config.terminal and config.window is not None and task is not None:
-            await call_of(
-                self._world, task, "resize", "resize the terminal of", config.window.rows, config.window.columns
-            )
+    async def size(self, task: Task) -> None:
+        """Have the terminal be as large as it is to be."""
+        window = task.config.window
+        if not task.config.terminal or window is None:
+            return
+        try:
+            await call_of(self._world, task, "resize", "resize the terminal of", window.rows, window.columns)
+        except MobyError:
+            if task.is_container:
+                raise  # else it may have ended
 
     def watch(self, task: Task) -> None:
         """As Maker.watch; the shim, which has standard input open too, is told of its end."""
