@@ -5,6 +5,7 @@ from typing import Any
 
 from moby.contracts.images import Image
 from moby.contracts.types import Digest, ImageReference
+from moby.errors import Invalid
 from moby.values import evolve, field, frozen
 from moby_builder.dockerfile.effects.doing import Doing
 from moby_builder.dockerfile.effects.reading import read_file
@@ -16,6 +17,8 @@ from moby_builder.dockerfile.solver.solving import Solving
 from moby_builder.dockerfile.solver.telling import Telling
 
 __all__ = ["Looking"]
+
+_DEEPEST = 100
 
 
 @frozen
@@ -42,6 +45,8 @@ class Looking:
         with self.telling.errand(node.name, self.cancel) as watch:
             self.cancel.check()
             image = self.doing.image(node, watch)
+            if _is_deeper(image.raw_config, _DEEPEST):
+                raise Invalid(f"the config of {reference} is nested deeper than {_DEEPEST}", hint="use another image")
         return FoundImage(_pinned(reference, image), image.raw_config)
 
     def result(self, reference: str) -> Mapping[str, Any]:
@@ -56,6 +61,15 @@ class Looking:
                 (outcome,) = self.solving(cancel).solve(node)
             tree = self._trees[node.digest] = outcome.tree
         return read_file(self.doing.tools.workspace, tree, path, most_bytes)
+
+
+def _is_deeper(value: object, most: int) -> bool:
+    """Whether lists and objects are in each other so often that who walks through them could run out of stack."""
+    level = [value]
+    for _ in range(most):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [each for values in inner for each in values]
+    return bool(level)
 
 
 def _pinned(reference: ImageReference, image: Image) -> ImageReference:
