@@ -27,6 +27,7 @@ def test_a_strangers_day(tmp_path):
     said = typed(blocks, tmp_path, 280)
     assert "HELLO\n" in said
     assert "\nUP\n" in said
+    assert "Logs in capitals" in said
     assert "log-driver/shout" in said
     assert "network-driver/lan" in said
     assert "FAILED" not in said
