@@ -454,6 +454,52 @@ def test_many_tails(driver, config):
         assert len(read(driver, log, tail=tail, framed=False)) == min(tail, 5000) * 100
 
 
+def test_what_was_read_at_once_comes_in_one_piece(driver, config):
+    """However many records it is, of however many times, streams and lengths."""
+    log = config()
+    writer = driver.open(log)
+    for number in range(300):
+        stream = STDERR if number % 7 == 3 else STDOUT
+        writer.write(stream, BASE_NS + number * SECOND_NS, b"%d\n" % number + b"x" * number + b"\n")
+    writer.close()
+    never, end = os.pipe()
+    pieces = list(driver.read(log, LogQuery(), never))
+    os.close(never)
+    os.close(end)
+    assert len(pieces) == 1
+    expected = [(b"%d\n" % number, b"x" * number + b"\n") for number in range(300)]
+    assert [text for _, text in frames(pieces[0])] == [each for pair in expected for each in pair]
+
+
+def test_lines_of_one_time_among_others(config):
+    """Lines that share their end are cut apart together; one that ends, or begins, in another way is among them."""
+    log = config()
+    numbered(JsonFile(), log, 0, 10)
+    path = current(JsonFile(), log)
+    line = path.read_bytes().splitlines(keepends=True)[0]
+    tail = line[line.index(b'\\n","stream') :]
+    other = b'{"stream":"stdout","log":"other\\n' + tail[2:]
+    assert other.endswith(tail)
+    path.write_bytes(line * 50 + other + line * 50 + b"damaged" + line + line * 50)
+    found = read_damaged(log)
+    assert found.count(line[8 : -len(tail)] + b"\n") == 150
+    assert b"other\n" in found
+
+
+def read_damaged(log):
+    """Return the texts of records before it is told that some can't be read."""
+    never, end = os.pipe()
+    found = []
+    try:
+        with pytest.raises(Corrupt):
+            for piece in JsonFile().read(log, LogQuery(), never):
+                found += [text for _, text in frames(piece)]
+    finally:
+        os.close(never)
+        os.close(end)
+    return found
+
+
 def test_an_appending_file_whose_disk_fills_amid_a_record(tmp_path, monkeypatch):
     file = RotatedFile(tmp_path / "log", Rotation())
     file.append(b"whole\n")

@@ -1,6 +1,7 @@
 """Sinks that are slow, dead, or refuse: what a container, its log and its counts make of them."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import time
@@ -181,6 +182,23 @@ def test_a_reader_that_leaves_ends_the_reading(supervisor, task, tmp_path):  # n
     (process,) = set(children_of(os.getpid())) - children
     os.close(reader)
     eventually(lambda: process not in children_of(os.getpid()))
+
+
+def test_a_reading_s_pipe_has_room_for_what_is_read_at_once(supervisor, task):  # noqa: F811
+    folder = task("echo one", "lines")
+    eventually(lambda: said(folder) == b"one\n")
+    reader = supervisor.logs(LogConfig("a", folder, "lines"), LogQuery())
+    assert fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ) >= 1 << 18
+    os.close(reader)
+
+
+def test_a_log_is_read_where_pipes_may_not_be_larger(supervisor, task, monkeypatch):  # noqa: F811
+    folder = task("echo one", "lines")
+    eventually(lambda: said(folder) == b"one\n")
+    monkeypatch.setattr("moby_supervisor.local.readers._PIPE", -1)  # which no kernel takes, as with too much
+    reader = supervisor.logs(LogConfig("a", folder, "lines"), LogQuery(framed=False))
+    assert read_all(reader) == b"one\n"
+    os.close(reader)
 
 
 def children_of(pid):

@@ -140,7 +140,7 @@ class _Reader:
         decoder = self._layout.decoder()
         try:
             for block in generation.blocks(at):
-                yield from self._selection.chosen(decoder.feed(block))
+                yield from self._chosen(decoder, block)
                 if self._selection.over:
                     break
         except Damaged as damage:
@@ -148,6 +148,12 @@ class _Reader:
         if not self._selection.over:
             decoder.finish()
         self._tell(generation, decoder)
+
+    def _chosen(self, decoder: Decoder, data: bytes) -> Iterator[bytes]:
+        """Yield what is asked for of some bytes in one piece, which takes a reader less than many."""
+        found = b"".join(self._selection.chosen(decoder.feed(data)))
+        if found:
+            yield found
 
     def _tell(self, generation: Generation, decoder: Decoder) -> None:
         if decoder.bad:
@@ -188,7 +194,7 @@ class _Reader:
                     at = 0
                 size = BLOCK_BYTES
                 while data := os.pread(descriptor, size, at):
-                    yield from self._selection.chosen(decoder.feed(data))
+                    yield from self._chosen(decoder, data)
                     if self._selection.over:
                         return False
                     # What isn't whole is read again, with what comes after it: a writer who comes after one that was

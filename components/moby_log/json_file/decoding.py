@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any, BinaryIO
 
 from moby.contracts.log_driver import STDERR, STDOUT
@@ -169,11 +170,14 @@ def _texts(region: bytes, tail: bytes) -> list[bytes] | None:
     """Return the texts of lines that all end in `tail`; None where they can't be told apart by that."""
     if not region.startswith(HEAD):
         return None
-    pieces = region[len(HEAD) : -len(tail)].split(tail + HEAD)
+    # By one byte, since a search for more begins anew after each that it finds.
+    *lines, _ = region.split(b"\n")
+    if region.count(tail + HEAD) != len(lines) - 1:
+        return None  # some begin or end in another way
+    pieces = list(map(itemgetter(slice(len(HEAD), 1 - len(tail))), lines))
     flat = b"".join(pieces)
-    # A line that ends in another way is still whole in its piece, and so is one whose text has a quote.
-    if b"\n" in flat or (b'"' in flat and b"\\" not in flat):
-        return None
+    if b'"' in flat and b"\\" not in flat:
+        return None  # a text has a quote, and so is none
     if b"\\" not in flat:
         return pieces
     # One JSON string of all texts, each with its newline's escape, for one call.

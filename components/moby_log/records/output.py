@@ -22,17 +22,29 @@ class Run(NamedTuple):
 
 
 class _Frames(dict[int, bytes]):
-    """Headers of one stream by length, made when first asked for."""
+    """Headers of one stream by length of what comes before a record's end, made when first asked for.
 
-    def __init__(self, stream: int) -> None:
+    Each comes after the end of the record before, so that there is less to be put together.
+    """
+
+    def __init__(self, stream: int, end: bytes) -> None:
         super().__init__()
         self._stream = stream
+        self._end = end
 
     def __missing__(self, length: int) -> bytes:
-        header = frame(self._stream, length)
+        header = self._end + frame(self._stream, length + len(self._end))
         if length <= 1 << 15:
             self[length] = header
         return header
+
+    def around(self, texts: list[bytes]) -> bytes:
+        """Return records, a frame each."""
+        parts = [self._end] * (2 * len(texts) + 1)
+        parts[:-1:2] = map(self.__getitem__, map(len, texts))
+        parts[1::2] = texts
+        parts[0] = parts[0][len(self._end) :]
+        return b"".join(parts)
 
 
 def details(attributes: Mapping[str, str] | None) -> bytes:
@@ -57,7 +69,7 @@ class Selection:
     def __init__(self, query: LogQuery, skip: int = 0) -> None:
         self._query = query
         self._streams = {STDOUT: query.stdout, STDERR: query.stderr}
-        self._frames = {stream: _Frames(stream) for stream in self._streams}
+        self._frames = {(stream, end): _Frames(stream, end) for stream in self._streams for end in (b"", b"\n")}
         self._since_ns = query.since_ns
         self._skip = skip
         self.over = False
@@ -98,7 +110,5 @@ class Selection:
             before += details(run.attributes)
         if not query.framed:
             return before + (end + before).join(lines) + end
-        headers, more = self._frames[run.stream], len(before) + len(end)
-        if before:
-            return end.join([headers[len(line) + more] + before + line for line in lines]) + end
-        return end.join([headers[len(line) + more] + line for line in lines]) + end
+        texts = [before + line for line in lines] if before else lines
+        return self._frames[run.stream, end].around(texts)

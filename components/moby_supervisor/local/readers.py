@@ -1,7 +1,9 @@
 """Reading a log, in a process of its own that writes to a pipe, and ends where nobody reads that."""
 
+import fcntl
 import os
 import signal
+from contextlib import suppress
 from typing import NoReturn
 
 from moby.contracts.log_driver import LogConfig, LogDriver, LogQuery
@@ -17,6 +19,8 @@ __all__ = ["read"]
 _FIRST_S = 0.1
 """How long a follower's first word is waited for: an error would be there by then."""
 _LARGEST = 1 << 18
+_PIPE = 1 << 18
+"""Bytes that a reading's pipe has room for, so that its two ends needn't take turns."""
 
 
 async def read(world: World, config: LogConfig, query: LogQuery) -> int:
@@ -29,6 +33,8 @@ async def read(world: World, config: LogConfig, query: LogQuery) -> int:
     if task is None:
         os.eventfd_write(ended, 1)
     theirs, ours = os.pipe2(os.O_CLOEXEC)
+    with suppress(OSError):  # who has many pipes may not have larger ones
+        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, _PIPE)
     try:
         with Line() as line:
             keep = {ours, ended, line.theirs.fileno()}
