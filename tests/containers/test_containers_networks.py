@@ -147,6 +147,7 @@ def test_ports_that_can_t_be(networked, port, host):
         ({"extra_hosts": ("a:10.0.0.1",)}, "custom host-to-IP mapping and the network mode"),
         ({"mac_address": "02:00:00:00:00:01"}, "mac-address and the network mode"),
         ({"ports": (PortBinding("80/tcp"),)}, "port publishing and the container type network mode"),
+        ({"exposed_ports": ("80/tcp",)}, "port exposing and the container type network mode"),
         ({"links": ("other",)}, "container type network can't be used with links"),
     ],
 )
@@ -160,6 +161,11 @@ def test_another_s_network(networked, config, words):
     )  # fmt: skip
     with pytest.raises(Invalid, match="cannot be connected to any other network"):
         networked.containers.connect(made, "one", PLAIN)
+
+
+def test_another_s_network_that_is_nobody_s(networked):
+    with pytest.raises(Invalid, match=r"invalid container format container:<name\|id>"):
+        create(networked, network="container:")
 
 
 def test_links_on_the_host_s_network(networked):
@@ -180,9 +186,11 @@ def test_wishes_are_checked_as_it_is_created(networked):
 def test_one_that_doesn_t_run(networked):
     made = create(networked, network="one")
     networked.containers.connect(made, "two", EndpointConfig(aliases=("w",)))
+    networked.containers.connect(made, "two", PLAIN)  # on which it is already, as it was asked for first
     with pytest.raises(Invalid, match="no configured subnet"):
         networked.containers.connect(made, "two", EndpointConfig(ipv4_address="10.9.0.9"))
     networked.containers.disconnect(made, "one")
+    assert [each.config.aliases for each in networked.containers.get(made).endpoints] == [("w",)]
     networked.restart()
     networked.containers.start(made)
     assert [(each.network, each.ipv4_address) for each in networked.containers.get(made).endpoints] == [

@@ -8,7 +8,7 @@ from moby.contracts.containers import ContainerConfig, Resources, RestartPolicy
 from moby.errors import Invalid
 from moby.oci.spec import capability
 
-__all__ = ["check", "check_resources", "check_restart", "signal_number"]
+__all__ = ["check", "check_asked", "check_resources", "check_restart", "signal_number"]
 
 _LEAST_MEMORY_BYTES = 6 << 20
 _MS_NS = 1_000_000
@@ -84,6 +84,15 @@ def _check_identity(config: ContainerConfig) -> None:
         raise Invalid("conflicting options: hostname and the UTS mode")
     if config.terminal and config.init is False and "\0" in config.hostname:
         raise Invalid("invalid hostname")
+
+
+def check_asked(config: ContainerConfig) -> None:
+    """Refuse what who makes a container can't ask for; its image may expose ports that are another's then."""
+    shared = config.network.startswith("container:")
+    if config.network == "container:":
+        raise Invalid("Invalid network mode: invalid container format container:<name|id>")
+    if shared and config.exposed_ports and not (config.ports or config.publish_all_ports):
+        raise Invalid("conflicting options: port exposing and the container type network mode")
 
 
 def _check_network(config: ContainerConfig) -> None:

@@ -13,7 +13,7 @@ from moby.host.overlay import mount_root, unmount_root
 from moby.oci import spec
 from moby.values import evolve
 from moby_containers.engine import bundle, placing, points
-from moby_containers.engine.checks import check
+from moby_containers.engine.checks import check, check_asked
 from moby_containers.engine.codec import encode
 from moby_containers.engine.devices import rules_of
 from moby_containers.engine.entries import Entry, Keeping, Point
@@ -54,6 +54,7 @@ class Creating:
     def create(self, config: ContainerConfig, name: str) -> Created:
         """Make a container; what fails leaves nothing."""
         parts = self._parts
+        check_asked(config)
         image = parts.images.get(config.image)
         whole = merged(config, image.config)
         check(whole)

@@ -164,8 +164,10 @@ class Networking:
             made = networks.connect(network, entry.id, config, running=runs)
             if before is None:
                 networks.check({**wanted, made.network: config})
-                kept = [each for each in self._endpoints(entry) if each.network != made.network]
-                entry.show(endpoints=(*kept, evolve(made, network_id="")))
+                there = self._endpoints(entry)
+                if made.network in [each.network for each in there]:  # which stays as it is, as docker has it
+                    return
+                entry.show(endpoints=(*there, evolve(made, network_id="")))
             else:
                 self._show(entry, before)
             entry.keep(placed=True)

@@ -65,7 +65,10 @@ def interface_name(options: Mapping[str, str], key: str, default: str) -> str:
 
 def choice(options: Mapping[str, str], key: str, choices: Collection[str]) -> str:
     """Return an option that is one of several words; the first is the default."""
-    text = options.get(key, "") or next(iter(choices))
+    default = next(iter(choices))
+    text = options.get(key, "") or default
     if text not in choices:
-        raise Invalid(f"{key} is {text!r}", hint=f"one of {', '.join(choices)}")
+        sort, _, mode = key.partition("_")
+        said = f"requested {sort} mode '{text}' is not valid, '{default}' mode is the {sort} driver default"
+        raise Invalid(said if mode == "mode" else f"{key} is {text!r}", hint=f"{key}: one of {', '.join(choices)}")
     return text
