@@ -8,7 +8,7 @@ import os
 import time
 
 from moby.errors import HostUnfit
-from moby.host import namespaces, processes, vfork
+from moby.host import namespaces, processes
 from moby.host.blocks import Undo, suppress
 from moby.host.cgroups import NO_GROUP, Entrance, Group
 from moby.host.files import read_text, write_text
@@ -275,9 +275,11 @@ def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int
     That one joins namespaces that the caller couldn't leave again, and has one thread, as a raw clone must.
     """
     forked = processes.has_threads()
-    lends = not forked and not entry.waits and vfork.possible()
-    if lends and not any(flags & _ALONE for _, flags, _ in entry.joined):
-        return _clone_lending(entry, child, lent)
+    if not forked and not entry.waits and not any(flags & _ALONE for _, flags, _ in entry.joined):
+        from moby.host import vfork  # which most containers are made without
+
+        if vfork.possible():
+            return _clone_lending(entry, child, lent)
     pid_read, pid_write = os.pipe()
 
     def between() -> NoReturn:
@@ -329,6 +331,8 @@ def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int
 
 def _clone_lending(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int, int]:
     """As `_clone`, where the process between needs no memory of its own."""
+    from moby.host import vfork
+
     made = []
 
     def between() -> None:

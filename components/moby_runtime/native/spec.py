@@ -10,7 +10,7 @@ from moby_runtime.native import checks
 from moby_runtime.native.values import Device, IdMapping, MountPoint, ProcessSpec, Spec
 from moby_runtime.programs import reading
 from moby_runtime.records.failures import shortened
-from moby_runtime.records.shape import CLOCKS, CONFIG, HOOKS, PROCESS, RESOURCES, missing, mistakes
+from moby_runtime.records.shape import CLOCKS, CONFIG, HOOKS, PROCESS, RESOURCES, fits, missing, mistakes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def read(bundle: str | os.PathLike[str]) -> Spec:
     """Read and check a bundle; NotFound, Invalid with every problem, or Unsupported as Runtime.create says."""
     bundle = os.path.abspath(bundle)
     data = reading.config_of(bundle)
-    _refuse(list(mistakes(data, CONFIG)), list(missing(data, CONFIG)))
+    _check(data, CONFIG)
     _refuse([*checks.raw_problems(data), *_rare_problems(data.get("process", {}), data.get("linux", {}))], [])
     spec = _spec(bundle, data)
     _refuse(list(checks.problems(spec)), list(checks.lacking(spec)))
@@ -44,7 +44,7 @@ def read(bundle: str | os.PathLike[str]) -> Spec:
 def process_spec(data: Mapping[str, Any], shared: Mapping[str, Any]) -> ProcessSpec:
     """Read and check a process, as Runtime.exec gets it; `shared` is what its container's `linux` says of all."""
     data = reading.without_null(data)
-    _refuse(list(mistakes(data, PROCESS, "process")), list(missing(data, PROCESS, "process")))
+    _check(data, PROCESS, "process")
     _refuse([*reading.process_problems(data), *_rare_problems(data, {})], [])
     return _process(data, shared)
 
@@ -68,8 +68,14 @@ def check_resources(data: Mapping[str, Any]) -> None:
     from moby_runtime.groups import resources
 
     path = "linux.resources"
-    _refuse(list(mistakes(data, RESOURCES, path)), list(missing(data, RESOURCES, path)))
+    _check(data, RESOURCES, path)
     _refuse(list(resources.problems(data)), [])
+
+
+def _check(data: Any, shape: Any, path: str = "") -> None:
+    """Refuse what is of the wrong type, or lacking."""
+    if not fits(data, shape):
+        _refuse(list(mistakes(data, shape, path)), list(missing(data, shape, path)))
 
 
 def _refuse(problems: list[Problem], lacking: list[str]) -> None:
