@@ -15,6 +15,7 @@ from moby.distribution.locking import make
 from moby.distribution.sbom import Sizes, document, sizes_in
 from moby.distribution.steps import Steps, default_folder, fingerprints
 from moby.errors import HostUnfit, Invalid, NotFound, Unsupported
+from moby.host import digests
 from moby.lock import Lock, drift, dumps, loads
 from moby.manifest.assembly import Assembly
 from moby.plan import Plan
@@ -73,7 +74,9 @@ def assemble(
     kept = default_folder()
     wired = packagers(found.build, kept.parent if kept else out)
     steps = Steps(found, wired, fingerprints(found.build, wired), kept)
-    return _made(assembly, steps, out / found.name, key, progress)
+    made = _made(assembly, steps, out / found.name, key, progress)
+    digests.keep()
+    return made
 
 
 def _made(assembly: Assembly, steps: Steps, folder: Path, key: signing.Key | None, progress: Progress) -> Distribution:
@@ -134,11 +137,25 @@ def _is_current(folder: Path, now: Lock, hosts: Mapping[str, str], key: signing.
     """Return whether a folder holds what this lock comes to on such a host, signed so, whole."""
     try:
         same = (folder / f"{now.name}.lock.json").read_bytes() == dumps(now)
-        said = provenance.hosts_in((folder / f"{now.name}.intoto.json").read_bytes())
+        envelope = (folder / f"{now.name}.intoto.json").read_bytes()
     except OSError:
         return False
     keys = (key.key_id,) if key else ()
-    return same and said == (dict(hosts), keys) and output.is_whole(folder)
+    told = provenance.hosts_in(envelope) == (dict(hosts), keys)
+    if not (same and told and output.is_whole(folder) and provenance.tells(envelope, now, output.listed(folder))):
+        return False
+    return key is None or _is_signed(folder, now.name, envelope, key)
+
+
+def _is_signed(folder: Path, name: str, envelope: bytes, key: signing.Key) -> bool:
+    """Return whether all signatures are a key's, which are the same each time that they are made."""
+    try:
+        public = (folder / f"{name}.pub").read_bytes()
+        found = {path: (folder / f"{path}.minisig").read_bytes() for path in provenance.formats_in(envelope)}
+    except OSError:
+        return False
+    signed = public == signing.public(key) and envelope == provenance.signed(envelope, (key,))
+    return signed and all(signing.minisig(key, folder / path) == data for path, data in found.items())
 
 
 def _describe(

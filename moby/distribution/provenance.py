@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from moby.contracts.packager import Artifact
 from moby.lock import Lock, Pin, dumps
 
-__all__ = ["PAYLOAD_TYPE", "Signer", "envelope", "formats_in", "hosts_in", "statement"]
+__all__ = ["PAYLOAD_TYPE", "Signer", "envelope", "formats_in", "hosts_in", "signed", "statement", "tells"]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 BUILD_TYPE = "urn:moby-framework:assemble:v1"
@@ -80,6 +80,23 @@ def envelope(said: Mapping[str, Any], signers: Sequence[Signer] = ()) -> bytes:
     ]
     whole = {"payload": base64.b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": signatures}
     return (json.dumps(whole, indent=2, sort_keys=True) + "\n").encode()
+
+
+def signed(data: bytes, signers: Sequence[Signer]) -> bytes:
+    """Return an envelope of ours as these signers sign it."""
+    return envelope(json.loads(base64.b64decode(json.loads(data)["payload"])), signers)
+
+
+def tells(data: bytes, lock: Lock, digests: Mapping[str, str]) -> bool:
+    """Return whether an envelope tells of this lock, and of files that have these digests."""
+    try:
+        said = json.loads(base64.b64decode(json.loads(data)["payload"]))
+        locked = said["predicate"]["buildDefinition"]["resolvedDependencies"][0]["digest"]["sha256"]
+        files = {each["name"]: each["digest"]["sha256"] for each in said["subject"]}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return False
+    same = locked == hashlib.sha256(dumps(lock)).hexdigest()
+    return same and all(digests.get(name) == digest for name, digest in files.items())
 
 
 def hosts_in(data: bytes) -> tuple[dict[str, str], tuple[str, ...]] | None:

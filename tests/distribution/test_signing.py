@@ -1,6 +1,7 @@
 """What is signed can be verified by others' programs; keys that are none are told apart."""
 
 import base64
+import hashlib
 import json
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from peers.binaries import need
 
 from moby.distribution import provenance, signing
+from moby.distribution.output import write_sums
 from moby.errors import HostUnfit, Invalid, MobyError, NotFound, Unsupported
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -35,8 +37,6 @@ def pem(key: object = PRIVATE, password: bytes = b"") -> bytes:
 
 def minisign_key(*, kdf: bytes = b"\0\0", spoilt: int = 0) -> bytes:
     """Return a secret key as minisign writes it."""
-    import hashlib
-
     secret = b"numbered" + SEED + PRIVATE.public_key().public_bytes_raw()
     check = hashlib.blake2b(b"Ed" + secret, digest_size=32).digest()
     raw = bytearray(b"Ed" + kdf + b"B2" + bytes(48) + secret + check)
@@ -208,3 +208,56 @@ def test_a_signed_distribution(moby: Run, tmp_path: Path) -> None:
     assert (unsigned["changed"], "quickstart.pub" in unsigned["files"]) == (True, False)
     said = moby("assemble", "quickstart", "-o", tmp_path, "--sign", tmp_path / "none", code=1)
     assert said.stderr.startswith(f"no key at {tmp_path}/none: No such file or directory\n  fix: openssl genpkey")
+
+
+def unsigned(folder: Path) -> None:
+    """Put a signature in the envelope that isn't the key's, under its number."""
+    path = folder / "quickstart.intoto.json"
+    found = json.loads(path.read_text())
+    found["signatures"][0]["sig"] = base64.b64encode(bytes(64)).decode()
+    path.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
+
+
+def told_otherwise(folder: Path) -> None:
+    """Have the statement tell of another file, without a signature of that."""
+    path, pyz = folder / "quickstart.intoto.json", folder / "quickstart.pyz"
+    pyz.write_bytes(pyz.read_bytes() + b"more")
+    found = json.loads(path.read_text())
+    said = json.loads(base64.b64decode(found["payload"]))
+    said["subject"][0]["digest"]["sha256"] = hashlib.sha256(pyz.read_bytes()).hexdigest()
+    found["payload"] = base64.b64encode(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).decode()
+    path.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda at: (at / "quickstart.pyz").write_bytes(b"another"), id="file"),
+        pytest.param(
+            lambda at: (at / "quickstart.pyz.minisig").write_bytes(b"none"), id="signature", marks=pytest.mark.long
+        ),
+        pytest.param(lambda at: (at / "quickstart.pyz.minisig").unlink(), id="no-signature", marks=pytest.mark.long),
+        pytest.param(lambda at: (at / "quickstart.pub").write_bytes(b"x"), id="public-key", marks=pytest.mark.long),
+        pytest.param(unsigned, id="envelope"),
+        pytest.param(told_otherwise, id="statement"),
+    ],
+)
+def test_what_was_changed_is_not_taken_for_signed(moby: Run, signed: Path, tmp_path: Path, change: Changed) -> None:
+    """Also where the sums were written anew, so that the folder is whole in itself."""
+    folder = shutil.copytree(signed / "quickstart", tmp_path / "quickstart")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    change(folder)
+    write_sums(folder)
+    told = json.loads(moby("assemble", "quickstart", "-o", tmp_path, "--json", "--sign", signed / "key").stdout)
+    assert told["changed"] is True
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def signed(moby: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a key, and with a quickstart that is signed by it; only to be read."""
+    folder = tmp_path_factory.mktemp("signed")
+    (folder / "key").write_bytes(pem())
+    moby("assemble", "quickstart", "-o", folder, "--sign", folder / "key")
+    return folder
