@@ -25,8 +25,12 @@ def encode(value: Any) -> Any:
         return value
     fields = _fields(kind)
     if fields is not None:
-        given = ((name, getattr(value, name), default) for name, default in fields.items())
-        return {name: encode(found) for name, found, default in given if found != default}
+        written = {}
+        for name, default in fields.items():
+            found = getattr(value, name)
+            if found is not default and found != default:
+                written[name] = found if type(found) in _PLAIN else encode(found)
+        return written
     if kind in (tuple, list):
         return [encode(each) for each in value]
     if isinstance(value, Mapping):

@@ -66,12 +66,13 @@ class Creating:
             # The folder comes first and goes last: by it a killed engine's successor finds what else there is.
             parts.folder(container_id).mkdir(mode=0o710)
             undo.callback(parts.remove_folders, container_id)
-            parts.images.prepare(container_id, image, skeleton=FIXTURES)
+            root = parts.images.prepare(container_id, image, skeleton=FIXTURES)
             undo.callback(parts.images.release, container_id)
             settled = points.settle(whole, container_id, parts.volumes, parts.shelf)
             undo.callback(points.release, settled, container_id, parts.volumes, with_anonymous=True)
             self._copy_up(container_id, settled)
             entry = self._entry(container_id, bare, whole, image, settled, endpoints)
+            entry.root = root
             parts.shelf.add(entry)
             undo.pop_all()
         parts.tell(entry.container, "create")

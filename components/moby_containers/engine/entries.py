@@ -8,6 +8,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from moby.contracts.containers import Container, ExecConfig, MountRequest, State, Status
+from moby.contracts.types import Mount
 from moby.values import evolve
 
 __all__ = ["Entry", "Keeping", "Phase", "Point", "Session"]
@@ -78,6 +79,8 @@ class Entry:
     """Its config as JSON, which changes seldom."""
     lock: Any = field(factory=threading.RLock)
     phase: str = Phase.NONE
+    root: tuple[Mount, ...] = ()
+    """What to mount as its root, where this engine has made it; else the images know."""
     mounted: bool = False
     """Whether its root, its networks and its volumes are held for a task."""
     pid: int = 0

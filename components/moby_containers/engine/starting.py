@@ -119,7 +119,7 @@ class Starting:
         for each in (folder, rootfs, lasting):
             each.mkdir(mode=0o700, exist_ok=True)
         _unmount_all(rootfs)  # which an engine that was killed has left
-        mount_root(parts.images.mounts(entry.id), str(rootfs))
+        mount_root(entry.root or parts.images.mounts(entry.id), str(rootfs))
         if config.working_directory:
             _make_working_folder(rootfs, config.working_directory)
         sandbox, files = self._sandbox(entry)

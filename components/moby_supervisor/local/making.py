@@ -155,7 +155,7 @@ class Maker:
         task.on_fewer_fds = lambda: self._world.hold(task)  # type: ignore[method-assign]
         task.begin_reading()
         if task.is_container and {RuntimeFeature.OOM, RuntimeFeature.STATS} <= task.runtime.features:
-            self._watch_oom(task)
+            self._world.loop.after(0, lambda: self._watch_oom(task))  # once who had it made is answered
         self._world.loop.watch(task.pidfd, select.EPOLLIN, lambda events: self.ended(task))
 
     def begin_health(self, task: Task) -> None:
@@ -225,6 +225,8 @@ class Maker:
         return None
 
     def _watch_oom(self, task: Task) -> None:
+        if task.pidfd < 0 or task.record.exit is not None:
+            return
         try:
             task.oom_fd = task.runtime.watch_oom(task.record.container)
         except MobyError:
