@@ -35,12 +35,14 @@ class Later:
         with self._changed:
             if self._ended:
                 return
-            heapq.heappush(self._due, (self._now() + seconds, next(self._numbers), action))
+            due = (self._now() + seconds, next(self._numbers), action)
+            heapq.heappush(self._due, due)
             if self._idle == 0 and len(self._threads) < _THREADS:
                 thread = threading.Thread(target=self._work, name="containers-later", daemon=True)
                 self._threads.append(thread)
                 thread.start()
-            self._changed.notify()
+            elif self._due[0] is due:  # else somebody who is idle wakes in time for what comes before it
+                self._changed.notify()
 
     def close(self) -> None:
         """Finish what has begun, and leave the rest undone."""
@@ -67,7 +69,10 @@ class Later:
                 while not self._ended:
                     wait = self._due[0][0] - self._now() if self._due else None
                     if wait is not None and wait <= 0:
-                        return heapq.heappop(self._due)[2]
+                        action = heapq.heappop(self._due)[2]
+                        if self._due:
+                            self._changed.notify()  # somebody else waits for what is next now
+                        return action
                     self._changed.wait(wait)
                 return None
             finally:
