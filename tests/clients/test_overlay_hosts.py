@@ -14,6 +14,17 @@ from peers.sandbox import PATIENCE_S, Sandbox, until
 
 pytestmark = pytest.mark.long
 FOLDER = "/var/lib/docker"
+GIVE_UP = """
+import fnmatch, sys
+from pathlib import Path
+from moby_metadata.sqlite.store import Store
+from moby_networks.registry.shared import Shared
+with Store(Path(sys.argv[1])) as store:
+    (place,) = [each for each in store.bucket("network-places").keys() if fnmatch.fnmatch(each, sys.argv[2])]
+    host = place.split("/")[1]
+    while not Shared(store, "others", "cluster").bury(host, store.bucket("network-counts").get(host)):
+        pass
+"""
 
 
 class Host:
@@ -140,6 +151,29 @@ def test_it_goes_on_while_an_engine_is_killed_and_comes_back(hosts):
     for each, name in ((one, "client"), (two, "web")):
         each("rm", "-f", name)
     one("network", "rm", "other")
+
+
+def test_a_host_that_was_given_up_tells_all_anew(hosts):
+    """As others would have done so after days without a sign of life: its containers' places and addresses are gone."""
+    one, two = hosts
+    one("network", "create", "-d", "overlay", "--attachable", "--subnet", "10.10.0.0/24", "again")
+    two("run", "-d", "--name", "web", "--network", "again", NAME, "sleep", "1000")
+    one("run", "-d", "--name", "client", "--network", "again", NAME, "sleep", "1000")
+    path = ".NetworkSettings.Networks.again.IPAddress"
+    before = two.inspect("web", path)
+    place = f"{one.inspect('again', '.Id')}/*/{two.inspect('web', '.Id')}"
+    with Talk(two, *two.within("web"), "python3", "-c", SERVER, "80", "web") as server:
+        assert server.line() == "ready"
+        until(lambda: one.ask("client", "web") == f"web heard hello {before}", "the far container by name")
+        one.sandbox.run(sys.executable, "-c", GIVE_UP, f"{FOLDER}/cluster.db", place)
+        until(lambda: "other hosts had given this one up" in two.log.read_text(), "the host's return")
+        until(lambda: one.ask("client", "web") == f"web heard hello {before}", "the far container by name")
+        done = one("run", "--rm", "--network", "again", "--ip", before, NAME, "true", check=False)
+        assert "Address already in use" in done.stderr
+    assert two.inspect("web", path) == before
+    one("rm", "-f", "client")
+    two("rm", "-f", "web")
+    one("network", "rm", "again")
 
 
 def test_plugins_of_cni(hosts):
