@@ -15,6 +15,7 @@ from moby.errors import Invalid, NotFound
 from moby.testing.lending import Lending
 from moby.testing.mounted import own_mounts
 from moby.testing.net_namespaces import own_network
+from moby.values import evolve
 
 SPDX = "https://spdx.dev/Document"
 SCRIPT = """\
@@ -30,6 +31,17 @@ done
 echo else > $BUILDKIT_SCAN_DESTINATION/notes
 """
 GENERATOR = 'FROM box\nENV A=env\nCOPY --chmod=755 scan /scan\nENTRYPOINT ["/scan"]\nCMD []\n'
+EXTRAS = """\
+#!/bin/sh
+[ "$BUILDKIT_SCAN_SOURCE_EXTRAS" ] && cd "$BUILDKIT_SCAN_SOURCE_EXTRAS" &&
+    for each in */*; do more="$more$each=$(cat $each) "; done
+echo "{\\"predicateType\\": \\"t\\", \\"predicate\\": {\\"more\\": \\"$more\\"}}" > $BUILDKIT_SCAN_DESTINATION/more.json
+"""
+STAGES = (
+    "{}FROM scratch AS one\n{}COPY made /one\nFROM scratch AS two\n{}COPY made /two\n"
+    "FROM scratch AS three\nCOPY made /\n"
+    "FROM scratch\n{}COPY --from=one one /\nCOPY --from=two two /\n"
+)
 TARGET = "FROM scratch\nCOPY made /\n"
 
 
@@ -41,6 +53,8 @@ def engine(tmp_path_factory):
         build(engine, folder, GENERATOR, Request(), Export(ExportType.IMAGE, names=("generator:1",)))
         build(engine, folder, "FROM box\nCMD true\n", Request(), Export(ExportType.IMAGE, names=("idle:1",)))
         build(engine, folder, "FROM scratch\n", Request(), Export(ExportType.IMAGE, names=("nothing:1",)))
+        (folder / "scan").write_text(EXTRAS)
+        build(engine, folder, GENERATOR, Request(), Export(ExportType.IMAGE, names=("extras:1",)))
         yield engine
 
 
@@ -74,6 +88,32 @@ def test_an_image_states_what_is_in_another(engine, tmp_path):
     assert not steps[f"[{Platform.host()}] generating sbom using docker.io/library/generator:1"].cached
     _, steps = build(engine, tmp_path, TARGET, asked("generator:1", HOW="deep"), oci)
     assert steps[f"[{Platform.host()}] taking the sbom of docker.io/library/generator:1"].cached
+
+
+STAGE, CONTEXT = "ARG BUILDKIT_SBOM_SCAN_STAGE=", "ARG BUILDKIT_SBOM_SCAN_CONTEXT="
+ONE, TWO, WHOLE = "sbom-one/one=product ", "sbom-two/two=product ", "sbom-context/made=product "
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "expected"),
+    [
+        (("", "", "", ""), {}, ""),
+        (("", f"{STAGE}true\n", "", ""), {}, ONE),
+        (("", f"{STAGE}\n", "", f"{STAGE}true\n"), {}, ""),  # the target is scanned anyway
+        ((f"{STAGE}1\n", "", f"{STAGE}false\n", ""), {}, ONE),
+        ((f"{STAGE}two,three\n", "", "", ""), {}, TWO),
+        (("", "", "", ""), {"BUILDKIT_SBOM_SCAN_STAGE": "True"}, ONE + TWO),
+        ((f"{STAGE}false\n", "", "", ""), {"BUILDKIT_SBOM_SCAN_STAGE": "one"}, ONE),
+        (("", "", "", f"{CONTEXT}true\n"), {}, WHOLE),
+        (("", f"{STAGE}true\n", "", ""), {"BUILDKIT_SBOM_SCAN_CONTEXT": "1"}, WHOLE + ONE),
+    ],
+)
+def test_stages_and_the_context_are_scanned_where_arguments_say_so(engine, tmp_path, arguments, given, expected):
+    (tmp_path / ".dockerignore").write_text("Dockerfile\n.dockerignore\n")
+    request = evolve(asked("extras:1"), arguments=given)
+    session, _ = build(engine, tmp_path, STAGES.format(*arguments), request, Export(ExportType.TAR, 1))
+    with tarfile.open(fileobj=io.BytesIO(session.received[1].getvalue())) as tar:
+        assert json.load(tar.extractfile("more.json"))["predicate"] == {"more": expected}
 
 
 def test_statements_beside_files(engine, tmp_path):

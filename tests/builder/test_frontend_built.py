@@ -43,9 +43,7 @@ def test_an_image_whose_config_is_nested_too_deeply_is_refused_by_name(engine, t
     (tmp_path / "Dockerfile").write_text(text)
     made = engine.builder.open(Lending({"dockerfile": tmp_path, "context": tmp_path}), lambda event: None)
     try:
-        with pytest.raises(
-            BuildFailed, match=r"config of docker\.io/library/deep:latest is nested deeper than 100"
-        ):
+        with pytest.raises(BuildFailed, match=r"config of docker\.io/library/deep:latest is nested deeper than 100"):
             made.solve(Request())
     finally:
         made.close()

@@ -4,10 +4,11 @@ from moby.contracts.builder import Finding, Request, Step
 from moby.contracts.types import Platform
 from moby.errors import Invalid, Unsupported
 from moby.oci import reference as references
+from moby.values import evolve
 from moby_builder.dockerfile.frontend import answers, checks, platforms, substitution
 from moby_builder.dockerfile.frontend.contexts import Contexts, Definition
 from moby_builder.dockerfile.frontend.plan import Lookup, Plan, PlannedTarget
-from moby_builder.dockerfile.frontend.scanning import scanned
+from moby_builder.dockerfile.frontend.scanning import extras, scanned
 from moby_builder.dockerfile.frontend.stages import Site
 from moby_builder.dockerfile.frontend.surroundings import Surroundings
 from moby_builder.dockerfile.frontend.translation import Translation
@@ -42,17 +43,23 @@ def plan(request: Request, lookup: Lookup) -> Plan:
     translations = _translations(dockerfile, request, lookup, contexts)
     sites = [each.target(request.target) for each in translations]
     found = checks.find(dockerfile, translations[0], request, contexts, definition)
+    more = [extras(site, each.needed, each.around) for site, each in zip(sites, translations, strict=True)]
     steps = [step for site in translations[0].needed for step in site.steps]
     roots = substitution.replaced(
-        [*(node for _, node in steps if node is not None), *(site.root for site in sites)],
+        [
+            *(node for _, node in steps if node is not None),
+            *(site.root for site in sites),
+            *(extra.root for each in more for extra in each),
+        ],
         {id(each.stand_in): each.node() for each in contexts.folders()},
     )
+    others = [tuple(evolve(extra, root=roots[id(extra.root)]) for extra in each) for each in more]
     targets = (
         _target(site, platform, roots[id(site.root)], request)
         for site, platform in zip(sites, _platforms(request), strict=True)
     )
     return Plan(
-        scanned(tuple(targets), request, lookup),
+        scanned(tuple(targets), others, request, lookup),
         tuple(Step(text, None if node is None else roots[id(node)].digest) for text, node in steps),
         (*found, *_unused(dockerfile, request, definition)),
         file=definition.name,

@@ -34,7 +34,8 @@ class Translation:
 
     def __init__(self, dockerfile: Dockerfile, around: Surroundings) -> None:
         self._file = dockerfile
-        self._around = around
+        self.around = around
+        """What holds for all stages."""
         self._sites = Sites()
         self.needed: list[Site] = []
         """The stages that were translated, in the file's order."""
@@ -50,19 +51,19 @@ class Translation:
     @property
     def predefined(self) -> Mapping[str, str]:
         """Arguments that are there by themselves."""
-        return self._around.predefined
+        return self.around.predefined
 
     @property
     def arguments(self) -> Mapping[str, str]:
         """Values of the file's arguments, and of those that are there by themselves."""
-        return self._around.arguments
+        return self.around.arguments
 
     def target(self, name: str) -> Site:
         """Translate what a stage needs, and return it."""
         self._link()
         target = self._sites.target(name)
         self._translate([target])
-        settle(target, self._around.epoch_s)
+        settle(target, self.around.epoch_s)
         return target
 
     def everything(self) -> None:
@@ -72,23 +73,23 @@ class Translation:
 
     def _add(self, stage: Stage) -> None:
         origin = stage.origin
-        base = self._expand(origin.base, self._around.arguments)
+        base = self._expand(origin.base, self.around.arguments)
         if not base:
             raise BuildFailed(f"base name ({origin.base}) should not be blank")
         platform = self._platform(origin)
         context = None
-        if origin.name and self._around.contexts.knows(origin.name, platform or self._around.platform):
+        if origin.name and self.around.contexts.knows(origin.name, platform or self.around.platform):
             context = origin.name
         site = self._sites.add(stage, evolve(origin, base=base), context=context)
         site.platform = platform
-        request = self._around.request
+        request = self.around.request
         names = {each.lower() for each in request.no_cache_stages}
         site.ignore_cache = request.no_cache or (origin.name.lower() in names if origin.name else False)
 
     def _platform(self, origin: From) -> Platform | None:
         if not origin.platform:
             return None
-        text = self._expand(origin.platform, self._around.arguments)
+        text = self._expand(origin.platform, self.around.arguments)
         if not text:
             raise BuildFailed(f"empty platform value from expression {origin.platform}")
         with place("", "", None, f"failed to parse platform {origin.platform}: "):
@@ -107,14 +108,14 @@ class Translation:
             sites.stages[0].label = ""
 
     def _translate(self, targets: list[Site]) -> None:
-        bases = Bases(self._sites, self._around, self._parse_trigger)
+        bases = Bases(self._sites, self.around, self._parse_trigger)
         with self._place(None):
             found = bases.find(targets)
         self.needed = [site for site in self._sites.stages if site in found]
         for site in self.needed:
             if site.done:
                 continue
-            begin(site, self._around.epoch_s)
+            begin(site, self.around.epoch_s)
             source = None if isinstance(site.root.operation, EmptySource) else site.root
             site.steps.append((site.origin.written.text, source))
             for task in site.tasks:
@@ -125,7 +126,7 @@ class Translation:
 
     def _translate_task(self, site: Site, task: Task) -> Node | None:
         """Do what an instruction does to its stage; return what does its work."""
-        around = self._around
+        around = self.around
         instruction = expansion.expanded(
             task.instruction,
             lambda text: self._expand(text, site.environment),
