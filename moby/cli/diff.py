@@ -97,8 +97,9 @@ def _lock(path: Path) -> "Lock | None":
     try:
         return embedded_lock(path, path.read_bytes())
     except Invalid as error:
-        message = f"{path} is no distribution: it holds no {LOCK}, and no lock lies beside it"
-        raise Invalid(message, hint="give a manifest, a lock, or what assembling made") from error
+        message = f"{path} is no distribution: it holds no {LOCK}, and no lock of it lies beside it"
+        hint = "give a manifest, a lock, or what assembling made, with the lock that was made with it beside it"
+        raise Invalid(message, hint=hint) from error
 
 
 def _sizes(file: str, lock: "Lock | None") -> "Sizes":

@@ -39,6 +39,7 @@ BROKEN = (
     struct.error,
 )
 """What reading a damaged zip raises."""
+BESIDE = ".lock.json"
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from moby.cli.main import main; main(sys.argv[2:])"
 
 
@@ -107,10 +108,20 @@ def embedded_lock(artifact: Path, data: bytes) -> Lock:
     """Return the lock inside an artifact, or else the one beside it; Invalid where there is neither."""
     with suppress(*BROKEN, KeyError), zipfile.ZipFile(io.BytesIO(data)) as archive:
         return loads(archive.read(LOCK), source=f"{artifact}/{LOCK}")
-    beside = sorted(artifact.parent.glob("*.lock.json"))
-    if len(beside) != 1:
-        raise Invalid(f"{artifact} holds no lock, and none lies beside it", hint="name a file that assembling made")
-    return loads(beside[0].read_bytes(), source=str(beside[0]))
+    beside = _beside(artifact)
+    return loads(beside.read_bytes(), source=str(beside))
+
+
+def _beside(artifact: Path) -> Path:
+    """Return the lock that lies beside an artifact: the one of its name, else the only one."""
+    found = sorted(artifact.parent.glob(f"*{BESIDE}"))
+    own = [each for each in found if f"{artifact.name}.".startswith(f"{each.name.removesuffix(BESIDE)}.")]
+    if not own and len(found) != 1:
+        names = ", ".join(each.name for each in found)
+        several = f"several lie beside it ({names})" if found else "none lies beside it"
+        hint = f"name a file that assembling made, with the NAME{BESIDE} that was made with it beside it"
+        raise Invalid(f"{artifact} holds no lock, and {several}", hint=hint)
+    return max(own or found, key=lambda each: len(each.name))
 
 
 def _refuse_others(lock: Lock) -> None:

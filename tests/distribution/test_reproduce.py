@@ -216,6 +216,32 @@ def test_an_artifact_without_a_lock_inside_is_told_by_the_one_beside(
     assert "quickstart.deb is none of the files that its lock makes: quickstart.pyz" in said.stderr
 
 
+@pytest.mark.parametrize(
+    ("beside", "taken"),
+    [
+        pytest.param(["other"], "other", id="the-only-one"),
+        pytest.param(["other", "quickstart"], "quickstart", id="of-its-name"),
+        pytest.param(["quickstart", "quickstart.x86"], "quickstart", id="not-a-longer-one"),
+        pytest.param(["one", "other"], "", id="several"),
+        pytest.param([], "", id="none"),
+    ],
+)
+def test_which_lock_beside_it_is_its_own(quickstart: Path, tmp_path: Path, beside: list[str], taken: str) -> None:
+    text = (quickstart / "quickstart.lock.json").read_text()
+    for name in beside:
+        lock = evolve(loads(text.encode()), name=name)
+        (tmp_path / f"{name}.lock.json").write_bytes(dumps(lock))
+    artifact = tmp_path / "quickstart.deb"
+    if taken:
+        assert reproduction.embedded_lock(artifact, b"").name == taken
+        return
+    with pytest.raises(Invalid) as caught:
+        reproduction.embedded_lock(artifact, b"")
+    said = "several lie beside it (one.lock.json, other.lock.json)" if beside else "none lies beside it"
+    assert caught.value.message == f"{artifact} holds no lock, and {said}"
+    assert "with the NAME.lock.json that was made with it beside it" in caught.value.hint
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0), st.binary(min_size=1, max_size=40), st.integers(0, 3))
 def test_a_damaged_artifact_is_told_apart(quickstart: Path, tmp_path: Path, at: int, noise: bytes, cut: int) -> None:
