@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 
 from moby.host.processes import prctl
 from moby.host.syscalls import call, libc
@@ -89,14 +90,16 @@ def bounding() -> frozenset[int]:
 
 def drop_bounding(keep: Collection[int]) -> None:
     """Take everything but `keep` out of the bounding set."""
+    option, nothing = ctypes.c_long(_PR_CAPBSET_DROP), ctypes.c_long(0)
     for number in sorted(frozenset(range(64)) - frozenset(keep)):
-        try:
-            prctl(_PR_CAPBSET_DROP, number)
-        except OSError as error:
-            if error.errno == errno.EINVAL:  # past the last one that this kernel knows
-                return
-            if number in bounding():  # who may not drop any may still lack it
-                raise
+        # Some forty calls, and at the end one that fails: by `prctl` and its error they would take twice as long.
+        if libc.prctl(option, ctypes.c_long(number), nothing, nothing, nothing) == 0:
+            continue
+        error = ctypes.get_errno()
+        if error == errno.EINVAL:  # past the last one that this kernel knows
+            return
+        if number in bounding():  # who may not drop any may still lack it
+            raise OSError(error, os.strerror(error), f"prctl({_PR_CAPBSET_DROP})")
 
 
 def apply(*, effective: Collection[int], permitted: Collection[int], inheritable: Collection[int]) -> None:
