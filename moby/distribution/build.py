@@ -15,6 +15,7 @@ from moby.distribution.locking import make
 from moby.distribution.sbom import Sizes, document, sizes_in
 from moby.distribution.steps import Steps, default_folder, fingerprints
 from moby.errors import HostUnfit, Invalid, NotFound, Unsupported
+from moby.host import digests
 from moby.lock import Lock, drift, dumps, loads
 from moby.manifest.assembly import Assembly
 from moby.plan import Plan
@@ -73,7 +74,9 @@ def assemble(
     kept = default_folder()
     wired = packagers(found.build, kept.parent if kept else out)
     steps = Steps(found, wired, fingerprints(found.build, wired), kept)
-    return _made(assembly, steps, out / found.name, key, progress)
+    made = _made(assembly, steps, out / found.name, key, progress)
+    digests.keep()
+    return made
 
 
 def _made(assembly: Assembly, steps: Steps, folder: Path, key: signing.Key | None, progress: Progress) -> Distribution:

@@ -16,6 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from moby.errors import Corrupt, Invalid, NotFound
+from moby.host import digests
 
 __all__ = ["FRAMEWORK", "PYTHONS", "Installed", "closure", "find", "running_python", "tree_digest"]
 
@@ -144,8 +145,7 @@ def tree_digest(folders: Iterable[tuple[str, Path]]) -> str:
     whole = hashlib.sha256()
     for name, folder in sorted(folders):
         for relative in sorted(_own(folder), key=lambda each: each.split("/")) or (["."] if folder.is_file() else []):
-            content = hashlib.sha256((folder / relative).read_bytes()).hexdigest()
-            whole.update(f"{name}/{relative} {content}\n".encode())
+            whole.update(f"{name}/{relative} {digests.digest(folder / relative)}\n".encode())
     return f"sha256:{whole.hexdigest()}"
 
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from moby.errors import Conflict, HostUnfit
+from moby.host import digests
 from moby.host.renames import exchange
 
 __all__ = ["SUMS", "is_whole", "listed", "replacing", "write_sums"]
@@ -161,7 +162,7 @@ def is_whole(folder: Path) -> bool:
     """Return whether a folder holds just what its SHA256SUMS lists, unchanged."""
     known = listed(folder)
     present = {*_files(folder)} - {SUMS} if folder.is_dir() else set()
-    return bool(known) and present == set(known) and all(_sha256(folder / name) == known[name] for name in known)
+    return bool(known) and present == set(known) and all(digests.digest(folder / name) == known[name] for name in known)
 
 
 def _sha256(path: Path) -> str:

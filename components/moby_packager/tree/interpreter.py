@@ -13,6 +13,7 @@ from pathlib import Path
 from attrs import frozen
 
 from moby.errors import HostUnfit
+from moby.host import digests
 from moby_packager.tree.imports import Library
 
 __all__ = ["Interpreter", "interpreter"]
@@ -56,7 +57,7 @@ class Interpreter:
         whole = hashlib.sha256(f"{sys.version}\n".encode())
         for path in [self.program, *files]:
             if "site-packages" not in path.parts and "test" not in path.parts:
-                whole.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+                whole.update(f"{path.name} {digests.digest(path)}\n".encode())
         return whole.hexdigest()
 
 

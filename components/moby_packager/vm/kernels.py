@@ -10,6 +10,7 @@ from attrs import frozen
 
 from moby.contracts.packager import Brought
 from moby.errors import HostUnfit, Unsupported
+from moby.host import digests
 from moby_packager.trees.nodes import Node, plain
 
 __all__ = ["Kernel", "Module", "find"]
@@ -92,7 +93,7 @@ class Kernel:
 
     def digest(self) -> str:
         """Return a digest of the image and of which modules there are; reads some 12 MB."""
-        whole = hashlib.sha256(self.image.read_bytes())
+        whole = hashlib.sha256(digests.digest(self.image).encode())
         for name, path in sorted(self.modules.items()):
             whole.update(f"{name} {path.stat().st_size}\n".encode())
         return f"{self.version} {whole.hexdigest()}"
