@@ -342,3 +342,24 @@ def test_what_was_only_begun_is_collected(state):
     assert content.collect(list).ingests == ()
     assert content.collect(list, idle_s=-60).ingests == ()
     assert list((state / "ingest").iterdir()) == []
+
+
+@pytest.mark.parametrize("years", [-1, 0, 1])
+def test_a_clock_that_jumps_takes_nothing_that_is_in_use(state, monkeypatch, years):
+    """Back or ahead: of ingests only what nobody writes is judged by its age; blobs aren't at all."""
+    content = Store(state)
+    with content.lease() as lease, content.writer("done", lease) as done:
+        done.write(b"kept")
+        kept = done.commit()
+        with content.writer("left", lease) as left:
+            left.write(b"1")
+        with content.writer("busy", lease) as busy:
+            busy.write(b"1")
+            now = time.time_ns() + years * 365 * 86400 * 10**9
+            monkeypatch.setattr(time, "time_ns", lambda: now)
+            gone = content.collect(list)
+            assert [each.ref for each in gone.ingests] == (["left"] if years > 0 else [])
+            assert gone.blobs == ()
+            busy.write(b"2")
+            assert busy.commit().size_bytes == 2
+        assert kept.digest in {each.digest for each in content.list()}

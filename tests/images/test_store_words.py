@@ -1,6 +1,6 @@
 """Docker's words: lines of a Dockerfile, filters, times."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from moby_images.store.changes import changed
@@ -69,6 +69,28 @@ def test_lines(line, expected):
 def test_lines_that_are_none(line):
     with pytest.raises(Invalid, match=line.partition(" ")[0]):
         changed(BASE, [line])
+
+
+def test_a_while_that_no_clock_could_have_seen_is_refused():
+    with pytest.raises(Invalid, match="'99999999999h' is longer ago than any time"):
+        moment("99999999999h", NOW)
+    with pytest.raises(Invalid, match="'20000000h' is longer ago"):
+        moment("20000000h", NOW)
+
+
+@pytest.mark.parametrize(("years", "kept"), [(-1, ["old", "new"]), (0, ["new"]), (1, [])])
+def test_images_are_as_old_as_a_clock_that_jumps_says(years, kept):
+    """Which takes none that is of a time to come."""
+    made = {"old": NOW - timedelta(days=2), "new": NOW - timedelta(hours=1)}
+    now = NOW + timedelta(days=365 * years)
+    goes = predicate({"until": ["24h"]}, {"until"}, pytest.fail, now)
+    stayed = []
+    for name, created in made.items():
+        image = Image(
+            sha256(b"1"), sha256(b""), (), BASE, Platform.host(), (), 0, created.strftime("%Y-%m-%dT%H:%M:%SZ")
+        )
+        stayed += [] if goes(image) else [name]
+    assert stayed == kept
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,10 @@ def moment(text: str, now: datetime) -> datetime:
     parts = _DURATION.findall(text.removeprefix("-"))
     if parts and "".join(parts) == text.removeprefix("-"):
         seconds = sum(float(each.rstrip("hmsunµ")) * _UNITS[each.lstrip("0123456789.")] for each in parts)
-        return now - timedelta(seconds=seconds)
+        try:
+            return now - timedelta(seconds=seconds)
+        except OverflowError:
+            raise Invalid(f"{text[:80]!r} is longer ago than any time", hint="write a shorter while") from None
     plain = re.sub(r"(:\d\d)\.\d+", r"\1", text).replace("Z", "+0000")
     for form in _FORMS:
         try:
