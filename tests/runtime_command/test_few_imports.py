@@ -35,8 +35,16 @@ def test_a_container_is_run_without_slow_imports(command, seccomp) -> None:
             "defaultAction": "SCMP_ACT_ALLOW",
             "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}],
         }
-    code = CODE.replace("{slow}", repr(SLOW))
-    words = [*command.argv("run", "-b", command.bundle(data=data), "box")][1:]
+    _without_slow_imports(command.argv("run", "-b", command.bundle(data=data), "box"))
+
+
+def test_one_that_is_not_there_is_deleted_without_slow_imports(command) -> None:
+    """As containerd's shims do once more after each container."""
+    _without_slow_imports(command.argv("delete", "--force", "nobody"))
+
+
+def _without_slow_imports(argv) -> None:
+    code, words = CODE.replace("{slow}", repr(SLOW)), [*argv][1:]
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, json.dumps([each for each in sys.path if each]), *map(str, words)],
         capture_output=True, text=True, check=True, timeout=60,

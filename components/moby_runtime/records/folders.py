@@ -122,9 +122,13 @@ class Folders:
         for each in (self._name, f"{self._name}.new", *_OTHERS):
             with suppress(OSError):
                 os.unlink(f"{path}/{each}")
-        with suppress(OSError):
+        try:
             os.rmdir(path)
             return
+        except FileNotFoundError:
+            return
+        except OSError:
+            pass
         with suppress(OSError):
             for each in os.listdir(path):
                 os.unlink(f"{path}/{each}")
