@@ -66,7 +66,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["root", "user", pytest.param("more", marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "flag", [pytest.param("--uml", id="uml"), pytest.param("--no-network", id="qemu", marks=pytest.mark.long)]
 )
