@@ -501,7 +501,7 @@ def stream(entries: Iterable[tuple[LayerEntry, Iterable[bytes | memoryview]]]) -
     for entry, content in entries:
         if entry is READY:
             parts += content
-            size += len(parts[-2])
+            size += _BLOCK + len(parts[-2])
         else:
             for pieces in _pieces(entry, content):
                 parts += pieces

@@ -301,6 +301,13 @@ def test_a_stream_comes_in_chunks_of_some_size():
     assert max(sizes) < (1 << 20) + (256 << 10)
 
 
+def test_so_do_files_without_content():
+    empty = [(layer.READY, layer.ready(f"empty{number}", 0o644, (0, 0), 0, b"")) for number in range(2000)]
+    sizes = [len(each) for each in layer.stream(empty)]
+    assert sum(sizes) == 2000 * 512 + 1024
+    assert max(sizes) < 300 << 10
+
+
 def test_a_stream_of_what_changes_ends():
     with pytest.raises(Conflict, match="'a' changed its size while it was read"):
         list(layer.stream([(LayerEntry("a", size_bytes=5), [b"1234"])]))
