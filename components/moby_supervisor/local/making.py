@@ -49,8 +49,7 @@ class Maker:
         task.runtime = runtime
         call = Call(runtime, "create", (config.id, config.bundle))
         await self._make(task, f"make the container {config.id}", call, TaskStatus.CREATED, runtime_name=name)
-        await self.size(task)
-        return _shown(task)
+        return await self._shown(task)
 
     async def exec(self, task_id: str, exec_id: str, process: Mapping[str, Any], config: TaskConfig) -> TaskState:
         """Run another program inside."""
@@ -63,11 +62,26 @@ class Maker:
         task.turns = parent.turns
         call = Call(parent.runtime, "exec", (task_id, {**process, "terminal": config.terminal}))
         await self._make(task, f"run a program in {task_id}", call, TaskStatus.RUNNING)
-        await self.size(task)
-        return _shown(task)
+        return await self._shown(task)
 
     async def size(self, task: Task) -> None:
         """Have a terminal of somebody else's be as large as it is to be; ours is so already."""
+
+    async def _shown(self, task: Task) -> TaskState:
+        """Return the state of a task that has been made, with its streams where who asked for it attaches at once.
+
+        They come before anything is waited for: what it says while nobody is attached would be thrown away.
+        """
+        streams = task.attach() if task.config.attach else None
+        try:
+            await self.size(task)
+        except BaseException:
+            for fd in {streams.stdin, streams.stdout, streams.stderr} - {-1} if streams else ():
+                os.close(fd)
+            await self._unmake(task)
+            await self.forget(task)
+            raise
+        return task.state() if streams is None else evolve(task.state(), streams=streams)
 
     def _begin(self, config: TaskConfig, container: str) -> Task:
         """Write down what is about to be made, before anything is."""
@@ -277,11 +291,6 @@ def _told(oom_fd: int) -> bool:
         return bool(os.read(oom_fd, 4096))
     except BlockingIOError:
         return False
-
-
-def _shown(task: Task) -> TaskState:
-    """Return the state of a task that has been made, with its streams where who asked for it attaches at once."""
-    return evolve(task.state(), streams=task.attach()) if task.config.attach else task.state()
 
 
 def _named(config: TaskConfig, task_id: str) -> TaskConfig:
