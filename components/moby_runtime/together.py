@@ -80,17 +80,24 @@ class Together:
         fresh = f"{self._path}.{os.getpid()}"
         data = marshal.dumps((self._valid_for, self._kept + self._noted.found))
         try:
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            # As bytecode has it: nobody else may write what this user runs, whatever the caller's umask is.
+            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except OSError:
+            return  # nobody may write here
+        try:
             try:
                 whole = os.write(fd, data) == len(data)
             finally:
                 os.close(fd)
             if whole:
                 os.replace(fresh, self._path)
-            else:
-                os.unlink(fresh)
+                return
         except OSError:
-            pass  # nobody may write here
+            pass  # there is no room
+        try:  # noqa: SIM105 - contextlib would be imported for it
+            os.unlink(fresh)
+        except OSError:
+            pass  # somebody else has removed it
 
 
 def _is_true(kept: Kept) -> bool:

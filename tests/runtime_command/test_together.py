@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,32 @@ def test_where_it_cannot_be_written_all_is_as_ever(installed) -> None:
     assert FOUND in installed("list")
     assert FOUND in installed("list")
     assert installed.kept == []
+
+
+@pytest.mark.parametrize("room", [pytest.param(0, id="none"), pytest.param(4096, id="some")])
+def test_where_there_is_no_room_nothing_is_left(installed, room) -> None:
+    code = (
+        "import resource, runpy, sys; sys.argv = sys.argv[2:]\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        "runpy.run_path(sys.argv[0])"
+    )
+    words = [sys.executable, "-c", code, "-", SCRIPT, "--root", installed.root, "list"]
+    inherited = {name: each for name, each in os.environ.items() if not name.startswith("PYTHON")}
+    environment = inherited | {"PYTHONPATH": str(installed.site)}
+    done = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, timeout=60)
+    assert done.stdout.startswith(b"ID")
+    assert not list((installed.site / "moby_runtime/__pycache__").glob("*.together*"))
+
+
+def test_nobody_else_may_write_it(installed) -> None:
+    """Also where the caller lets others write what it makes."""
+    before = os.umask(0)
+    try:
+        installed("list")
+    finally:
+        os.umask(before)
+    (file,) = installed.kept
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
 
 
 def test_optimized_bytecode_is_kept_apart(installed) -> None:
