@@ -1,7 +1,8 @@
 """SHA-256 of files, remembered in the user's cache folder for as long as a file is the same by what stat(2) says.
 
 That is its inode, size, and both of its times, of which no program sets when the inode last changed. What changed just
-now isn't remembered, since another change at the same time, as file systems count it, wouldn't show.
+now isn't remembered, since another change at the same time, as file systems count it, wouldn't show. Nor is what
+changed at a whole second: in mounted images (squashfs, ISO 9660) all times may be one that was chosen at their making.
 """
 
 import hashlib
@@ -16,6 +17,8 @@ __all__ = ["digest", "keep"]
 _FORMAT = 1
 _SETTLED_NS = 2_000_000_000
 """As long as the coarsest of file systems take two times for one."""
+_SECOND_NS = 1_000_000_000
+_OTHERS_WRITE = 0o022
 _MOST = 16_384
 Stamp = list[int]
 
@@ -37,7 +40,7 @@ def digest(path: str | Path) -> str:
             key, stamp = before = _stamp(os.fstat(stream.fileno()))
             found = (stamp, hashlib.file_digest(stream, "sha256").hexdigest())
             after = _stamp(os.fstat(stream.fileno()))
-        if after != before or began_ns - max(stamp[1:]) < _SETTLED_NS:
+        if after != before or began_ns - max(stamp[1:]) < _SETTLED_NS or stamp[-1] % _SECOND_NS == 0:
             return found[1]
         _fresh.add(file)
     known[key] = found
@@ -55,10 +58,15 @@ def keep() -> None:
     with suppress(OSError):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         try:
-            Path(draft).write_text(json.dumps({"format": _FORMAT, "digests": kept}), encoding="ascii")
+            with open(draft, "x", encoding="ascii", opener=_own) as stream:
+                json.dump({"format": _FORMAT, "digests": kept}, stream)
             Path(draft).rename(file)
         finally:
             Path(draft).unlink(missing_ok=True)
+
+
+def _own(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _stamp(status: os.stat_result) -> tuple[str, Stamp]:
@@ -84,12 +92,13 @@ def _read(file: str) -> dict[str, tuple[Stamp, str]]:
     """Return what was kept; nothing where another user may have written it, or it is damaged."""
     try:
         with open(file, "rb") as stream:
-            if os.fstat(stream.fileno()).st_uid != os.geteuid():
+            status = os.fstat(stream.fileno())
+            if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
                 return {}
             data = json.load(stream)
         if data["format"] != _FORMAT:
             return {}
         found = data["digests"].items()
         return {str(key): ([int(each) for each in stamp], str(digest)) for key, (stamp, digest) in found}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -45,12 +46,22 @@ def forget() -> None:
     digests._remembered.clear()
 
 
+def tick(path: Path) -> None:
+    """Wait until what changes from now on has another time than a file: file systems' clocks may go by milliseconds."""
+    clock = path.with_name("clock")
+    while True:
+        clock.touch()
+        if clock.stat().st_ctime_ns > path.stat().st_ctime_ns:
+            return
+
+
 def test_a_file_is_read_once_for_all_processes(cache: Path, read: list[str], tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"one")
     assert [digests.digest(tmp_path / "a") for _ in range(2)] == [of(b"one")] * 2
     digests.keep()
     forget()
     assert digests.digest(tmp_path / "a") == of(b"one")
+    tick(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")  # of which the kernel says that the inode has changed
     assert digests.digest(tmp_path / "b") == of(b"one")
     assert read == ["a", "b"]
@@ -63,6 +74,7 @@ def test_what_changed_is_read_again(cache: Path, read: list[str], tmp_path: Path
     path.write_bytes(b"one")
     digests.digest(path)
     before = path.stat()
+    tick(path)
     path.write_bytes(b"two")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_mtime_ns == before.st_mtime_ns
@@ -83,6 +95,20 @@ def test_what_changed_just_now_is_not_remembered(
         assert digests.digest(tmp_path / "a") == of(b"one")
     digests.keep()
     assert read == ["a", "a"]
+    assert not cache.exists()
+
+
+def test_what_has_times_that_were_made_up_is_not_remembered(
+    cache: Path, read: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In images that say that they were made at one time, files have the same times, size and inode."""
+    path = tmp_path / "a"
+    built_ns = 1_700_000_000 * 10**9
+    monkeypatch.setattr(digests, "_stamp", lambda _: ("7:1", [3, built_ns, built_ns]))
+    for data in (b"one", b"two"):
+        path.write_bytes(data)
+        assert digests.digest(path) == of(data)
+    digests.keep()
     assert not cache.exists()
 
 
@@ -113,15 +139,23 @@ def test_what_changes_while_it_is_read_is_not_remembered(
         '{"format": 1}',
         '{"format": 1, "digests": {"1:2": 3}}',
         '{"format": 1, "digests": {"1:2": [1, 2]}}',
+        '{"format": 1, "digests": {"1:2": [[Infinity], ""]}}',
+        "[" * 200_000,
     ],
 )
 def test_a_damaged_cache_is_none(text: str, cache: Path, tmp_path: Path) -> None:
-    cache.parent.mkdir(parents=True)
-    cache.write_text(text)
+    put(cache, text)
     (tmp_path / "a").write_bytes(b"one")
     assert digests.digest(tmp_path / "a") == of(b"one")
     digests.keep()
     assert len(json.loads(cache.read_text())["digests"]) == 1
+
+
+def put(cache: Path, text: str, mode: int = 0o600) -> None:
+    """Write what another process may have left."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    cache.write_text(text)
+    cache.chmod(mode)
 
 
 def test_a_cache_of_another_form_or_of_somebody_else_is_none(
@@ -130,12 +164,14 @@ def test_a_cache_of_another_form_or_of_somebody_else_is_none(
     path = tmp_path / "a"
     path.write_bytes(b"one")
     (key, stamp) = digests._stamp(path.stat())
-    cache.parent.mkdir(parents=True)
-    for form, wanted in ((1, "false"), (2, of(b"one"))):
-        cache.write_text(json.dumps({"format": form, "digests": {key: [stamp, "false"]}}))
+    for form, mode, wanted in ((1, 0o644, "false"), (2, 0o600, of(b"one")), (1, 0o666, of(b"one")),
+                               (1, 0o620, of(b"one"))):  # fmt: skip
+        put(cache, json.dumps({"format": form, "digests": {key: [stamp, "false"]}}), mode)
         forget()
         assert digests.digest(path) == wanted
-    cache.write_text(json.dumps({"format": 1, "digests": {key: [stamp, "false"]}}))
+    digests.keep()
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o600
+    put(cache, json.dumps({"format": 1, "digests": {key: [stamp, "false"]}}))
     forget()
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert digests.digest(path) == of(b"one")
