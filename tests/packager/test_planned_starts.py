@@ -18,10 +18,9 @@ from moby_packager.vm.settings import has_plans
 from moby_packager.vm.steps import GROUP, Address, Kept, Steps
 from peers import binaries
 
-from moby.errors import Unsupported
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+_WRITE, _WRITEV, _FCNTL, _EXIT, _MKDIRAT, _READLINKAT = 1, 20, 72, 231, 258, 267
 PROBE = r"""
 b=/bin/busybox
 exec 2>&1
@@ -83,6 +82,19 @@ def test_a_container_sees_what_its_runtime_would_show_it(flag: str, kind: str, f
     assert planned == engine
 
 
+@pytest.mark.long
+def test_limits_of_one_container_are_none_of_the_next_program_s(folder: Path, image: Path) -> None:
+    """An engine wouldn't even begin with as little memory as the container before it had."""
+    binaries.need("linux.uml", "uml")
+    small, other = {"memory_bytes": 1 << 22}, {"env": ["HOME"]}
+    assert [planner(each, image).planned for each in (small, other)] == [True, False]
+    onboot = [service("small", image, "echo small", **small), service("other", image, "echo other", **other)]
+    path = manifest(folder / "limits.yaml", onboot=onboot)
+    code, said = booted(folder, "--uml", str(path), "bundle", "--name", "again", "/containers/small")
+    assert code == 0, said
+    assert [each for each in said.split() if each in ("small", "other")] == ["small", "other", "small"], said
+
+
 def lines_of(said: str, number: int) -> list[str]:
     """Return what one of the probes said."""
     text = said.replace("\r", "").split("begin\n")[number + 1].partition("end\n")[0]
@@ -107,12 +119,25 @@ def planner(options: Mapping[str, Any], image: Path) -> Bundled:
         pytest.param({"binds": ["/var/x/:/bin"]}, id="over the program"),
         pytest.param({"command": ["absent"]}, id="no program"),
         pytest.param({"command": ["/bin"]}, id="a folder as the program"),
+        pytest.param({"env": ["HOME"]}, id="a home that the runtime looks up"),
+        pytest.param({"env": ["HOME="]}, id="no home, which says the same"),
+        pytest.param({"env": [f"A={'x' * 70000}"]}, id="more than the first process has room for"),
     ],
 )
 def test_what_is_left_to_the_engine(options: Mapping[str, Any], image: Path) -> None:
     made = planner(options, image)
     assert not made.planned
     assert PLAN not in {each.path.rpartition("/")[2] for each in made.records}
+
+
+def test_two_mounts_at_one_place_make_nothing_in_each_other(image: Path) -> None:
+    def folders(*binds: str) -> int:
+        (plan,) = (each.data for each in planner({"binds": binds}, image).records if each.path.endswith(f"/{PLAN}"))
+        _, count, _, _ = struct.unpack_from("<4I", plan)
+        return [struct.unpack_from("<I", plan, 16 + 72 * index)[0] for index in range(count)].count(_MKDIRAT)
+
+    assert folders("/var/x/:/data", "/var/y/:/data") == folders("/var/x/:/data")
+    assert folders("/var/x/:/data", "/var/y/:/data/y") == folders("/var/x/:/data") + 1
 
 
 def test_an_engine_with_another_runtime_has_no_plans(image: Path) -> None:
@@ -127,11 +152,6 @@ def test_an_engine_with_another_runtime_has_no_plans(image: Path) -> None:
     assert not has_plans([part("runtime/chroot")])
     assert not has_plans([part("runtime/native", systemd=True)]), "the options are the runtime's to follow"
     assert not bundled(Service("x", str(image), ("/bin/busybox",)), (6, 12), plans=False).planned
-
-
-def test_a_start_that_is_too_long(image: Path) -> None:
-    with pytest.raises(Unsupported, match=r"takes \d+ bytes, of which 65535 are the most"):
-        planner({"env": [f"A={'x' * 70000}"]}, image)
 
 
 def test_programs_of_a_root() -> None:
@@ -170,7 +190,6 @@ void begin(long *stack)
     call(EXIT, status >> 8 & 255, 0, 0);
 }
 """
-_WRITE, _WRITEV, _FCNTL, _EXIT, _READLINKAT = 1, 20, 72, 231, 267
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from moby.oci.seccomp.compiler import compiled
 from moby.oci.spec import DEFAULT_MOUNTS
 from moby_packager.vm.cpio import Record
 from moby_packager.vm.rootfs import program_in, resolved
-from moby_packager.vm.steps import GROUP, Address, Kept, Steps
+from moby_packager.vm.steps import GROUP, MOST_BYTES, Address, Kept, Steps
 
 __all__ = ["plan"]
 
@@ -104,7 +104,8 @@ def plan(spec: Mapping[str, Any], files: Mapping[str, Record], place: str) -> by
     start.enter_root()
     start.become_user()
     start.run(program, wanted.program)
-    return start.steps.encoded(_PID)
+    whole = start.steps.encoded(_PID)
+    return whole if len(whole) <= MOST_BYTES else None
 
 
 @frozen
@@ -132,7 +133,10 @@ def _is_known(spec: Mapping[str, Any]) -> bool:
         "limit"
     }
     sets = process["capabilities"].keys() == {"bounding", "effective", "permitted"}
-    return parts and plain and spaces <= {*_NAMESPACES, "pid"} and limits and sets and not process["terminal"]
+    # Without one the runtime looks it up.
+    home = any(each.startswith("HOME=") and each != "HOME=" for each in process["env"])
+    known = parts and plain and spaces <= {*_NAMESPACES, "pid"} and limits and sets and home
+    return known and not process["terminal"]
 
 
 def _points(files: Mapping[str, Record], mounts: Sequence[Mapping[str, Any]]) -> Sequence[_Point] | None:
@@ -167,11 +171,12 @@ class _Start:
     def separate(self) -> None:
         """Set the limits, and get into namespaces of its own (the native runtime's `placement` and `inside`)."""
         steps, linux = self.steps, self.spec["linux"]
-        what, limit = "limit its memory", linux["resources"].get("memory", {}).get("limit")
+        limit = linux["resources"].get("memory", {}).get("limit")
         group = steps.call("open its group", _OPENAT, _HERE, GROUP, _O_DIRECTORY | _O_CLOEXEC)
+        # Where it should be already; were it not, neither limits nor rules would hold.
+        self._write(group, "cgroup.procs", "0", "enter its group")
         if limit:
-            file = steps.call(what, _OPENAT, group, steps.text("memory.max"), _O_WRONLY | _O_CLOEXEC)
-            steps.call(what, _WRITE, file, steps.text(str(limit)), len(str(limit)))
+            self._write(group, "memory.max", str(limit), "limit its memory")
         self._rule_devices(group)
         empty = steps.call("have no input", _OPENAT, _HERE, steps.text("/dev/null"), _O_CLOEXEC)
         steps.call("have no input", _DUP2, empty, 0)
@@ -187,6 +192,11 @@ class _Start:
         if self.spec["hostname"] and "uts" in spaces:
             name = self.spec["hostname"]
             steps.call("set the host name", _SETHOSTNAME, steps.text(name), len(name.encode()))
+
+    def _write(self, folder: Kept, name: str, value: str, what: str) -> None:
+        text = self.steps.text
+        file = self.steps.call(what, _OPENAT, folder, text(name), _O_WRONLY | _O_CLOEXEC)
+        self.steps.call(what, _WRITE, file, text(value), len(value))
 
     def _rule_devices(self, group: Kept) -> None:
         """Have the kernel apply the rules for devices to the group."""
@@ -249,7 +259,7 @@ class _Start:
     def _make_place(self, root: Kept, point: _Point, what: str) -> None:
         """Make a folder, and those that it is in, inside of the mount that hides the image's."""
         above = point.below
-        for name in point.place.removeprefix(f"{point.below}/").split("/"):
+        for name in filter(None, point.place.removeprefix(point.below).split("/")):
             folder = self._open(root, above, what, _NO_LINKS)
             self.steps.call(what, _MKDIRAT, folder, self.steps.text(name), 0o755, fine=(errno.EEXIST, errno.EROFS))
             above = f"{above}/{name}"

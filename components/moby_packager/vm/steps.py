@@ -6,14 +6,13 @@ from contextlib import contextmanager
 
 from attrs import define, field, frozen
 
-from moby.errors import Unsupported
 from moby.values import evolve
 
-__all__ = ["GROUP", "Address", "Kept", "Steps"]
+__all__ = ["GROUP", "MOST_BYTES", "Address", "Kept", "Steps"]
 
 _HEAD = struct.Struct("<4I")
 _STEP = struct.Struct("<2I4H2I6Q")
-_MOST_BYTES = (1 << 16) - 1
+MOST_BYTES = (1 << 16) - 1
 """What the first process has room for (`init/steps.h`)."""
 _MOST_FINE = 2
 _WORD = 8
@@ -109,17 +108,11 @@ class Steps:
         return self.data(bytes((len(values) + 1) * _WORD), found)
 
     def encoded(self, namespaces: int) -> bytes:
-        """Return the file; `namespaces` are new for the process (CLONE_NEW*). Unsupported where it is too long."""
+        """Return the file; `namespaces` are new for the process (CLONE_NEW*)."""
         steps = b"".join(self._encoded(each) for each in self._steps)
         pointers = struct.pack(f"<{len(self._pointers)}I", *self._pointers)
         head = _HEAD.pack(namespaces, len(self._steps), len(self._pointers), len(self._data))
-        whole = b"".join([head, steps, pointers, self._data])
-        if len(whole) > _MOST_BYTES:
-            raise Unsupported(
-                f"the start of a container takes {len(whole)} bytes, of which {_MOST_BYTES} are the most",
-                hint="give it a shorter command, or a smaller environment",
-            )
-        return whole
+        return b"".join([head, steps, pointers, self._data])
 
     def _encoded(self, each: _Step) -> bytes:
         kinds, values = 0, []

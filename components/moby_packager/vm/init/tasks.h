@@ -30,8 +30,7 @@ static long start(char **words, const char *group, int at_console)
     static char folder[PATH_BYTES], processes[PATH_BYTES];
     int is_container = same(words[0], "start");
     join(folder, "/sys/fs/cgroup/", group, 0);
-    if (is_container)
-        call(RMDIR, (long)folder, 0, 0); /* of the one before, with its limits */
+    call(RMDIR, (long)folder, 0, 0); /* of the one before, with its limits; it stays where that left something running */
     call(MKDIR, (long)folder, 0755, 0);
     join(processes, folder, "/cgroup.procs", 0);
     long pid = is_container ? contained(words[1]) : helper();
