@@ -89,10 +89,10 @@ def test_who_asks_for_used_images_waits_for_what_is_left(engine, monkeypatch):
 
 def test_what_cannot_go_yet_is_tried_again_and_logged_once(engine, monkeypatch):
     held = Held(engine, monkeypatch, failures=2)
-    held.go.set()
     made = removed(engine)
     engine.containers.used_images()
     assert left_of(engine, made)[1], "who asks doesn't wait for another try"
+    held.go.set()
     eventually(lambda: left_of(engine, made) == ([], False), "it goes")
     assert held.tries == 3
     assert len([each for each, _ in engine.log.lines if "what was left to do" in each]) == 1

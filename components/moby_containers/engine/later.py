@@ -4,6 +4,8 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from math import inf
 
 from moby.contracts.ambient import Log
 from moby.errors import MobyError
@@ -11,6 +13,7 @@ from moby.errors import MobyError
 __all__ = ["Later"]
 
 _THREADS = 8
+_AT_ONCE = -inf
 
 
 class Later:
@@ -23,7 +26,8 @@ class Later:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._threads: list[threading.Thread] = []
-        self._idle = 0
+        self._idle: list[float] = []
+        """Until when each thread waits that has nothing to do, those included that were just started or woken."""
         self._ended = False
 
     def soon(self, action: Callable[[], None]) -> None:
@@ -37,12 +41,19 @@ class Later:
                 return
             due = (self._now() + seconds, next(self._numbers), action)
             heapq.heappush(self._due, due)
-            if self._idle == 0 and len(self._threads) < _THREADS:
-                thread = threading.Thread(target=self._work, name="containers-later", daemon=True)
-                self._threads.append(thread)
-                thread.start()
-            elif self._due[0] is due:  # else somebody who is idle wakes in time for what comes before it
+            if not self._idle or self._due[0] is due:
+                self._have_one_wait()
+
+    def _have_one_wait(self) -> None:
+        """Have a thread wait for what is next, unless one that is idle wakes in time by itself."""
+        if self._idle:
+            if min(self._idle) > self._due[0][0]:
                 self._changed.notify()
+        elif len(self._threads) < _THREADS:
+            thread = threading.Thread(target=self._work, name="containers-later", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+            self._idle.append(_AT_ONCE)
 
     def close(self) -> None:
         """Finish what has begun, and leave the rest undone."""
@@ -54,6 +65,8 @@ class Later:
                 each.join()
 
     def _work(self) -> None:
+        with self._changed:
+            self._idle.remove(_AT_ONCE)
         while (action := self._next()) is not None:
             try:
                 action()
@@ -64,16 +77,18 @@ class Later:
 
     def _next(self) -> Callable[[], None] | None:
         with self._changed:
-            self._idle += 1
-            try:
-                while not self._ended:
-                    wait = self._due[0][0] - self._now() if self._due else None
-                    if wait is not None and wait <= 0:
-                        action = heapq.heappop(self._due)[2]
-                        if self._due:
-                            self._changed.notify()  # somebody else waits for what is next now
-                        return action
-                    self._changed.wait(wait)
-                return None
-            finally:
-                self._idle -= 1
+            while not self._ended:
+                until = self._due[0][0] if self._due else inf
+                left = until - self._now()
+                if left <= 0:
+                    action = heapq.heappop(self._due)[2]
+                    if self._due:
+                        with suppress(RuntimeError):  # no thread more may be had, and who is busy now takes it next
+                            self._have_one_wait()
+                    return action
+                self._idle.append(until)
+                try:
+                    self._changed.wait(left if self._due else None)
+                finally:
+                    self._idle.remove(until)
+            return None
