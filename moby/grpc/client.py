@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -60,6 +61,8 @@ class Client:
         self._owner = 0
         self._sock: socket.socket | None = None
         self._connection = Connection(client=True, window=_WINDOW)
+        self._going = False
+        """Whether the other side said that it takes no more calls by this connection."""
 
     def ask(self, method: str, request: object, kind: type[M], *, timeout_s: float = 120.0) -> M:
         """Make a call of one message each way. Failed is containerd's error; Unavailable that it doesn't answer."""
@@ -104,7 +107,7 @@ class Client:
 
     def _connected(self) -> socket.socket:
         """Return this process's connection, a new one where there is none, or where containerd has gone since."""
-        if self._sock is not None and self._owner == os.getpid() and not _ended(self._sock):
+        if self._sock is not None and self._owner == os.getpid() and not self._ended(self._sock):
             return self._sock
         self.close()
         until = time.monotonic() + self._patience_s
@@ -116,10 +119,23 @@ class Client:
                 if time.monotonic() > until:
                     raise
                 time.sleep(_AGAIN_S)  # it is being started, perhaps again
-        self._owner, self._sock = os.getpid(), sock
+        self._owner, self._sock, self._going = os.getpid(), sock, False
         self._connection = Connection(client=True, window=_WINDOW)
         sock.sendall(self._connection.begin())
         return sock
+
+    def _ended(self, sock: socket.socket) -> bool:
+        """Whether the other end is gone, or said that it goes; what else it has said meanwhile is answered."""
+        sock.settimeout(None)  # with a time it would wait for something to come
+        try:
+            while not self._going and (received := sock.recv(_READ, socket.MSG_DONTWAIT)):
+                self._going = any(isinstance(each, WentAway) for each in self._connection.receive(received))
+                sock.sendall(self._connection.pending())
+        except BlockingIOError:
+            return False
+        except (OSError, ProtocolError):
+            return True
+        return True
 
     def _dial(self) -> socket.socket:
         """Return a new connection; OSError where nobody listens."""
@@ -170,7 +186,7 @@ class Client:
             for event in self._events(sock, number):
                 if isinstance(event, Chunk):
                     came += event.data
-                    sock.sendall(connection.taken(number, event.size))
+                    _told(sock, connection.taken(number, event.size))
                 if isinstance(event, Headers):
                     trailers.update(event.headers)
                 ended = ended or event.ended
@@ -189,13 +205,15 @@ class Client:
         ended = False
         for event in self._connection.receive(received):
             if isinstance(event, WentAway):
-                raise (Untaken if number > event.last else ConnectionResetError)("it is ending")
+                self._going = True
+                if number > event.last and not ended:
+                    raise Untaken("it is ending")
             if isinstance(event, Reset) and event.stream == number and not ended:  # else it wants no more of a request
                 raise ConnectionResetError(f"it gave the call up ({event.code})")
             if isinstance(event, Chunk | Headers) and event.stream == number:
                 ended = event.ended
                 yield event
-        sock.sendall(self._connection.pending())
+        _told(sock, self._connection.pending())
 
     def _head(self, method: str) -> tuple[tuple[str, str], ...]:
         return (
@@ -223,11 +241,18 @@ class Client:
             for event in self._events(sock, number):
                 if isinstance(event, Chunk):
                     found += event.data
-                    sock.sendall(connection.taken(number, event.size))
+                    _told(sock, connection.taken(number, event.size))
                 if isinstance(event, Headers):
                     trailers.update(event.headers)
                 ended = ended or event.ended
         return _judged(bytes(found), trailers, self.most_bytes)
+
+
+def _told(sock: socket.socket, data: bytes) -> None:
+    """Tell the other side what it doesn't wait for; one that has gone may have said all before."""
+    if data:
+        with suppress(ConnectionError):
+            sock.sendall(data)
 
 
 def _framed(message: bytes) -> bytes:
@@ -261,14 +286,3 @@ def _judged(found: bytes, trailers: dict[str, str], most_bytes: int) -> bytes:
     if len(found) != size + 5 or found[0] or size > most_bytes:
         raise Invalid("an answer that isn't one message")
     return found[5:]
-
-
-def _ended(sock: socket.socket) -> bool:
-    """Whether the other end is gone; what it has said meanwhile stays to be read."""
-    sock.settimeout(None)  # with a time it would wait for something to come
-    try:
-        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True

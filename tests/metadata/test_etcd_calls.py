@@ -10,7 +10,7 @@ from moby_metadata.etcd.protocol import Done, Found, Range, Row, Transaction
 
 from moby.errors import HostUnfit, Unavailable
 from moby.grpc.connection import Chunk, Connection, Headers
-from moby.grpc.frames import Code
+from moby.grpc.frames import Code, Kind, frame
 from moby.grpc.messages import encode
 
 WINDOW = 1 << 20
@@ -80,10 +80,22 @@ def lost(number, sock, connection, stream):
     return False
 
 
+def leaving(last):
+    """Say that no more calls are taken than up to a number."""
+    return frame(Kind.GOAWAY, 0, 0, last.to_bytes(4, "big") + int(Code.NO_ERROR).to_bytes(4, "big"))
+
+
 def farewell(number, sock, connection, stream):
     """End in order, before a call was begun."""
-    sock.sendall((8).to_bytes(3, "big") + b"\x07\0" + bytes(4) + bytes(4) + int(Code.NO_ERROR).to_bytes(4, "big"))
+    sock.sendall(leaving(0))
     return False
+
+
+def last_answer(number, sock, connection, stream):
+    """End in order, as gRPC's servers do: all that was begun is answered."""
+    if number == 1:
+        sock.sendall(leaving((1 << 31) - 1))
+    return fine(number, sock, connection, stream)
 
 
 @pytest.fixture
@@ -147,6 +159,49 @@ def test_a_connection_that_was_closed_while_it_lay_idle_is_made_anew(member, cli
     (idle,) = [link for _, link in asking._idle]
     idle._sock.recv(1, socket.MSG_PEEK)  # its end
     assert ask(asking).rows == [Row(b"k", b"v")]
+
+
+@pytest.mark.parametrize("last", [1, (1 << 31) - 1])
+def test_one_that_said_farewell_while_it_lay_idle_is_made_anew(member, client, last):
+    """Before it is used for what can't be asked twice."""
+
+    def act(number, sock, connection, stream):
+        fine(number, sock, connection, stream)
+        if number == 1:
+            sock.sendall(leaving(last))
+        return True
+
+    one = member(act)
+    asking = client(one)
+    ask(asking)
+    (idle,) = [link for _, link in asking._idle]
+    if not idle._going:  # else it came with the answer
+        idle._sock.recv(1, socket.MSG_PEEK)
+    assert ask(asking).rows == [Row(b"k", b"v")]
+    assert one.calls == 2
+
+
+def test_a_member_that_ends_answers_what_it_has_begun(member, client):
+    one = member(last_answer)
+    asking = client(one)
+    assert [ask(asking).rows for _ in range(2)] == [[Row(b"k", b"v")]] * 2
+    assert one.calls == 2
+
+
+def test_a_member_without_a_leader(member, client):
+    """What changes nothing is asked of the next one at once, and so is all that follows."""
+    one, other = member(lambda number, *more: told(*more, status="14", words="no%20leader")), member(fine)
+    asking = client(one, other)
+    assert ask(asking, repeatable=True).rows == [Row(b"k", b"v")]
+    asking._first = 0
+    with pytest.raises(Unavailable, match="etcd refuses: no leader"):
+        ask(asking)
+    assert ask(asking).rows == [Row(b"k", b"v")]
+    assert (one.calls, other.calls) == (2, 2)
+    asking.close()
+    with pytest.raises(Unavailable, match="etcd refuses: no leader"):
+        ask(client(one), repeatable=True)
+    assert one.calls == 4
 
 
 def test_errors_of_etcd_end_no_connection(member, client):

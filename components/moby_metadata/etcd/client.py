@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from moby.errors import HostUnfit, Invalid, Unavailable
 from moby.grpc import client as grpc
-from moby.grpc.client import Failed, Untaken
+from moby.grpc.client import Code, Failed, Untaken
 from moby.grpc.frames import ProtocolError
 from moby.grpc.messages import decode, encode
 
@@ -37,10 +37,10 @@ class Client:
 
         Of a call that isn't `repeatable` and whose answer is lost nobody can say whether it was made.
         """
-        message = encode(request)
+        message, first = encode(request), self._first
         problem: Exception | None = None
         for number in range(len(self._addresses) + 1):
-            at = (self._first + number) % len(self._addresses)
+            at = (first + number) % len(self._addresses)
             link = self._link(at)
             try:
                 link.reach()
@@ -51,7 +51,12 @@ class Client:
                 found = decode(kind, link.call(method, message))
             except Failed as failed:
                 self._keep(at, link)
-                _refuse(failed)
+                if failed.code != Code.UNAVAILABLE:
+                    _refuse(failed)
+                self._first, problem = at + 1, failed  # one without a leader, as another may have
+                if repeatable:
+                    continue
+                break
             except (OSError, ProtocolError, Invalid) as error:
                 link.close()
                 problem = error
@@ -60,6 +65,8 @@ class Client:
                 break
             self._keep(at, link)
             return found
+        if isinstance(problem, Failed):
+            _refuse(problem)
         names = ", ".join(f"{host}:{port}" for host, port in self._addresses)
         raise Unavailable(f"no etcd answers at {names}: {problem}", hint="see whether its members run") from problem
 
