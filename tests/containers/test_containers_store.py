@@ -9,6 +9,7 @@ from containers_engine import Engine
 from moby_containers.engine.views import View
 
 from moby.contracts.containers import ContainerConfig, MountRequest, Status
+from moby.contracts.types import Mount
 from moby.errors import Invalid, NotFound
 from moby.oci.merged import folders_at
 from moby.testing.containers import ContainersSuite, World
@@ -123,6 +124,28 @@ def test_an_archive_of_a_folder_that_goes_meanwhile_is_read_through_the_mount(st
     data = b"".join(stored.containers.read_path(made, "/etc/deep/er"))
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         assert tar.getnames() == ["er", "er/f"]
+
+
+OPTIONS = ("workdir=/w", "upperdir=/u", "lowerdir=/b:/a")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "more", "apart"),
+    [
+        ({}, (), True),
+        ({"metacopy": "N\n", "redirect_dir": "N\n"}, (), True),
+        ({"metacopy": "Y\n"}, (), False),
+        ({"metacopy": "Y\n", "redirect_dir": "Y\n"}, ("metacopy=off", "redirect_dir=nofollow"), True),
+        ({"metacopy": "N\n", "redirect_dir": "N\n"}, ("redirect_dir=on",), False),
+    ],
+)
+def test_layers_are_read_apart_unless_they_refer_to_one_another(tmp_path, monkeypatch, parameters, more, apart):
+    monkeypatch.setattr("moby_containers.engine.views._PARAMETERS", tmp_path)
+    for name, value in parameters.items():
+        (tmp_path / name).write_text(value)
+    view = View(-1, (Mount("/", "overlay", "overlay", (*OPTIONS, *more)),))
+    assert view.layers == (("/u", "/b", "/a") if apart else ())
+    assert View(-1, (Mount("/", "overlay", "overlay", (*OPTIONS[:2], "lowerdir+=/b", *more)),)).layers == ()
 
 
 def test_an_archive_that_nobody_reads_holds_nothing(stored):

@@ -26,6 +26,9 @@ from moby_containers.engine.parts import Parts
 __all__ = ["View", "make_folders", "within"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PARAMETERS = Path("/sys/module/overlay/parameters")
+"""What a kernel does where a mount's options don't say."""
+_REFERRING = ("redirect_dir", "metacopy")
 
 
 class View:
@@ -97,8 +100,23 @@ def _assembled(parts: Parts, entry: Entry, stack: ExitStack) -> View:
 def _layers(mounts: Sequence[Mount]) -> tuple[str, ...]:
     if len(mounts) != 1 or mounts[0].type != "overlay":
         return ()
-    paths = paths_of(mounts[0].options)
+    options = mounts[0].options
+    paths = paths_of(options)
+    if "lowerdir" not in paths or any(_refers(each, options) for each in _REFERRING):
+        return ()
     return (*paths.get("upperdir", ()), *paths["lowerdir"])
+
+
+def _refers(feature: str, options: Sequence[str]) -> bool:
+    """Whether an overlay has a feature by which a layer says that something lies elsewhere in those below."""
+    for each in options:
+        name, _, value = each.partition("=")
+        if name == feature:
+            return value not in ("off", "nofollow")
+    try:
+        return (_PARAMETERS / feature).read_text() != "N\n"
+    except OSError:
+        return False
 
 
 def _opened(path: str, held: ExitStack, written: bool) -> int:
