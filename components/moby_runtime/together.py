@@ -51,7 +51,7 @@ class Together:
 
     def __init__(self, folder: str, name: str) -> None:
         self._path = f"{cache_from_source(f'{folder}/{name}.py').removesuffix('.pyc')}.together"
-        self._valid_for = (sys.version, sys.flags.optimize, tuple(sys.path))
+        self._valid_for = (sys.version, sys.flags.optimize, tuple(map(str, sys.path)))
         self._kept: list[Kept] = []
         self._noted = _Noted()
 

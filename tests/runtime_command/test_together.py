@@ -137,17 +137,23 @@ def test_where_it_cannot_be_written_all_is_as_ever(installed) -> None:
 
 @pytest.mark.parametrize("room", [pytest.param(0, id="none"), pytest.param(4096, id="some")])
 def test_where_there_is_no_room_nothing_is_left(installed, room) -> None:
-    code = (
-        "import resource, runpy, sys; sys.argv = sys.argv[2:]\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
-        "runpy.run_path(sys.argv[0])"
-    )
+    run_after(installed, f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))")
+    assert not list((installed.site / "moby_runtime/__pycache__").glob("*.together*"))
+
+
+def test_what_others_have_in_the_import_path_does_no_harm(installed) -> None:
+    run_after(installed, "import pathlib; sys.path.append(pathlib.Path('/nowhere'))")
+    assert len(installed.kept) == 1
+
+
+def run_after(installed, code) -> None:
+    """Run `list` after something else in its process."""
+    code = f"import runpy, sys; sys.argv = sys.argv[2:]; {code}; runpy.run_path(sys.argv[0])"
     words = [sys.executable, "-c", code, "-", SCRIPT, "--root", installed.root, "list"]
     inherited = {name: each for name, each in os.environ.items() if not name.startswith("PYTHON")}
     environment = inherited | {"PYTHONPATH": str(installed.site)}
     done = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, timeout=60)
     assert done.stdout.startswith(b"ID")
-    assert not list((installed.site / "moby_runtime/__pycache__").glob("*.together*"))
 
 
 def test_nobody_else_may_write_it(installed) -> None:
