@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from metadata.few import Few
+from moby_ipam.default.allocator import Allocator
 from moby_ipam.default.plugin import Config, PoolOfSubnets, make
 from moby_ipam.null.plugin import Config as NullConfig
 from moby_ipam.null.plugin import make as make_null
@@ -96,6 +98,31 @@ def test_a_full_range_of_many_pages(store):
         ipam.assign("n1", "more")
     ipam.unassign("n1", "e700")
     assert ipam.assign("n1", "more")[0] in found
+
+
+@pytest.mark.parametrize("of", ["one", "many"], ids=["own", "shared"])
+def test_much_is_taken_back_in_parts(store, of):
+    """Some stores make no more than some hundred changes at once."""
+    few = Few(store)
+    ipam = Allocator(few, [], host="" if of == "one" else "host")
+    for network, subnet in (("n1", "10.1.0.0/24"), ("n2", "10.2.0.0/24")):
+        ipam.take(network, [Pool(subnet), Pool(subnet.replace("10.", "fd00:").replace(".0.0/24", "::/64"))], ipv6=True)
+        for number in range(70):
+            ipam.assign(network, f"e{number}")
+    ipam.keep({"n1": ["e69"]})
+    assert {each: store.bucket(each).count() for each in store.buckets()} == {
+        "ipam-networks": 1,
+        "ipam-addresses": 4,
+        "ipam-endpoints": 1,
+        "ipam-turns": 2,
+        **({} if of == "one" else {"ipam-takers": 2}),
+    }
+    for number in range(60):
+        ipam.assign("n1", f"e{number}")
+    ipam.give_back("n1")
+    assert set(store.buckets()) <= {"ipam-takers"}
+    ipam.keep({})
+    assert store.buckets() == ()
 
 
 def test_several_subnets_of_a_family(store):

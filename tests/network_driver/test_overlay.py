@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from guests.cover import needs
+from metadata.few import Few
 from moby_metadata.sqlite.store import Store
 from moby_network_driver.overlay import directory
 from moby_network_driver.overlay.directory import Directory
@@ -475,6 +476,18 @@ def test_what_a_host_leaves_goes_in_parts(store, monkeypatch):
     assert one.far("n3") == ()
     assert store.bucket("overlay-networks").keys() == ("n3",)
     assert one.bury("other", count) == ""
+
+
+def test_what_a_host_has_no_more_goes_in_parts(store):
+    one, other = Directory(Few(store), "one"), Directory(store, "other")
+    for number in range(300):
+        (one if number else other).put("n1", f"e{number}", "02:00:00:00:00:01", [])
+    one.join("n1", "n1")
+    one.keep({"n1": ["e299"]})
+    assert [store.bucket("overlay-endpoints").keys(), one.revision()] == [("n1/e0", "n1/e299"), 300 + 298]
+    one.keep({})
+    assert store.bucket("overlay-endpoints").keys() == ("n1/e0",)
+    assert store.bucket("overlay-networks").keys() == ()
 
 
 def test_while_nobody_could_count_nobody_goes(store):

@@ -4,6 +4,7 @@ import os
 from contextlib import ExitStack
 
 import pytest
+from metadata.few import Few
 from moby_metadata.sqlite.store import Store
 from moby_networks.registry import returning, shared
 from moby_networks.registry.shared import Shared
@@ -245,3 +246,12 @@ def test_a_host_is_given_up_as_it_was_seen(store, monkeypatch):
     assert len(other.left()) == 4
     with pytest.raises(NotFound, match="network n1 not found"):
         one.put("c1", [(shared.Presence("n1", ("a",), ()), "e1")])
+
+
+def test_what_a_host_has_no_more_goes_in_parts(store):
+    """Some stores make no more than some hundred changes at once."""
+    places = store.bucket("network-places")
+    for number in range(300):
+        places.put(f"n1/{'one' if number else 'other'}/c{number}", {"names": [], "addresses": []})
+    Shared(Few(store), "one", "cluster").keep(["c299"])
+    assert places.keys() == ("n1/one/c299", "n1/other/c0")

@@ -16,6 +16,9 @@ __all__ = ["Allocator", "host_id"]
 
 _IN_USE = "Address already in use"
 _PAGE = 256
+_AT_ONCE = 25
+"""Endpoints in one transaction, each with an entry or four, of which some stores take no more than some hundred."""
+_ROWS_AT_ONCE = 100
 _ID = "host-id"
 _LOCAL_SUBNET_BITS = 64
 
@@ -30,7 +33,10 @@ def host_id(metadata: Metadata) -> str:
 
 
 class Allocator:
-    """An IPAM; see the contract. Each answer is one transaction, so what is killed has given all or nothing."""
+    """An IPAM; see the contract. Each answer is one transaction, so what is killed has given all or nothing.
+
+    What is taken back goes in parts, where it is much.
+    """
 
     def __init__(self, metadata: Metadata, blocks: Sequence[Block], name: str = "default", host: str = "") -> None:
         self.name = name
@@ -113,12 +119,24 @@ class Allocator:
         self._addresses.put(_key(network_id, address), who)
 
     def give_back(self, network_id: str) -> None:
-        """Take a network's pools back."""
+        """Take a network's pools back, and before them what is left of its addresses."""
+        while self._give_back_some(network_id):
+            pass
+
+    def _give_back_some(self, network_id: str) -> bool:
+        """Take back as much as goes in one transaction; return whether there is more."""
         with self._metadata.transaction():
+            rows = [
+                (bucket, key)
+                for bucket in (self._addresses, self._endpoints, self._turns)
+                for key in bucket.keys(f"{network_id}/")
+            ]
+            for bucket, key in rows[:_ROWS_AT_ONCE]:
+                bucket.delete(key)
+            if len(rows) > _ROWS_AT_ONCE:
+                return True
             self._networks.delete(network_id)
-            for bucket in (self._addresses, self._endpoints, self._turns):
-                for key in bucket.keys(f"{network_id}/"):
-                    bucket.delete(key)
+        return False
 
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
         """Give an endpoint its addresses."""
@@ -200,25 +218,25 @@ class Allocator:
 
     def keep(self, endpoints: Mapping[str, Collection[str]]) -> None:
         """Take back what is nobody's, as far as this host took it."""
-        with self._metadata.transaction():
-            if self._host:
-                self._keep_own(endpoints)
-                return
-            for network_id in set(self._networks.keys()) - set(endpoints):
-                self.give_back(network_id)
-            for key, _ in self._endpoints.items():
-                network_id, _, endpoint_id = key.partition("/")
-                if endpoint_id not in endpoints.get(network_id, ()):
-                    self.unassign(network_id, endpoint_id)
+        taken = [key.split("/")[1:] for key in self._takers.keys(f"{self._host}/")] if self._host else self._all()
+        for network_id in {network_id for network_id, *_ in taken} - set(endpoints):
+            self.give_back(network_id)
+        stale = [
+            (network_id, endpoint)
+            for network_id, *endpoint in taken
+            if network_id not in endpoints or (endpoint and endpoint[0] not in endpoints[network_id])
+        ]
+        for at in range(0, len(stale), _AT_ONCE):
+            with self._metadata.transaction():
+                for network_id, endpoint in stale[at : at + _AT_ONCE]:
+                    if endpoint:
+                        self.unassign(network_id, endpoint[0])
+                    elif self._host:
+                        self._takers.delete(f"{self._host}/{network_id}")
 
-    def _keep_own(self, endpoints: Mapping[str, Collection[str]]) -> None:
-        for key in self._takers.keys(f"{self._host}/"):
-            _, network_id, *rest = key.split("/")
-            if network_id not in endpoints:
-                self.give_back(network_id)
-                self._takers.delete(key)
-            elif rest and rest[0] not in endpoints[network_id]:
-                self.unassign(network_id, rest[0])
+    def _all(self) -> list[list[str]]:
+        """Return all that is taken: networks, and endpoints on them."""
+        return [[each] for each in self._networks.keys()] + [key.split("/") for key in self._endpoints.keys()]  # noqa: SIM118 - no mapping
 
     def _pools(self, network_id: str) -> tuple[Pool, ...] | None:
         """Return the pools of a network; None where it has none."""

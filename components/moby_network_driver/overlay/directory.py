@@ -5,7 +5,7 @@ something to read.
 """
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from moby.contracts.metadata import Metadata
@@ -55,7 +55,7 @@ class Key:
 
 
 class Directory:
-    """What one host reads and writes of it. Thread-safe; every call is one transaction."""
+    """What one host reads and writes of it. Thread-safe; every call is one transaction, but for much that goes."""
 
     def __init__(self, metadata: Metadata, host_id: str) -> None:
         self.host_id = host_id
@@ -189,15 +189,21 @@ class Directory:
 
     def keep(self, held: Mapping[str, Collection[str]]) -> None:
         """Have nothing on this host but these endpoints, by network."""
+        while self._drop_some(lambda network_id, endpoint_id: endpoint_id not in held.get(network_id, ())):
+            pass
+        for key, _ in self._members.items():
+            network_id, _, host_id = key.partition("/")
+            if host_id == self.host_id and network_id not in held:
+                self.leave(network_id)
+
+    def _drop_some(self, goes: Callable[[str, str], bool]) -> bool:
+        """Remove some endpoints of this host; return whether there may be more."""
         with self._metadata.transaction():
-            for key, _ in self._members.items():
-                network_id, _, host_id = key.partition("/")
-                if host_id == self.host_id and network_id not in held:
-                    self.leave(network_id)
-            for key, each in self._endpoints.items():
-                network_id, _, endpoint_id = key.partition("/")
-                if each["host"] == self.host_id and endpoint_id not in held.get(network_id, ()):
-                    self.remove(network_id, endpoint_id)
+            own = (key.partition("/") for key, each in self._endpoints.items() if each["host"] == self.host_id)
+            gone = [(network_id, endpoint_id) for network_id, _, endpoint_id in own if goes(network_id, endpoint_id)]
+            for network_id, endpoint_id in gone[:_AT_ONCE]:
+                self.remove(network_id, endpoint_id)
+        return len(gone) > _AT_ONCE
 
     def far(self, network_id: str) -> tuple[Far, ...]:
         """Return who is on a network elsewhere."""

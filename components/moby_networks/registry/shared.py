@@ -32,7 +32,7 @@ def host_id(metadata: Metadata) -> str:
 
 
 class Shared:
-    """What one engine reads and writes of it. Thread-safe; every call is one transaction."""
+    """What one engine reads and writes of it. Thread-safe; every call is one transaction, but for much that goes."""
 
     def __init__(self, metadata: Metadata, host: str, ipam: str) -> None:
         self.metadata = metadata
@@ -146,12 +146,19 @@ class Shared:
 
     def keep(self, container_ids: Collection[str]) -> None:
         """Have no others of this host be anywhere."""
+        while self._drop_some(container_ids):
+            pass
+
+    def _drop_some(self, kept: Collection[str]) -> bool:
+        """Forget some containers of this host; return whether there may be more."""
         with self.metadata.transaction():
-            for key, _ in self._places.items():
-                _, host, container_id = key.split("/")
-                if host == self._host and container_id not in container_ids:
-                    self._places.delete(key)
-                    self.changed()
+            own = [key for key in self._places.keys() if key.split("/")[1] == self._host]  # noqa: SIM118 - no mapping
+            gone = [key for key in own if key.split("/")[2] not in kept]
+            for key in gone[:_AT_ONCE]:
+                self._places.delete(key)
+            if gone:
+                self.changed()
+        return len(gone) > _AT_ONCE
 
     def elsewhere(self, network_id: str) -> tuple[str, ...]:
         """Return the containers of other hosts that are on a network, each with its host."""
