@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from containers_engine import Engine
+from moby_containers.engine.recovery import Recovery
 
 from moby.contracts.containers import Condition, ContainerConfig
 from moby.errors import NotFound, Unavailable
@@ -109,6 +110,31 @@ def test_the_next_engine_removes_what_was_left(engine, monkeypatch):
     assert left_of(engine, made) == ([], False)
     assert engine.supervisor.list() == ()
     assert not os.path.ismount(engine.root / "run/containers" / made / "rootfs")
+
+
+def test_what_goes_as_an_engine_starts_goes_once(engine, monkeypatch):
+    """It is known to nobody while its folders are still there, and is no stranger."""
+    made = engine.create("read a", auto_remove=True, open_stdin=True)
+    engine.containers.start(made)
+    held = Held(engine, monkeypatch)
+    settle = Recovery.settle
+
+    def settles(recovery, watch):
+        assert held.asked.wait(PATIENCE_S)
+        settle(recovery, watch)
+        held.go.set()
+
+    def ends():
+        ended = engine.supervisor.exit_fd(made)
+        engine.supervisor.kill(made, 9)
+        assert readable(ended)
+        os.close(ended)
+
+    monkeypatch.setattr(Recovery, "settle", settles)
+    engine.restart(ends)
+    engine.containers.used_images()
+    assert left_of(engine, made) == ([], False)
+    assert held.tries == 1
 
 
 def test_volumes_of_its_own_are_gone_when_it_is_told(engine):

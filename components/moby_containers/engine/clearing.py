@@ -30,6 +30,11 @@ class Clearing:
         with self._changed:
             self._going.add(entry.id)
 
+    def going(self) -> set[str]:
+        """Return the ids of those of which something is being removed, or is about to be."""
+        with self._changed:
+            return set(self._going)
+
     def clear(self, entry: Entry, wait_s: float = _FIRST_S) -> None:
         """Remove what is left; what can't be now is tried again later, and raised once."""
         try:
@@ -48,7 +53,7 @@ class Clearing:
 
     def wait(self) -> None:
         """Wait until nothing is being removed that had begun to be; what waits for another try isn't waited for."""
+        begun = self.going()
         with self._changed:
-            begun = set(self._going)
             while begun & self._going:
                 self._changed.wait()

@@ -63,6 +63,7 @@ class Recovery:
     def settle(self, watch: Watch) -> None:
         """Make what is shown true, and remove what nobody knows."""
         known = {entry.id for entry in self._parts.shelf.entries()}
+        known |= self._ending.clearing.going()  # of which the journal told that they ended, and were to go then
         for entry in self._parts.shelf.entries():
             try:
                 self._settle(entry, watch)
