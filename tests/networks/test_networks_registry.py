@@ -1,15 +1,19 @@
 import pytest
+from moby_ipam.default.plugin import Config as IpamConfig
+from moby_ipam.default.plugin import make as make_ipam
+from moby_metadata.sqlite import connections
 from moby_metadata.sqlite.store import Store
 from moby_network_driver.host.plugin import Config as HostConfig
 from moby_network_driver.host.plugin import make as make_host
 from moby_networks.registry import records
-from networks.wired import Lonely, World
+from networks.wired import Ledger, Lonely, Veths, World
 
 from moby.contracts.networks import EndpointConfig, Network
 from moby.errors import Conflict, Denied, Invalid, NotFound, Unsupported
 from moby.testing.net_namespaces import own_network
 from moby.testing.network_mutants import MUTANTS
 from moby.testing.networks import Given, NetworksSuite
+from moby.values import evolve
 
 PLAIN = EndpointConfig()
 
@@ -241,3 +245,30 @@ def test_leaving_a_network_that_is_gone(lonely, world):
     world.store.bucket("networks").delete(made.id)
     lonely.leave("c1")
     assert world.store.bucket("network-sandboxes").keys() == ()
+
+
+def test_an_ipam_in_a_process_of_its_own(tmp_path, monkeypatch):
+    """It writes to the store by a copy of the metadata, as any process does, and waits for nobody."""
+    monkeypatch.setattr(connections, "_WAIT_S", 1)
+
+    class Apart(World):
+        def wrap(self, part):
+            return part if getattr(part, "name", "") != "default" else make_ipam(IpamConfig(), metadata=copy)
+
+    with Store(tmp_path / "metadata.db") as store, Store(tmp_path / "metadata.db") as copy, own_network():
+        world = Apart(tmp_path, store, discovery=Ledger())
+        world.drivers["veths"] = Veths()
+        assert world.open().get("bridge").ipam == ({"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.1"},)
+
+
+def test_networks_whose_driver_is_missing_keep_their_pools(world):
+    mine = Network("", "mine", "veths", "", ipam=({"Subnet": "10.1.0.0/24"},))
+    world.drivers["veths"] = Veths()
+    world.open().create(mine)
+    driver = world.drivers.pop("veths")
+    assert [*world.open().recover(())] == []
+    world.drivers["veths"] = driver
+    with pytest.raises(Conflict, match="overlaps"):
+        world.open().create(evolve(mine, name="other"))
+    world.open().remove("mine")
+    world.open().create(evolve(mine, name="other"))

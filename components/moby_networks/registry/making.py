@@ -27,17 +27,18 @@ class Making:
         self._context = context
 
     def predefine(self) -> None:
-        """Have the networks that drivers bring be known; nothing is made on the host yet."""
+        """Have the networks that drivers bring be known; nothing is made on the host yet.
+
+        No transaction is open while an IPAM is asked, which may write to the same store from a process of its own.
+        """
         records = self._context.records
-        with records.transaction():
-            there = {each.network.name for each in records.networks()}
-            for name in self._context.driver_names():
-                driver = self._context.driver(name)
-                if driver.predefined and driver.predefined not in there:
-                    options = dict(driver.predefined_options)
-                    bare = Network("", driver.predefined, name, "", predefined=True, options=options)
-                    network = self._new(bare)
-                    records.put(self._settled(network) if driver.addressed else Known(network))
+        there = {each.network.name for each in records.networks()}
+        for name in self._context.driver_names():
+            driver = self._context.driver(name)
+            if driver.predefined and driver.predefined not in there:
+                options = dict(driver.predefined_options)
+                network = self._new(Network("", driver.predefined, name, "", predefined=True, options=options))
+                records.put(self._settled(network) if driver.addressed else Known(network))
 
     def create(self, network: Network) -> Known:
         """Make a network; an error leaves nothing."""

@@ -26,10 +26,11 @@ def recover(
         stays = each in running or (each.startswith(OTHERS) and not everything)
         if not stays or context.records.joined(each) is None:
             _forget(context, joining, each, failures)
-    kept = context.records.all_joined()
-    networks = [each for each in context.records.networks() if context.has_driver(each.network.driver)]
+    kept, known = context.records.all_joined(), context.records.networks()
+    networks = [each for each in known if context.has_driver(each.network.driver)]
     for ipam in context.ipams.values():
-        mine = [each for each in networks if each.network.ipam_driver == ipam.name]
+        # Those whose driver isn't here now, as a plugin that is away, have their addresses still.
+        mine = [each for each in known if each.network.ipam_driver == ipam.name]
         failures.run(ipam.keep, {each.network.id: _endpoints(each, kept) for each in mine})
     if context.records.shared:
         failures.run(context.records.shared.keep, [each.container_id for each in kept])
