@@ -137,6 +137,24 @@ def test_what_goes_as_an_engine_starts_goes_once(engine, monkeypatch):
     assert held.tries == 1
 
 
+@pytest.mark.parametrize("volumes", [(), ("/data",)])
+def test_what_is_gone_is_so_though_nobody_can_be_told(engine, monkeypatch, volumes):
+    publish = engine.events.publish
+
+    def refuses(event):
+        if (event.type, event.action) == ("container", "destroy"):
+            raise Unavailable("who tells has ended")
+        publish(event)
+
+    monkeypatch.setattr(engine.events, "publish", refuses)
+    made = removed(engine, volumes=volumes)
+    engine.containers.used_images()
+    assert left_of(engine, made) == ([], False)
+    assert [fields["container"] for each, fields in engine.log.lines if each.startswith("nobody can be told")] == [made]
+    engine.restart()
+    assert engine.containers.list() == ()
+
+
 def test_volumes_of_its_own_are_gone_when_it_is_told(engine):
     made = removed(engine, volumes=("/data",))
     assert engine.volumes.list() == ()

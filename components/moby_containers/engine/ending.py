@@ -283,8 +283,12 @@ class Ending:
         self._tell_gone(entry)
 
     def _tell_gone(self, entry: Entry) -> None:
+        """Let nobody find it any more; it is gone, too, where that can't be published just now."""
         self._parts.shelf.drop(entry)
-        self._parts.tell(entry.container, "destroy")
+        try:
+            self._parts.tell(entry.container, "destroy")
+        except NOT_NOW as error:
+            self._parts.log.warning("nobody can be told that a container is gone", container=entry.id, error=str(error))
         tell_removed(entry)
 
 
