@@ -7,6 +7,7 @@ import pytest
 from metadata.few import Few
 from moby_metadata.sqlite.store import Store
 from moby_networks.registry import returning, shared
+from moby_networks.registry.records import Records
 from moby_networks.registry.shared import Shared
 from networks.test_networks_shared import PLAIN, Host, address, wide
 
@@ -211,6 +212,27 @@ def test_what_fails_of_that_is_done_again(hosts, monkeypatch):
         one.until(lambda: count(one) == 1)
         two.until(lambda: len(two.ledger.present) == 2)
         failed.clear()
+
+
+def test_an_address_is_its_own_again_whatever_failed_then(hosts, clock, monkeypatch):
+    one, two = hosts
+    one.networks.create(wide(ipam=SUBNET))
+    endpoint = one.networks.join("c1", {"wide": PLAIN}, SandboxConfig(name="front")).endpoints[0]
+    go_for_good(clock, one, two)
+    put, failed = Records.put_joined, []
+
+    def fails(records, joined):
+        if len(failed) < 3:
+            failed.append(joined)
+            raise HostUnfit("the disk is full")
+        put(records, joined)
+
+    monkeypatch.setattr(Records, "put_joined", fails)
+    one.start(["c1"])
+    one.until(lambda: count(one) > 0)
+    assert len(failed) == 3
+    assert one.networks.sandbox("c1").endpoints == (endpoint,)
+    assert said(one, "no longer on") == []
 
 
 def test_a_host_is_given_up_as_it_was_seen(store, monkeypatch):

@@ -1,6 +1,6 @@
 """What containers of this host have of networks that hosts share, after the others had given this one up."""
 
-import secrets
+import hashlib
 
 from moby.errors import Conflict, Invalid, NotFound
 from moby.values import evolve
@@ -55,7 +55,8 @@ def _regained(context: Context, shared: Shared, joined: Joined, place: Place) ->
         return None
     if not context.records.is_shared(network_id) or shared.stands(network_id, joined.container_id, place.taker):
         return place
-    taker = secrets.token_hex(32)
+    # Of the one before, so that what was taken by a call that failed then is found again.
+    taker = hashlib.sha256(place.taker.encode()).hexdigest()
     if context.driver(known.network.driver).addressed:
         ipam = context.ipam(known.network.ipam_driver)
         ipam.unassign(network_id, place.taker)  # as others may still be about to; what is taken now is none of theirs
