@@ -5,8 +5,9 @@ import socket
 import threading
 
 import pytest
+from moby_metadata.etcd import store
 from moby_metadata.etcd.client import Client
-from moby_metadata.etcd.protocol import Done, Found, Range, Row, Transaction
+from moby_metadata.etcd.protocol import Done, Found, Granted, Range, Row, Transaction
 
 from moby.errors import HostUnfit, Unavailable
 from moby.grpc.connection import Chunk, Connection, Headers
@@ -224,3 +225,27 @@ def test_a_list_of_many_megabytes(member, client):
     rows = [Row(b"%d" % each, bytes(1 << 20)) for each in range(20)]
     one = member(lambda number, *more: told(*more, encode(Found(rows=rows))))
     assert ask(client(one)).rows == rows
+
+
+class Crowded:
+    """A client, at whose etcd others have the lock for a while."""
+
+    def __init__(self):
+        self.granted, self.by = 0, []
+
+    def ask(self, method, request, kind, **more):
+        if kind is Granted:
+            self.granted += 1
+            return Granted(self.granted)
+        (operation,) = request.success
+        if operation.put:
+            self.by.append(operation.put.lease)
+        return Done(succeeded=not operation.put or len(self.by) == 3)
+
+
+def test_a_lock_that_was_waited_for_is_of_a_new_lease(monkeypatch):
+    """So that it holds for as long as any: the one before may end while others have the lock."""
+    monkeypatch.setattr(store, "_RENEW_S", -1)
+    crowded = Crowded()
+    with store.Store(crowded, "/x/").transaction():
+        assert crowded.by == [1, 2, 3]

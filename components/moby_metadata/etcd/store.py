@@ -186,8 +186,7 @@ class Store:
             raise Unavailable(f"another thread writes metadata for {_WAIT_S:.0f} s", hint="try again")
         try:
             token = secrets.token_hex(16)
-            taking = Operation(put=Put(self._lock, token.encode(), self._leased()))
-            while not self._made(Transaction([_absent(self._lock)], [taking])).succeeded:
+            while not self._taken(token):
                 _wait(until)
             try:
                 yield token
@@ -196,6 +195,11 @@ class Store:
                 raise
         finally:
             self._turn.release()
+
+    def _taken(self, token: str) -> bool:
+        """Take the lock, where nobody has it."""
+        taking = Operation(put=Put(self._lock, token.encode(), self._leased()))
+        return self._made(Transaction([_absent(self._lock)], [taking])).succeeded
 
     def _unlock(self, token: str) -> None:
         """Give the lock back, where it is still held; its lease ends it otherwise."""
