@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -38,7 +39,7 @@ from moby.errors import Conflict, Corrupt, Invalid, Unavailable
 from moby.host import exits
 from moby.testing.bundles import Bundles, config
 from moby.testing.holding import SameProcess
-from moby.testing.supervisor import readable
+from moby.testing.supervisor import read_until, readable
 
 MS = 1_000_000
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user has no control groups here; runs as root")
@@ -390,6 +391,28 @@ def test_what_was_being_done_to_a_task_is_looked_at(again, bundle):  # noqa: F81
     edit(path, {"doing": "delete"})
     with again() as supervisor:
         eventually(lambda: supervisor.list() == (), again.log.lines)
+
+
+@ROOT
+def test_an_end_by_oom_while_nobody_looked(again, raw):
+    fill = "x=0123456789abcdef; while :; do x=$x$x; done"
+    data = config(["sh", "-c", f"trap '{fill}' USR1; echo up; while :; do sleep 0.02; done"])
+    data["linux"]["resources"] = {"memory": {"limit": 16 * 2**20}}
+    with again() as supervisor:  # noqa: F811
+        supervisor.create(TaskConfig("a", raw(data)))
+        streams = supervisor.attach("a")
+        supervisor.start("a")
+        read_until(streams.stdout, b"up\n")
+        pid = supervisor.state("a").pid
+    os.close(streams.stdout)
+    os.close(streams.stderr)
+    pidfd = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGUSR1)
+    assert readable(pidfd, PATIENCE_S)
+    os.close(pidfd)
+    with again() as supervisor:
+        assert ends(supervisor).oom_killed
+        assert [each.kind for each in supervisor.journal(0)] == [EventKind.OOM, EventKind.EXIT]
 
 
 def test_another_boot_has_ended_all(again, bundle):  # noqa: F811

@@ -163,13 +163,12 @@ class Maker:
         task.change(status=status.value, pid=process.pid, ticks=ticks, doing="", started_ns=now)
         self._world.hold(task, process.pid)
         self.watch(task)
+        self._world.loop.after(0, lambda: self.watch_oom(task))  # once who had it made is answered
 
     def watch(self, task: Task) -> None:
         """Read a task's output from now on, and notice its end."""
         task.on_fewer_fds = lambda: self._world.hold(task)  # type: ignore[method-assign]
         task.begin_reading()
-        if task.is_container and {RuntimeFeature.OOM, RuntimeFeature.STATS} <= task.runtime.features:
-            self._world.loop.after(0, lambda: self._watch_oom(task))  # once who had it made is answered
         self._world.loop.watch(task.pidfd, select.EPOLLIN, lambda events: self.ended(task))
 
     def begin_health(self, task: Task) -> None:
@@ -238,8 +237,13 @@ class Maker:
                 return each.exit
         return None
 
-    def _watch_oom(self, task: Task) -> None:
-        if task.pidfd < 0 or task.record.exit is not None:
+    def counts_oom(self, task: Task) -> bool:
+        """Whether want of memory can be told of a task."""
+        return task.is_container and {RuntimeFeature.OOM, RuntimeFeature.STATS} <= task.runtime.features
+
+    def watch_oom(self, task: Task) -> None:
+        """Be told of want of memory in a container that hasn't ended, where that can be."""
+        if task.pidfd < 0 or task.record.exit is not None or not self.counts_oom(task):
             return
         try:
             task.oom_fd = task.runtime.watch_oom(task.record.container)
@@ -256,7 +260,7 @@ class Maker:
 
     def _oom_killed(self, task: Task) -> bool:
         """Whether the kernel has killed something inside for want of memory; the journal has each time it is seen."""
-        if task.oom_fd < 0 or not (task.oom_seen or _told(task.oom_fd)):
+        if not (task.oom_seen or (task.oom_fd >= 0 and _told(task.oom_fd))):
             return task.record.oom_kills > 0
         try:
             kills = task.runtime.stats(task.record.container).oom_kills or 0

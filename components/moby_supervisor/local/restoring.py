@@ -80,7 +80,8 @@ def _take_up(
         if not fds:
             world.hold(task)
         maker.watch(task)
-        task.oom_seen = True  # perhaps, while nobody looked
+        maker.watch_oom(task)
+        task.oom_seen = maker.counts_oom(task)  # perhaps, while nobody looked
         _kill_probe(task)
         if task.status is TaskStatus.RUNNING:
             maker.begin_health(task)
