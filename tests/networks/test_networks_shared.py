@@ -1,6 +1,7 @@
 """Networks that engines of several hosts know together, in a store that they share."""
 
 import os
+import threading
 import time
 from contextlib import ExitStack
 
@@ -255,3 +256,23 @@ def test_what_an_ipam_keeps_is_its_host_s(stack, shared, tmp_path):
     assert two.take("n1", [Pool("10.1.0.0/24")])[0].gateway == "10.1.0.1"
     one.keep({})
     assert two.take("n2", [Pool("10.1.0.0/16")])[0].subnet == "10.1.0.0/16"
+
+
+def test_who_is_on_no_shared_network_waits_for_no_other_host(hosts, shared):
+    one, _ = hosts
+    ended, done = threading.Event(), threading.Event()
+
+    def holds():
+        with shared.transaction():
+            done.set()
+            ended.wait(PATIENCE_S)
+
+    holder = threading.Thread(target=holds)
+    holder.start()
+    try:
+        assert done.wait(PATIENCE_S)
+        one.networks.join("c1", {"none": PLAIN})
+        one.networks.leave("c1")
+    finally:
+        ended.set()
+        holder.join()

@@ -202,20 +202,20 @@ class Records:
         if self.shared:
             on = [each for each in joined.places if self._networks.text(each.endpoint.network_id) is None]
             self.shared.put(joined.container_id, [(presence_of(each.endpoint), each.taker) for each in on])
-        with self.transaction():
+        with self._metadata.transaction():
             self._joined.put(joined.container_id, {"boot": self._boot, **document})
             for other, _ in joined.config.links:
                 self._links.put(f"{other}/{joined.container_id}", True)
 
     def delete_joined(self, container_id: str) -> None:
         """Forget what a container has joined, in whichever boot."""
-        with self.transaction():
+        if self.shared:
+            self.shared.put(container_id, ())
+        with self._metadata.transaction():
             found = self._joined.get(container_id)
             for other, _ in found["config"]["links"] if found else ():
                 self._links.delete(f"{other}/{container_id}")
             self._joined.delete(container_id)
-        if self.shared:
-            self.shared.put(container_id, ())
         self._sandbox.forget(container_id)
 
     def strangers(self) -> Sequence[str]:

@@ -120,6 +120,8 @@ class Shared:
         NotFound for a network that has gone.
         """
         wanted = {self._key(each.network_id, container_id): (each, taker) for each, taker in there}
+        if not wanted and not self._of(container_id):
+            return  # as of most, for which nobody waits
         with self.metadata.transaction():
             for key in self._of(container_id):
                 if key not in wanted:
