@@ -256,6 +256,8 @@ def test_what_an_ipam_keeps_is_its_host_s(stack, shared, tmp_path):
     assert two.take("n1", [Pool("10.1.0.0/24")])[0].gateway == "10.1.0.1"
     one.keep({})
     assert two.take("n2", [Pool("10.1.0.0/16")])[0].subnet == "10.1.0.0/16"
+    one.give_back("n2")
+    assert shared.bucket("ipam-takers").keys() == ()
 
 
 def test_who_is_on_no_shared_network_waits_for_no_other_host(hosts, shared):

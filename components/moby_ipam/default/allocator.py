@@ -136,6 +136,7 @@ class Allocator:
             if len(rows) > _ROWS_AT_ONCE:
                 return True
             self._networks.delete(network_id)
+            self._untook(network_id)
         return False
 
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
