@@ -99,8 +99,10 @@ class TestImages:
         found = served.call("POST", f"/images/prune?filters={filters(dangling=['false'], until=['1h'])}")
         assert found.json() == {"ImagesDeleted": [{"Deleted": IMAGE}], "SpaceReclaimed": 99}
         assert served.images.calls[-1] == ("prune", {"dangling": ("false",), "until": ("1h",)})
-        found = served.call("POST", f"/images/prune?filters={filters(until=['x'])}")
-        assert (found.status, found.message) == (400, 'failed to parse value as time or duration: "x"')
+        for text in ("x", "--1h", "99999999h", "9" * 400 + "h"):
+            found = served.call("POST", f"/images/prune?filters={filters(until=[text])}")
+            words = f'failed to parse value as time or duration: "{text[:100]}"'
+            assert (found.status, found.message) == (400, words)
 
     def test_load(self, served):
         found = served.call("POST", "/images/load", b"x" * 100_000)

@@ -12,6 +12,8 @@ ZERO = "0001-01-01T00:00:00Z"
 """Never, as Go shows it."""
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_LONGEST_NS = 1 << 63
+"""Of Go's durations: some 292 years."""
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)?)?)?(Z|[+-]\d\d:?\d\d)?"
 )
@@ -63,9 +65,10 @@ def unix_ns(text: str) -> int:
 def moment_ns(text: str, now_ns: int) -> int:
     """Return the moment of a duration ago (`10m`), seconds since the epoch, or a date; Invalid for anything else."""
     parts = _DURATION.findall(text)
-    if parts and "".join(number + unit for number, unit in parts) == text.lstrip("-"):
-        ago = int(sum(float(number) * _UNITS[unit] for number, unit in parts))
-        return now_ns + ago if text.startswith("-") else now_ns - ago
+    if parts and "".join(number + unit for number, unit in parts) == text.removeprefix("-"):
+        ago = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        if ago < _LONGEST_NS:
+            return now_ns + int(ago) if text.startswith("-") else now_ns - int(ago)
     if found := parsed_ns(text):
         return found
     try:
