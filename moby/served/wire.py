@@ -103,6 +103,8 @@ def _read_beside(fd: int) -> bytes:
         while size < found.st_size and (part := os.pread(fd, min(_PIECE, found.st_size - size), size)):
             parts.append(part)
             size += len(part)
+    except OSError as error:
+        raise Invalid(f"what lies beside a message of another process can't be read: {error.strerror}") from error
     finally:
         os.close(fd)
     return b"".join(parts)

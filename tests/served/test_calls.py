@@ -182,7 +182,7 @@ def test_an_answer_and_a_call_that_are_longer_than_a_message(serve: Serve) -> No
     assert open_descriptors() == before
 
 
-@pytest.mark.parametrize("what", ["none", "pipe", "large", "no JSON"])
+@pytest.mark.parametrize("what", ["none", "pipe", "large", "no JSON", "written"])
 def test_what_lies_beside_a_message_and_is_none(what: str) -> None:
     before = open_descriptors()
     ours, theirs = socket.socketpair()
@@ -190,6 +190,10 @@ def test_what_lies_beside_a_message_and_is_none(what: str) -> None:
         fds = [] if what == "none" else [*os.pipe()] if what == "pipe" else [os.memfd_create("message")]
         if what == "large":
             os.truncate(fds[0], wire.MOST + 1)
+        if what == "written":
+            os.write(fds[0], b"{}")
+            fds.append(os.open(f"/proc/self/fd/{fds[0]}", os.O_WRONLY))
+            os.close(fds.pop(0))
         wire.send(theirs, wire.pack({wire.BESIDE: 0}, fds), fds)
         wire.close_all(fds)
         with pytest.raises(Invalid, match="expected a descriptor" if what == "none" else "can't be read|is no file of"):
