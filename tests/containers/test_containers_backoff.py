@@ -29,20 +29,25 @@ def waits(engine, clock, made, restarts):
     return wait
 
 
+def passes(engine, clock, seconds):
+    """Have so much time pass at once, and those look at the clock who wait."""
+    changed = engine.containers._later._changed
+    with changed:
+        clock[0] += seconds
+        changed.notify_all()
+
+
 def test_it_waits_longer_each_time_and_never_longer_than_a_minute(engine, clock, monkeypatch):
     made = engine.create("exit 1", restart=RestartPolicy("always"))
     engine.containers.start(made)
-    later = engine.containers._later
     found = []
     for number in range(1, 13):
         found.append(round(waits(engine, clock, made, number), 6))
-        clock[0] += found[-1]
-        later.soon(lambda: None)  # has it look at the clock
+        passes(engine, clock, found[-1])
     assert found == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0, 60.0]
     waits(engine, clock, made, 13)
     monkeypatch.setattr("moby_containers.engine.ending._LONG_RUN_NS", 0)  # as if it had run for long
-    clock[0] += 60
-    later.soon(lambda: None)
+    passes(engine, clock, 60)
     assert round(waits(engine, clock, made, 14), 6) == 0.1
     engine.containers.stop(made)
     assert engine.containers.get(made).state.status is Status.EXITED
@@ -53,8 +58,7 @@ def test_it_waits_as_long_as_its_policy_says(engine, clock):
     engine.containers.start(made)
     for number in range(1, 4):
         assert round(waits(engine, clock, made, number), 6) == 7.0
-        clock[0] += 7
-        engine.containers._later.soon(lambda: None)
+        passes(engine, clock, 7)
     engine.containers.stop(made)
 
 

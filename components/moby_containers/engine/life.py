@@ -86,6 +86,7 @@ class Life:
         except BaseException as error:
             self._failed(entry, error)
             raise
+        _end_early(entry)
         now = parts.clock.now_ns()
         entry.phase = Phase.STARTED
         watched = effective_health(entry.container.config.health) is not None
@@ -109,10 +110,7 @@ class Life:
         """Note that a start failed, and why."""
         with suppress(MobyError, OSError):
             self._starting.clear(entry)
-        for each in entry.early:
-            with suppress(OSError):
-                os.close(each)
-        entry.early.clear()
+        _end_early(entry)
         text = error.message if isinstance(error, MobyError) else str(error)
         waited = entry.status is Status.RESTARTING
         entry.set_state(status=after(entry.status, Act.FAIL), error=text, exit_code=exit_code(error))
@@ -296,8 +294,16 @@ class Watch:
         """Note a task."""
 
 
+def _end_early(entry: Entry) -> None:
+    """Tell those who attached before what runs was made that nothing comes of that."""
+    for each in entry.early:
+        with suppress(OSError):
+            os.close(each)
+    entry.early.clear()
+
+
 def _early_streams(entry: Entry) -> Streams:
-    """Return streams that stay silent, and end when a start fails."""
+    """Return streams that stay silent, and end when a start fails, or goes well though what was tried before didn't."""
     read, stdin = os.pipe()
     stdout, write = os.pipe()
     entry.early += [read, write]
