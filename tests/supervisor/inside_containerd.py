@@ -15,7 +15,7 @@ from moby_supervisor.local.containerd.supervisor import Containerd
 from moby_supervisor.local.containerd.tasks import _ends_with
 
 from moby.contracts.supervisor import TaskConfig
-from moby.contracts.types import Stdio
+from moby.contracts.types import Stdio, Window
 from moby.errors import HostUnfit, Invalid, Unavailable, Unsupported
 from moby.grpc.client import Client
 from moby.testing.bundles import Bundles, config
@@ -109,6 +109,16 @@ def test_containerd_may_be_killed(home, supervisor, bundle, log):
     os.close(streams.stdin)
     assert read_all(streams.stdout) == b""
     assert supervisor.delete("a", force=True).code == 0
+
+
+def test_what_is_said_before_a_terminal_has_its_size_is_kept(supervisor, bundle):
+    supervisor.create(TaskConfig("a", bundle("sh", "-c", STAYS), stdin=True))
+    supervisor.start("a")
+    process = {**config(["sh", "-c", "echo said"])["process"], "terminal": True}
+    for number in range(4):
+        more = TaskConfig(f"b{number}", Path(), terminal=True, window=Window(33, 77), attach=True)
+        streams = supervisor.exec("a", more.id, process, more).streams
+        assert read_all(streams.stdout) == b"said\r\n"
 
 
 def test_the_next_one_goes_on(home, keeper, bundle, log):
