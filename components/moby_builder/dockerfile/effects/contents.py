@@ -17,6 +17,7 @@ from moby_builder.dockerfile.effects.listings import KeptListing, Listing, RootL
 from moby_builder.dockerfile.effects.selection import digest_of_copy, digest_of_path, lines_of_copy
 from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.operations import Copy, MountKind, Node, Run
+from moby_builder.dockerfile.portions import portions
 from moby_builder.dockerfile.solver.effects import Tree, Watch
 
 __all__ = ["Contents", "Listings", "digest_of_tree"]
@@ -69,9 +70,10 @@ class Contents:
 
     def forget(self, snapshot: str) -> None:
         """Forget a snapshot that was removed."""
-        with self._metadata.transaction():
-            for key in self._bucket.keys(f"{snapshot}\n"):
-                self._bucket.delete(key)
+        for some in portions(self._bucket.keys(f"{snapshot}\n")):
+            with self._metadata.transaction():
+                for key in some:
+                    self._bucket.delete(key)
 
     def _computed(self, node: Node, tree: Tree, number: int, listings: Listings, watch: Watch) -> Digest:
         with self._workspace.reading(tree) as path:

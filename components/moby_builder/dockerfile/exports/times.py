@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshotter
+from moby_builder.dockerfile.portions import portions
 
 __all__ = ["Times"]
 
@@ -30,9 +31,11 @@ class Times:
         """Write down when the layers of a snapshot were made, the lowest first; 0 is unknown."""
         keys = [key for key, _ in self.chain(snapshot)]
         there = {each.key for each in self._snapshotter.list()}
-        with self._metadata.transaction():
-            for gone in set(self._noted.keys()) - there:
-                self._noted.delete(gone)
-            for key, made_ns in zip(keys, created_ns, strict=True):
-                if made_ns:
+        for some in portions(set(self._noted.keys()) - there):
+            with self._metadata.transaction():
+                for gone in some:
+                    self._noted.delete(gone)
+        for known in portions((key, made_ns) for key, made_ns in zip(keys, created_ns, strict=True) if made_ns):
+            with self._metadata.transaction():
+                for key, made_ns in known:
                     self._noted.put(key, made_ns)

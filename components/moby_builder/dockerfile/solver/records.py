@@ -10,6 +10,7 @@ from typing import Any
 
 from moby.contracts.metadata import Metadata
 from moby.values import asdict, field, frozen
+from moby_builder.dockerfile.portions import portions
 
 __all__ = ["Made", "Record", "Records", "Uses", "new_id"]
 
@@ -17,6 +18,8 @@ __all__ = ["Made", "Record", "Records", "Uses", "new_id"]
 _FIRST_KEYS = 3
 """As many as a record may have when it is written."""
 _MOST_FURTHER_KEYS = 16
+_MOST_CHANGES = _FIRST_KEYS + _MOST_FURTHER_KEYS + 4
+"""Where a record goes: it, its keys, and what is beside it."""
 
 
 @frozen
@@ -121,13 +124,12 @@ class Records:
 
     def note(self, found: Mapping[str, Iterable[str]], now_ns: int) -> None:
         """Write down that records were found again, by their ids, with the further keys that they have now."""
-        if not found:
-            return
-        with self._metadata.transaction():
-            for each, keys in found.items():
-                count, _ = self._uses.get(each) or (0, 0)
-                self._uses.put(each, [count + 1, now_ns])
-                self._extend(each, tuple(keys))
+        for some in portions(found.items(), _MOST_CHANGES):
+            with self._metadata.transaction():
+                for each, keys in some:
+                    count, _ = self._uses.get(each) or (0, 0)
+                    self._uses.put(each, [count + 1, now_ns])
+                    self._extend(each, tuple(keys))
 
     def last(self, place: str) -> Made | None:
         """Return what the last record of a place was made of."""
@@ -139,23 +141,29 @@ class Records:
 
     def remove(self, record_ids: Iterable[str]) -> None:
         """Forget records; one that isn't there is fine."""
-        with self._metadata.transaction():
-            for each in record_ids:
-                record = self.get(each)
-                if record is not None:
-                    self._snapshots.delete(f"{record.snapshot}/{each}")
-                for key in record.keys if record else ():
-                    if self._keys.get(key) == each:
-                        self._keys.delete(key)
-                for bucket in (self._records, self._uses, self._made):
-                    bucket.delete(each)
+        for some in portions(record_ids, _MOST_CHANGES):
+            with self._metadata.transaction():
+                for each in some:
+                    self._remove(each)
+
+    def _remove(self, record_id: str) -> None:
+        record = self.get(record_id)
+        if record is not None:
+            self._snapshots.delete(f"{record.snapshot}/{record_id}")
+        for key in record.keys if record else ():
+            if self._keys.get(key) == record_id:
+                self._keys.delete(key)
+        for bucket in (self._records, self._uses, self._made):
+            bucket.delete(record_id)
 
     def tidy(self) -> None:
         """Forget which records were the last of their places where those have gone."""
-        with self._metadata.transaction():
-            for place, record_id in self._places.items():
-                if self._made.text(record_id) is None:
-                    self._places.delete(place)
+        for some in portions(self._places.keys()):
+            with self._metadata.transaction():
+                for place in some:
+                    record_id = self._places.get(place)
+                    if record_id is not None and self._made.text(record_id) is None:
+                        self._places.delete(place)
 
     def _extend(self, record_id: str, keys: tuple[str, ...]) -> None:
         """Have a record found by further keys; of those that came so, only the last ones stay."""

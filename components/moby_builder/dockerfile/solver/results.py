@@ -8,6 +8,7 @@ from typing import Any
 from moby.contracts.metadata import Metadata
 from moby.errors import NotFound
 from moby.values import asdict, field, frozen
+from moby_builder.dockerfile.portions import portions
 
 __all__ = ["Made", "Results"]
 
@@ -50,7 +51,9 @@ class Results:
 
     def keep(self, wanted: Callable[[Made], bool]) -> None:
         """Forget the others."""
-        with self._metadata.transaction():
-            for key, document in self._bucket.items():
-                if not wanted(Made(**document)):
-                    self._bucket.delete(key)
+        for some in portions(self._bucket.keys()):
+            with self._metadata.transaction():
+                for key in some:
+                    document = self._bucket.get(key)
+                    if document is not None and not wanted(Made(**document)):
+                        self._bucket.delete(key)
