@@ -287,7 +287,7 @@ class Ending:
         self._parts.shelf.drop(entry)
         try:
             self._parts.tell(entry.container, "destroy")
-        except NOT_NOW as error:
+        except (MobyError, OSError) as error:
             self._parts.log.warning("nobody can be told that a container is gone", container=entry.id, error=str(error))
         tell_removed(entry)
 
