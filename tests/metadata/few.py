@@ -1,4 +1,4 @@
-"""A store that makes no more changes at once than etcd does."""
+"""A store that makes but some hundred changes at once, as one that hosts share may."""
 
 from contextlib import contextmanager
 
@@ -6,7 +6,7 @@ MOST = 127
 
 
 class Few:
-    """Another store; a transaction of too many changes fails, as at etcd's."""
+    """Another store; a transaction of too many changes fails."""
 
     def __init__(self, store):
         self._store = store

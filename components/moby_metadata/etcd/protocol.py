@@ -5,8 +5,8 @@ from typing import Annotated
 from attrs import Factory, define
 
 __all__ = [
-    "CREATED", "VALUE", "Compare", "Deletion", "Deleted", "Done", "Found", "Grant", "Granted", "Happened", "Operation",
-    "Put", "Range", "Revoke", "Row", "Transaction",
+    "CREATED", "VALUE", "Compare", "Deletion", "Deleted", "Done", "Found", "Grant", "Granted", "Group", "Grouped",
+    "Happened", "Operation", "Part", "Put", "Range", "Revoke", "Row", "Transaction",
 ]  # fmt: skip
 
 CREATED, VALUE = 1, 3
@@ -103,6 +103,28 @@ class Transaction:
     compare: Annotated[list[Compare], 1] = Factory(list)
     success: Annotated[list[Operation], 2] = Factory(list)
     failure: Annotated[list[Operation], 3] = Factory(list)
+
+
+@define
+class Group:
+    """TxnRequest, inside another one."""
+
+    success: Annotated[list[Operation], 2] = Factory(list)
+
+
+@define
+class Part:
+    """RequestOp that is a transaction."""
+
+    group: Annotated[Group | None, 4] = None
+
+
+@define
+class Grouped:
+    """TxnRequest of several."""
+
+    compare: Annotated[list[Compare], 1] = Factory(list)
+    success: Annotated[list[Part], 2] = Factory(list)
 
 
 @define

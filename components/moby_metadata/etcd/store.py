@@ -25,7 +25,10 @@ from moby_metadata.etcd.protocol import (
     Found,
     Grant,
     Granted,
+    Group,
+    Grouped,
     Operation,
+    Part,
     Put,
     Range,
     Revoke,
@@ -39,8 +42,10 @@ _STEP_S = 0.003
 _LEASE_S = 20
 _RENEW_S = 5.0
 """How old a lease may be that a lock begins with; what is left of it is how long a transaction may take."""
-_MOST_CHANGES = 127
-"""In one transaction, with the lock's removal (etcd's --max-txn-ops is 128)."""
+_GROUP = 64
+"""Of changes in a transaction, and of transactions in one: both together are no more than etcd's --max-txn-ops, 128."""
+_MOST_CHANGES = _GROUP * _GROUP - 1
+"""In one transaction, beside the lock's removal."""
 _END = b"\xff"
 
 
@@ -174,8 +179,11 @@ class Store:
                 f"a transaction of {len(changes)} changes; metadata/etcd makes {_MOST_CHANGES} at once at most",
                 hint="choose the metadata `sqlite`",
             )
-        made = [_change(key, value) for key, value in changes.items()]
-        if not self._made(Transaction([self._mine(token)], [*made, _change(self._lock, None)])).succeeded:
+        made = [*(_change(key, value) for key, value in changes.items()), _change(self._lock, None)]
+        groups = [Part(Group(made[at : at + _GROUP])) for at in range(0, len(made), _GROUP)]
+        mine = [self._mine(token)]
+        whole = Transaction(mine, made) if len(groups) == 1 else Grouped(mine, groups)
+        if not self._made(whole).succeeded:
             raise Unavailable("a transaction took so long that its lock was lost; nothing of it is stored")
 
     @contextmanager
@@ -209,7 +217,7 @@ class Store:
     def _mine(self, token: str) -> Compare:
         return Compare(VALUE, self._lock, token.encode())
 
-    def _made(self, transaction: Transaction) -> Done:
+    def _made(self, transaction: Transaction | Grouped) -> Done:
         return self._client.ask("KV/Txn", transaction, Done)
 
     def _leased(self) -> int:
