@@ -41,6 +41,9 @@ class Member:
                 sock, _ = self._listener.accept()
                 with sock, contextlib.suppress(ConnectionError):
                     self._converse(sock)
+                    sock.shutdown(socket.SHUT_WR)
+                    while sock.recv(1 << 16):
+                        pass  # what isn't read would take away what was sent
 
     def _converse(self, sock):
         connection = Connection(client=False, window=WINDOW)
