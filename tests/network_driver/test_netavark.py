@@ -125,7 +125,7 @@ def test_options(driver, stack):
     [
         ({"nonesuch": "1"}, "'nonesuch' is no option of a netavark network"),
         ({"com.docker.network.bridge.name": "a/b"}, "can't be an interface's name"),
-        ({"com.docker.network.driver.mtu": "x"}, "com.docker.network.driver.mtu is 'x'"),
+        ({"com.docker.network.driver.mtu": "x"}, "failed to parse com.docker.network.driver.mtu value: x "),
         ({"isolate": "perhaps"}, "isolate is 'perhaps'"),
     ],
 )
