@@ -98,8 +98,9 @@ class Input:
                         break
                     self.events.append(event)
                     if b"chunk" in event[3]:
-                        connection.sendall(mapping({b"ack": event[3][b"chunk"] if self.answer else b"x" * 24}))
-                        self.answer = True
+                        # Who is answered wrongly sends again at once, by another connection.
+                        right, self.answer = self.answer, True
+                        connection.sendall(mapping({b"ack": event[3][b"chunk"] if right else b"x" * 24}))
         except OSError:
             pass
 
