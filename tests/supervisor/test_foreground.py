@@ -1,10 +1,13 @@
 import os
+import signal
+from pathlib import Path
 
 import pytest
 from ambient import ListLog, RealClock
 from engine import place
 from moby_supervisor.foreground.tasks import Foreground
 
+from moby.contracts.supervisor import TaskConfig
 from moby.testing.bundles import Bundles, config
 from moby.testing.supervisor_whole import WholeSupervisorSuite
 
@@ -43,3 +46,12 @@ class TestForegroundOnNative(WholeSupervisorSuite):
 
     def process(self, script):
         return config(["sh", "-c", script])["process"]
+
+    def test_a_container_is_deleted_with_what_was_started_in_it(self, supervisor, bundle):
+        """Its first process ends only once all others of its PID namespace are reaped."""
+        self.make(supervisor, bundle, "sleep 1000")
+        supervisor.start("a")
+        supervisor.exec("a", "b", self.process("exec sleep 1000"), TaskConfig("b", Path()))
+        assert supervisor.delete("a", force=True).code == 128 + signal.SIGKILL
+        assert supervisor.state("b").exit.code == 128 + signal.SIGKILL
+        supervisor.delete("b")

@@ -257,12 +257,24 @@ class Foreground:
         if task.status is TaskStatus.PAUSED:
             with suppress(MobyError):
                 task.runtime.resume(task.container)
+        if task.is_container:
+            self._end_execs(task)
         if not task.ended(self._kill_timeout_s):
             raise Unavailable(
                 f"task {task.id} was killed and hasn't ended within {self._kill_timeout_s:g} s",
                 hint="a process that waits for a device ends when the device answers; delete it again then",
             )
         task.state()
+
+    def _end_execs(self, task: Task) -> None:
+        """Kill and reap what was started in a container: its first process ends once the kernel has none of it."""
+        with self._lock:
+            execs = [each for each in self._tasks.values() if each.container == task.id and not each.is_container]
+        for each in execs:
+            if each.state().status is not TaskStatus.STOPPED:
+                each.signal(signal.SIGKILL)
+                each.ended(self._kill_timeout_s)
+                each.state()
 
     def _clear(self, claim: claims.Claim) -> None:
         """Delete what a killed predecessor left of a container."""
