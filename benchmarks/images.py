@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.engine import Pair, Worker, workers
 from benchmarks.measure import Row
+from benchmarks.used import used_s
 
 RUNS = 3
 LAYERS, FILES, MOST_BYTES = 4, 5000, 30_000
@@ -160,23 +161,12 @@ def _timed(pair: Pair, what: str, target: float, once: Callable[[Worker], float]
     used = [0.0, 0.0]
     for _ in range(runs):
         for number, worker in enumerate((pair.ours, pair.dockerd)):
-            before = _used_s(worker)
+            before = used_s(worker.engine.sandbox)
             taken[number].append(once(worker))
-            used[number] += _used_s(worker) - before
+            used[number] += used_s(worker.engine.sandbox) - before
     ours, theirs = (statistics.median(each) * 1000 for each in taken)
     note = f"processor time {used[0] * 1000 / runs:.0f} ms, dockerd {used[1] * 1000 / runs:.0f}"
     return Row(what, ours, "dockerd", theirs, target, note)
-
-
-def _used_s(worker: Worker) -> float:
-    """Return the processor time of all that runs, or ran, in a sandbox."""
-    for group in worker.engine.sandbox.groups:
-        old, new = group / "cpuacct.usage", group / "cpu.stat"
-        if old.exists():
-            return int(old.read_text()) / 1e9
-        if new.exists() and "usage_usec" in new.read_text():
-            return int(new.read_text().split("usage_usec")[1].split()[0]) / 1e6
-    return 0.0
 
 
 def _clear(worker: Worker) -> None:

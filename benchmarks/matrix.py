@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.engine import ROOT, Worker
 from benchmarks.measure import Row
+from benchmarks.used import used_s
 
 __all__ = ["rows"]
 
@@ -48,25 +49,15 @@ def _row(row: tuple[str, ...], ours: Worker, peer: str, other: Worker) -> Row:
     spent: dict[Worker, list[float]] = {ours: [], other: []}
     for number in range(RUNS + 1):
         for worker, sort in ((ours, network), (other, theirs)):
-            before = _spent_ms(worker)
+            before = used_s(worker.engine.sandbox)
             seconds = worker.seconds("sh", "-ec", _script(worker.engine, sort), output="up")
             if number:
                 taken[worker].append(seconds * 1000)
-                spent[worker].append(_spent_ms(worker) - before)
+                spent[worker].append((used_s(worker.engine.sandbox) - before) * 1000)
     mine, peers = (statistics.median(spent[each]) for each in (ours, other))
     note = f"processor time {mine:.0f} to {peers:.0f} ms: {mine / peers:.2f}"
     name = f"the matrix's scenario, {' '.join(row)}"
     return Row(name, statistics.median(taken[ours]), peer, statistics.median(taken[other]), AHEAD, note)
-
-
-def _spent_ms(worker: Worker) -> float:
-    """Return the processor time of all that ever ran in a sandbox: clients, engine, containers."""
-    for group in worker.engine.sandbox.groups:
-        if (group / "cpuacct.usage").exists():
-            return int((group / "cpuacct.usage").read_text()) / 1e6
-        if (group / "cpu.stat").exists() and "usage_usec" in (group / "cpu.stat").read_text():
-            return int((group / "cpu.stat").read_text().split()[1]) / 1e3
-    raise SystemExit("no control group counts processor time here")
 
 
 def _script(engine: Any, network: str) -> str:

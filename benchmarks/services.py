@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Row
+from benchmarks.used import used_s
 
 __all__ = ["rows"]
 
@@ -59,16 +60,6 @@ def _scale(engine: Any, replicas: int) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _used_ms(engine: Any) -> float:
-    """Return what all in an engine's sandbox has taken of processors, its containers' starts and what has ended too."""
-    for group in engine.sandbox.groups:
-        with contextlib.suppress(OSError):
-            return int((group / "cpuacct.usage").read_text()) / 1e6
-        with contextlib.suppress(OSError):
-            return int((group / "cpu.stat").read_text().split()[1]) / 1e3
-    return 0.0
-
-
 def _processor_ms(engine: Any) -> float:
     """Return what an engine's threads have taken of processors, without its containers' (sched-stats, in ns)."""
     taken_ns = 0
@@ -110,9 +101,9 @@ def rows() -> Iterator[Row]:
     """Measure both, one after the other; needs root, and what `tools/peers docker` unpacks."""
     with _engines() as (ours, theirs):
         for before, replicas in zip((0, *STEPS), STEPS, strict=False):
-            used = [-_used_ms(each) for each in (ours, theirs)]
+            used = [-used_s(each.sandbox) * 1000 for each in (ours, theirs)]
             taken = [_scale(each, replicas) for each in (ours, theirs)]
-            used = [after + _used_ms(each) for after, each in zip(used, (ours, theirs), strict=True)]
+            used = [after + used_s(each.sandbox) * 1000 for after, each in zip(used, (ours, theirs), strict=True)]
             target = SCALE_TARGET if replicas == STEPS[-1] else None
             note = f"of processors {used[0]:.0f} ms for {used[1]:.0f}"
             what = f"service scale, {before} to {replicas} tasks run"
