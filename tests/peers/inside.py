@@ -1,5 +1,7 @@
 """The first process of a sandbox: lays out what its programs see, says `ready`, and reaps until it is killed.
 
+With `ready` it says which mounts came along from outside, by id and place.
+
     inside.py FOLDER PEERS [HIDDEN ...]
 
 It has namespaces of its own (mount, PID, network, cgroup, IPC). FOLDER gets a file system in memory for all that
@@ -72,8 +74,15 @@ def cgroups(hidden):
         (group / "cgroup.clone_children").write_text("1")
 
 
+def came_along():
+    """Return the mounts that there are as `ID:PLACE`."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [f"{number}:{place}" for number, _, _, _, place, *_ in map(str.split, lines)]
+
+
 def main(folder, peers, *hidden):
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    foreign = came_along()
     mount("tmpfs", folder, "mode=755")
     mount("proc", "/proc", "nosuid,nodev,noexec")
     installed(Path(folder), Path(peers))
@@ -81,7 +90,7 @@ def main(folder, peers, *hidden):
     private(Path(folder))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    sys.stdout.write("ready\n")
+    sys.stdout.write(f"{' '.join(['ready', *foreign])}\n")
     sys.stdout.flush()
     while True:
         try:

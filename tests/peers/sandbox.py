@@ -54,6 +54,8 @@ class Sandbox:
     environment: dict[str, str] = field(init=False)
     _first: subprocess.Popen = field(init=False)
     _pid: int = field(init=False, default=0)
+    _foreign: frozenset[str] = field(init=False, default=frozenset())
+    """Mounts that came along from outside, as `ID:PLACE`: who removes the folder there takes them from here too."""
 
     def open(self):
         """Start its first process."""
@@ -80,9 +82,11 @@ class Sandbox:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, env=self.environment,
         )  # fmt: skip
         assert self._first.stdout is not None
-        if self._first.stdout.readline() != b"ready\n":
+        ready, *foreign = self._first.stdout.readline().decode().split() or [""]
+        if ready != "ready":
             self.close()
             pytest.fail("the sandbox could not be made; what went wrong is above")
+        self._foreign = frozenset(foreign)
         children = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children")
         self._pid = int(children.read_text())
 
@@ -129,9 +133,9 @@ class Sandbox:
         return found
 
     def mounts(self):
-        """Return where file systems are mounted inside."""
-        lines = Path(f"/proc/{self._pid}/mountinfo").read_text().splitlines()
-        return sorted(line.split()[4] for line in lines)
+        """Return where file systems were mounted inside."""
+        lines = map(str.split, Path(f"/proc/{self._pid}/mountinfo").read_text().splitlines())
+        return sorted(place for number, _, _, _, place, *_ in lines if f"{number}:{place}" not in self._foreign)
 
     def control_groups(self):
         """Return the control groups that were made inside, relative to the sandbox's own."""

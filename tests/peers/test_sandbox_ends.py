@@ -1,12 +1,16 @@
-"""A sandbox ends whatever became of those who came into it."""
+"""A sandbox ends whatever became of those who came into it, and is nobody else's."""
 
 import ctypes
 import os
 import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from peers.sandbox import Sandbox, until
+
+from moby.host import mounts, namespaces
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -66,3 +70,35 @@ def test_what_is_inside_is_frozen(entered):
     assert gone(sandbox)
     process.wait()
     assert not os.path.exists(f"/proc/{children[0]}")  # noqa: PTH110
+
+
+def test_mounts_of_others_that_go_are_not_missed(tmp_path):
+    """Who removes a folder takes what is mounted there from all namespaces."""
+    if os.geteuid():
+        pytest.skip("only root can mount; runs as root")
+    memory, other = tmp_path / "memory", tmp_path / "other"
+    memory.mkdir()
+    other.mkdir()
+    sandbox = Sandbox(memory)
+
+    def opened():
+        namespaces.unshare(namespaces.FLAGS["mount"])
+        mounts.set_propagation("/", "rprivate")
+        subprocess.run(["mount", "-t", "tmpfs", "other", str(other)], check=True)
+        sandbox.open()
+        return sandbox.trace()
+
+    def told():
+        return str(other) in sandbox.seen("/proc/1/mountinfo").read_text()
+
+    with ThreadPoolExecutor(1) as apart:  # whose end is the sandbox's
+        before = apart.submit(opened).result()
+        try:
+            assert told()
+            other.rmdir()
+            assert not told()
+            assert sandbox.trace() == before
+            sandbox.run("mount", "-t", "tmpfs", "own", "/mnt")
+            assert sandbox.trace() - before == {"mount at /mnt": 1}
+        finally:
+            sandbox.close()
