@@ -23,8 +23,7 @@ class Config:
     ports: bool = field(
         default=True, metadata={"help": "Whether plugins with the capability portMappings publish containers' ports."}
     )
-    timeout_s: float = 60
-    """How long a plugin may take."""
+    timeout_s: float = field(default=60, metadata={"help": "How long a plugin may take."})
 
 
 def make(config: Config, *, place: Place, log: Log) -> NetworkDriver:

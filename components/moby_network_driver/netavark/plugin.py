@@ -24,8 +24,7 @@ class Config:
     firewall: Literal["nftables", "iptables", "firewalld", "none"] = field(
         default="nftables", metadata={"help": "What netavark makes its rules with; with none, no ports are published."}
     )
-    timeout_s: float = 60
-    """How long a call of netavark may take."""
+    timeout_s: float = field(default=60, metadata={"help": "How long a call of netavark may take."})
 
 
 def make(config: Config, *, place: Place, log: Log) -> NetworkDriver:

@@ -25,18 +25,30 @@ class Config:
         default="",
         metadata={"help": "By which other hosts reach this one; empty is that of its default route."},
     )
-    port: int = 4789
-    """UDP port of networks that aren't encrypted; the same on all hosts."""
-    encrypted_port: int = 4799
-    """UDP port of encrypted networks; nothing comes in by it or goes out that isn't encrypted."""
-    key_hours: int = 12
-    """How long a key is used for encrypted networks."""
-    gone_hours: int = 72
-    """After how long without a sign of life a host has gone for good, and its containers with it; 0 is never."""
-    mtu: int = 0
-    """Largest packet of networks that don't say; 0 is what the host's own network leaves room for."""
-    ip_forward: bool = True
-    """Whether the host is made to forward packets, without which no container gets beyond it."""
+    port: int = field(
+        default=4789, metadata={"help": "UDP port of networks that aren't encrypted; the same on all hosts."}
+    )
+    encrypted_port: int = field(
+        default=4799,
+        metadata={"help": "UDP port of encrypted networks; nothing comes in by it or goes out that isn't encrypted."},
+    )
+    key_hours: int = field(default=12, metadata={"help": "How long a key is used for encrypted networks."})
+    gone_hours: int = field(
+        default=72,
+        metadata={
+            "help": "How long a host may be silent until it has gone for good, with its containers; 0 is for ever."
+        },
+    )
+    mtu: int = field(
+        default=0,
+        metadata={
+            "help": "Largest packet of networks that don't say; 0 is what the host's own network leaves room for."
+        },
+    )
+    ip_forward: bool = field(
+        default=True,
+        metadata={"help": "Whether the host is made to forward packets, without which no container gets beyond it."},
+    )
 
 
 def make(config: Config, *, stores: Mapping[str, Metadata], place: Place, clock: Clock, log: Log) -> NetworkDriver:
