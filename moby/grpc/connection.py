@@ -318,9 +318,16 @@ class Connection:
                     raise ProtocolError(Code.PROTOCOL_ERROR, f"frames of {value} bytes")
                 self._largest_frame = min(value, 1 << 20)
             elif key == Setting.HEADER_TABLE_SIZE:
-                self._encoder.header_table_size = min(value, 4096)
+                self._resize(min(value, 4096))
         self._out.append(frame(Kind.SETTINGS, ACK, 0))
         yield WindowOpened(0)
+
+    def _resize(self, size: int) -> None:
+        """Change the table of headers; of the changes between two blocks only two are told (RFC 7541, 4.2)."""
+        self._encoder.header_table_size = size
+        changes = self._encoder.table_size_changes
+        if len(changes) > 2:
+            changes[:] = [min(changes), size]
 
     def _ping(self, each: Frame) -> Iterator[Event]:
         if len(each.payload) != 8:

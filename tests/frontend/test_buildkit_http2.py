@@ -11,7 +11,7 @@ import h2.connection
 import h2.events
 import pytest
 from frontend.wires import joined
-from hpack import Encoder
+from hpack import Decoder, Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moby_frontend.docker.buildkit.http2.connection import Chunk, Connection, Headers, Reset, WentAway, WindowOpened
@@ -173,6 +173,18 @@ class TestRules:
         fed(ours, frame(Kind.WINDOW_UPDATE, 0, 0, struct.pack(">L", 1_000_000)))
         assert ours.room(number) == 135_000
         assert ours.room(99) == 0
+
+    def test_a_table_of_headers_that_changes_without_end_is_told_twice(self):
+        at_server = server()
+        for size in (0, 4096, 100, *[0, 4096] * 1000):
+            fed(at_server, settings_frame({Setting.HEADER_TABLE_SIZE: size}))
+        at_server.pending()
+        fed(at_server, frame(Kind.HEADERS, 4, 1, block()))
+        sent = at_server.headers(1, [("x-a", "b")])
+        assert len(sent) < 40
+        decoder = Decoder()
+        assert decoder.decode(sent[9:]) == [("x-a", "b")]
+        assert decoder.header_table_size == 4096
 
     def test_frames_are_as_large_as_the_peer_takes(self):
         ours = client()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import urllib3
 
@@ -29,8 +30,11 @@ def scope_of(reference: ImageReference, actions: str) -> str:
 
 
 def whole(response: Answer, limit: int = LONGEST_TEXT) -> bytes:
-    """Return an answer's body; Invalid where it is longer than what anybody sends."""
-    data = response.read(limit + 1, decode_content=True)
+    """Return an answer's body; Invalid where it is longer than what anybody sends, Unavailable where it breaks off."""
+    try:
+        data = response.read(limit + 1, decode_content=True)
+    except urllib3.exceptions.HTTPError as error:
+        raise Unavailable(f"an image registry's answer breaks off: {error}", hint="try again") from error
     if len(data) > limit:
         raise Invalid(f"an image registry answers with more than {limit} bytes where there should be a few")
     return bytes(data)
@@ -42,7 +46,7 @@ class Calls:
     def __init__(self, settings: Settings, connections: Connections, clock: Clock) -> None:
         self._settings = settings
         self._connections = connections
-        self._tokens = Tokens(self._fetch, settings.may_be_plain, clock)
+        self._tokens = Tokens(self._fetch, settings.may_lead, clock)
 
     @contextmanager
     def made(self, service: Service, asked: Asked, scope: str, credentials: Credentials | None) -> Iterator[Answer]:
@@ -69,22 +73,24 @@ class Calls:
         for service in self._settings.services(reference.domain):
             # What a user has for the origin is not shown to its mirrors.
             own = None if service.mirror else credentials
+            lent = False
             try:
                 with self.made(service, asked, scope_of(reference, PULL), own) as response:
                     if response.status in (200, 206):
+                        lent = True
                         yield response
                         return
                     if not service.mirror:
                         failed(reference, response, known=credentials is not None)
             except (Unavailable, Denied, Invalid):
-                if not service.mirror:
+                if lent or not service.mirror:
                     raise
 
     def _fetch(self, url: str, headers: dict[str, str], form: bytes | None) -> tuple[int, bytes]:
         import io
 
-        parts = urllib3.util.parse_url(url)
-        service = Service(parts.netloc or "", (parts.scheme or "https",))
+        parts = urlsplit(url)
+        service = Service(parts.netloc, (parts.scheme,))
         body = (lambda: io.BytesIO(form)) if form is not None else None
         secret = headers.pop("Authorization", "")
         asked = Asked("GET" if form is None else "POST", url, headers, body, len(form or b""))
@@ -133,5 +139,5 @@ def _told(response: Answer) -> tuple[str, str]:
         found: Any = json.loads(whole(response, 1 << 16))
         first = found["errors"][0]
         return str(first.get("code") or ""), str(first.get("message") or text)[:500]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, Invalid):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, Invalid, Unavailable):
         return "", text

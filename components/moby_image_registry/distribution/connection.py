@@ -3,7 +3,7 @@
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any, Protocol, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -19,6 +19,9 @@ LONGEST_TEXT = 4 << 20
 """Of what is kept in memory: manifests, tokens, lists."""
 _CONNECT_S = 15.0
 _REDIRECTS = 5
+_MOST_POOLS = 64
+"""Of hosts, which foreign ones name; what is used least goes."""
+_LITTLE_BYTES = 4096
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_S = 30.0
@@ -131,22 +134,25 @@ class Connections:
     def _follow(self, service: Service, url: str, asked: Asked, secret: str) -> Answer:
         """Make a request, and go where the answer sends it."""
         for _ in range(_REDIRECTS + 1):
-            response = self._send(url, asked, secret if urlsplit(url).netloc == service.host else "")
+            own = urlsplit(url).netloc == service.host
+            response = self._send(url, asked, secret if own else "")
+            if not own:  # what the service sends to may not say who is to be shown its credentials
+                response.headers.pop("WWW-Authenticate", None)
             target = response.headers.get("Location")
             if response.status not in _MOVED or not target or asked.method not in ("GET", "HEAD"):
                 return response
             _drop(response)
-            url = self._allowed(urljoin(url, target), url)
+            url = self._allowed(service, url, target)
         raise urllib3.exceptions.ResponseError(f"{service.host} redirects more than {_REDIRECTS} times")
 
-    def _allowed(self, target: str, source: str) -> str:
+    def _allowed(self, service: Service, source: str, target: str) -> str:
         """Return where a redirection leads, unless that is somewhere that may not be asked."""
-        parts = urlsplit(target)
-        if parts.scheme == "https" or (parts.scheme == "http" and self._settings.may_be_plain(parts.netloc)):
-            return target
-        raise urllib3.exceptions.ResponseError(
-            f"{urlsplit(source).netloc} redirects to {parts.scheme}://{parts.netloc}"
-        )
+        with suppress(ValueError):  # where it is no URL
+            found = urljoin(source, target)
+            if self._settings.may_lead(service.host, found):
+                return found
+            target = found
+        raise urllib3.exceptions.ResponseError(f"{urlsplit(source).netloc} redirects to {target[:100]}")
 
     def _send(self, url: str, asked: Asked, secret: str) -> Answer:
         parts = urlsplit(url)
@@ -167,12 +173,15 @@ class Connections:
 
     def _pool(self, scheme: str, host: str) -> urllib3.HTTPConnectionPool:
         with self._lock:
-            found = self._pools.get((scheme, host))
+            found = self._pools.pop((scheme, host), None)
             if found is None:
                 options: dict[str, Any] = {"maxsize": 8, "block": False}
                 if scheme == "https":
                     options["ssl_context"] = self._tls(host)
-                found = self._pools[scheme, host] = urllib3.connection_from_url(f"{scheme}://{host}", **options)
+                found = urllib3.connection_from_url(f"{scheme}://{host}", **options)
+            self._pools[scheme, host] = found
+            if len(self._pools) > _MOST_POOLS:
+                del self._pools[next(iter(self._pools))]
         return found
 
     def _tls(self, host: str) -> ssl.SSLContext:
@@ -218,7 +227,8 @@ def _path(service: Service, path: str) -> str:
 
 def _drop(response: Answer) -> None:
     """Let go of an answer that isn't read; its connection is used again only where little is left."""
-    response.drain_conn() if int(response.headers.get("Content-Length") or 1 << 30) < 4096 else response.close()
+    left = response.length_remaining  # as the connection counts it, whatever headers say
+    response.drain_conn() if left is not None and left < _LITTLE_BYTES else response.close()
     response.release_conn()
 
 

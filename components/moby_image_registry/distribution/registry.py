@@ -32,6 +32,8 @@ _ACCEPT = ", ".join((
 ))  # fmt: skip
 _CHUNK_BYTES = 1 << 18
 _MOST_PAGES = 10_000
+_LONGEST_SIZE = 20
+"""In digits."""
 
 
 class Distribution:
@@ -68,7 +70,7 @@ class Distribution:
                 kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
         except (Invalid, NotFound, Denied):
             told = ""  # a HEAD says nothing of why; the whole answer does
-        if told and size.isascii() and size.isdigit():
+        if told and size.isascii() and size.isdigit() and len(size) < _LONGEST_SIZE:
             return digests.parse(told), kind, int(size)
         found = self.manifest(reference, credentials)
         return found.digest, found.media_type, len(found.data)
@@ -176,15 +178,18 @@ class Distribution:
         for _ in range(_MOST_PAGES):
             with self._calls.first(reference, Asked("GET", where), credentials) as response:
                 try:
-                    found = json.loads(whole(response)).get("tags") or []
-                except (ValueError, AttributeError, RecursionError) as error:
+                    found = tuple(json.loads(whole(response)).get("tags") or ())
+                except (ValueError, AttributeError, TypeError, RecursionError) as error:
                     raise Invalid(f"{reference.domain} answers with no list of tags of {reference.path}") from error
                 link = response.headers.get("Link", "")
             yield from (each for each in found if isinstance(each, str))
             target, _, kind = link.partition(">")
             if 'rel="next"' not in kind:
                 return
-            parts = urlsplit(urljoin(where, target.strip().removeprefix("<")))
+            try:
+                parts = urlsplit(urljoin(where, target.strip().removeprefix("<")))
+            except ValueError as error:
+                raise Invalid(f"{reference.domain} has more tags of {reference.path} at no URL") from error
             where = parts._replace(scheme="", netloc="").geturl()
         raise Invalid(f"{reference.domain} has no end of tags of {reference.path}")
 

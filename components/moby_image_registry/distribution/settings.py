@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
@@ -58,14 +59,24 @@ class Settings:
 
     def may_be_plain(self, host: str) -> bool:
         """Whether a host may be asked over plain HTTP, and its certificate be anybody's."""
-        name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
-        if host in self.insecure or name in self.insecure or name == "localhost":
-            return True
+        name, address = _place(host)
+        return name == "localhost" or (address is not None and address.is_loopback) or self._is_named(host)
+
+    def may_lead(self, source: str, url: str) -> bool:
+        """Whether a host may send to a URL: by TLS, or to one that may be plain; a foreign one not to what is local."""
         try:
-            address = ipaddress.ip_address(name.strip("[]"))
+            parts = urlsplit(url)
+            known = bool(parts.hostname) and parts.port != 0  # which reads the port
         except ValueError:
             return False
-        return address.is_loopback or any(address in each for each in self._networks())
+        if parts.scheme != "http":
+            return parts.scheme == "https" and known
+        return known and self.may_be_plain(parts.netloc) and (self._is_named(parts.netloc) or self.may_be_plain(source))
+
+    def _is_named(self, host: str) -> bool:
+        name, address = _place(host)
+        named = host in self.insecure or name in self.insecure
+        return named or (address is not None and any(address in each for each in self._networks()))
 
     def _networks(self) -> Iterator["ipaddress.IPv4Network | ipaddress.IPv6Network"]:
         for each in self.insecure:
@@ -88,3 +99,12 @@ class Settings:
                 raise Invalid(f"{certificate} has no key beside it", hint=f"put it at {key}")
             shown.append((certificate, key))
         return trusted, shown
+
+
+def _place(host: str) -> "tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address | None]":
+    """Return a host's name without its port, and the address that this is, if it is one."""
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    try:
+        return name, ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return name, None

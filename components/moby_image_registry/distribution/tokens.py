@@ -29,14 +29,19 @@ class _Token:
 
 
 class Tokens:
-    """Answers challenges. Thread-safe; `fetch` gets a URL (with a form to post, where there is one) as bytes."""
+    """Answers challenges. Thread-safe; `fetch` gets a URL (with a form to post, where there is one) as bytes.
+
+    `may_lead` says whether a host may send to a URL.
+    """
 
     def __init__(
-        self, fetch: Callable[[str, dict[str, str], bytes | None], tuple[int, bytes]], plain: Callable[[str], bool],
+        self,
+        fetch: Callable[[str, dict[str, str], bytes | None], tuple[int, bytes]],
+        may_lead: Callable[[str, str], bool],
         clock: Clock,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._fetch = fetch
-        self._plain = plain
+        self._may_lead = may_lead
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, str, Credentials | None], _Token] = {}
@@ -81,9 +86,9 @@ class Tokens:
     def _bearer(self, host: str, scope: str, credentials: Credentials | None, challenge: Challenge) -> _Token:
         """Ask the realm for a token (Docker's token and OAuth2 specifications)."""
         realm, service = challenge.parameters["realm"], challenge.parameters.get("service", "")
-        parts = urlsplit(realm)
-        if parts.scheme != "https" and not (parts.scheme == "http" and self._plain(parts.netloc)):
+        if not self._may_lead(host, realm):
             raise Invalid(f"{host} sends to {realm!r} for a token, which is no https URL")
+        parts = urlsplit(realm)
         headers, form = {}, None
         if credentials and credentials.identity_token:
             form = urlencode({
@@ -110,7 +115,8 @@ class Tokens:
             raise Invalid(f"{parts.netloc} answers with no token for {host}")
         lasts = answer.get("expires_in")
         seconds = lasts if isinstance(lasts, int | float) else _SHORTEST_S
-        return self._for(f"Bearer {token}", min(max(seconds, _SHORTEST_S), _LONGEST_S) * 0.9)
+        # In this order, since each of both returns its first where the other is no number (NaN).
+        return self._for(f"Bearer {token}", min(_LONGEST_S, max(_SHORTEST_S, seconds)) * 0.9)
 
 
 def _is_token(text: str) -> bool:

@@ -73,7 +73,12 @@ class Upload:
     def location(self, response: Answer) -> str:
         """Return where an upload goes on; Invalid where that is a place that may not be asked."""
         where = response.headers.get("Location", "")
-        parts = urlsplit(where)
-        if not where or (parts.scheme == "http" and not self._settings.may_be_plain(parts.netloc)):
-            raise Invalid(f"{self._service.host} sends an upload to {where or 'nowhere'!r}")
-        return where if parts.scheme else urljoin("/", where)
+        host = self._service.host
+        try:
+            whole = bool(urlsplit(where).scheme)
+            joined = urljoin(f"https://{host}/", where)
+        except ValueError:
+            whole, joined = True, ""
+        if not where or not self._settings.may_lead(host, joined):
+            raise Invalid(f"{host} sends an upload to {where or 'nowhere'!r}")
+        return where if whole else urljoin("/", where)
