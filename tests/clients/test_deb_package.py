@@ -12,6 +12,8 @@ from peers.engines import Docker
 
 from moby.contracts.packager import Artifact, Entry, Given, Source
 
+# A busy machine takes long to make packages and start engines of them.
+pytestmark = pytest.mark.timeout(900)
 SOCKET = "/run/docker.sock"
 PROGRAM = "/usr/bin/moby-docker"
 # All that dpkg writes lies in memory: the sandbox's /usr is read-only, and an overlay can't lie on its /var.
@@ -62,7 +64,7 @@ def packages(tmp_path_factory, docker_pyz):
     size = docker_pyz.stat().st_size
     given = Given(docker_pyz.parent, Artifact((Path(docker_pyz.name),), {"moby": size}))
     for version in ("1.0-1", "2.0-1"):
-        Deb(version).build(Source("docker", entries, given=given), folder)
+        Deb(version, level=0).build(Source("docker", entries, given=given), folder)
         (folder / "docker.deb").rename(folder / f"{version}.deb")
     return folder
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from moby_packager.deb.archive import Deb
+from moby_packager.deb.plugin import Config, make
 from moby_packager.installed import texts
 from moby_packager.installed.package import Package
 from moby_packager.pyz.archive import Pyz
@@ -73,7 +74,7 @@ def source(instances: list[dict[str, object]], name: str = "sample-engine") -> S
     return Source(name, entries)
 
 
-def built(folder: Path, packager: Deb, of: Source) -> Path:
+def built(folder: Path, packager: Packager, of: Source) -> Path:
     (folder / "out").mkdir()
     return folder / "out" / built_in_chain((Pyz(), packager), of, folder / "before", folder / "out").files[0]
 
@@ -123,6 +124,15 @@ def test_what_it_says_of_itself(tmp_path: Path) -> None:
     assert field(deb, "Recommends") == "criu, rsyslog, zstd"
     assert "/usr/bin/engine" in listed(deb)
     assert field(deb, "Description").splitlines()[-1].strip() == "log-driver/y 1.0"
+
+
+def test_how_hard_it_is_compressed_changes_no_file(tmp_path: Path) -> None:
+    made = {}
+    for level in (0, 9):
+        (folder := tmp_path / str(level)).mkdir()
+        made[level] = built(folder, make(Config(level=level)), source(SERVING))
+    assert made[0].read_bytes() != made[9].read_bytes()
+    assert listed(made[0]) == listed(made[9])
 
 
 @pytest.mark.parametrize("interpreter", ["/x", "/usr/bin/env python3", f"/usr/bin/{'p' * 90}"])

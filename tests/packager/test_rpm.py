@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve
 from moby_packager.pyz.archive import Pyz
 from moby_packager.rpm.archive import Rpm
+from moby_packager.rpm.plugin import Config, make
 from peers.binaries import ROOT, environment, need
 from test_deb import SERVING, part, source
 from test_deb import need as host_need
@@ -46,7 +47,7 @@ class TestRpm(PackagerSuite):
         return done.stdout + done.stderr
 
 
-def built(folder: Path, packager: Rpm, of: Source) -> Path:
+def built(folder: Path, packager: Packager, of: Source) -> Path:
     (folder / "out").mkdir()
     return folder / "out" / built_in_chain((Pyz(), packager), of, folder / "before", folder / "out").files[0]
 
@@ -67,6 +68,15 @@ def test_its_digests_are_right(tmp_path: Path) -> None:
     package.write_bytes(data)
     said = rpm("rpmkeys", "--dbpath", tmp_path / "db", "--checksig", "--verbose", package)
     assert "Payload SHA256 digest: BAD" in said
+
+
+def test_how_hard_it_is_compressed_changes_no_file(tmp_path: Path) -> None:
+    made = {}
+    for level in (0, 9):
+        (folder := tmp_path / str(level)).mkdir()
+        made[level] = built(folder, make(Config(level=level)), source(SERVING))
+    assert made[0].read_bytes() != made[9].read_bytes()
+    assert asked(made[0], tmp_path, "--list") == asked(made[9], tmp_path, "--list") != []
 
 
 def test_what_is_inside_and_nothing_else(tmp_path: Path) -> None:

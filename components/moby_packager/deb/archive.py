@@ -28,13 +28,14 @@ class Deb:
     maintainer: str = ""
     command: str = ""
     group: str = "docker"
+    level: int = 6
 
     def build(self, source: Source, out: Path) -> Artifact:
         """Write `NAME.deb`."""
         package = self._package(source)
         nodes = with_folders(files(source, package))
-        data = lzma.compress(_tar(nodes, source.epoch_s), check=lzma.CHECK_CRC32, preset=6)
-        about = lzma.compress(_tar(_control(package, nodes), source.epoch_s), check=lzma.CHECK_CRC32, preset=6)
+        data = lzma.compress(_tar(nodes, source.epoch_s), check=lzma.CHECK_CRC32, preset=self.level)
+        about = lzma.compress(_tar(_control(package, nodes), source.epoch_s), check=lzma.CHECK_CRC32, preset=self.level)
         members = [("debian-binary", b"2.0\n"), ("control.tar.xz", about), ("data.tar.xz", data)]
         whole = _ar(members, source.epoch_s)
         path = Path(f"{source.name}.deb")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from attrs import field, frozen
-from attrs.validators import matches_re
+from attrs.validators import and_, ge, le, matches_re
 
 from moby.component import Component
 from moby.contracts.packager import Packager
@@ -34,13 +34,16 @@ class Config:
         validator=matches_re(r"[a-z_][a-z0-9_-]{0,31}"),
         metadata={"help": "The group that may use the engine's socket, which is made where it isn't there."},
     )
+    level: int = field(
+        default=6, validator=and_(ge(0), le(9)), metadata={"help": "How hard xz compresses, from 0 to 9."}
+    )
 
 
 def make(config: Config) -> Packager:
     """A package for Debian and its relatives, with units of systemd, which runs on the system's Python."""
     from moby_packager.deb.archive import Deb
 
-    return Deb(config.version, config.maintainer, config.command, config.group)
+    return Deb(config.version, config.maintainer, config.command, config.group, config.level)
 
 
 @hookimpl

@@ -39,13 +39,14 @@ class Rpm:
     maintainer: str = ""
     command: str = ""
     group: str = "docker"
+    level: int = 6
 
     def build(self, source: Source, out: Path) -> Artifact:
         """Write `NAME.rpm`."""
         package = self._package(source)
         nodes = _own(with_folders(files(source, package)), package)
         plain = _cpio(nodes, source.epoch_s)
-        payload = lzma.compress(plain, check=lzma.CHECK_CRC32, preset=6)
+        payload = lzma.compress(plain, check=lzma.CHECK_CRC32, preset=self.level)
         header = encoded(self._header(package, nodes, source.epoch_s, payload), IMMUTABLE)
         whole = _lead(package) + _signature(header, payload, len(plain)) + header + payload
         path = Path(f"{source.name}.rpm")
