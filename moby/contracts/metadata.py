@@ -103,7 +103,7 @@ class Metadata(Protocol):
         No other thread or process writes meanwhile, so what is read inside stays true until the end: keep it short.
         Waits for another's end, at most 30 s, then Unavailable. One inside another is part of it: an exception that
         leaves the inner one takes both back, even where it is caught between them; the outer one's end then raises
-        Conflict.
+        Conflict. More than the store takes at once is Unsupported at the end, and nothing of it is stored.
         """
         ...
 

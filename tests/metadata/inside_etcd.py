@@ -10,11 +10,22 @@ from moby_metadata.etcd import store as stores
 from moby_metadata.etcd.client import Client, _refuse
 from moby_metadata.etcd.protocol import Found, Range, Revoke
 from moby_metadata.etcd.store import Store
+from moby_orchestrator.reconciling.changes import created
+from moby_orchestrator.swarm.manager import Manager
+from moby_orchestrator.swarm.membership import Membership
+from moby_orchestrator.swarm.sealing import fresh_tokens, new_key
+from moby_orchestrator.swarm.store import Store as Cluster
+from moby_orchestrator.swarm.world import CLUSTER, Settled
 from peers.binaries import environment, need
+from supervisor.ambient import ListLog
 
+from moby.contracts.containers import ContainerConfig
+from moby.contracts.orchestrator import ClusterSpec, Node, NodeDescription, ServiceSpec, TaskState
 from moby.errors import Corrupt, HostUnfit, Invalid, Unavailable, Unsupported
 from moby.grpc.client import Failed
+from moby.surroundings import SystemClock
 from moby.testing.metadata import MetadataSuite
+from moby.testing.orchestrator import eventually
 
 URL = "http://127.0.0.1:2379"
 PATIENCE_S = 60
@@ -121,6 +132,52 @@ def test_too_many_changes_at_once(store):
         for number in range(4096):
             one.bucket("b").put(str(number), number)
     assert one.bucket("b").count() == 0
+
+
+def test_too_large_a_change_at_once(store):
+    """Refused before it is sent, whole; etcd takes what is as large as it may be."""
+    one, text = store().bucket("b"), "x" * 100_000
+    most = (1536 << 10) - 1000
+    one.put_text("k", "x" * most)
+    with pytest.raises(Unsupported, match=r"a change of 1573\d+ bytes; etcd takes 1572864 at once at most"):
+        one.put_text("k", "y" * (most + 1000))
+    other = store()
+    with pytest.raises(Unsupported, match=r"a change of 16\d+ bytes"), other.transaction():
+        for number in range(16):
+            other.bucket("b").put_text(str(number), text)
+    with other.transaction():
+        for number in range(15):
+            other.bucket("c").put_text(str(number), text)
+    assert (one.count(), one.text("k")) == (1, "x" * most)
+    assert other.bucket("c").count() == 15
+
+
+def test_a_plan_of_a_cluster_that_is_more_than_etcd_takes_at_once(store, tmp_path):
+    """A manager writes it in portions; and forgets it so."""
+    membership = Membership(tmp_path)
+    membership.begin("me", new_key())
+    cluster = Cluster(store(), membership, lambda before, after: None)
+    container = ContainerConfig("box", environment=("X=" + "x" * 20_000,))
+    service = created("s", ServiceSpec("web", container, replicas=200), 1)
+    with cluster.change() as draft:
+        draft.clusters[CLUSTER] = Settled("c", ClusterSpec(), fresh_tokens("c"), 1, 1)
+        draft.services["s"] = service
+        draft.nodes["me"] = Node("me", description=NodeDescription("me"))
+    log = ListLog()
+    manager = Manager(cluster, SystemClock(), log, lambda world: None, lambda: False)
+    manager.start()
+    try:
+        eventually(lambda: len(cluster.world().tasks) == 200, "all tasks are there")
+        running = [(each, {"state": TaskState.RUNNING}) for each in cluster.world().tasks]
+        for task_id, changed in running:
+            manager.report(task_id, changed)
+        states = {TaskState.RUNNING}
+        eventually(lambda: {each.status.state for each in cluster.world().tasks.values()} == states, "all run")
+    finally:
+        manager.stop()
+    assert {each.slot for each in cluster.world().tasks.values()} == {*range(1, 201)}
+    assert cluster.world().revision > 4
+    assert log.lines == []
 
 
 def test_what_is_no_json(store):

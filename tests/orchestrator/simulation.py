@@ -63,6 +63,8 @@ class Simulation:
     def __init__(self, nodes=5, memory_bytes=0):
         self.now = 1000 * SECOND
         self.memory_bytes = memory_bytes
+        self.most = 1000
+        """How much of a plan is carried out before there is another one."""
         self.engines = {}
         self.state = State()
         self.ever_ran = Counter()
@@ -132,11 +134,12 @@ class Simulation:
 
     def decide(self):
         """Plan and carry out until there is nothing more to do before something is observed."""
-        for _ in range(5):
+        for _ in range(1000):
             found = plan(self.state, self.now)
             assert plan(self.state, self.now) == found
             if not found.actions:
                 return
+            found = attrs.evolve(found, actions=found.actions[: self.most])
             after = carry_out(self.state, found.actions, self.now)
             self._no_task_twice(after, found)
             self._as_promised(after, found)

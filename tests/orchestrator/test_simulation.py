@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from moby_orchestrator.reconciling.changes import carry_out
 from moby_orchestrator.reconciling.reconciler import plan
 from moby_orchestrator.reconciling.tasks import works
@@ -35,6 +35,11 @@ class Five(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.world = Simulation()
+
+    @initialize(most=st.sampled_from([1000, 1000, 1, 2, 3]))
+    def store(self, most):
+        """What takes just so much of a plan at once: whoever dies then has it go on with another plan."""
+        self.world.most = most
 
     def a_service(self, data):
         return data.draw(st.sampled_from(sorted(self.world.state.services)))

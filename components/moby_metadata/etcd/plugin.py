@@ -22,6 +22,9 @@ class Config:
         default="/moby/", metadata={"help": "What all keys begin with; engines that share it share their metadata."}
     )
     timeout_s: float = field(default=5.0, metadata={"help": "How long a member may take to answer."})
+    max_request_bytes: int = field(
+        default=1536 << 10, metadata={"help": "How much the members take at once, as their own --max-request-bytes."}
+    )
 
 
 def make(config: Config) -> Metadata:
@@ -29,7 +32,7 @@ def make(config: Config) -> Metadata:
     from moby_metadata.etcd.client import Client
     from moby_metadata.etcd.store import Store
 
-    return Store(Client(config.endpoints, config.timeout_s), config.prefix)
+    return Store(Client(config.endpoints, config.timeout_s), config.prefix, config.max_request_bytes)
 
 
 @hookimpl

@@ -46,6 +46,9 @@ _GROUP = 64
 """Of changes in a transaction, and of transactions in one: both together are no more than etcd's --max-txn-ops, 128."""
 _MOST_CHANGES = _GROUP * _GROUP - 1
 """In one transaction, beside the lock's removal."""
+_MOST_BYTES = 1536 << 10
+_AROUND = 64
+"""Bytes that a change, or a transaction, takes at most beside its key and value."""
 _END = b"\xff"
 
 
@@ -62,8 +65,9 @@ class _Held(threading.local):
 class Store:
     """Buckets of documents below one prefix of an etcd."""
 
-    def __init__(self, client: Client, prefix: str) -> None:
+    def __init__(self, client: Client, prefix: str, most_bytes: int = _MOST_BYTES) -> None:
         self._client = client
+        self._most_bytes = most_bytes
         self._lock = prefix.encode() + b"lock"
         self.documents = prefix.encode() + b"d/"
         self._held = _Held()
@@ -160,6 +164,7 @@ class Store:
                 return False  # it is there, or there is nothing to be removed
             held.changes[key] = value
             return True
+        self._check({key: value})
         compare = [_absent(self._lock), *([_absent(key)] if free else [])]
         look = [Operation(range=Range(self._lock, keys_only=True))]
         until = time.monotonic() + _WAIT_S
@@ -174,17 +179,27 @@ class Store:
 
     def _commit(self, token: str, changes: dict[bytes, bytes | None]) -> None:
         """Make changes, and give the lock back, at once."""
-        if len(changes) > _MOST_CHANGES:
-            raise Unsupported(
-                f"a transaction of {len(changes)} changes; metadata/etcd makes {_MOST_CHANGES} at once at most",
-                hint="choose the metadata `sqlite`",
-            )
+        self._check(changes)
         made = [*(_change(key, value) for key, value in changes.items()), _change(self._lock, None)]
         groups = [Part(Group(made[at : at + _GROUP])) for at in range(0, len(made), _GROUP)]
         mine = [self._mine(token)]
         whole = Transaction(mine, made) if len(groups) == 1 else Grouped(mine, groups)
         if not self._made(whole).succeeded:
             raise Unavailable("a transaction took so long that its lock was lost; nothing of it is stored")
+
+    def _check(self, changes: dict[bytes, bytes | None]) -> None:
+        """See that etcd takes so much at once; Unsupported where it doesn't."""
+        size = sum(len(key) + len(value or b"") + _AROUND for key, value in changes.items()) + _AROUND
+        if len(changes) > _MOST_CHANGES:
+            raise Unsupported(
+                f"a transaction of {len(changes)} changes; metadata/etcd makes {_MOST_CHANGES} at once at most",
+                hint="choose the metadata `sqlite`",
+            )
+        if size > self._most_bytes:
+            raise Unsupported(
+                f"a change of {size} bytes; etcd takes {self._most_bytes} at once at most",
+                hint="raise its --max-request-bytes, and the option `max_request_bytes` of metadata/etcd with it",
+            )
 
     @contextmanager
     def _locked(self) -> Iterator[str]:

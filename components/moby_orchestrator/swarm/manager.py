@@ -1,12 +1,13 @@
 """Makes plans and has them written, as long as there is something to do, and then waits for a change or a time."""
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from moby.contracts.ambient import Clock, Log
 from moby.contracts.orchestrator import Task, TaskState
-from moby.errors import MobyError
+from moby.errors import MobyError, Unsupported
 from moby.values import evolve
 from moby_orchestrator.reconciling.actions import Plan
 from moby_orchestrator.reconciling.changes import carry_out
@@ -126,22 +127,44 @@ class Manager:
         return min(TICK_S, max(0.01, (wake_ns - self._clock.now_ns()) / 1e9))
 
     def _changed(self, reports: list[tuple[str, Report]], history: int) -> int:
-        """Write what nodes said, and what follows from it; return when to plan again."""
-        found = Plan()
-        with self._store.change() as draft:
-            now_ns = self._clock.now_ns()
-            for task_id, changed in reports:
-                _told(draft, task_id, changed, now_ns)
-            for _ in range(_MOST_PLANS):
-                state = State(draft.services, draft.tasks, draft.nodes)
-                found = plan(state, now_ns, history)
-                if not found.actions:
-                    break
-                after = carry_out(state, found.actions, now_ns)
-                draft.services, draft.tasks = dict(after.services), dict(after.tasks)
-            for each in draft.credentials.keys() - draft.services.keys():
-                del draft.credentials[each]
-        return found.wake_ns
+        """Write what nodes said, and what follows from it; return when to plan again.
+
+        That is one change, or as many as the store has to have it in. Each is sound by itself, as the next one begins
+        with a new plan; and what was written of the reports is taken from them.
+        """
+        most = sys.maxsize
+        while True:
+            count = 0
+            told = reports[:most]
+            try:
+                with self._store.change() as draft:
+                    count, wake_ns = self._draw(draft, told, most, history)
+            except Unsupported:
+                if count <= 1:
+                    raise
+                most = count // 2
+                continue
+            del reports[: len(told)]
+            if count < most:
+                return wake_ns
+
+    def _draw(self, draft: Draft, reports: list[tuple[str, Report]], most: int, history: int) -> tuple[int, int]:
+        """Have a draft be as nodes said, and do at most so much; return how much that was, and when to plan again."""
+        found, count, now_ns = Plan(), len(reports), self._clock.now_ns()
+        for task_id, changed in reports:
+            _told(draft, task_id, changed, now_ns)
+        for _ in range(_MOST_PLANS):
+            state = State(draft.services, draft.tasks, draft.nodes)
+            found = plan(state, now_ns, history)
+            actions = found.actions[: most - count]
+            if not actions:
+                break
+            after = carry_out(state, actions, now_ns)
+            draft.services, draft.tasks = dict(after.services), dict(after.tasks)
+            count += len(actions)
+        for each in draft.credentials.keys() - draft.services.keys():
+            del draft.credentials[each]
+        return count, found.wake_ns
 
 
 def _told(draft: Draft, task_id: str, changed: Report, now_ns: int) -> None:

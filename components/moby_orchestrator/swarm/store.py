@@ -18,6 +18,8 @@ from moby_orchestrator.swarm.world import KINDS, World
 __all__ = ["Draft", "Store"]
 
 _REVISION = "revision"
+_PORTION = 1000
+"""Documents that are forgotten at once: some metadata take no more than a few thousand changes."""
 Changed = Callable[[World, World], None]
 
 
@@ -83,7 +85,7 @@ class Store:
     def change(self) -> Iterator[Draft]:
         """Lend a draft that is written at the end, all of it or, with an error, nothing; nobody else writes meanwhile.
 
-        What changed has the new revision as its version.
+        What changed has the new revision as its version. Unsupported for more than the metadata take at once.
         """
         key = self._membership.key()
         with self._lock:
@@ -117,11 +119,15 @@ class Store:
         return World(draft.revision, **{name: getattr(draft, name) for name in KINDS})
 
     def clear(self) -> None:
-        """Forget all of it, whoever wrote it."""
+        """Forget all of it, whoever wrote it; what is left where this is killed begins with no cluster any more."""
         with self._lock:
-            with self._metadata.transaction():
-                for each, _ in self._bucket.texts():
-                    self._bucket.delete(each)
+            while True:
+                with self._metadata.transaction():
+                    portion = self._bucket.texts(limit=_PORTION)
+                    for each, _ in portion:
+                        self._bucket.delete(each)
+                if len(portion) < _PORTION:
+                    break
             self._world = World()
 
     def used(self) -> bool:
