@@ -195,6 +195,27 @@ def test_a_container_that_goes_is_known_no_more(hosts):
     assert one.knows(network) == (set(), set())
 
 
+def test_a_container_that_goes_while_the_store_is_away(hosts, monkeypatch):
+    """It is gone here at once; others are told once they can be. One that came back meanwhile stays."""
+    one, two = hosts(2)
+    network = of(one)
+    one.attach(network, 2)
+    two.run(lambda: two.driver.make(network))
+    before = two.run(devices)
+    places = [two.attach(network, host) for host in (3, 4)]
+    one.hears_of(network, 3, 4)
+    with monkeypatch.context() as away:
+        away.setattr(Directory, "remove", _fails)
+        for there, wanted in places:
+            two.run(lambda there=there, wanted=wanted: two.driver.detach(network, wanted, there))
+        two.run(lambda: two.driver.attach(network, places[1][1], places[1][0]))
+    one.hears_of(network, 4)
+    two.run(lambda: two.driver.detach(network, places[1][1], places[1][0]))
+    one.hears_of(network)
+    assert two.run(devices) == before
+    assert ("warning", "other hosts can't be told yet who has left an overlay network") in two.log.said
+
+
 def test_one_that_was_there_first_is_known_at_once(hosts):
     one, two = hosts(2)
     network = of(one)

@@ -11,7 +11,7 @@ from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.metadata import Metadata
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
-from moby.errors import HostUnfit, Invalid
+from moby.errors import HostUnfit, Invalid, MobyError
 from moby.host.liveness import HOUR_NS, MOST_HOURS, Liveness
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import links
@@ -99,6 +99,8 @@ class OverlayNetworks:
         """Networks here, by id."""
         self._put: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
         """What others have been told is here: of a network and endpoint, hardware address and addresses."""
+        self._owed: set[tuple[str, str]] = set()
+        """What they have to be told yet that it is here no more."""
         self._given_up = False
         """Whether others forgot this host, and haven't been told all anew."""
         self._here: Own | None = None
@@ -226,6 +228,7 @@ class OverlayNetworks:
         bare = tuple(each.partition("/")[0] for each in addresses)
         with self._lock:
             self._put[network_id, endpoint_id] = mac, bare
+            self._owed.discard((network_id, endpoint_id))
         self._directory.put(network_id, endpoint_id, mac, bare)
 
     def publish(self, segment: Segment, attachment: Attachment) -> None:
@@ -233,11 +236,22 @@ class OverlayNetworks:
         self._bridged.publish(segment, attachment)
 
     def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
-        """Undo `attach`; see the contract."""
+        """Undo `attach`; see the contract. Others are told later where their store is away."""
         with self._lock:
             self._put.pop((segment.id, attachment.id), None)
-        self._directory.remove(segment.id, attachment.id)
+            self._owed.add((segment.id, attachment.id))
         self._bridged.detach(segment, attachment, namespace)
+        try:
+            self._take_back()
+        except MobyError as error:
+            self._log.warning("other hosts can't be told yet who has left an overlay network", reason=str(error))
+
+    def _take_back(self) -> None:
+        """Tell others who is here no more; what fails is told with the next look, or when the engine starts again."""
+        with self._lock:
+            for network_id, endpoint_id in tuple(self._owed):
+                self._directory.remove(network_id, endpoint_id)
+                self._owed.discard((network_id, endpoint_id))
 
     def keep(self, held: Sequence[tuple[Segment, Sequence[Attachment]]]) -> None:
         """Have all that it makes stand for these, and nothing else; see the contract.
@@ -272,6 +286,7 @@ class OverlayNetworks:
     def _look(self) -> None:
         """Have the kernel know what other hosts have changed, and use a new key once its time has come."""
         self._give_up()
+        self._take_back()
         revision = self._directory.revision()
         with self._lock:
             if revision == self._seen and not (self._encrypted and self._encryption.due()):
@@ -309,7 +324,7 @@ class OverlayNetworks:
     def reclaim(self) -> None:
         """Remove all that an engine left on the host, and of what it told others."""
         with self._lock, explained("overlay networks"):
-            self._made, self._put = {}, {}
+            self._made, self._put, self._owed = {}, {}, set()
             self._directory.keep({})
             self._directory.forget()
             self._bridged.reclaim()
