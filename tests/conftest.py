@@ -6,14 +6,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from moby.host import tree
 from moby.testing.as_user import NOBODY, as_nobody
-
-# How long an example takes says how busy the machine is.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 # A shell's background job ignores these, and what a test starts would inherit that.
 _USUAL = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL, signal.SIGQUIT: signal.SIG_DFL}
@@ -41,6 +36,17 @@ _SLOW = {
 _HERE = Path(__file__).parent
 _PROCESS = os.environ.pop("MOBY_TESTS_BESIDE", "")
 """Who runs them; what a test starts isn't to wait for it."""
+
+
+def pytest_configure(config):
+    """Have hypothesis try the same examples each time where fuzzing does, each for as long as a busy machine takes."""
+    if config.pluginmanager.hasplugin("hypothesispytest"):  # which takes seconds to import where it isn't wanted
+        from hypothesis import HealthCheck, settings
+
+        same = bool(os.environ.get("MOBY_FUZZ_SEED"))
+        slow = [HealthCheck.too_slow]
+        settings.register_profile("untimed", deadline=None, derandomize=same, suppress_health_check=slow)
+        settings.load_profile("untimed")
 
 
 @pytest.hookimpl(tryfirst=True)
