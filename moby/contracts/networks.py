@@ -159,10 +159,11 @@ class Networks(Protocol):
     def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], config: SandboxConfig = PLAIN) -> Sandbox:
         """Make a container's place on its networks, by name or id, as it starts; with none it has a loopback alone.
 
-        The first one's interface is eth0. Empty and `default` are the default network. Repeating returns the same; what
-        it joined otherwise before it leaves first, and what was made under another boot is gone. NotFound; Invalid
-        where networks don't go together or can't be as wanted; Conflict where an address or a port of the host's is
-        taken; HostUnfit. An error leaves nothing.
+        Interfaces are eth0, eth1 and so on, in whichever order networks are named: those of a higher gateway priority
+        first, then those that aren't internal, then those of both families, then by name. Empty and `default` are the
+        default network. Repeating returns the same; what it joined otherwise before it leaves first, and what was made
+        under another boot is gone. NotFound; Invalid where networks don't go together or can't be as wanted; Conflict
+        where an address or a port of the host's is taken; HostUnfit. An error leaves nothing.
         """
         ...
 
@@ -186,10 +187,13 @@ class Networks(Protocol):
         """
         ...
 
-    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Endpoint:
+    def connect(
+        self, network: str, container_id: str, config: EndpointConfig, *, running: bool, wants: SandboxConfig = PLAIN
+    ) -> Endpoint:
         """Put a container on one more network; Unsupported for sorts that take none later, as `host` and `none`.
 
-        One that is running gets its interface at once.
+        One that is running gets its interface at once. Of another, `wants` says what it is called, and so by which
+        names it will be found there.
         """
         ...
 

@@ -159,6 +159,7 @@ def test_another_s_network(networked, config, words):
     assert (networked.containers.get(made).endpoints, networked.containers.get(made).config.network) == (
         (), f"container:{networked.containers.get('other').id}"
     )  # fmt: skip
+    assert networked.containers.get(made).config.hostname == networked.containers.get("other").config.hostname
     with pytest.raises(Invalid, match="cannot be connected to any other network"):
         networked.containers.connect(made, "one", PLAIN)
 
@@ -190,7 +191,8 @@ def test_one_that_doesn_t_run(networked):
     with pytest.raises(Invalid, match="no configured subnet"):
         networked.containers.connect(made, "two", EndpointConfig(ipv4_address="10.9.0.9"))
     networked.containers.disconnect(made, "one")
-    assert [each.config.aliases for each in networked.containers.get(made).endpoints] == [("w",)]
+    [shown] = networked.containers.get(made).endpoints
+    assert (shown.config.aliases, shown.dns_names) == (("w",), (networked.containers.get(made).name, "w", made[:12]))
     networked.restart()
     networked.containers.start(made)
     assert [(each.network, each.ipv4_address) for each in networked.containers.get(made).endpoints] == [

@@ -9,7 +9,8 @@ from moby_metadata.sqlite.store import Store
 from moby_networks.registry import returning, shared
 from moby_networks.registry.records import Records
 from moby_networks.registry.shared import Shared
-from networks.test_networks_shared import PLAIN, Host, address, wide
+from networks.test_networks_shared import PLAIN, Host, Reaching, address, wide
+from networks.wired import Ledger, World
 
 from moby.contracts.networks import EndpointConfig, SandboxConfig
 from moby.errors import Conflict, Denied, HostUnfit, NotFound
@@ -101,6 +102,61 @@ def test_names_and_addresses_are_free(hosts, clock, store):
     two.networks.leave("c2")
     assert [each for each, _ in store.bucket("ipam-takers").items() if each.count("/") > 1] == []
     two.networks.remove("wide")
+
+
+class Dying(Reaching):
+    """One whose process ends once there are addresses, and nobody is told whose they are."""
+
+    def attach(self, segment, attachment, namespace):
+        os._exit(7)
+
+
+ACTS = {
+    "join": lambda networks: networks.join("c2", {"wide": FIRST}),
+    "connect": lambda networks: networks.connect("wide", "c1", FIRST, running=True),
+}
+
+
+def dies(hosts, act):
+    """Have a process of the first host's end in the middle of something; the other one goes on."""
+    one, two = hosts
+    one.networks.create(wide(ipam=SUBNET))
+    one.networks.join("c1", {})
+    for each in hosts:
+        each.stop()  # whose threads a copy of this process lacks
+    folder = one.world.folder
+    pid = os.fork()
+    if not pid:
+        try:
+            with Store(folder / "own.db") as own, Store(folder.parent / "shared.db") as common:
+                world = World(folder, own, discovery=Ledger(), shared=common)
+                world.drivers["reaching"] = Dying()
+                ACTS[act](world.open())
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    two.start()
+    with pytest.raises(Conflict, match="in use"):
+        two.networks.join("c3", {"wide": FIRST})
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_address_of_which_it_told_nobody_is_free(hosts, clock, act):
+    one, two = hosts
+    dies(hosts, act)
+    go_for_good(clock, one, two)
+    assert address(two.networks.join("c3", {"wide": FIRST})) == "10.1.0.2"
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_address_of_which_it_told_nobody_is_free_once_it_is_back(hosts, act):
+    one, two = hosts
+    dies(hosts, act)
+    one.start(["c1"])
+    assert address(two.networks.join("c3", {"wide": FIRST})) == "10.1.0.2"
+    two.networks.leave("c3")
+    one.networks.remove("wide")
+    assert one.networks.sandbox("c1").endpoints == ()
 
 
 def test_its_networks_can_not_be_removed_before(hosts, clock):
@@ -275,5 +331,5 @@ def test_what_a_host_has_no_more_goes_in_parts(store):
     places = store.bucket("network-places")
     for number in range(300):
         places.put(f"n1/{'one' if number else 'other'}/c{number}", {"names": [], "addresses": []})
-    Shared(Few(store), "one", "cluster").keep(["c299"])
+    Shared(Few(store), "one", "cluster").keep([("n1", "c299")])
     assert places.keys() == ("n1/one/c299", "n1/other/c0")

@@ -73,11 +73,42 @@ def test_a_place_on_a_network(world, networks):
 def test_several_networks_and_the_way_out(networks):
     sandbox = networks.join("c1", {"two": PLAIN, "one": PLAIN})
     found, ways = inside(sandbox.namespace)
-    assert (found["eth0"], found["eth1"]) == (["10.2.0.2/24"], ["10.1.0.2/24"])
-    assert ways == {("eth1", "10.1.0.1")}
+    assert (found["eth0"], found["eth1"]) == (["10.1.0.2/24"], ["10.2.0.2/24"])
+    assert ways == {("eth0", "10.1.0.1")}
     networks.leave("c1")
     sandbox = networks.join("c1", {"two": EndpointConfig(gateway_priority=1), "one": PLAIN})
     assert inside(sandbox.namespace)[1] == {("eth0", "10.2.0.1")}
+
+
+def test_interfaces_are_in_dockerd_s_order_however_networks_are_named(networks):
+    for name, internal, subnets in (
+        ("a-inner", True, ["10.3.0.0/24"]), ("n-both", False, ["10.4.0.0/24", "fd00:4::/64"]),
+        ("z-first", False, ["10.5.0.0/24"]),
+    ):  # fmt: skip
+        ipam = tuple({"Subnet": each} for each in subnets)
+        networks.create(Network("", name, "veths", "", internal=internal, enable_ipv6=len(subnets) > 1, ipam=ipam))
+    wanted = dict.fromkeys(("two", "a-inner", "one", "n-both"), PLAIN) | {"z-first": EndpointConfig(gateway_priority=1)}
+    sandbox = networks.join("c1", wanted)
+    order = ["z-first", "n-both", "one", "two", "a-inner"]
+    assert [each.network for each in sandbox.endpoints] == order
+    found = inside(sandbox.namespace)[0]
+    assert [found[f"eth{number}"][0].split(".")[1] for number in range(5)] == ["5", "4", "1", "2", "3"]
+
+
+def test_who_finds_no_address_left_is_told_of_the_network_by_its_name(networks):
+    made, _ = networks.create(Network("", "small", "veths", "", ipam=({"Subnet": "10.9.0.0/30"},)))
+    networks.join("c1", {"small": PLAIN})
+    with pytest.raises(Conflict) as caught:
+        networks.join("c2", {"small": PLAIN})
+    words = f"no available IPv4 addresses on this network's address pools: small ({made.id})"
+    assert caught.value.message == words
+
+
+def test_one_that_does_not_run_is_shown_what_it_will_be_called(networks):
+    there = SandboxConfig("web", "host1")
+    for network, names in (("one", ("web", "w", "c" * 12, "host1")), ("bridge", ())):
+        found = networks.connect(network, "c" * 64, EndpointConfig(aliases=("w",)), running=False, wants=there)
+        assert (found.dns_names, found.endpoint_id) == (names, "")
 
 
 def test_connecting_and_disconnecting(world, networks):
@@ -421,7 +452,7 @@ def test_disconnecting_goes_on_and_tells_all(world, networks):
     world.discovery.failing = "enter"
     with pytest.raises(Conflict, match="publish fails; enter fails"):
         networks.disconnect("one", "c1")
-    assert sorted(inside(sandbox.namespace)[0]) == ["eth0", "lo"]
+    assert sorted(inside(sandbox.namespace)[0]) == ["eth1", "lo"]
     assert list(networks.get("one").containers) == []
 
 

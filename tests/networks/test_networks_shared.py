@@ -177,22 +177,37 @@ def test_one_that_another_host_removes_is_taken_down_here(hosts):
     two.until(lambda: made.id not in two.driver.made)
 
 
-def test_one_that_another_host_removes_meanwhile_is_not_joined(hosts, monkeypatch):
+def test_one_that_a_container_of_another_host_is_joining_is_not_removed(hosts, monkeypatch):
     one, two = hosts
     one.networks.create(wide())
     attach = Reaching.attach
 
     def late(driver, *args):
-        found = attach(driver, *args)
-        one.networks.remove("wide")
-        return found
+        with pytest.raises(Denied, match="has active endpoints"):
+            one.networks.remove("wide")
+        return attach(driver, *args)
 
     monkeypatch.setattr(Reaching, "attach", late)
-    with pytest.raises(NotFound, match="not found") as caught:
+    two.networks.join("c1", {"wide": PLAIN})
+    two.networks.leave("c1")
+    one.networks.remove("wide")
+
+
+def test_one_that_another_host_removes_meanwhile_is_not_joined(hosts, monkeypatch):
+    one, two = hosts
+    one.networks.create(wide())
+    promise = Shared.promise
+
+    def late(shared, *args):
+        one.networks.remove("wide")
+        promise(shared, *args)
+
+    monkeypatch.setattr(Shared, "promise", late)
+    with pytest.raises(NotFound, match="has no addresses"):
         two.networks.join("c1", {"wide": PLAIN})
-    assert caught.value.hint == "another host has removed it"
     assert two.driver.attached == {}
     assert two.driver.there() == []
+    assert two.world.shared.bucket("network-places").count() == 0
 
 
 def test_what_cannot_be_followed_is_told_once(hosts, monkeypatch):

@@ -111,6 +111,11 @@ def linked_of(entry: Entry, parts: Parts, sandbox: Sandbox | None = None) -> tup
     return tuple(variables(entry.container.name, found))
 
 
+def _called(entry: Entry) -> SandboxConfig:
+    """Return what a container is called."""
+    return SandboxConfig(name=entry.container.name, hostname=entry.container.config.hostname)
+
+
 class Networking:
     """Has containers join networks, and be put on others while they run."""
 
@@ -120,13 +125,7 @@ class Networking:
     def join(self, entry: Entry) -> Sandbox:
         """Make its places, as it starts."""
         config = entry.container.config
-        wants = SandboxConfig(
-            name=entry.container.name,
-            hostname=config.hostname,
-            ports=port_requests(config),
-            dns=config.dns,
-            links=self._links(entry),
-        )
+        wants = evolve(_called(entry), ports=port_requests(config), dns=config.dns, links=self._links(entry))
         return self._parts.networks.join(entry.id, wanted_of(entry, self._parts.networks), wants)
 
     def _links(self, entry: Entry) -> tuple[tuple[str, str], ...]:
@@ -161,7 +160,7 @@ class Networking:
                 raise Invalid("container sharing network namespace with another container or host cannot be connected "
                               "to any other network")  # fmt: skip
             before = networks.sandbox(entry.id) if runs else None
-            made = networks.connect(network, entry.id, config, running=runs)
+            made = networks.connect(network, entry.id, config, running=runs, wants=_called(entry))
             if before is None:
                 networks.check({**wanted, made.network: config})
                 there = self._endpoints(entry)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from moby.contracts.discovery import PortRequest
+from moby.contracts.ipam import Ipam
 from moby.contracts.network_driver import Attachment, Link, Port
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, SandboxConfig
 from moby.errors import Conflict, Denied, Invalid
@@ -16,7 +17,7 @@ from moby_networks.registry.checks import is_exclusive
 from moby_networks.registry.context import Context, Failures
 from moby_networks.registry.openings import divided, routed_families
 from moby_networks.registry.presences import Presences, dns_names
-from moby_networks.registry.records import Joined, Known, Place
+from moby_networks.registry.records import SHARED_SCOPE, Joined, Known, Place
 
 __all__ = ["Joining"]
 
@@ -113,12 +114,13 @@ class Joining:
         endpoint_id = secrets.token_hex(32)
         addresses: tuple[str, ...] = ()
         if context.driver(network.driver).addressed:
-            ipam = context.ipam(network.ipam_driver)
+            ipam, shared = context.ipam(network.ipam_driver), context.records.shared
+            if shared and network.scope == SHARED_SCOPE:
+                undo.callback(self._quietly, shared.take_back, network.id, joined.container_id)
+                shared.promise(network.id, joined.container_id, endpoint_id)
             undo.callback(self._quietly, ipam.unassign, network.id, endpoint_id)
-            addresses = ipam.assign(
-                network.id, endpoint_id, [each for each in (config.ipv4_address, config.ipv6_address) if each]
-            )
-        names = dns_names(joined.container_id, config, joined.config) if self._presences.serves(network) else ()
+            addresses = _assigned(ipam, network, endpoint_id, config)
+        names = self._presences.names(joined.container_id, network, config, joined.config)
         attachment = Attachment(
             id=endpoint_id,
             container_id=joined.container_id,
@@ -356,6 +358,16 @@ def _requests(ports: Sequence[Port], place: Place | None) -> list[PortRequest]:
 
 def _targets(place: Place) -> tuple[str, ...]:
     return tuple(each.partition("/")[0] for each in place.attachment.addresses)
+
+
+def _assigned(ipam: Ipam, network: Network, endpoint_id: str, config: EndpointConfig) -> tuple[str, ...]:
+    """Return an endpoint's addresses; where there are none, the network is named as its users know it, too."""
+    wanted = [each for each in (config.ipv4_address, config.ipv6_address) if each]
+    try:
+        return ipam.assign(network.id, endpoint_id, wanted)
+    except Conflict as error:
+        text = error.message.replace(network.id, f"{network.name} ({network.id})")
+        raise Conflict(text, hint=error.hint) from error
 
 
 def _addressed(endpoint: Endpoint, addresses: Sequence[str], gateways: Sequence[str]) -> Endpoint:

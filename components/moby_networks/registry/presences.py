@@ -31,6 +31,12 @@ class Presences:
         """Whether containers on a network find each other by name: docker's default bridge serves none."""
         return not network.predefined and self._context.discovery.serves_names
 
+    def names(
+        self, container_id: str, network: Network, endpoint: EndpointConfig, config: SandboxConfig
+    ) -> tuple[str, ...]:
+        """Return what a container is called on a network; nothing where none are served."""
+        return dns_names(container_id, endpoint, config) if self.serves(network) else ()
+
     def enter(self, joined: Joined) -> None:
         """Have a container be found where it is now, and served with names where one of its networks does so."""
         presences = [presence_of(each.endpoint) for each in joined.places if each.endpoint.dns_names]

@@ -33,7 +33,8 @@ def recover(
         mine = [each for each in known if each.network.ipam_driver == ipam.name]
         failures.run(ipam.keep, {each.network.id: _endpoints(each, kept) for each in mine})
     if context.records.shared:
-        failures.run(context.records.shared.keep, [each.container_id for each in kept])
+        places = [(place.endpoint.network_id, each.container_id) for each in kept for place in each.places]
+        failures.run(context.records.shared.keep, places)
         failures.run(context.records.shared.count_on)
         failures.run(come_back, context, joining, context.records.shared)
         kept = context.records.all_joined()

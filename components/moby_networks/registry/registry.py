@@ -7,6 +7,7 @@ from typing import Self
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, Sandbox, SandboxConfig
 from moby.errors import Conflict, NotFound, Unsupported
 from moby.values import evolve
+from moby_networks.registry import ways
 from moby_networks.registry.checks import ALONE, check_config, check_made, check_together, is_exclusive
 from moby_networks.registry.context import Context
 from moby_networks.registry.following import Following
@@ -101,8 +102,9 @@ class Registry:
             check_made(known.network)
             found[known.network.id] = (known, each)
         self.check(wanted)
+        in_order = sorted(found.values(), key=lambda pair: ways.order(*pair))
         with self._context.container(container_id):
-            joined, new = self._joining.join(container_id, list(found.values()), config)
+            joined, new = self._joining.join(container_id, in_order, config)
         if new:
             self._presences.enter_who_knows(container_id)
         return self._presences.sandbox(joined)
@@ -137,14 +139,17 @@ class Registry:
             self._following = Following(self._context, self._joining, shared, far)
         return failed
 
-    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Endpoint:
+    def connect(
+        self, network: str, container_id: str, config: EndpointConfig, *, running: bool, wants: SandboxConfig = _PLAIN
+    ) -> Endpoint:
         """Put a container on one more network."""
         known = self._find(network)
         check_made(known.network)
         self._refuse_late(known)
         check_config(known, self._context.driver(known.network.driver), config)
         if not running:
-            return Endpoint(known.network.id, known.network.name, config=config)
+            names = self._presences.names(container_id, known.network, config, wants)
+            return Endpoint(known.network.id, known.network.name, dns_names=names, config=config)
         with self._context.container(container_id):
             joined = self._joined(container_id)
             if joined.namespace in ("", "host"):

@@ -135,6 +135,19 @@ class Shared:
                     self._places.put(key, document)
                     self.changed()
 
+    def promise(self, network_id: str, container_id: str, taker: str) -> None:
+        """Say that a container of this host is about to have addresses on a network, before the IPAM is asked.
+
+        So they are known by what others would give back, were this host to go for good before it says where it is.
+        """
+        self._places.put(self._key(network_id, container_id), {"names": [], "addresses": [], "taker": taker})
+
+    def take_back(self, network_id: str, container_id: str) -> None:
+        """Say that it hasn't come to that."""
+        with self.metadata.transaction():
+            if self._places.delete(self._key(network_id, container_id)):
+                self.changed()
+
     def _key(self, network_id: str, container_id: str) -> str:
         return f"{network_id}/{self._host}/{container_id}"
 
@@ -146,16 +159,17 @@ class Shared:
         document = self._places.get(self._key(network_id, container_id))
         return document is not None and document.get("taker", taker) == taker
 
-    def keep(self, container_ids: Collection[str]) -> None:
-        """Have no others of this host be anywhere."""
-        while self._drop_some(container_ids):
+    def keep(self, places: Collection[tuple[str, str]]) -> None:
+        """Have nothing of this host be anywhere else: only on these networks these containers."""
+        kept = {self._key(*each) for each in places}
+        while self._drop_some(kept):
             pass
 
     def _drop_some(self, kept: Collection[str]) -> bool:
-        """Forget some containers of this host; return whether there may be more."""
+        """Forget some places of this host; return whether there may be more."""
         with self.metadata.transaction():
             own = [key for key in self._places.keys() if key.split("/")[1] == self._host]  # noqa: SIM118 - no mapping
-            gone = [key for key in own if key.split("/")[2] not in kept]
+            gone = [key for key in own if key not in kept]
             for key in gone[:_AT_ONCE]:
                 self._places.delete(key)
             if gone:

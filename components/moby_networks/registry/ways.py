@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
+from moby.contracts.networks import EndpointConfig
 from moby.errors import Conflict, HostUnfit
 from moby.host.elsewhere import in_namespace
 from moby.host.netlink import Channel
@@ -10,7 +11,7 @@ from moby.host.rtnetlink import links, routes
 from moby.values import frozen
 from moby_networks.registry.records import Joined, Known, Place
 
-__all__ = ["Way", "host_subnets", "lead", "publisher_of", "refuse_host_subnets", "ways_of"]
+__all__ = ["Way", "host_subnets", "lead", "order", "publisher_of", "refuse_host_subnets", "ways_of"]
 
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
 
@@ -26,6 +27,12 @@ class Way:
 def _rank(place: Place) -> tuple[int, str]:
     """Return what sorts places, the one that is led through first: docker's gateway priority, then the name."""
     return -place.endpoint.config.gateway_priority, place.endpoint.network
+
+
+def order(known: Known, config: EndpointConfig) -> tuple[int, bool, bool, str]:
+    """Return what sorts the networks of a container that starts as their interfaces are numbered, dockerd's way."""
+    families = {ipaddress.ip_network(each.subnet).version for each in known.pools}
+    return -config.gateway_priority, known.network.internal, len(families) < len(_ANY), known.network.name
 
 
 def ways_of(joined: Joined) -> Mapping[int, Way]:
