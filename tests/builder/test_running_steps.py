@@ -75,6 +75,13 @@ def test_a_program_that_fails(kitchen):
     assert (caught.value.code, ear.said[1]) == (7, b"said\n")
 
 
+def test_a_program_of_several_lines_is_told_in_one(kitchen):
+    with pytest.raises(BuildFailed) as caught:
+        kitchen.run('echo "said"\nexit 7')
+    said = r'process "/bin/sh -c echo \"said\"\nexit 7" did not complete successfully: exit code: 7'
+    assert str(caught.value) == said
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [

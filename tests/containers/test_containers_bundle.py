@@ -313,6 +313,13 @@ def test_a_volume_begins_with_what_the_image_has(engine):
     assert list((Path(engine.volumes.get("none").mountpoint)).glob("passwd")) == []
 
 
+def test_a_volume_that_is_not_absolute_lies_below_the_root(engine):
+    assert lines(engine, "grep -c ' /data/sub ' /proc/self/mounts; pwd", volumes=("data/sub",)) == ["1", "/"]
+    for each in ("", ".", "..", "/"):
+        with pytest.raises(Invalid, match="invalid volume specification"):
+            engine.create(":", volumes=(each,))
+
+
 def test_anonymous_volumes_go_with_their_container(engine):
     made = engine.create(":", volumes=("/a",), mounts=(MountRequest("volume", "/b", "named"),))
     name = next(each.name for each in engine.containers.get(made).mounts if each.destination == "/a")

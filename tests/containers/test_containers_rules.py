@@ -89,6 +89,11 @@ def test_what_an_image_adds():
     assert (whole.exposed_ports, whole.volumes) == (("1/udp", "80/tcp"), ("/v",))
 
 
+def test_a_port_without_a_protocol_is_one_of_tcp():
+    whole = merged(ContainerConfig("i", exposed_ports=("99", "80", "1/udp")), IMAGE)
+    assert whole.exposed_ports == ("99/tcp", "80/tcp", "1/udp")
+
+
 def test_health_of_both():
     zeros = {"interval_ns": 0, "timeout_ns": 0, "retries": 0, "start_interval_ns": 0}
     whole = merged(ContainerConfig("i", health=HealthCheck((), **{**zeros, "timeout_ns": 9})), IMAGE)
@@ -178,9 +183,9 @@ def test_signals(name, number):
     assert checks.signal_number(name) == number
 
 
-@pytest.mark.parametrize("name", ["", "0", "66", "SIGNOTHING", "RTMIN+99", "RTMAX+1"])
+@pytest.mark.parametrize("name", ["", "0", "65", "66", "SIGNOTHING", "RTMIN+99", "RTMAX+1"])
 def test_no_signals(name):
-    with pytest.raises(Invalid, match="invalid signal"):
+    with pytest.raises(Invalid, match=r"invalid signal|the linux daemon does not support signal 6[56]"):
         checks.signal_number(name)
 
 
@@ -317,6 +322,12 @@ def test_why_a_program_cannot_be_run(cause, program, words, code):
         raise Invalid("a runtime's words") from cause
     assert exit_code(caught.value) == code
     assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_a_program_without_a_name_is_nowhere():
+    with pytest.raises(Invalid, match=r'exec: "": executable file not found in \$PATH') as caught, telling(""):
+        pytest.fail("a runtime is asked")
+    assert exit_code(caught.value) == 127
 
 
 def test_what_is_not_about_the_program_is_left_alone():

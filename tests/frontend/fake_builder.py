@@ -7,6 +7,7 @@ else is just a step.
 
 import hashlib
 import io
+import json
 import os
 import socket
 import stat
@@ -201,7 +202,7 @@ class FakeBuild:
         word, _, rest = line.partition(" ")
         if word == "FAIL":
             self.tell(Log(vertex, 2, b"it broke\n", START_NS))
-            raise Invalid(f'process "/bin/sh -c {rest}" did not complete successfully: exit code: 3')
+            raise Invalid(f"process {json.dumps(f'/bin/sh -c {rest}')} did not complete successfully: exit code: 3")
         if word == "SAY":
             self.tell(Progress("abc", vertex, "extracting", 5, 10, START_NS, START_NS))
             self.tell(Log(vertex, 1, rest.encode() + b"\n", START_NS))

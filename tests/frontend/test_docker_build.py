@@ -83,6 +83,8 @@ class TestBuild:
         assert "\x1b[91mit broke\n\x1b[0m" in text_of(told)
         text = "The command '/bin/sh -c make' returned a non-zero code: 3"
         assert told[-1] == {"errorDetail": {"code": 3, "message": text}, "error": text}
+        told = build(built, "", 'FROM x\nFAIL echo "a"\n')
+        assert told[-1]["error"] == "The command '/bin/sh -c echo \"a\"' returned a non-zero code: 3"
         told = build(built, "", "FROM x\nLEND secret s\n")
         assert told[-1]["error"].startswith("secret s: not found")
         assert "code" not in told[-1]["errorDetail"]

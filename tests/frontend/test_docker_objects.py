@@ -272,6 +272,7 @@ class TestVolumes:
         assert served.call("POST", "/volumes/prune").json()["VolumesDeleted"] == [anonymous]
         every = served.call("POST", f"/volumes/prune?filters={filters(all=['true'])}").json()
         assert every["VolumesDeleted"] == ["v1"]
+        served.call("POST", "/volumes/create", {"Name": "share", "DriverOpts": {"type": "nfs"}})
         served.call("POST", "/volumes/create", {"Name": "v3"})
         assert served.call("POST", "/volumes/prune", version="v1.41").json()["VolumesDeleted"] == ["v3"]
         old = served.call("POST", f"/volumes/prune?filters={filters(all=['true'])}", version="v1.41")

@@ -22,8 +22,10 @@ def signal_number(name: str) -> int:
     text = name.upper().strip()
     if text.isascii() and text.isdigit():
         number = int(text)
-        if 0 < number <= signal.NSIG:
+        if 0 < number < signal.NSIG:
             return number
+        if number:
+            raise Invalid(f"the linux daemon does not support signal {number}")
         raise Invalid(f"invalid signal: {name}")
     bare = text.removeprefix("SIG")
     try:

@@ -152,9 +152,11 @@ class Creating:
         log = config.log
         if parts.logged and not log.driver:
             log = evolve(log, driver=parts.default_log)
+        hostname, domainname = self._called(config, container_id)
         return evolve(
             config,
-            hostname=config.hostname or _hostname(config, container_id),
+            hostname=hostname,
+            domainname=domainname,
             network=self._network(config),
             resources=limits,
             restart=config.restart if config.restart.name else RestartPolicy(),
@@ -172,6 +174,13 @@ class Creating:
         if colon and kind == "container":
             return f"container:{self._parts.shelf.get(name).id}"
         return config.network or "default"
+
+    def _called(self, config: ContainerConfig, container_id: str) -> tuple[str, str]:
+        """Return its names of host and domain: who is on another's network is called as that one is."""
+        if config.uts_mode != "host" and config.network.startswith("container:"):
+            other = self._parts.shelf.get(config.network.partition(":")[2]).container
+            return other.config.hostname or other.id[:12], config.domainname or other.config.domainname
+        return config.hostname or _hostname(config, container_id), config.domainname
 
     def _copy_up(self, container_id: str, settled: tuple[Point, ...]) -> None:
         """Fill new volumes with what the image has at their places."""
@@ -198,8 +207,6 @@ class Creating:
 
 
 def _hostname(config: ContainerConfig, container_id: str) -> str:
-    if config.network.startswith("container:"):
-        return ""
     if config.network == "host" or config.uts_mode == "host":
         return socket.gethostname()
     return container_id[:12]

@@ -24,6 +24,8 @@ _WORDS = {
 def telling(program: str, *, exec_: bool = False, cwd: str = "") -> Iterator[None]:
     """Give what a runtime says of a program docker's words, and the exit code that a shell would."""
     try:
+        if not program:  # which a runtime takes for a mistake in what it was given
+            raise Invalid("process.args") from FileNotFoundError(errno.ENOENT, "No such file or directory")
         yield
     except Invalid as error:
         told = _told(error, program, cwd, exec_=exec_)

@@ -34,12 +34,17 @@ def merged(config: ContainerConfig, image: ImageConfig) -> ContainerConfig:
         user=config.user or image.user,
         working_directory=config.working_directory or image.working_directory,
         labels={**image.labels, **config.labels},
-        exposed_ports=_union(config.exposed_ports, image.exposed_ports),
+        exposed_ports=_union(map(_port, config.exposed_ports), map(_port, image.exposed_ports)),
         volumes=_union(config.volumes, image.volumes),
         stop_signal=config.stop_signal or image.stop_signal,
         shell=config.shell or image.shell,
         health=_health(config.health, image.healthcheck),
     )
+
+
+def _port(text: str) -> str:
+    """Return a port with its protocol, which is TCP where none is said, as compose doesn't."""
+    return text if "/" in text else f"{text}/tcp"
 
 
 def _union(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:

@@ -76,8 +76,8 @@ def settle(config: ContainerConfig, container_id: str, volumes: Volumes, shelf: 
         own.add(mount.target)
         found[mount.target] = Point(mount)
     for target in config.volumes:
-        clean = posixpath.normpath(target)
-        if not clean.startswith("/") or clean == "/":
+        clean = posixpath.normpath("/" + target.lstrip("/"))  # from the root, as `VOLUME data` is
+        if clean == "/":
             raise Invalid(f"invalid volume specification: '{target}'")
         found.setdefault(clean, Point(MountRequest("volume", clean, driver=config.volume_driver)))
     held: list[Point] = []

@@ -1,16 +1,17 @@
 """Lines of a Dockerfile that change how an image wants to be run: `docker commit --change`, `docker import --change`.
 
-The instructions are those that Docker takes there; what they mean is Dockerfile reference, without variables.
+The instructions are those that Docker takes there; what they mean is Dockerfile reference. Variables are those of the
+image that is changed.
 """
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from moby.contracts.images import ImageConfig
 from moby.errors import Invalid
 from moby.values import evolve
+from moby_images.store.words import expanded, split
 
 __all__ = ["changed"]
 
@@ -59,14 +60,19 @@ def _list(text: str) -> tuple[str, ...] | None:
     return None
 
 
-def _pairs(text: str) -> dict[str, str]:
+def _variables(config: ImageConfig) -> dict[str, str]:
+    return {key: value for key, _, value in (each.partition("=") for each in config.environment)}
+
+
+def _pairs(config: ImageConfig, text: str) -> dict[str, str]:
     """Return KEY=VALUE pairs, quoted as in a shell; the older `KEY VALUE` is one pair."""
-    words = shlex.split(text)
+    variables = _variables(config)
+    words = split(text, variables)
     if words and "=" not in words[0]:
         key, space, value = text.partition(" ")
         if not space:
             raise ValueError(f"{key} must have two arguments")
-        return {key: value.strip()}
+        return {key: expanded(value.strip(), variables)}
     if not words:
         raise ValueError("it needs at least one argument")
     pairs = [each.partition("=") for each in words]
@@ -76,19 +82,19 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _environment(config: ImageConfig, text: str) -> ImageConfig:
-    given = _pairs(text)
+    given = _pairs(config, text)
     kept = {each.partition("=")[0]: each for each in config.environment}
     kept |= {key: f"{key}={value}" for key, value in given.items()}
     return evolve(config, environment=tuple(kept.values()))
 
 
 def _labels(config: ImageConfig, text: str) -> ImageConfig:
-    return evolve(config, labels={**config.labels, **_pairs(text)})
+    return evolve(config, labels={**config.labels, **_pairs(config, text)})
 
 
 def _expose(config: ImageConfig, text: str) -> ImageConfig:
     ports = set(config.exposed_ports)
-    for each in text.split():
+    for each in split(text, _variables(config)):
         found = _PORT.fullmatch(each)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if found is None or not 0 < first <= last <= 65535:
@@ -99,7 +105,8 @@ def _expose(config: ImageConfig, text: str) -> ImageConfig:
 
 def _volumes(config: ImageConfig, text: str) -> ImageConfig:
     given = _list(text)
-    paths = given if given is not None else tuple(text.split())
+    variables = _variables(config)
+    paths = tuple(expanded(each, variables) for each in given) if given is not None else split(text, variables)
     if not paths or not all(each.strip() for each in paths):
         raise ValueError("VOLUME specified can not be an empty string")
     return evolve(config, volumes=tuple(sorted({*config.volumes, *paths})))
@@ -108,7 +115,8 @@ def _volumes(config: ImageConfig, text: str) -> ImageConfig:
 def _folder(config: ImageConfig, text: str) -> ImageConfig:
     if not text:
         raise ValueError("WORKDIR requires exactly one argument")
-    folder = text if text.startswith("/") else f"{config.working_directory or '/'}".rstrip("/") + "/" + text
+    path = expanded(text, _variables(config))
+    folder = path if path.startswith("/") else f"{config.working_directory or '/'}".rstrip("/") + "/" + path
     return evolve(config, working_directory=folder)
 
 
@@ -157,7 +165,7 @@ def _text(name: str) -> Callable[[ImageConfig, str], ImageConfig]:
     def change(config: ImageConfig, text: str) -> ImageConfig:
         if not text:
             raise ValueError("it requires exactly one argument")
-        return evolve(config, **{name: text})
+        return evolve(config, **{name: expanded(text, _variables(config))})
 
     return change
 

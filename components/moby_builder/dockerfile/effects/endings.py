@@ -5,6 +5,7 @@ import errno
 from moby.contracts.builder import BuildFailed
 from moby.contracts.types import Exit
 from moby.errors import MobyError
+from moby_builder.dockerfile.language.spelling import quoted
 from moby_builder.dockerfile.operations import Node, Run
 from moby_builder.dockerfile.solver.effects import Watch
 
@@ -26,7 +27,7 @@ _RUNC_CODE = 1
 def failed(node: Node) -> str:
     """Return the beginning of what is said of a RUN that failed."""
     assert isinstance(node.operation, Run)
-    return f'process "{" ".join(node.operation.arguments)}" did not complete successfully'
+    return f"process {quoted(' '.join(node.operation.arguments))} did not complete successfully"
 
 
 def judge(ended: Exit | None, node: Node, watch: Watch) -> None:

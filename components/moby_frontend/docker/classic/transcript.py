@@ -1,5 +1,6 @@
 """A build's events as the lines that docker printed before BuildKit, step by step in the file's order."""
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ __all__ = ["Transcript"]
 _STDERR = 2
 _SHORT = 12
 _HEX = re.compile("[0-9a-f]{12,}")
-_EXIT = re.compile(r'process "(.*)" did not complete successfully: exit code: (\d+)', re.DOTALL)
+_EXIT = re.compile(r'process (".*") did not complete successfully: exit code: (\d+)', re.DOTALL)
 
 
 class Transcript:
@@ -44,7 +45,7 @@ class Transcript:
         detail: dict[str, Any] = {"message": text}
         if isinstance(error, BuildFailed) and error.code is not None:
             match = _EXIT.search(text)
-            text = f"The command '{match[1]}' returned a non-zero code: {match[2]}" if match else text
+            text = f"The command '{_unquoted(match[1])}' returned a non-zero code: {match[2]}" if match else text
             detail = {"code": error.code, "message": text}
         return {"errorDetail": detail, "error": text}
 
@@ -114,6 +115,14 @@ class Transcript:
             yield {"stream": "\n"}
             if self._is("FROM") and self._steps[self._at].vertex is None:
                 yield {"stream": " ---> \n"}  # of nothing
+
+
+def _unquoted(text: str) -> str:
+    """Return a command as it was before a builder quoted it."""
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text[1:-1]
 
 
 def _short(result: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from moby.contracts.containers import Container, State, Status
 from moby.contracts.supervisor import Health
+from moby.errors import MobyError
 from moby_frontend.docker.call import Call, Reply, Version, reply_json
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import ZERO, rfc3339
@@ -21,10 +22,19 @@ def inspect(parts: Parts, call: Call) -> Reply:
     name = call.names["name"]
     container = parts.containers.get(name)
     shown = show_container(container, call.version, parts.storage_driver)
+    if not container.config.runtime:
+        shown["HostConfig"]["Runtime"] = _default_runtime(parts)
     if call.query.flag("size"):
         sizes = parts.containers.sizes(container.id)
         shown |= {"SizeRw": sizes.own_bytes, "SizeRootFs": sizes.root_bytes}
     return reply_json(shown)
+
+
+def _default_runtime(parts: Parts) -> str:
+    try:
+        return parts.supervisor.runtimes()[0] if parts.supervisor else ""
+    except MobyError:
+        return ""
 
 
 def show_container(container: Container, version: Version, driver: str) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def remove(parts: Parts, call: Call) -> Reply:
 
 
 def prune(parts: Parts, call: Call) -> Reply:
-    """Delete volumes that no container has: the anonymous, with `all` every one."""
+    """Delete volumes that no container has: the anonymous, with `all` every one that was made without options."""
     known = {"label", "label!", "all"} if call.version >= (1, 42) else {"label", "label!"}
     filters = Filters(call.query.text("filters"), known)
     every = call.version < (1, 42) or filters.flag("all", default=False)
@@ -89,7 +89,8 @@ def prune(parts: Parts, call: Call) -> Reply:
     for each in parts.volumes.list():
         labels = _labels(each)
         fits = filters.labels(labels) and filters.no_label(labels)
-        if each.users or not fits or not (every or each.anonymous):
+        # What options say, such as where a share of NFS is, can't be had back.
+        if each.users or each.options or not fits or not (every or each.anonymous):
             continue
         try:
             bytes_ = max(0, parts.volumes.size_bytes(each.name))
