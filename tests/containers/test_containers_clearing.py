@@ -4,11 +4,11 @@ import os
 import threading
 
 import pytest
-from containers_engine import Engine
+from containers_engine import Engine, close
 from moby_containers.engine.recovery import Recovery
 
-from moby.contracts.containers import Condition, ContainerConfig
-from moby.errors import NotFound, Unavailable
+from moby.contracts.containers import Condition, ContainerConfig, RestartPolicy, Status
+from moby.errors import Conflict, NotFound, Unavailable
 from moby.testing.boxes import readable
 from moby.testing.containers import eventually
 
@@ -24,7 +24,7 @@ def engine(tmp_path, rootfs):
 class Held:
     """Keeps the supervisor from deleting tasks until told, or has that fail some times."""
 
-    def __init__(self, engine, monkeypatch, failures=0):
+    def __init__(self, engine, monkeypatch, failures=0, error=Unavailable("its control group is still in use")):  # noqa: B008 - a value
         self.asked, self.go = threading.Event(), threading.Event()
         self.failures = failures
         self.tries = 0
@@ -34,7 +34,7 @@ class Held:
             self.tries += 1
             self.asked.set()
             if self.tries <= self.failures:
-                raise Unavailable("its control group is still in use")
+                raise error
             assert self.go.wait(PATIENCE_S)
             return delete(task_id, force=force)
 
@@ -88,8 +88,11 @@ def test_who_asks_for_used_images_waits_for_what_is_left(engine, monkeypatch):
     assert found == [([], ([], False))]
 
 
-def test_what_cannot_go_yet_is_tried_again_and_logged_once(engine, monkeypatch):
-    held = Held(engine, monkeypatch, failures=2)
+@pytest.mark.parametrize(
+    "error", [Unavailable("its control group is still in use"), Conflict("it is being paused")], ids=type
+)
+def test_what_cannot_go_yet_is_tried_again_and_logged_once(engine, monkeypatch, error):
+    held = Held(engine, monkeypatch, failures=2, error=error)
     made = removed(engine)
     engine.containers.used_images()
     assert left_of(engine, made)[1], "who asks doesn't wait for another try"
@@ -137,20 +140,45 @@ def test_what_goes_as_an_engine_starts_goes_once(engine, monkeypatch):
     assert held.tries == 1
 
 
-@pytest.mark.parametrize("volumes", [(), ("/data",)])
-def test_what_is_gone_is_so_though_nobody_can_be_told(engine, monkeypatch, volumes):
+def untold(engine, monkeypatch, *actions):
+    """Have it be impossible to publish some of what happens to containers."""
     publish = engine.events.publish
 
     def refuses(event):
-        if (event.type, event.action) == ("container", "destroy"):
+        if event.type == "container" and event.action in actions:
             raise Unavailable("who tells has ended")
         publish(event)
 
     monkeypatch.setattr(engine.events, "publish", refuses)
+
+
+def test_what_has_ended_has_so_though_nobody_can_be_told(engine, monkeypatch):
+    untold(engine, monkeypatch, "die", "kill")
+    made = engine.create("read a; exit 3", open_stdin=True, restart=RestartPolicy("on-failure", 1))
+    engine.containers.start(made)
+    waiter = engine.containers.wait(made, Condition.NEXT_EXIT)
+    streams = engine.containers.attach(made)
+    os.write(streams.stdin, b"\n")
+    close(streams)
+    assert readable(waiter.fileno())
+    assert waiter.result().exit_code == 3
+    waiter.close()
+    eventually(lambda: engine.containers.get(made).restart_count == 1, "its policy is followed")
+    eventually(lambda: engine.containers.get(made).state.status is Status.RUNNING, "it runs again")
+    engine.containers.remove(made, force=True)
+    assert engine.actions()[-1] == "destroy"
+    assert engine.containers.list() == ()
+
+
+@pytest.mark.parametrize("volumes", [(), ("/data",)])
+def test_what_is_gone_is_so_though_nobody_can_be_told(engine, monkeypatch, volumes):
+    untold(engine, monkeypatch, "destroy")
     made = removed(engine, volumes=volumes)
     engine.containers.used_images()
     assert left_of(engine, made) == ([], False)
-    assert [fields["container"] for each, fields in engine.log.lines if each.startswith("nobody can be told")] == [made]
+    assert [fields["container"] for each, fields in engine.log.lines if each.startswith("nobody can be told what")] == [
+        made
+    ]
     engine.restart()
     assert engine.containers.list() == ()
 

@@ -2,8 +2,8 @@
 
 import threading
 
+from moby.errors import MobyError
 from moby_containers.engine.entries import Entry
-from moby_containers.engine.failures import NOT_NOW
 from moby_containers.engine.later import Later
 from moby_containers.engine.parts import Parts
 from moby_containers.engine.starting import Starting
@@ -42,7 +42,7 @@ class Clearing:
                 self._starting.clear(entry)
             self._parts.images.release(entry.id)
             self._parts.remove_folders(entry.id)
-        except NOT_NOW:
+        except (MobyError, OSError):  # whatever it is: nobody else would try again before another engine starts
             self._later.after(wait_s, lambda: self.clear(entry, min(2 * wait_s, _LONGEST_S)))
             if wait_s == _FIRST_S:
                 raise

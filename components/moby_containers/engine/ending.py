@@ -74,7 +74,7 @@ class Ending:
                 again = self._note(entry, exit, ran_ns)
                 self._parts.shelf.save(entry, position=position)
             code = "unknown" if exit.code is None else str(exit.code)
-            self._parts.tell(entry.container, "die", execDuration=str(ran_ns // 10**9), exitCode=code)
+            self._tell(entry, "die", execDuration=str(ran_ns // 10**9), exitCode=code)
             self._starting.leave_networks(entry)  # first, so that who waited for its end finds its ports free
             tell_ended(entry, for_good=not again)
             self._go_on(entry, again=again)
@@ -234,7 +234,7 @@ class Ending:
         try:
             try:
                 self._parts.supervisor.kill(entry.id, _KILL)
-                self._parts.tell(entry.container, "kill", signal=str(_KILL))
+                self._tell(entry, "kill", signal=str(_KILL))
                 if entry.status is Status.PAUSED:
                     self._parts.supervisor.resume(entry.id)
             except (Conflict, NotFound):
@@ -283,13 +283,19 @@ class Ending:
         self._tell_gone(entry)
 
     def _tell_gone(self, entry: Entry) -> None:
-        """Let nobody find it any more; it is gone, too, where that can't be published just now."""
+        """Let nobody find it any more."""
         self._parts.shelf.drop(entry)
-        try:
-            self._parts.tell(entry.container, "destroy")
-        except (MobyError, OSError) as error:
-            self._parts.log.warning("nobody can be told that a container is gone", container=entry.id, error=str(error))
+        self._tell(entry, "destroy")
         tell_removed(entry)
+
+    def _tell(self, entry: Entry, action: str, **more: str) -> None:
+        """Publish what has happened. It has, too, where that can't be published just now."""
+        try:
+            self._parts.tell(entry.container, action, **more)
+        except (MobyError, OSError) as error:
+            self._parts.log.warning(
+                "nobody can be told what happened to a container", container=entry.id, action=action, error=str(error)
+            )
 
 
 def _leave(entry: Entry) -> None:
