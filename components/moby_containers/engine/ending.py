@@ -1,7 +1,7 @@
 """How containers end: what their ends mean for them, by their restart policies, and how they are removed."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from moby.contracts.containers import Condition, Container, RestartPolicy, Status
 from moby.contracts.supervisor import HealthStatus
@@ -288,7 +288,7 @@ class Ending:
         self._tell(entry, "destroy")
         tell_removed(entry)
 
-    def _tell(self, entry: Entry, action: str, **more: str) -> None:
+    def _tell(self, entry: Entry, action: str, **more: Any) -> None:
         """Publish what has happened. It has, too, where that can't be published just now."""
         try:
             self._parts.tell(entry.container, action, **more)
