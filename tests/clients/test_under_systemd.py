@@ -102,6 +102,15 @@ def first_of(sandbox):
     return next((pid for pid, words in sandbox.processes().items() if words.startswith(SYSTEMD)), 0)
 
 
+def in_unit(booted, pid):
+    """Whether a process is in the control group of the engine's unit, by whose limits and ends it would be met."""
+    groups = booted.out("cat", f"/proc/{pid}/cgroup").splitlines()
+    [own] = [each.removeprefix("0::") for each in groups if each.startswith("0::")]
+    unit = booted.shown(UNITS[0], "ControlGroup")
+    assert unit.endswith(UNITS[0])
+    return own == unit or own.startswith(f"{unit}/")
+
+
 def test_an_engine_lives_with_systemd(booted):
     before = booted.programs()
     booted.verb("install")
@@ -116,6 +125,8 @@ def test_an_engine_lives_with_systemd(booted):
     script = "trap 'echo told; exit 3' TERM; n=0; while :; do n=$((n+1)); echo $n; sleep 0.05; done"
     booted.docker("run", "-d", "--name=stays", "--network=none", NAME, "sh", "-c", script)
     pid = booted.docker("inspect", "--format={{.State.Pid}}", "stays")
+    assert not in_unit(booted, pid)
+    assert in_unit(booted, booted.shown(UNITS[0], "MainPID"))
 
     for change in (
         ("systemctl", "restart", UNITS[0]),
@@ -129,6 +140,10 @@ def test_an_engine_lives_with_systemd(booted):
         assert booted.docker("exec", "stays", "echo", "in") == "in"
     lines = booted.docker("logs", "stays").split()
     assert lines == [str(number + 1) for number in range(len(lines))] and len(lines) > 1
+    engine = booted.shown(UNITS[0], "MainPID")
+    booted.run("systemctl", "kill", "--signal=KILL", "--kill-whom=all", UNITS[0])
+    until(lambda: booted.shown(UNITS[0], "MainPID") not in {engine, "0"}, "another engine")
+    assert booted.docker("inspect", "--format={{.State.Pid}} {{.State.Running}}", "stays") == f"{pid} true"
 
     booted.run("systemctl", "reload", UNITS[0])
     booted.verb("install")  # once more, as after an upgrade
