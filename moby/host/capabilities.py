@@ -7,7 +7,7 @@ import errno
 import os
 
 from moby.host.processes import prctl
-from moby.host.syscalls import call, libc
+from moby.host.syscalls import call, prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
 _AMBIENT_RAISE = 2
 _AMBIENT_CLEAR_ALL = 4
+_prctl, _capget, _capset = prepared("prctl", 5), prepared("capget", 2), prepared("capset", 2)
 
 
 class _Header(ctypes.Structure):
@@ -45,6 +46,10 @@ class _Words(ctypes.Structure):
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
+_Sets = _Words * 2
+"""Made once: a class takes a copy of this process longer than all else here."""
+
+
 def numbers(names: Iterable[str]) -> frozenset[int]:
     """Return the numbers of capabilities; KeyError for a name that there is none of."""
     known = {name: number for number, name in enumerate(NAMES)}
@@ -53,8 +58,8 @@ def numbers(names: Iterable[str]) -> frozenset[int]:
 
 def _current() -> tuple[int, int, int]:
     """Read the effective, permitted and inheritable sets as bit masks."""
-    words = (_Words * 2)()
-    call(libc.capget, ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(words), what="capget")
+    words = _Sets()
+    call(_capget, ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(words), what="capget")
     return (
         words[0].effective | words[1].effective << 32,
         words[0].permitted | words[1].permitted << 32,
@@ -63,7 +68,7 @@ def _current() -> tuple[int, int, int]:
 
 
 def _members(mask: int) -> frozenset[int]:
-    return frozenset(number for number in range(64) if mask >> number & 1)
+    return frozenset([number for number in range(mask.bit_length()) if mask >> number & 1])
 
 
 def effective() -> frozenset[int]:
@@ -90,10 +95,9 @@ def bounding() -> frozenset[int]:
 
 def drop_bounding(keep: Collection[int]) -> None:
     """Take everything but `keep` out of the bounding set."""
-    option, nothing = ctypes.c_long(_PR_CAPBSET_DROP), ctypes.c_long(0)
     for number in sorted(frozenset(range(64)) - frozenset(keep)):
         # Some forty calls, and at the end one that fails: by `prctl` and its error they would take twice as long.
-        if libc.prctl(option, ctypes.c_long(number), nothing, nothing, nothing) == 0:
+        if _prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) == 0:
             continue
         error = ctypes.get_errno()
         if error == errno.EINVAL:  # past the last one that this kernel knows
@@ -104,12 +108,12 @@ def drop_bounding(keep: Collection[int]) -> None:
 
 def apply(*, effective: Collection[int], permitted: Collection[int], inheritable: Collection[int]) -> None:
     """Set three of this process's sets (capset(2))."""
-    words = (_Words * 2)()
-    for index in range(2):
-        for name, members in (("effective", effective), ("permitted", permitted), ("inheritable", inheritable)):
-            mask = sum(1 << number for number in members)
+    words = _Sets()
+    for name, members in (("effective", effective), ("permitted", permitted), ("inheritable", inheritable)):
+        mask = sum([1 << number for number in members])
+        for index in range(2):
             setattr(words[index], name, mask >> 32 * index & 0xFFFFFFFF)
-    call(libc.capset, ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(words), what="capset")
+    call(_capset, ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(words), what="capset")
 
 
 def raise_effective(members: Collection[int]) -> None:

@@ -7,7 +7,7 @@ import errno
 import os
 import time
 
-from moby.host.syscalls import call, libc, syscall
+from moby.host.syscalls import call, libc, prepared, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCESS_TIME", "ATTRIBUTES", "FLAGS", "PROPAGATION", "attach", "clone_tree", "file_system", "is_proc", "map_ids",
-    "mount", "new_tree", "open_in_root", "pivot_root", "set_attributes", "set_propagation", "unmount",
+    "mount", "new_tree", "open_file_in_root", "open_in_root", "pivot_root", "set_attributes", "set_propagation",
+    "unmount",
 ]  # fmt: skip
 
 FLAGS: Mapping[str, int] = {
@@ -51,6 +52,8 @@ _MOVE_MOUNT_EMPTY_PATHS = 0x4 | 0x40
 _ATTR_IDMAP = 0x00100000
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
+_S_IFMT, _S_IFREG = 0o170000, 0o100000
+"""Of inode(7); the module `stat` would be one more for a start to import."""
 _TRIES = 10_000
 _TRIES_AT_ONCE = 50
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
@@ -59,6 +62,7 @@ _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
 _OF_FILE_SYSTEMS = ("ro", "sync", "mand", "dirsync", "lazytime")
 """Flags of mount(2) that are a file system's, whatever mount shows it."""
 _PAUSE_S = 0.0005
+_mount, _umount2 = prepared("mount", 5), prepared("umount2", 2)
 
 
 class _OpenHow(ctypes.Structure):
@@ -77,12 +81,12 @@ class _MountAttributes(ctypes.Structure):
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
     """Mount a file system (mount(2)); OSError names the target."""
     texts = [os.fsencode(text) for text in (source, target, kind, data)]
-    call(libc.mount, texts[0], texts[1], texts[2] or None, flags, texts[3] or None, what=target)
+    call(_mount, texts[0], texts[1], texts[2] or None, flags, texts[3] or None, what=target)
 
 
 def unmount(target: str, *, detach: bool = False) -> None:
     """Unmount; with `detach` at once for all names, and for good when nobody uses it any more (umount2(2))."""
-    call(libc.umount2, os.fsencode(target), _MNT_DETACH if detach else 0, what=target)
+    call(_umount2, os.fsencode(target), _MNT_DETACH if detach else 0, what=target)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
@@ -94,7 +98,7 @@ def set_propagation(target: str, name: str) -> None:
     """Set how mounts below `target` are shared with other namespaces: a name of PROPAGATION, perhaps with an `r`."""
     recursive = name.startswith("r")
     call(
-        libc.mount, b"none", os.fsencode(target), None,
+        _mount, b"none", os.fsencode(target), None,
         PROPAGATION[name.removeprefix("r") if recursive else name] | (_MS_REC if recursive else 0), None,
         what=target,
     )  # fmt: skip
@@ -112,6 +116,20 @@ def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0)
             if tried >= _TRIES_AT_ONCE:
                 time.sleep(_PAUSE_S)
     raise BlockingIOError(errno.EAGAIN, "it is renamed again and again", path)
+
+
+def open_file_in_root(root_fd: int, path: str) -> int:
+    """Open a regular file to be read, as `open_in_root` does; -1 for anything else, which isn't opened.
+
+    A device may do something when it is: it is the host's own, whoever made its node.
+    """
+    place = open_in_root(root_fd, path)
+    try:
+        if os.fstat(place).st_mode & _S_IFMT != _S_IFREG:
+            return -1
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(place)
 
 
 def file_system(fd: int) -> int:

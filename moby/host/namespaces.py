@@ -9,7 +9,7 @@ import os
 from moby.host import processes
 from moby.host.files import write_text
 from moby.host.lean import signals
-from moby.host.syscalls import call, libc
+from moby.host.syscalls import call, prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FLAGS", "PROC_NAMES", "differing", "join", "mapped_user", "type_of", "unshare"]
 
 _NS_GET_NSTYPE = 0xB703
+_unshare, _setns = prepared("unshare", 1), prepared("setns", 2)
 FLAGS: Mapping[str, int] = {
     "mount": 0x00020000,
     "cgroup": 0x02000000,
@@ -40,12 +41,12 @@ PROC_NAMES: Mapping[str, str] = {
 
 def unshare(flags: int) -> None:
     """Move the calling process into new namespaces (unshare(2))."""
-    call(libc.unshare, flags)
+    call(_unshare, flags)
 
 
 def join(fd: int, flags: int) -> None:
     """Enter the namespace of a descriptor, or those of a pidfd that `flags` name (setns(2))."""
-    call(libc.setns, fd, flags)
+    call(_setns, fd, flags)
 
 
 def type_of(fd: int) -> int:

@@ -8,7 +8,7 @@ import select
 
 from moby.host.files import read_text
 from moby.host.lean import signals
-from moby.host.syscalls import call, fork_quietly, libc, syscall, syscall_holding_gil
+from moby.host.syscalls import call, fork_quietly, libc, prepared, syscall, syscall_holding_gil
 from moby.values import frozen
 
 TYPE_CHECKING = False
@@ -41,6 +41,11 @@ _PR_SET_KEEPCAPS = 8
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 _PR_SET_NO_NEW_PRIVS = 38
+_prctl = prepared("prctl", 5)
+
+_FEW = 64
+_Few = ctypes.c_char_p * _FEW
+"""Of most programs' arguments and environments: a class for just so many takes longer to make than all else."""
 
 
 class _Kin:
@@ -216,7 +221,7 @@ def close_other_descriptors(keep: Collection[int]) -> None:
 
 def prctl(option: int, argument: int = 0, second: int = 0) -> int:
     """Call prctl(2)."""
-    return call(libc.prctl, option, argument, second, 0, 0, what=f"prctl({option})")
+    return call(_prctl, option, argument, second, 0, 0, what=f"prctl({option})")
 
 
 def set_no_new_privileges() -> None:
@@ -232,7 +237,7 @@ def set_parent_death_signal(number: int) -> None:
 def set_child_subreaper(on: bool = True) -> bool:
     """Become the parent of descendants whose own parent has ended; return whether this process was that before."""
     before = ctypes.c_int()
-    call(libc.prctl, _PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0, what="PR_GET_CHILD_SUBREAPER")
+    call(_prctl, _PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0, what="PR_GET_CHILD_SUBREAPER")
     prctl(_PR_SET_CHILD_SUBREAPER, int(on))
     return bool(before.value)
 
@@ -285,7 +290,9 @@ def execute_path(path: str, arguments: Sequence[str], environment: Sequence[str]
 
 
 def _strings(items: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:
-    return (ctypes.c_char_p * (len(items) + 1))(*(os.fsencode(item) for item in items), None)
+    size = len(items) + 1
+    kind = _Few if size <= _FEW else ctypes.c_char_p * size
+    return kind(*[os.fsencode(item) for item in items])  # what is left of it is null
 
 
 def set_domain_name(name: str) -> None:

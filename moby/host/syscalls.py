@@ -13,7 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["NUMBERS", "call", "current_folder", "fork_quietly", "holding_gil", "libc", "syscall", "syscall_holding_gil"]
+__all__ = [
+    "NUMBERS", "call", "current_folder", "fork_quietly", "holding_gil", "libc", "prepared", "syscall",
+    "syscall_holding_gil",
+]  # fmt: skip
 
 libc = ctypes.CDLL(None, use_errno=True)
 holding_gil = ctypes.PyDLL(None, use_errno=True)
@@ -56,10 +59,31 @@ NUMBERS = {
 """Numbers of this machine; the defaults are those of the generic table (aarch64, riscv64)."""
 
 
+def prepared(name: str, count: int, library: ctypes.CDLL = libc) -> Any:
+    """Return a function of the C library for `call`, with so many arguments: integers, bytes, addresses.
+
+    It is found here and now, as each copy of this process would have to find it anew, and called in half the time.
+    """
+    function = library[name]
+    function.argtypes = (ctypes.c_void_p,) * count  # which is any of them, an integer as wide as a register
+    return function
+
+
+_MOST = 6
+"""Arguments of a system call."""
+_NOTHING = (0,) * _MOST
+_Folder = ctypes.c_char * 4096
+"""PATH_MAX."""
+_syscall = prepared("syscall", 1 + _MOST)
+_syscall_holding_gil = prepared("syscall", 1 + _MOST, holding_gil)
+
+
 def call(function: Any, *arguments: Any, what: str = "") -> int:
     """Call a function of the C library; OSError where it returns -1, with `what` as its file name."""
-    # Integers are widened to a register, since variadic arguments carry no type.
-    result: int = function(*[ctypes.c_long(each) if isinstance(each, int) else each for each in arguments])
+    if function.argtypes is None:
+        # Integers are widened to a register, since variadic arguments carry no type.
+        arguments = tuple([ctypes.c_long(each) if isinstance(each, int) else each for each in arguments])
+    result: int = function(*arguments)
     if result == -1:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what or function.__name__)
@@ -68,7 +92,7 @@ def call(function: Any, *arguments: Any, what: str = "") -> int:
 
 def syscall(name: str, *arguments: Any, what: str = "") -> int:
     """Make a system call by name; OSError as `call`."""
-    return call(libc.syscall, NUMBERS[name], *arguments, what=what or name)
+    return call(_syscall, NUMBERS[name], *arguments, *_NOTHING[len(arguments) :], what=what or name)
 
 
 def current_folder() -> str:
@@ -76,7 +100,7 @@ def current_folder() -> str:
 
     The C library's getcwd(3) would look for a path of its own instead.
     """
-    buffer = ctypes.create_string_buffer(os.pathconf("/", "PC_PATH_MAX"))
+    buffer = _Folder()
     length = syscall("getcwd", buffer, len(buffer))
     return os.fsdecode(buffer.raw[: length - 1])
 
@@ -96,4 +120,4 @@ def fork_quietly() -> int:
 
 def syscall_holding_gil(name: str, *arguments: Any) -> int:
     """Make a system call without releasing the interpreter's lock, so that a cloned child holds it too."""
-    return call(holding_gil.syscall, NUMBERS[name], *arguments, what=name)
+    return call(_syscall_holding_gil, NUMBERS[name], *arguments, *_NOTHING[len(arguments) :], what=name)

@@ -1,6 +1,7 @@
 """The native runtime beyond its contract: threads, its caller's death, control groups of version 2, and its errors."""
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from moby.contracts.types import TaskStatus
 from moby.errors import HostUnfit, Invalid, MobyError
 from moby.host import cgroups
 from moby.testing.as_user import as_nobody
-from moby.testing.boxes import Boxes, MakeRuntime, place_in
+from moby.testing.boxes import Boxes, MakeRuntime, place_in, run_inside
 from moby.testing.bundles import Bundles
 from moby.testing.runtime import RuntimeFixtures
 
@@ -69,6 +70,18 @@ class TestNativeItself(RuntimeFixtures):
             stop.set()
             for each in threads:
                 each.join()
+
+    def test_what_a_start_calls_is_found_before_the_copy_of_the_caller(self, boxes: Boxes, monkeypatch) -> None:
+        """Each copy would search all libraries anew, which takes longer than the call."""
+
+        def look(library: ctypes.CDLL, name: str) -> None:
+            raise AssertionError(f"{name} is looked for")
+
+        boxes.sleeping("first")
+        assert run_inside(boxes, "first", "true")[0] == 0  # by now the caller has what it needs itself
+        monkeypatch.setattr(ctypes.CDLL, "__getattr__", look)
+        assert boxes.run("true") == (0, "")
+        assert run_inside(boxes, "first", "true")[0] == 0
 
     def test_control_groups_of_version_2_alone(self, boxes: Boxes, monkeypatch) -> None:
         trees = tuple(tree for tree in cgroups.hierarchies() if tree.version == 2 and tree.writable)

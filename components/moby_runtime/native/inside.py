@@ -80,7 +80,6 @@ def _isolate(keep: tuple[int, ...]) -> None:
     """Drop what came with the copy of the caller: descriptors, and the ways to import."""
     gc.disable()
     sys.meta_path.clear()
-    sys.path_hooks.clear()
     processes.close_other_descriptors(keep)
 
 
