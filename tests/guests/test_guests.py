@@ -30,7 +30,7 @@ NETWORK_MODULES = (
 )  # fmt: skip
 ENCRYPTED = ("-k", "encrypt or keys or by_the_same_key", "tests/network_driver/test_overlay.py")
 SCTP = ("-k", "sctp", "tests/network_driver/test_bridge.py")
-BRIEF = ("-m", "not long and not slow and not fuzz")
+BRIEF = ("-m", "not long and not fuzz")
 # An emulated processor takes seconds to import hypothesis, as its plugin does.
 WITHOUT_HYPOTHESIS = ("-p", "no:hypothesispytest")
 # Those with a descriptor as working folder try thirty containers each, and a host makes no difference to them.
