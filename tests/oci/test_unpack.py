@@ -66,7 +66,10 @@ def listing(root):
 def root(tmp_path):
     root = tmp_path / "root"
     root.mkdir()
-    return root
+    yield root
+    parent = os.open(tmp_path, tree.DIRECTORY_FLAGS)
+    tree.remove(parent, root.name)  # which may be deeper than Python's own can remove
+    os.close(parent)
 
 
 # What layers mean
