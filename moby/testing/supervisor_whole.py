@@ -149,6 +149,23 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
         os.close(follower)
         self.close(streams)
 
+    def test_following_waits_for_the_first_word(
+        self, supervisor: Supervisor, bundle: Bundles, tmp_path: Path, logs: None
+    ) -> None:
+        """Whoever follows a task that says nothing for long misses nothing of what it says then."""
+        log = self.log(tmp_path)
+        self.make(supervisor, bundle, "read x; echo one; read x; echo two", stdin=True, log=log)
+        supervisor.start("a")
+        follower = supervisor.logs(log, LogQuery(framed=False, follow=True))
+        assert not readable(follower, SHORTLY_S)
+        streams = supervisor.attach("a")
+        os.write(streams.stdin, b"\n")
+        assert basic.read_until(follower, b"\n") == b"one\n"
+        os.write(streams.stdin, b"\n")
+        assert read_all(follower) == b"two\n"
+        os.close(follower)
+        self.close(streams)
+
     def test_unknown_log_driver(self, supervisor: Supervisor, bundle: Bundles, tmp_path: Path, logs: None) -> None:
         """NotFound, wherever it is named."""
         log = LogConfig("a", tmp_path, "nobody's")

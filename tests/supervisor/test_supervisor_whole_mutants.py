@@ -266,6 +266,7 @@ MUTANTS = [
     ("output_is_logged", ReadsUnframedOnlyStdout, {}),
     ("an_exit_comes_after_its_output", LogsLate, {}),
     ("following_ends_with_the_task", NeverFollows, {}),
+    ("following_waits_for_the_first_word", NeverFollows, {}),
     ("unknown_log_driver", "check_log", {}),
     ("unknown_log_driver", "logs", {}),
     ("unknown_log_driver", TakesAnyDriver, {}),

@@ -98,16 +98,20 @@ class _Reading:
             signal.signal(signal.SIGPIPE, signal.SIG_IGN)
             for chunk in self._driver.read(self._config, self._query, self._ended):
                 if not begun:
-                    self._line.theirs.send(b"read")
+                    self._tell(b"read")
                     begun = True
                 self._write(chunk)
             if not begun:
-                self._line.theirs.send(b"read")
+                self._tell(b"read")
         except Exception as error:
             if not begun:
-                self._line.theirs.send(encode_error(error))
+                self._tell(encode_error(error))
         finally:
             os._exit(0)
+
+    def _tell(self, word: bytes) -> None:
+        with suppress(OSError):  # whoever follows what says nothing yet isn't waited for by now
+            self._line.theirs.send(word)
 
     def _write(self, chunk: bytes) -> None:
         rest = memoryview(chunk)
