@@ -2,7 +2,9 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,24 @@ def pytest_terminal_summary(terminalreporter):
             os.close(over)
         terminalreporter.section("run beside these")
         terminalreporter.write(Path(".cache/beside.log").read_text(encoding="utf-8", errors="replace"))
+
+
+_CODE = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    session.config.stash[_CODE] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """Tell which threads tests have left, and end nevertheless: Python would wait for them for ever."""
+    left = [each.name for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+    if left:
+        sys.stdout.flush()
+        print(f"threads that tests left: {', '.join(left)}", file=sys.stderr, flush=True)
+        os._exit(config.stash[_CODE])
 
 
 @pytest.fixture(scope="session")
