@@ -89,7 +89,7 @@ def pytest_unconfigure(config):
     if left:
         sys.stdout.flush()
         print(f"threads that tests left: {', '.join(left)}", file=sys.stderr, flush=True)
-        os._exit(config.stash[_CODE])
+        os._exit(config.stash.get(_CODE, 1))
 
 
 @pytest.fixture(scope="session")
