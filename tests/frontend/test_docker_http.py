@@ -6,6 +6,7 @@ import time
 from email.utils import formatdate
 
 import pytest
+from moby_frontend.docker import connection
 from moby_frontend.docker.times import http_date
 
 PATIENCE_S = 30
@@ -248,6 +249,42 @@ class TestManyAndEndings:
         assert served.call("GET", "/_ping").status == 200
         socks[500].sendall(head("GET", "/_ping"))
         assert answer(socks[500])[0] == 200
+
+    def spare(self, served):
+        """Wait until a thread has nothing to do."""
+        assert served.call("GET", "/_ping").status == 200
+        assert self.seen(lambda: served.frontend._server._spare)
+
+    def seen(self, look):
+        """Return what is to be seen, once it is."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not (found := look()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return found
+
+    def test_a_thread_with_nothing_to_do_waits_for_who_has_just_come(self, served, monkeypatch):
+        monkeypatch.setattr(connection, "LINGER_S", PATIENCE_S)
+        self.spare(served)
+        silent = served.raw()
+        assert self.seen(lambda: [each for each in [*served.frontend._server._busy] if each.silent])
+        silent.sendall(head("GET", "/_ping"))
+        assert answer(silent)[2] == b"OK"
+
+    def test_who_has_come_and_says_nothing_soon_has_no_thread(self, served):
+        self.spare(served)
+        silent = served.raw()
+        assert self.seen(lambda: [each for each in [*served.frontend._server._idle.values()] if each.silent])
+        self.spare(served)
+        silent.sendall(head("GET", "/_ping"))
+        assert answer(silent)[2] == b"OK"
+
+    def test_who_has_said_nothing_yet_holds_up_no_end(self, served, monkeypatch):
+        monkeypatch.setattr(connection, "LINGER_S", PATIENCE_S)
+        self.spare(served)
+        silent = served.raw()
+        assert self.seen(lambda: [each for each in [*served.frontend._server._busy] if each.silent])
+        assert served.frontend.drain(PATIENCE_S)
+        assert silent.recv(1) == b""
 
     def test_clients_beyond_the_limit_are_refused(self, serve):
         served = serve(connections=3)

@@ -62,6 +62,8 @@ class Connection:
         self._wide = False
         """Whether the socket's buffer is one for long answers."""
         self.shaken = not _is_tls(sock)
+        self.silent = True
+        """Whether nothing may have come yet."""
 
     @staticmethod
     def _begun() -> h11.Connection:
@@ -84,6 +86,8 @@ class Connection:
         """Answer requests; return whether it is idle and is to be watched, else it is closed."""
         try:
             self._shake()
+            if self.silent and not self._more(LINGER_S):
+                return True
             while self._once(answer):
                 if not self._h11.trailing_data[0] and not self._more(LINGER_S):
                     return True

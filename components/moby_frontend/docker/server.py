@@ -142,7 +142,8 @@ class Server:
             except OSError:
                 sock.close()
                 continue
-            self._watch(connection)
+            if not (connection.shaken and self._hand_to_spare(connection)):
+                self._watch(connection)
 
     def _connection(self, sock: socket.socket, address: object, listener: Listener, tls: object) -> Connection:
         sock.setblocking(True)
@@ -168,13 +169,22 @@ class Server:
             self._idle[connection.fileno()] = connection
             self._poll.register(connection.fileno(), select.EPOLLIN)
 
+    def _hand_to_spare(self, connection: Connection) -> bool:
+        """Have a thread with nothing to do wait for the first request, which is about to come; False where none is."""
+        with self._lock:
+            if self._spare == 0 or self._closed or not self._listeners:
+                return False
+            self._spare -= 1
+            self._busy.add(connection)
+            self._ready.put(connection)
+            return True
+
     def _hand_over(self, connection: Connection) -> None:
+        connection.silent = False
+        if self._hand_to_spare(connection):
+            return
         with self._lock:
             self._busy.add(connection)
-            if self._spare > 0:
-                self._spare -= 1
-                self._ready.put(connection)
-                return
         threading.Thread(target=self._work, args=(connection,), name="call", daemon=True).start()
 
     # The answering threads ------------------------------------------------------------------------------------------
