@@ -123,7 +123,7 @@ class Component:
     brings: tuple[str, ...] = ()
     """Python distributions that it needs in the engine's process, beyond attrs and pluggy."""
     preferred: bool = False
-    """Whether it fills its kind where the assembly needs one and names none."""
+    """Whether it fills its kind where the assembly names none; of several the least that suffices does."""
     served: str = ""
     """`outlives` has a process of its own, which goes on when the engine ends (`moby.placement`); `copied` holds
     nothing, so that each process that needs it may have its own; `program` is written in another language, and its

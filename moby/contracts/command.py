@@ -18,7 +18,7 @@ THROUGH_FRONTEND = "through-frontend"
 """The feature of a verb that calls the engine over the socket of `engine_socket`, by what its default front end speaks.
 
 It needs a front end, as `Frontend | None`, so that the engine is started where no process serves it; where one does,
-the verb is made without, and calls that one.
+the verb is made without, and calls that one. What it needs so is filled as other needs are.
 """
 
 

@@ -1,7 +1,7 @@
 """The kind `images`: knows images by name, and turns them into root file systems.
 
 What is in this module in Docker's words (`changes` of a Dockerfile, filters, statuses of progress) is as the Engine API
-has it. A part that never does one of these raises Unsupported from it.
+has it. A part that never does one of these raises Unsupported from it, and doesn't offer its feature.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,8 +18,18 @@ from moby.values import field, frozen
 
 __all__ = [
     "Change", "ChangeKind", "Filters", "Fixture", "HistoryStep", "Image", "ImageConfig", "ImageUsage", "Images",
-    "Progress", "Pruned", "Removal", "RootSizes", "Sent", "StoredLayer",
+    "ImagesFeature", "Progress", "Pruned", "Removal", "RootSizes", "Sent", "StoredLayer",
 ]  # fmt: skip
+
+
+class ImagesFeature:
+    """Names of what a part may lack; what its component offers."""
+
+    LAYERS = "layers"
+    """Containers that stay have layers of their own, others borrow an image's, and images are made of them."""
+    TRANSFERS = "transfers"
+    """Images come and go: by archives and image registries."""
+
 
 Filters = Mapping[str, Sequence[str]]
 """Docker's filters: the values of each key. Each key must fit; of `reference` one value, of others all."""

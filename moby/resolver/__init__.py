@@ -3,10 +3,11 @@
 How a need of a part is met:
 
 - `each` gets all chosen parts of the kind, the default first, then by name. `one` gets the only one, or of several the
-  default. `optional` gets what `one` would, if the kind is there; a kind is never filled for it.
+  default. `optional` gets what `one` would, if the kind is there; a kind is never filled for it, but for a verb that
+  calls the engine through its front end.
 - A kind that is needed, not chosen and not removed is filled by the one preferred part. Where several are preferred,
   they are narrowed to those that offer all features that are asked of the kind, are written for a contract that is
-  served, and fit the target host.
+  served, and fit the target host; of what is left of one distribution, to the one that offers less than each other.
 - A part is written for a version of its kind's contract, and of those it uses; the current one and the one before are
   served. Of a third party's kind, the user's version counts as current.
 - With a target host, a part that doesn't fit is a problem; with the policy `skip-if-unfit` it is left out, and so are

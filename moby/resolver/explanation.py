@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from moby.errors import Problem
 from moby.resolver.conflict import Case, described, involved, minimal
-from moby.resolver.edit import Edit, edits
+from moby.resolver.edit import MISSPELT, REPLACE, Edit, edits
 from moby.resolver.findings import Finding
 from moby.resolver.selection import Selection
 
@@ -42,7 +42,9 @@ def working_edits(case: Case, finding: Finding, findings: list[Finding], budget:
             break
         tried.add(edit.text)
         wider = any(edit.text.startswith(other.text) for other in found)
-        if not wider and _works(edit.apply(case), finding, findings):
+        # Who misspelt one thing doesn't mean another.
+        other = edit.rank[0] == REPLACE and any(each.rank[0] == MISSPELT for each in found)
+        if not wider and not other and _works(edit.apply(case), finding, findings):
             found.append(edit)
         if len(found) == SHOWN:
             break

@@ -18,7 +18,10 @@ def wanted(need: Need) -> str:
 
 
 def suited(index: Index, kind: str, features: Collection[str]) -> tuple[Facts, ...]:
-    """Return the preferred parts of a kind, narrowed to those that suit where at least one does."""
+    """Return the preferred parts of a kind, narrowed to those that suit where at least one does.
+
+    Of several of one distribution it is the one that offers less than each other; between distributions nobody chooses.
+    """
     found = index.preferred(kind)
     for fits in (
         lambda facts: not set(features) - set(facts.provides),
@@ -27,7 +30,14 @@ def suited(index: Index, kind: str, features: Collection[str]) -> tuple[Facts, .
     ):
         if len(found) > 1:
             found = tuple(filter(fits, found)) or found
-    return found
+    return tuple(filter(lambda facts: _least(facts, found), found)) or found
+
+
+def _least(facts: Facts, found: tuple[Facts, ...]) -> bool:
+    return all(
+        other is facts or (other.distribution == facts.distribution and set(facts.provides) < set(other.provides))
+        for other in found
+    )
 
 
 def lacking(part: Part, need: Need, found: list[Part], index: Index) -> list[Finding]:

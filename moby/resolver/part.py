@@ -4,7 +4,8 @@ from typing import Optional
 
 from attrs import define
 
-from moby.component import Facts
+from moby.component import Arity, Facts, Need
+from moby.contracts.command import THROUGH_FRONTEND
 from moby.manifest.assembly import Choice
 from moby.resolver.findings import Step, a
 
@@ -25,6 +26,10 @@ class Part:
 
     def __attrs_post_init__(self) -> None:
         self.key = f"{self.kind}/{self.name}"
+
+    def wants(self, need: Need) -> bool:
+        """Tell whether a need of its is to be filled where nothing is chosen."""
+        return need.arity is not Arity.OPTIONAL or THROUGH_FRONTEND in self.facts.provides
 
     def lineage(self) -> "list[Part]":
         """Return the parts that led to this one, from the user's choice on, itself last."""

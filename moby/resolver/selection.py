@@ -96,10 +96,10 @@ class _Round:
     def _roots(self) -> list[Part]:
         return sorted((part for parts in self.chosen.values() for part in parts), key=lambda part: part.key)
 
-    def _fillable(self, need: Need) -> bool:
+    def _fillable(self, part: Part, need: Need) -> bool:
         kind = need.kind
         silent = kind not in self.chosen and kind not in self.removed and kind not in self.spoiled
-        return silent and need.arity is not Arity.OPTIONAL
+        return silent and part.wants(need)
 
     def _fill(self) -> None:
         """Fill each kind that is needed and not chosen with one preferred part that suits all who need it."""
@@ -108,7 +108,7 @@ class _Round:
         while queue:
             part = queue.popleft()
             for need in part.facts.needs:
-                if not self._fillable(need):
+                if not self._fillable(part, need):
                     continue
                 demand = demands.get(need.kind)
                 if demand is not None and demand.issuperset(need.features):
@@ -130,7 +130,7 @@ class _Round:
             part = queue.popleft()
             for need in part.facts.needs:
                 fill = self.fills.get(need.kind)
-                if fill is None or fill.key in parts or not self._fillable(need):
+                if fill is None or fill.key in parts or not self._fillable(part, need):
                     continue
                 fill.consumer = part
                 parts[fill.key] = fill

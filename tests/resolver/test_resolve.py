@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moby.component import Arity, Facts
+from moby.contracts.command import THROUGH_FRONTEND
 from moby.errors import Invalid, Origin
 from moby.manifest.assembly import Assembly, Choice, DistributionChoice, Policy, Removal, Setting
 from moby.plan import Plan
@@ -152,6 +153,24 @@ def test_a_fill_that_gave_way_leaves_nothing_behind() -> None:
     only = evolve(catalog, components={key: each for key, each in catalog.components.items() if key != "events/ring"})
     plan = resolve(assembly(choose("command/able"), choose("command/early")), only)
     assert [each.key for each in plan.instances if each.kind in ("supervisor", "events")] == ["supervisor/local"]
+
+
+def test_of_several_preferred_the_least_that_suffices() -> None:
+    catalog = more(runtime__native={"preferred": True}, runtime__able={"preferred": True, "provides": ["checkpoint"]})
+    plan = resolve(assembly(choose("command/run")), catalog)
+    assert wired(plan, "supervisor/foreground") == {"runtimes": ("runtime/native",)}
+
+
+def test_what_a_verb_calls_the_engine_through_is_filled() -> None:
+    kept = {"frontend": "optional frontend"}
+    catalog = more(
+        frontend__status={"preferred": True, "needs": {"events": "events"}},
+        command__ps={"needs": kept, "provides": [THROUGH_FRONTEND]},
+        command__top={"needs": kept},
+    )
+    assert resolve(assembly(choose("command/ps")), catalog).get("frontend/status")
+    assert not resolve(assembly(choose("command/top")), catalog).get("frontend/status")
+    assert not resolve(assembly(choose("command/ps"), removals=("frontend",)), catalog).get("frontend/status")
 
 
 def test_of_two_preferred_the_one_that_fits_the_target() -> None:

@@ -7,7 +7,7 @@ from attrs import field, frozen
 from moby.component import Component, HostNeed
 from moby.contracts.ambient import Log, Place
 from moby.contracts.builder import Builder, BuilderFeature
-from moby.contracts.images import Images
+from moby.contracts.images import Images, ImagesFeature
 from moby.hookspecs import hookimpl
 
 __all__ = ["Config", "make", "moby_components"]
@@ -36,4 +36,5 @@ def make(config: Config, *, images: Images, place: Place, log: Log) -> Builder:
 def moby_components() -> Iterable[Component]:
     """Return the component."""
     need = HostNeed("binary", "buildah", ">=1.28", "buildah", why="it builds the images", option="binary")
-    return [Component(name="buildah", factory=make, offers=frozenset({BuilderFeature.EVENTS}), host=(need,))]
+    offers, features = (BuilderFeature.EVENTS,), {"images": (ImagesFeature.TRANSFERS,)}
+    return [Component(name="buildah", factory=make, offers=offers, features=features, host=(need,))]

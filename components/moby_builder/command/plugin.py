@@ -26,7 +26,7 @@ def make(config: Config, *, builder: Builder | None, frontend: Frontend | None, 
     return BuildVerb(builder, place)
 
 
-def make_builder(config: Config, *, frontend: Frontend | None, place: Place) -> Command:
+def make_builder(config: Config, *, builder: Builder | None, frontend: Frontend | None, place: Place) -> Command:
     """Docker's `builder du` and `builder prune`: what builds keep, and its removal."""
     from moby_builder.command.verb import BuilderVerb
 

@@ -10,7 +10,7 @@ from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.builder import Builder, BuilderFeature
 from moby.contracts.content import Content
 from moby.contracts.image_registry import ImageRegistry
-from moby.contracts.images import Images
+from moby.contracts.images import Images, ImagesFeature
 from moby.contracts.metadata import Metadata
 from moby.contracts.networks import Networks
 from moby.contracts.runtime import RuntimeFeature
@@ -75,5 +75,14 @@ def moby_components() -> Iterable[Component]:
     )  # fmt: skip
     why = "compression=zstd can't be had without"
     zstd = HostNeed("binary", "zstd", package="zstd", why=why, module="compression.zstd backports.zstd", optional=True)
-    demands = {"runtime": (RuntimeFeature.MOUNTS, RuntimeFeature.NAMESPACES)}
-    return [Component(name="dockerfile", factory=make, preferred=True, offers=features, demands=demands, host=(zstd,))]
+    return [
+        Component(
+            name="dockerfile",
+            factory=make,
+            preferred=True,
+            offers=features,
+            features={"images": (ImagesFeature.LAYERS, ImagesFeature.TRANSFERS)},
+            demands={"runtime": (RuntimeFeature.MOUNTS, RuntimeFeature.NAMESPACES)},
+            host=(zstd,),
+        )
+    ]

@@ -8,7 +8,7 @@ from moby.component import Component
 from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.containers import Containers
 from moby.contracts.events import Events
-from moby.contracts.images import Images
+from moby.contracts.images import Images, ImagesFeature
 from moby.contracts.metadata import Metadata
 from moby.contracts.networks import Networks
 from moby.contracts.runtime import RuntimeFeature
@@ -53,4 +53,5 @@ def moby_components() -> Iterable[Component]:
         RuntimeFeature.CGROUPS, RuntimeFeature.JOINING, RuntimeFeature.MOUNTS, RuntimeFeature.NAMESPACES,
         RuntimeFeature.NOEXEC,
     )  # fmt: skip
-    return [Component(name="engine", factory=make, demands={"runtime": features}, preferred=True)]
+    layers = {"images": (ImagesFeature.LAYERS,)}
+    return [Component(name="engine", factory=make, features=layers, demands={"runtime": features}, preferred=True)]

@@ -17,7 +17,7 @@ from moby.contracts.image_registry import ImageRegistry
 from moby.contracts.images import Images
 from moby.contracts.networks import Networks
 from moby.contracts.orchestrator import Orchestrator
-from moby.contracts.supervisor import Supervisor
+from moby.contracts.supervisor import Supervisor, SupervisorFeature
 from moby.contracts.tracer import Tracer
 from moby.contracts.volumes import Volumes
 from moby.hookspecs import hookimpl
@@ -72,7 +72,7 @@ def make(
     volumes: Volumes,
     networks: Networks,
     events: Events,
-    supervisor: Supervisor | None,
+    supervisor: Supervisor,
     image_registry: ImageRegistry | None,
     builder: Builder | None,
     orchestrator: Orchestrator | None,
@@ -106,4 +106,5 @@ def make(
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="docker", factory=make, preferred=True, brings=("h11", "hpack"))]
+    features = {"supervisor": (SupervisorFeature.ATTACH_MANY, SupervisorFeature.LOGS)}
+    return [Component(name="docker", factory=make, features=features, preferred=True, brings=("h11", "hpack"))]

@@ -7,7 +7,7 @@ from attrs import frozen
 from moby.component import Component
 from moby.contracts.command import Command
 from moby.contracts.image_registry import ImageRegistry
-from moby.contracts.images import Images
+from moby.contracts.images import Images, ImagesFeature
 from moby.hookspecs import hookimpl
 
 __all__ = ["Config", "make", "moby_components"]
@@ -110,4 +110,11 @@ def moby_components() -> Iterable[Component]:
         "history": make_history, "import": make_import, "pull": make_pull, "push": make_push, "login": make_login,
         "logout": make_logout,
     }  # fmt: skip
-    return [Component(name=name, factory=each) for name, each in makers.items()]
+    features = {
+        "history": ImagesFeature.LAYERS,
+        **dict.fromkeys(("load", "save", "import", "pull", "push"), ImagesFeature.TRANSFERS),
+    }
+    return [
+        Component(name=name, factory=each, features={"images": (features[name],)} if name in features else {})
+        for name, each in makers.items()
+    ]

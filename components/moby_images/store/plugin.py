@@ -9,7 +9,7 @@ from moby.contracts.ambient import Clock, Place
 from moby.contracts.content import Content
 from moby.contracts.events import Events
 from moby.contracts.image_registry import ImageRegistry
-from moby.contracts.images import Images
+from moby.contracts.images import Images, ImagesFeature
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshotter
 from moby.hookspecs import hookimpl
@@ -61,4 +61,5 @@ def moby_components() -> Iterable[Component]:
     """Return this module's components."""
     why = "layers that come by zstd can't be unpacked without"
     zstd = HostNeed("binary", "zstd", package="zstd", why=why, module="compression.zstd backports.zstd", optional=True)
-    return [Component(name="store", factory=make, host=(zstd,))]
+    features = (ImagesFeature.LAYERS, ImagesFeature.TRANSFERS)
+    return [Component(name="store", factory=make, offers=features, host=(zstd,), preferred=True)]

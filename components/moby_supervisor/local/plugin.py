@@ -45,4 +45,4 @@ def make(
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return the one component of this module."""
-    return [Component(name="local", factory=make, offers=FEATURES, served=OUTLIVES)]
+    return [Component(name="local", factory=make, offers=FEATURES, served=OUTLIVES, preferred=True)]
