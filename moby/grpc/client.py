@@ -20,6 +20,8 @@ _WINDOW = 1 << 20
 _READ = 1 << 16
 _MOST_BYTES = 16 << 20
 _AGAIN_S = 0.02
+_SOON_S = 0.01
+"""How long what the other side is told, as that a ping came, may wait to go with something else."""
 _QUIET_S = 120.0
 """How long a stream may be silent."""
 _REPEATABLE = frozenset({"Get", "List", "ListPids", "Version", "Wait"})
@@ -130,7 +132,6 @@ class Client:
         try:
             while not self._going and (received := sock.recv(_READ, socket.MSG_DONTWAIT)):
                 self._going = any(isinstance(each, WentAway) for each in self._connection.receive(received))
-                sock.sendall(self._connection.pending())
         except BlockingIOError:
             return False
         except (OSError, ProtocolError):
@@ -183,13 +184,14 @@ class Client:
                 piece, left = left[:room], left[room:]
                 sock.sendall(connection.data(number, bytes(piece)))
                 continue
-            for event in self._events(sock, number):
+            for event in self._events(sock.recv(_READ), number):
                 if isinstance(event, Chunk):
                     came += event.data
                     _told(sock, connection.taken(number, event.size))
                 if isinstance(event, Headers):
                     trailers.update(event.headers)
                 ended = ended or event.ended
+            _told(sock, connection.pending())
             while (whole := _first(came)) is not None:
                 came = came[len(whole) + 5 :]
                 yield whole
@@ -197,9 +199,8 @@ class Client:
             raise Invalid("an answer that is cut short")
         _judge(trailers)
 
-    def _events(self, sock: socket.socket, number: int) -> Iterator[Chunk | Headers]:
-        """Wait for bytes, and yield what they mean for a stream."""
-        received = sock.recv(_READ)
+    def _events(self, received: bytes, number: int) -> Iterator[Chunk | Headers]:
+        """Yield what bytes that came mean for a stream."""
         if not received:
             raise ConnectionResetError("it has closed the connection")
         ended = False
@@ -213,7 +214,6 @@ class Client:
             if isinstance(event, Chunk | Headers) and event.stream == number:
                 ended = event.ended
                 yield event
-        _told(sock, self._connection.pending())
 
     def _head(self, method: str) -> tuple[tuple[str, str], ...]:
         return (
@@ -225,9 +225,7 @@ class Client:
     def _exchange(self, sock: socket.socket, method: str, message: bytes, until: float) -> bytes:
         """Send a message, and return the one that comes."""
         connection = self._connection
-        number, data = connection.open(self._head(method))
-        sock.settimeout(max(0.001, until - time.monotonic()))
-        sock.sendall(data)
+        number, out = connection.open(self._head(method))
         left = memoryview(_framed(message))
         found, ended = bytearray(), False
         trailers: dict[str, str] = {}
@@ -235,10 +233,12 @@ class Client:
             room = connection.room(number)
             if left and room:
                 piece, left = left[:room], left[room:]
-                sock.sendall(connection.data(number, bytes(piece), end=not left))
-                continue
-            sock.settimeout(max(0.001, until - time.monotonic()))
-            for event in self._events(sock, number):
+                out += connection.data(number, bytes(piece), end=not left)
+            if out:
+                sock.settimeout(_rest_s(until))
+                sock.sendall(connection.pending() + out)
+                out = b""
+            for event in self._events(self._received(sock, until), number):
                 if isinstance(event, Chunk):
                     found += event.data
                     _told(sock, connection.taken(number, event.size))
@@ -246,6 +246,22 @@ class Client:
                     trailers.update(event.headers)
                 ended = ended or event.ended
         return _judged(bytes(found), trailers, self.most_bytes)
+
+    def _received(self, sock: socket.socket, until: float) -> bytes:
+        """Wait for bytes; what the other side is to be told goes with the next call, unless this one takes long."""
+        if self._connection.owes:
+            sock.settimeout(min(_SOON_S, _rest_s(until)))
+            try:
+                return sock.recv(_READ)
+            except TimeoutError:
+                _told(sock, self._connection.pending())
+        sock.settimeout(_rest_s(until))
+        return sock.recv(_READ)
+
+
+def _rest_s(until: float) -> float:
+    """Return how long a call may take yet, as a socket is told so."""
+    return max(0.001, until - time.monotonic())
 
 
 def _told(sock: socket.socket, data: bytes) -> None:

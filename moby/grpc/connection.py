@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 from attrs import define, frozen
 from hpack import Decoder, Encoder
@@ -104,7 +105,7 @@ class Connection:
         self._frames = Frames()
         self._greeted = client
         self._early = b""
-        self._decoder, self._encoder = Decoder(_MOST_HEADER_BYTES), Encoder()
+        self._decoder = Decoder(_MOST_HEADER_BYTES)
         self._streams: dict[int, _Stream] = {}
         self._next = 1 if client else 2
         self._last = 0
@@ -126,6 +127,11 @@ class Connection:
         more = frame(Kind.WINDOW_UPDATE, 0, 0, _LONG.pack(_LARGEST_WINDOW - _DEFAULT_WINDOW))
         return (PREFACE if self.client else b"") + settings(wanted) + more
 
+    @property
+    def owes(self) -> bool:
+        """Whether something is `pending`."""
+        return bool(self._out)
+
     def pending(self) -> bytes:
         """Return what is to be sent for what was received."""
         found, self._out = b"".join(self._out), []
@@ -140,9 +146,7 @@ class Connection:
 
     def headers(self, number: int, headers: HeaderList, *, end: bool = False) -> bytes:
         """Return headers, or trailers, as they are to be sent."""
-        # Huffman's code saves little of long ones, and to make it takes hpack a time that grows with their square.
-        short = sum(len(name) + len(value) for name, value in headers) <= _MOST_CODED_BYTES
-        block = self._encoder.encode(list(headers), huffman=short)
+        block = _block(tuple(headers))
         pieces = [block[at : at + self._largest_frame] for at in range(0, len(block), self._largest_frame)] or [b""]
         kinds = [Kind.HEADERS, *[Kind.CONTINUATION] * (len(pieces) - 1)]
         flags = [END_STREAM if end else 0, *[0] * (len(pieces) - 1)]
@@ -317,17 +321,8 @@ class Connection:
                 if not 16384 <= value < 1 << 24:
                     raise ProtocolError(Code.PROTOCOL_ERROR, f"frames of {value} bytes")
                 self._largest_frame = min(value, 1 << 20)
-            elif key == Setting.HEADER_TABLE_SIZE:
-                self._resize(min(value, 4096))
         self._out.append(frame(Kind.SETTINGS, ACK, 0))
         yield WindowOpened(0)
-
-    def _resize(self, size: int) -> None:
-        """Change the table of headers; of the changes between two blocks only two are told (RFC 7541, 4.2)."""
-        self._encoder.header_table_size = size
-        changes = self._encoder.table_size_changes
-        if len(changes) > 2:
-            changes[:] = [min(changes), size]
 
     def _ping(self, each: Frame) -> Iterator[Event]:
         if len(each.payload) != 8:
@@ -359,6 +354,16 @@ class Connection:
 
     def _pushed(self, each: Frame) -> Iterator[Event]:
         raise ProtocolError(Code.PROTOCOL_ERROR, "a push that nobody wanted")
+
+
+@lru_cache(maxsize=64)
+def _block(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Return headers packed; the peer is to remember none, so that the same ones are always the same bytes."""
+    encoder = Encoder()
+    encoder.header_table_size = 0
+    # Huffman's code saves little of long ones, and to make it takes hpack a time that grows with their square.
+    short = sum(len(name) + len(value) for name, value in headers) <= _MOST_CODED_BYTES
+    return encoder.encode(list(headers), huffman=short)
 
 
 def _number(each: Frame) -> int:

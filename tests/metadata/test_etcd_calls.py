@@ -11,7 +11,7 @@ from moby_metadata.etcd.protocol import Done, Found, Granted, Range, Row, Transa
 
 from moby.errors import HostUnfit, Unavailable
 from moby.grpc.connection import Chunk, Connection, Headers
-from moby.grpc.frames import Code, Kind, frame
+from moby.grpc.frames import ACK, Code, Frames, Kind, frame
 from moby.grpc.messages import encode
 
 WINDOW = 1 << 20
@@ -102,6 +102,15 @@ def last_answer(number, sock, connection, stream):
     return fine(number, sock, connection, stream)
 
 
+def asking(number, sock, connection, stream):
+    """See whether somebody is there before a call is answered."""
+    sock.sendall(frame(Kind.PING, 0, 0, b"are you?"))
+    frames = Frames()
+    while not any(each.kind == Kind.PING and each.flags == ACK for each in frames.feed(sock.recv(1 << 16))):
+        pass
+    return fine(number, sock, connection, stream)
+
+
 @pytest.fixture
 def member():
     made = []
@@ -129,6 +138,12 @@ def client():
 
 def ask(client, **more):
     return client.ask("KV/Range", Range(b"k"), Found, **more)
+
+
+def test_a_ping_during_a_call_is_answered(member, client):
+    made = client(member(asking))
+    for _ in range(2):
+        assert ask(made).rows == [Row(b"k", b"v")]
 
 
 def test_a_connection_is_kept(member, client):
