@@ -2,12 +2,11 @@
 
 import errno
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from moby.errors import Corrupt, NotFound
-from moby.host.mounts import open_in_root
+from moby.host.mounts import open_file_in_root
 from moby.values import frozen
 
 __all__ = ["User", "parse_user", "resolve_groups", "resolve_user"]
@@ -62,18 +61,16 @@ def resolve_groups(rootfs: Path, names: Sequence[str]) -> tuple[int, ...]:
 def _text(root: int, path: str) -> str:
     """Return a file's text, empty where there is no regular file; a FIFO, a loop of links or a device blocks nobody."""
     try:
-        descriptor = open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = open_file_in_root(root, path)
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
         return ""
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(descriptor)
+    if descriptor < 0:
         return ""
     with os.fdopen(descriptor, "rb") as file:
         # No more than is there: as much as there may be would be taken from the kernel, and given back, each time.
-        data = file.read(min(found.st_size, _BIGGEST_FILE_BYTES) + 1)
+        data = file.read(min(os.fstat(descriptor).st_size, _BIGGEST_FILE_BYTES) + 1)
     if len(data) > _BIGGEST_FILE_BYTES:
         raise Corrupt(f"{path} of the image is bigger than {_BIGGEST_FILE_BYTES} bytes", hint="make the image again")
     return data.decode(errors="replace")

@@ -1,4 +1,5 @@
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,21 @@ def test_link_stays_inside(tmp_path):
 def test_fifo_blocks_nobody(tmp_path):
     os.mkfifo(etc(tmp_path) / "passwd")
     assert resolve_user(tmp_path, "0") == User()
+
+
+def test_what_is_no_file_is_not_even_opened(tmp_path):
+    """As opening a device may do something, which is the host's own whoever made its node."""
+    pipe = etc(tmp_path) / "passwd"
+    os.mkfifo(pipe)
+    opened = threading.Thread(target=lambda: os.close(os.open(pipe, os.O_WRONLY)))  # once somebody opens it to read
+    opened.start()
+    opened.join(0.1)
+    assert resolve_user(tmp_path, "0") == User()
+    opened.join(0.2)
+    waits = opened.is_alive()
+    os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+    opened.join()
+    assert waits
 
 
 def test_huge_file(tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ import errno
 import os
 import selectors
 import signal
-import stat
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ from moby.contracts.builder import (
 from moby.contracts.images import Image, Images
 from moby.contracts.types import ImageReference, Platform
 from moby.errors import NotFound, Unavailable, Unsupported
-from moby.host.mounts import open_in_root
+from moby.host.mounts import open_file_in_root
 from moby.oci.reference import parse
 from moby_builder.buildah.placing import Placing
 from moby_builder.buildah.reading import images_of, line_of, secrets_of
@@ -340,9 +339,8 @@ def _arguments(request: Request) -> list[str]:
 def _text(folder: Path, path: str) -> str:
     root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fd = open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):  # an archive may have devices, which are the host's own
-            os.close(fd)
+        fd = open_file_in_root(root, path)  # an archive may have devices, which are the host's own
+        if fd < 0:
             raise OSError(errno.EINVAL, "No regular file")
         with open(fd, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return file.read()

@@ -2,16 +2,15 @@
 
 import errno
 import os
-import stat
 
 from moby.errors import Invalid, NotFound
-from moby.host.mounts import open_in_root
+from moby.host.mounts import open_file_in_root
 from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.solver.effects import Tree
 
 __all__ = ["read_file"]
 
-_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def read_file(workspace: Workspace, tree: Tree, path: str, most_bytes: int) -> bytes:
@@ -19,15 +18,14 @@ def read_file(workspace: Workspace, tree: Tree, path: str, most_bytes: int) -> b
     with workspace.reading(tree) as folder:
         root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fd = open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK)
+            fd = open_file_in_root(root, path)
         except OSError as error:
             if error.errno in _MISSING:
                 raise NotFound(f"{path}: no such file or directory") from error
             raise Invalid(f"{path} can't be read: {error.strerror}") from error
         finally:
             os.close(root)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
+        if fd < 0:
             raise Invalid(f"{path} is no regular file")
         with os.fdopen(fd, "rb") as file:
             data = file.read(most_bytes + 1)

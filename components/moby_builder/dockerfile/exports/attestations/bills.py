@@ -41,6 +41,8 @@ def bills_in(folder: Path) -> Iterator[Bill]:
 
 def _data(path: Path) -> bytes:
     """Return what is in a regular file; ValueError for what is no such file, or too big."""
+    if not stat.S_ISREG(path.lstat().st_mode):  # nor is it opened: a device is the host's own
+        raise ValueError("no regular file")
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:

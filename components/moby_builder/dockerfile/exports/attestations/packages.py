@@ -90,6 +90,8 @@ def _files(root: Path) -> Iterator[tuple[str, str, int]]:
 def _text(folder: int, name: str) -> str:
     """Return a regular file's text; empty for what isn't one, or is too big."""
     with suppress(OSError):
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            return ""  # nor is it opened: a device is the host's own
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         with os.fdopen(file, "rb") as opened:
             found = os.fstat(opened.fileno())
