@@ -75,6 +75,8 @@ class _Settled:
 
     allowed: bool
     exceptions: dict[_Key, int]
+    lines: dict[_Key, bytes]
+    """The exceptions as the kernel is told them."""
 
 
 def _covers(wide: _Key, narrow: _Key) -> bool:
@@ -91,11 +93,12 @@ _MOST_KNOWN = 64
 
 def _settled(rules: tuple[DeviceRule, ...]) -> _Settled:
     """Work rules out, the same ones once; Inexpressible where one takes back part of an exception."""
-    if rules not in _known:
+    found = _known.get(rules)
+    if found is None:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        _known[rules] = _worked_out(rules)
-    return _known[rules]
+        found = _known[rules] = _worked_out(rules)
+    return found
 
 
 def _worked_out(rules: tuple[DeviceRule, ...]) -> _Settled:
@@ -116,7 +119,8 @@ def _worked_out(rules: tuple[DeviceRule, ...]) -> _Settled:
                 if not _covers(key, other):
                     raise Inexpressible(rule)
                 exceptions[other] = bits & ~rule.bits
-    return _Settled(allowed, _merged({key: bits for key, bits in exceptions.items() if bits}))
+    exceptions = _merged({key: bits for key, bits in exceptions.items() if bits})
+    return _Settled(allowed, exceptions, {key: _line(key, bits) for key, bits in exceptions.items()})
 
 
 def _merged(exceptions: dict[_Key, int]) -> dict[_Key, int]:
@@ -161,8 +165,8 @@ def write(folder: str, rules: Sequence[DeviceRule]) -> None:
         allow, deny = (_Lines(f"{folder}/devices.{name}", undo) for name in ("allow", "deny"))
         if target.allowed:
             allow.put(b"a")
-            for key, bits in target.exceptions.items():
-                deny.put(_line(key, bits))
+            for line in target.lines.values():
+                deny.put(line)
             return
         before = _listed(read_text(f"{folder}/devices.list"))
         if before is None:
@@ -170,7 +174,7 @@ def write(folder: str, rules: Sequence[DeviceRule]) -> None:
             before = {}
         for key, bits in target.exceptions.items():
             if fresh := bits & ~before.get(key, 0):
-                allow.put(_line(key, fresh))
+                allow.put(target.lines[key] if fresh == bits else _line(key, fresh))
         for key, bits in before.items():
             if gone := bits & ~target.exceptions.get(key, 0):
                 deny.put(_line(key, gone))

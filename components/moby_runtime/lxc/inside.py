@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gc
 import os
+import resource  # noqa: F401 - of `program`, once nothing can be imported any more
 import stat
 import struct
 import sys
+import termios  # noqa: F401
 
 from moby.contracts.streams import Stdio
 from moby.host import capabilities, mounts, processes, seccomp, terminals

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import termios  # noqa: F401 - of the container's own side, which can't import it
 
 from moby.contracts.streams import Stdio
 from moby.host import terminals

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import time
 
 from moby.contracts.runtime_values import Process
@@ -256,18 +255,24 @@ def _intent(container_id: str, spec: Spec, folders: tuple[str, ...], scope: Scop
 
 
 def add(
-    record: Record, process: ProcessSpec, stdio: Stdio, groups: Mapping[str, str], *, patient: bool = False
+    record: Record,
+    first: int,
+    process: ProcessSpec,
+    stdio: Stdio,
+    groups: Mapping[str, str],
+    *,
+    patient: bool = False,
 ) -> Process:
     """Run a further process in a container; ProcessLookupError where that has ended.
 
-    `groups` are control groups below the container's own, by controller (empty for version 2). A `patient` caller
-    waits for as long as the container is paused.
+    `first` is a pidfd of its first process. `groups` are control groups below the container's own, by controller (empty
+    for version 2). A `patient` caller waits for as long as the container is paused.
     """
     _check_terminal(process, stdio)
     wanted = _restored(record)
     _need(process, None, "")
     try:
-        with Undo() as undo, record.first() as (first, _):
+        with Undo() as undo:
             return _add(record, first, process, wanted, stdio, undo, groups, patient)
     except Failed as error:
         if error.failure.field == "process.args":
@@ -383,6 +388,10 @@ def _raise_limits(process: ProcessSpec, pid: int) -> None:
 
     Done before it becomes another user, whose limits only CAP_SYS_RESOURCE may set (prlimit(2)).
     """
+    if not process.rlimits:
+        return
+    import resource
+
     for number, _, hard in process.rlimits:
         if is_above(hard, resource.getrlimit(number)[1]):
             set_limit(pid, number, hard, hard)

@@ -162,14 +162,18 @@ class Native:
 
         record = self._records.read(container_id)
         wanted = process_spec(process, record.linux)
-        status = self._status(record)
-        if status != RUNNING and not (patient and status == PAUSED):
-            raise Conflict(f"container {container_id!r} is {status}; only in a running one is another program run")
+        status = ""
         try:
-            with telling(f"run a program in {container_id}"):
-                return making.add(record, wanted, stdio, groups, patient=patient)
+            with record.first() as (first, _):
+                status = self._status_of_living(record)
+                if status == RUNNING or (patient and status == PAUSED):
+                    with telling(f"run a program in {container_id}"):
+                        return making.add(record, first, wanted, stdio, groups, patient=patient)
         except ProcessLookupError:
-            raise Conflict(f"container {container_id!r} has stopped") from None
+            if status:
+                raise Conflict(f"container {container_id!r} has stopped") from None
+            status = self._status(record)
+        raise Conflict(f"container {container_id!r} is {status}; only in a running one is another program run")
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -207,8 +211,9 @@ class Native:
     def _status(self, record: Record) -> str:
         if not record.pid and record.boot == boot_id():
             return CREATING
-        if not record.alive():
-            return STOPPED
+        return self._status_of_living(record) if record.alive() else STOPPED
+
+    def _status_of_living(self, record: Record) -> str:
         if Gate(self._records.path(record.id)).waits():
             return CREATED
         if record.cgroups and group_of(record).frozen():

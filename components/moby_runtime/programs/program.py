@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import resource
 import stat
 import struct
-import termios
 
 from moby.host import capabilities, mounts, processes
 from moby.host.blocks import suppress
@@ -23,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["above", "become_user", "is_above", "set_limit", "take_stdio", "take_terminal"]
 
 _UNLIMITED = 2**63 - 1
+
+# `resource` and `termios` are imported where a limit or a terminal is asked for: half a millisecond of a command. Whose
+# files are a container's by then has imported them before.
 
 
 def above(fd: int, first: int) -> int:
@@ -48,6 +49,8 @@ def take_terminal(process: ProcessSpec) -> None:
             os.setsid()
     if not process.terminal:
         return
+    import termios
+
     with doing("take the controlling terminal", "process.terminal"):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         if process.window:
@@ -56,11 +59,15 @@ def take_terminal(process: ProcessSpec) -> None:
 
 def is_above(value: int, other: int) -> bool:
     """Whether a limit of the specification's lets more than one of this process's, where -1 lets all."""
+    import resource
+
     return other != resource.RLIM_INFINITY and (value >= _UNLIMITED or value > other)
 
 
 def set_limit(pid: int, number: int, soft: int, hard: int) -> None:
     """Set one limit of a process (0: this one), in the specification's unsigned numbers."""
+    import resource
+
     wanted = tuple(-1 if value >= _UNLIMITED else value for value in (soft, hard))
     with doing("set a limit", "process.rlimits"):
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import stat
 
 from moby.errors import Invalid, NotFound, Problem
@@ -93,8 +92,7 @@ def process_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     if not data.get("cwd", "").startswith("/"):
         yield wrong("process.cwd", f"must be an absolute path, not {data.get('cwd')!r}")
     for index, each in enumerate(data.get("rlimits", ())):
-        known = {"type", "soft", "hard"} <= each.keys() and isinstance(getattr(resource, each["type"], None), int)
-        if not known or not each["type"].startswith("RLIMIT_"):
+        if not {"type", "soft", "hard"} <= each.keys() or _number_of(each["type"]) is None:
             yield wrong(f"process.rlimits[{index}]", f"is no limit of this kernel: {each!r}")
         elif any(each["type"] == other.get("type") for other in data["rlimits"][:index]):
             yield wrong(f"process.rlimits[{index}]", f"sets {each['type']} twice")
@@ -109,6 +107,13 @@ def process_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     for name in ("height", "width") if data.get("terminal") else ():
         if not 0 <= data.get("consoleSize", {}).get(name, 0) <= 0xFFFF:
             yield wrong(f"process.consoleSize.{name}", "is out of range")
+
+
+def _number_of(limit: str) -> int | None:
+    """Return the number of a resource limit; None where this kernel has no such limit."""
+    import resource
+
+    return getattr(resource, limit, None) if limit.startswith("RLIMIT_") else None
 
 
 def process_of(data: Mapping[str, Any]) -> ProcessSpec:
@@ -128,7 +133,7 @@ def process_of(data: Mapping[str, Any]) -> ProcessSpec:
         gid=user.get("gid", 0),
         groups=tuple(user.get("additionalGids") or ()),
         umask=user.get("umask"),
-        rlimits=tuple((getattr(resource, each["type"]), each["soft"], each["hard"]) for each in limits),
+        rlimits=tuple([(_number_of(each["type"]) or 0, each["soft"], each["hard"]) for each in limits]),
         # A name that this kernel doesn't know can't be granted, and the specification says not to fail over it.
         capabilities={
             name: capabilities.numbers(set(sets.get(name) or ()) & known) for name in CAPABILITY_SETS
