@@ -570,8 +570,8 @@ class Containers(Protocol):
         """Unpack a tar archive (also gzip, bzip2, xz, zstd) into a folder.
 
         `keep_types` refuses to replace a folder by a file and the other way. Files have the owners that the archive
-        says, or with `keep_owners` (the API's copyUIDGID) the container's user. Invalid where the path is no folder,
-        Denied where it is read-only.
+        says, or with `keep_owners` (the API's copyUIDGID) the container's user, where it was asked to have one.
+        Invalid where the path is no folder, Denied where it is read-only.
         """
         ...
 

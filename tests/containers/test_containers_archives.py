@@ -154,6 +154,9 @@ def test_owners(engine):
     put(engine, made, "/etc", archive(("g", b"", {"uid": 7})), keep_owners=True)
     assert entries(engine, made, "/etc/f")["f"].uid == 7
     assert entries(engine, made, "/etc/g")["g"].uid == 1000
+    made = engine.create(":")
+    put(engine, made, "/etc", archive(("g", b"", {"uid": 7})), keep_owners=True)
+    assert entries(engine, made, "/etc/g")["g"].uid == 7
 
 
 def test_types_are_kept(engine):

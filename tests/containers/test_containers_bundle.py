@@ -273,6 +273,16 @@ def test_no_mount(engine, mount, words):
         engine.create(":", mounts=(mount,))
 
 
+@pytest.mark.parametrize(
+    ("source", "target"), [("/etc", "/etc/passwd"), ("/proc/version", "/etc"), ("/etc", "/etc/passwd/x")]
+)
+def test_a_folder_is_mounted_on_a_folder_alone(engine, source, target):
+    """What people meet who mount a file that isn't there, for which a folder was made: so it is said."""
+    made = engine.create(":", mounts=(MountRequest("bind", target, source),))
+    with pytest.raises(Invalid, match=r"Not a directory: Are you trying to mount a directory onto a file \(or vice"):
+        engine.containers.start(made)
+
+
 def test_two_mounts_at_one_place(engine):
     mounts = (MountRequest("tmpfs", "/a"), MountRequest("tmpfs", "/a/"))
     with pytest.raises(Invalid, match="Duplicate mount point: /a"):

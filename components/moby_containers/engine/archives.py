@@ -83,7 +83,7 @@ class Archives:
             finally:
                 os.close(folder)
             owner = None
-            if keep_owners:
+            if keep_owners and entry.container.config.user:
                 user, _ = user_of(self._parts.rootfs(entry.id), entry.container.config.user, ())
                 owner = (user.uid, user.gid)
             tars.unpack(archive, view.root_fd, path, tars.Unpacked(keep_types, owner))

@@ -107,6 +107,11 @@ def _failure(step: str, field: str, error: OSError) -> Failure:
 
 
 _CONFIG_AT_FAULT = frozenset({errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_OTHER_KIND = (
+    "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is"
+    " the expected type"
+)
+"""Docker's words, which people know, and look for."""
 _BUSY = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT, errno.EINTR})
 
 
@@ -120,6 +125,8 @@ def error_of(failure: Failure, *, user_namespace: bool = False) -> MobyError:
     reason = os.strerror(failure.number) if failure.number else failure.detail
     place = f" (config.json: {failure.field})" if failure.field else ""
     detail = f": {failure.detail}" if failure.detail and failure.number else ""
+    if _is_of_another_kind(failure):
+        reason, detail = os.strerror(errno.ENOTDIR), f": {_OTHER_KIND}"
     message = f"cannot {shortened(failure.step)}{place}: {shortened(f'{reason}{detail}')}"
     from moby.host.settings import confinement, in_bare_chroot
 
@@ -132,6 +139,12 @@ def error_of(failure: Failure, *, user_namespace: bool = False) -> MobyError:
     if failure.number in _BUSY:
         return Unavailable(message, hint="free memory, processes or descriptors, then try again")
     return HostUnfit(message, hint=_hint(failure, user_namespace))
+
+
+def _is_of_another_kind(failure: Failure) -> bool:
+    """Whether a folder is mounted on what is none, or the other way: to which the kernel says just EINVAL."""
+    mismatch = failure.number == errno.EINVAL and failure.detail == "move_mount"
+    return failure.field.startswith("mounts[") and (mismatch or failure.number == errno.ENOTDIR)
 
 
 def not_run(failure: Failure) -> MobyError:
