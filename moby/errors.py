@@ -4,8 +4,14 @@ from moby.values import frozen
 
 __all__ = [
     "Conflict", "Corrupt", "Denied", "HostUnfit", "Invalid", "MobyError", "NotFound", "Origin", "Problem",
-    "Unavailable", "Unsupported",
+    "Unavailable", "Unsupported", "printable",
 ]  # fmt: skip
+
+
+def printable(text: str) -> str:
+    """Return a text, of which strangers may have written some, without what commands a terminal."""
+    controls = (each for each in (*range(32), *range(127, 160)) if chr(each) not in "\t\n")
+    return text.translate({each: f"\\x{each:02x}" for each in controls})
 
 
 @frozen

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from moby.errors import Invalid, MobyError
+from moby.errors import Invalid, MobyError, printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -128,7 +128,7 @@ def _run(arguments: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         code = 128 + signal.SIGINT
     except MobyError as error:
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)
         if isinstance(error, Invalid) and len(error.problems) > 1:
             click.echo(f"{len(error.problems)} problems", err=True)
         code = error.exit_code

@@ -222,6 +222,12 @@ def test_main_prints_errors_and_returns_their_code(
     assert "Traceback" not in err
 
 
+def test_an_error_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """As that of a service which says what it will."""
+    assert entry._failed(Invalid("evil says \x1b]0;me\x07\x9b2J\r\nand\tmore é")) == 1
+    assert capsys.readouterr().err == "evil says \\x1b]0;me\\x07\\x9b2J\\x0d\nand\tmore é\n"
+
+
 @pytest.fixture
 def main(plan: Plans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run `main` on a plan in which the exit code of `say` is a container's."""

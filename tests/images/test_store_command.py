@@ -1,9 +1,11 @@
 import io
 import json
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from images.store_parts import parts, store_of
+from moby_images.command import show
 from moby_images.command.verb import DockerVerb, ImageCommand
 from moby_images.layout.store import Layout
 from moby_metadata.sqlite.store import Store as Metadata
@@ -11,6 +13,7 @@ from moby_metadata.sqlite.store import Store as Metadata
 from moby.errors import HostUnfit, Invalid, Unsupported
 from moby.testing.archives import Archived, docker
 from moby.testing.images import add, layer_of
+from moby.values import evolve
 
 TAR = layer_of({"a": b"1"})
 
@@ -83,6 +86,15 @@ def test_history(image, images):
     assert image("history", "-q", "--no-trunc", "a:1")[1].decode().split() == [str(found.id)]
     [step] = json.loads(image("history", "--json", "a:1")[1])
     assert (step["Id"], step["Tags"], step["Size"]) == (str(found.id), ["a:1"], 1)
+
+
+def test_what_an_image_says_of_itself_commands_no_terminal(image, images):
+    add(images, "a:1", TAR)
+    made = images.get("a:1")
+    steps = [evolve(each, created_by="RUN \x1b[2J", comment="\x9b2J") for each in images.history(str(made.id))]
+    shown = show.history(steps, whole=True, now=datetime.now(UTC))
+    assert "RUN \\x1b[2J" in shown
+    assert shown.replace("\n", "").isprintable()
 
 
 def test_ls(image, images):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from moby.errors import Unsupported
+from moby.errors import Unsupported, printable
 
 __all__ = ["Rows", "shown"]
 
@@ -86,6 +86,7 @@ def _title(action: str, columns: Mapping[str, str]) -> str:
 
 def _table(lines: Sequence[Sequence[str]], least: int) -> list[str]:
     # As Go's tabwriter does it for docker: three spaces apart, not too narrow, the last one as it is.
+    lines = [[printable(cell) for cell in line] for line in lines]  # containers and images say some of it
     widths = [max(least, 3 + max(len(line[i]) for line in lines)) for i in range(len(lines[0]) - 1)]
     return [
         "".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]) for line in lines

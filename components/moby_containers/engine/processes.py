@@ -49,14 +49,14 @@ def _ps(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
 
 def parsed(text: str, pids: Sequence[int]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Return titles and rows of what ps printed: the last column takes all that is left of a line."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     titles = lines[0].split() if lines else []
     if "PID" not in titles:
         raise Invalid("couldn't find PID field in ps output")
     column = titles.index("PID")
     wanted = {str(each) for each in pids}
     rows = []
-    for line in lines[1:]:
+    for line in lines[1:]:  # at nothing else: a program's words may hold what Unicode ends a line by
         words = line.split(None, len(titles) - 1)
         if len(words) > column and words[column] in wanted:
             rows.append(tuple(word.strip() for word in words))

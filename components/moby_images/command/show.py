@@ -7,6 +7,7 @@ from typing import Any
 
 from moby.contracts.images import HistoryStep, Image
 from moby.contracts.types import ImageReference
+from moby.errors import printable
 from moby.oci import image as formats
 from moby.oci import reference as references
 
@@ -88,7 +89,8 @@ def step(each: HistoryStep) -> dict[str, Any]:
 
 
 def table(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return columns, three spaces apart, as Docker's."""
+    """Return columns, three spaces apart, as Docker's; what an image says is shown, and commands no terminal."""
+    lines = [[printable(cell) for cell in line] for line in lines]
     widths = [max(len(line[i]) for line in [headers, *lines]) for i in range(len(headers))]
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
