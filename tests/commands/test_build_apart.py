@@ -53,8 +53,7 @@ class TestVerbs(CommandSuite):
     @pytest.fixture
     def command(self, name, place):
         found = {each.name: each for each in moby_components()}[name]
-        needs = {"builder": None} if name == "build" else {}
-        return found.factory(Config(), frontend=None, place=place, **needs)
+        return found.factory(Config(), builder=None, frontend=None, place=place)
 
 
 def asked(*words):
