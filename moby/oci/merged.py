@@ -42,10 +42,14 @@ _name = itemgetter(0)
 
 
 class MergedPacking(Packing):
-    """Layers, the topmost of which is `root_fd`, on their way into one tar; `lowers` are those below, in order."""
+    """Layers, the topmost of which is `root_fd`, on their way into one tar; `lowers` are those below, in order.
 
-    def __init__(self, root_fd: int, *, lowers: Sequence[int] = (), base: str = "") -> None:
+    `marks` are what overlayfs goes by there.
+    """
+
+    def __init__(self, root_fd: int, *, marks: Sequence[str], lowers: Sequence[int] = (), base: str = "") -> None:
         super().__init__(root_fd, base=base)
+        self.marks = marks
         self.lowers = lowers
 
     def entries(self) -> Iterator[Entry]:
@@ -80,7 +84,7 @@ class MergedPacking(Packing):
     def _met(self, name: str, folders: Sequence[int], path: str) -> Generator[Entry, None, "_Shown | None"]:
         """Yield what several layers show at a name; return the folders that are to be looked into."""
         with ExitStack() as held:
-            shown = folders_at(name, folders, held)
+            shown = folders_at(name, folders, held, self.marks)
             if shown is None:
                 folder = yield from self._one(folders[0], name, path)
                 if folder is not None:  # it has just become one
@@ -92,7 +96,7 @@ class MergedPacking(Packing):
         return None
 
 
-def folders_at(name: str, folders: Sequence[int], held: ExitStack) -> list[int] | None:
+def folders_at(name: str, folders: Sequence[int], held: ExitStack, marks: Sequence[str]) -> list[int] | None:
     """Return the folders of one name that show together, which `held` closes; the topmost first.
 
     None where the topmost isn't one, an empty list where it hides what is below.
@@ -110,6 +114,6 @@ def folders_at(name: str, folders: Sequence[int], held: ExitStack) -> list[int] 
         inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd)
         held.callback(os.close, inner)
         shown.append(inner)
-        if is_opaque(inner):
+        if is_opaque(inner, marks):
             break
     return shown

@@ -16,13 +16,17 @@ from moby.oci import layer
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.layer import EntryType, LayerEntry
 
-__all__ = ["Entry", "OPAQUE", "OVERLAY", "WHITEOUT", "Packing", "check_depth", "is_opaque", "is_whiteout", "xattrs_of"]
+__all__ = [
+    "Entry", "OPAQUE", "OVERLAY", "WHITEOUT", "Packing", "check_depth", "is_opaque", "is_whiteout", "marks_of",
+    "xattrs_of",
+]  # fmt: skip
 
 Entry = tuple[LayerEntry, Iterable[bytes]]
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 OVERLAY = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
 """Beginnings of overlayfs's own attributes (kernel, filesystems/overlayfs), and of fuse-overlayfs's."""
+_TRUSTED, _USERS = OVERLAY[:1], OVERLAY[1:2]
 _KEPT = ("user.", "security.capability", "system.posix_acl_")
 _DEEPEST = 1024
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -39,9 +43,19 @@ def is_whiteout(found: os.stat_result) -> bool:
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
 
 
-def is_opaque(fd: int) -> bool:
-    """Say whether overlayfs shows nothing of what is below a folder."""
-    for prefix in OVERLAY:
+def marks_of(*, userxattr: bool, fuse: bool = False) -> tuple[str, ...]:
+    """Return beginnings of those of its attributes that a mount of overlayfs goes by, first the one that it writes.
+
+    All others are a program's inside, which may set them as it likes: without `userxattr` the kernel goes by trusted
+    ones alone, with it by users' own, which it then keeps from programs. `fuse-overlayfs` keeps all from them.
+    """
+    written = _USERS if userxattr else _TRUSTED
+    return tuple(dict.fromkeys((*written, *OVERLAY))) if fuse else written
+
+
+def is_opaque(fd: int, marks: Sequence[str]) -> bool:
+    """Say whether overlayfs that goes by these marks shows nothing of what is below a folder."""
+    for prefix in marks:
         with suppress(OSError):
             if os.getxattr(fd, prefix + "opaque") == b"y":
                 return True
@@ -87,12 +101,12 @@ def check_depth(levels: Sequence[object], path: str) -> None:
 class Packing:
     """A tree on its way into a layer.
 
-    `upper` says that it is overlayfs's: what that hides is written as whiteouts. `only` chooses paths; a folder that
-    it leaves out is still looked into. `base` is the root's own path, below which all others are.
+    `upper` says that it is overlayfs's, and by which marks: what that hides is written as whiteouts. `only` chooses
+    paths; a folder that it leaves out is still looked into. `base` is the root's own path, below which all others are.
     """
 
     def __init__(
-        self, root_fd: int, *, upper: bool = False, only: Callable[[str], bool] | None = None, base: str = ""
+        self, root_fd: int, *, upper: Sequence[str] = (), only: Callable[[str], bool] | None = None, base: str = ""
     ) -> None:
         self.root_fd = root_fd
         self.upper = upper
@@ -165,7 +179,7 @@ class Packing:
             found = os.fstat(inner)
             if wanted:
                 yield self._described(path, found, EntryType.DIRECTORY, xattrs=xattrs_of(inner)), ()
-                if self.upper and is_opaque(inner):
+                if self.upper and is_opaque(inner, self.upper):
                     yield LayerEntry(f"{path}/{OPAQUE}", mtime_ns=max(0, found.st_mtime_ns)), ()
         except BaseException:
             os.close(inner)

@@ -9,7 +9,7 @@ describe keeps its attributes, and a hard link to a file below brings that file 
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from moby.errors import Invalid
@@ -17,28 +17,28 @@ from moby.host import tree
 from moby.oci import holes
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.layer import LayerEntry
-from moby.oci.pack import OPAQUE, WHITEOUT, is_opaque, is_whiteout, xattrs_of
+from moby.oci.pack import OPAQUE, WHITEOUT, is_opaque, is_whiteout, marks_of, xattrs_of
 from moby.oci.unpack import Canonical, Limits, Meta, Unpacking, meta_of
 
 __all__ = ["UpperUnpacking"]
 
 _AUFS = ".wh..wh."
+_MARKS = marks_of(userxattr=False)
 
 
 class UpperUnpacking(Unpacking):
     """One layer on its way into an overlay's upper folder: apply it, then finish.
 
     `lowers` returns descriptors of the folders below, the topmost first, which are the caller's. It is called once, and
-    only when something below must be looked at: by then those must be whole. `user_attributes` is whether overlayfs is
-    mounted with `userxattr`, as it must be in a user namespace.
+    only when something below must be looked at: by then those must be whole. `marks` are what overlayfs goes by there.
     """
 
     def __init__(
         self, root_fd: int, owners: bool, limits: Limits | None = None, *,
-        lowers: Callable[[], tuple[int, ...]] = tuple, user_attributes: bool = False,
+        lowers: Callable[[], tuple[int, ...]] = tuple, marks: Sequence[str] = _MARKS,
     ) -> None:  # fmt: skip
         super().__init__(root_fd, owners, limits)
-        self.user_attributes = user_attributes
+        self.marks = marks
         self._ask = lowers
         self._lowers: tuple[int, ...] | None = None
         self._covered: set[Canonical] = set()
@@ -84,8 +84,7 @@ class UpperUnpacking(Unpacking):
     def _hide_below(self, path: Canonical) -> None:
         self._opaque.add(path)
         if path:
-            prefix = "user" if self.user_attributes else "trusted"
-            os.setxattr(self._folder(path), f"{prefix}.overlay.opaque", b"y")
+            os.setxattr(self._folder(path), f"{self.marks[0]}opaque", b"y")
             return
         for lower in self.lowers:  # overlayfs looks for no attribute on its root
             for name in os.listdir(lower):  # noqa: PTH208  # a descriptor has no Path
@@ -197,7 +196,7 @@ class UpperUnpacking(Unpacking):
                     inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd)
                     os.close(fd)
                     fd = inner
-                    opaque = opaque or is_opaque(fd)
+                    opaque = opaque or is_opaque(fd, self.marks)
                 found = os.lstat(path[-1], dir_fd=fd)
                 if not is_whiteout(found):
                     held, fd = fd, -1

@@ -7,8 +7,10 @@ import lzma
 import os
 import stat
 import tarfile
+import threading
 
 import pytest
+from moby_containers.engine.archives import _Reading
 
 from moby.contracts.containers import MountRequest
 from moby.errors import Conflict, Invalid, NotFound
@@ -250,3 +252,32 @@ def headers(data):
         if header[156:157] != b"x":
             yield name, header[156:157].decode(), link
         at += 512 + -(-int(header[124:135], 8) // 512) * 512
+
+
+def test_one_that_is_closed_while_it_is_read_ends_with_that(timeout_s=60):
+    """Whoever closes it waits for nobody, and what it is made of stays until nothing reads that."""
+    reads, goes, over = threading.Event(), threading.Event(), threading.Event()
+    left: list = []
+
+    def chunks():
+        try:
+            reads.set()
+            assert goes.wait(timeout_s)
+            left.append(over.is_set())
+            yield b"1"
+            yield b"2"
+        finally:
+            left.append(over.is_set())
+
+    reading = _Reading(chunks(), over)
+    found: list = []
+    thread = threading.Thread(target=lambda: found.extend(reading))
+    thread.start()
+    assert reads.wait(timeout_s)
+    reading.close()
+    assert not over.is_set()
+    goes.set()
+    thread.join(timeout_s)
+    assert (found, left, over.is_set()) == ([b"1"], [False, False], True)
+    reading.close()
+    assert list(reading) == []

@@ -1,6 +1,7 @@
 """What a store of images does for containers: layers of their own, sizes, changes, archives, images of them."""
 
 import io
+import os
 import tarfile
 import threading
 
@@ -11,6 +12,8 @@ from moby_containers.engine.views import View
 from moby.contracts.containers import ContainerConfig, MountRequest, Status
 from moby.contracts.types import Mount
 from moby.errors import Invalid, NotFound
+from moby.host.overlay import mount_root
+from moby.host.private_mounts import apart
 from moby.oci.merged import folders_at
 from moby.testing.containers import ContainersSuite, World
 from moby.testing.containers_world import eventually
@@ -117,8 +120,8 @@ def test_an_archive_of_what_has_a_volume_is_read_through_its_mounts(stored, path
 def test_an_archive_of_a_folder_that_goes_meanwhile_is_read_through_the_mount(stored, monkeypatch):
     made = changed(stored, runs=True)
 
-    def without(name, folders, held):
-        return [] if name == "er" else folders_at(name, folders, held)
+    def without(name, *others):
+        return [] if name == "er" else folders_at(name, *others)
 
     monkeypatch.setattr("moby_containers.engine.views.folders_at", without)
     data = b"".join(stored.containers.read_path(made, "/etc/deep/er"))
@@ -165,8 +168,21 @@ def spied(call, results):
     return spy
 
 
+def mark_folder(stored, made, name):
+    """Set on a folder what a program inside may, and what the kernel takes for nobody's but that one's."""
+
+    def work():
+        root = stored.root / "marked"
+        root.mkdir(exist_ok=True)
+        mount_root(stored.images.mounts(made), str(root))
+        os.setxattr(root / name, "user.overlay.opaque", b"y")
+
+    apart(work)
+
+
 def changed(stored, runs):
     made = stored.create(CHANGES + ("echo > /done; cat" if runs else ""), open_stdin=runs)
+    mark_folder(stored, made, "etc")
     if not runs:
         stored.finish(made)
         return made

@@ -113,6 +113,7 @@ def layer(data: bytes, folder: Path) -> None:
 def upper_layer(data: bytes, folder: Path) -> None:
     """Nor does one for an overlay reach out of it, or change a layer below, whose links lead out."""
     from moby.host import tree
+    from moby.oci.pack import marks_of
     from moby.oci.unpack import Limits
     from moby.oci.upper import UpperUnpacking
 
@@ -125,7 +126,8 @@ def upper_layer(data: bytes, folder: Path) -> None:
     before = _listed(folder, but=own), sorted(each.name for each in below.rglob("*"))
     fds = [os.open(each, tree.DIRECTORY_FLAGS) for each in (own, below)]
     try:
-        unpacking = UpperUnpacking(fds[0], False, Limits(1 << 20, 1000), lowers=lambda: (fds[1],), user_attributes=True)
+        marks = marks_of(userxattr=True)
+        unpacking = UpperUnpacking(fds[0], False, Limits(1 << 20, 1000), lowers=lambda: (fds[1],), marks=marks)
         with suppress(Invalid, HostUnfit):
             unpacking.apply(io.BytesIO(data))
             unpacking.finish()

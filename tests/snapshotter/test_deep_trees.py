@@ -56,7 +56,7 @@ def deep(tmp_path):
 
 def _entries(root, kind):
     with opened(root) as (fd,):
-        packing = Packing(fd) if kind is Packing else MergedPacking(fd, lowers=(fd,))
+        packing = Packing(fd) if kind is Packing else MergedPacking(fd, lowers=(fd,), marks=())
         return [entry.path for entry, _ in packing.entries()]
 
 
@@ -80,7 +80,7 @@ def test_whoever_stops_half_way_leaves_nothing_open(deep, kind):
     root = deep(9)
     before = descriptors()
     with opened(root) as (fd,):
-        entries = (Packing(fd) if kind is Packing else MergedPacking(fd, lowers=(fd,))).entries()
+        entries = (Packing(fd) if kind is Packing else MergedPacking(fd, lowers=(fd,), marks=())).entries()
         for _ in range(5):
             next(entries)
         entries.close()

@@ -15,6 +15,7 @@ from moby_snapshotter.overlay import unpacking, worker, workers
 from moby_snapshotter.overlay.snapshots import Overlay
 
 from moby.errors import Corrupt, HostUnfit, Invalid
+from moby.oci.pack import marks_of
 from moby.testing.snapshotter import SnapshotterSuite, commit, file, folder, tar
 
 LARGE = tar(folder("d"), *(file(f"d/{number}", os.urandom(1 << 20)) for number in range(12)))
@@ -134,7 +135,8 @@ def test_one_for_which_nobody_waits_ends(tmp_path, started):
     root = os.open(tmp_path, os.O_RDONLY)
     try:
         one = workers.Worker()
-        asked = json.dumps({"owners": os.geteuid() == 0, "bytes": 1 << 30, "entries": 1000}).encode()
+        task = {"owners": os.geteuid() == 0, "bytes": 1 << 30, "entries": 1000, "marks": marks_of(userxattr=True)}
+        asked = json.dumps(task).encode()
         socket.send_fds(one._control, [asked], [inside, root, root])
         os.close(inside)
         os.write(outside, LARGE[: 1 << 16])

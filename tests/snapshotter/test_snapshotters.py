@@ -1,9 +1,11 @@
 import io
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,9 @@ from moby.host import mounts
 from moby.host.overlay import escape, mount_root, paths_of
 from moby.host.private_mounts import apart
 from moby.oci import layer
+from moby.oci.layer import EntryType
 from moby.oci.unpack import Limits
-from moby.testing.snapshotter import SnapshotterSuite, commit, tar
+from moby.testing.snapshotter import SnapshotterSuite, commit, file, folder, link, tar
 from moby.testing.snapshotter_mutants import MUTANTS
 
 
@@ -202,6 +205,43 @@ def test_a_folder_below_keeps_its_attributes(snapshotter, tmp_path):
     commit(snapshotter, "b", tar(LayerEntry("d/f")), "a")
     found = [each / "d" for each in (tmp_path / "state").glob("*/fs") if (each / "d/f").exists()]
     assert [(stat.S_IMODE(each.stat().st_mode), os.listxattr(each)) for each in found] == [(0o700, ["user.a"])]
+
+
+MARKS = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
+"""Which mean nothing to the kernel where root mounts, so that a program inside may set them."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's mounts go by others")
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_mark_that_a_program_sets_hides_nothing(tmp_path, metadata, mark):
+    snapshotter = Overlay(tmp_path / "state", metadata)
+    commit(snapshotter, "a", tar(folder("d"), file("d/below", b"1"), folder("gone"), file("gone/below", b"2")))
+    snapshotter.prepare("b", "a")
+    root, shown = tmp_path / "root", []
+    root.mkdir()
+
+    def work():
+        mount_root(snapshotter.mounts("b"), str(root))
+        os.setxattr(root / "d", mark, b"y")
+        (root / "d/own").touch()
+        shutil.rmtree(root / "gone")
+        (root / "gone").mkdir()
+        shown.extend(sorted(str(each.relative_to(root)) for each in root.rglob("*")))
+
+    apart(work)
+    assert shown == ["d", "d/below", "d/own", "gone"]
+    assert names(b"".join(snapshotter.export("b"))) == [".", *shown]
+    assert names(b"".join(snapshotter.diff("b"))) == ["d", "d/own", "gone", "gone/.wh..wh..opq"]
+    snapshotter.commit("c", "b")
+    snapshotter.prepare("e", "c")
+    snapshotter.apply("e", io.BytesIO(tar(link("f", "d/below", EntryType.HARDLINK))))
+    assert names(b"".join(snapshotter.diff("e"))) == ["d", "d/below", "f"]
+
+
+def names(data):
+    """Return the names of an archive, sorted; the root's own is `.`."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as found:
+        return sorted(each.name for each in found)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="device nodes take root")

@@ -168,31 +168,48 @@ class _Found:
             held.callback(os.close, fd)
         shown = self._view.layers_at(fd, held)
         if shown:
-            return MergedPacking(shown[0], lowers=shown[1:], base=self.base).stream()
+            return MergedPacking(shown[0], lowers=shown[1:], base=self.base, marks=self._view.marks).stream()
         return Packing(fd, base=self.base).stream()
 
 
 class _Reading:
-    """An archive on its way, by whoever asks for it; `over` is set once nothing is read any more."""
+    """An archive on its way, by whoever asks for it; `over` is set once nothing is read any more. Thread-safe."""
 
     def __init__(self, chunks: Generator[bytes, None, None], over: threading.Event) -> None:
         self._chunks = chunks
         self._over = over
+        self._reads = threading.Lock()
+        self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         try:
-            return next(self._chunks)
+            with self._reads:
+                if self._closed:
+                    raise StopIteration
+                return next(self._chunks)
         except BaseException:
-            self._over.set()
+            self._closed = True
             raise
+        finally:
+            if self._closed:
+                self._end()
 
     def close(self) -> None:
-        """Read no more."""
-        self._chunks.close()
-        self._over.set()
+        """Read no more. Nobody waits for what is being read just now, after which it ends."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
+        """Let go, unless somebody reads, who does so then."""
+        if self._reads.acquire(blocking=False):
+            try:
+                self._chunks.close()
+            finally:
+                self._reads.release()
+                self._over.set()
 
     __del__ = close
 

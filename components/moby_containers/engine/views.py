@@ -20,6 +20,7 @@ from moby.host.namespaces import FLAGS, unshare
 from moby.host.overlay import mount_root, paths_of
 from moby.host.tree import mount_id
 from moby.oci.merged import folders_at
+from moby.oci.pack import marks_of
 from moby_containers.engine.entries import Entry, Point
 from moby_containers.engine.parts import Parts
 
@@ -40,6 +41,8 @@ class View:
         """Ids of mounts of volumes and folders that the container may not write to."""
         self.layers = _layers(mounts)
         """Folders that overlayfs shows together as the whole root, the topmost first; none where it is otherwise."""
+        self.marks = marks_of(userxattr=any("userxattr" in each.options for each in mounts))
+        """What overlayfs goes by there."""
 
     def layers_at(self, folder_fd: int, held: ExitStack) -> list[int]:
         """Return what of the layers shows together as a folder, which `held` closes; nothing where that can't be told.
@@ -53,7 +56,7 @@ class View:
         try:
             shown = [_opened(each, held, number == 0) for number, each in enumerate(self.layers)]
             for name in here[len(root) :].split("/")[1:]:
-                shown = folders_at(name, shown or [], held)
+                shown = folders_at(name, shown or [], held, self.marks)
         except OSError:
             return []  # it is changed meanwhile
         return shown or []

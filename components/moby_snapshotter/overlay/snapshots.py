@@ -15,7 +15,7 @@ from moby.host.files import read_text
 from moby.host.overlay import escape
 from moby.host.user_maps import is_host_root
 from moby.oci.merged import MergedPacking
-from moby.oci.pack import Packing
+from moby.oci.pack import Packing, marks_of
 from moby.oci.unpack import Limits
 from moby_snapshotter.folders.shelf import Record, host_errors
 from moby_snapshotter.folders.shelved import Shelved
@@ -54,7 +54,8 @@ class Overlay(Shelved):
                     below()
                 return tuple(held.enter_context(opened(*map(self._tree, record.below))))
 
-            usage = unpack(Task(own, lowers, keeps_owners(), self._limits, lock), layer, self._workers)
+            task = Task(own, lowers, keeps_owners(), self._limits, lock, self._marks())
+            usage = unpack(task, layer, self._workers)
         self._shelf.note(key, usage)
         return usage
 
@@ -69,14 +70,14 @@ class Overlay(Shelved):
         record = self._shelf.record(key, SnapshotKind.ACTIVE, SnapshotKind.COMMITTED)
         with host_errors("read a snapshot"), looked_at(*self._trees(record)) as (own, *lowers):
             root = Seen("", os.fstat(own)).differs(Seen("", os.fstat(lowers[0]))) if lowers else True
-            packing = Packing(own, upper=True, only=lambda path: bool(path) or root)
+            packing = Packing(own, upper=self._marks(), only=lambda path: bool(path) or root)
             yield from packing.stream()
 
     def export(self, key: str) -> Iterator[bytes]:
         """Yield all that a snapshot shows."""
         record = self._shelf.record(key)
         with host_errors("read a snapshot"), looked_at(*self._trees(record)) as (own, *lowers):
-            yield from MergedPacking(own, lowers=lowers).stream()
+            yield from MergedPacking(own, lowers=lowers, marks=self._marks()).stream()
 
     def _fill(self, record: Record, path: Path) -> None:
         """Make an upper folder like the root below, and the folder that overlayfs works in."""
@@ -102,8 +103,12 @@ class Overlay(Shelved):
             options.append(f"workdir={escape(str(self._shelf.path(record.folder) / 'work'))}")
         else:
             options.insert(0, "ro")
-        options += [] if is_host_root() else ["userxattr"]
+        options += ["userxattr"] if _is_users() else []
         return (Mount("/", "overlay", "overlay", (*options, *_off())),)
+
+    def _marks(self) -> tuple[str, ...]:
+        """Return what is gone by where a snapshot is mounted."""
+        return marks_of(userxattr=_is_users())
 
     def _trees(self, record: Record) -> tuple[Path, ...]:
         """Return the folders that show together, the topmost first."""
@@ -120,6 +125,11 @@ class Overlay(Shelved):
             return Usage(0, 0)
         with looked_at(self._tree(record.folder)) as (own,):
             return usage_of(own)
+
+
+def _is_users() -> bool:
+    """Whether what is mounted here keeps its marks in users' own attributes, as it must in a user namespace."""
+    return not is_host_root()
 
 
 def _off() -> tuple[str, ...]:

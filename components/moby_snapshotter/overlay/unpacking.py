@@ -6,7 +6,6 @@ import stat
 from typing import BinaryIO
 
 from moby.contracts.snapshotter import Usage
-from moby.host.user_maps import is_host_root
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.upper import UpperUnpacking
 from moby_snapshotter.overlay.workers import Task, Workers
@@ -30,9 +29,7 @@ def unpack(task: Task, layer: BinaryIO, workers: Workers) -> Usage:
     if sum(map(len, head)) > _SMALL_BYTES:
         with workers.lent() as worker:
             return worker.unpack(task, head, layer)
-    unpacking = UpperUnpacking(
-        task.own, task.owners, task.limits, lowers=task.lowers, user_attributes=not is_host_root()
-    )
+    unpacking = UpperUnpacking(task.own, task.owners, task.limits, lowers=task.lowers, marks=task.marks)
     unpacking.apply(io.BytesIO(b"".join(head)))
     unpacking.finish()
     return Usage(unpacking.size_bytes, unpacking.entries)

@@ -16,7 +16,6 @@ from contextlib import suppress
 from typing import Any
 
 from moby.errors import MobyError
-from moby.host.user_maps import is_host_root
 from moby.oci.unpack import Limits
 from moby.oci.upper import UpperUnpacking
 
@@ -51,7 +50,7 @@ def main() -> None:
 def _unpacked(control: socket.socket, asked: dict[str, Any], layer: int, own: int) -> dict[str, Any]:
     unpacking = UpperUnpacking(
         own, asked["owners"], Limits(asked["bytes"], asked["entries"]),
-        lowers=lambda: _lowers(control), user_attributes=not is_host_root(),
+        lowers=lambda: _lowers(control), marks=asked["marks"],
     )  # fmt: skip
     try:
         unpacking.apply(_Wanted(_source(layer), control))  # type: ignore[arg-type]

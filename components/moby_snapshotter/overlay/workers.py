@@ -42,6 +42,8 @@ class Task:
     limits: Limits
     lock: int
     """Held for as long as anybody writes into the folder."""
+    marks: tuple[str, ...]
+    """What overlayfs goes by there."""
 
 
 class Workers:
@@ -146,7 +148,8 @@ class Worker:
 
     def _answer(self, task: Task, layer: int) -> bytes:
         """Ask, and return what it says in the end, nothing where it ended; lend it what is below if it wants."""
-        asked = {"owners": task.owners, "bytes": task.limits.bytes, "entries": task.limits.entries}
+        limits = task.limits
+        asked = {"owners": task.owners, "bytes": limits.bytes, "entries": limits.entries, "marks": task.marks}
         with suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._control, [json.dumps(asked).encode()], [layer, task.own, task.lock])
             answer = self._control.recv(LONGEST)

@@ -9,7 +9,8 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Change, SnapshotKind, Usage
 from moby.contracts.types import Mount
 from moby.host.overlay import FUSE
-from moby.oci.pack import WHITEOUT, is_opaque, is_whiteout
+from moby.host.user_maps import is_host_root
+from moby.oci.pack import WHITEOUT, is_opaque, is_whiteout, marks_of
 from moby.oci.unpack import Limits
 from moby_snapshotter.folders.shelf import Record, host_errors
 from moby_snapshotter.folders.trees import opened, walk
@@ -61,6 +62,10 @@ class FuseOverlay(Overlay):
         options = [each for each in found.options if each.startswith(_PATHS) or each == "ro"]
         return (Mount("/", self._program, FUSE, (*options, "noatime")),)
 
+    def _marks(self) -> tuple[str, ...]:
+        """Return what is gone by where a snapshot is mounted."""
+        return marks_of(userxattr=not is_host_root(), fuse=True)
+
     def _settle(self, key: str) -> None:
         """Take away the files by which the program marks a folder that hides what is below, beside the attribute.
 
@@ -71,7 +76,7 @@ class FuseOverlay(Overlay):
             return
         with host_errors("walk a snapshot"), opened(self._tree(record.folder)) as (own,):
             for fd, name, found in walk(own):
-                if name.startswith(WHITEOUT) and (is_whiteout(found.stat) or is_opaque(fd)):
+                if name.startswith(WHITEOUT) and (is_whiteout(found.stat) or is_opaque(fd, self._marks())):
                     _take_away(fd, name)
 
 
