@@ -17,6 +17,7 @@ from moby_image_registry.distribution.challenges import read
 from moby_image_registry.distribution.connection import LONGEST_TEXT, Answer, Asked, Connections
 from moby_image_registry.distribution.settings import Service, Settings
 from moby_image_registry.distribution.tokens import Tokens
+from moby_image_registry.distribution.words import in_words
 
 __all__ = ["Calls", "PULL", "PUSH", "scope_of", "whole"]
 
@@ -34,7 +35,7 @@ def whole(response: Answer, limit: int = LONGEST_TEXT) -> bytes:
     try:
         data = response.read(limit + 1, decode_content=True)
     except urllib3.exceptions.HTTPError as error:
-        raise Unavailable(f"an image registry's answer breaks off: {error}", hint="try again") from error
+        raise Unavailable(f"an image registry's answer breaks off: {in_words(error)}", hint="try again") from error
     if len(data) > limit:
         raise Invalid(f"an image registry answers with more than {limit} bytes where there should be a few")
     return bytes(data)

@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from moby.errors import HostUnfit, Unavailable
 from moby_image_registry.distribution.settings import Service, Settings
+from moby_image_registry.distribution.words import in_words
 
 __all__ = ["LONGEST_TEXT", "Answer", "Asked", "Connections", "Wait"]
 
@@ -201,14 +202,13 @@ class Connections:
         return context
 
     def _unreachable(self, service: Service, error: Exception | None) -> Unavailable:
-        text = str(error)
         hint = "check its name, and the network between"
         if isinstance(error, urllib3.exceptions.SSLError):
             hint = (
                 _help(error)
                 or f"put its authority's certificate into {self._settings.certificates}/{service.host}/ca.crt"
             )
-        return Unavailable(f"the image registry {service.host} gives no answer: {text}", hint=hint)
+        return Unavailable(f"the image registry {service.host} gives no answer: {in_words(error)}", hint=hint)
 
 
 def _help(error: urllib3.exceptions.SSLError) -> str:

@@ -22,6 +22,7 @@ from moby_image_registry.distribution.connection import Asked, Connections, Wait
 from moby_image_registry.distribution.searching import search
 from moby_image_registry.distribution.settings import Settings
 from moby_image_registry.distribution.uploads import Upload
+from moby_image_registry.distribution.words import in_words
 
 __all__ = ["Distribution"]
 
@@ -98,7 +99,7 @@ class Distribution:
                         proof.update(chunk)
                     yield chunk
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                why = str(error)
+                why = in_words(error)
             else:
                 why = "the connection ended early"
             if done == size_bytes:
