@@ -13,11 +13,11 @@ from moby.context.patterns import NONE, Match, Patterns
 from moby.context.wildcards import has_wildcards, matcher, pieces
 from moby.contracts.builder import Entry, Receiver, Selection
 from moby.errors import Invalid, NotFound, Unavailable
+from moby.host import tree
 
 __all__ = ["send"]
 
 _CHUNK = 1 << 20
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LINKS = 255
 _ATTRIBUTES = ("security.capability", "user.")
 
@@ -69,7 +69,7 @@ class _Walk:
     def _subfolder(
         self, fd: int, name: str, path: str, found: os.stat_result, matches: tuple[Match, Match], *, wanted: bool
     ) -> None:
-        inner = os.open(name, _FOLDER, dir_fd=fd)
+        inner = os.open(name, tree.DIRECTORY_FLAGS, dir_fd=fd)
         try:
             entry = _entry(path, found, xattrs=_xattrs(inner))
             self._pending.append(entry)
@@ -175,7 +175,7 @@ def _fitting(root: int, place: str, name: str) -> Iterator[str]:
         return
     fits = matcher(list(pieces(name, deep=False)), compiled=True)
     try:
-        fd = _open(root, place)
+        fd = tree.open_below(root, place)
     except OSError:
         return
     try:
@@ -184,23 +184,11 @@ def _fitting(root: int, place: str, name: str) -> Iterator[str]:
         os.close(fd)
 
 
-def _open(root: int, path: str) -> int:
-    """Open a folder, on the way to which is no link."""
-    fd = os.dup(root)
-    for name in filter(None, path.split("/")):
-        try:
-            inner = os.open(name, _FOLDER, dir_fd=fd)
-        finally:
-            os.close(fd)
-        fd = inner
-    return fd
-
-
 def _link(root: int, path: str) -> str | None:
     """Return where a link leads; None where the path is none, or isn't there."""
     above, _, name = path.rpartition("/")
     try:
-        fd = _open(root, above)
+        fd = tree.open_below(root, above)
     except OSError:
         return None
     try:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from moby.errors import Conflict, HostUnfit
 
-__all__ = ["DIRECTORY_FLAGS", "mount_id", "remove"]
+__all__ = ["DIRECTORY_FLAGS", "mount_id", "open_below", "remove"]
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWNER = stat.S_IRWXU
@@ -20,6 +20,18 @@ def mount_id(fd: int) -> int:
     """Return the id of the mount that a descriptor is on (proc_pid_fdinfo(5), mnt_id)."""
     with open(f"/proc/self/fdinfo/{fd}", "rb") as file:  # Path costs more than the read
         return next(int(line[7:]) for line in file if line.startswith(b"mnt_id:"))
+
+
+def open_below(root_fd: int, path: str) -> int:
+    """Open a folder below another, by no link; an OSError where a name on the way is none. Empty is that one itself."""
+    fd = os.dup(root_fd)
+    for name in filter(None, path.split("/")):
+        try:
+            inner = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
 
 
 class _Level:

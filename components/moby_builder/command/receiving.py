@@ -11,10 +11,10 @@ from pathlib import Path
 
 from moby.contracts.builder import Entry, Folder
 from moby.errors import Invalid
+from moby.host import tree
 
 __all__ = ["Incoming", "write_folder"]
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -88,13 +88,9 @@ def _write(root: int, above: int, name: str, entry: Entry, folder: Folder) -> No
 @contextmanager
 def _above(root: int, path: str) -> Iterator[tuple[int, str]]:
     """Lend the folder that a path is in, on the way to which is no link, and the path's last name."""
-    *names, last = path.split("/")
-    fd = os.dup(root)
+    above, _, last = path.rpartition("/")
+    fd = tree.open_below(root, above)
     try:
-        for each in names:
-            inner = os.open(each, _FOLDER, dir_fd=fd)
-            os.close(fd)
-            fd = inner
         yield fd, last
     finally:
         os.close(fd)

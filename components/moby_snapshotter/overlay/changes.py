@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from moby.contracts.snapshotter import Change, ChangeKind
-from moby.host.tree import DIRECTORY_FLAGS
+from moby.host.tree import open_below
 from moby.oci.pack import is_whiteout
 from moby_snapshotter.folders.trees import Seen, names, seen
 
@@ -90,22 +90,10 @@ class _Below:
         self._folder, self._fds, self._asked, self._names = folder, [], 0, None
         for lower in self._lowers:
             try:
-                fd = _opened_below(lower, folder)
+                fd = open_below(lower, folder)
             except FileNotFoundError:
                 continue
             except OSError:
                 return  # something there that is no folder hides what is further below
             self._held.callback(os.close, fd)
             self._fds.append(fd)
-
-
-def _opened_below(root_fd: int, path: str) -> int:
-    """Open a folder below another, by no link."""
-    fd = os.dup(root_fd)
-    for name in path.split("/")[1:]:
-        try:
-            inner = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
-        finally:
-            os.close(fd)
-        fd = inner
-    return fd
