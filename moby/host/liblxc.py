@@ -20,7 +20,6 @@ class _Container(ctypes.Structure):
     """The beginning of LXC's `struct lxc_container`, up to what is used of it."""
 
 
-_Call = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.POINTER(_Container))
 _Load = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.POINTER(_Container), ctypes.c_char_p)
 _Start = ctypes.CFUNCTYPE(
     ctypes.c_bool, ctypes.POINTER(_Container), ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)

@@ -7,7 +7,7 @@ from moby.errors import Invalid
 from moby.oci import digest as digests
 from moby.values import evolve
 
-__all__ = ["DEFAULT_DOMAIN", "DEFAULT_TAG", "familiar", "familiar_name", "parse"]
+__all__ = ["DEFAULT_DOMAIN", "DEFAULT_TAG", "as_name", "familiar", "familiar_name", "parse"]
 
 DEFAULT_DOMAIN = "docker.io"
 DEFAULT_TAG = "latest"
@@ -51,6 +51,13 @@ def parse(text: str, *, default_tag: bool = True) -> ImageReference:
     if not tag and digest is None and default_tag:
         tag = DEFAULT_TAG
     return ImageReference(domain, path, tag, digest)
+
+
+def as_name(reference: ImageReference) -> ImageReference:
+    """Return a reference as it can be given to an image: with a tag, `latest` if it has none; Invalid for a digest."""
+    if reference.digest:
+        raise Invalid(f"{reference} has a digest, so it can't be given to an image as a name", hint="name a tag only")
+    return reference if reference.tag else evolve(reference, tag=DEFAULT_TAG)
 
 
 def familiar_name(reference: ImageReference) -> str:

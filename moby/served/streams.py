@@ -13,17 +13,12 @@ from moby.errors import Unavailable
 from moby.served import faults
 from moby.served.wire import close_all
 
-__all__ = ["Received", "chunks_of", "is_stream", "item_of", "opened", "pump"]
+__all__ = ["Received", "chunks_of", "item_of", "opened", "pump"]
 
 _END = b"\0\0\0\0"
 _ERROR = b"\xff\xff\xff\xff"
 _LONGEST = 1 << 24
 _CHUNK = 1 << 18
-
-
-def is_stream(hint: Any) -> bool:
-    """Return whether a method's result is a stream of bytes."""
-    return typing.get_origin(hint) in (Iterator, Iterable) and typing.get_args(hint) == (bytes,)
 
 
 def item_of(hint: Any) -> Any:

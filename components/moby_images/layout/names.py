@@ -8,7 +8,7 @@ from moby.oci import reference as references
 from moby.oci.image import Descriptor, Index
 from moby.values import evolve
 
-__all__ = ["name_of", "named", "of_digest", "sole", "with_name", "without_name"]
+__all__ = ["name_of", "named", "of_digest", "with_name", "without_name"]
 
 _NAME = "io.containerd.image.name"
 _TAG = "org.opencontainers.image.ref.name"
@@ -21,13 +21,6 @@ def name_of(descriptor: Descriptor) -> ImageReference | None:
         return references.parse(text) if text else None
     except Invalid:
         return None
-
-
-def sole(reference: ImageReference) -> ImageReference:
-    """Return a reference that can be a stored image's name: with a tag, and without a digest."""
-    if reference.digest:
-        raise Invalid(f"{reference} has a digest, so it can't be given to an image as a name", hint="name a tag only")
-    return reference if reference.tag else evolve(reference, tag=references.DEFAULT_TAG)
 
 
 def named(index: Index, reference: ImageReference) -> Descriptor | None:

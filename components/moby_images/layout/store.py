@@ -37,7 +37,7 @@ class Layout(Lacking):
         self, reference: ImageReference, layers: Sequence[BinaryIO], config: ImageConfig, *, created: str = ""
     ) -> Image:
         """Store an image of uncompressed layer tars, lowest first, under a name, which moves if it is taken."""
-        reference = names.sole(reference)
+        reference = references.as_name(reference)
         with self._writing("store an image"), self._folder.ingest() as ingest:
             stored = tuple(ingest.copy(each, images.LAYER) for each in layers)
             platform = Platform.host()
@@ -68,7 +68,7 @@ class Layout(Lacking):
 
     def tag(self, name: str, reference: ImageReference) -> None:
         """Give an image one more name, which moves if it is taken."""
-        reference = names.sole(reference)
+        reference = references.as_name(reference)
         self._change(lambda index: names.with_name(index, reference, self._find(index, name)[0]))
 
     def remove(

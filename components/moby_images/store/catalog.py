@@ -18,7 +18,7 @@ from moby.oci import reference as references
 from moby.oci.image import Descriptor, StoredConfig
 from moby.values import evolve, field, frozen
 
-__all__ = ["Catalog", "Form", "Hold", "Record", "chain_ids", "sole"]
+__all__ = ["Catalog", "Form", "Hold", "Record", "chain_ids"]
 
 _AGAIN = "remove the image and make or fetch it again"
 _CACHED = 512
@@ -31,13 +31,6 @@ def chain_ids(diff_ids: Iterable[Digest]) -> tuple[Digest, ...]:
         text = f"{chains[-1]} {each}" if chains else ""
         chains.append(digests.sha256(text.encode()) if text else each)
     return tuple(chains)
-
-
-def sole(reference: ImageReference) -> ImageReference:
-    """Return a reference that can be given to an image as a name: with a tag, and without a digest."""
-    if reference.digest:
-        raise Invalid(f"{reference} has a digest, so it can't be given to an image as a name", hint="name a tag only")
-    return reference if reference.tag else evolve(reference, tag=references.DEFAULT_TAG)
 
 
 @frozen
@@ -112,13 +105,6 @@ class Record:
         yield self.manifest.digest
         yield from (each.digest for each in self.layers)
 
-    def all_blobs(self) -> Iterator[Digest]:
-        """Yield also those of the other forms that it came in."""
-        yield from self.blobs()
-        for each in self.others:
-            yield each.manifest.digest
-            yield from (layer.digest for layer in each.layers)
-
 
 @frozen
 class Hold:
@@ -164,10 +150,6 @@ class Catalog:
             self._images.put(str(record.id), known.known_by(record.form, others).document())
         elif add and len(others) > len(known.others):
             self._images.put(str(record.id), evolve(known, others=(*known.others, record.form)).document())
-
-    def set_parent(self, image: Digest, parent: Digest) -> None:
-        """Write down what an image was made on."""
-        self._images.put(str(image), evolve(self.record(image), parent=parent).document())
 
     def record(self, image: Digest) -> Record:
         """Return the record of an image that was there a moment ago."""

@@ -14,7 +14,6 @@ from moby.oci import reference as references
 from moby.oci.image import Descriptor, Manifest, StoredConfig
 from moby.values import evolve, frozen
 from moby_images.store.archive import Archive
-from moby_images.store.catalog import sole
 from moby_images.store.choice import choose, is_attestation
 from moby_images.store.layers import Layer
 
@@ -72,7 +71,7 @@ def _texts(value: Any, what: str) -> list[str]:
 
 
 def _named(texts: Iterable[str]) -> tuple[ImageReference, ...]:
-    return tuple(dict.fromkeys(sole(references.parse(each)) for each in texts))
+    return tuple(dict.fromkeys(references.as_name(references.parse(each)) for each in texts))
 
 
 def _stored(

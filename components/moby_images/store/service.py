@@ -25,9 +25,10 @@ from moby.contracts.images import (
 from moby.contracts.types import Digest, ImageReference, Mount, Platform
 from moby.errors import Invalid, MobyError, NotFound
 from moby.oci import reference as references
+from moby.oci.reference import as_name
 from moby.values import evolve
 from moby_images.store.adopting import Adopting
-from moby_images.store.catalog import Record, sole
+from moby_images.store.catalog import Record
 from moby_images.store.containers import Containers
 from moby_images.store.dropping import lacking, missing
 from moby_images.store.filters import LISTED, fitting, predicate
@@ -79,7 +80,7 @@ class Store:
         self, reference: ImageReference, layers: Sequence[BinaryIO], config: ImageConfig, *, created: str = ""
     ) -> Image:
         """Store an image of uncompressed layer tars."""
-        return self._making.add(sole(reference), layers, config, created)
+        return self._making.add(as_name(reference), layers, config, created)
 
     def get(self, name: str) -> Image:
         """Find an image by name."""
@@ -121,7 +122,7 @@ class Store:
 
     def tag(self, name: str, reference: ImageReference) -> None:
         """Give an image one more name."""
-        reference = sole(reference)
+        reference = as_name(reference)
         with self._catalog.metadata.transaction():
             identity, _ = self._catalog.find(name)
             self._catalog.name(reference, identity, self._catalog.manifest_of(name))
@@ -160,7 +161,7 @@ class Store:
 
     def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
         """Know what an image registry has of an image."""
-        self._pushing.published(image, sole(reference), digest)
+        self._pushing.published(image, as_name(reference), digest)
 
     # Archives
 
@@ -212,7 +213,7 @@ class Store:
         platform: Platform | None = None,
     ) -> Image:
         """Make an image with one layer of a tar."""
-        named = sole(reference) if reference else None
+        named = as_name(reference) if reference else None
         return self._making.import_(stream, named, changes, message, platform or Platform.host())
 
     def export_layers(self, image: Image) -> Iterator[BinaryIO]:
@@ -280,7 +281,7 @@ class Store:
         created_by: str = "",
     ) -> Image:
         """Make an image of a container's."""
-        named = sole(reference) if reference else None
+        named = as_name(reference) if reference else None
         return self._making.commit(container_id, named, config, changes, author, message, created_by)
 
     # Snapshots
@@ -307,7 +308,7 @@ class Store:
         parent: Digest | None = None,
     ) -> Image:
         """Make an image of a snapshot."""
-        return self._adopting.adopt(snapshot, config, [sole(each) for each in references], annotations or {}, parent)
+        return self._adopting.adopt(snapshot, config, [as_name(each) for each in references], annotations or {}, parent)
 
     def collect(self) -> int:
         """Remove what no image needs."""

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from moby.contracts.metadata import MAX_KEY_BYTES, Bucket
-from moby.errors import Conflict, Invalid, Unavailable
+from moby.contracts.metadata import Bucket
+from moby.errors import Conflict, Unavailable
+from moby_metadata.documents.text import checked, encoded
 from moby_metadata.journal.journal import Change, Journal
 
 __all__ = ["Store"]
@@ -16,7 +17,6 @@ __all__ = ["Store"]
 _WAIT_S = 30.0
 _REWRITTEN_BYTES = 1 << 20
 """A smaller journal is never written anew."""
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 Documents = dict[str, dict[str, str]]
 
@@ -41,7 +41,7 @@ class Store:
 
     def bucket(self, name: str) -> Bucket:
         """Return the bucket of a name."""
-        return _Bucket(self, _checked(name, "bucket"))
+        return _Bucket(self, checked(name, "bucket"))
 
     def buckets(self) -> tuple[str, ...]:
         """Return the names of all buckets that hold a document, sorted."""
@@ -152,17 +152,17 @@ class _Bucket:
         return None if text is None else json.loads(text)
 
     def text(self, key: str) -> str | None:
-        return self._seen().get(_checked(key, "key"))
+        return self._seen().get(checked(key, "key"))
 
     def put(self, key: str, document: Any) -> None:
-        self.put_text(key, _encoded(document, key))
+        self.put_text(key, encoded(document, key))
 
     def put_text(self, key: str, text: str) -> None:
-        self._store.write(self.name, _checked(key, "key"), text)
+        self._store.write(self.name, checked(key, "key"), text)
 
     def insert(self, key: str, document: Any) -> None:
-        text = _encoded(document, key)
-        _checked(key, "key")
+        text = encoded(document, key)
+        checked(key, "key")
         if self._store._held.seen is None:
             with self._store.transaction():
                 self.insert(key, document)
@@ -172,7 +172,7 @@ class _Bucket:
         self._store.write(self.name, key, text)
 
     def delete(self, key: str) -> bool:
-        _checked(key, "key")
+        checked(key, "key")
         if self._store._held.seen is None:
             with self._store.transaction():
                 return self.delete(key)
@@ -197,22 +197,3 @@ class _Bucket:
 
     def _seen(self) -> dict[str, str]:
         return self._store.seen().get(self.name, {})
-
-
-def _checked(text: str, what: str) -> str:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise Invalid(f"{what} {text[:80]!r} is no text that UTF-8 can hold") from None
-    if not 0 < size <= MAX_KEY_BYTES or "\0" in text or "\U0010ffff" in text:
-        raise Invalid(f"{what} {text[:80]!r} must be 1 to {MAX_KEY_BYTES} bytes, without NUL and U+10FFFF")
-    return text
-
-
-def _encoded(document: Any, key: str) -> str:
-    try:
-        text = _ENCODE(document)
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(f"document {key[:80]!r} is no JSON value: {error}") from None
-    return text

@@ -4,7 +4,6 @@ from typing import Any
 
 from moby_orchestrator.compose.files.fields import (
     Field,
-    Record,
     Shape,
     command,
     count,
@@ -295,9 +294,3 @@ SECRET = CONFIG = _shape(
     *_plain(spoken, "driver_opts"),
     *_plain(text, "template_driver"),
 )
-
-
-def records_of(service: Record, key: str) -> list[Record]:
-    """Return a list of structs of a record; none where it isn't there."""
-    found: list[Record] = service.get(key) or []
-    return found
