@@ -187,3 +187,18 @@ def test_volumes_of_its_own_are_gone_when_it_is_told(engine):
     made = removed(engine, volumes=("/data",))
     assert engine.volumes.list() == ()
     assert left_of(engine, made) == ([], False)
+
+
+def test_an_end_by_which_it_is_gone_is_one_change_on_disk(engine, monkeypatch):
+    shelf, saved = engine.containers._shelf, []
+    save, before = shelf.save, shelf.position
+
+    def saves(entry, *, position=0):
+        saved.append(entry.status)
+        save(entry, position=position)
+
+    monkeypatch.setattr(shelf, "save", saves)
+    made = removed(engine)
+    assert saved == [Status.CREATED, Status.RUNNING]
+    assert shelf.position > before
+    eventually(lambda: left_of(engine, made) == ([], False), "what is left goes")

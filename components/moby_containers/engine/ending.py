@@ -72,12 +72,17 @@ class Ending:
             ran_ns = max(0, exit.time_ns - entry.keeping.started_ns)
             with entry.or_as_before():
                 again = self._note(entry, exit, ran_ns)
-                self._parts.shelf.save(entry, position=position)
+                goes = not again and _goes_at_once(entry) and self._struck(entry, position)
+                if not goes:
+                    self._parts.shelf.save(entry, position=position)
             code = "unknown" if exit.code is None else str(exit.code)
             self._tell(entry, "die", execDuration=str(ran_ns // 10**9), exitCode=code)
             self._starting.leave_networks(entry)  # first, so that who waited for its end finds its ports free
             tell_ended(entry, for_good=not again)
-            self._go_on(entry, again=again)
+            if goes:
+                self._go(entry)
+            else:
+                self._go_on(entry, again=again)
 
     def _note(self, entry: Entry, exit: Exit, ran_ns: int) -> bool:
         """Have it be one that has ended; return whether it is to be started again."""
@@ -123,6 +128,24 @@ class Ending:
         entry.backoff_s = (
             _FIRST_BACKOFF_S if long or not entry.backoff_s else min(entry.backoff_s * 2, _LONGEST_BACKOFF_S)
         )
+
+    def _struck(self, entry: Entry, position: int) -> bool:
+        """Take one that has ended off the disk; False where that can't be just now, and is tried again then."""
+        try:
+            self._parts.shelf.strike(entry, position=position)
+        except NOT_NOW:
+            return False
+        return True
+
+    def _go(self, entry: Entry) -> None:
+        """Have one that is off the disk be gone for everybody, and what is left of it go next."""
+        entry.removing = True
+        entry.turn += 1
+        entry.set_state(status=after(entry.status, Act.REMOVE))
+        self.clear_execs(entry)
+        self.clearing.begin(entry)
+        self._tell_gone(entry)
+        self._later.soon(lambda: self.clearing.clear(entry))
 
     def _go_on(self, entry: Entry, *, again: bool) -> None:
         turn = entry.turn
@@ -296,6 +319,16 @@ class Ending:
             self._parts.log.warning(
                 "nobody can be told what happened to a container", container=entry.id, action=action, error=str(error)
             )
+
+
+def _goes_at_once(entry: Entry) -> bool:
+    """Whether one that has just ended is gone with that: one of --rm that this engine has started, and none waits for.
+
+    It has no volumes, and no execs that are to be ended before.
+    """
+    wanted = entry.container.config.auto_remove and not entry.keeps and not entry.removing
+    bare = not entry.sessions and not any(each.volume for each in entry.keeping.points)
+    return wanted and bare and entry.begun_ns > 0
 
 
 def _leave(entry: Entry) -> None:

@@ -127,9 +127,15 @@ class Shelf:
             self._positions.put(_POSITION, position)
             self.position = position
 
-    def strike(self, entry: Entry) -> None:
-        """Take one off the disk; it is still found, by this engine."""
-        self._bucket.delete(entry.id)
+    def strike(self, entry: Entry, *, position: int = 0) -> None:
+        """Take one off the disk, as `save` puts it there; it is still found, by this engine."""
+        if not position:
+            self._bucket.delete(entry.id)
+            return
+        with self._metadata.transaction():
+            self._bucket.delete(entry.id)
+            self._positions.put(_POSITION, position)
+        self.position = position
 
     def drop(self, entry: Entry) -> None:
         """Let nobody find it any more."""
