@@ -1,10 +1,10 @@
 """Docker's filters: both spellings in, questions about things answered."""
 
 import json
-import re
 from collections.abc import Collection, Mapping
 
 from moby.errors import Invalid
+from moby_frontend.docker.expressions import found
 
 __all__ = ["Filters"]
 
@@ -42,7 +42,7 @@ class Filters:
     def matches(self, key: str, source: str) -> bool:
         """Return whether there is no such filter, or a value is, or as an expression is found in, the source."""
         values = self._values.get(key)
-        return not values or source in values or any(_found(value, source) for value in values)
+        return not values or source in values or any(found(value, source) for value in values)
 
     def labels(self, labels: Mapping[str, str], key: str = "label") -> bool:
         """Return whether all labels that are asked for are there."""
@@ -80,20 +80,6 @@ def _has(labels: Mapping[str, str], wanted: str) -> bool:
     return name in labels and (not equals or labels[name] == value)
 
 
-def _found(pattern: str, source: str) -> bool:
-    # Backtracking over a hostile expression could take for ever; sources are names and ids, and these are short.
-    if len(pattern) > 1000:
-        return False
-    if not re.search(r"[\\.+*?()|\[\]{}^$]", pattern):
-        return pattern in source
-    if re.search(r"[+*}]\)?[+*{]|\([^)]*[+*}|][^)]*\)[+*{]", pattern):
-        return False
-    try:
-        return re.search(pattern, source) is not None
-    except (re.error, RecursionError, OverflowError):
-        return False
-
-
 def _parsed(text: str) -> dict[str, tuple[str, ...]]:
     """Read `{"key": {"value": true}}`, and the older `{"key": ["value"]}`."""
     if not text:
@@ -102,12 +88,12 @@ def _parsed(text: str) -> dict[str, tuple[str, ...]]:
         value = json.loads(text)
         if not isinstance(value, dict):
             raise ValueError
-        found = {key: _values(each) for key, each in value.items()}
+        values = {key: _values(each) for key, each in value.items()}
     except (ValueError, RecursionError):
         raise Invalid("invalid filter") from None
-    if sum(map(len, found.values())) > _MOST_VALUES:
+    if sum(map(len, values.values())) > _MOST_VALUES:
         raise Invalid("invalid filter: too many values")
-    return found
+    return values
 
 
 def _values(value: object) -> tuple[str, ...]:
