@@ -408,12 +408,14 @@ class PortsSuite(_Within):
         assert not _can_bind(port, "::1", socket.SOCK_DGRAM)
 
     def test_a_port_that_is_taken(self, given: Given) -> None:
-        """By a process of the host, or another sandbox, is a Conflict in docker's words; nothing has changed then."""
+        """By a process of the host, another sandbox, or itself, is a Conflict in docker's words that changes nothing."""
         port, free, other = _free(), _free("127.0.0.3"), _free("127.0.0.4")
         given.part.claim("one", [_tcp(port)])
         given.part.claim("two", [_tcp(free)])
         with pytest.raises(Conflict, match=rf"Bind for 0\.0\.0\.0:{port} failed: port is already allocated"):
             given.part.claim("two", [_tcp(other), _tcp(port)])
+        with pytest.raises(Conflict, match=rf"Bind for 0\.0\.0\.0:{other} failed: port is already allocated"):
+            given.part.claim("two", [_tcp(other), _tcp(other)])
         assert (_can_bind(free), _can_bind(other)) == (False, True)
         given.part.leave("one")
         with closing(socket.socket()) as sock:
