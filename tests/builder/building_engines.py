@@ -29,6 +29,7 @@ from moby.oci.reference import parse
 from moby.oci.unpack import Limits
 from moby.testing.bundles import PROGRAMS, make_rootfs
 from moby.testing.holding import SameProcess
+from moby.testing.mortal import Mortal
 
 
 def box_root(folder):
@@ -82,7 +83,7 @@ class Engine(Pantry):
         enter = self.stack.enter_context
         keeper = SameProcess()
         self.stack.callback(keeper.close)
-        runtimes = {"native": Native(place(self.root, "runtime"))}
+        runtimes = {"native": Mortal(Native(place(self.root, "runtime")))}
         where = place(self.root, "supervisor")
         self.supervisor = enter(Local(runtimes, {}, keeper, where, Clock(), self.log))
         self.networks = enter(

@@ -29,6 +29,7 @@ from moby.errors import NotFound
 from moby.oci import layer
 from moby.oci.pack import Packing
 from moby.testing.holding import SameProcess
+from moby.testing.mortal import Mortal
 
 PATH = "PATH=/bin"
 
@@ -103,7 +104,7 @@ class Kitchen:
         self.snapshotter = self.stack.enter_context(Overlay(place(self.root, "snapshots").state, self.metadata))
         keeper = SameProcess()
         self.stack.callback(keeper.close)
-        runtimes = {"native": Native(place(self.root, "runtime"))}
+        runtimes = {"native": Mortal(Native(place(self.root, "runtime")))}
         self.supervisor = self.stack.enter_context(
             Local(runtimes, {}, keeper, place(self.root, "supervisor"), Clock(), self.log)
         )

@@ -3,6 +3,8 @@
 import errno
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,12 +12,14 @@ import pytest
 from moby_builder.dockerfile.effects.endings import judge
 from moby_builder.dockerfile.operations import EmptySource, MountKind, Node, Run, RunMount
 from moby_builder.dockerfile.solver.effects import Tree
-from runs import PATH, Ear, Kitchen, Lender
+from moby_runtime.native.runtime import Native
+from runs import PATH, Ear, Kitchen, Lender, place
 
 from moby.contracts.builder import BuildFailed
 from moby.contracts.types import Exit, Limits
 from moby.errors import Conflict, HostUnfit, Invalid, NotFound, Unavailable
 from moby.host import mounts as kernel
+from moby.host.processes import readable
 from moby.testing.bundles import PROGRAMS, make_rootfs
 from moby.testing.mounted import own_mounts
 from moby.testing.net_namespaces import own_network
@@ -422,6 +426,39 @@ def test_cancel(kitchen):
     assert time.monotonic() - start < 10
     with pytest.raises(Unavailable):
         kitchen.run("true", ear=ear)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from builder.runs import Ear, Kitchen
+from moby.testing.mounted import own_mounts
+from moby.testing.net_namespaces import own_network
+
+with own_mounts(shared=True), own_network(), Kitchen(Path(sys.argv[1]), Path(sys.argv[2])) as kitchen:
+    ear = Ear()
+    ear.log = lambda stream, data: print(*(each.pid for each in kitchen.supervisor.list()), flush=True)
+    kitchen.run("echo begun; while :; do :; done", ear=ear)
+"""
+
+
+def test_a_step_ends_with_tests_that_are_killed(rootfs, tmp_path):
+    """So that it needn't wait for an engine in the same folder, which nobody starts."""
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, tmp_path, rootfs],
+        stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as tests:  # fmt: skip
+        try:
+            step = os.pidfd_open(int(tests.stdout.readline()))
+        finally:
+            tests.kill()
+    try:
+        assert readable(step, 60)
+    finally:
+        os.close(step)
+        native = Native(place(tmp_path, "runtime"))
+        for each in native.list():
+            native.delete(each.id, force=True)
 
 
 def test_what_a_killed_engine_left(kitchen):

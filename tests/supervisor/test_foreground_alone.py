@@ -16,6 +16,7 @@ from moby.contracts.supervisor import TaskConfig
 from moby.contracts.types import TaskStatus
 from moby.errors import Conflict, HostUnfit, Invalid, NotFound, Unavailable
 from moby.host import claims
+from moby.host.processes import readable
 
 
 @pytest.fixture
@@ -136,28 +137,73 @@ def annotations(bundle):
     return json.loads((bundle / "config.json").read_text()).get("annotations", {})
 
 
-def test_asks_to_die_with_the_main_thread(supervisor, bundles):
-    bundle = bundles(*SLEEP)
-    supervisor.create(TaskConfig("a", bundle))
-    assert annotations(bundle) == {DIE_WITH_PARENT: "true"}
-
-
-def test_asks_nothing_of_a_thread_that_may_end(supervisor, bundles, forking, monkeypatch):
-    bundle = bundles(*SLEEP)
-    monkeypatch.setattr(forking, "create", _raiser(HostUnfit("enough")))
-    errors = []
-
-    def create():
-        try:
-            supervisor.create(TaskConfig("a", bundle))
-        except HostUnfit as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=create)
+def aside(work):
+    """Do something in a thread that ends with it."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(work()))
     thread.start()
     thread.join(20)
-    assert errors
-    assert annotations(bundle) == {}
+    return found[0]
+
+
+def test_asks_to_die_with_the_process(supervisor, bundles):
+    for name, how in (("a", lambda work: work()), ("b", aside)):
+        bundle = bundles(*SLEEP)
+        how(lambda: supervisor.create(TaskConfig(name, bundle)))  # noqa: B023 - called at once
+        assert annotations(bundle) == {DIE_WITH_PARENT: "true"}
+
+
+def test_what_a_thread_made_outlives_that_thread_and_not_the_process(make, bundles):
+    theirs, ours = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            supervisor = make().__enter__()
+            task = aside(lambda: supervisor.create(TaskConfig("a", bundles(*SLEEP))))
+            supervisor.start("a")
+            os.write(ours, str(task.pid).encode())
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(ours)
+    watched = os.pidfd_open(int(os.read(theirs, 100)))
+    try:
+        assert not readable(watched, 0.2)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert readable(watched, 20)
+    for each in (theirs, watched):
+        os.close(each)
+
+
+def test_what_several_threads_make_is_made_at_once(supervisor, bundles, forking, monkeypatch):
+    create, together = forking.create, threading.Barrier(3)
+
+    def creates(*arguments):
+        together.wait(20)
+        return create(*arguments)
+
+    monkeypatch.setattr(forking, "create", creates)
+    for names in ("abc", "def"):
+        made = [threading.Thread(target=begin, args=(supervisor, bundles, each)) for each in names]
+        for each in made:
+            each.start()
+        for each in made:
+            each.join(20)
+    assert [each.id for each in supervisor.list()] == list("abcdef")
+    assert [each.name for each in threading.enumerate()].count("lasting") == 3
+
+
+def test_what_fails_in_such_a_thread_is_raised(supervisor, bundles, forking, monkeypatch):
+    monkeypatch.setattr(forking, "create", _raiser(HostUnfit("enough")))
+
+    def creates():
+        with pytest.raises(HostUnfit, match="enough"):
+            supervisor.create(TaskConfig("a", bundles(*SLEEP)))
+        return True
+
+    assert aside(creates)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"annotations": 3}', "\xff"])

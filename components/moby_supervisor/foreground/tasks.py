@@ -19,6 +19,7 @@ from moby.contracts.types import Exit, TaskStatus, Window
 from moby.errors import Conflict, Invalid, MobyError, NotFound, Unavailable, Unsupported
 from moby.host import claims
 from moby.host.processes import set_child_subreaper
+from moby_supervisor.foreground.lasting import Lasting
 from moby_supervisor.foreground.streams import open_streams
 from moby_supervisor.foreground.task import Task
 
@@ -49,6 +50,7 @@ class Foreground:
         self._reserved: set[str] = set()
         self._lock = threading.Lock()
         self._was_subreaper = False
+        self._lasting = Lasting()
 
     def __enter__(self) -> Self:
         # As runtimes ask: what a command leaves behind shall be ours.
@@ -69,6 +71,7 @@ class Foreground:
                     self.delete(task.id, force=True)
             except (MobyError, OSError) as failure:
                 errors.append(failure)
+        self._lasting.close()
         set_child_subreaper(self._was_subreaper)
         if len(errors) == 1:
             raise errors[0]
@@ -105,7 +108,7 @@ class Foreground:
             _bind_to_parent(config.bundle)
             stdio, ends = open_streams(config, child)
             undo.callback(ends.close)
-            process = runtime.create(config.id, config.bundle, stdio)
+            process = self._lasting.call(lambda: runtime.create(config.id, config.bundle, stdio))
             ends.take_terminal(process.terminal_fd, config.window)
             oom_fd = _watch_oom(runtime, config.id)
             task = Task(
@@ -340,13 +343,7 @@ def _watch_oom(runtime: Runtime, container_id: str) -> int:
 
 
 def _bind_to_parent(bundle: Path) -> None:
-    """Ask the runtime to let the container die with us.
-
-    The kernel tells a child of its parent's death when the *thread* ends that made it, so only the main thread,
-    which lives as long as the process, may ask. A config that can't be read is the runtime's to refuse.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
+    """Ask the runtime to let the container die with us. A config that can't be read is the runtime's to refuse."""
     path = bundle / "config.json"
     try:
         spec = json.loads(path.read_bytes())
