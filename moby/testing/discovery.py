@@ -408,7 +408,7 @@ class PortsSuite(_Within):
         assert not _can_bind(port, "::1", socket.SOCK_DGRAM)
 
     def test_a_port_that_is_taken(self, given: Given) -> None:
-        """By a process of the host, another sandbox, or this one, is a Conflict in docker's words, and changes nothing."""
+        """By a process of the host, any sandbox, or twice: a Conflict in docker's words; nothing has changed then."""
         port, free, other = _free(), _free("127.0.0.3"), _free("127.0.0.4")
         given.part.claim("one", [_tcp(port)])
         given.part.claim("two", [_tcp(free)])
