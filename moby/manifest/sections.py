@@ -60,7 +60,8 @@ def _lay_name(draft: Draft, entry: Entry) -> None:
     draft.name = text(draft.report, "name", entry.node, harmless=True) or ""
     if draft.name and not NAME.fullmatch(draft.name):
         message = f"name {shown(draft.name)} must be lower-case letters, digits and dashes, no dash first"
-        draft.report.add(message, entry.node.origin, harmless=True)
+        close = "-".join(re.findall("[a-z0-9]+", draft.name.lower()))
+        draft.report.add(message, entry.node.origin, fix=f"write {close!r}" if close else "", harmless=True)
 
 
 def _lay_components(draft: Draft, layer: Layer, entry: Entry) -> None:

@@ -23,7 +23,7 @@ OCI = "oci://"
 
 MOST_FILES = 200
 MOST_CHAIN = 50
-_LONGEST_NAME = 256
+_LONGEST_NAME = 250
 _BARE = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -67,7 +67,7 @@ def find(file_or_name: str | Path, report: Report) -> Source | None:
     """Return the manifest that a user names: a shipped assembly by its bare name, else a file."""
     given = str(file_or_name)
     if isinstance(file_or_name, str) and _BARE.fullmatch(given):
-        return _named(given, report, None)
+        return _named(given, report, None, Path())
     if scheme := _SCHEME.match(given):
         _refuse_scheme(scheme[1], given, report, None)
         return None
@@ -82,12 +82,14 @@ def _legible(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _named(name: str, report: Report, where: Origin | None) -> Source | None:
+def _named(name: str, report: Report, where: Origin | None, folder: Path | None) -> Source | None:
+    """Return a shipped assembly; where there is none of the name, a folder's file that may be meant is proposed."""
     path = shipped_folder() / f"{name}.yaml"
     if name not in (names := shipped()):
         report.unknown("shipped assembly", name, names, where)
-        if where is None and len(name) < _LONGEST_NAME and Path(name).exists():
-            report.add(f"{name} is also a file here", None, fix=f"./{name}")
+        meant = (folder / name, folder / f"{name}.yaml") if folder and len(name) < _LONGEST_NAME else ()
+        for each in filter(Path.exists, meant):
+            report.add(f"{each.name} is also a file here", where, fix=f"./{each.name}")
         return None
     relative = os.path.relpath(path)
     return Source(str(path) if relative.startswith("..") else relative, path, ours=True)
@@ -182,7 +184,7 @@ class Gathering:
     def _target(self, source: Source, reference: str, where: Origin) -> Source | None:
         """Find what a line of `extends` names; what it names stays inside the shipped folder for a shipped one."""
         if _BARE.fullmatch(reference):
-            return _named(reference, self.report, where)
+            return _named(reference, self.report, where, None if source.ours else source.path.parent)
         if reference.startswith(OCI) and self.fetch:
             return self._fetched(self.fetch, reference, where)
         if scheme := _SCHEME.match(reference):

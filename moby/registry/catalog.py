@@ -61,10 +61,12 @@ class Catalog:
 
         known = [*self.components, *(each.name for each in self.components.values())]
         near = get_close_matches(name, known, n=1)
-        listed = ", ".join(self.components) or "none"
+        listed = "" if near else f"; installed: {', '.join(self.components) or 'none'}"
         raise NotFound(
-            f"no component {name!r} is installed; installed: {listed}",
-            hint=f"did you mean {near[0]}?" if near else "moby plugins lists what is broken",
+            f"no component {name!r} is installed{listed}",
+            hint=f"did you mean {near[0]}? (moby components lists all)"
+            if near
+            else "moby plugins lists what is broken",
         )
 
 

@@ -96,6 +96,14 @@ def test_reported_where_it_is_extended(put: Put, reference: str, message: str, f
     assert problem.fixes == ((fix,) if fix else ())
 
 
+def test_a_bare_name_of_a_file_beside_is_told_how_to_name_it(put: Put) -> None:
+    put("name: base", "base.yaml")
+    unknown, meant = _problems(put("extends: [base]"))
+    assert "unknown shipped assembly 'base'" in unknown.message
+    assert (meant.message, meant.fixes) == ("base.yaml is also a file here", ("./base.yaml",))
+    assert str(meant.where) == str(unknown.where) == "m.yaml:2:11"
+
+
 def test_a_loop_is_reported_with_its_chain_where_it_closes(put: Put) -> None:
     put("extends: [c.yaml]", "b.yaml")
     put("extends: [b.yaml]", "c.yaml")

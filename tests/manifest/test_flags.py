@@ -154,7 +154,7 @@ def test_sets(load: Callable[..., Assembly], flag: str, path: str, expected: obj
             "write 'formats'",
             id="distribution",
         ),
-        pytest.param("name=A", "name 'A' must be lower-case", "--set name", "", id="name"),
+        pytest.param("name=A", "name 'A' must be lower-case", "--set name", "write 'a'", id="name"),
     ],
 )
 def test_sets_wrongly(read: Callable[..., Reading], flag: str, message: str, where: str, fix: str) -> None:

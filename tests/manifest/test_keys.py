@@ -19,7 +19,7 @@ Read = Callable[..., Reading]
             "nmae: x", "unknown key 'nmae', did you mean 'name'? (valid: components, ", "2:1", "write 'name'", id="key"
         ),
         pytest.param("zzz: x", "unknown key 'zzz' (valid: components, distribution, ", "2:1", "", id="far-key"),
-        pytest.param("name: No_Good", "name 'No_Good' must be lower-case", "2:7", "", id="name"),
+        pytest.param("name: No_Good", "name 'No_Good' must be lower-case", "2:7", "write 'no-good'", id="name"),
         pytest.param(
             "name: 12", "name must be text, and unquoted 12 is a number", "2:7", 'quote it: "12"', id="number-name"
         ),
