@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
@@ -11,7 +10,10 @@ from moby.host.syscalls import call, prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Collection, Iterable
+else:
+    from moby.host import foreign as ctypes
 
 __all__ = [
     "NAMES", "apply", "bounding", "drop_bounding", "effective", "numbers", "permitted", "raise_effective",

@@ -6,7 +6,6 @@ for all and exceptions from it (kernel, admin-guide/cgroup-v1/devices.rst), into
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
@@ -18,9 +17,12 @@ from moby.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Iterator, Sequence
 
     _Key = tuple[str, int | None, int | None]
+else:
+    from moby.host import foreign as ctypes
 
 __all__ = ["DeviceRule", "Inexpressible", "attach", "changes_all", "program", "write"]
 

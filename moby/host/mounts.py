@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import time
@@ -11,7 +10,10 @@ from moby.host.syscalls import call, libc, prepared, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Mapping, Sequence
+else:
+    from moby.host import foreign as ctypes
 
 __all__ = [
     "ACCESS_TIME", "ATTRIBUTES", "FLAGS", "PROPAGATION", "attach", "clone_tree", "file_system", "is_proc", "map_ids",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 
@@ -13,8 +12,11 @@ from moby.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Callable, Collection, Sequence
     from typing import NoReturn
+else:
+    from moby.host import foreign as ctypes
 
 __all__ = [
     "CLONE_PARENT", "LONGEST_POLL_MS", "ProcessStat", "act_for_parent", "clone", "close_other_descriptors", "dismiss",
@@ -261,15 +263,16 @@ def forget_arguments() -> list[tuple[int, bytes]]:
     found = []
     for start, end in ((int(first), int(last)) for first, last in (fields[45:47], fields[47:49])):
         if 0 < start < end:
-            found.append((start, ctypes.string_at(start, end - start)))
-            ctypes.memset(start, 0, end - start)
+            shown = (ctypes.c_char * (end - start)).from_address(start)
+            found.append((start, shown.raw))
+            shown.raw = bytes(end - start)
     return found
 
 
 def remember_arguments(forgotten: list[tuple[int, bytes]]) -> None:
     """Undo `forget_arguments`."""
     for start, data in forgotten:
-        ctypes.memmove(start, data, len(data))
+        (ctypes.c_char * len(data)).from_address(start).raw = data
 
 
 def execute(folder: int, name: str, arguments: Sequence[str], environment: Sequence[str]) -> NoReturn:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 
 from moby.host.syscalls import syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Collection
+else:
+    from moby.host import foreign as ctypes
 
 __all__ = ["ACTIONS", "FLAGS", "actions", "flags", "install", "take_descriptor"]
 

@@ -6,12 +6,14 @@ the same on every architecture.
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ctypes
     from typing import Any
+else:
+    from moby.host import foreign as ctypes
 
 __all__ = [
     "NUMBERS", "call", "current_folder", "fork_quietly", "holding_gil", "libc", "prepared", "syscall",

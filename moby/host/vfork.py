@@ -7,7 +7,6 @@ control group and folder; memory, and so whether it can be looked into, it share
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import mmap
 import sys
@@ -17,7 +16,10 @@ from moby.host.syscalls import call, holding_gil
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Callable
+else:
+    from moby.host import foreign as ctypes
 
 __all__ = ["possible", "run"]
 

@@ -1,7 +1,6 @@
 """The native runtime beyond its contract: threads, its caller's death, control groups of version 2, and its errors."""
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -19,7 +18,7 @@ from moby_runtime.records.failures import Failure, error_of
 from moby.contracts.runtime import DIE_WITH_PARENT
 from moby.contracts.types import TaskStatus
 from moby.errors import HostUnfit, Invalid, MobyError
-from moby.host import cgroups
+from moby.host import cgroups, syscalls
 from moby.testing.as_user import as_nobody
 from moby.testing.boxes import Boxes, MakeRuntime, place_in, run_inside
 from moby.testing.bundles import Bundles
@@ -74,12 +73,12 @@ class TestNativeItself(RuntimeFixtures):
     def test_what_a_start_calls_is_found_before_the_copy_of_the_caller(self, boxes: Boxes, monkeypatch) -> None:
         """Each copy would search all libraries anew, which takes longer than the call."""
 
-        def look(library: ctypes.CDLL, name: str) -> None:
+        def look(library: object, name: str) -> None:
             raise AssertionError(f"{name} is looked for")
 
         boxes.sleeping("first")
         assert run_inside(boxes, "first", "true")[0] == 0  # by now the caller has what it needs itself
-        monkeypatch.setattr(ctypes.CDLL, "__getattr__", look)
+        monkeypatch.setattr(type(syscalls.libc), "__getattr__", look)
         assert boxes.run("true") == (0, "")
         assert run_inside(boxes, "first", "true")[0] == 0
 
