@@ -1,7 +1,10 @@
 """The budget, and what is named where it is exceeded."""
 
+from pathlib import Path
+
 import pytest
 
+from moby import distribution
 from moby.distribution import budget
 from moby.distribution.sbom import sizes_in
 from moby.errors import Invalid, Origin
@@ -51,3 +54,10 @@ def test_each_artifact_has_to_keep_to_it() -> None:
 )
 def test_a_document_of_somebody_else_tells_no_sizes(data: bytes) -> None:
     assert sizes_in(data) == {}
+
+
+@pytest.mark.slow
+def test_what_is_shipped_for_little_room_takes_little(tmp_path: Path) -> None:
+    """It has its budget from its own file, and how it is packed from the one that it extends."""
+    distribution.assemble("edge", tmp_path)
+    assert (tmp_path / "edge/edge.pyz").stat().st_size < 5_000_000
