@@ -582,6 +582,31 @@ def build_files(data: bytes, folder: Path) -> None:
         take(Client(), Inside())  # type: ignore[arg-type]
 
 
+def container_request(data: bytes, folder: Path) -> None:
+    """What a client asks a container to be is shown as it was asked, or refused."""
+    from moby_containers.engine.checks import check, check_asked
+    from moby_frontend.docker.call import encode
+    from moby_frontend.docker.translate.config import read_create, show_create
+
+    with suppress(ValueError, RecursionError):
+        value = json.loads(data)
+        if isinstance(value, dict):
+            with suppress(*REFUSED):
+                found = read_create(value)
+                check(found)
+                check_asked(found)
+                shown = encode(show_create(found, (1, 47)))
+                again = read_create(json.loads(shown))
+                assert again == found or "\\ud800" in _text(data), (again, found)
+
+
+def expression(data: bytes, folder: Path) -> None:
+    """Whatever is looked for is found, or not, before long."""
+    from moby_frontend.docker.expressions import found
+
+    assert isinstance(found(_text(data), "0123456789abcdef" * 4), bool)
+
+
 def cni(data: bytes, folder: Path) -> None:
     """What a plugin answers is a result whose names and addresses are such, or refused; so is a list."""
     from ipaddress import ip_address, ip_interface
@@ -632,7 +657,7 @@ CHECKS = {
         locked_artifact, sizes, sums, runtime_config, runtime_process, runtime_record, settings, plugin_facts,
         plugin_info, host_facts, seccomp_profile, docker_profile, mount_options, served_message, served_error,
         json_log, local_log, log_folder, journal_export, log_tag, dns_message, dockerfile, ignore_file,
-        cache_config, package_lists, http2, build_request, build_files, cni,
+        cache_config, package_lists, http2, build_request, build_files, container_request, expression, cni,
         network_plugin,
     )
 }  # fmt: skip
