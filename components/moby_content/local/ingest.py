@@ -8,8 +8,8 @@ from pathlib import Path
 from moby.contracts.content import Blob, Ingest
 from moby.contracts.types import Digest
 from moby.errors import Conflict, Corrupt, Invalid, NotFound
+from moby.host.refusals import host_errors
 from moby.oci.digest import CHUNK_BYTES, sha256
-from moby_content.local.failures import host_errors
 from moby_content.local.hashing import Hashing
 from moby_content.local.leases import FileLease, locked
 from moby_content.local.proofs import Proofs

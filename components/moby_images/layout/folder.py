@@ -4,7 +4,6 @@
 way in. A blob and the index are written whole under another name and then renamed.
 """
 
-import errno
 import gzip
 import hashlib
 import io
@@ -18,34 +17,17 @@ from typing import BinaryIO
 from attrs import define, field, frozen
 
 from moby.contracts.types import Digest
-from moby.errors import Corrupt, HostUnfit, Invalid
+from moby.errors import Corrupt, Invalid
 from moby.host import tree
 from moby.oci import image as images
 from moby.oci.digest import CHUNK_BYTES, Verified, sha256
 from moby.oci.image import Descriptor, Index
 from moby_images.folders.leases import lease, locked
 
-__all__ = ["Folder", "Ingest", "host_errors"]
+__all__ = ["Folder", "Ingest"]
 
 _AGAIN = "remove the image and make or fetch it again"
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
-
-
-@contextmanager
-def host_errors(what: str) -> Iterator[None]:
-    """Say what of the host stands in the way, where the system refuses."""
-    try:
-        yield
-    except OSError as error:
-        at = f" at {error.filename}" if error.filename else ""
-        hints = {
-            errno.ENOSPC: "make room on that disk, or use another --root",
-            errno.EDQUOT: "make room in your quota, or use another --root",
-            errno.EACCES: "use a --root that this user may write, or run as its owner",
-            errno.EROFS: "use a --root on a disk that can be written",
-        }
-        hint = hints.get(error.errno or 0, "")
-        raise HostUnfit(f"can't {what}{at}: {error.strerror or error}", hint=hint) from error
 
 
 @frozen
@@ -93,7 +75,7 @@ class Folder:
         return locked(self.lock_file, exclusive=True)
 
     @contextmanager
-    def ingest(self) -> "Iterator[Ingest]":
+    def ingest(self) -> Iterator["Ingest"]:
         """Lend a place for new blobs; those that weren't published go when the caller leaves."""
         with lease(self._ingest, self.lock_file) as path:
             yield Ingest(path)

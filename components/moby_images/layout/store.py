@@ -9,6 +9,7 @@ from typing import BinaryIO
 from moby.contracts.images import Filters, Image, ImageConfig, Removal
 from moby.contracts.types import ImageReference, Platform
 from moby.errors import Conflict, Corrupt, Invalid, NotFound, Unsupported
+from moby.host.refusals import host_errors
 from moby.host.user_maps import keeps_owners
 from moby.oci import image as images
 from moby.oci import reference as references
@@ -18,7 +19,7 @@ from moby.oci.unpack import Limits, Unpacking
 from moby.values import evolve
 from moby_images.folders.leases import lease
 from moby_images.layout import names
-from moby_images.layout.folder import Folder, host_errors
+from moby_images.layout.folder import Folder
 from moby_images.layout.lacking import Lacking
 
 __all__ = ["Layout"]

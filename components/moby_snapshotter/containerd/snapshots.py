@@ -17,9 +17,10 @@ from moby.contracts.types import Mount
 from moby.errors import Conflict, NotFound, Unavailable
 from moby.host.overlay import mount_root, paths_of, unmount_root
 from moby.host.private_mounts import apart
+from moby.host.refusals import host_errors
 from moby.oci.unpack import Limits
 from moby_snapshotter.containerd.service import Service
-from moby_snapshotter.folders.shelf import Record, host_errors
+from moby_snapshotter.folders.shelf import Record
 from moby_snapshotter.folders.trees import without_devices
 from moby_snapshotter.folders.whole import WholeTrees
 

@@ -4,7 +4,6 @@ A folder is made before its record and removed after it, so that one without a r
 `sweep` removes those, under a lock that who makes one shares.
 """
 
-import errno
 import fcntl
 import os
 import secrets
@@ -20,28 +19,10 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshot, SnapshotKind, Usage
 from moby.errors import Conflict, HostUnfit, MobyError, NotFound
 from moby.host import tree
+from moby.host.refusals import host_errors
 from moby_snapshotter.folders.children import Children
 
-__all__ = ["Record", "Shelf", "host_errors"]
-
-_HINTS = {
-    errno.ENOSPC: "make room on that disk, or use another --root",
-    errno.EDQUOT: "make room in your quota, or use another --root",
-    errno.EACCES: "use a --root that this user may write, or run as its owner",
-    errno.EROFS: "use a --root on a disk that can be written",
-    errno.EOPNOTSUPP: "the file system of the --root lacks extended attributes; use another one",
-}
-
-
-@contextmanager
-def host_errors(what: str) -> Iterator[None]:
-    """Say what was tried where the system refuses."""
-    try:
-        yield
-    except OSError as error:
-        at = f" at {error.filename}" if error.filename else ""
-        hint = _HINTS.get(error.errno or 0, "")
-        raise HostUnfit(f"can't {what}{at}: {error.strerror or error}", hint=hint) from error
+__all__ = ["Record", "Shelf"]
 
 
 @frozen

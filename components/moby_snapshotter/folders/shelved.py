@@ -7,8 +7,9 @@ from typing import Self
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshot, SnapshotKind, Usage
 from moby.contracts.types import Mount
+from moby.host.refusals import host_errors
 from moby.oci.unpack import Limits
-from moby_snapshotter.folders.shelf import Record, Shelf, host_errors
+from moby_snapshotter.folders.shelf import Record, Shelf
 
 __all__ = ["Shelved"]
 

@@ -8,11 +8,12 @@ from typing import BinaryIO
 
 from moby.contracts.snapshotter import Change, ChangeKind, SnapshotKind, Usage
 from moby.contracts.types import Mount
+from moby.host.refusals import host_errors
 from moby.oci import layer
 from moby.oci.layer import LayerEntry
 from moby.oci.pack import WHITEOUT, Entry, Packing
 from moby.oci.unpack import Unpacking
-from moby_snapshotter.folders.shelf import Record, host_errors
+from moby_snapshotter.folders.shelf import Record
 from moby_snapshotter.folders.shelved import Shelved
 from moby_snapshotter.folders.trees import Seen, keeps_owners, looked_at, opened, usage_of, walk
 

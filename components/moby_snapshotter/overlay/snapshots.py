@@ -13,11 +13,12 @@ from moby.contracts.snapshotter import Change, SnapshotKind, Usage
 from moby.contracts.types import Mount
 from moby.host.files import read_text
 from moby.host.overlay import escape
+from moby.host.refusals import host_errors
 from moby.host.user_maps import is_host_root
 from moby.oci.merged import MergedPacking
 from moby.oci.pack import Packing, marks_of
 from moby.oci.unpack import Limits
-from moby_snapshotter.folders.shelf import Record, host_errors
+from moby_snapshotter.folders.shelf import Record
 from moby_snapshotter.folders.shelved import Shelved
 from moby_snapshotter.folders.trees import Seen, keeps_owners, looked_at, opened, usage_of
 from moby_snapshotter.overlay.changes import changes

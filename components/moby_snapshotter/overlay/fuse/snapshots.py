@@ -9,10 +9,11 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Change, SnapshotKind, Usage
 from moby.contracts.types import Mount
 from moby.host.overlay import FUSE
+from moby.host.refusals import host_errors
 from moby.host.user_maps import is_host_root
 from moby.oci.pack import WHITEOUT, is_opaque, is_whiteout, marks_of
 from moby.oci.unpack import Limits
-from moby_snapshotter.folders.shelf import Record, host_errors
+from moby_snapshotter.folders.shelf import Record
 from moby_snapshotter.folders.trees import opened, walk
 from moby_snapshotter.overlay.snapshots import Overlay
 

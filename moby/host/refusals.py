@@ -1,4 +1,4 @@
-"""What of the host stands in the way, in our words."""
+"""What of the host stands in the way of an engine's folder, in our words."""
 
 import errno
 from collections.abc import Iterator
@@ -13,12 +13,13 @@ _HINTS = {
     errno.EDQUOT: "make room in your quota, or use another --root",
     errno.EACCES: "use a --root that this user may write, or run as its owner",
     errno.EROFS: "use a --root on a disk that can be written",
+    errno.EOPNOTSUPP: "the file system of the --root lacks extended attributes; use another one",
 }
 
 
 @contextmanager
 def host_errors(what: str) -> Iterator[None]:
-    """Say what was tried where the system refuses."""
+    """Say what was tried where the system refuses: an OSError becomes HostUnfit."""
     try:
         yield
     except OSError as error:
