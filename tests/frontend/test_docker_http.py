@@ -146,11 +146,17 @@ class TestRefusals:
             ("GET", "/nonesuch"),
             ("PUT", "/info"),
             ("GET", "/"),
-            ("GET", "//"),
             ("GET", "/containers"),
         ):
             found = served.call(method, path)
             assert (found.status, found.message) == (404, "page not found")
+
+    def test_slashes_too_many_lead_to_where_they_are_single(self, served):
+        """So that docker-py finds a container by the name that it is shown with."""
+        found = served.call("GET", "//containers/%2Fa%20b/json?size=1&x=%2F%2F")
+        assert (found.status, found.headers["Location"]) == (301, "/v1.47/containers/a%20b/json?size=1&x=%2F%2F")
+        made = served.call("POST", "/containers/create?name=web", {"Image": "box", "Cmd": ["x"]}).json()["Id"]
+        assert served.docker().inspect_container("/web")["Id"] == made
 
     def test_versions_out_of_range(self, served):
         old = served.call("GET", "/version", version="v1.20")

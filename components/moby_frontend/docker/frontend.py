@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from moby.errors import Invalid, MobyError, Unsupported
 from moby.values import frozen
@@ -24,6 +24,12 @@ __all__ = ["DockerFrontend", "Tls"]
 
 Handler = Callable[[Parts, Call], Reply | None]
 _VERSIONED = re.compile(r"/v(\d{1,3})\.(\d{1,3})(/.*)")
+
+
+def _elsewhere(path: str, query: str) -> Reply:
+    """Lead to a path with single slashes: clients ask for a container by the name that it is shown with, as `/web`."""
+    clean = quote(re.sub("/{2,}", "/", path))
+    return Reply(301, b"", (("Location", f"{clean}?{query}" if query else clean),))
 
 
 @frozen
@@ -144,7 +150,10 @@ class DockerFrontend:
         path, _, query = target.partition("?")
         if path.startswith("http://"):  # a proxy's form (RFC 9112, 3.2.2)
             path = "/" + path.split("/", 3)[3] if path.count("/") > 2 else "/"
-        version, path = self._version(unquote(path))
+        path = unquote(path)
+        if "//" in path:
+            return _elsewhere(path, query)
+        version, path = self._version(path)
         if method == "OPTIONS":
             return empty(200)
         found = find(method, path, version)
