@@ -20,6 +20,7 @@ from moby_builder.command.plugin import Config, make, moby_components
 from moby_builder.command.receiving import Incoming, write_folder
 from moby_builder.command.showing import Display
 from moby_builder.command.telling import Told
+from peers.sandbox import until
 
 from moby.contracts.ambient import Place
 from moby.contracts.builder import (
@@ -473,6 +474,10 @@ def answering(path, text):
     return heard
 
 
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def answer(status, body):
     return f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
 
@@ -485,10 +490,12 @@ def test_errors_are_the_engine_s(tmp_path, status, kind):
 
 
 def test_an_error_in_the_answer_and_none_at_all(tmp_path):
-    answering(tmp_path / "s", answer(200, '{"stream": "x"}\n{"error": "failed"}\n'))
+    before = open_files()
+    answering(tmp_path / "s", answer(200, '{"stream": "x"}\n{"error": "failed"}\n{"stream": "y"}\n'))
     with pytest.raises(_Failed, match="failed") as found:
         list(Caller(tmp_path / "s").lines("/build"))
     assert found.value.exit_code == 1
+    until(lambda: open_files() <= before, "the connection's end, though the error is there still")
     answering(tmp_path / "t", b"")
     with pytest.raises(Unavailable, match="didn't answer"):
         Caller(tmp_path / "t").ask("GET", "/x")

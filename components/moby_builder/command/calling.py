@@ -41,15 +41,19 @@ class Caller:
 
     def ask(self, method: str, path: str) -> Any:
         """Return what a call answers, as JSON."""
-        with closing(connected(self._path, self._patience_s)) as connection:
-            answer = self._answer(connection, method, path, None, {})
+        with (
+            closing(connected(self._path, self._patience_s)) as connection,
+            self._answer(connection, method, path, None, {}) as answer,
+        ):
             return json.loads(answer.read() or b"null")
 
     def lines(self, path: str, body: Iterable[bytes] | None = None, **headers: str) -> Iterator[dict[str, Any]]:
         """Yield the JSON lines of a POST's answer as they come; an error in them is raised."""
         sent = {"Content-Type": "application/x-tar", **{key.replace("_", "-"): each for key, each in headers.items()}}
-        with closing(connected(self._path, self._patience_s)) as connection:
-            answer = self._answer(connection, "POST", path, body, sent)
+        with (
+            closing(connected(self._path, self._patience_s)) as connection,
+            self._answer(connection, "POST", path, body, sent) as answer,
+        ):
             for line in answer:
                 found = json.loads(line) if line.strip() else {}
                 if found.get("error"):

@@ -35,7 +35,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restart", default="no")
     parser.add_argument("--stop-timeout", type=int, default=None)
     parser.add_argument("image", metavar="IMAGE")
-    parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
+    command = parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
+    command.required = False  # Python 3.11 else says that it is, where there is no image
 
 
 def size(text: str) -> int:
