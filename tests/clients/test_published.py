@@ -16,12 +16,12 @@ _LISTS_OF_LISTS = r"Containers.\[\]: .* is not of type 'array'"
 DIFFER = {
     "": [r"Isolation: '' is not one of", r"(MemorySwappiness|PidsLimit): None is not of type 'integer'"],
     "1.25": [
-        r"ExecIDs: None is not of type 'string'",
+        r"ExecIDs: (None|\[.*\]) is not of type 'string'",
         r"NetworkSettings.Ports: \{\} is not of type 'array'",
         _LISTS_OF_LISTS,
     ],
-    "1.32": [r"ExecIDs: None is not of type 'string'", _LISTS_OF_LISTS, r"'Container' is a required property"],
-    "1.45": [r"'id', 'status' were unexpected"],
+    "1.32": [r"ExecIDs: (None|\[.*\]) is not of type 'string'", _LISTS_OF_LISTS, r"'Container' is a required property"],
+    "1.45": [r"('id', )?'status' (was|were) unexpected"],
 }
 """In what dockerd, too, is not as it is published; by version, or in all."""
 
