@@ -13,7 +13,8 @@ __all__ = ["VolumeDriver"]
 class VolumeDriver(Protocol):
     """Makes the folders that outlive containers. Thread-safe for different volumes; safe after kill -9 at any moment.
 
-    Names are checked by who calls (letters, digits, `_.-`); Invalid for one that a driver can't use all the same.
+    A name of other characters than letters, digits and `_.-`, of which the first is a letter or digit, is Invalid for
+    every call, and so is one that a driver can't use all the same, as it is too long.
     Options are as with `docker volume create --opt`.
     """
 
@@ -43,9 +44,15 @@ class VolumeDriver(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Delete a volume with all that is in it; nothing where there is none, Conflict where it is mounted."""
+        """Delete a volume with all that is in it; nothing where there is none, Conflict where it is mounted.
+
+        The Conflict names its users, whichever process of the engine it was mounted by.
+        """
         ...
 
     def size_bytes(self, name: str) -> int:
-        """Return what a volume takes, -1 where that can't be said; as long as walking it takes."""
+        """Return what a volume takes, -1 where that can't be said; as long as walking it takes.
+
+        That is the bytes of its files, of each once however many names it has. -1, too, where there is no such volume.
+        """
         ...

@@ -43,7 +43,8 @@ class Contract:
     module: str
     protocol: str
     summary: str
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, tuple[str, str]]
+    """Type and docstring of each, the latter in its quotes; empty where there is none."""
     methods: Sequence[str]
     """`def` lines with the docstring's first line, as a formatter leaves them, without a body."""
     names: Sequence[str]
@@ -103,17 +104,25 @@ def contract_of(kind: str) -> Contract:
     (tree,) = ast.parse(source).body
     assert isinstance(tree, ast.ClassDef)
     methods = [each for each in tree.body if isinstance(each, ast.FunctionDef)]
-    attributes = [each for each in tree.body if isinstance(each, ast.AnnAssign)]
     return Contract(
         kind,
         protocol.__module__,
         protocol.__name__,
         _first_line(tree),
-        {ast.unparse(each.target): ast.unparse(each.annotation) for each in attributes},
+        dict(_attributes(tree, source)),
         [_method(each, source) for each in methods],
         [each.name for each in methods],
         frozenset(_imports(methods, ast.parse(inspect.getsource(module)), protocol.__module__)),
     )
+
+
+def _attributes(tree: ast.ClassDef, source: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield names with types and docstrings, each of which is the text below."""
+    for each, below in zip(tree.body, [*tree.body[1:], ast.Pass()], strict=True):
+        if isinstance(each, ast.AnnAssign):
+            is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            doc = ast.get_source_segment(source, below) if is_text else ""
+            yield ast.unparse(each.target), (ast.unparse(each.annotation), doc or "")
 
 
 def _first_line(node: ast.ClassDef | ast.FunctionDef) -> str:
@@ -196,7 +205,10 @@ def module_text(contract: Contract, part: str, klass: str, *, apart: bool) -> st
     needs = contract.needs
     used = {each for *_, imports in needs for each in imports}
     block = import_block({*contract.imports, *used, ("moby.errors", "Unsupported")}, apart=apart)
-    attributes = [f"    {name}: {kind} = {_EMPTY[kind]}\n" for name, kind in contract.attributes.items()]
+    attributes = [
+        f"    {name}: {kind} = {_EMPTY[kind]}\n" + (f"    {doc}\n" if doc else "")
+        for name, (kind, doc) in contract.attributes.items()
+    ]
     parameters = ", ".join(f"{name}: {kind}" for name, kind, _ in needs)
     kept = "".join(f"        self._{name} = {name}\n" for name, *_ in needs)
     bodies = [

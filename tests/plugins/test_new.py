@@ -153,6 +153,13 @@ def test_a_part_to_be_written_has_every_method_and_refuses_it_by_name(kind, tmp_
     assert "features" in methods or getattr(part, "features", frozenset()) == frozenset()
 
 
+def test_a_part_to_be_written_says_what_its_attributes_are(tmp_path):
+    new("plugin", "shelf", "--kind", "volume-driver", "-o", tmp_path)
+    text = (tmp_path / "shelf/src/shelf/volume_driver.py").read_text()
+    told = '    """`local`, or `global` where every host sees the same volumes."""'
+    assert f'    scope: str = ""\n{told}\n\n    def __init__' in text
+
+
 @pytest.mark.parametrize(
     ("kind", "message", "hint"),
     [
