@@ -46,7 +46,7 @@ def told(text: str) -> list[str]:
     """Return what must be as it was: all but pids outside and what the kernel counts."""
     changing = ("Pid:", "PPid:", "Tgid:", "NStgid:", "NSpid:", "NSpgid:", "NSsid:", "Vm", "Rss", "Hugetlb", "total ",
                 "voluntary", "nonvoluntary", "State:", "SigQ:", "Threads:", "HugetlbPages", "Ngid", "untag_mask",
-                "Speculation", "SigPnd", "ShdPnd", "SigBlk", "l-wx", "lr-x", "lrwx")  # fmt: skip
+                "FDSize:", "Speculation", "SigPnd", "ShdPnd", "SigBlk", "l-wx", "lr-x", "lrwx")  # fmt: skip
     return sorted(line for line in text.splitlines() if not line.startswith(changing))
 
 
