@@ -137,10 +137,22 @@ class VolumeDriverSuite:
             lambda: part.unmount(name, "c1"),
             lambda: part.path(name),
             lambda: part.remove(name),
+            lambda: part.size_bytes(name),
         )
         for call in calls:
             with pytest.raises(Invalid):
                 call()
+
+    def test_a_name_as_long_as_a_file_s(self, driver: Open) -> None:
+        """Is a volume's like any other, or Invalid."""
+        part, name = driver(), "x" * 255
+        try:
+            part.create(name, {})
+        except Invalid:
+            return
+        part.mount(name, "c1")
+        part.unmount(name, "c1")
+        part.remove(name)
 
     def test_an_option_that_isnt_known(self, driver: Open) -> None:
         """Invalid names it, and no volume is there."""

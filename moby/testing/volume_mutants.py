@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from moby.contracts.volumes import Volume
-from moby.errors import Conflict, Invalid, MobyError, NotFound
+from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound
 from moby.values import evolve
 
 __all__ = ["DRIVER_MUTANTS", "MUTANTS", "Mutant"]
@@ -116,6 +116,13 @@ class _TakesAnyName(_Broken):
             return
 
 
+class _FailsAtLength(_Broken):
+    def create(self, name: str, options: Mapping[str, str]) -> None:
+        if len(name) > 250:
+            raise HostUnfit("File name too long")
+        self.inner.create(name, options)
+
+
 class _TakesAnyOption(_Broken):
     def create(self, name: str, options: Mapping[str, str]) -> None:
         self.inner.create(name, {key: value for key, value in options.items() if key != "nonesuch"})
@@ -165,6 +172,7 @@ DRIVER_MUTANTS = (
     Mutant(_ElsewherePath, "test_its_path"),
     Mutant(_CountsNames, "test_its_size"),
     Mutant(_TakesAnyName, "test_names_that_lead_elsewhere", ("../up",)),
+    Mutant(_FailsAtLength, "test_a_name_as_long_as_a_file_s"),
     Mutant(_TakesAnyOption, "test_an_option_that_isnt_known"),
     Mutant(_Planet, "test_its_scope"),
     Mutant(_OneAtATime, "test_many_at_once"),

@@ -7,8 +7,8 @@ from moby.errors import Invalid
 __all__ = ["check"]
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-_LONGEST = 255
-"""Bytes of a file's name (limits.h, NAME_MAX)."""
+_LONGEST = 250
+"""Bytes of a file's name (limits.h, NAME_MAX), without those of `.json`: there are files of that name, too."""
 
 
 def check(name: str) -> None:

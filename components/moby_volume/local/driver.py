@@ -125,9 +125,10 @@ class Local:
 
     def size_bytes(self, name: str) -> int:
         """Return the size of all files; -1 with options, as docker, since what is mounted may be anywhere."""
+        folder = self._folder(name)
         with places.told(f"measure the volume {name}"):
             options = self._options(name)
-            return -1 if options is None or options else places.size_bytes(self._folder(name) / _DATA)
+            return -1 if options is None or options else places.size_bytes(folder / _DATA)
 
     def _folder(self, name: str) -> Path:
         names.check(name)

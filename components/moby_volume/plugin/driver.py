@@ -110,6 +110,7 @@ class PluginVolumes:
 
     def size_bytes(self, name: str) -> int:
         """Return -1: plugins don't say."""
+        names.check(name)
         return -1
 
     @contextmanager
