@@ -88,7 +88,7 @@ def _named(name: str, report: Report, where: Origin | None, folder: Path | None)
     if name not in (names := shipped()):
         report.unknown("shipped assembly", name, names, where)
         meant = (folder / name, folder / f"{name}.yaml") if folder and len(name) < _LONGEST_NAME else ()
-        for each in filter(Path.exists, meant):
+        for each in filter(Path.is_file, meant):
             report.add(f"{each.name} is also a file here", where, fix=f"./{each.name}")
         return None
     relative = os.path.relpath(path)

@@ -97,7 +97,7 @@ def test_reported_where_it_is_extended(put: Put, reference: str, message: str, f
 
 
 def test_a_bare_name_of_a_file_beside_is_told_how_to_name_it(put: Put) -> None:
-    put("name: base", "base.yaml")
+    put("name: base", "base.yaml").with_name("base").mkdir()
     unknown, meant = _problems(put("extends: [base]"))
     assert "unknown shipped assembly 'base'" in unknown.message
     assert (meant.message, meant.fixes) == ("base.yaml is also a file here", ("./base.yaml",))
