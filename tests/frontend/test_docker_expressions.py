@@ -21,6 +21,7 @@ ATOMS = st.sampled_from(["a", "b", "ab", ".", "[ab]", "[^a]", "^", "$", r"\w", r
         ("[^a-c]", "abc", False),
         ("^(?P<x>a|b)+$", "abba", True), (r"\bx\b", "a x b", True), (r"\Bx", "ax", True), ("a|", "zzz", True),
         ("^[]a]+$", "a]a", True), ("^[[a]$", "[", True), ("a$", "a\n", False), ("a{x}", "a{x}", True),
+        ("^a{,2}$", "a{,2}", True), ("^a{,2}$", "aa", False),
     ],
 )  # fmt: skip
 def test_what_is_found(expression, text, is_found):
@@ -31,7 +32,7 @@ def test_what_is_found(expression, text, is_found):
     "expression",
     [
         "(", ")", "*", "a**b)", "[", "\\", "a{1001}", "a{3,2}", "((a{99}){99}){99}", "[[:alpha:]]", "(?=a)", r"(a)\1",
-        "x" * 999 + "..", "(" * 400 + "a" + ")" * 400 + "*" * 300, r"\pL",
+        "x" * 999 + "..", "(" * 400 + "a" + ")" * 400 + "*" * 300, r"\pL", "[0-9a-f]{0,99999}",
     ],
 )  # fmt: skip
 def test_what_is_none_finds_nothing(expression):
@@ -43,10 +44,15 @@ def test_what_is_none_finds_nothing(expression):
     [
         "(([0-9a-f])|([0-9a-f]))*x", "(a|a|b)*$x", "(.*)" * 20 + "x", ".*" * 100 + "x", "(.?){60}" + "[0-9a-f]{60}x",
         "(" * 5 + "[0-9a-f]+" + ")+" * 5 + "x", "(0|0)(1|1)" * 30 + "x", "((((){999}){999}){999}){999}x", "(()*)*x",
+        "(.|.){,999}!", "(.|.){0,99999}!",
     ],
 )  # fmt: skip
 def test_one_that_has_more_ways_than_anybody_tries_ends(expression):
     assert not found(expression, ID)
+
+
+def test_a_long_text_takes_no_time_either():
+    assert not found("(.|.)" * 8 + ".*.*!", "a" * 5000)
 
 
 @given(st.recursive(ATOMS, lambda inner: st.one_of(

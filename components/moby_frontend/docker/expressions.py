@@ -15,11 +15,13 @@ _MOST_CHARACTERS = 1000
 _MOST_STEPS = 5000
 """Of an expression, with what is repeated counted as often."""
 _PIECE = re.compile(
-    r"(?P<many>[*+?]\??|\{(?P<least>\d{1,4})(?P<to>,(?P<most>\d{0,4}))?\}\??)"
+    r"(?P<many>[*+?]\??|\{(?P<least>\d+)(?P<to>,(?P<most>\d*))?\}\??)"
     r"|(?P<open>\((?:\?(?::|P?<\w+>))?)|(?P<close>\))|(?P<either>\|)|(?P<place>[$^]|\\[AbBz])"
     r"|(?P<one>\[\^?\]?(?:\\.|[^]\\])*\]|\\.|[^\\])",
     re.DOTALL,
 )
+_SHORT = 100
+"""Characters of a text in which Python's own is quick, also where it tries each two places."""
 _SIGNS = re.compile(r"[\\.+*?()|\[\]{}^$]")
 _WARNED = re.compile(r"\\.|[\[&|~]|(?<!^)-(?=-)", re.DOTALL)
 """What in a class of characters Python may once mean otherwise."""
@@ -34,7 +36,7 @@ def found(expression: str, text: str) -> bool:
     if not _SIGNS.search(expression):
         return expression in text
     try:
-        plain = _plain(expression)
+        plain = _plain(expression) if len(text) <= _SHORT else None
         return (plain.search(text) is not None) if plain else _search(_steps(expression), text)
     except (Invalid, re.error, RecursionError, OverflowError):
         return False
@@ -47,7 +49,7 @@ def _plain(expression: str) -> re.Pattern[str] | None:
     repeated = [at for at, each in enumerate(pieces) if each["many"]]
     groups = any(at and pieces[at - 1]["close"] for at in repeated)
     few = len(repeated) <= 2 and not groups and sum(bool(each["either"]) for each in pieces) <= 8
-    same = not any(each in expression for each in ("[", "\\", "(?"))
+    same = not any(each in expression for each in ("[", "\\", "(?", "{"))  # `{,9}` is nothing repeated in Go's
     return re.compile(expression.replace("$", r"\Z")) if few and same else None
 
 
