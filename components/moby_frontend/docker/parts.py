@@ -38,7 +38,7 @@ class Parts:
     volumes: Volumes
     networks: Networks
     events: Events
-    supervisor: Supervisor | None
+    supervisor: Supervisor
     """Asked for the names of runtimes and log drivers alone."""
     place: Place
     clock: Clock

@@ -32,7 +32,7 @@ def inspect(parts: Parts, call: Call) -> Reply:
 
 def _default_runtime(parts: Parts) -> str:
     try:
-        return parts.supervisor.runtimes()[0] if parts.supervisor else ""
+        return parts.supervisor.runtimes()[0]
     except MobyError:
         return ""
 

@@ -126,11 +126,10 @@ def _parts(parts: Parts) -> dict[str, Any]:
     """Return the names of what the engine is made of."""
     runtimes: tuple[str, ...] = ()
     logs: tuple[str, ...] = ()
-    if parts.supervisor is not None:
-        try:
-            runtimes, logs = parts.supervisor.runtimes(), parts.supervisor.log_drivers()
-        except MobyError as error:
-            parts.log.warning("the supervisor doesn't say what it has", error=str(error))
+    try:
+        runtimes, logs = parts.supervisor.runtimes(), parts.supervisor.log_drivers()
+    except MobyError as error:
+        parts.log.warning("the supervisor doesn't say what it has", error=str(error))
     return {
         "Driver": parts.storage_driver,
         "DriverStatus": [],
