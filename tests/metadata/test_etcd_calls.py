@@ -9,7 +9,7 @@ from moby_metadata.etcd import store
 from moby_metadata.etcd.client import Client
 from moby_metadata.etcd.protocol import Done, Found, Granted, Range, Row, Transaction
 
-from moby.errors import HostUnfit, Unavailable
+from moby.errors import HostUnfit, Unavailable, Unsupported
 from moby.grpc.connection import Chunk, Connection, Headers
 from moby.grpc.frames import ACK, Code, Frames, Kind, frame
 from moby.grpc.messages import encode
@@ -106,9 +106,10 @@ def asking(number, sock, connection, stream):
     """See whether somebody is there before a call is answered."""
     sock.sendall(frame(Kind.PING, 0, 0, b"are you?"))
     frames = Frames()
-    while not any(each.kind == Kind.PING and each.flags == ACK for each in frames.feed(sock.recv(1 << 16))):
-        pass
-    return fine(number, sock, connection, stream)
+    while data := sock.recv(1 << 16):
+        if any(each.kind == Kind.PING and each.flags == ACK for each in frames.feed(data)):
+            return fine(number, sock, connection, stream)
+    return False
 
 
 @pytest.fixture
@@ -144,6 +145,42 @@ def test_a_ping_during_a_call_is_answered(member, client):
     made = client(member(asking))
     for _ in range(2):
         assert ask(made).rows == [Row(b"k", b"v")]
+
+
+class Counting:
+    """A client whose member takes all, and keeps how large each transaction was."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def ask(self, method, request, kind, **_):
+        if kind is not Done:
+            return Granted(id=1 << 62)
+        self.sizes.append(len(encode(request)))
+        return Done(succeeded=True, responses=[None])
+
+
+@pytest.mark.parametrize("prefix", ["/moby/", "p" * 500])
+@pytest.mark.parametrize("length", [1, 1024])
+def test_no_request_is_larger_than_a_member_takes(prefix, length):
+    """Whatever it consists of: what is too large is refused before it is sent."""
+    most, refused = 8192, set()
+    counting = Counting()
+    one = store.Store(counting, prefix, most)
+    bucket, key = one.bucket("b"), "k" * length
+
+    def together(value):
+        with one.transaction():
+            bucket.put(key, value)
+
+    for write in (lambda value: bucket.put(key, value), lambda value: bucket.insert(key, value), together):
+        for size in range(most - 5000, most, 10):
+            try:
+                write("x" * size)
+            except Unsupported:
+                refused.add(write)
+    assert max(counting.sizes) <= most
+    assert len(refused) == 3
 
 
 def test_a_connection_is_kept(member, client):

@@ -48,7 +48,7 @@ _MOST_CHANGES = _GROUP * _GROUP - 1
 """In one transaction, beside the lock's removal."""
 _MOST_BYTES = 1536 << 10
 _AROUND = 64
-"""Bytes that a change, or a transaction, takes at most beside its key and value."""
+"""Bytes that a change, or a transaction, takes at most beside keys and values."""
 _END = b"\xff"
 
 
@@ -164,7 +164,7 @@ class Store:
                 return False  # it is there, or there is nothing to be removed
             held.changes[key] = value
             return True
-        self._check({key: value})
+        self._check({key: value}, len(key) if free else 0)
         compare = [_absent(self._lock), *([_absent(key)] if free else [])]
         look = [Operation(range=Range(self._lock, keys_only=True))]
         until = time.monotonic() + _WAIT_S
@@ -187,9 +187,10 @@ class Store:
         if not self._made(whole).succeeded:
             raise Unavailable("a transaction took so long that its lock was lost; nothing of it is stored")
 
-    def _check(self, changes: dict[bytes, bytes | None]) -> None:
-        """See that etcd takes so much at once; Unsupported where it doesn't."""
-        size = sum(len(key) + len(value or b"") + _AROUND for key, value in changes.items()) + _AROUND
+    def _check(self, changes: dict[bytes, bytes | None], more: int = 0) -> None:
+        """See that etcd takes so much at once, and so many bytes more; Unsupported where it doesn't."""
+        size = sum(len(key) + len(value or b"") + _AROUND for key, value in changes.items())
+        size += 2 * len(self._lock) + _AROUND + more  # what goes with them names the lock twice
         if len(changes) > _MOST_CHANGES:
             raise Unsupported(
                 f"a transaction of {len(changes)} changes; metadata/etcd makes {_MOST_CHANGES} at once at most",
