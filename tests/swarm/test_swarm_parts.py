@@ -11,7 +11,7 @@ from moby_orchestrator.swarm.parts import Parts
 from moby_orchestrator.swarm.services import Services
 from moby_orchestrator.swarm.store import Store
 from moby_orchestrator.swarm.working import Work
-from moby_orchestrator.swarm.world import CLUSTER, Settled
+from moby_orchestrator.swarm.world import CLUSTER, Settled, World
 
 from moby.contracts.containers import Container, ContainerConfig, State
 from moby.contracts.network_driver import Port
@@ -94,6 +94,30 @@ def test_two_managers(stores):
         draft.services["t"] = Service("t", evolve(SPEC, name="api"), "x")
     assert other.world().services.keys() == {"s", "t"}
     assert [each.version for each in other.world().services.values()] == [2, 3]
+
+
+def test_what_is_forgotten_in_part_is_no_cluster(stores, monkeypatch):
+    """As it goes in portions, of which one may fail; whoever tries again forgets the rest."""
+    one, other, _, metadata = stores
+    with one.change() as draft:
+        draft.services["s"] = Service("s", SPEC, "x")
+    transaction, left = metadata.transaction, [1]
+
+    def failing():
+        if not left:
+            raise Unavailable("the disk is away")
+        left.pop()
+        return transaction()
+
+    monkeypatch.setattr("moby_orchestrator.swarm.store._PORTION", 1)
+    with monkeypatch.context() as patch, pytest.raises(Unavailable, match="the disk is away"):
+        patch.setattr(metadata, "transaction", failing)
+        one.clear()
+    for each in (one, other):
+        assert (each.world().cluster, set(each.world().services)) == (None, {"s"})
+    one.clear()
+    assert not one.used()
+    assert one.world() == other.world() == World()
 
 
 def test_nothing_is_half_written(stores):

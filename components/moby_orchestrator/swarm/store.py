@@ -119,16 +119,16 @@ class Store:
         return World(draft.revision, **{name: getattr(draft, name) for name in KINDS})
 
     def clear(self) -> None:
-        """Forget all of it, whoever wrote it; what is left where this is killed begins with no cluster any more."""
+        """Forget all of it, whoever wrote it; what is left where this fails, or is killed, has no cluster any more."""
         with self._lock:
+            self._world = World()  # what is left is read anew
             while True:
                 with self._metadata.transaction():
                     portion = self._bucket.texts(limit=_PORTION)
                     for each, _ in portion:
                         self._bucket.delete(each)
                 if len(portion) < _PORTION:
-                    break
-            self._world = World()
+                    return
 
     def used(self) -> bool:
         """Return whether somebody has written anything."""
