@@ -72,6 +72,10 @@ def test_nobody():
     assert in_words(urllib3.exceptions.ConnectTimeoutError(None, "x")) == "connecting timed out"
 
 
+def test_a_name_that_is_none():
+    assert in_words(failed(f"http://{'a' * 64}.example")) == "no host can have its name"
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

@@ -21,6 +21,8 @@ def in_words(error: Exception | None) -> str:
         return "waiting for it timed out"
     if isinstance(error, kinds.ResponseError):
         return str(error)  # whose words are this part's own
+    if isinstance(error, kinds.LocationValueError):
+        return "no host can have its name"
     return _of_cause(_cause(error))
 
 
