@@ -101,8 +101,9 @@ def test_what_is_no_file_is_not_even_opened(tmp_path):
     assert resolve_user(tmp_path, "0") == User()
     opened.join(0.2)
     waits = opened.is_alive()
-    os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # until it is open there, however late that begins
     opened.join()
+    os.close(reader)
     assert waits
 
 
