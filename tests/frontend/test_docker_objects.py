@@ -278,6 +278,14 @@ class TestVolumes:
         old = served.call("POST", f"/volumes/prune?filters={filters(all=['true'])}", version="v1.41")
         assert old.message == "invalid filter 'all'"
 
+    def test_prune_leaves_volumes_of_other_drivers_than_the_default_one(self, served, monkeypatch):
+        """As of a plugin, whose volumes other hosts may use."""
+        served.call("POST", "/volumes/create", {"Name": "v1"})
+        monkeypatch.setattr(served.volumes, "drivers", lambda: ("other", "local"))
+        found = served.call("POST", f"/volumes/prune?filters={filters(all=['true'])}")
+        assert found.json()["VolumesDeleted"] is None
+        assert served.call("GET", "/volumes/v1").status == 200
+
     def test_swarms_volumes(self, served):
         served.call("POST", "/volumes/create", {"Name": "v1"})
         found = served.call("PUT", "/volumes/v1", {})

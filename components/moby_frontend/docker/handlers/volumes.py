@@ -81,16 +81,19 @@ def remove(parts: Parts, call: Call) -> Reply:
 
 
 def prune(parts: Parts, call: Call) -> Reply:
-    """Delete volumes that no container has: the anonymous, with `all` every one that was made without options."""
+    """Delete volumes that no container has: the anonymous, with `all` every one that was made without options.
+
+    Those are the default driver's alone: what another has, as a plugin, may be in use by other hosts.
+    """
     known = {"label", "label!", "all"} if call.version >= (1, 42) else {"label", "label!"}
     filters = Filters(call.query.text("filters"), known)
     every = call.version < (1, 42) or filters.flag("all", default=False)
-    gone, size = [], 0
+    gone, size, default = [], 0, parts.volumes.drivers()[0]
     for each in parts.volumes.list():
         labels = _labels(each)
         fits = filters.labels(labels) and filters.no_label(labels)
         # What options say, such as where a share of NFS is, can't be had back.
-        if each.users or each.options or not fits or not (every or each.anonymous):
+        if each.driver != default or each.users or each.options or not fits or not (every or each.anonymous):
             continue
         try:
             bytes_ = max(0, parts.volumes.size_bytes(each.name))
