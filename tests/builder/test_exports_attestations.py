@@ -229,8 +229,10 @@ def test_a_bill_of_materials(yard):
     assert [each["licenseComments"] for each in found["packages"] if "licenseComments" in each] == ["MIT", "ISC", "MIT"]
 
 
-def test_packages_of_a_hostile_tree(tmp_path):
-    """Links are not followed, and what is no regular file is passed over."""
+def test_packages_of_a_hostile_tree(tmp_path, monkeypatch):
+    """Links are not followed, and what is no regular file is passed over, unopened: it may be a device."""
+    opened, really = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, *more, **by: opened.append(path) or really(path, *more, **by))
     secret = tmp_path / "secret"
     secret.write_text("Package: secret\nVersion: 1\n")
     root = tmp_path / "root"
@@ -242,6 +244,7 @@ def test_packages_of_a_hostile_tree(tmp_path):
     os.mkfifo(root / "var/lib/dpkg/status.d/fifo")
     (root / "var/lib/dpkg/status.d/y").write_bytes(b"\xff\xfe: :\n:\nPackage: y\nVersion: 1\n")
     assert packages_in(root) == (Package("deb", "y", "1", found_in="var/lib/dpkg/status.d/y"),)
+    assert ("y" in opened, "fifo" in opened) == (True, False)
     assert distribution_of(root) == ""
     (root / "usr/lib").mkdir(parents=True)
     (root / "usr/lib/os-release").write_text("NAME=x\nID='alpine'\n")

@@ -159,8 +159,10 @@ def test_files_that_state_nothing(tmp_path, data, text):
         list(bills_in(tmp_path))
 
 
-def test_what_is_no_file_of_its_own(tmp_path):
-    """No link is followed, nobody waits for a pipe, and what is too big isn't read."""
+def test_what_is_no_file_of_its_own(tmp_path, monkeypatch):
+    """No link is followed, no pipe or device is opened, and what is too big isn't read."""
+    opened, really = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, *more, **by: opened.append(path) or really(path, *more, **by))
     (tmp_path / "secret").write_text('{"predicateType": "t", "predicate": {}}')
     for number, make in enumerate((lambda path: path.symlink_to(tmp_path / "secret"), os.mkfifo, big)):
         folder = tmp_path / str(number)
@@ -168,6 +170,7 @@ def test_what_is_no_file_of_its_own(tmp_path):
         make(folder / "a.json")
         with pytest.raises(Invalid, match="can't be read"):
             list(bills_in(folder))
+    assert [each for each in opened if each in tmp_path.glob("*/a.json")] == [tmp_path / "2/a.json"]
     folder = tmp_path / "names"
     folder.mkdir()
     (folder / os.fsdecode(b"\xff.json")).write_text('{"predicateType": "t", "predicate": {}}')
