@@ -20,7 +20,7 @@ _SECURITY = ("seccomp", "apparmor", "label", "systempaths", "no-new-privileges")
 def signal_number(name: str) -> int:
     """Return the number of a signal by name, with SIG or without, or number; Invalid as docker says."""
     text = name.upper().strip()
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 10:
         number = int(text)
         if 0 < number < signal.NSIG:
             return number
