@@ -123,13 +123,14 @@ def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0)
 def open_file_in_root(root_fd: int, path: str) -> int:
     """Open a regular file to be read, as `open_in_root` does; -1 for anything else, which isn't opened.
 
-    A device may do something when it is: it is the host's own, whoever made its node.
+    A device may do something when it is: it is the host's own, whoever made its node. BlockingIOError where a program
+    has a lease on the file (fcntl(2)), for which anybody else would wait until the kernel breaks it.
     """
     place = open_in_root(root_fd, path)
     try:
         if os.fstat(place).st_mode & _S_IFMT != _S_IFREG:
             return -1
-        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     finally:
         os.close(place)
 

@@ -1,4 +1,6 @@
+import fcntl
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -105,6 +107,21 @@ def test_what_is_no_file_is_not_even_opened(tmp_path):
     opened.join()
     os.close(reader)
     assert waits
+
+
+def test_a_lease_blocks_nobody(tmp_path):
+    """As a program inside may have one on its own file, again and again."""
+    file = etc(tmp_path) / "passwd"
+    file.touch()
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # by which its holder is told
+    holder = os.open(file, os.O_RDWR)
+    try:
+        fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        with pytest.raises(BlockingIOError):
+            resolve_user(tmp_path, "somebody")
+    finally:
+        os.close(holder)
+        signal.signal(signal.SIGIO, before)
 
 
 def test_huge_file(tmp_path, monkeypatch):
