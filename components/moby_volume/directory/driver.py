@@ -19,6 +19,7 @@ from moby_volume.folders.users import Users
 __all__ = ["Directory"]
 
 _ASIDE = ".moby-removed"
+_RECORD = ".json"
 _GREATEST_ID = 2**32 - 2  # the next is for `none` (chown(2))
 _OPTIONS = {"mode": r"[0-7]{3,4}", "uid": r"\d{1,10}", "gid": r"\d{1,10}"}
 
@@ -51,12 +52,12 @@ class Directory:
     def reclaim(self) -> None:
         """Forget who used a volume."""
         with places.told("clear up volumes"), self._alone():
-            for record in self._records.glob("*.json"):
+            for record in self._records.glob(f"*{_RECORD}"):
                 self._users.forget(record.stem)
 
     def create(self, name: str, options: Mapping[str, str]) -> None:
         """Make a volume, or take over a folder of that name with what is in it."""
-        names.check(name)
+        names.check(name, _RECORD)
         _check(options)
         with places.told(f"make the volume {name}"), self._alone():
             record = self._record(name)
@@ -79,7 +80,7 @@ class Directory:
 
     def unmount(self, name: str, user: str) -> None:
         """Say that a user needs it no more."""
-        names.check(name)
+        names.check(name, _RECORD)
         with places.told(f"unmount the volume {name}"), self._alone():
             self._users.drop(name, user)
 
@@ -99,7 +100,7 @@ class Directory:
                 raise Conflict(f"the volume {name} is mounted for {', '.join(users)}", hint="stop what uses it")
             if not record["adopted"] and stat.S_ISDIR(_mode(folder)):
                 places.discard(folder, self._folder / _ASIDE)
-            (self._records / f"{name}.json").unlink()
+            (self._records / f"{name}{_RECORD}").unlink()
 
     def size_bytes(self, name: str) -> int:
         """Return the size of all files; -1 where several hosts share them, since walking them may take long."""
@@ -109,7 +110,7 @@ class Directory:
             return places.size_bytes(folder) if known else -1
 
     def _path(self, name: str) -> Path:
-        names.check(name)
+        names.check(name, _RECORD)
         return self._folder / name
 
     def _make(self, name: str, options: Mapping[str, str]) -> bool:
@@ -135,7 +136,7 @@ class Directory:
         return False
 
     def _record(self, name: str) -> Any:
-        path = self._records / f"{name}.json"
+        path = self._records / f"{name}{_RECORD}"
         try:
             found: Any = json.loads(path.read_bytes())
             return {"options": dict(found["options"]), "adopted": bool(found["adopted"])}
@@ -148,7 +149,7 @@ class Directory:
         self._records.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self._records / ".fresh"
         fresh.write_text(json.dumps(record), encoding="utf-8")
-        fresh.replace(self._records / f"{name}.json")
+        fresh.replace(self._records / f"{name}{_RECORD}")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -7,13 +7,14 @@ from moby.errors import Invalid
 __all__ = ["check"]
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-_LONGEST = 250
-"""Bytes of a file's name (limits.h, NAME_MAX), without those of `.json`: there are files of that name, too."""
+_LONGEST = 255
+"""Bytes of a file's name (limits.h, NAME_MAX)."""
 
 
-def check(name: str) -> None:
-    """Refuse what can't be one folder's name, whoever let it through: Invalid."""
-    if len(name) > _LONGEST:
-        raise Invalid(f"the name {name[:40]!r}... is too long for a volume", hint=f"the longest is {_LONGEST}")
+def check(name: str, ending: str = "") -> None:
+    """Refuse what can't be one folder's name, nor with an ending a file's, whoever let it through: Invalid."""
+    longest = _LONGEST - len(ending)
+    if len(name) > longest:
+        raise Invalid(f"the name {name[:40]!r}... is too long for a volume", hint=f"the longest is {longest}")
     if not _NAME.fullmatch(name):
         raise Invalid(f"{name!r} is no name of a volume", hint=f"a name matches {_NAME.pattern}")

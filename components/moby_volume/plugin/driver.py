@@ -16,6 +16,8 @@ from moby_volume.folders.users import Users
 
 __all__ = ["PluginVolumes"]
 
+_RECORD = ".json"
+
 
 class PluginVolumes:
     """A volume driver; see the contract. What its plugin says of what it can't do is told as it is."""
@@ -43,7 +45,7 @@ class PluginVolumes:
     def reclaim(self) -> None:
         """Have the plugin unmount what is mounted, and forget who used it."""
         with places.told("clear up volumes"), self._alone():
-            for name in [each.stem for each in self._options.glob("*.json")]:
+            for name in [each.stem for each in self._options.glob(f"*{_RECORD}")]:
                 for user in self._users.of(name):
                     with suppress(Answered):  # it is unmounted already
                         self._plugin.call("Unmount", Name=name, ID=user)
@@ -51,7 +53,7 @@ class PluginVolumes:
 
     def create(self, name: str, options: Mapping[str, str]) -> None:
         """Have the plugin make a volume."""
-        names.check(name)
+        names.check(name, _RECORD)
         with places.told(f"make the volume {name}"), self._alone():
             known = self._known(name)
             if known is None:
@@ -65,7 +67,7 @@ class PluginVolumes:
 
     def mount(self, name: str, user: str) -> Path:
         """Have the plugin mount a volume, and return where."""
-        names.check(name)
+        names.check(name, _RECORD)
         with places.told(f"mount the volume {name}"), self._alone():
             if self._known(name) is None:
                 raise NotFound(f"get {name}: no such volume")
@@ -80,7 +82,7 @@ class PluginVolumes:
 
     def unmount(self, name: str, user: str) -> None:
         """Say that a user needs it no more."""
-        names.check(name)
+        names.check(name, _RECORD)
         with places.told(f"unmount the volume {name}"), self._alone():
             if user in self._users.of(name):
                 with self._failed(f"unmount the volume {name}"):
@@ -89,7 +91,7 @@ class PluginVolumes:
 
     def path(self, name: str) -> Path | None:
         """Return where it is mounted, where the plugin says so."""
-        names.check(name)
+        names.check(name, _RECORD)
         found = ""
         with places.told(f"find the volume {name}"), suppress(Answered):
             found = str(self._plugin.call("Path", Name=name).get("Mountpoint") or "")
@@ -97,7 +99,7 @@ class PluginVolumes:
 
     def remove(self, name: str) -> None:
         """Have the plugin delete a volume."""
-        names.check(name)
+        names.check(name, _RECORD)
         with places.told(f"remove the volume {name}"), self._alone():
             if self._known(name) is None:
                 return
@@ -106,11 +108,11 @@ class PluginVolumes:
                 raise Conflict(f"the volume {name} is mounted for {', '.join(users)}", hint="stop what uses it")
             with self._failed(f"remove the volume {name}"):
                 self._plugin.call("Remove", Name=name)
-            (self._options / f"{name}.json").unlink()
+            (self._options / f"{name}{_RECORD}").unlink()
 
     def size_bytes(self, name: str) -> int:
         """Return -1: plugins don't say."""
-        names.check(name)
+        names.check(name, _RECORD)
         return -1
 
     @contextmanager
@@ -124,7 +126,7 @@ class PluginVolumes:
     def _known(self, name: str) -> dict[str, Any] | None:
         """Return the options with which a volume was made; None where it wasn't, here."""
         try:
-            return dict(json.loads((self._options / f"{name}.json").read_bytes()))
+            return dict(json.loads((self._options / f"{name}{_RECORD}").read_bytes()))
         except FileNotFoundError:
             return None
 
@@ -132,7 +134,7 @@ class PluginVolumes:
         self._options.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self._options / ".fresh"
         fresh.write_text(json.dumps(dict(options)), encoding="utf-8")
-        fresh.replace(self._options / f"{name}.json")
+        fresh.replace(self._options / f"{name}{_RECORD}")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
