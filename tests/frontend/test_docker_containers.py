@@ -2,9 +2,12 @@
 
 import base64
 import json
+import tracemalloc
 
 import pytest
 from frontend.fakes import IMAGE
+from moby_frontend.docker.filters import Filters
+from moby_frontend.docker.handlers.listing import _ports
 from moby_frontend.docker.modes import go_mode
 
 from moby.contracts.containers import FileStat, Status
@@ -254,6 +257,7 @@ class TestList:
             ({"expose": ["80"]}, ["bb"]),
             ({"expose": ["79-81/tcp"]}, ["bb"]),
             ({"expose": ["80/udp"]}, []),
+            ({"expose": ["1-79", "81", "90-70"]}, []),
             ({"publish": ["80"]}, []),
             ({"is-task": ["true"]}, []),
             ({"is-task": ["false"]}, ["cc", "bb", "aa"]),
@@ -278,6 +282,7 @@ class TestList:
             ({"since": ["y"]}, 404, "No such container: y"),
             ({"is-task": ["y"]}, 400, "invalid filter 'is-task=[y]'"),
             ({"publish": ["y"]}, 500, 'error while looking up for publish y: strconv.ParseUint: parsing "y": invalid'),
+            ({"publish": ["9" * 5000]}, 500, "error while looking up for publish 999"),
             ({"expose": ["1:2"]}, 500, "filter for 'expose' should not contain ':': 1:2"),
         ],
     )
@@ -294,6 +299,16 @@ class TestList:
     def test_hostile_expressions_take_no_time(self, served):
         slow = filters(name=["(a+)+!", "((a)|(a))*!", "x" * 2000], id=["(([a-f0-9])|([a-f0-9]))*!"])
         assert self.names(served, f"all=1&filters={slow}") == []
+
+    def test_ports_that_are_asked_for_are_not_written_out(self):
+        wanted = Filters(json.dumps({"publish": [f"0-65535/p{each}" for each in range(40)]}), ("publish",))
+        tracemalloc.start()
+        try:
+            ports = _ports("publish", wanted)
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()
+        assert len(ports) == 40
 
     def test_limits_that_are_none(self, served):
         assert served.call("GET", "/containers/json?limit=x").status == 400

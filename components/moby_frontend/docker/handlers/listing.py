@@ -160,10 +160,12 @@ def _placed(parts: Parts, filters: Filters) -> list[Test]:
         tests.append(lambda each: any(_is_on(each, name) for name in networks))
     if "publish" in filters:
         public = _ports("publish", filters)
-        tests.append(lambda each: any((port.get("PublicPort"), port["Type"]) in public for port in show_ports(each)))
+        tests.append(
+            lambda each: any(_among(public, port.get("PublicPort", -1), port["Type"]) for port in show_ports(each))
+        )
     if "expose" in filters:
         private = _ports("expose", filters)
-        tests.append(lambda each: any(_spelled(port) in private for port in each.config.exposed_ports))
+        tests.append(lambda each: any(_among(private, *_spelled(port)) for port in each.config.exposed_ports))
     return tests
 
 
@@ -195,8 +197,9 @@ def _ancestors(parts: Parts, names: Iterable[str]) -> set[str]:
     return found
 
 
-def _ports(key: str, filters: Filters) -> set[tuple[int, str]]:
-    found: set[tuple[int, str]] = set()
+def _ports(key: str, filters: Filters) -> set[tuple[range, str]]:
+    """Return ports as ranges: written out, those of a client that may only look would take all memory."""
+    found = set()
     for text in filters.get(key):
         if ":" in text:
             raise Failure(500, f"filter for '{key}' should not contain ':': {text}")
@@ -204,12 +207,16 @@ def _ports(key: str, filters: Filters) -> set[tuple[int, str]]:
         first, _, last = numbers.partition("-")
         last = last or first
         for each in (first, last):
-            if not (each.isascii() and each.isdigit() and int(each) < 65536):
+            if not (each.isascii() and each.isdigit() and len(each) < 10 and int(each) < 65536):
                 raise Failure(
                     500, f'error while looking up for {key} {text}: strconv.ParseUint: parsing "{each}": invalid syntax'
                 )
-        found |= {(number, protocol or "tcp") for number in range(int(first), int(last) + 1)}
+        found.add((range(int(first), int(last) + 1), protocol or "tcp"))
     return found
+
+
+def _among(ports: Iterable[tuple[range, str]], number: int, protocol: str) -> bool:
+    return any(number in numbers and protocol == each for numbers, each in ports)
 
 
 def _spelled(port: str) -> tuple[int, str]:
