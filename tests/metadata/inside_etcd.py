@@ -178,6 +178,8 @@ def test_a_plan_of_a_cluster_that_is_more_than_etcd_takes_at_once(store, tmp_pat
     assert {each.slot for each in cluster.world().tasks.values()} == {*range(1, 201)}
     assert cluster.world().revision > 4
     assert log.lines == []
+    cluster.clear()
+    assert not cluster.used()
 
 
 def test_what_is_no_json(store):

@@ -3,9 +3,11 @@
 import pytest
 from attrs import evolve
 from moby_metadata.sqlite.store import Store as Metadata
+from moby_orchestrator.reconciling.changes import created
 from moby_orchestrator.swarm import files, finding, placeholders, sealing, specs
 from moby_orchestrator.swarm.codec import decode, encode
 from moby_orchestrator.swarm.containering import task_of
+from moby_orchestrator.swarm.manager import Manager
 from moby_orchestrator.swarm.membership import Membership
 from moby_orchestrator.swarm.parts import Parts
 from moby_orchestrator.swarm.services import Services
@@ -36,7 +38,7 @@ from moby.contracts.orchestrator import (
     UpdatePolicy,
 )  # fmt: skip
 from moby.contracts.supervisor import HealthCheck
-from moby.errors import Conflict, Corrupt, Denied, Invalid, Unavailable
+from moby.errors import Conflict, Corrupt, Denied, Invalid, Unavailable, Unsupported
 
 SPEC = ServiceSpec("web", ContainerConfig("box"))
 
@@ -118,6 +120,33 @@ def test_what_is_forgotten_in_part_is_no_cluster(stores, monkeypatch):
     one.clear()
     assert not one.used()
     assert one.world() == other.world() == World()
+
+
+def test_a_plan_that_is_too_much_at_once_is_written_in_portions(stores, monkeypatch):
+    """Reports too, of which those that were written aren't told again; a single change that is too much is refused."""
+    one, write, sizes, most = stores[0], Store._write, [], 3
+
+    def limited(store, key, before, draft):
+        sizes.append(sum(each is not before.tasks.get(name) for name, each in draft.tasks.items()))
+        if sizes[-1] > most:
+            raise Unsupported("too much")
+        return write(store, key, before, draft)
+
+    with one.change() as draft:
+        draft.services["s"] = created("s", evolve(SPEC, replicas=10), 1)
+        draft.nodes["n"] = Node("n", description=NodeDescription("here"))
+    monkeypatch.setattr(Store, "_write", limited)
+    manager = Manager(one, Clock(), None, None, None)
+    manager._changed([], 5)
+    assert {each.slot for each in one.world().tasks.values()} == {*range(1, 11)}
+    reports = [(each, {"state": TaskState.RUNNING}) for each in one.world().tasks]
+    manager._changed(reports, 5)
+    assert {each.status.state for each in one.world().tasks.values()} == {TaskState.RUNNING}
+    assert (reports, sizes[0]) == ([], 10)
+    most, reports = 0, [(each, {"state": TaskState.COMPLETE}) for each in one.world().tasks]
+    with pytest.raises(Unsupported, match="too much"):
+        manager._changed(reports, 5)
+    assert len(reports) == 10
 
 
 def test_nothing_is_half_written(stores):
