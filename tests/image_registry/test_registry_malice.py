@@ -75,6 +75,16 @@ def test_a_place_that_is_none(asker, place):
         asker.push_blob(named(service), digests.sha256(b"x"), 1, lambda: io.BytesIO(b"x"), WHO)
 
 
+def test_an_upload_that_goes_on_elsewhere_in_the_same_way(asker):
+    """Which is plain here, so that it isn't sent to somebody who may not be asked so."""
+
+    def begun(head):
+        return answer(404) if head.startswith("HEAD") else answer(202, "Location: //elsewhere.invalid/x")
+
+    with raw(begun) as service, pytest.raises(Unavailable, match="redirects to http://elsewhere"):
+        asker.push_blob(named(service), digests.sha256(b"x"), 1, lambda: io.BytesIO(b"x"), WHO)
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -123,6 +123,8 @@ class Connections:
         for scheme in (known,) if known else service.schemes:
             url = urljoin(f"{scheme}://{service.host}", _path(service, asked.path))
             try:
+                if urlsplit(url).netloc != service.host:  # as where an upload goes on, in whichever way this is
+                    url = self._allowed(service, url, url)
                 response = self._follow(service, url, asked, secret)
             except urllib3.exceptions.HTTPError as failure:
                 error = failure
