@@ -378,7 +378,10 @@ class TestLink:
         class Counted:
             def __init__(self):
                 self.sent = []
-                self.sendall = self.sent.append
+
+            def send(self, data, flags):
+                self.sent.append(bytes(data))
+                return len(data)
 
         sock = Counted()
         link = Link(sock, client=True)
@@ -397,8 +400,10 @@ class TestLink:
         assert [kind for kind, _ in pieces[1]] == [Kind.HEADERS]
         assert pieces[2:] == [[(Kind.DATA, b"three")]]
 
-    def test_more_together_than_there_is_room(self):
-        with joined(echo) as link:
+    @pytest.mark.parametrize("room", [None, 1 << 12])
+    def test_more_together_than_there_is_room(self, room):
+        """Though both ends have more to say than the connection takes, neither waits for the other's silence."""
+        with joined(echo, room) as link:
             streams = [link.open(ASK) for _ in range(2)]
             big = bytes(range(256)) * 20_000
 
@@ -413,6 +418,27 @@ class TestLink:
             assert [b"".join(iter(each.receive, b"")) for each in streams] == [big + b"end"] * 2
             for each in threads:
                 each.join()
+
+    def test_one_that_asks_and_takes_no_answer_is_read_no_further(self):
+        ours, theirs = socket.socketpair()
+        never, other = socket.socketpair()
+        link = Link(ours, client=False)
+        thread = threading.Thread(target=link.run, args=(b"", never.fileno(), lambda: True))
+        thread.start()
+        pings = frame(Kind.PING, 0, 0, bytes(8)) * 1000
+        try:
+            theirs.sendall(PREFACE + pings)
+            theirs.settimeout(1)
+            with pytest.raises(TimeoutError):
+                for _ in range(2000):
+                    theirs.sendall(pings)
+            assert len(link._left) < 3 << 20
+        finally:
+            theirs.close()
+            thread.join(10)
+            for each in (ours, never, other):
+                each.close()
+        assert not thread.is_alive()
 
     def test_nonsense_ends_it(self):
         ours, theirs = socket.socketpair()

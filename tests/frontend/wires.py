@@ -8,9 +8,14 @@ from moby_frontend.docker.buildkit.http2.link import Given, Link
 
 
 @contextmanager
-def joined(serve):
-    """Lend a client's link, whose peer answers each stream by a function, in a thread of its own."""
+def joined(serve, room=None):
+    """Lend a client's link, whose peer answers each stream by a function, in a thread of its own.
+
+    `room` is how many bytes lie between them at most, as far as the kernel takes so few.
+    """
     near, far = socket.socketpair()
+    for each in (near, far) if room else ():
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
     never, other = socket.socketpair()
     handlers = []
 

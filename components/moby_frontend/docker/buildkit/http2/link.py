@@ -1,4 +1,8 @@
-"""A connection over a socket: one thread reads it, any thread opens streams, sends and receives on them."""
+"""A connection over a socket: one thread reads it, any thread opens streams, sends and receives on them.
+
+What the peer has no room for is sent by the thread that reads, once there is; whoever sends it waits for that without
+the lock. So that thread always comes to read, and two ends that both have much to say don't wait for each other.
+"""
 
 import select
 import socket
@@ -14,10 +18,12 @@ from moby_frontend.docker.buildkit.http2.frames import Code, ProtocolError
 __all__ = ["Given", "Link", "Stream"]
 
 _READ = 256 << 10
-_ENDING_MS = 100
+_ENDING_S = 0.1
 """How often a connection that is to end looks whether it still is of use."""
 SERVER_WINDOW = 256 << 10
 CLIENT_WINDOW = 4 << 20
+_MOST_ANSWERS = 1 << 20
+"""Bytes of answers to frames that a peer leaves lying; one that only asks is read no further."""
 HeaderList = tuple[tuple[str, str], ...]
 
 
@@ -85,8 +91,7 @@ class Stream:
                         link.settle(self)
                         return
                     view = view[count:]
-                else:
-                    link.let_go()
+                elif not link.let_go():  # else there may be room since
                     self.changed.wait()
 
     def send_headers(self, headers: Sequence[tuple[str, str]], *, end: bool = False) -> None:
@@ -128,8 +133,16 @@ class Link:
         self._closed = False
         self._held: list[bytes] | None = None
         """What is to be sent in one piece, at the moment."""
-        self._poll: select.poll | None = None
-        self._patience_ms: int | None = None
+        self._left = bytearray()
+        """What is to be sent once there is room."""
+        self._answers = 0
+        """What of that the thread that reads has said, which waits for nothing; more than is left of it."""
+        self._sent = threading.Condition(self.lock)
+        self._reader = 0
+        """The thread that reads, while it does."""
+        self._watch: select.epoll | None = None
+        self._watched = select.EPOLLIN
+        self._patience_s = -1.0
 
     def begin(self) -> None:
         """Send what comes first; that the client has gone is found when it is read."""
@@ -156,20 +169,61 @@ class Link:
             finally:
                 self.let_go()
 
-    def let_go(self) -> None:
-        """Send what is held back, and hold nothing back any more, by who has the lock."""
+    def let_go(self) -> bool:
+        """Send what is held back, and hold nothing back any more, by who has the lock; return whether there was any."""
         held, self._held = self._held, None
         self.transmit(b"".join(held or ()))
+        return bool(held)
 
     def transmit(self, data: bytes) -> None:
-        """Send bytes, by who has the lock."""
+        """Send bytes, by who has the lock; while there is no room for them, others may have it."""
         if self._held is not None:
             self._held.append(data)
         elif data:
+            self._say(data)
+
+    def _say(self, data: bytes) -> None:
+        """Send bytes behind those that are left; who doesn't read waits until they have gone."""
+        rest = data if self._left else data[self._send(data) :]
+        waits = self._reader not in (0, threading.get_ident())
+        if rest:
+            self._left += rest
+            self._answers += 0 if waits else len(rest)
+            self._look()
+        while waits and self._left and not self._closed:
+            self._sent.wait()
+        if self._left and self._closed:
+            raise Given("the client has gone")
+
+    def _send(self, data: bytes | bytearray) -> int:
+        """Send what there is room for; return how many bytes that was."""
+        count = 0
+        with memoryview(data) as view:
             try:
-                self._sock.sendall(data)
+                while count < len(view):
+                    count += self._sock.send(view[count:], socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                pass
             except OSError as error:
                 raise Given(f"the client has gone: {error.strerror or error}") from error
+        return count
+
+    def _flush(self) -> None:
+        """Send of what is left what there is room for, by who has the lock."""
+        del self._left[: self._send(self._left)]
+        if not self._left:
+            self._answers = 0
+            self._sent.notify_all()
+        self._look()
+
+    def _look(self) -> None:
+        """Have the thread that reads wait for what there is to do, by who has the lock."""
+        wanted = select.EPOLLOUT if self._left else 0
+        if self._answers <= _MOST_ANSWERS:
+            wanted |= select.EPOLLIN
+        if self._watch is not None and wanted != self._watched:
+            self._watch.modify(self._sock, wanted)
+        self._watched = wanted
 
     def close(self) -> None:
         """End the connection, for whoever waits on it."""
@@ -191,35 +245,40 @@ class Link:
 
     def run(self, early: bytes, ending_fd: int, needed: Callable[[], bool]) -> None:
         """Read until the peer has gone, or, once that descriptor is readable, until it isn't needed any more."""
-        try:
-            self._take(early)
-            while self._readable(ending_fd, needed):
-                data = self._sock.recv(_READ)
-                if not data:
-                    break
-                self._take(data)
-        except (OSError, Given):
-            pass
-        except ProtocolError as error:
-            with self.lock, suppress(OSError, Given):
-                self.transmit(self.connection.leave(error.code, error.message))
-        finally:
-            self._over()
+        with select.epoll() as watch:
+            with self.lock:
+                watch.register(self._sock, self._watched)
+                watch.register(ending_fd, select.EPOLLIN)
+                self._watch, self._reader = watch, threading.get_ident()
+            try:
+                self._take(early)
+                while self._readable(watch, ending_fd, needed):
+                    data = self._sock.recv(_READ)
+                    if not data:
+                        break
+                    self._take(data)
+            except (OSError, Given):
+                pass
+            except ProtocolError as error:
+                with self.lock, suppress(OSError, Given):
+                    self.transmit(self.connection.leave(error.code, error.message))
+            finally:
+                self._over()
 
-    def _readable(self, ending_fd: int, needed: Callable[[], bool]) -> bool:
-        """Wait until there is something to read; return whether that is of use."""
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self._sock, select.POLLIN)
-            self._poll.register(ending_fd, select.POLLIN)
+    def _readable(self, watch: select.epoll, ending_fd: int, needed: Callable[[], bool]) -> bool:
+        """Wait until there is something to read, and send what is left meanwhile; return whether reading is of use."""
         while True:
-            found = [fd for fd, _ in self._poll.poll(self._patience_ms)]
-            if self._sock.fileno() in found:
+            found = dict(watch.poll(self._patience_s))
+            mine = found.get(self._sock.fileno(), 0)
+            if mine & select.EPOLLOUT:
+                with self.lock:
+                    self._flush()
+            if mine & ~select.EPOLLOUT:
                 return True
-            if found:
-                self._poll.unregister(ending_fd)
-                self._patience_ms = _ENDING_MS
-            if not needed():
+            if ending_fd in found:
+                watch.unregister(ending_fd)
+                self._patience_s = _ENDING_S
+            if not mine and not needed():
                 return False
 
     def _take(self, data: bytes) -> None:
@@ -269,7 +328,8 @@ class Link:
 
     def _over(self) -> None:
         with self.lock:
-            self._closed = True
+            self._closed, self._watch = True, None
+            self._sent.notify_all()
             left = list(self._streams.values())
             for each in left:
                 self.fail(each, Given("the client has gone"))
