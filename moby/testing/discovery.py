@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
@@ -565,7 +566,9 @@ def _echo_one(sock: socket.socket, last: bytes) -> None:
     with closing(sock), suppress(OSError):
         while data := sock.recv(1 << 16):
             sock.sendall(data)
-        sock.sendall(last)
+        if last:
+            time.sleep(0.1)  # by then who takes the end of one way for that of both has ended both
+            sock.sendall(last)
 
 
 def _send_all(sock: socket.socket, data: bytes) -> None:
