@@ -53,8 +53,10 @@ def hierarchies(mountinfo: str | None = None, membership: str | None = None) -> 
         return known[0]
     found = _read(read_text("/proc/self/mountinfo"), membership)
     _known.clear()
-    # Who asks but once has nothing of a second look.
-    _known[where] = (found, None if known is None else _seen(found))
+    # A tree that isn't mounted now may be the next time: in a namespace that has the number of one that is gone, too.
+    if len(found) == len(membership.splitlines()):
+        # Who asks but once has nothing of a second look.
+        _known[where] = (found, None if known is None else _seen(found))
     return found
 
 
@@ -70,7 +72,8 @@ def _seen(trees: Iterable[Hierarchy]) -> object:
         with suppress(OSError):
             system = os.statvfs(tree.mount)
             words = _words(f"{tree.mount}/cgroup.controllers") if tree.version == 2 else ()
-            found.append((os.stat(tree.mount).st_dev, system.f_flag, *words))
+            root = os.stat(tree.mount)
+            found.append((root.st_dev, root.st_ino, system.f_flag, *words))
     return found
 
 

@@ -65,7 +65,7 @@ def started() -> Iterator[Callable[..., int]]:
 
 
 def test_trees_are_as_they_are_now(trees, started) -> None:
-    """However often they are asked for: made read-only, and mounted no more."""
+    """However often they are asked for: made read-only, mounted no more, and mounted again."""
 
     def body() -> None:
         namespaces.unshare(namespaces.FLAGS["mount"])
@@ -76,8 +76,12 @@ def test_trees_are_as_they_are_now(trees, started) -> None:
         mounts.mount("none", first, flags=mounts.FLAGS["bind"] | mounts.FLAGS["remount"] | mounts.FLAGS["ro"])
         assert not next(tree.writable for tree in hierarchies() if tree.mount == first)
         if last != first:
+            kept = mounts.clone_tree(last)
             mounts.unmount(last, detach=True)
-            assert last not in {tree.mount for tree in hierarchies()}
+            for _ in range(3):
+                assert last not in {tree.mount for tree in hierarchies()}
+            mounts.attach(kept, os.open(last, os.O_PATH))
+            assert last in {tree.mount for tree in hierarchies()}
 
     _, status = os.waitpid(started(body), 0)
     assert status == 0
