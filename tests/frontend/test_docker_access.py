@@ -1,13 +1,15 @@
 """Who may call what: the rules of a front end."""
 
+import io
 import os
 
 import pytest
 from moby_frontend.docker.access import access
 from moby_frontend.docker.bounds import bounds
-from moby_frontend.docker.routes import ROUTES
+from moby_frontend.docker.call import Call, Client, Query
+from moby_frontend.docker.routes import ROUTES, find
 
-from moby.errors import Invalid
+from moby.errors import Invalid, MobyError
 
 
 def test_reading_changes_nothing(serve):
@@ -101,6 +103,22 @@ def test_a_body_that_is_not_utf8_is_not_read(serve):
     for encoding in ("utf-16", "utf-32-le", "utf-8-sig"):
         done = served.call("POST", "/containers/create", text.encode(encoding), headers)
         assert done.status in (400, 403), encoding
+
+
+@pytest.mark.parametrize("nested", [5_000, 100_000])
+def test_a_body_that_is_nested_too_deeply_to_be_judged_is_refused(nested):
+    """Also at the depth that whoever reads it then could just read."""
+    body = rb'{"HostConfig": {"Privil\u0065ged": true}, "Deep": ' + b"[" * nested + b"]" * nested + b"}"
+    found = find("POST", "/containers/create", (1, 43))
+    assert found is not None
+    call = Call("POST", "/containers/create", Query(""), {}, (1, 43), Client("here"), _Body(body), None)
+    with pytest.raises(MobyError, match=r"exceeded max depth|not allowed"):
+        access(('deny body="Privileged": *true', "all")).check(found[0], call)
+
+
+class _Body(io.BytesIO):
+    def rest(self, limit):
+        return self.read(limit)
 
 
 def test_what_a_body_allows_is_read_as_it_is_done(serve):

@@ -53,12 +53,17 @@ class Rule:
 
 
 def _forms(data: bytes) -> tuple[str, ...]:
-    """Return JSON as we write it, so that no spelling of it hides what it says; nothing for what is none."""
+    """Return JSON as we write it, so that no spelling of it hides what it says; nothing for what is none.
+
+    Invalid for what is nested too deeply to be judged: whoever reads it after that may have some levels left.
+    """
     try:
         value = json.loads(data.decode())
-    except (ValueError, RecursionError):
+        return tuple(json.dumps(value, ensure_ascii=False, separators=each) for each in ((",", ":"), (", ", ": ")))
+    except ValueError:
         return ()
-    return tuple(json.dumps(value, ensure_ascii=False, separators=each) for each in ((",", ":"), (", ", ": ")))
+    except RecursionError:
+        raise Invalid("invalid JSON: exceeded max depth") from None
 
 
 NAMED: Mapping[str, tuple[Rule, ...]] = {
