@@ -140,6 +140,30 @@ def test_what_goes_as_an_engine_starts_goes_once(engine, monkeypatch):
     assert held.tries == 1
 
 
+def test_nobody_waits_for_what_ends_as_an_engine_does(engine, monkeypatch):
+    """Between the end of who clears up and of who is told of ends, one of --rm goes: what is left is the next one's."""
+    made = engine.create("read a", auto_remove=True, open_stdin=True)
+    engine.containers.start(made)
+    service, follower = engine.containers, engine.containers._follower
+    close_follower = follower.close
+
+    def closes():
+        waiter = service.wait(made, Condition.REMOVED)
+        engine.supervisor.kill(made, 9)
+        assert readable(waiter.fileno())
+        waiter.close()
+        close_follower()
+
+    monkeypatch.setattr(follower, "close", closes)
+    engine.above.close()
+    waits = threading.Thread(target=service.used_images, daemon=True)
+    waits.start()
+    waits.join(PATIENCE_S)
+    assert not waits.is_alive()
+    engine._open()
+    assert left_of(engine, made) == ([], False)
+
+
 def untold(engine, monkeypatch, *actions):
     """Have it be impossible to publish some of what happens to containers."""
     publish = engine.events.publish

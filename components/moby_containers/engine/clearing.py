@@ -51,6 +51,12 @@ class Clearing:
                 self._going.discard(entry.id)
                 self._changed.notify_all()
 
+    def close(self) -> None:
+        """Have nobody wait for what is left undone: an engine that starts later finds it by its folders."""
+        with self._changed:
+            self._going.clear()
+            self._changed.notify_all()
+
     def wait(self) -> None:
         """Wait until nothing is being removed that had begun to be; what waits for another try isn't waited for."""
         begun = self.going()

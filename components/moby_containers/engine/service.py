@@ -96,8 +96,9 @@ class Service:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._later.close()
+        self._later.close()  # first, as who removes a container waits for its end
         self._follower.close()
+        self._ending.clearing.close()
 
     def reclaim(self) -> None:
         """Have nothing that ends now be started again, as its policy may ask of the next engine."""
