@@ -8,8 +8,8 @@ MOST = 127
 class Few:
     """Another store; a transaction of too many changes fails."""
 
-    def __init__(self, store):
-        self._store = store
+    def __init__(self, store, error=AssertionError):
+        self._store, self._error = store, error
         self.changed = None
 
     def __getattr__(self, name):
@@ -25,7 +25,8 @@ class Few:
             self.changed = set() if outer is None else outer
             try:
                 yield
-                assert len(self.changed) <= MOST, f"a transaction of {len(self.changed)} changes"
+                if len(self.changed) > MOST:
+                    raise self._error(f"a transaction of {len(self.changed)} changes")
             finally:
                 self.changed = outer
 

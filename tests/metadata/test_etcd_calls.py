@@ -7,6 +7,7 @@ import threading
 import pytest
 from moby_metadata.etcd import store
 from moby_metadata.etcd.client import Client
+from moby_metadata.etcd.plugin import Config
 from moby_metadata.etcd.protocol import Done, Found, Granted, Range, Row, Transaction
 
 from moby.errors import HostUnfit, Unavailable, Unsupported
@@ -304,3 +305,9 @@ def test_a_lock_that_was_waited_for_is_of_a_new_lease(monkeypatch):
     crowded = Crowded()
     with store.Store(crowded, "/x/").transaction():
         assert crowded.by == [1, 2, 3]
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_members_take_something_at_once(most):
+    with pytest.raises(ValueError, match="'max_request_bytes' must be >= 1"):
+        Config(max_request_bytes=most)

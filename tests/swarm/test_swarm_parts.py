@@ -2,6 +2,7 @@
 
 import pytest
 from attrs import evolve
+from metadata.few import Few
 from moby_metadata.sqlite.store import Store as Metadata
 from moby_orchestrator.reconciling.changes import created
 from moby_orchestrator.swarm import files, finding, placeholders, sealing, specs
@@ -122,6 +123,21 @@ def test_what_is_forgotten_in_part_is_no_cluster(stores, monkeypatch):
     assert one.world() == other.world() == World()
 
 
+def test_it_is_forgotten_in_portions_as_small_as_the_metadata_take(stores, monkeypatch):
+    one, other, _, metadata = stores
+    with one.change() as draft:
+        draft.services = {str(each): Service(str(each), SPEC, "x") for each in range(20)}
+    few = Few(metadata, Unsupported)
+    store = Store(few, one._membership, None)
+    monkeypatch.setattr("metadata.few.MOST", 3)
+    store.clear()
+    assert not other.used()
+    metadata.bucket("swarm").put("revision", 1)
+    monkeypatch.setattr("metadata.few.MOST", 0)
+    with pytest.raises(Unsupported, match="a transaction of 1 changes"):
+        store.clear()
+
+
 def test_a_plan_that_is_too_much_at_once_is_written_in_portions(stores, monkeypatch):
     """Reports too, of which those that were written aren't told again; a single change that is too much is refused."""
     one, write, sizes, most = stores[0], Store._write, [], 3
@@ -147,6 +163,34 @@ def test_a_plan_that_is_too_much_at_once_is_written_in_portions(stores, monkeypa
     with pytest.raises(Unsupported, match="too much"):
         manager._changed(reports, 5)
     assert len(reports) == 10
+
+
+def test_a_plan_of_ever_more_portions_lets_others_have_their_turn(stores, monkeypatch):
+    """What is left of the reports comes before those that came meanwhile, at once; who has ended writes no more."""
+    one, write = stores[0], Store._write
+
+    def limited(store, key, before, draft):
+        if sum(each is not before.tasks.get(name) for name, each in draft.tasks.items()) > 1:
+            raise Unsupported("too much")
+        return write(store, key, before, draft)
+
+    with one.change() as draft:
+        draft.services["s"] = created("s", evolve(SPEC, replicas=9), 1)
+        draft.nodes["n"] = Node("n", description=NodeDescription("here"))
+    manager = Manager(one, Clock(), None, None, None)
+    manager._changed([], 5)
+    reports = [(each, {"state": TaskState.RUNNING}) for each in one.world().tasks]
+    monkeypatch.setattr(Store, "_write", limited)
+    monkeypatch.setattr("moby_orchestrator.swarm.manager._MOST_CHANGES", 7)
+    manager.report("later", {})
+    before = one.world().revision
+    assert manager._changed(list(reports), 5) == Clock().now_ns()
+    written = one.world().revision - before
+    assert 0 < written < 7
+    assert manager._reports == [*reports[written:], ("later", {})]
+    manager._ended.set()
+    manager._changed(list(reports), 5)
+    assert one.world().revision - before == written
 
 
 def test_nothing_is_half_written(stores):

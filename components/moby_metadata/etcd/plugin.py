@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from attrs import field, frozen
+from attrs.validators import ge
 
 from moby.component import COPIED, Component
 from moby.contracts.metadata import Metadata
@@ -23,7 +24,9 @@ class Config:
     )
     timeout_s: float = field(default=5.0, metadata={"help": "How long a member may take to answer."})
     max_request_bytes: int = field(
-        default=1536 << 10, metadata={"help": "How much the members take at once, as their own --max-request-bytes."}
+        default=1536 << 10,
+        validator=ge(1),
+        metadata={"help": "How much the members take at once, as their own --max-request-bytes."},
     )
 
 

@@ -30,6 +30,8 @@ _MOST_GATHERS = 5
 _TIDY_S = 0.5
 """How often it is tried to remove what is to go once its last users have ended."""
 _MOST_PLANS = 50
+_MOST_CHANGES = 100
+"""Tries to write a plan in portions, before reports that came since, and who ends the manager, have their turn."""
 _ORDER = {state: number for number, state in enumerate(TaskState)}
 
 
@@ -130,10 +132,13 @@ class Manager:
         """Write what nodes said, and what follows from it; return when to plan again.
 
         That is one change, or as many as the store has to have it in. Each is sound by itself, as the next one begins
-        with a new plan; and what was written of the reports is taken from them.
+        with a new plan; and what was written of the reports is taken from them. Where that are too many for now, those
+        left are told again at once.
         """
         most = sys.maxsize
-        while True:
+        for _ in range(_MOST_CHANGES):
+            if self._ended.is_set():
+                break
             count = 0
             told = reports[:most]
             try:
@@ -147,6 +152,9 @@ class Manager:
             del reports[: len(told)]
             if count < most:
                 return wake_ns
+        with self._lock:
+            self._reports[:0] = reports
+        return self._clock.now_ns()
 
     def _draw(self, draft: Draft, reports: list[tuple[str, Report]], most: int, history: int) -> tuple[int, int]:
         """Have a draft be as nodes said, and do at most so much; return how much that was, and when to plan again."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from moby.contracts.metadata import Metadata
-from moby.errors import Corrupt, Denied
+from moby.errors import Corrupt, Denied, Unsupported
 from moby.values import evolve
 from moby_orchestrator.swarm.codec import decode, encode
 from moby_orchestrator.swarm.membership import Membership
@@ -120,14 +120,23 @@ class Store:
 
     def clear(self) -> None:
         """Forget all of it, whoever wrote it; what is left where this fails, or is killed, has no cluster any more."""
+        most = _PORTION
         with self._lock:
             self._world = World()  # what is left is read anew
             while True:
-                with self._metadata.transaction():
-                    portion = self._bucket.texts(limit=_PORTION)
-                    for each, _ in portion:
-                        self._bucket.delete(each)
-                if len(portion) < _PORTION:
+                count = 0
+                try:
+                    with self._metadata.transaction():
+                        portion = self._bucket.texts(limit=most)
+                        count = len(portion)
+                        for each, _ in portion:
+                            self._bucket.delete(each)
+                except Unsupported:  # that is more than the metadata take at once
+                    if count <= 1:
+                        raise
+                    most = count // 2
+                    continue
+                if count < most:
                     return
 
     def used(self) -> bool:
