@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from moby.errors import Invalid
+from moby.errors import HostUnfit, Invalid
 from moby.host import tree
 from moby.oci import holes
 from moby.oci.digest import CHUNK_BYTES
@@ -84,11 +84,20 @@ class UpperUnpacking(Unpacking):
     def _hide_below(self, path: Canonical) -> None:
         self._opaque.add(path)
         if path:
-            os.setxattr(self._folder(path), f"{self.marks[0]}opaque", b"y")
+            self._set_opaque(path)
             return
         for lower in self.lowers:  # overlayfs looks for no attribute on its root
             for name in os.listdir(lower):  # noqa: PTH208  # a descriptor has no Path
                 self._cover((name,))
+
+    def _set_opaque(self, path: Canonical) -> None:
+        try:
+            os.setxattr(self._folder(path), f"{self.marks[0]}opaque", b"y")
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            hint = "the file system of the --root lacks extended attributes; use a --root on another one"
+            raise HostUnfit(f"can't hide what is below {'/'.join(path)!r}: {error.strerror}", hint=hint) from error
 
     def _make_folder(self, path: Canonical, meta: Meta) -> None:
         with suppress(FileNotFoundError):

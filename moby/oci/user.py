@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from moby.errors import Corrupt, NotFound
+from moby.errors import Corrupt, NotFound, Unavailable
 from moby.host.mounts import open_file_in_root
 from moby.values import frozen
 
@@ -31,6 +31,7 @@ def resolve_user(rootfs: Path, text: str) -> User:
     """Return the user that `text` means in a root file system; an empty text is root.
 
     No symbolic link in it leads out of the root. A number needs no entry; NotFound names a name that has none.
+    Unavailable where a program has a lease on the root's passwd or group.
     """
     root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY)
     try:
@@ -63,6 +64,9 @@ def _text(root: int, path: str) -> str:
     try:
         descriptor = open_file_in_root(root, path)
     except OSError as error:
+        if error.errno == errno.EAGAIN:
+            hint = "try again once it has let go of the file (fcntl(2), F_SETLEASE)"
+            raise Unavailable(f"{path}: a program in the container has a lease on it", hint=hint) from error
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
         return ""

@@ -1,9 +1,10 @@
+import errno
 import os
 import stat
 
 import pytest
 
-from moby.errors import Invalid
+from moby.errors import HostUnfit, Invalid
 from moby.host import tree
 from moby.oci import layer
 from moby.oci.layer import EntryType, LayerEntry
@@ -78,3 +79,14 @@ def test_a_folder_made_anew_shows_nothing_of_what_was_hidden_in_its_place(made):
     own = made("own", *entries, below=[below])
     assert (own / "d/x/y").read_bytes() == b"new"
     assert os.getxattr(own / "d", "trusted.overlay.opaque") == b"y"
+
+
+def test_a_file_system_without_attributes_is_named_where_one_hides_a_folder(made, monkeypatch):
+    def lacks(*_):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "setxattr", lacks)
+    below = made("below", folder("a/d"))
+    with pytest.raises(HostUnfit, match=r"can't hide what is below 'a/d': Operation not supported") as caught:
+        made("own", folder("a/d"), entry("a/d/.wh..wh..opq"), below=[below])
+    assert "lacks extended attributes" in caught.value.hint

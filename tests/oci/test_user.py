@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moby.errors import Corrupt, MobyError, NotFound
+from moby.errors import Corrupt, MobyError, NotFound, Unavailable
 from moby.oci.user import User, parse_user, resolve_user
 
 PASSWD = """\
@@ -117,7 +117,7 @@ def test_a_lease_blocks_nobody(tmp_path):
     holder = os.open(file, os.O_RDWR)
     try:
         fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        with pytest.raises(BlockingIOError):
+        with pytest.raises(Unavailable, match=r"^/etc/passwd: a program in the container has a lease"):
             resolve_user(tmp_path, "somebody")
     finally:
         os.close(holder)

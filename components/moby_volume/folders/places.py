@@ -5,24 +5,19 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from moby.errors import Conflict, HostUnfit, MobyError
+from moby.errors import Conflict, MobyError
 from moby.host import claims, mounts, tree
+from moby.host.refusals import host_errors
 
 __all__ = ["discard", "is_mounted", "locked", "mounted_below", "size_bytes", "sweep", "told"]
 
 
-@contextmanager
-def told(doing: str) -> Iterator[None]:
-    """Turn what the kernel refuses into HostUnfit: `can't make the volume x: No space left on device`."""
-    try:
-        yield
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        hint = "see that there is room on that disk, and that the engine's user may write there"
-        raise HostUnfit(f"can't {doing}: {error.strerror or error}{where}", hint=hint) from error
+def told(doing: str) -> AbstractContextManager[None]:
+    """Turn what the kernel refuses into HostUnfit: `can't make the volume x at /y: No space left on device`."""
+    return host_errors(doing, hint="see that there is room on that disk, and that the engine's user may write there")
 
 
 @contextmanager
