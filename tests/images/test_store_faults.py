@@ -270,11 +270,11 @@ def test_what_happens_is_told(images, made):
     images.import_(io.BytesIO(LAYERS[1]), parse("d:1"))
     images.prune({"dangling": ["false"]})
     told = [(each.action, each.attributes["name"]) for each in made.events.told]
-    assert told[:7] == [
-        ("load", "a:1"), ("tag", "b:1"), ("untag", "b:1"), ("create", "c:1"), ("untag", "c:1"),
-        ("delete", told[5][1]), ("import", "d:1"),
+    assert told[:8] == [
+        ("load", "a:1"), ("tag", "b:1"), ("untag", "b:1"), ("create", "c:1"), ("tag", "c:1"), ("untag", "c:1"),
+        ("delete", told[6][1]), ("import", "d:1"),
     ]  # fmt: skip
-    assert [action for action, _ in told[7:]] == ["untag", "delete", "untag", "delete"]
+    assert [action for action, _ in told[8:]] == ["untag", "delete", "untag", "delete"]
     assert {each.type for each in made.events.told} == {"image"}
 
 

@@ -52,7 +52,7 @@ class Execs:
             entry.sessions[session.id] = session
             self._parts.shelf.add_session(session)
             entry.show(exec_ids=tuple(entry.sessions))
-        self._tell(entry, session, f"exec_create: {' '.join(config.command)}")
+        self._tell(entry, session, f"exec_create: {_words(config)}")
         self._later.after(_KEPT_S, partial(self._forget_unstarted, session.id))
         return session.id
 
@@ -65,7 +65,7 @@ class Execs:
                 raise Conflict(f"Error: Exec command {exec_id} is already running")
             _expect_running(entry)
             session.started = session.held = True
-        self._tell(entry, session, f"exec_start: {' '.join(session.config.command)}")
+        self._tell(entry, session, f"exec_start: {_words(session.config)}")
         try:
             return self._run(entry, session, detach=detach, window=window)
         finally:
@@ -233,6 +233,11 @@ class Execs:
 
     def _tell(self, entry: Entry, session: Session, action: str, **more: str) -> None:
         self._parts.tell(entry.container, action, {"execID": session.id, **more})
+
+
+def _words(config: ExecConfig) -> str:
+    """Return what an exec runs as docker's events say it: with a space after the program, whatever follows."""
+    return f"{config.command[0]} {' '.join(config.command[1:])}"
 
 
 def _expect_running(entry: Entry) -> None:

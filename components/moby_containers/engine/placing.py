@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from moby.contracts.events import Event
 from moby.contracts.types import Mount
-from moby.contracts.volumes import Volumes
 from moby.errors import Invalid, MobyError, NotFound
 from moby.host import mounts as kernel
 from moby.host.mounts import open_in_root
 from moby_containers.engine.entries import Point
+from moby_containers.engine.parts import Parts
 
 __all__ = ["copy_up", "place", "propagation_of", "unplace"]
 
@@ -20,8 +21,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
 
 
-def place(points: Iterable[Point], container_id: str, volumes: Volumes, folder: Path) -> tuple[Mount, ...]:
-    """Return the mounts, the ones nearer to the root first; `unplace` undoes what it did."""
+def place(points: Iterable[Point], container_id: str, parts: Parts, folder: Path) -> tuple[Mount, ...]:
+    """Return the mounts, the ones nearer to the root first; `unplace` undoes what it did. Tells of each volume."""
     found = []
     for number, each in enumerate(sorted(points, key=lambda point: point.request.target.count("/"))):
         asked = each.request
@@ -29,7 +30,8 @@ def place(points: Iterable[Point], container_id: str, volumes: Volumes, folder: 
             found.append(_tmpfs(each))
             continue
         if each.volume:
-            source = volumes.mount(each.volume, container_id)
+            source = parts.volumes.mount(each.volume, container_id)
+            _tell(parts, "mount", container_id, each)
             if asked.subpath:
                 source = _subpath(source, asked.subpath, folder / f"subpath-{number}")
         else:
@@ -39,8 +41,8 @@ def place(points: Iterable[Point], container_id: str, volumes: Volumes, folder: 
     return tuple(found)
 
 
-def unplace(points: Iterable[Point], container_id: str, volumes: Volumes, folder: Path) -> list[Exception]:
-    """Undo `place`, whether it came to its end or not; return what failed."""
+def unplace(points: Iterable[Point], container_id: str, parts: Parts, folder: Path) -> list[Exception]:
+    """Undo `place`, whether it came to its end or not; return what failed. Tells of each volume."""
     failed: list[Exception] = []
     names = [each for each in os.listdir(folder) if each.startswith("subpath-")] if folder.is_dir() else []  # noqa: PTH208
     for each in names:
@@ -49,12 +51,22 @@ def unplace(points: Iterable[Point], container_id: str, volumes: Volumes, folder
     for point in points:
         if point.volume:
             try:
-                volumes.unmount(point.volume, container_id)
+                parts.volumes.unmount(point.volume, container_id)
+                _tell(parts, "unmount", container_id, point)
             except NotFound:
                 continue
             except (MobyError, OSError) as error:
                 failed.append(error)
     return failed
+
+
+def _tell(parts: Parts, action: str, container_id: str, point: Point) -> None:
+    """Publish, with docker's attributes, what was done with a volume."""
+    attributes = {"driver": parts.volumes.get(point.volume).driver, "container": container_id}
+    if action == "mount":
+        writable = str(not point.request.read_only).lower()
+        attributes |= {"destination": point.request.target, "read/write": writable, "propagation": ""}
+    parts.events.publish(Event("volume", action, point.volume, attributes))
 
 
 def propagation_of(points: Iterable[Point]) -> str:

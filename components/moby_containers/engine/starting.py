@@ -95,7 +95,7 @@ class Starting:
 
         parts = self._parts
         folder = parts.bundle(entry.id)
-        failed = placing.unplace(entry.keeping.points, entry.id, parts.volumes, folder)
+        failed = placing.unplace(entry.keeping.points, entry.id, parts, folder)
         self.leave_networks(entry)
         for name in ("shm", "rootfs"):
             _unmount_all(folder / name)
@@ -126,7 +126,7 @@ class Starting:
         hostname = etc.host_name(config, entry.id, sandbox)
         if files == lasting:
             etc.write(files, config, hostname, sandbox)
-        placed = placing.place(entry.keeping.points, entry.id, parts.volumes, folder)
+        placed = placing.place(entry.keeping.points, entry.id, parts, folder)
         taken = [each.destination for each in placed]
         user, groups = _user(rootfs, config)
         init = self._init(config)

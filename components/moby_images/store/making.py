@@ -94,6 +94,8 @@ class Making:
             layers = (*layers_of(record, stored.diff_ids), layer)
             image = self.finish(lease, text, layers, (reference,) if reference else (), parent=record)
         shared.tell("create", image, references.familiar(reference) if reference else "")
+        if reference:
+            shared.tell("tag", image, references.familiar(reference))
         return image
 
     def _now(self) -> str:

@@ -6,6 +6,7 @@ from moby.contracts.builder import CacheEntry, Keep
 from moby.errors import Invalid
 from moby_frontend.docker.call import Call, Reply, reply_json
 from moby_frontend.docker.filters import Filters
+from moby_frontend.docker.handlers.pruned import tell_pruned
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import rfc3339
 
@@ -38,6 +39,7 @@ def prune(parts: Parts, call: Call) -> Reply:
         min_free_bytes=query.number("min-free-space"),
     )
     found = parts.builder.prune(keep)
+    tell_pruned(parts, "builder", found.reclaimed_bytes)
     names = [each.id for each in found.entries]
     return reply_json({"CachesDeleted": names or None, "SpaceReclaimed": found.reclaimed_bytes})
 

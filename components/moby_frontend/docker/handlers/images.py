@@ -14,6 +14,7 @@ from moby_frontend.docker.call import Call, Reply, Version, empty, encode, reply
 from moby_frontend.docker.failures import message
 from moby_frontend.docker.filters import Filters
 from moby_frontend.docker.handlers.lifecycle import reference_of
+from moby_frontend.docker.handlers.pruned import tell_pruned
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import ZERO, parsed_ns, rfc3339
 
@@ -223,6 +224,7 @@ def prune(parts: Parts, call: Call) -> Reply:
     filters.time_ns("until", parts.clock.now_ns())
     parts.containers.used_images()  # as above
     done = parts.images.prune(filters.as_mapping())
+    tell_pruned(parts, "image", done.reclaimed_bytes)
     shown = [{"Deleted" if each.deleted else "Untagged": each.name} for each in done.removals]
     return reply_json({"ImagesDeleted": shown or None, "SpaceReclaimed": done.reclaimed_bytes})
 

@@ -9,6 +9,7 @@ from moby.errors import Conflict, Invalid, NotFound
 from moby_frontend.docker import failures
 from moby_frontend.docker.call import Call, Reply, empty, reply_json
 from moby_frontend.docker.filters import Filters
+from moby_frontend.docker.handlers.pruned import tell_pruned
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import parsed_ns
 
@@ -163,6 +164,7 @@ def prune(parts: Parts, call: Call) -> Reply:
         return wanted.labels(labels) and wanted.no_label(labels) and not young
 
     ids, size = parts.containers.prune(chosen)
+    tell_pruned(parts, "container", size)
     return reply_json({"ContainersDeleted": list(ids) or None, "SpaceReclaimed": size})
 
 

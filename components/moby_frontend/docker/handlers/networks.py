@@ -7,6 +7,7 @@ from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unsuppor
 from moby_frontend.docker import failures
 from moby_frontend.docker.call import Call, Reply, Version, empty, reply_json
 from moby_frontend.docker.filters import Filters
+from moby_frontend.docker.handlers.pruned import tell_pruned
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.swarm.membership import membership
 from moby_frontend.docker.swarm.networks import SWARM
@@ -225,4 +226,5 @@ def prune(parts: Parts, call: Call) -> Reply:
             parts.log.warning("a network was not pruned", network=each.name, error=str(error))
             continue
         gone.append(each.name)
+    tell_pruned(parts, "network")
     return reply_json({"NetworksDeleted": gone or None})

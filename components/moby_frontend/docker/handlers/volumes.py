@@ -6,6 +6,7 @@ from moby.contracts.volumes import Volume
 from moby.errors import Conflict, MobyError
 from moby_frontend.docker.call import Call, Reply, empty, reply_json
 from moby_frontend.docker.filters import Filters
+from moby_frontend.docker.handlers.pruned import tell_pruned
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.translate.forms import TEXT, TEXT_MAP, Field, read
 
@@ -105,4 +106,5 @@ def prune(parts: Parts, call: Call) -> Reply:
             continue
         gone.append(each.name)
         size += bytes_
+    tell_pruned(parts, "volume", size)
     return reply_json({"VolumesDeleted": gone or None, "SpaceReclaimed": size})
