@@ -13,7 +13,7 @@ from networks.test_networks_shared import PLAIN, Host, Reaching, address, wide
 from networks.wired import Ledger, World
 
 from moby.contracts.networks import EndpointConfig, SandboxConfig
-from moby.errors import Conflict, Denied, HostUnfit, NotFound
+from moby.errors import Conflict, Denied, HostUnfit, NotFound, Unavailable
 from moby.host import liveness
 from moby.surroundings import SystemClock
 from moby.testing.net_namespaces import own_network
@@ -111,6 +111,28 @@ class Dying(Reaching):
         os._exit(7)
 
 
+class Unmade(Reaching):
+    """One whose process ends once a network has its subnets, and nobody is told of it."""
+
+    def make(self, segment):
+        os._exit(7)
+
+
+def die(host, driver, act):
+    """Have a process of a host's end in the middle of something; no thread of this process looks on."""
+    folder = host.world.folder
+    pid = os.fork()
+    if not pid:
+        try:
+            with Store(folder / "own.db") as own, Store(folder.parent / "shared.db") as common:
+                world = World(folder, own, discovery=Ledger(), shared=common)
+                world.drivers["reaching"] = driver
+                act(world.open())
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
 ACTS = {
     "join": lambda networks: networks.join("c2", {"wide": FIRST}),
     "connect": lambda networks: networks.connect("wide", "c1", FIRST, running=True),
@@ -124,17 +146,7 @@ def dies(hosts, act):
     one.networks.join("c1", {})
     for each in hosts:
         each.stop()  # whose threads a copy of this process lacks
-    folder = one.world.folder
-    pid = os.fork()
-    if not pid:
-        try:
-            with Store(folder / "own.db") as own, Store(folder.parent / "shared.db") as common:
-                world = World(folder, own, discovery=Ledger(), shared=common)
-                world.drivers["reaching"] = Dying()
-                ACTS[act](world.open())
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    die(one, Dying(), ACTS[act])
     two.start()
     with pytest.raises(Conflict, match="in use"):
         two.networks.join("c3", {"wide": FIRST})
@@ -157,6 +169,55 @@ def test_an_address_of_which_it_told_nobody_is_free_once_it_is_back(hosts, act):
     two.networks.leave("c3")
     one.networks.remove("wide")
     assert one.networks.sandbox("c1").endpoints == ()
+
+
+def unmade(hosts):
+    """Have a process of the first host's end while it makes a network, whose subnet is nobody else's then."""
+    one, two = hosts
+    one.networks.create(wide())
+    one.networks.remove("wide")
+    for each in hosts:
+        each.stop()
+    die(one, Unmade(), lambda networks: networks.create(wide(ipam=SUBNET)))
+    two.start()
+    with pytest.raises(Conflict, match="Pool overlaps"):
+        two.networks.create(wide(ipam=SUBNET))
+
+
+def test_a_subnet_of_a_network_of_which_it_told_nobody_is_free(hosts, clock, store):
+    one, two = hosts
+    unmade(hosts)
+    go_for_good(clock, one, two)
+    made, _ = two.networks.create(wide(ipam=SUBNET))
+    assert [key.partition("/")[2] for key, _ in store.bucket("ipam-takers").items()] == [made.id]
+    assert not store.bucket("network-begun").count()
+
+
+def test_a_subnet_of_a_network_of_which_it_told_nobody_is_free_once_it_is_back(hosts, clock, store):
+    one, two = hosts
+    unmade(hosts)
+    one.start()
+    two.networks.create(wide(ipam=SUBNET))
+    assert not store.bucket("network-begun").count()
+    go_for_good(clock, one, two)
+    assert address(two.networks.join("c1", {"wide": FIRST})) == "10.1.0.2"
+
+
+def test_one_that_was_given_up_makes_no_network_of_subnets_that_others_may_have(hosts, monkeypatch, store):
+    one, two = hosts
+    make = one.driver.make
+
+    def makes(segment):
+        give_up(one)
+        two.until(lambda: not store.bucket("network-left").count() and not store.bucket("ipam-networks").count())
+        make(segment)
+
+    monkeypatch.setattr(one.driver, "make", makes)
+    with pytest.raises(Unavailable, match="have given this one up meanwhile"):
+        one.networks.create(wide(ipam=SUBNET))
+    assert not store.bucket("networks").count()
+    monkeypatch.undo()
+    two.networks.create(wide(ipam=SUBNET))
 
 
 def test_its_networks_can_not_be_removed_before(hosts, clock):

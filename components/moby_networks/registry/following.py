@@ -92,6 +92,8 @@ class Following:
         """Have the IPAM know that nobody has what such hosts had; each host does so, whoever is first."""
         for network_id, taker in self._shared.left():
             known = self._context.records.network(network_id)
-            if known is not None:
+            if not taker:
+                self._context.ipam(self._shared.ipam).give_back(network_id)
+            elif known is not None:
                 self._context.ipam(known.network.ipam_driver).unassign(network_id, taker)
             self._shared.given_back(network_id, taker)

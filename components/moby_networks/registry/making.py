@@ -7,7 +7,7 @@ from typing import Any
 
 from moby.contracts.ipam import Pool
 from moby.contracts.networks import Network
-from moby.errors import Conflict, Denied, Invalid, NotFound
+from moby.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from moby.values import evolve
 from moby_networks.registry import ways
 from moby_networks.registry.checks import check_configuration, check_name
@@ -58,11 +58,14 @@ class Making:
         if driver.addressed:
             context.ipam(network.ipam_driver)
         self._refuse_taken(network)
-        shared = context.records.shared
-        ipam = shared.ipam if shared and driver.scope == SHARED_SCOPE and driver.addressed else network.ipam_driver
+        shared = context.records.shared if driver.scope == SHARED_SCOPE and driver.addressed else None
+        ipam = shared.ipam if shared else network.ipam_driver
         made = self._new(evolve(network, driver=driver.name, ipam_driver=ipam, predefined=False))
         with ExitStack() as undo:
             known = Known(made)
+            if shared:
+                undo.callback(shared.finish, made.id)
+                shared.begin(made.id)
             if driver.addressed:
                 known = self._settled(made)
                 undo.callback(context.ipam(made.ipam_driver).give_back, made.id)
@@ -70,6 +73,8 @@ class Making:
             driver.make(known.segment)
             with context.records.transaction():
                 self._refuse_taken(made)
+                if shared and not shared.finish(made.id):
+                    raise Unavailable("other hosts have given this one up meanwhile", hint="try again")
                 context.records.put(known)
             undo.pop_all()
         context.made.add(made.id)

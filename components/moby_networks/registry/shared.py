@@ -45,8 +45,13 @@ class Shared:
         self._settings = metadata.bucket("network-settings")
         self._counts = metadata.bucket("network-counts")
         """By host, a number that goes up while it lives."""
+        self._begun = metadata.bucket("network-begun")
+        """Networks that are being made, by host, and not known to all yet."""
         self._left = metadata.bucket("network-left")
-        """Whose addresses are to be given back, since their host has gone: by network, what the IPAM knows them by."""
+        """Whose addresses are to be given back, since their host has gone: by network, what the IPAM knows them by.
+
+        By nothing where it is the network that has come to be no more than begun.
+        """
         self.given_up = False
         """Whether others had given this host up, and it hasn't told them all anew; as `count_on` saw last."""
 
@@ -93,12 +98,16 @@ class Shared:
                 if each.get("taker"):
                     self._left.put(f"{key.split('/')[0]}/{each['taker']}", True)
                 self._places.delete(key)
-            if some:
+            begun = self._begun.keys(f"{host}/")[: _AT_ONCE - len(some)]
+            for key in begun:
+                self._left.put(f"{key.partition('/')[2]}/", True)
+                self._begun.delete(key)
+            if some or begun:
                 self.changed()
-        return bool(some)
+        return bool(some or begun)
 
     def left(self) -> Sequence[tuple[str, str]]:
-        """Return whose addresses are to be given back: of networks, what the IPAM knows them by."""
+        """Return whose addresses are to be given back: of networks, what the IPAM knows them by; "" is all."""
         parts = (key.partition("/") for key, _ in self._left.items())
         return [(network_id, taker) for network_id, _, taker in parts]
 
@@ -135,6 +144,17 @@ class Shared:
                     self._places.put(key, document)
                     self.changed()
 
+    def begin(self, network_id: str) -> None:
+        """Say that this host is about to make a network, before the IPAM is asked.
+
+        So others can give its subnets back, were this host to go for good before all know the network.
+        """
+        self._begun.put(f"{self._host}/{network_id}", True)
+
+    def finish(self, network_id: str) -> bool:
+        """Say that it is made, or won't be; False where others have given this host up, and its subnets back."""
+        return self._begun.delete(f"{self._host}/{network_id}")
+
     def promise(self, network_id: str, container_id: str, taker: str) -> None:
         """Say that a container of this host is about to have addresses on a network, before the IPAM is asked.
 
@@ -160,7 +180,9 @@ class Shared:
         return document is not None and document.get("taker", taker) == taker
 
     def keep(self, places: Collection[tuple[str, str]]) -> None:
-        """Have nothing of this host be anywhere else: only on these networks these containers."""
+        """Have nothing of this host be anywhere else, or begun: only on these networks these containers."""
+        for each in self._begun.keys(f"{self._host}/"):
+            self._begun.delete(each)
         kept = {self._key(*each) for each in places}
         while self._drop_some(kept):
             pass
