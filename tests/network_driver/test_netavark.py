@@ -191,6 +191,79 @@ def test_publishing_anew_disturbs_nobody(driver, stack, monkeypatch):
     assert not answers(there, 80, gateway, 8081)
 
 
+def test_who_goes_before_others_without_ports_is_taken_off_without_netavark(driver, stack, monkeypatch, tmp_path):
+    """It has no rules of its own; and no device is deleted whose namespace goes, which takes the kernel a while."""
+    network, one, two, stays = plain(driver), member(stack), member(stack), member(stack)
+    driver.make(network)
+    for number, there in enumerate((one, two, stays), 2):
+        driver.attach(network, attachment(driver, network, number), there)
+    going, gone = (f"veth{attachment(driver, network, each).id[:11]}" for each in (2, 3))
+    kept, rules = tmp_path / "run/netavark/firewall/ports", _rules()
+
+    def refuse(*_):
+        raise HostUnfit("netavark isn't needed")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Program, "tear_down", refuse)
+        assert len(list(kept.iterdir())) == 3
+        driver.detach(network, attachment(driver, network, 2))
+        with Channel() as channel:
+            assert links.get(channel, going).master == 0
+        driver.detach(network, attachment(driver, network, 3), two)
+        assert gone not in devices()
+        assert set(inside(two)) == {"lo"}
+        assert len(list(kept.iterdir())) == 1
+    assert _rules() == rules
+    again = member(stack)
+    driver.attach(network, attachment(driver, network, 2), again)  # though what it was in hasn't gone yet
+    assert hears(again, stays, "10.77.1.4")
+    driver.detach(network, attachment(driver, network, 2), again)
+    driver.detach(network, attachment(driver, network, 4), stays)
+    assert network.id[:8] not in _rules()
+
+
+def test_who_goes_with_ports_takes_their_rules_along(driver, stack):
+    network, there, stays, before = plain(driver), member(stack), member(stack), devices()
+    driver.make(network)
+    driver.attach(network, attachment(driver, network, 2, ports=published(8080)), there)
+    driver.attach(network, attachment(driver, network, 3), stays)
+    driver.detach(network, attachment(driver, network, 2, ports=published(8080)))
+    assert "8080" not in _rules()
+    driver.detach(network, attachment(driver, network, 3))
+    assert devices() == before
+
+
+def test_what_is_deleted_in_place_of_an_interface_is_no_more_than_that(driver, stack, monkeypatch):
+    """Each device that goes takes the kernel a while; so netavark deletes the pair itself where that is there."""
+    network, before = plain(driver), devices()
+    driver.make(network)
+    with monkeypatch.context() as failing:
+        failing.setattr("moby_network_driver.netavark.driver.beside", None)
+        driver.attach(network, attachment(driver, network, 2), member(stack))
+        driver.detach(network, attachment(driver, network, 2))
+    assert devices() == before
+    driver.attach(network, attachment(driver, network, 2), member(stack))
+    with Channel() as channel:
+        name = f"veth{attachment(driver, network, 2).id[:11]}"
+        channel.run(links.delete(links.index_of(channel, name), name))
+    driver.detach(network, attachment(driver, network, 2))
+    assert devices() == before
+    assert network.id[:8] not in _rules()
+
+
+@pytest.mark.parametrize(
+    ("firewall", "ports", "nothing"),
+    [
+        ("nftables", (), True), ("nftables", published(8080), False), ("none", (), True), ("iptables", (), False),
+        ("firewalld", (), False),
+    ],
+)  # fmt: skip
+def test_which_places_have_no_rules_of_their_own(driver, tmp_path, firewall, ports, nothing):
+    network = plain(driver)
+    call = call_of(network, attachment(driver, network, 2, ports=ports))
+    assert Program("netavark", tmp_path, firewall, 1).makes_nothing_of(call) is nothing
+
+
 def test_without_a_firewall(tmp_path, program, stack):
     driver = make(Config(binary=program, firewall="none"), place=place_in(tmp_path), log=Quiet())
     assert not driver.publishes

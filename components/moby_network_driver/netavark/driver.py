@@ -1,6 +1,5 @@
 """The driver of networks that netavark makes: a bridge that comes with the first container and goes with the last."""
 
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,6 @@ from moby.contracts.types import Fd
 from moby.errors import Conflict, MobyError, NotFound
 from moby.host import network_settings
 from moby.host.elsewhere import in_namespace
-from moby.host.namespaces import FLAGS, unshare
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links
 from moby.values import evolve
@@ -21,10 +19,11 @@ from moby_network_driver.interfaces.addressing import gateways_of, mac_of
 from moby_network_driver.interfaces.inside import SYSCTLS
 from moby_network_driver.interfaces.removal import delete_named
 from moby_network_driver.interfaces.unfit import Failures, explained
-from moby_network_driver.netavark.calls import Call, beside_names, bridge_of, call_of, checked, host_end
+from moby_network_driver.netavark.calls import beside_names, bridge_of, call_of, checked, host_end
 from moby_network_driver.netavark.plugin import Config
 from moby_network_driver.netavark.records import Record, Records
 from moby_network_driver.netavark.running import Program
+from moby_network_driver.netavark.stand_ins import OWN, beside, nowhere, path
 
 __all__ = ["NetavarkNetworks"]
 
@@ -83,11 +82,12 @@ class NetavarkNetworks:
         with self._lock, explained(what), ExitStack() as undo:
             inside.absent(namespace, attachment.interface)
             self._clear(attachment.id)
+            _delete(host_end(attachment.id))  # of one whose namespace is still going
             record = Record(attachment.id, segment.id, call, attachment.ports)
             self._records.put(record)  # first, so that what is killed half-way is undone
             undo.callback(self._clear, attachment.id)
             with _loopback_as_it_is(namespace):
-                self._program.set_up(call, _path(namespace))
+                self._program.set_up(call, path(namespace))
             self._gather(call.bridge)
             in_namespace(namespace, lambda: _settle(attachment, settings))
             undo.pop_all()
@@ -118,14 +118,14 @@ class NetavarkNetworks:
         if record.ports == attachment.ports:
             return
         new = record.call.with_ports(attachment.ports)
-        with _beside(record.call) as namespace:
-            self._program.tear_down(record.call, _path(namespace))  # the rules alone: others are on the bridge
+        with beside(record.call.interface) as namespace:
+            self._program.tear_down(record.call, path(namespace))  # the rules alone: others are on the bridge
         none = evolve(record, call=record.call.with_ports(()), ports=())
         self._records.put(none)  # so that what fails now can be tried again, with these ports or those before
-        with _nowhere() as namespace:
+        with nowhere() as namespace:
             _delete(*beside_names(attachment.id))  # of one that was killed
             try:
-                self._program.set_up(new.beside(attachment.id), _path(namespace))
+                self._program.set_up(new.beside(attachment.id), path(namespace))
             finally:
                 _delete(*beside_names(attachment.id))
         self._records.put(evolve(record, call=new, ports=attachment.ports))
@@ -135,7 +135,7 @@ class NetavarkNetworks:
         with self._lock, explained(f"interface {attachment.interface} on network {segment.name}"):
             record = self._records.get(attachment.id)
             if record is not None:
-                self._undo(record, namespace)
+                self._undo(record, namespace, going=namespace is None)
 
     def _clear(self, endpoint_id: str) -> None:
         """Undo what an attachment that was interrupted left, or one that fails."""
@@ -147,23 +147,43 @@ class NetavarkNetworks:
         except MobyError as error:
             self._log.warning("what netavark made can't be undone", reason=str(error))
 
-    def _undo(self, record: Record, namespace: Fd | None) -> None:
-        """Undo all of a place. Its namespace may be gone, or its interface: netavark wants to delete one itself."""
+    def _undo(self, record: Record, namespace: Fd | None, *, going: bool = False) -> None:
+        """Undo all of a place; of one whose namespace is `going`, the kernel may take the interface away later."""
         failures = Failures()
-        there = namespace is not None and in_namespace(namespace, lambda: _is_there(record.call.interface))
-        with failures.collected("netavark"), ExitStack() as held:
-            if not there:
-                _delete(host_end(record.id))
-                namespace = held.enter_context(_beside(record.call))
-            _make_bridge(record.call.bridge)  # where it has gone, netavark would leave the rules
-            self._program.tear_down(record.call, _path(namespace))
+        with failures.collected("netavark"):
+            if self._others(record) and self._program.makes_nothing_of(record.call):
+                _take_off(record, namespace, going=going)
+                self._program.forget(record.call)
+            else:
+                self._tear_down(record, namespace)
             self._records.remove(record.id)  # else its rules would stay, and lead to whoever has the address next
-        on = [each.id for each in self._records.all().values() if each.call.bridge == record.call.bridge]
         with failures.collected(f"interface {host_end(record.id)}"):
-            _delete(host_end(record.id), *beside_names(record.id))
-            if set(on) <= {record.id}:
+            ends = () if going else (host_end(record.id),)
+            _delete(*ends, *beside_names(record.id))
+            if not self._others(record):
                 _delete(record.call.bridge)
         failures.tell()
+
+    def _others(self, record: Record) -> bool:
+        """Whether there are other places on its bridge."""
+        return any(
+            each.call.bridge == record.call.bridge for each in self._records.all().values() if each.id != record.id
+        )
+
+    def _tear_down(self, record: Record, namespace: Fd | None) -> None:
+        """Have netavark undo a place. Its namespace may be gone, or its interface: netavark wants to delete one itself.
+
+        Deleting the host's end deletes both. That, as any other, takes the kernel a while: so none is deleted besides.
+        """
+        call = record.call
+        _make_bridge(call.bridge)  # where it has gone, netavark would leave the rules
+        if namespace is not None and in_namespace(namespace, lambda: _is_there(call.interface)):
+            self._program.tear_down(call, path(namespace))
+        elif _is_there(host_end(record.id)):
+            self._program.tear_down(evolve(call, interface=host_end(record.id)), OWN)
+        else:
+            with beside(call.interface) as other:
+                self._program.tear_down(call, path(other))
 
     def keep(self, held: Sequence[tuple[Segment, Sequence[Attachment]]]) -> None:
         """Undo what was made for others, and publish what is to be by now; see the contract."""
@@ -183,11 +203,6 @@ class NetavarkNetworks:
         self.keep(())
 
 
-def _path(namespace: Fd | None) -> str:
-    """Return a path of a namespace, as long as the descriptor is open."""
-    return f"/proc/{os.getpid()}/fd/{namespace}"
-
-
 def _is_there(name: str) -> bool:
     with Channel() as channel:
         return links.look_up(channel, name) is not None
@@ -199,43 +214,22 @@ def _delete(*names: str) -> None:
             delete_named(channel, each)
 
 
+def _take_off(record: Record, namespace: Fd | None, *, going: bool) -> None:
+    """Take a place off its bridge. Its interface goes, but with a namespace that is going."""
+    if namespace is not None:
+        in_namespace(namespace, lambda: _delete(record.call.interface))
+    elif not going:
+        _delete(host_end(record.id))
+    with Channel() as channel:
+        end = links.look_up(channel, host_end(record.id))
+        if end is not None:
+            channel.run(links.change(end.index, master=0, what=end.name))
+
+
 def _make_bridge(name: str) -> None:
     with Channel() as channel:
         if links.look_up(channel, name) is None:
             channel.run(links.bridge(name))
-
-
-@contextmanager
-def _nowhere() -> Iterator[int]:
-    """Lend a network namespace that nobody is in."""
-    made: list[int] = []
-
-    def make() -> None:
-        unshare(FLAGS["network"])
-        made.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
-
-    thread = threading.Thread(target=make, name="netavark")
-    thread.start()
-    thread.join()
-    if not made:
-        raise PermissionError(1, "a network namespace can't be made")
-    try:
-        yield made[0]
-    finally:
-        os.close(made[0])
-
-
-@contextmanager
-def _beside(call: Call) -> Iterator[int]:
-    """Lend a namespace with an interface of a place's name and nothing else, which netavark may delete."""
-
-    def made() -> None:
-        with Channel() as channel:
-            channel.run(links.bridge(call.interface))
-
-    with _nowhere() as namespace:
-        in_namespace(namespace, made)
-        yield namespace
 
 
 @contextmanager

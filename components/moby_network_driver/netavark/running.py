@@ -15,6 +15,8 @@ from moby_network_driver.netavark.calls import Call
 __all__ = ["Program", "refusal"]
 
 _MOST_TOLD = 1000
+_WITHOUT_RULES_OF_PLACES = ("nftables", "none")
+"""Firewalls of netavark's with which a place without ports has none."""
 
 
 @frozen
@@ -39,6 +41,14 @@ class Program:
     def tear_down(self, call: Call, namespace: str) -> None:
         """Undo a place."""
         self._run("teardown", call, namespace)
+
+    def makes_nothing_of(self, call: Call) -> bool:
+        """Whether a place has no rules of its own, but those alone that it shares with others on its network."""
+        return not call.ports and self.firewall in _WITHOUT_RULES_OF_PLACES
+
+    def forget(self, call: Call) -> None:
+        """Remove what it keeps of a place's rules, by which it would make them anew after somebody flushed all."""
+        (self.folder / "firewall" / "ports" / f"{call.network['id']}_{call.container_id}").unlink(missing_ok=True)
 
     def _run(self, command: str, call: Call, namespace: str) -> None:
         self.need()
