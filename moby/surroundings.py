@@ -12,7 +12,7 @@ from moby.errors import HostUnfit
 from moby.host.user_maps import is_ordinary
 from moby.values import field, frozen
 
-__all__ = ["Roots", "Surroundings", "SystemClock", "TextLog", "is_journal"]
+__all__ = ["Roots", "Surroundings", "SystemClock", "TextLog", "Unmade", "is_journal"]
 
 LEVELS = ("debug", "info", "warning", "error")
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}
@@ -52,10 +52,23 @@ class Roots:
 
     def place(self, key: str) -> Place:
         """Make and return the folders of one instance (`kind/name`)."""
-        place = Place(self.state / key, self.run / key, self.cache / key, self.engine)
+        place = self.named(key)
         for folder in (place.state, place.run, place.cache):
             make_folder(folder)
         return place
+
+    def named(self, key: str) -> Place:
+        """Return the folders of one instance, whether they are there or not."""
+        return Place(self.state / key, self.run / key, self.cache / key, self.engine)
+
+
+@frozen
+class Unmade(Roots):
+    """The three folders for a part that nobody starts: none is made."""
+
+    def place(self, key: str) -> Place:
+        """Return the folders of one instance (`kind/name`)."""
+        return self.named(key)
 
 
 def make_folder(folder: Path) -> None:

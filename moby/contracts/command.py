@@ -7,7 +7,7 @@ from typing import Protocol
 from moby.contracts.ambient import Place
 from moby.contracts.kind import contract
 
-__all__ = ["ENGINE_FAILED", "EXITS_AS_CONTAINER", "THROUGH_FRONTEND", "Command", "engine_socket"]
+__all__ = ["ENGINE_FAILED", "EXITS_AS_CONTAINER", "THROUGH_FRONTEND", "Command", "FrontedCommand", "engine_socket"]
 
 EXITS_AS_CONTAINER = "exits-as-container"
 """The feature of a verb whose exit code is a container's: what else goes wrong, the engine's start too, is 125."""
@@ -18,7 +18,7 @@ THROUGH_FRONTEND = "through-frontend"
 """The feature of a verb that calls the engine over the socket of `engine_socket`, by what its default front end speaks.
 
 It needs a front end, as `Frontend | None`, so that the engine is started where no process serves it; where one does,
-the verb is made without, and calls that one. What it needs so is filled as other needs are.
+the verb is made without, and calls that one. What it needs so is filled as other needs are. It may be a FrontedCommand.
 """
 
 
@@ -37,5 +37,16 @@ class Command(Protocol):
         Wrong usage ends with a usage line on standard error and 2; errors are raised, and printed by the caller,
         whose exit code is then the error's. A verb that returns a container's code uses 125 for both, as docker does,
         and offers EXITS_AS_CONTAINER, by which its caller knows; an error of its own may have a greater code.
+        """
+        ...
+
+
+class FrontedCommand(Command, Protocol):
+    """A verb with THROUGH_FRONTEND that knows which command lines take no engine, for which then none is started."""
+
+    def answered(self, arguments: Sequence[str]) -> int | None:
+        """Answer --help and wrong usage as `run` does, and return the exit code; None, with no effect, for all else.
+
+        It is called of a verb that was made without its front end, in folders that needn't be there.
         """
         ...

@@ -130,6 +130,9 @@ def _do(call: Call) -> int:
             verbs.enclose(call)
         return own[call.verb](call)
     if plan.get(f"command/{call.verb}") is not None:
+        answered = verbs.answered(call)
+        if answered is not None:
+            return answered
         verbs.enclose(call)
         return verbs.command(call)
     import difflib

@@ -6,14 +6,31 @@ from typing import TYPE_CHECKING, Any
 from moby.contracts.command import Command, engine_socket
 from moby.engine import root, settings
 from moby.errors import Conflict, Invalid
-from moby.surroundings import Surroundings
+from moby.surroundings import Surroundings, Unmade
 
 if TYPE_CHECKING:
     from moby.engine.call import Call
 
-__all__ = ["run"]
+__all__ = ["answered", "run"]
 
 DRAIN_S = 10.0
+
+
+def answered(call: "Call", key: str) -> int | None:
+    """Return the exit code of what such a verb answers without an engine, as --help; None where it takes one.
+
+    Nothing is made for that. Where somebody serves, this is left to the verb, which starts nothing then.
+    """
+    instance = call.plan.get(key)
+    roots = call.roots
+    if instance is None or engine_socket(roots.named(key)).exists():
+        return None
+    from moby.wiring import construct
+
+    around = Surroundings(Unmade(roots.state, roots.run, roots.cache, roots.engine), log_level=call.log_level)
+    own = getattr(construct(instance, {}, around), "answered", None)
+    code: int | None = None if own is None else own(call.arguments)
+    return code
 
 
 def run(call: "Call", key: str) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from moby.engine.call import Call
     from moby.engine.running import Engine
 
-__all__ = ["ENCLOSED", "VERBS", "command", "enclose"]
+__all__ = ["ENCLOSED", "VERBS", "answered", "command", "enclose"]
 
 USAGE = 2
 UNFIT = 3
@@ -25,14 +25,28 @@ UNFIT = 3
 def command(call: "Call") -> int:
     """Run a component of kind `command`, with just the parts that it needs."""
     key = f"command/{call.verb}"
-    instance = call.plan.get(key)
-    if instance is not None and THROUGH_FRONTEND in instance.facts.provides:
+    if _is_fronted(call, key):
         from moby.engine import fronted
 
         return fronted.run(call, key)
     with _started(call, call.plan.closure(frozenset({key}))) as engine:
         code: int = engine.instances[key].run(call.arguments)
         return code
+
+
+def answered(call: "Call") -> int | None:
+    """Return the exit code of what a command that calls an engine answers without one; None where it takes one."""
+    key = f"command/{call.verb}"
+    if not _is_fronted(call, key):
+        return None
+    from moby.engine import fronted
+
+    return fronted.answered(call, key)
+
+
+def _is_fronted(call: "Call", key: str) -> bool:
+    instance = call.plan.get(key)
+    return instance is not None and THROUGH_FRONTEND in instance.facts.provides
 
 
 def enclose(call: "Call") -> None:

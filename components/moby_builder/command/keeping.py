@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -12,26 +13,34 @@ from moby_builder.command.calling import Caller
 from moby_builder.command.options import Parser, size
 from moby_builder.command.telling import size as shown_size
 
-__all__ = ["run"]
+__all__ = ["read", "run"]
 
 _VERBS = ("du", "prune")
 _ALL = "This will remove all build cache. Are you sure you want to continue?"
 _DANGLING = "This will remove all dangling build cache. Are you sure you want to continue?"
 
 
-def run(caller: Caller, arguments: Sequence[str]) -> int:
-    """Run one of the verbs below `builder`."""
+def read(arguments: Sequence[str]) -> Namespace:
+    """Return what was asked for, `verb` the verb below `builder`; SystemExit for wrong usage, and for help."""
     parser = Parser("builder")
     parser.add_argument("verb", choices=_VERBS)
-    verb = parser.parse_args(arguments[:1]).verb
-    return (_du if verb == "du" else _prune)(caller, arguments[1:])
+    asked = parser.parse_args(arguments[:1])
+    below = Parser(f"builder {asked.verb}")
+    (_du_options if asked.verb == "du" else _prune_options)(below)
+    return below.parse_args(arguments[1:], asked)
 
 
-def _du(caller: Caller, arguments: Sequence[str]) -> int:
-    parser = Parser("builder du")
+def run(caller: Caller, asked: Namespace) -> int:
+    """Run one of the verbs below `builder`."""
+    return (_du if asked.verb == "du" else _prune)(caller, asked)
+
+
+def _du_options(parser: Parser) -> None:
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--format", choices=("table", "json"), default="table")
-    asked = parser.parse_args(arguments)
+
+
+def _du(caller: Caller, asked: Namespace) -> int:
     entries = caller.ask("GET", "/system/df?type=build-cache").get("BuildCache") or []
     if asked.format == "json":
         _say(json.dumps(entries, indent=2))
@@ -49,14 +58,15 @@ def _du(caller: Caller, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _prune(caller: Caller, arguments: Sequence[str]) -> int:
-    parser = Parser("builder prune")
+def _prune_options(parser: Parser) -> None:
     parser.add_argument("-a", "--all", action="store_true", help="also what only the builder itself needs")
     parser.add_argument("-f", "--force", action="store_true", help="don't ask")
     parser.add_argument("--filter", action="append", default=[], help="until=24h, id=..., type=..., unused-for=...")
     for name in ("--keep-storage", "--reserved-space", "--max-used-space", "--min-free-space"):
         parser.add_argument(name, type=size, default=0)
-    asked = parser.parse_args(arguments)
+
+
+def _prune(caller: Caller, asked: Namespace) -> int:
     query: dict[str, Any] = {"all": "1" if asked.all else "", "filters": _filters(asked.filter)}
     query["reserved-space"] = asked.reserved_space or asked.keep_storage
     query |= {"max-used-space": asked.max_used_space, "min-free-space": asked.min_free_space}

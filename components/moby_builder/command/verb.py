@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -31,6 +31,10 @@ class BuildVerb:
         if asked.iidfile:
             Path(asked.iidfile).unlink(missing_ok=True)
         return self._elsewhere(asked) if self._builder is None else _here(self._builder, asked)
+
+    def answered(self, arguments: Sequence[str]) -> int | None:
+        """Answer what takes no engine; None for all else."""
+        return _code_of(lambda: build_parser().parse_args(arguments))
 
     def _elsewhere(self, asked: Namespace) -> int:
         from moby_builder.command.calling import Caller, build
@@ -74,9 +78,25 @@ class BuilderVerb:
     def run(self, arguments: Sequence[str]) -> int:
         """Run the verb below it."""
         from moby_builder.command.calling import Caller
-        from moby_builder.command.keeping import run
+        from moby_builder.command.keeping import read, run
 
         try:
-            return run(Caller(self._socket), arguments)
+            asked = read(arguments)
         except SystemExit as ended:
             return ended.code if isinstance(ended.code, int) else 2
+        return run(Caller(self._socket), asked)
+
+    def answered(self, arguments: Sequence[str]) -> int | None:
+        """Answer what takes no engine; None for all else."""
+        from moby_builder.command.keeping import read
+
+        return _code_of(lambda: read(arguments))
+
+
+def _code_of(read: Callable[[], object]) -> int | None:
+    """Return the exit code with which a command line's reading ends; None where it is right."""
+    try:
+        read()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 2
+    return None

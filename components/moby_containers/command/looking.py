@@ -177,7 +177,7 @@ def _moment(text: str) -> str:
 def top(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     """List the processes of a container."""
     parser.add_argument("name", metavar="CONTAINER")
-    asked, rest = parser.parse_known_args(arguments)
+    asked, rest = parser.parse_some(arguments)
     found = client.get(f"/containers/{asked.name}/top{query(ps_args=' '.join(rest))}")
     columns = {title: title for title in found["Titles"]}
     rows = [dict(zip(found["Titles"], each, strict=True)) for each in found["Processes"]]

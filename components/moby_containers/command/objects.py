@@ -22,7 +22,7 @@ def container(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     verb, rest = below(parser, arguments, [*plain, *_ALIASES, "prune"])
     if verb != "prune":
         more = ["--type", "container"] if verb == "inspect" else []
-        return do(client, _ALIASES.get(verb, verb), [*more, *rest], prefix=prefix)
+        return do(client, _ALIASES.get(verb, verb), [*more, *rest], prefix=prefix, only_read=parser.only_read)
     asked = pruning(parser, rest, "WARNING! This will remove all stopped containers.")
     if asked is None:
         return 0

@@ -27,6 +27,10 @@ _MODULES = {
 }
 
 
+class Understood(Exception):
+    """A command line is right, and was only to be read."""
+
+
 class Verb:
     """A verb; see the contract of commands."""
 
@@ -41,24 +45,48 @@ class Verb:
         except SystemExit as ended:  # of argparse
             return ended.code if isinstance(ended.code, int) else 2
 
+    def answered(self, arguments: Sequence[str]) -> int | None:
+        """Answer what takes no engine; None for all else."""
+        prefix = Path(sys.argv[0]).name or "engine"
+        try:
+            return do(self._client, self._name, arguments, prefix=prefix, only_read=True)
+        except Understood:
+            return None
+        except SystemExit as ended:
+            return ended.code if isinstance(ended.code, int) else 2
 
-def do(client: Client, name: str, arguments: Sequence[str], *, prefix: str) -> int:
-    """Do a verb by its name."""
+
+def do(client: Client, name: str, arguments: Sequence[str], *, prefix: str, only_read: bool = False) -> int:
+    """Do a verb by its name; with `only_read` raise Understood once its command line is known to be right."""
     module = next(each for each, verbs in _MODULES.items() if name in verbs)
     function: Callable[[Client, Parser, Sequence[str]], int] = getattr(
         importlib.import_module(f"moby_containers.command.{module}"), name.rstrip("_")
     )
     failure = ENGINE_FAILED if name in ("run", "exec") else 2
-    return function(client, Parser(f"{prefix} {name}", failure), arguments)
+    return function(client, Parser(f"{prefix} {name}", failure, only_read=only_read), arguments)
 
 
 class Parser(argparse.ArgumentParser):
     """A command line; wrong usage ends with the verb's own code."""
 
-    def __init__(self, prog: str, failure: int = 2) -> None:
+    def __init__(self, prog: str, failure: int = 2, *, only_read: bool = False) -> None:
         super().__init__(prog=prog, add_help=False, allow_abbrev=False)
         self.failure = failure
+        self.only_read = only_read
         self.add_argument("--help", action="help", help="show this text")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read a command line, which every verb does before anything else."""
+        return self._read(super().parse_args(args, namespace))
+
+    def parse_some(self, arguments: Sequence[str]) -> Any:
+        """Read a command line in place of that, where it may have what this doesn't know; return that, too."""
+        return self._read(self.parse_known_args(arguments))
+
+    def _read(self, asked: Any) -> Any:
+        if self.only_read:
+            raise Understood
+        return asked
 
     def error(self, message: str) -> Any:
         """Say what is wrong and how it is used; the options are told elsewhere, for there may be pages of them."""

@@ -35,6 +35,12 @@ class _Verb:
 
         return run(self.place, arguments)
 
+    def answered(self, arguments: Sequence[str]) -> int | None:
+        """Answer what takes no engine; None for all else."""
+        from moby_orchestrator.compose.verb import answered
+
+        return answered(arguments)
+
 
 @hookimpl
 def moby_components() -> Iterable[Component]:

@@ -17,7 +17,7 @@ from moby_orchestrator.compose.calling import Engine
 from moby_orchestrator.compose.files.project import Project
 from moby_orchestrator.compose.progress import Progress
 
-__all__ = ["Call", "run"]
+__all__ = ["Call", "answered", "run"]
 
 _MODULES = {
     "applying": ("create", "down", "kill", "pause", "restart", "rm", "scale", "start", "stop", "unpause", "up", "wait"),
@@ -78,11 +78,28 @@ def run(place: Place, arguments: Sequence[str]) -> int:
     """Do a verb with the process's own standard streams, and return the exit code."""
     words = sys.argv[: len(sys.argv) - len(arguments) - 1]
     try:
-        asked = parse(f"{Path(sys.argv[0]).name} compose", arguments)
+        asked = _read(arguments)
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 2
+        return _code(ended)
     module = next(each for each, verbs in _MODULES.items() if asked.verb in verbs)
     found = importlib.import_module(f"moby_orchestrator.compose.{module}")
     function: Callable[[Call], int] = getattr(found, asked.verb)
     with Progress(asked.progress) as progress:
         return function(Call(asked, Engine(engine_socket(place)), progress, (sys.executable, *words)))
+
+
+def answered(arguments: Sequence[str]) -> int | None:
+    """Answer what takes no engine, and return the exit code; None for all else."""
+    try:
+        _read(arguments)
+    except SystemExit as ended:
+        return _code(ended)
+    return None
+
+
+def _read(arguments: Sequence[str]) -> Namespace:
+    return parse(f"{Path(sys.argv[0]).name} compose", arguments)
+
+
+def _code(ended: SystemExit) -> int:
+    return ended.code if isinstance(ended.code, int) else 2
