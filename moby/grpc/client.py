@@ -18,6 +18,7 @@ __all__ = ["Client", "Code", "Failed", "Untaken"]
 M = TypeVar("M")
 _WINDOW = 1 << 20
 _READ = 1 << 16
+_PREFIX_BYTES = 5
 _MOST_BYTES = 16 << 20
 _AGAIN_S = 0.02
 _SOON_S = 0.01
@@ -241,6 +242,8 @@ class Client:
             for event in self._events(self._received(sock, until), number):
                 if isinstance(event, Chunk):
                     found += event.data
+                    if len(found) > self.most_bytes + _PREFIX_BYTES:
+                        raise Invalid("an answer that isn't one message")
                     _told(sock, connection.taken(number, event.size))
                 if isinstance(event, Headers):
                     trailers.update(event.headers)

@@ -356,14 +356,24 @@ class Connection:
         raise ProtocolError(Code.PROTOCOL_ERROR, "a push that nobody wanted")
 
 
-@lru_cache(maxsize=64)
 def _block(headers: tuple[tuple[str, str], ...]) -> bytes:
     """Return headers packed; the peer is to remember none, so that the same ones are always the same bytes."""
+    if sum(len(name) + len(value) for name, value in headers) <= _MOST_CODED_BYTES:
+        return _short_block(headers)
+    # Huffman's code saves little of long ones, and to make it takes hpack a time that grows with their square.
+    return _packed(headers, huffman=False)
+
+
+@lru_cache(maxsize=64)
+def _short_block(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Return headers packed, which are the same for many calls; what an error is told with isn't kept."""
+    return _packed(headers, huffman=True)
+
+
+def _packed(headers: tuple[tuple[str, str], ...], *, huffman: bool) -> bytes:
     encoder = Encoder()
     encoder.header_table_size = 0
-    # Huffman's code saves little of long ones, and to make it takes hpack a time that grows with their square.
-    short = sum(len(name) + len(value) for name, value in headers) <= _MOST_CODED_BYTES
-    return encoder.encode(list(headers), huffman=short)
+    return encoder.encode(list(headers), huffman=huffman)
 
 
 def _number(each: Frame) -> int:

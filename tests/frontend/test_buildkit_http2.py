@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import time
+import tracemalloc
 
 import h2.config
 import h2.connection
@@ -188,6 +189,18 @@ class TestRules:
         assert decoder.decode(sent[9:]) == [("x-a", "b")]
         assert decoder.header_table_size == 0
 
+    def test_long_headers_are_not_kept(self):
+        """They are what an error is told with, which a client may choose."""
+        ours = server()
+        fed(ours, frame(Kind.HEADERS, 4, 1, block()))
+        tracemalloc.start()
+        try:
+            for each in range(4):
+                ours.headers(1, [("x-a", "y" * (1 << 20) + str(each))])
+            assert tracemalloc.get_traced_memory()[0] < 1 << 20
+        finally:
+            tracemalloc.stop()
+
     def test_frames_are_as_large_as_the_peer_takes(self):
         ours = client()
         fed(ours, settings_frame({Setting.MAX_FRAME_SIZE: 20_000, Setting.HEADER_TABLE_SIZE: 0}))
@@ -285,6 +298,45 @@ class TestRules:
                 fed(ours, bytes(data), chance.choice([0, 3]))
         except ProtocolError:
             pass
+
+
+def taken(*pieces):
+    """Return the streams that a server accepts of a client that says this, each piece at once, and goes."""
+    near, far = socket.socketpair()
+    never, other = socket.socketpair()
+    found = []
+    with near, far, never, other:
+        link = Link(far, client=False, accept=found.append)
+        for each in pieces[1:]:
+            near.sendall(each)
+        near.shutdown(socket.SHUT_WR)
+        link.run(PREFACE + settings_frame({}) + pieces[0], never.fileno(), lambda: True)
+    return found
+
+
+class TestFloods:
+    """What takes little to say is to take little here."""
+
+    def test_streams_that_are_reset_at_once(self):
+        """None is begun: else what is held of them would be many times what came."""
+        reset = struct.pack(">L", 8)
+        numbers = range(1, 4001, 2)
+        said = [frame(Kind.HEADERS, 4, each, block()) + frame(Kind.RST_STREAM, 0, each, reset) for each in numbers]
+        assert [each.number for each in taken(b"".join(said) + frame(Kind.HEADERS, 4, 4001, block()))] == [4001]
+
+    def test_windows_that_open_again_and_again(self, monkeypatch):
+        """Who waits for one is woken once for all that came together."""
+        woken = []
+
+        def note(condition):
+            woken.append(condition)
+
+        monkeypatch.setattr(threading.Condition, "notify_all", note)
+        (stream,) = taken(
+            frame(Kind.HEADERS, 4, 1, block()) + settings_frame({}) * 500
+            + frame(Kind.WINDOW_UPDATE, 0, 0, struct.pack(">L", 1)) * 500
+        )  # fmt: skip
+        assert woken.count(stream.changed) < 10
 
 
 class TestLink:

@@ -3,6 +3,7 @@
 import socket
 import stat
 import threading
+import tracemalloc
 from contextlib import contextmanager
 
 import pytest
@@ -327,6 +328,20 @@ class TestMessages:
             assert [decode(Bytes, each).data for each in found] == [b"one", b"", b"x" * 100]
             assert messages.whole()
 
+    def test_small_pieces_of_a_large_message_are_not_copied_with_all_before_them(self):
+        messages, copied = Messages(), 0
+        list(messages.feed(b"\0" + (16 << 20).to_bytes(4, "big") + bytes(8 << 20)))
+        tracemalloc.start()
+        try:
+            for _ in range(50):
+                before, _peak = tracemalloc.get_traced_memory()
+                tracemalloc.reset_peak()
+                list(messages.feed(b"x"))
+                copied += tracemalloc.get_traced_memory()[1] - before > 1 << 20
+        finally:
+            tracemalloc.stop()
+        assert copied <= 2, "now and then there is no room behind it"
+
     def test_what_is_refused(self):
         with pytest.raises(Invalid, match="compressed"):
             list(Messages().feed(b"\1\0\0\0\0"))
@@ -366,6 +381,40 @@ class TestCalls:
             with pytest.raises(Fault, match="0 messages where one is asked for"):
                 empty.finish()
         assert after == [1]
+
+    def test_a_peer_that_answers_without_end(self):
+        sent = 0
+
+        def endless(stream):
+            nonlocal sent
+            stream.send_headers([(":status", "200")])
+            while sent < 1000:
+                stream.send(pack(Bytes(bytes(64 << 10))))
+                sent += 1
+            stream.send_headers([("grpc-status", "0")], end=True)
+
+        with joined(endless) as link, pytest.raises(Fault, match="answers where one was asked for"):
+            Caller(link).ask("/x", Bytes(), Bytes)
+        assert sent < 1000
+
+    def test_a_client_that_asks_without_end(self):
+        with session({"/one": (Bytes, lambda call, asked: asked)}) as lent:
+            exchange = Caller(lent.link).begin("/one")
+            patience = threading.Timer(20, lent.link.close)
+            patience.start()
+            exchange.send(Bytes(b"1"), Bytes(b"2"))  # and maybe more, it doesn't say
+            with pytest.raises(Fault, match="2 messages where one is asked for"):
+                exchange.finish()
+            patience.cancel()
+
+    @pytest.mark.parametrize("status", ["17", "-1", "²", "9" * 5000, ""])
+    def test_a_peer_that_ends_with_a_status_that_is_none(self, status):
+        def end(stream):
+            stream.send_headers([(":status", "200"), ("grpc-status", status)], end=True)
+
+        with joined(end) as link, pytest.raises(Fault) as error:
+            Caller(link).ask("/x", Bytes(), Bytes)
+        assert error.value.code == Code.UNKNOWN
 
     def test_a_peer_that_says_nothing_of_how(self):
         def cut(stream):

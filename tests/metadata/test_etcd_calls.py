@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from moby_metadata.etcd import store
-from moby_metadata.etcd.client import Client
+from moby_metadata.etcd.client import Client, _Link
 from moby_metadata.etcd.plugin import Config
 from moby_metadata.etcd.protocol import Done, Found, Granted, Range, Row, Transaction
 
@@ -281,6 +281,30 @@ def test_a_list_of_many_megabytes(member, client):
     rows = [Row(b"%d" % each, bytes(1 << 20)) for each in range(20)]
     one = member(lambda number, *more: told(*more, encode(Found(rows=rows))))
     assert ask(client(one)).rows == rows
+
+
+def test_an_answer_that_does_not_end(member, client, monkeypatch):
+    """It is given up once it is longer than one may be."""
+    monkeypatch.setattr(_Link, "most_bytes", 1 << 20)
+    most, sent = 64 << 20, 0
+
+    def endless(number, sock, connection, stream):
+        nonlocal sent
+        sock.sendall(connection.headers(stream, ((":status", "200"), ("content-type", "application/grpc"))))
+        while sent < most:
+            room = min(connection.room(stream), MOST)
+            sent += room
+            if room:
+                sock.sendall(connection.data(stream, bytes(room)))
+            elif data := sock.recv(1 << 16):
+                list(connection.receive(data))
+            else:
+                break
+        return False
+
+    with pytest.raises(Unavailable, match="isn't one message"):
+        ask(client(member(endless)))
+    assert sent < most
 
 
 class Crowded:

@@ -55,6 +55,10 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
+_CODES = frozenset(map(str, range(17)))
+"""All that there are, as they are written."""
+
+
 class Fault(MobyError):
     """A call that failed: its code, and what else is said of why."""
 
@@ -75,12 +79,19 @@ class Messages:
     """Bytes in, messages out, as they are on the wire."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._held = bytearray()
+        self._wanted = 0
+        """How many bytes are to be held before there is anything to do with them."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what is whole with these bytes; Invalid for what is compressed, or too large."""
-        data = self._held + data if self._held else data
-        self._held = data
+        if self._held:
+            self._held += data
+            if len(self._held) < self._wanted:  # else a message in small pieces would be copied for each
+                return
+            data = bytes(self._held)
+            self._held.clear()
+        self._wanted = _PREFIX_BYTES
         at, end = 0, len(data)
         while end - at >= _PREFIX_BYTES:
             size = int.from_bytes(data[at + 1 : at + _PREFIX_BYTES], "big")
@@ -90,10 +101,11 @@ class Messages:
                 raise Invalid(f"a message of {size} bytes; {_MOST_BYTES} are the most")
             start = at + _PREFIX_BYTES
             if end - start < size:
+                self._wanted = _PREFIX_BYTES + size
                 break
             at = start + size
             yield data[start:at]
-        self._held = data[at:]
+        self._held += data[at:]
 
     def whole(self) -> bool:
         """Return whether nothing is left over."""
@@ -164,7 +176,7 @@ class Exchange:
         if code != "0":
             text = _RELAYED.sub("", unquote(trailers.get("grpc-message", "")))
             details = details_of(trailers.get(_DETAILS, ""))
-            raise Fault(int(code) if code.isdigit() else Code.UNKNOWN, text, details)
+            raise Fault(int(code) if code in _CODES else Code.UNKNOWN, text, details)
         if not self._messages.whole():
             raise Fault(Code.INTERNAL, "a call ended within a message")
 
@@ -187,7 +199,11 @@ class Caller:
         """Make a call of one message each way."""
         with self.begin(path, metadata) as exchange:
             exchange.send(request, end=True)
-            found = [each for batch in exchange.batches(kind) for each in batch]
+            found: list[M] = []
+            for batch in exchange.batches(kind):
+                found += batch
+                if len(found) > 1:
+                    break
         if len(found) != 1:
             raise Fault(Code.INTERNAL, f"{len(found)} answers where one was asked for")
         return found[0]
@@ -299,7 +315,11 @@ class Answering:
 def _whole(stream: Stream) -> bytes:
     """Return a call's one message."""
     messages = Messages()
-    found = [each for data in iter(stream.receive, b"") for each in messages.feed(data)]
+    found: list[bytes] = []
+    for data in iter(stream.receive, b""):
+        found += messages.feed(data)
+        if len(found) > 1:
+            break
     if len(found) != 1:
         raise Fault(Code.INVALID_ARGUMENT, f"{len(found)} messages where one is asked for")
     return found[0]

@@ -12,7 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from moby.errors import Unavailable
-from moby_frontend.docker.buildkit.http2.connection import Chunk, Connection, Event, Headers, Reset, WentAway
+from moby_frontend.docker.buildkit.http2.connection import (
+    Chunk,
+    Connection,
+    Event,
+    Headers,
+    Reset,
+    WentAway,
+    WindowOpened,
+)
 from moby_frontend.docker.buildkit.http2.frames import Code, ProtocolError
 
 __all__ = ["Given", "Link", "Stream"]
@@ -283,18 +291,24 @@ class Link:
 
     def _take(self, data: bytes) -> None:
         lost: list[Callable[[], None]] = []
-        begun: list[Stream] = []
+        begun: dict[int, Stream] = {}
+        opened = False
         with self.lock:
             for event in self.connection.receive(data):
-                self._event(event, lost, begun)
+                if isinstance(event, WindowOpened) and event.stream == 0:
+                    opened = True
+                else:
+                    self._event(event, lost, begun)
+            for each in self._streams.values() if opened else ():  # once, however often it opened
+                each.changed.notify_all()
             self.transmit(self.connection.pending())
         for call in lost:
             call()
-        for stream in begun:
+        for stream in begun.values():
             assert self._accept is not None
             self._accept(stream)
 
-    def _event(self, event: Event, lost: list[Callable[[], None]], begun: list[Stream]) -> None:
+    def _event(self, event: Event, lost: list[Callable[[], None]], begun: dict[int, Stream]) -> None:
         if isinstance(event, WentAway):
             self._away = True
             return
@@ -303,12 +317,10 @@ class Link:
             if isinstance(event, Headers):
                 stream = self._streams[event.stream] = Stream(self, event.stream, event.headers)
                 stream.ended = event.ended
-                begun.append(stream)
-            elif event.stream == 0:
-                for each in self._streams.values():
-                    each.changed.notify_all()
+                begun[event.stream] = stream
             return
         if isinstance(event, Reset):
+            begun.pop(event.stream, None)  # so that not more are held than may be open at once
             self.fail(stream, Given("the client has given the call up", event.code))
             if stream.lost:
                 lost.append(stream.lost)
