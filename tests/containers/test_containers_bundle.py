@@ -231,6 +231,12 @@ def test_the_default_network_is_told(engine):
         engine.containers.start(made)
 
 
+def test_no_loopback_is_promised_where_there_is_no_network_for_it(engine, monkeypatch):
+    monkeypatch.setattr(type(engine.networks), "drivers", lambda self: ("lan",))
+    monkeypatch.setattr(type(engine.networks), "default", lambda self: "none")
+    assert engine.containers.create(ContainerConfig("box", ("true",))).warnings == ()
+
+
 def test_binds(engine, tmp_path):
     source = tmp_path / "source"
     source.mkdir()

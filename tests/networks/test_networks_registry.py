@@ -59,6 +59,23 @@ def test_drivers_and_the_default(world):
     assert world.open().create(Network("", "mine", "", ""))[0].driver == "bridge"
 
 
+def test_where_docker_has_networks_that_this_engine_lacks(world):
+    class Lan(Lonely):
+        name = "lan"
+
+    world.drivers.clear()
+    world.drivers["lan"] = Lan()
+    networks = world.open()
+    with pytest.raises(NotFound, match="none not found: this engine has no network driver that brings it, but lan; "):
+        networks.join("c1", {"": PLAIN})
+    with pytest.raises(NotFound, match=r"nonesuch not found$"):
+        networks.join("c1", {"nonesuch": PLAIN})
+    with pytest.raises(NotFound, match="not found: this engine has lan; name one of them with --driver"):
+        networks.create(Network("", "mine", "bridge", ""))
+    with pytest.raises(NotFound, match=r'^plugin "nonesuch" not found\n'):
+        networks.create(Network("", "mine", "nonesuch", ""))
+
+
 def test_the_default_network_is_joined_where_none_is_named(world):
     assert [each.network for each in world.open().join("c1", {"": PLAIN}).endpoints] == ["none"]
 

@@ -143,7 +143,8 @@ class Creating:
         limits, warnings = warnings_of(config.resources, parts.support)
         if limits.memory_bytes and not limits.memory_swap_bytes and parts.support.swap:
             limits = evolve(limits, memory_swap_bytes=2 * limits.memory_bytes)
-        if config.network in ("", "default") and not config.network_disabled and parts.networks.default() == "none":
+        unnamed = config.network in ("", "default") and not config.network_disabled
+        if unnamed and parts.networks.default() == "none" and "null" in parts.networks.drivers():
             warnings = (*warnings, _NO_BRIDGE)
         if config.network == "host" and config.ports:
             warnings = (*warnings, "Published ports are discarded when using host network mode")

@@ -85,7 +85,10 @@ class Context:
         """Return a driver by its own name, or the part's; NotFound in docker's words."""
         found = self._by_name.get(name) or self.drivers.get(name)
         if found is None:
-            raise NotFound(f'plugin "{name}" not found', hint=f"this engine has {', '.join(self.driver_names())}")
+            known = ", ".join(self.driver_names())
+            # Docker, whose words these are, has bridges, and its clients ask for them where nobody names a driver.
+            further = f": this engine has {known}; name one of them with --driver" if name == "bridge" else ""
+            raise NotFound(f'plugin "{name}" not found{further}', hint=f"this engine has {known}")
         return found
 
     def has_driver(self, name: str) -> bool:

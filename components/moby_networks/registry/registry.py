@@ -19,6 +19,7 @@ from moby_networks.registry.recovery import recover
 
 __all__ = ["Registry"]
 
+_PREDEFINED = ("bridge", "host", "none")
 _ID = re.compile(r"[0-9a-f]{1,64}")
 _PLAIN = SandboxConfig()
 _NOT_LATER = "container cannot be disconnected from host network or connected to host network"
@@ -206,11 +207,21 @@ class Registry:
                 return each
         fitting = [each for each in found if each.network.id.startswith(name)] if _ID.fullmatch(name) else []
         if not fitting:
-            raise NotFound(f"network {name} not found")  # docker's words, whole
+            raise NotFound(f"network {name} not found{self._why_absent(name)}")  # docker's words, where it has such
         if len(fitting) > 1:
             text = f"network {name} is ambiguous ({len(fitting)} matches found based on ID prefix)"
             raise Conflict(text, hint="write more of its id")
         return fitting[0]
+
+    def _why_absent(self, name: str) -> str:
+        """Say why a network isn't there that docker always has."""
+        names = self.drivers()
+        if name not in _PREDEFINED or name in {self._context.driver(each).predefined for each in names}:
+            return ""
+        return (
+            f": this engine has no network driver that brings it, but {', '.join(names)}; name a network that was made "
+            f"with one of these, or have the assembly choose the driver {name} as well"
+        )
 
     def _meant(self, name: str) -> str:
         """Return which network a container means: docker's clients spell the default one so."""
