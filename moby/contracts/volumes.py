@@ -48,8 +48,8 @@ class Volumes(Protocol):
 
         A `holder` is a container that has it from the first: no death leaves it made and held by nobody.
         Without a name it is anonymous: 64 random hexadecimal digits. Conflict where another driver than the one asked
-        for has the name, or where options are asked for and it has others; its labels stay as they are. Invalid for a
-        name or an option; NotFound for a driver that isn't there.
+        for has the name; its options and labels stay as they are, whichever are asked for. Invalid for a name or an
+        option; NotFound for a driver that isn't there.
         """
         ...
 

@@ -109,7 +109,8 @@ def test_health_of_both():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"hostname": "a b"}, "invalid hostname format: a b"),
+        ({"hostname": "ü" * 33}, "invalid hostname format: ü"),
+        ({"hostname": "\ud800"}, "invalid hostname format: "),
         ({"hostname": "a\nb"}, "invalid hostname format: a"),
         ({"hostname": "a" * 65}, "invalid hostname format: a"),
         ({"storage_options": {"size": "1G"}}, "--storage-opt is supported only for"),

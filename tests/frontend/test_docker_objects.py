@@ -358,6 +358,7 @@ class TestNetworks:
             ({"Name": "host", "Driver": "null"}, 403, "operation is not permitted on predefined host network"),
             ({"Name": "n", "ConfigFrom": 5}, 400, "invalid JSON: "),
             ({"Name": "n", "Driver": "null", "Ingress": True}, 403, "Ingress network can only be global scope network"),
+            ({"Name": "n", "Scope": "swarm"}, 403, "cannot create a swarm scoped network when swarm is not active"),
             ({"Name": "n", "IPAM": {"Config": [{"Subnet": 5}]}}, 400, "invalid JSON: "),
         ],
     )

@@ -332,6 +332,8 @@ def test_a_hardware_address_that_is_another_one_now(driver, network, stack, aske
         ({f"{OPTION}host_binding_ipv4": "::1"}, r"host_binding_ipv4 value: ::1 \(nil ip\)"),
         ({f"{OPTION}gateway_mode_ipv4": "bridged"}, "one of nat, nat-unprotected, routed, isolated"),
         ({"com.docker.network.bridge.icc": "true"}, "no option of a bridge network"),
+        ({"mtu": "1400"}, "no option of a bridge network"),
+        ({".mtu": "1400"}, "no option of a bridge network"),
     ],
 )
 def test_options_that_cannot_be(driver, options, message):
@@ -348,6 +350,7 @@ def test_options_that_can_be(driver):
             f"{OPTION}enable_ip_masquerade": "F",
             f"{OPTION}inhibit_ipv4": "",
             f"{OPTION}default_bridge": "true",
+            "org.example.owner": "somebody",
             f"{OPTION}host_binding_ipv4": "127.0.0.1",
             f"{OPTION}gateway_mode_ipv4": "nat-unprotected",
             f"{OPTION}gateway_mode_ipv6": "routed",

@@ -64,6 +64,9 @@ def test_drivers(world):
     made = volumes.create("data", "other", {"mode": "700"})
     assert (made.driver, made.scope, made.mountpoint) == ("other", "global", world.places["dir"].state / "volumes/data")
     assert volumes.create("data").driver == "other"
+    assert volumes.create("data", "other", {"mode": "711"}) == made
+    with pytest.raises(Conflict, match="create data: driver 'other' already has volume 'data'"):
+        volumes.create("data", "local")
 
 
 def test_a_driver_that_is_gone(world):

@@ -12,8 +12,9 @@ __all__ = ["check", "check_asked", "check_resources", "check_restart", "signal_n
 
 _LEAST_MEMORY_BYTES = 6 << 20
 _MS_NS = 1_000_000
-# What the kernel and a line of /etc/hosts take, such as my_service, which is no name for the DNS.
-_HOSTNAME = re.compile(r"[!-.0-~]{1,64}")
+# What the kernel and a line of /etc/hosts take, also where it is no name for the DNS, such as my_service.
+_HOSTNAME = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]+")
+_LONGEST_HOSTNAME = 64
 _SECURITY = ("seccomp", "apparmor", "label", "systempaths", "no-new-privileges")
 
 
@@ -64,7 +65,9 @@ def check(config: ContainerConfig) -> None:
 
 
 def _check_identity(config: ContainerConfig) -> None:
-    if config.hostname and not _HOSTNAME.fullmatch(config.hostname):
+    if config.hostname and not (
+        _HOSTNAME.fullmatch(config.hostname) and len(config.hostname.encode()) <= _LONGEST_HOSTNAME
+    ):
         raise Invalid(f"invalid hostname format: {config.hostname}")
     where = config.working_directory
     if where and not where.startswith("/"):

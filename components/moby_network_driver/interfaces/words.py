@@ -15,10 +15,14 @@ _LEAST_MTU, _MOST_MTU = 68, 65535
 _LEAST_IPV6_MTU = 1280
 
 
+_OURS = "com.docker.network."
+"""What docker's own options begin with; others of a domain, as `org.example.owner`, are notes of somebody else's."""
+
+
 def known(options: Mapping[str, str], keys: Collection[str], sort: str) -> None:
-    """Refuse options that nobody knows."""
+    """Refuse options that nobody knows, but for those of a domain that isn't docker's."""
     for each in options:
-        if each not in keys:
+        if each not in keys and ("." not in each.strip(".") or each.startswith(_OURS)):
             raise Invalid(f"{each!r} is no option of a {sort} network", hint=f"there are {', '.join(sorted(keys))}")
 
 

@@ -79,15 +79,12 @@ class Registry:
             self._clear(name)
             found = self._there(name)
             if found is not None:
-                same = _same(name, found, driver, options)
+                self._check_same(name, found, driver)
                 if holder:
                     self.hold(name, holder)
-                return self._volume(name, same, self._records.users(name))
+                return self._volume(name, found, self._records.users(name))
             chosen = driver or next(iter(self._drivers))
-            try:
-                part = self._driver(chosen)
-            except NotFound as error:
-                raise _prefixed("create", name, error) from error
+            part = self._chosen(name, chosen)
             marks = {**(labels or {}), **({ANONYMOUS: ""} if anonymous else {})}
             record = Record(chosen, self._now(), dict(options or {}), marks, anonymous)
             self._records.put(name, record)
@@ -197,6 +194,19 @@ class Registry:
             raise NotFound(text, hint=f"this engine has {', '.join(self._drivers)}")
         return found
 
+    def _chosen(self, name: str, driver: str) -> VolumeDriver:
+        try:
+            return self._driver(driver)
+        except NotFound as error:
+            raise _prefixed("create", name, error) from error
+
+    def _check_same(self, name: str, found: Record, driver: str) -> None:
+        """Refuse another driver than a volume has, where one is asked for; as docker, pass over other options."""
+        if driver and driver != found.driver:
+            self._chosen(name, driver)
+            text = f"create {name}: driver '{found.driver}' already has volume '{name}': volume name must be unique"
+            raise Conflict(text, hint="take another name")
+
     def _volume(self, name: str, record: Record, users: tuple[str, ...]) -> Volume:
         driver = self._drivers.get(record.driver)
         return Volume(
@@ -243,17 +253,6 @@ def _check(name: str) -> None:
             f'"{_CHARACTERS}" are allowed. If you intended to pass a host directory, use absolute path'
         )
         raise Invalid(text, hint=f"the longest name has {_LONGEST} characters" if len(name) > _LONGEST else "")
-
-
-def _same(name: str, found: Record, driver: str, options: Mapping[str, str] | None) -> Record:
-    """Refuse another driver or other options than a volume has, where any are asked for."""
-    if driver and driver != found.driver:
-        text = f"create {name}: driver '{found.driver}' already has volume '{name}': volume name must be unique"
-        raise Conflict(text, hint="take another name")
-    if options and dict(options) != found.options:
-        text = f"create {name}: the volume is there with other options: volume name must be unique"
-        raise Conflict(text, hint=f"take another name, or `volume rm {name}` first")
-    return found
 
 
 def _no_such(doing: str, name: str) -> NotFound:

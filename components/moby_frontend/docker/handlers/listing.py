@@ -22,6 +22,8 @@ _KNOWN = frozenset({
 })  # fmt: skip
 _STATES = frozenset(each.value for each in Status)
 _HEALTHS = frozenset(each.value for each in HealthStatus)
+_MOST_DIGITS = 20
+"""Of a number of 64 bits, and one more."""
 _UP = frozenset({Status.RUNNING, Status.PAUSED, Status.RESTARTING})
 Test = Callable[[Container], bool]
 
@@ -140,10 +142,15 @@ def _health_word(container: Container) -> str:
 
 
 def _exit_code(text: str) -> int:
-    digits = text.removeprefix("-")
+    """Return a number of 64 bits, as Go reads one."""
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    said = f"invalid filter 'exited={text}': strconv.Atoi: parsing \"{text}\": "
     if not (digits.isascii() and digits.isdigit()):
-        raise Invalid(f"invalid filter 'exited={text}': strconv.Atoi: parsing \"{text}\": invalid syntax")
-    return int(text)
+        raise Invalid(f"{said}invalid syntax")
+    code = int(digits.lstrip("0")[:_MOST_DIGITS] or "0") * (-1 if text.startswith("-") else 1)
+    if not -(2**63) <= code < 2**63:
+        raise Invalid(f"{said}value out of range")
+    return code
 
 
 def _placed(parts: Parts, filters: Filters) -> list[Test]:

@@ -31,6 +31,8 @@ _FIELDS = (
     Field("Options", "options", TEXT_MAP),
     Field("Labels", "labels", TEXT_MAP),
 )
+_OVER_HOSTS = "overlay"
+"""The driver whose networks reach over hosts, without a swarm too."""
 _POOL = (
     Field("Subnet", "Subnet", TEXT),
     Field("IPRange", "IPRange", TEXT),
@@ -144,6 +146,8 @@ def create(parts: Parts, call: Call) -> Reply:
         raise Invalid("invalid name: ")
     if found.get("ingress") and membership(parts) is None:
         raise Denied("Ingress network can only be global scope network")
+    if found.get("scope") == SWARM and found.get("driver") != _OVER_HOSTS and membership(parts) is None:
+        raise Denied("cannot create a swarm scoped network when swarm is not active")
     ipam = object_of(body.get("IPAM"), "IPAM")
     source = object_of(body.get("ConfigFrom"), "ConfigFrom")
     pools = [read(_POOL, object_of(each, "IPAM.Config"), "IPAM.Config") for each in items(ipam.get("Config"), "IPAM")]
