@@ -13,6 +13,8 @@ __all__ = ["ENGINE", "Binding", "Instance", "Plan", "check", "dump", "load"]
 
 ENGINE = "engine"
 """The name of the engine's own process."""
+_CALLED = ("command", "enclosure", "frontend")
+"""Kinds of parts that are there for an engine's user, and not for other parts."""
 
 
 @frozen
@@ -83,6 +85,15 @@ class Plan:
                 wanted.update(target for binding in each.bindings.values() for target in binding.targets)
         kept = tuple(each for each in self.instances if each.key in wanted)
         return Plan(self.name, kept, self.target, self.skipped)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what its user should know though it is no fault: which parts nobody needs."""
+        bound = {target for each in self.instances for binding in each.bindings.values() for target in binding.targets}
+        return tuple(
+            f"{each.key} is {each.reason}, and no part needs it: leave it out, or choose one that does"
+            for each in self.instances
+            if each.kind not in _CALLED and each.key not in bound
+        )
 
     def chain(self, key: str) -> "Plan":
         """Return the plan of what a packager's artifact is made by: those that it takes from, itself, their needs."""

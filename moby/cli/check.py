@@ -24,7 +24,10 @@ def command(file: str, sets: tuple[str, ...], target: str, as_json: bool) -> Non
         raise
     if as_json:
         keys = [each.key for each in plan.instances]
-        output.emit_json({"schema": 1, "ok": True, "name": assembly.name, "instances": keys})
+        data = {"schema": 1, "ok": True, "name": assembly.name, "instances": keys, "notes": list(plan.notes())}
+        output.emit_json(data)
     else:
         parts = len(plan.instances)
         click.echo(f"{assembly.name}: {parts} component{'' if parts == 1 else 's'}, no problem")
+        for note in plan.notes():
+            click.echo(f"note: {note}", err=True)

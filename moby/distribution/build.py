@@ -256,4 +256,4 @@ def _names(folder: Path) -> tuple[str, ...]:
 def _notes(found: Lock, inside: Contents | None = None) -> tuple[str, ...]:
     notes = [f"{name} is a working tree, so this can be reproduced just with this very tree" for name in found.editable]
     notes += [f"{label} has no licence text" for label in (inside.unlicensed if inside else ())]
-    return tuple(notes)
+    return (*notes, *found.engine.notes())

@@ -45,7 +45,16 @@ class TestCheck:
             "ok": True,
             "name": "engine",
             "instances": ["runtime/runc", "supervisor/foreground", "command/run"],
+            "notes": [],
         }
+
+    def test_a_part_that_nobody_needs_is_noted(self, moby, folder: Path) -> None:
+        (folder / "idle.yaml").write_text("moby: 1\ncomponents:\n  supervisor: foreground\n")
+        done = moby("check", "idle.yaml")
+        where = "supervisor/foreground is chosen at idle.yaml:3:15"
+        note = f"{where}, and no part needs it: leave it out, or choose one that does"
+        assert (done.code, done.out, done.err) == (0, "idle: 2 components, no problem\n", f"note: {note}\n")
+        assert json.loads(moby("check", "idle.yaml", "--json").out)["notes"] == [note]
 
     def test_every_problem_at_once_with_its_place_reason_and_fix(self, moby, broken: Path) -> None:
         done = moby("check", "broken.yaml")

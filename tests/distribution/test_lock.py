@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from installing import Site, part, plan
 
+from moby import distribution
 from moby.component import Arity
 from moby.distribution.contents import contents
 from moby.distribution.locking import make, manifest_names, pins
@@ -246,3 +247,12 @@ def test_what_just_building_needs_is_marked(site: Site) -> None:
     assert {pin.name: pin.build for pin in found} == {
         "attrs": False, "low": True, "moby-framework": False, "parts": False, "pluggy": False, "tools": True,
     }  # fmt: skip
+
+
+def test_a_part_that_nobody_needs_is_noted_each_time(tmp_path):
+    manifest = tmp_path / "extra.yaml"
+    manifest.write_text("moby: 1\nextends: [quickstart]\nname: extra\ncomponents:\n  metadata: sqlite\n")
+    for changed in (True, False):
+        made = distribution.assemble(str(manifest), tmp_path / "out")
+        assert made.changed == changed
+        assert any("extra.yaml:5:13, and no part needs it" in each for each in made.notes)
