@@ -4,10 +4,10 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from moby.errors import Conflict
+from moby.host.locks import locked
 from moby.values import frozen
 
 __all__ = ["Claim", "abandoned", "claim"]
@@ -54,16 +54,10 @@ def abandoned(parent: Path) -> tuple[Claim, ...]:
         return tuple(Claim(path, descriptor) for path, descriptor in found if descriptor is not None)
 
 
-@contextlib.contextmanager
-def _gate(parent: Path) -> Iterator[None]:
+def _gate(parent: Path) -> contextlib.AbstractContextManager[bool]:
     """Let one at a time make or look for claims, so that none is seen between its making and its locking."""
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(parent / _GATE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return locked(parent / _GATE)
 
 
 def _locked(path: Path) -> int | None:

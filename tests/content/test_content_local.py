@@ -9,13 +9,14 @@ import time
 
 import pytest
 from moby_content.local import proofs, store
-from moby_content.local.leases import Leased, locked
+from moby_content.local.leases import Leased
 from moby_content.local.plugin import Config, make
 from moby_content.local.store import Store
 
 from moby.contracts.ambient import Place
 from moby.errors import Corrupt, HostUnfit, Invalid, NotFound
 from moby.host import mounts
+from moby.host.locks import locked
 from moby.host.private_mounts import apart
 from moby.oci.digest import Verified, sha256
 from moby.testing.content import ContentSuite, put

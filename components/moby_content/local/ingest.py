@@ -8,10 +8,11 @@ from pathlib import Path
 from moby.contracts.content import Blob, Ingest
 from moby.contracts.types import Digest
 from moby.errors import Conflict, Corrupt, Invalid, NotFound
+from moby.host.locks import locked
 from moby.host.refusals import host_errors
 from moby.oci.digest import CHUNK_BYTES, sha256
 from moby_content.local.hashing import Hashing
-from moby_content.local.leases import FileLease, locked
+from moby_content.local.leases import FileLease
 from moby_content.local.proofs import Proofs
 
 __all__ = ["FileWriter", "drop", "folder_of", "read"]

@@ -8,25 +8,14 @@ import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from moby.contracts.types import Digest
 from moby.errors import Invalid
+from moby.host.locks import locked
 
-__all__ = ["FileLease", "Leased", "locked", "sweep"]
-
-
-@contextmanager
-def locked(path: Path, *, exclusive: bool) -> Iterator[None]:
-    """Hold a file's lock, against threads and other processes alike; blocks while somebody else does."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(fd)
+__all__ = ["FileLease", "Leased", "sweep"]
 
 
 class FileLease:

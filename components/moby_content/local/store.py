@@ -12,12 +12,13 @@ from typing import BinaryIO
 from moby.contracts.content import Blob, Collected, Ingest, Lease, Writer
 from moby.contracts.types import Digest
 from moby.errors import Corrupt, Invalid, NotFound
+from moby.host.locks import locked
 from moby.host.refusals import host_errors
 from moby.oci import digest as digests
 from moby.oci.digest import Verified
 from moby_content.local import ingest as ingests
 from moby_content.local.ingest import FileWriter
-from moby_content.local.leases import FileLease, Leased, locked, sweep
+from moby_content.local.leases import FileLease, Leased, sweep
 from moby_content.local.proofs import Proofs
 
 __all__ = ["Store"]

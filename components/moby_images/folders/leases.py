@@ -12,19 +12,9 @@ from pathlib import Path
 
 from moby.errors import MobyError
 from moby.host import tree
+from moby.host.locks import locked
 
-__all__ = ["lease", "locked"]
-
-
-@contextmanager
-def locked(path: Path, *, exclusive: bool) -> Iterator[None]:
-    """Hold a file's lock, against threads and other processes alike; blocks while somebody else does."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(fd)
+__all__ = ["lease"]
 
 
 @contextmanager

@@ -19,10 +19,11 @@ from attrs import define, field, frozen
 from moby.contracts.types import Digest
 from moby.errors import Corrupt, Invalid
 from moby.host import tree
+from moby.host.locks import locked
 from moby.oci import image as images
 from moby.oci.digest import CHUNK_BYTES, Verified, sha256
 from moby.oci.image import Descriptor, Index
-from moby_images.folders.leases import lease, locked
+from moby_images.folders.leases import lease
 
 __all__ = ["Folder", "Ingest"]
 
@@ -66,11 +67,11 @@ class Folder:
     def _ingest(self) -> Path:
         return self.state / "ingest"
 
-    def reading(self) -> AbstractContextManager[None]:
+    def reading(self) -> AbstractContextManager[bool]:
         """Hold the layout as it is."""
         return locked(self.lock_file, exclusive=False)
 
-    def changing(self) -> AbstractContextManager[None]:
+    def changing(self) -> AbstractContextManager[bool]:
         """Hold the layout against everybody else."""
         return locked(self.lock_file, exclusive=True)
 

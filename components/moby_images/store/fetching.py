@@ -9,10 +9,10 @@ from moby.contracts.image_registry import Credentials, ImageRegistry
 from moby.contracts.images import Progress
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Conflict, Corrupt, HostUnfit, Invalid
+from moby.host.locks import locked
 from moby.oci.image import Descriptor
 from moby.values import frozen
 from moby_images.store.crew import Crew, Tell
-from moby_images.store.layers import locked
 from moby_images.store.offers import MOST_CONFIG_BYTES
 from moby_images.store.parts import Shared
 

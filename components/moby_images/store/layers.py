@@ -1,10 +1,8 @@
 """Layers: blobs turned into committed snapshots by chain id, once each, whoever asks at the same time."""
 
-import fcntl
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,28 +10,14 @@ from moby.contracts.content import Content
 from moby.contracts.snapshotter import SnapshotKind, Snapshotter
 from moby.contracts.types import Digest
 from moby.errors import Conflict, NotFound
+from moby.host.locks import locked
 from moby.oci import compression
 from moby.oci.digest import CHUNK_BYTES, Verified
 from moby.values import frozen
 from moby_images.store.catalog import chain_ids
 from moby_images.store.stacking import EXTRACT, Layer, Stacking
 
-__all__ = ["EXTRACT", "Layer", "Layers", "locked"]
-
-
-@contextmanager
-def locked(path: Path, *, exclusive: bool = True, wait: bool = True) -> Iterator[bool]:
-    """Hold a file's lock, against threads and other processes alike; whether it was got, if it isn't waited for."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(fd)
+__all__ = ["EXTRACT", "Layer", "Layers"]
 
 
 class Layers:
@@ -108,12 +92,10 @@ class Layers:
                     if got:
                         self.drop_half(each.key)
 
-    @contextmanager
-    def lock(self, chain: str, *, wait: bool = True) -> Iterator[bool]:
+    def lock(self, chain: str, *, wait: bool = True) -> AbstractContextManager[bool]:
         """Hold the lock of what is made into a snapshot of this name."""
         self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(self._locks / chain.replace(":", "-").replace("/", "-"), wait=wait) as got:
-            yield got
+        return locked(self._locks / chain.replace(":", "-").replace("/", "-"), wait=wait)
 
 
 @frozen

@@ -12,11 +12,12 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import SnapshotKind, Snapshotter
 from moby.contracts.types import Digest
 from moby.errors import Conflict, Corrupt, Invalid
+from moby.host.locks import locked
 from moby.oci import digest as digests
 from moby.oci.unpack import Limits
 from moby.values import frozen
 from moby_images.store.catalog import Catalog, Record, chain_ids
-from moby_images.store.layers import Layers, locked
+from moby_images.store.layers import Layers
 
 __all__ = ["INGEST", "SKELETON", "Parts", "Shared", "rfc3339"]
 

@@ -1,6 +1,5 @@
 """Snapshots that one of containerd's snapshotters keeps: any, since their trees are looked at by mounting them."""
 
-import fcntl
 import hashlib
 import os
 import secrets
@@ -15,6 +14,7 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import SnapshotKind
 from moby.contracts.types import Mount
 from moby.errors import Conflict, NotFound, Unavailable
+from moby.host.locks import locked
 from moby.host.overlay import mount_root, paths_of, unmount_root
 from moby.host.private_mounts import apart
 from moby.host.refusals import host_errors
@@ -103,15 +103,12 @@ class Containerd(WholeTrees):
 
     def _forget_looks(self, folder: str) -> bool:
         """Remove the views by which killed processes looked at a committed one; whether there were any."""
-        try:
-            with self._look(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                found = [
-                    each for each in self._service.on(self._done(folder)) if each.startswith(f"{self._own(folder)}-")
-                ]
-                for each in found:
-                    self._service.remove(each)
-        except BlockingIOError:  # somebody looks, and goes
-            return False
+        with locked(self._looking, wait=False) as alone:
+            if not alone:  # somebody looks, and goes
+                return False
+            found = [each for each in self._service.on(self._done(folder)) if each.startswith(f"{self._own(folder)}-")]
+            for each in found:
+                self._service.remove(each)
         return bool(found)
 
     @contextmanager
@@ -130,21 +127,11 @@ class Containerd(WholeTrees):
 
     def _looked_at(self, folder: str, held: ExitStack) -> tuple[Mount, ...]:
         """Return what to mount to see a committed one, by a view that goes with a stack."""
-        held.enter_context(self._look(fcntl.LOCK_SH))
+        held.enter_context(locked(self._looking, exclusive=False))
         key = f"{self._own(folder)}-{secrets.token_hex(4)}"
         mounts = self._service.view(key, self._done(folder))
         held.callback(self._service.remove, key)
         return mounts
-
-    @contextmanager
-    def _look(self, how: int) -> Iterator[None]:
-        """Hold the lock that all share who look at a committed one."""
-        fd = os.open(self._looking, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, how)
-            yield
-        finally:
-            os.close(fd)
 
 
 def _like_below(mount: Mount) -> None:

@@ -9,7 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshot, SnapshotKind, Usage
 from moby.errors import Conflict, HostUnfit, MobyError, NotFound
 from moby.host import tree
+from moby.host.locks import locked
 from moby.host.refusals import host_errors
 from moby_snapshotter.folders.children import Children
 
@@ -262,16 +263,6 @@ class Shelf:
         finally:
             os.close(fd)
 
-    @contextmanager
-    def _lock(self, *, exclusive: bool, wait: bool = True) -> Iterator[bool]:
+    def _lock(self, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[bool]:
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            yield True
-        finally:
-            os.close(fd)
+        return locked(self._state / "lock", exclusive=exclusive, wait=wait)

@@ -1,18 +1,18 @@
 """Volumes that are folders of a folder which the user named: on another disk, or one that several hosts share."""
 
-import fcntl
 import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from moby.contracts.ambient import Place
 from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, NotFound
 from moby.host import tree
+from moby.host.locks import locked
 from moby_volume.folders import names, places
 from moby_volume.folders.users import Users
 
@@ -151,14 +151,8 @@ class Directory:
         fresh.write_text(json.dumps(record), encoding="utf-8")
         fresh.replace(self._records / f"{name}{_RECORD}")
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
+    def _alone(self) -> AbstractContextManager[bool]:
+        return locked(self._lock)
 
 
 def _mode(path: Path) -> int:

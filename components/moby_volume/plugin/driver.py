@@ -1,16 +1,15 @@
 """A plugin's volumes. The plugin has them; who uses which, and with which options they were made, is known here."""
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moby.contracts.ambient import Place
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound
 from moby.host.docker_plugins import Answered, Plugin
+from moby.host.locks import locked
 from moby_volume.folders import names, places
 from moby_volume.folders.users import Users
 
@@ -136,11 +135,5 @@ class PluginVolumes:
         fresh.write_text(json.dumps(dict(options)), encoding="utf-8")
         fresh.replace(self._options / f"{name}{_RECORD}")
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
+    def _alone(self) -> AbstractContextManager[bool]:
+        return locked(self._lock)

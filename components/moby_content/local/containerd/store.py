@@ -9,10 +9,11 @@ from typing import BinaryIO, Self, cast
 from moby.contracts.content import Blob
 from moby.contracts.types import Digest
 from moby.errors import NotFound
+from moby.host.locks import locked
 from moby.oci.digest import Verified
 from moby_content.local.containerd.service import Service
 from moby_content.local.ingest import FileWriter
-from moby_content.local.leases import FileLease, locked
+from moby_content.local.leases import FileLease
 from moby_content.local.proofs import Proofs
 from moby_content.local.store import Store
 
