@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None, read: Callable[[], tuple[dict[s
 
         return part.main(given[1:])
     least = 0
+    folders: tuple[str, ...] = ()
     try:
         _open_standard_streams()
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str] | None = None, read: Callable[[], tuple[dict[s
         if isinstance(call, int):
             return call
         least = call.least_error_code
+        roots = call.roots
+        folders = (str(roots.state), str(roots.run), str(roots.cache))
         return _do(call)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -77,7 +80,7 @@ def main(arguments: Sequence[str] | None = None, read: Callable[[], tuple[dict[s
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush doesn't fail too
         return 128 + signal.SIGPIPE
     except Exception as error:
-        return max(_failed(error), least)
+        return max(_failed(error, folders), least)
 
 
 def _open_standard_streams() -> None:
@@ -90,9 +93,9 @@ def _open_standard_streams() -> None:
     os.close(descriptor)
 
 
-def _failed(error: Exception) -> int:
+def _failed(error: Exception, folders: Sequence[str]) -> int:
     """Print an error, or those that came together (as of parts that failed to stop), and return the exit code."""
-    errors = [_told(each) for each in (error.exceptions if isinstance(error, ExceptionGroup) else (error,))]
+    errors = [_told(each, folders) for each in (error.exceptions if isinstance(error, ExceptionGroup) else (error,))]
     known = [each for each in errors if isinstance(each, MobyError)]
     for each in known:
         sys.stderr.write(f"{printable(str(each))}\n")
@@ -105,12 +108,12 @@ def _failed(error: Exception) -> int:
     return BUG
 
 
-def _told(error: Exception) -> Exception:
+def _told(error: Exception, folders: Sequence[str]) -> Exception:
     """Return what the host can't as that, and all else as it is."""
     if isinstance(error, OSError):
         from moby.host.faults import host_fault
 
-        return host_fault(error) or error
+        return host_fault(error, folders) or error
     return error
 
 

@@ -1,5 +1,6 @@
 """A distribution's own command line, run in this process on a plan of toy parts."""
 
+import errno
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from attrs import evolve
@@ -350,3 +351,20 @@ def test_serve_ends_in_order_on_a_signal(tmp_path: Path, number: int) -> None:
         os.kill(process.pid, number)
         assert process.stdout.read() == "drain f\nstop f\n"
     assert process.returncode == 0
+
+
+def test_a_full_disk_is_named(
+    plan: Plans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def room(folder: str) -> object:
+        return SimpleNamespace(f_bavail=0 if folder == str(tmp_path / "run") else 1 << 40, f_frsize=1, f_files=0)
+
+    monkeypatch.setattr(entry, "_do", write)
+    monkeypatch.setattr(os, "statvfs", room)
+    assert entry.main(["--root", str(tmp_path), "say"], lambda: ({"framework": "1.2"}, plan())) == 3
+    assert capsys.readouterr().err == (
+        f"the host can't: {tmp_path}/run: No space left on device\n  fix: make room on that disk\n"
+    )
