@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from moby.errors import Conflict, HostUnfit
 
-__all__ = ["DIRECTORY_FLAGS", "mount_id", "open_below", "remove"]
+__all__ = ["DIRECTORY_FLAGS", "mount_id", "open_below", "remove", "set_mode"]
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWNER = stat.S_IRWXU
@@ -32,6 +32,19 @@ def open_below(root_fd: int, path: str) -> int:
             os.close(fd)
         fd = inner
     return fd
+
+
+def set_mode(parent_fd: int, name: str, mode: int) -> None:
+    """Set the mode of what has a name, which isn't opened for it; a link has none, nor is its target touched.
+
+    chmod(2) would follow one that somebody puts there meanwhile.
+    """
+    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+    try:
+        if not stat.S_ISLNK(os.fstat(handle).st_mode):
+            os.chmod(f"/proc/self/fd/{handle}", mode)
+    finally:
+        os.close(handle)
 
 
 class _Level:

@@ -1,15 +1,19 @@
 """Trees that are copied: into new volumes, and into archives."""
 
 import gc
+import io
 import os
 from pathlib import Path
 
 import pytest
 from moby_containers.command.archives import _walk
+from moby_containers.engine import tars
 from moby_containers.engine.placing import copy_up
 
 from moby.host import tree
+from moby.oci.layer import EntryType, LayerEntry, stream
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 DEEP = 600
 """More than Python's stack has room for, twice a folder; an image has at most 1,024."""
 
@@ -89,3 +93,41 @@ def test_a_deep_tree_that_is_sent(tmp_path):
     above = os.open(tmp_path, tree.DIRECTORY_FLAGS)
     tree.remove(above, "top")
     os.close(above)
+
+
+def _from_an_image(folder):
+    (folder / "image").mkdir()
+    os.mkfifo(folder / "image/pipe")
+    (folder / "image/pipe").chmod(0o666)
+    copy_up(folder, "image", folder / "volume")
+
+
+def _from_an_archive(folder):
+    entry = LayerEntry("pipe", EntryType.FIFO, 0o666, os.getuid(), os.getgid())
+    archive = io.BytesIO(b"".join(stream([(entry, ())])))
+    root = os.open(folder / "volume", _FOLDER)
+    try:
+        tars.unpack(archive, root, "/", tars.Unpacked())
+    finally:
+        os.close(root)
+
+
+@pytest.mark.parametrize("copied", [_from_an_image, _from_an_archive])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_link_that_is_put_in_the_place_of_what_is_copied_is_not_followed(tmp_path, monkeypatch, copied, swapped):
+    """As by a container that has the volume, or the folder, already."""
+    outside, volume = tmp_path / "outside", tmp_path / "volume"
+    outside.touch(0o600)
+    volume.mkdir()
+    chown = os.chown
+
+    def swap(name, *more, **where):
+        chown(name, *more, **where)
+        if swapped:
+            (volume / "pipe").unlink()
+            (volume / "pipe").symlink_to(outside)
+
+    monkeypatch.setattr(os, "chown", swap)
+    copied(tmp_path)
+    assert outside.stat().st_mode & 0o777 == 0o600
+    assert swapped or (volume / "pipe").stat().st_mode & 0o777 == 0o666

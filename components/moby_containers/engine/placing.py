@@ -11,6 +11,7 @@ from moby.contracts.types import Mount
 from moby.errors import Invalid, MobyError, NotFound
 from moby.host import mounts as kernel
 from moby.host.mounts import open_in_root
+from moby.host.tree import set_mode
 from moby_containers.engine.entries import Point
 from moby_containers.engine.parts import Parts
 
@@ -219,7 +220,7 @@ def _copy_one(into: _Copying, name: str) -> _Copying | None:
     else:
         os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
         os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
-        os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)
+        set_mode(target, name, stat.S_IMODE(status.st_mode))  # another container may have the volume already
     return None
 
 

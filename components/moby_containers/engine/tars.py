@@ -163,7 +163,7 @@ class _Writer:
             os.mknod(name, type_ | 0o600, os.makedev(*entry.device), dir_fd=parent)
         os.chown(name, *self._owner(entry), dir_fd=parent, follow_symlinks=False)
         if kind is not EntryType.SYMLINK:
-            os.chmod(name, entry.mode, dir_fd=parent)
+            tree.set_mode(parent, name, entry.mode)
         os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
 
     def _owner(self, entry: LayerEntry) -> tuple[int, int]:
