@@ -76,8 +76,36 @@ def test_oom_kills_are_told(supervisor, raw):  # noqa: F811
     os.close(streams.stderr)
 
 
+@ROOT
+@pytest.mark.parametrize(("script", "code"), [
+    pytest.param("x=0123456789abcdef; while :; do x=$x$x; done", 137, id="itself"),
+    pytest.param("sh -c 'x=0123456789abcdef; while :; do x=$x$x; done'; read x; exit 3", 3, id="a-child"),
+])  # fmt: skip
+def test_oom_kills_before_anybody_watches_are_told(supervisor, runtime, raw, monkeypatch, script, code):  # noqa: F811
+    watch = runtime.watch_oom
+
+    def late(container):
+        eventually(lambda: runtime.stats(container).oom_kills)
+        return watch(container)
+
+    monkeypatch.setattr(runtime, "watch_oom", late)
+    data = config(["sh", "-c", script])
+    data["linux"]["resources"] = {"memory": {"limit": 16 * 2**20}}
+    supervisor.create(TaskConfig("a", raw(data), stdin=True))
+    streams = supervisor.attach("a")
+    supervisor.start("a")
+    eventually(lambda: EventKind.OOM in [each.kind for each in supervisor.journal(0)])
+    for each in (streams.stdin, streams.stdout, streams.stderr):
+        os.close(each)
+    ended = ends(supervisor)
+    assert (ended.code, ended.oom_killed) == (code, True)
+
+
 class Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path == "/endless":
+            self.wfile.write(b"HTTP/1.0 " + b"2" * 5000 + b" ok\r\n\r\n")
+            return
         code = {"/well": 204, "/moved": 302, "/ill": 503}.get(self.path)
         if code is None:
             self.rfile.read(1)  # to the end of who asks
@@ -109,6 +137,7 @@ def port():
         ("/well", HealthStatus.HEALTHY, "204"),
         ("/moved", HealthStatus.HEALTHY, "302"),
         ("/ill", HealthStatus.UNHEALTHY, "ill\n"),
+        ("/endless", HealthStatus.UNHEALTHY, "HTTP/1.0 2222"),
         ("/never", HealthStatus.UNHEALTHY, "Health check exceeded timeout (300ms)"),
         (None, HealthStatus.HEALTHY, ""),
     ],

@@ -24,6 +24,7 @@ __all__ = ["check_test", "look"]
 _URL = re.compile(r"http://(?:127\.0\.0\.1|localhost)(?::([0-9]{1,5}))?(/[\x21-\x7e]*)?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _MOST_OUTPUT = 4096
+_STATUS_DIGITS = 3
 _WORDS = {"CMD-SHELL": 2, "HTTP": 2, "TCP": 2, "NONE": 1}
 
 
@@ -192,7 +193,7 @@ def _get(port: int, path: str, timeout_s: float) -> tuple[int, str]:
             answer += chunk
     head, _, body = answer.partition(b"\r\n\r\n")
     words = head.split(b"\r\n")[0].split(b" ")
-    known = len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit()
+    known = len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit() and len(words[1]) == _STATUS_DIGITS
     well = known and 200 <= int(words[1]) < 400
     first = head.split(b"\r\n")[0].decode(errors="replace")
     return int(not well), f"{first}\n{body.decode(errors='replace')}".encode()[:_MOST_OUTPUT].decode(errors="ignore")
