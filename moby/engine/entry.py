@@ -93,7 +93,7 @@ def _open_standard_streams() -> None:
     os.close(descriptor)
 
 
-def _failed(error: Exception, folders: Sequence[str]) -> int:
+def _failed(error: Exception, folders: Sequence[str] = ()) -> int:
     """Print an error, or those that came together (as of parts that failed to stop), and return the exit code."""
     errors = [_told(each, folders) for each in (error.exceptions if isinstance(error, ExceptionGroup) else (error,))]
     known = [each for each in errors if isinstance(each, MobyError)]
