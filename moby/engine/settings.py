@@ -58,7 +58,10 @@ def _from_file(plan: Plan, file: Path, problems: list[Problem]) -> dict[str, dic
                     found.setdefault(instance.key, {})[option] = value
                 else:
                     names = ", ".join(instance.open) or "none"
-                    problems.append(Problem(f"{kind}.{name}.{option} is not open; open are: {names}", where))
+                    fix = f"assemble it with `{option}: {{open: DEFAULT}}` in its config, or take this out"
+                    problems.append(
+                        Problem(f"{kind}.{name}.{option} is not open; open are: {names}", where, fixes=(fix,))
+                    )
     return found
 
 

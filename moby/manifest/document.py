@@ -69,6 +69,9 @@ def _syntax(error: yaml.YAMLError, text: str, builder: "_Builder", report: Repor
         where = builder.at(mark)
         context, problem = getattr(error, "context", None), getattr(error, "problem", None)
         message = ", ".join(part for part in (context, problem) if part)
+        begun = getattr(error, "context_mark", None)
+        if begun is not None and begun.line != mark.line:
+            message += f"; it begins at {builder.at(begun)}"
         line = "".join(text.split("\n")[mark.line : mark.line + 1])
         if "nesting depth" in message:  # a newer libyaml has a limit of its own, and reads ahead of our count
             report.add(f"nested more than {MOST_DEPTH} deep", where)
@@ -79,6 +82,12 @@ def _syntax(error: yaml.YAMLError, text: str, builder: "_Builder", report: Repor
             fix = "indent with spaces; YAML forbids tabs there"
         elif "chomping" in message or "start any token" in message:
             fix = 'quote what begins with a sign, as in ">=1.0"'
+        elif "quoted scalar" in message:
+            fix = "end what is quoted with the sign that it begins with"
+        elif "block mapping" in message or "block collection" in message:
+            fix = "indent the keys of one map alike, and the items of one list"
+        elif "mapping values are not allowed" in message:
+            fix = "quote a value that has a colon and a space in it"
     elif isinstance(position, int):
         before = text[:position]
         where = builder.place(before.count("\n") + 1, position - before.rfind("\n"))

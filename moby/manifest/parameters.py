@@ -145,7 +145,8 @@ class Parameters:
     def _setting(self, name: str, origin: Origin) -> Setting | None:
         settings = self.settings.get(name)
         if not settings or settings[-1].value is None:
-            self.report.unknown("parameter", name, self.values, origin, inherited=True)
+            fix = f"declare it, as in `parameters: {{{name}: ...}}`; $${{ writes ${{"
+            self.report.unknown("parameter", name, self.values, origin, inherited=True, otherwise=fix)
             return None
         if self._expanded > MOST_BYTES:
             return None

@@ -93,8 +93,12 @@ class Report:
         place: str = "",
         inherited: bool = False,
         harmless: bool = False,
+        otherwise: str = "",
     ) -> None:
-        """Note a name that isn't one of the valid ones, with the valid ones and the nearest of them."""
+        """Note a name that isn't one of the valid ones, with the valid ones and the nearest of them.
+
+        `otherwise` is what would fix it where none is near.
+        """
         if inherited and self.partial:
             return
         names = sorted(valid)
@@ -103,4 +107,4 @@ class Report:
         close = nearest(name, names) if len(self.problems) < MOST_PROBLEMS else None
         guess = f", did you mean {close!r}?" if close else ""
         message = f"unknown {what} {shown(name)}{place and f' in {place}'}{guess} ({listing})"
-        self.add(message, where, fix=f"write {close!r}" if close else "", harmless=harmless)
+        self.add(message, where, fix=f"write {close!r}" if close else otherwise, harmless=harmless)

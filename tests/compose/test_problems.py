@@ -18,7 +18,9 @@ CASES = [
     pytest.param("services: {a: {image: x, volumes: ['vol:/v']}}", "isn't among the volumes", "`vol:`", id="volume"),
     pytest.param("services: {a: {image: x, networks: [n]}}", "networks.n isn't among", "`n:`", id="network"),
     pytest.param("services: {a: {image: x, secrets: [s]}}", "isn't among the secrets", "", id="secret"),
-    pytest.param("services: {a: {image: x, depends_on: [b]}}", "depends_on.b isn't there", "", id="dependency"),
+    pytest.param(
+        "services: {a: {image: x, depends_on: [b]}}", "depends_on.b isn't there", "service b", id="dependency"
+    ),
     pytest.param("services: {a: {restart: always}}", "neither an image nor a build", "add `image:`", id="image"),
     pytest.param("services: {a: {image: x, image: y}}", "1:26: key 'image' again", "keep one", id="twice"),
     pytest.param("services: {a: {image: '${A'}}", "no valid use of a variable", "$$", id="variable"),
@@ -44,6 +46,8 @@ CASES = [
     pytest.param("services: {a: *b}", "no valid YAML", "", id="alias"),
     pytest.param("services: {a: {image: ${A}}}", "1:24: no valid YAML", "quote it", id="unquoted"),
     pytest.param("services:\n  a: b: c", "2:7: no valid YAML", "quote a value", id="colon"),
+    pytest.param("a: 'x\nb: 1", "; it begins at", "end what is quoted", id="quote"),
+    pytest.param("a:\n   b: 1\n  c: 2", "; it begins at", "alike", id="indentation"),
     pytest.param("- a", "1:1: the top of a compose file is a mapping", "", id="top"),
     pytest.param("1: a", "isn't text", "quote it", id="number-key"),
     pytest.param("a: {<<: 1}", "what `<<` merges is a mapping", "", id="merge"),

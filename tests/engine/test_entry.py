@@ -188,6 +188,7 @@ def test_bad_configuration(run: Run, tmp_path: Path, text: str, message: str) ->
     with pytest.raises(Invalid) as raised:
         run("--config", str(file), "say")
     assert message in str(raised.value)
+    assert ("assemble it with `name: {open: DEFAULT}`" in str(raised.value)) == ("is not open" in message)
 
 
 def test_missing_configuration(run: Run, tmp_path: Path) -> None:

@@ -66,6 +66,23 @@ def test_refuses(read: Read, text: str, message: str, line: int, column: int) ->
 
 
 @pytest.mark.parametrize(
+    ("text", "message", "fix"),
+    [
+        pytest.param(
+            "name: 'x\nmoby: 1\n", "unexpected end of stream; it begins at m.yaml:1:7", "end what", id="quote"
+        ),
+        pytest.param("moby: 1\na:\n   b: 1\n  c: 2\n", "it begins at m.yaml:1:1", "keys of one map alike", id="key"),
+        pytest.param("a:\n  - b\n c: 1\n", "it begins at m.yaml:1:1", "keys of one map alike", id="item"),
+        pytest.param("name: a: b\n", "mapping values are not allowed", "a colon and a space", id="colon"),
+    ],
+)
+def test_what_would_be_yaml(read: Read, text: str, message: str, fix: str) -> None:
+    (problem,) = read(text, bare=True).problems
+    assert message in problem.message
+    assert fix in problem.fixes[0]
+
+
+@pytest.mark.parametrize(
     ("text", "word"),
     [
         pytest.param("no", "false", id="no"),

@@ -295,6 +295,13 @@ Read = Callable[..., Reading]
             "write 'port'",
             id="unknown-parameter",
         ),
+        pytest.param(
+            'name: "${name}"',
+            "unknown parameter 'name' (there is none)",
+            "2:7",
+            "declare it, as in `parameters: {name: ...}`; $${ writes ${",
+            id="no-parameter",
+        ),
         pytest.param('name: "a${x"', "${ without its }", "2:7", "$${ writes ${", id="open-parameter"),
         pytest.param(
             'parameters: {v: 1.10}\ncomponents: {r: {use: a, version: "${v}"}}',

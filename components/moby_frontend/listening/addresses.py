@@ -77,7 +77,10 @@ def _unix(path: str, address: str, group: str) -> Listener:
     if not where.is_absolute():
         raise Invalid(f"{address!r} names no absolute path", hint="write unix:///PATH")
     if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise Invalid(f"{path} is longer than a Unix socket's path may be, {_LONGEST_PATH} bytes")
+        raise Invalid(
+            f"{path} is longer than a Unix socket's path may be, {_LONGEST_PATH} bytes",
+            hint="listen at a shorter one; where it is below --root DIR, name a shorter DIR",
+        )
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with _alone(where):

@@ -90,8 +90,11 @@ def _dependencies(project: Project, service: Record) -> _Found:
     for name, how in (service.get("depends_on") or {}).items():
         if name in project.services or (name in project.disabled and not how.get("required")):
             continue
-        why = "is of a profile that isn't asked for" if name in project.disabled else "isn't there"
-        yield ("depends_on", name), f"{why}", f"ask for its profile, or write `required: false` for {name}"
+        if name in project.disabled:
+            fix = f"ask for its profile, or write `required: false` for {name}"
+            yield ("depends_on", name), "is of a profile that isn't asked for", fix
+        else:
+            yield ("depends_on", name), "isn't there", f"add the service {name} below `services:`, or take this out"
 
 
 def _scale(project: Project, service: Record) -> _Found:

@@ -56,6 +56,9 @@ def _syntax(error: Any, text: str, source: str) -> Exception:
         return refuse(f"no valid YAML: {error}".partition("\n")[0], Origin(source))
     words = (getattr(error, "context", None), getattr(error, "problem", None))
     message = ", ".join(each for each in words if each)
+    begun = getattr(error, "context_mark", None)
+    if begun is not None and begun.line != mark.line:
+        message += f"; it begins at {Origin(source, begun.line + 1, begun.column + 1)}"
     line = text.split("\n")[mark.line] if mark.line < text.count("\n") + 1 else ""
     fix = ""
     if "\t" in line[: mark.column + 1]:
@@ -66,6 +69,10 @@ def _syntax(error: Any, text: str, source: str) -> Exception:
         fix = 'quote it: "${NAME}"'
     elif "mapping values are not allowed" in message:
         fix = "quote a value that has a colon and a space in it"
+    elif "quoted scalar" in message:
+        fix = "end what is quoted with the sign that it begins with"
+    elif "block mapping" in message or "block collection" in message:
+        fix = "indent the keys of one mapping alike, and the items of one list"
     return refuse(f"no valid YAML: {message}", Origin(source, mark.line + 1, mark.column + 1), fix)
 
 
