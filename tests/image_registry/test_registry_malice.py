@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import zlib
 
 import pytest
 from image_registry.services.raw import answer, raw
@@ -89,7 +90,11 @@ def test_an_upload_that_goes_on_elsewhere_in_the_same_way(asker):
     "said",
     [
         pytest.param(answer(200, "Content-Encoding: gzip", body=b"xx"), id="no-gzip"),
-        pytest.param(answer(200, f"Content-Encoding: {', '.join(['gzip'] * 9)}", body=b"xx"), id="gzip-of-gzip"),
+        pytest.param(answer(200, "Content-Encoding: gzip", body=gzip.compress(b"{}")[:-4]), id="half-a-gzip"),
+        pytest.param(
+            answer(200, "Content-Encoding: gzip, gzip", body=gzip.compress(gzip.compress(b"{}"))), id="gzip-of-gzip"
+        ),
+        pytest.param(answer(200, "Content-Encoding: deflate", body=zlib.compress(b"{}")), id="deflate"),
         pytest.param([answer(200, body=b"{}", length="500")], id="short"),
         pytest.param([answer(200, "Transfer-Encoding: chunked", body=b"5\r\nab", length=None)], id="short-chunk"),
         pytest.param([answer(200, "Transfer-Encoding: chunked", body=b"zz\r\nab", length=None)], id="no-chunk"),
@@ -106,6 +111,12 @@ def test_an_answer_that_is_none(asker, said):
 def test_an_error_that_breaks_off_is_told_by_its_status(asker):
     with raw(lambda head: [answer(404, body=b"{}", length="500")]) as service, pytest.raises(NotFound, match="404"):
         asker.manifest(named(service))
+
+
+def test_what_is_packed_is_unpacked(asker):
+    said = answer(200, "Content-Encoding: GZIP", body=gzip.compress(b"{}"))
+    with raw(lambda head: said) as service:
+        assert asker.manifest(named(service)).data == b"{}"
 
 
 def test_what_unpacks_to_more_than_a_manifest_has(asker):

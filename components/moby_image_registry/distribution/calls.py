@@ -1,6 +1,7 @@
 """Calls of the distribution API: requests with their authorization, and answers with their errors."""
 
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -23,6 +24,8 @@ __all__ = ["Calls", "PULL", "PUSH", "scope_of", "whole"]
 
 PULL = "pull"
 PUSH = "pull,push"
+_GZIP = 16
+"""Of zlib's window bits: that the data are in this format."""
 
 
 def scope_of(reference: ImageReference, actions: str) -> str:
@@ -32,13 +35,32 @@ def scope_of(reference: ImageReference, actions: str) -> str:
 
 def whole(response: Answer, limit: int = LONGEST_TEXT) -> bytes:
     """Return an answer's body; Invalid where it is longer than what anybody sends, Unavailable where it breaks off."""
+    data = b""
     try:
-        data = response.read(limit + 1, decode_content=True)
+        while len(data) <= limit and (chunk := response.read(limit + 1 - len(data), decode_content=False)):
+            data += chunk  # its end is known where there is no more
     except urllib3.exceptions.HTTPError as error:
         raise Unavailable(f"an image registry's answer breaks off: {in_words(error)}", hint="try again") from error
+    data = _unpacked(data, response.headers.get("Content-Encoding", "").strip().lower(), limit)
     if len(data) > limit:
         raise Invalid(f"an image registry answers with more than {limit} bytes where there should be a few")
-    return bytes(data)
+    return data
+
+
+def _unpacked(data: bytes, coding: str, limit: int) -> bytes:
+    """Return no more than a byte over the limit of what is packed; older versions of urllib3 unpack all there is."""
+    if coding in ("", "identity"):
+        return data
+    if coding not in ("gzip", "x-gzip"):
+        raise Unavailable(f"an image registry answers in the coding {coding[:100]!r}, for which nobody asked")
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | _GZIP)
+    try:
+        found = unpacking.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise Unavailable(f"an image registry's answer can't be unpacked: {error}", hint="try again") from error
+    if not unpacking.eof and len(found) <= limit:
+        raise Unavailable("an image registry's answer breaks off", hint="try again")
+    return found
 
 
 class Calls:
