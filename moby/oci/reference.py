@@ -7,7 +7,7 @@ from moby.errors import Invalid
 from moby.oci import digest as digests
 from moby.values import evolve
 
-__all__ = ["DEFAULT_DOMAIN", "DEFAULT_TAG", "as_name", "familiar", "familiar_name", "parse"]
+__all__ = ["DEFAULT_DOMAIN", "DEFAULT_TAG", "as_name", "familiar", "familiar_name", "is_id", "parse"]
 
 DEFAULT_DOMAIN = "docker.io"
 DEFAULT_TAG = "latest"
@@ -24,6 +24,11 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _IMAGE_ID = re.compile(r"[a-f0-9]{64}")
 
 
+def is_id(text: str) -> bool:
+    """Whether a text can only be an image's whole id, without the algorithm before it."""
+    return _IMAGE_ID.fullmatch(text) is not None
+
+
 def parse(text: str, *, default_tag: bool = True) -> ImageReference:
     """Return the whole reference that a short or long form stands for; Invalid says which part is wrong.
 
@@ -31,7 +36,7 @@ def parse(text: str, *, default_tag: bool = True) -> ImageReference:
     """
     if len(text) > _LONGEST_TEXT:
         raise Invalid(f"image reference is {len(text)} characters long; {_LONGEST_TEXT} are the most")
-    if _IMAGE_ID.fullmatch(text):
+    if is_id(text):
         raise Invalid(f"{text!r} is an image id, which can't be an image's name", hint="use another name")
     name, at, digest_text = text.partition("@")
     digest = digests.parse(digest_text) if at else None
@@ -40,7 +45,9 @@ def parse(text: str, *, default_tag: bool = True) -> ImageReference:
     if not _DOMAIN.fullmatch(domain):
         raise Invalid(f"image reference {text!r}: {domain!r} is no host name with an optional port")
     if path != path.lower() and _PATH.fullmatch(path.lower()):
-        raise Invalid(f"image reference {text!r}: the name must be lower case", hint=f"try {path.lower()}")
+        raise Invalid(
+            f"image reference {text!r}: the name must be lower case", hint=f"try {name.lower()}{text[len(name) :]}"
+        )
     if not _PATH.fullmatch(path):
         raise Invalid(
             f"image reference {text!r}: {path!r} is no repository name",

@@ -8,7 +8,7 @@ import socket
 import threading
 
 import pytest
-from moby_containers.command import options, statistics, template, words
+from moby_containers.command import options, pulling, statistics, template, words
 from moby_containers.command.client import Client, query
 from moby_containers.command.looking import filters
 from moby_containers.command.plugin import moby_components
@@ -36,6 +36,25 @@ class TestVerbs(CommandSuite):
         from moby_containers.command.plugin import Config
 
         return found.factory(Config(), frontend=None, place=place)
+
+
+class _Without:
+    """An engine that has no images."""
+
+    def post(self, path, body):
+        raise NotFound(f"No such image: {body['Image']}")
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "words"),
+    [("Box:x", Invalid, "try box:x"), ("a b", Invalid, "repository name"), ("a" * 64, NotFound, "No such image")],
+)
+def test_no_image_can_be_named_so(image, error, words):
+    with pytest.raises(error) as caught:
+        pulling.create(
+            _Without(), "/containers/create", {"Image": image}, image=image, policy="missing", platform="", quiet=True
+        )
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,15 @@ def test_refuses(text, message):
         parse(text)
 
 
+@pytest.mark.parametrize("text", ["Alpine", "Alpine:V1", "x.com/Team/App:V1", f"Alpine@sha256:{HEX}"])
+def test_proposes_small_letters(text):
+    with pytest.raises(Invalid) as caught:
+        parse(text)
+    proposed = caught.value.hint.removeprefix("try ")
+    assert proposed.lower() == text.lower()
+    parse(proposed)
+
+
 def test_can_leave_the_tag_out():
     assert parse("alpine", default_tag=False) == ImageReference("docker.io", "library/alpine")
     assert familiar(parse("alpine", default_tag=False)) == "alpine"

@@ -51,14 +51,14 @@ def pull(client: Client, image: str, platform: str = "", *, quiet: bool = False)
 
 
 def _is_absent(client: Client, image: str) -> bool:
-    """Whether it is the image that isn't there, and a name that could be pulled."""
+    """Whether it is the image that isn't there, and a name that could be pulled; Invalid where none can be named so."""
+    if references.is_id(image):
+        return False
+    references.parse(image)
     try:
-        references.parse(image)
         client.get(f"/images/{quote(image)}/json")
     except NotFound:
         return True
-    except Invalid:
-        pass
     return False
 
 
