@@ -602,7 +602,7 @@ def container_request(data: bytes, folder: Path) -> None:
 
 def expression(data: bytes, folder: Path) -> None:
     """Whatever is looked for is found, or not, before long."""
-    from moby_frontend.docker.expressions import found
+    from moby.expressions import found
 
     assert isinstance(found(_text(data), "0123456789abcdef" * 4), bool)
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 
 from moby.errors import Invalid
-from moby_frontend.docker.expressions import found
+from moby.expressions import found
 
 __all__ = ["Filters"]
 

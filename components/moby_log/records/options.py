@@ -1,6 +1,5 @@
 """Options that most drivers have, and what they choose of a container: labels and variables."""
 
-import re
 from collections.abc import Callable, Collection, Mapping
 
 from moby.contracts.log_driver import LogConfig
@@ -24,20 +23,15 @@ def refuse_unknown(options: Mapping[str, str], known: Collection[str], ending: s
             raise Invalid(f"unknown log opt '{name}' for {ending}", hint=f"there are: {', '.join(sorted(known))}")
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Invalid(f"error parsing regexp: {error}: `{text}`") from None
-
-
 def check_common(options: Mapping[str, str]) -> None:
     """Refuse values of the common options that can't be used; Invalid."""
     from moby_log.records.tags import check
 
     for name in ("labels-regex", "env-regex"):
         if options.get(name):
-            _pattern(options[name])
+            from moby.expressions import check as check_expression  # which few logs have
+
+            check_expression(options[name])
     check(options.get("tag", ""))
 
 
@@ -50,6 +44,8 @@ def attributes(config: LogConfig, rename: Callable[[str], str] = str) -> dict[st
             if name in values:
                 found[rename(name)] = values[name]
         if config.options.get(pattern):
-            chosen = _pattern(config.options[pattern])
-            found.update((rename(name), value) for name, value in values.items() if chosen.search(name))
+            from moby.expressions import found as fits
+
+            wanted = config.options[pattern]
+            found.update((rename(name), value) for name, value in values.items() if fits(wanted, name))
     return found
