@@ -20,6 +20,8 @@ class MountEntry:
     root: str
     point: str
     kind: str
+    tags: tuple[str, ...] = ()
+    """What goes on from it and to it: `shared:GROUP`, `master:GROUP`."""
 
 
 def mount_table(pid: int | str = "self") -> tuple[MountEntry, ...]:
@@ -27,8 +29,8 @@ def mount_table(pid: int | str = "self") -> tuple[MountEntry, ...]:
     found = []
     for line in read_text(f"/proc/{pid}/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
-        number, _, device, root, point = before.split()[:5]
-        found.append(MountEntry(int(number), device, spelt(root), spelt(point), after.split()[0]))
+        number, _, device, root, point, _, *tags = before.split()
+        found.append(MountEntry(int(number), device, spelt(root), spelt(point), after.split()[0], tuple(tags)))
     return tuple(found)
 
 

@@ -16,6 +16,7 @@ from moby.contracts.containers import (
     Ulimit,
 )
 from moby.errors import Conflict, HostUnfit, Invalid, NotFound
+from moby.host import mounts as kernel
 
 
 def lines(engine, script, **config):
@@ -256,6 +257,20 @@ def test_propagation(engine, tmp_path):
     (tmp_path / "shared").mkdir()
     asked = MountRequest("bind", "/in", str(tmp_path / "shared"), propagation="rslave")
     assert "master:" in lines(engine, "grep ' /in ' /proc/self/mountinfo", mounts=(asked,))[0]
+
+
+@pytest.mark.parametrize(("asked", "kinds"), [("rshared", "shared"), ("slave", "shared or slave")])
+def test_propagation_from_what_is_private(engine, tmp_path, asked, kinds):
+    """Nothing would go on; who asks for it is told which mount keeps it."""
+    place = tmp_path / "private"
+    place.mkdir()
+    kernel.mount("tmpfs", str(place), "tmpfs")
+    kernel.set_propagation(str(place), "private")
+    source = str(place / "inner")
+    made = engine.create(":", mounts=(MountRequest("bind", "/in", source, propagation=asked, create_source=True),))
+    with pytest.raises(HostUnfit, match=f"path {source} is mounted on {place} but it is not a {kinds} mount"):
+        engine.containers.start(made)
+    kernel.unmount(str(place), detach=True)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from moby.contracts.events import Event
 from moby.contracts.types import Mount
-from moby.errors import Invalid, MobyError, NotFound
+from moby.errors import HostUnfit, Invalid, MobyError, NotFound
 from moby.host import mounts as kernel
+from moby.host.mount_table import mount_table
 from moby.host.mounts import open_in_root
-from moby.host.tree import set_mode
+from moby.host.tree import mount_id, set_mode
 from moby_containers.engine.entries import Point
 from moby_containers.engine.parts import Parts
 
@@ -38,6 +39,7 @@ def place(points: Iterable[Point], container_id: str, parts: Parts, folder: Path
         else:
             source = Path(asked.source)
             _check_source(each)
+            _check_propagation(each)
         found.append(Mount(asked.target, str(source), "bind", _bind_options(each)))
     return tuple(found)
 
@@ -114,6 +116,26 @@ def _check_source(point: Point) -> None:
         Path(asked.source).mkdir(mode=0o755, parents=True, exist_ok=True)
     except OSError as error:
         raise Invalid(f"error while creating mount source path '{asked.source}': {error.strerror}") from error
+
+
+def _check_propagation(point: Point) -> None:
+    """Refuse what couldn't be: nothing goes on to, or comes from, a mount that is private."""
+    wanted = point.request.propagation.removeprefix("r")
+    enough = {"shared": ("shared:",), "slave": ("shared:", "master:")}.get(wanted)
+    if enough is None:
+        return
+    fd = os.open(point.request.source, os.O_PATH | os.O_CLOEXEC)
+    try:
+        number = mount_id(fd)
+    finally:
+        os.close(fd)
+    found = next((each for each in mount_table("thread-self") if each.id == number), None)
+    if found is not None and not any(tag.startswith(enough) for tag in found.tags):
+        kinds = "shared" if wanted == "shared" else "shared or slave"
+        raise HostUnfit(
+            f"path {point.request.source} is mounted on {found.point} but it is not a {kinds} mount",
+            hint=f"mount --make-rshared {found.point}",
+        )
 
 
 def _subpath(volume: Path, subpath: str, target: Path) -> Path:

@@ -144,6 +144,12 @@ _HOST = (
 _NEVER_NULL = frozenset({"CapAdd", "CapDrop"})
 
 
+def _check_isolation(value: Any) -> None:
+    """Refuse what another system's containers have."""
+    if value and (not isinstance(value, str) or value.lower() != "default"):
+        raise Invalid(f"Invalid isolation: \"{str(value)[:80]}\" - linux only supports 'default'")
+
+
 def read_create(body: Mapping[str, Any], platform: str = "") -> ContainerConfig:
     """Return what the body of create asks for; Invalid in docker's words."""
     if not body:
@@ -151,11 +157,13 @@ def read_create(body: Mapping[str, Any], platform: str = "") -> ContainerConfig:
     lower = {key.lower(): each for key, each in body.items()}
     host = object_of(lower.get("hostconfig"), "HostConfig")
     found = read(_CONFIG, body, "ContainerConfigWrapper.Config") | read(_HOST, host, "HostConfig")
+    named = {key.lower(): each for key, each in host.items()}
+    _check_isolation(named.get("isolation"))
     if not found.get("image"):
         raise Invalid("no image is named, of which the container is to be made", hint="set Image")
     return ContainerConfig(
         **found,
-        mounts=read_mounts({key.lower(): each for key, each in host.items()}),
+        mounts=read_mounts(named),
         resources=read_resources(host),
         endpoints=read_endpoints(lower.get("networkingconfig")),
         platform=platform,

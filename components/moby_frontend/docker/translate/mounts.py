@@ -58,20 +58,16 @@ def _bind(text: str) -> MountRequest:
     if not 1 <= len(parts) <= 3 or not all(parts):
         raise Invalid(f"invalid volume specification: '{text}'")
     source, target = ("", parts[0]) if len(parts) == 1 else (parts[0], parts[1])
-    if len(parts) == 2 and not target.startswith("/"):
-        if target.split(",")[0] not in _MODES | _PROPAGATION:
-            raise Invalid(f"invalid volume specification: '{text}': invalid mount config for type: mount path must be"
-                          " absolute")  # fmt: skip
+    if len(parts) == 2 and target.split(",")[0] in _MODES | _PROPAGATION:
         source, target, parts = "", source, ["", source, target]
-    if not target.startswith("/"):
-        raise Invalid(
-            f"invalid volume specification: '{text}': invalid mount path: '{target}' mount path must be absolute"
-        )
-    if target.rstrip("/") == "":
-        raise Invalid(f"invalid volume specification: '{text}': invalid specification: destination can't be '/'")
-    modes = parts[2].split(",") if len(parts) == 3 else []
     bind = source.startswith("/")
-    _check_modes(modes, text, bind)
+    where = f"invalid volume specification: '{text}': invalid mount config for type \"{'bind' if bind else 'volume'}\""
+    if not target.startswith("/"):
+        raise Invalid(f"{where}: invalid mount path: '{target}' mount path must be absolute")
+    if target.rstrip("/") == "":
+        raise Invalid(f"{where}: invalid specification: destination can't be '/'")
+    modes = parts[2].split(",") if len(parts) == 3 else []
+    _check_modes(modes, bind)
     return MountRequest(
         type="bind" if bind else "volume",
         target=target,
@@ -86,12 +82,12 @@ def _bind(text: str) -> MountRequest:
     )
 
 
-def _check_modes(modes: list[str], text: str, bind: bool) -> None:
+def _check_modes(modes: list[str], bind: bool) -> None:
     unknown = [each for each in modes if each not in _MODES | _PROPAGATION]
     twice = len(modes) != len(set(modes)) or {"ro", "rw"} <= set(modes) or {"z", "Z"} <= set(modes)
     wrong = (_PROPAGATION if not bind else frozenset({"copy", "nocopy"})) & set(modes)
     if unknown or twice or wrong:
-        raise Invalid(f"invalid volume specification: '{text}': invalid mode: {','.join(modes)}")
+        raise Invalid(f"invalid mode: {','.join(modes)}")
 
 
 def _tmpfs(target: str, text: str) -> MountRequest:
