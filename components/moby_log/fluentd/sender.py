@@ -4,13 +4,16 @@ import base64
 import os
 import queue
 import socket
-import ssl
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from moby_log.fluentd.msgpack import mapping, text
 from moby_log.fluentd.options import Settings
 from moby_log.network.connections import connect
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Event", "Queued", "Sender"]
 
@@ -43,8 +46,7 @@ class Sender:
     def connect(self) -> None:
         """Connect once; OSError where there is nobody."""
         address = self._settings.address
-        tls = ssl.create_default_context() if address.scheme == "tls" else None
-        self._socket = connect(address, tls, timeout_s=_CONNECT_S)
+        self._socket = connect(address, _tls() if address.scheme == "tls" else None, timeout_s=_CONNECT_S)
         self._since = time.monotonic()
 
     def disconnect(self) -> None:
@@ -99,6 +101,12 @@ class Sender:
             found += more
         if found != expected:
             raise ConnectionError("fluentd acknowledged something else")
+
+
+def _tls() -> "ssl.SSLContext":
+    import ssl  # which most logs do without
+
+    return ssl.create_default_context()
 
 
 class Queued:

@@ -2,8 +2,6 @@
 
 import os
 import select
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 
@@ -34,6 +32,9 @@ class _Journal:
     """One run of journalctl."""
 
     def __init__(self, argv: Sequence[str]) -> None:
+        import shutil  # with which the supervisor begins, where anybody reads a journal
+        import subprocess
+
         if not shutil.which(_COMMAND):
             raise HostUnfit("journalctl is not there", hint="install systemd, which brings it")
         self._said = os.memfd_create("journalctl")

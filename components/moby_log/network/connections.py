@@ -2,9 +2,12 @@
 
 import contextlib
 import socket
-import ssl
+from typing import TYPE_CHECKING
 
 from moby_log.network.addresses import Address
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["connect", "send_all"]
 
@@ -12,7 +15,7 @@ _CONNECT_S = 30.0
 _DATAGRAMS = frozenset({"udp", "unixgram"})
 
 
-def connect(address: Address, tls: ssl.SSLContext | None = None, *, timeout_s: float = _CONNECT_S) -> socket.socket:
+def connect(address: Address, tls: "ssl.SSLContext | None" = None, *, timeout_s: float = _CONNECT_S) -> socket.socket:
     """Return a connected socket whose calls wait; OSError where there is nobody."""
     if address.path:
         kind = socket.SOCK_DGRAM if address.scheme in _DATAGRAMS else socket.SOCK_STREAM

@@ -1,9 +1,9 @@
 """syslog: sends each record to a server by udp, tcp, tcp+tls, or a socket of this host."""
 
 import socket
-import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moby.contracts.log_driver import STDERR, LogConfig, LogQuery
 from moby.contracts.types import Fd
@@ -14,6 +14,9 @@ from moby_log.records.lines import Batch, Lines, records
 from moby_log.records.options import COMMON, check_common, refuse_unknown
 from moby_log.records.tags import DEFAULT, tag
 from moby_log.syslog.messages import Form, facility, form
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["LOCAL_SOCKETS", "Syslog", "address_of"]
 
@@ -43,8 +46,10 @@ def address_of(options: Mapping[str, str]) -> Address | None:
     return Address(found.scheme, found.host, found.port)
 
 
-def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
+def _tls(options: Mapping[str, str]) -> "ssl.SSLContext":
     """Return how to trust the server, and to be trusted; Invalid for files that can't be used."""
+    import ssl  # which most logs do without
+
     authority = options.get("syslog-tls-ca-cert", "")
     try:
         context = ssl.create_default_context(cafile=authority or None)
