@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["parsed", "table"]
 
 _TIMEOUT_S = 20
-_PID_OPTION = re.compile(r"\s+-*p")
+_LISTING = re.compile(r"-[AFHLNSTacdefjlmrvwxy]+|[STacefgjlmrsuvwx]+|--forest")
+"""Options of ps that take nothing; of formats just those that have all before the column PID in one word."""
+_PICKING = re.compile(r"-[CGUgpstu]")
+"""Those that pick processes by the word behind them."""
 
 
 def table(pids: Sequence[int], arguments: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
@@ -26,13 +29,26 @@ def table(pids: Sequence[int], arguments: str) -> tuple[tuple[str, ...], tuple[t
         words = shlex.split(asked)
     except ValueError as error:
         raise Invalid(f"ps: {error}") from error
-    listed = ["-q", ",".join(str(each) for each in pids)] if pids else []
-    done = _ps([*words, *listed])
-    if done.returncode and listed:
+    done = _ps(["-q", ",".join(str(each) for each in pids), *words]) if pids else None
+    if (done is None or done.returncode) and _is_plain(words):
         done = _ps(words)
-    if done.returncode:
-        raise Invalid(f"error running ps: {done.stderr.strip() or done.returncode}")
+    if done is None or done.returncode:
+        raise Invalid(f"error running ps: {(done.stderr.strip() or done.returncode) if done else 'no process is left'}")
     return parsed(done.stdout, pids)
+
+
+def _is_plain(words: Sequence[str]) -> bool:
+    """Whether ps prints for sure what a process's id can be told by, where it doesn't take just some processes.
+
+    A format of the caller's own may have other processes' lines look like those of the container's.
+    """
+    left = iter(words)
+    for word in left:
+        if _PICKING.fullmatch(word):
+            next(left, None)
+        elif not _LISTING.fullmatch(word):
+            return False
+    return True
 
 
 def _ps(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
