@@ -17,10 +17,11 @@ from moby_log.records.lines import MAX_RECORD_BYTES, Batch, Lines, records
 from moby_log.records.options import attributes
 from moby_log.records.output import details
 from moby_log.records.tags import check, tag
-from moby_log.records.times import fixed, nano, parse
+from moby_log.records.times import parse
 
 from moby.contracts.log_driver import STDERR, STDOUT, LogConfig, LogQuery
 from moby.errors import Invalid, Unsupported
+from moby.oci.times import fixed, nano
 from moby.testing.logs import BASE_NS
 
 CONFIG = LogConfig(

@@ -1,7 +1,6 @@
 """What the pieces of the service share: the other parts of the engine, and how its folders lie."""
 
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,10 @@ from moby.contracts.networks import Networks
 from moby.contracts.supervisor import Supervisor
 from moby.contracts.volumes import Volumes
 from moby.host.cgroup_support import Support, support
+from moby.oci.times import fixed as rfc3339
 from moby_containers.engine.shelf import Shelf
 
 __all__ = ["Parts", "rfc3339"]
-
-
-def rfc3339(time_ns: int) -> str:
-    """Return a moment as docker prints it."""
-    seconds, rest = divmod(time_ns, 10**9)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
 @define(eq=False)

@@ -15,12 +15,13 @@ from moby.oci import reference as references
 from moby.oci.blobs import written
 from moby.oci.digest import CHUNK_BYTES
 from moby.oci.image import Descriptor, Manifest
+from moby.oci.times import nano
 from moby_images.store.archive import begun
 from moby_images.store.catalog import Record
 from moby_images.store.changes import changed
 from moby_images.store.layers import Layer
 from moby_images.store.loading import Found
-from moby_images.store.parts import Shared, rfc3339
+from moby_images.store.parts import Shared
 from moby_images.store.storing import Storing, layers_of, new_ref
 
 __all__ = ["Making"]
@@ -99,7 +100,7 @@ class Making:
         return image
 
     def _now(self) -> str:
-        return rfc3339(self._shared.parts.clock.now_ns())
+        return nano(self._shared.parts.clock.now_ns())
 
     def _layer(self, lease: Lease, chunks: Iterable[bytes]) -> Layer:
         blob = self.write(lease, chunks)

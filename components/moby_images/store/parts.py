@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 
 from moby.contracts.ambient import Clock, Place
 from moby.contracts.content import Content
@@ -19,7 +18,7 @@ from moby.values import frozen
 from moby_images.store.catalog import Catalog, Record, chain_ids
 from moby_images.store.layers import Layers
 
-__all__ = ["INGEST", "SKELETON", "Parts", "Shared", "rfc3339"]
+__all__ = ["INGEST", "SKELETON", "Parts", "Shared"]
 
 
 @frozen
@@ -35,13 +34,6 @@ class Parts:
     limits: Limits = Limits()  # frozen
     drop_blobs: bool = False
     """Whether the blobs of layers go once they are unpacked."""
-
-
-def rfc3339(time_ns: int) -> str:
-    """Return a time as Docker writes it."""
-    seconds, rest = divmod(time_ns, 1_000_000_000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{rest:09}".rstrip("0").rstrip(".") + "Z"
 
 
 INGEST = "images-"

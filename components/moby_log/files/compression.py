@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from moby.host import processes
-from moby_log.records.times import nano
+from moby.oci.times import nano
 
 __all__ = ["Compression", "compress"]
 

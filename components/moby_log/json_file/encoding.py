@@ -8,8 +8,8 @@ import codecs
 import json
 from collections.abc import Mapping
 
+from moby.oci.times import nano
 from moby_log.records.lines import NAMES, Batch
-from moby_log.records.times import nano
 
 __all__ = ["HEAD", "Encoder"]
 

@@ -15,10 +15,10 @@ from moby.contracts.types import Fd
 from moby.errors import Corrupt, HostUnfit, MobyError, Unsupported
 from moby.grpc.messages import decode, encode
 from moby.host.docker_plugins import Answered, Plugin
+from moby.oci.times import fixed
 from moby_log.records.lines import NAMES, Batch, Lines, records
 from moby_log.records.options import attributes, own
 from moby_log.records.output import Run, Selection
-from moby_log.records.times import fixed
 
 __all__ = ["Entry", "PluginLogs", "entries"]
 

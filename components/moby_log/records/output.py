@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from moby.contracts.log_driver import STDERR, STDOUT, LogQuery, frame
-from moby_log.records.times import fixed
+from moby.oci.times import fixed
 
 __all__ = ["Run", "Selection", "details"]
 

@@ -1,29 +1,12 @@
-"""Times as docker writes them: RFC 3339 in UTC, with up to nine decimals."""
+"""Times as docker writes them, read: RFC 3339, with up to nine decimals."""
 
 import re
-import time
 from calendar import timegm
 
-__all__ = ["fixed", "nano", "parse"]
+__all__ = ["parse"]
 
 _SECOND = 10**9
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,30}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
-
-
-def _whole(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-
-
-def nano(time_ns: int) -> str:
-    """Return a time as Go's RFC3339Nano has it: without a fraction's last zeros."""
-    seconds, rest = divmod(time_ns, _SECOND)
-    return f"{_whole(seconds)}.{rest:09}".rstrip("0").rstrip(".") + "Z"
-
-
-def fixed(time_ns: int) -> str:
-    """Return a time with all nine decimals, as `docker logs --timestamps` prints it."""
-    seconds, rest = divmod(time_ns, _SECOND)
-    return f"{_whole(seconds)}.{rest:09}Z"
 
 
 def parse(text: str) -> int:

@@ -2,12 +2,12 @@
 
 import secrets
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import Any
 
 from moby.contracts.ipam import Pool
 from moby.contracts.networks import Network
 from moby.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from moby.oci.times import fixed
 from moby.values import evolve
 from moby_networks.registry import ways
 from moby_networks.registry.checks import check_configuration, check_name
@@ -162,13 +162,11 @@ class Making:
         return "bridge" if self._context.has_driver("bridge") else self._context.driver_names()[0]
 
     def _new(self, network: Network) -> Network:
-        seconds, rest = divmod(self._context.clock.now_ns(), 1_000_000_000)
-        created = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
         scope = self._context.driver(network.driver).scope
         return evolve(
             network,
             id=secrets.token_hex(32),
-            created=created,
+            created=fixed(self._context.clock.now_ns()),
             scope=scope,
             containers={},
             services_only=network.services_only and scope == SHARED_SCOPE,

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from moby.contracts.types import Digest
+from moby.oci.times import nano
 
-__all__ = ["dumped", "filled", "nanoseconds", "rfc3339"]
+__all__ = ["dumped", "filled", "nanoseconds"]
 
 
 def filled(config: Mapping[str, Any], made_ns: Sequence[int], epoch_s: int | None) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def filled(config: Mapping[str, Any], made_ns: Sequence[int], epoch_s: int | Non
         history = [{**each, "created": _capped(each.get("created", ""), epoch_s)} for each in history]
     created = max((each["created"] for each in history if each.get("created")), key=_order, default="")
     if epoch_s is not None:
-        created = rfc3339(epoch_s * 1_000_000_000)
+        created = nano(epoch_s * 1_000_000_000)
     elif config.get("created"):
         created = config["created"]
     found = {**config, "created": created, "history": history}
@@ -28,13 +29,6 @@ def dumped(config: Mapping[str, Any], diff_ids: Sequence[Digest]) -> bytes:
     """Return a config as its blob, with its `rootfs`; the same values give the same bytes."""
     rootfs = {"type": "layers", "diff_ids": [str(each) for each in diff_ids]}
     return json.dumps({**config, "rootfs": rootfs}, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def rfc3339(time_ns: int) -> str:
-    """Return a time as Docker writes it."""
-    seconds, rest = divmod(time_ns, 1_000_000_000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{rest:09}".rstrip("0").rstrip(".") + "Z"
 
 
 def nanoseconds(value: Any) -> int:
@@ -72,7 +66,7 @@ def _stamped(history: list[dict[str, Any]], made_ns: Sequence[int]) -> list[dict
     for each in history:
         layer_ns = 0 if each.get("empty_layer") else next(times, 0)
         if not each.get("created") and layer_ns:
-            each["created"] = rfc3339(layer_ns)
+            each["created"] = nano(layer_ns)
         elif not each.get("created") and latest:
             each["created"] = latest
         latest = each.get("created") or latest
@@ -85,7 +79,7 @@ def _stamped(history: list[dict[str, Any]], made_ns: Sequence[int]) -> list[dict
 
 
 def _capped(created: str, epoch_s: int) -> str:
-    latest = rfc3339(epoch_s * 1_000_000_000)
+    latest = nano(epoch_s * 1_000_000_000)
     return created if created and _order(created) <= _order(latest) else latest
 
 

@@ -15,13 +15,13 @@ from moby.errors import Invalid, Unsupported
 from moby.oci import image as formats
 from moby.oci import reference as references
 from moby.oci.digest import CHUNK_BYTES
+from moby.oci.times import nano
 from moby.values import evolve
 from moby_builder.dockerfile.effects.workspace import Workspace
 from moby_builder.dockerfile.exports.archives import archive
 from moby_builder.dockerfile.exports.attesting import Attesting
 from moby_builder.dockerfile.exports.caches.mounts import CarriedMounts
 from moby_builder.dockerfile.exports.caches.writing import Writing
-from moby_builder.dockerfile.exports.configs import rfc3339
 from moby_builder.dockerfile.exports.early import EarlyLayers
 from moby_builder.dockerfile.exports.images import Making, Outgoing
 from moby_builder.dockerfile.exports.layers import Layers, chunks
@@ -205,7 +205,7 @@ class Exporting:
             if export.store:
                 self._store(packed, export.store, session, watch)
             else:
-                times = [] if options.epoch_s is None else [rfc3339(options.epoch_s * 1_000_000_000)]
+                times = [] if options.epoch_s is None else [nano(options.epoch_s * 1_000_000_000)]
                 reader = archive(
                     packed, named, self._layers.open, docker=docker, created="".join(times),
                     annotations=options.annotated(Place.INDEX_DESCRIPTOR),

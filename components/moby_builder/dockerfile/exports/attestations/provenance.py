@@ -10,8 +10,8 @@ from attrs import asdict, evolve
 
 from moby.contracts.types import Platform
 from moby.errors import Invalid, Unsupported
+from moby.oci.times import nano
 from moby_builder.dockerfile.exports.attestations.statements import image_name
-from moby_builder.dockerfile.exports.configs import rfc3339
 from moby_builder.dockerfile.exports.solution import Origin, Solution, Solved
 from moby_builder.dockerfile.operations import (
     Copy,
@@ -68,7 +68,7 @@ def predicate(solution: Solution, solved: Solved, attributes: Mapping[str, str])
         },
         "metadata": {
             "buildInvocationID": _invocation(origin, solved),
-            "buildStartedOn": rfc3339(origin.started_ns), "buildFinishedOn": rfc3339(origin.completed_ns),
+            "buildStartedOn": nano(origin.started_ns), "buildFinishedOn": nano(origin.completed_ns),
             "completeness": {
                 "parameters": shown == parameters, "environment": True,
                 "materials": not locals_ and not any(isinstance(each.operation, StreamSource) for each in nodes),

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from moby.errors import Unsupported
+from moby.oci.times import nano
 from moby_builder.dockerfile.exports.attestations.packages import Package
-from moby_builder.dockerfile.exports.configs import rfc3339
 
 __all__ = ["PREDICATE", "bill", "check"]
 
@@ -37,7 +37,7 @@ def bill(name: str, packages: Sequence[Package], distribution: str, time_ns: int
     return {
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": name,
         "documentNamespace": f"https://mobyproject.org/sbom/{quote(name, safe='')}-{digest}",
-        "creationInfo": {"created": rfc3339(time_ns)[:19] + "Z", "creators": ["Tool: moby"]},
+        "creationInfo": {"created": nano(time_ns)[:19] + "Z", "creators": ["Tool: moby"]},
         "packages": [*listed, root],
         "relationships": [
             _related("SPDXRef-DOCUMENT", "DESCRIBES", _ROOT),

@@ -12,7 +12,8 @@ from attrs import frozen
 
 from moby.errors import Invalid
 from moby.oci import digest as digests
-from moby_builder.dockerfile.exports.configs import nanoseconds, rfc3339
+from moby.oci.times import nano
+from moby_builder.dockerfile.exports.configs import nanoseconds
 from moby_builder.dockerfile.exports.layers import LayerBlob
 from moby_builder.dockerfile.exports.solution import Kept
 
@@ -59,7 +60,7 @@ class Listing:
         for layer in chain:
             below = self._layers.setdefault((below, layer), len(self._layers))
         for key in kept.keys:
-            made = {"layer": below, "createdAt": rfc3339(kept.created_ns)}
+            made = {"layer": below, "createdAt": nano(kept.created_ns)}
             self._records[key] = {"digest": f"sha256:{key}", "layers": [made], "identity": kept.identity}
 
     def config(self) -> bytes:
@@ -69,7 +70,7 @@ class Listing:
                 "blob": str(layer.digest), "parent": below,
                 "annotations": {
                     "mediaType": layer.media_type, "diffID": str(layer.diff_id), "size": layer.size_bytes,
-                    "createdAt": rfc3339(layer.created_ns),
+                    "createdAt": nano(layer.created_ns),
                 },
             }
             for below, layer in self._layers
