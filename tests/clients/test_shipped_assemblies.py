@@ -78,7 +78,7 @@ def test_edge(tmp_path, image, monkeypatch):
         read_only = ["unshare", "-m", "sh", "-c", script, "sh", *engine.daemon()]
         monkeypatch.setattr(Moby, "daemon", lambda self: read_only)
         engine._begin()
-        until(lambda: engine.inspect("stays", ".State.Running"), "the container")
+        until(lambda: engine.inspect("stays", ".State.Status") == "running", "the container")
         assert engine.out("exec", "stays", "echo", "here") == "here"
 
 

@@ -20,8 +20,9 @@ from moby.errors import Conflict, HostUnfit, Invalid, MobyError, Unavailable, Un
 from moby.host import processes
 from moby.host.processes import set_child_subreaper
 from moby.testing.as_user import as_nobody
-from moby.testing.boxes import place_in, run_inside
+from moby.testing.boxes import cgroup_folders, place_in, run_inside
 from moby.testing.bundles import Bundles, config, make_rootfs
+from moby.testing.containers_world import eventually
 from moby.testing.runtime import boxes_of
 
 _PR_GET_DUMPABLE = 3
@@ -81,6 +82,18 @@ def test_how_a_program_was_killed_is_passed_on(boxes) -> None:
     box = boxes.sleeping()
     boxes.runtime.kill(box.id, signal.SIGKILL)
     assert box.code() == 137
+
+
+def test_one_that_was_killed_for_want_of_memory_says_so_once_its_groups_are_gone(boxes) -> None:
+    data = boxes.config("sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done")
+    data["linux"]["resources"] = {"memory": {"limit": 16 << 20}}
+    box = boxes.started(data)
+    assert box.code() == 137
+    groups = [Path(each) for each in cgroup_folders(boxes.place.engine) if Path(each).name == box.id]
+    eventually(lambda: not any(each.exists() for each in groups), "LXC removes them")
+    found = boxes.runtime.stats(box.id)
+    assert (found.oom_kills or 0) >= 1
+    assert found.cpu_ns
 
 
 def test_nothing_of_the_host_is_left_inside(boxes) -> None:
@@ -296,7 +309,8 @@ def test_the_configuration(tmp_path, root) -> None:
         data["linux"]["namespaces"][4]["path"] = "/proc/self/ns/net"
         data["process"]["oomScoreAdj"] = 5
 
-    lines = configuration.text_of(read(tmp_path, root, change), "/run/one", "/moby-x/one", "/home").splitlines()
+    found = read(tmp_path, root, change)
+    lines = configuration.text_of(found, "/run/one", "/moby-x/one", ("/g/x y/one",), "/home").splitlines()
     wanted = {
         f"lxc.rootfs.path = dir:{root}", "lxc.rootfs.mount = /run/one/root", "lxc.uts.name = box",
         "lxc.namespace.clone = pid mnt uts ipc cgroup", "lxc.namespace.share.net = /proc/self/ns/net",
@@ -307,12 +321,14 @@ def test_the_configuration(tmp_path, root) -> None:
         "lxc.cgroup.dir.monitor.pivot = moby-x/one.last",
     }  # fmt: skip
     assert wanted <= set(lines)
+    (hook,) = (line for line in lines if line.startswith("lxc.hook"))
+    assert hook.startswith("lxc.hook.stop = cp '/g/x y/one'/memory.oom_control ")
 
 
 def test_no_field_goes_on_in_a_second_line(tmp_path, root) -> None:
     found = read(tmp_path, root, lambda data: data.update(hostname="box\nlxc.hook.pre-start = /bin/sh"))
     with pytest.raises(Invalid, match=r"lxc\.uts\.name"):
-        configuration.text_of(found, "/run/one", "/moby-x/one", "/home")
+        configuration.text_of(found, "/run/one", "/moby-x/one", (), "/home")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from moby.errors import Invalid
@@ -11,23 +12,27 @@ from moby_runtime.lxc.places import Places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from moby_runtime.lxc.bundle import Bundle
 
-__all__ = ["LAST", "MONITOR", "text_of"]
+__all__ = ["COUNTED", "LAST", "MONITOR", "text_of"]
 
 MONITOR = ".monitor"
 """Ends the name of the control group in which LXC itself is."""
 LAST = ".last"
 """Ends the name of that into which it goes to remove that."""
+COUNTED = "counted"
+"""The folder, in the container's, to which goes what its control groups had counted: LXC removes them at its end."""
+_KEPT = ("memory.oom_control", "memory.events", "cpuacct.usage", "cpu.stat", "cgroup.type")
 _NAMES = {"mount": "mnt", "network": "net"}
 
 
-def text_of(bundle: Bundle, folder: str, group: str, home: str) -> str:
+def text_of(bundle: Bundle, folder: str, group: str, groups: Iterable[str], home: str) -> str:
     """Return the configuration; `folder` is the container's, `group` the path of its control group.
 
+    `groups` are the folders of that, one a tree.
     `home` is where the interpreter that becomes its first process finds its library.
     """
     lines = [
@@ -39,6 +44,7 @@ def text_of(bundle: Bundle, folder: str, group: str, home: str) -> str:
         f"lxc.cgroup.dir.monitor = {group.lstrip('/')}{MONITOR}",
         f"lxc.cgroup.dir.monitor.pivot = {group.lstrip('/')}{LAST}",
         *(f"lxc.sysctl.{name.replace('/', '.')} = {value}" for name, value in bundle.linux.get("sysctl", {}).items()),
+        f"lxc.hook.stop = {_keeping(groups, f'{folder}/{COUNTED}')}",
         f"lxc.environment = PYTHONHOME={home}",
         f"lxc.log.file = {folder}/log",
         "lxc.log.level = ERROR",
@@ -48,6 +54,12 @@ def text_of(bundle: Bundle, folder: str, group: str, home: str) -> str:
         raise Invalid(f"config.json: {wrong.splitlines()[0]!r} would go on in a second line of LXC's configuration")
     adjustment = bundle.process.get("oomScoreAdj")
     return "\n".join([*lines, *([f"lxc.proc.oom_score_adj = {adjustment}"] if adjustment is not None else [])]) + "\n"
+
+
+def _keeping(groups: Iterable[str], to: str) -> str:
+    """Return a shell's words that copy what is told once a container has ended; LXC adds words that are of no use."""
+    kept = " ".join(f"{shlex.quote(each)}/{name}" for each in groups for name in _KEPT)
+    return f"cp {kept} {shlex.quote(to)} 2>/dev/null; :"
 
 
 def _root(bundle: Bundle, folder: str) -> Iterator[str]:

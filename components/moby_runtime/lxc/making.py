@@ -74,12 +74,14 @@ class Maker:
         undo.callback(remove_groups, record)
         folder = self._records.path(container_id)
         undo.callback(remove_locks, folder)
-        for name in (_ROOT, "lxc"):
+        for name in (_ROOT, "lxc", configuration.COUNTED):
             Path(folder, name).mkdir()
         with ExitStack() as lent:
             interpreter = bootstrap.lend(lent)
             config = Path(folder, "config")
-            config.write_text(configuration.text_of(read, folder, path, interpreter.home), encoding="utf-8")
+            config.write_text(
+                configuration.text_of(read, folder, path, record.cgroups, interpreter.home), encoding="utf-8"
+            )
             ours, theirs = (lent.enter_context(each) for each in socket.socketpair())
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             ours.settimeout(_PATIENCE_S)

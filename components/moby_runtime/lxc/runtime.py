@@ -7,12 +7,15 @@ from typing import Any
 
 from moby.contracts.ambient import Place
 from moby.contracts.runtime import Process
+from moby.contracts.runtime_values import Stats
 from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, HostUnfit
+from moby.host.cgroups import Group
 from moby_runtime.jails.records import Record
 from moby_runtime.jails.runtime import Jails
 from moby_runtime.lxc import FEATURES
 from moby_runtime.lxc import bundle as bundles
+from moby_runtime.lxc.configuration import COUNTED
 from moby_runtime.lxc.making import Maker, add, forget, remove_groups, remove_locks
 from moby_runtime.records.failures import Failed, error_of
 
@@ -47,6 +50,18 @@ class Lxc(Jails):
             raise error_of(error.failure) from error
         except ProcessLookupError:
             raise Conflict(f"container {container_id!r} has stopped") from None
+
+    def stats(self, container_id: str) -> Stats:
+        """Return what it uses; as Runtime.stats. Of one that has ended what LXC's hook has kept."""
+        try:
+            return super().stats(container_id)
+        except Conflict:
+            from moby_runtime.groups.figures import stats_of
+
+            kept = Path(self._records.path(container_id), COUNTED)
+            if not any(kept.iterdir()):
+                raise
+            return stats_of(Group((str(kept),)), container_id)
 
     def reclaim(self) -> None:
         """Remove every container, and what LXC keeps for this state folder."""
