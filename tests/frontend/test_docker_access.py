@@ -4,7 +4,7 @@ import io
 import os
 
 import pytest
-from moby_frontend.docker.access import access
+from moby_frontend.docker.access import _SAME, access
 from moby_frontend.docker.bounds import bounds
 from moby_frontend.docker.call import Call, Client, Query
 from moby_frontend.docker.routes import ROUTES, find
@@ -134,6 +134,23 @@ def test_a_path_is_the_same_however_it_is_spelled(serve):
     for path in ("/info", "/%69nfo", "/in%66o"):
         for version in ("", "v1.40"):
             assert served.call("GET", path, version=version).status == 403
+
+
+@pytest.mark.parametrize("path", ["/containers/json", "/containers/ps", "/networks", "/networks/"])
+@pytest.mark.parametrize("said", ["/containers/json", "/containers/ps", "/networks", "/networks/"])
+def test_a_rule_about_a_path_is_about_the_other_one_with_the_same_answer(serve, said, path):
+    same = said.split("/")[1] == path.split("/")[1]
+    assert serve(rules=(f"deny GET {said}",)).call("GET", path).status == (403 if same else 200)
+    assert serve(rules=(f"allow GET {said}",), allow="none").call("GET", path).status == (200 if same else 403)
+
+
+def test_all_paths_with_the_same_answer_are_known():
+    handlers = {}
+    for each in ROUTES:
+        if "{" not in each.pattern:
+            handlers.setdefault((each.method, each.handler), set()).add(each.pattern)
+    twice = {frozenset(paths) for (_, handler), paths in handlers.items() if len(paths) > 1 and "absent" not in handler}
+    assert twice == {frozenset(each) for each in _SAME}
 
 
 @pytest.mark.parametrize(

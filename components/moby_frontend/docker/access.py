@@ -14,6 +14,10 @@ from moby_frontend.docker.routes import ROUTES, Route
 __all__ = ["NAMED", "Access", "Rule", "access"]
 
 
+_SAME = (("/containers/json", "/containers/ps"), ("/networks", "/networks/"))
+"""Paths at which the same is answered."""
+
+
 @frozen
 class Rule:
     """One rule: all that it names must fit a call. The first rule that fits decides."""
@@ -38,7 +42,7 @@ class Rule:
         """Return whether it is about a call."""
         return (
             (not self.methods or call.method in self.methods)
-            and fnmatch.fnmatchcase(call.path, self.path)
+            and any(fnmatch.fnmatchcase(each, self.path) for each in _names_of(call.path))
             and (not self.reads or not route.changes)
             and (not self.uids or call.client.uid in self.uids)
             and (not self.subject or fnmatch.fnmatchcase(call.client.subject, self.subject))
@@ -50,6 +54,11 @@ class Rule:
         if self.allow:
             return any(re.search(self.body, each) for each in forms or (raw,))
         return any(re.search(self.body, each, re.IGNORECASE) for each in (raw, *forms))
+
+
+def _names_of(path: str) -> tuple[str, ...]:
+    """Return a path and what else it is called, so that a rule about one is about the other."""
+    return next((each for each in _SAME if path in each), (path,))
 
 
 def _forms(data: bytes) -> tuple[str, ...]:
