@@ -102,6 +102,14 @@ def test_a_seccomp_profile(engine):
         engine.create(":", security_options=("seccomp={",))
 
 
+def test_a_profile_of_apparmor_where_there_is_none(engine, monkeypatch):
+    """As under Docker it is passed over, so that one command does on all hosts; but it is said."""
+    monkeypatch.setattr("moby.host.apparmor.is_enabled", lambda: False)
+    made = engine.containers.create(ContainerConfig("box", command=("true",), security_options=("apparmor=own",)))
+    assert made.warnings[-1] == "This host has no AppArmor: the profile own is not applied."
+    engine.containers.start(made.id)
+
+
 @pytest.mark.parametrize("option", ["nonsense=1", "nonsense", "systempaths=x", "seccomp"])
 def test_no_security_option(engine, option):
     with pytest.raises(Invalid, match="invalid --security-opt"):
@@ -202,11 +210,18 @@ def test_joining_one_that_does_not_run(engine):
 
 
 @pytest.mark.parametrize(
-    "config", [{"pid_mode": "x"}, {"ipc_mode": "x"}, {"uts_mode": "x"}, {"userns_mode": "x"}, {"cgroupns_mode": "x"}]
+    ("field", "kind"),
+    [
+        ("pid_mode", "PID"),
+        ("ipc_mode", "IPC"),
+        ("uts_mode", "UTS"),
+        ("userns_mode", "user namespace"),
+        ("cgroupns_mode", "cgroup namespace"),
+    ],
 )
-def test_no_namespace_mode(engine, config):
-    with pytest.raises(Invalid, match="invalid namespace mode: x"):
-        engine.create(":", **config)
+def test_no_namespace_mode(engine, field, kind):
+    with pytest.raises(Invalid, match=f"invalid {kind} mode: x"):
+        engine.create(":", **{field: "x"})
 
 
 def test_names_and_files(engine):

@@ -316,6 +316,7 @@ def test_no_ps(monkeypatch):
         (OSError(8, "Exec format error"), "/a", "exec format error", 126),
         (OSError(40, "Too many levels"), "/a", "too many levels", 126),
         (None, "a", "executable file not found in \\$PATH", 127),
+        (None, '["a"]', r'exec: "\[\\"a\\"\]": executable file not found', 127),
     ],
 )
 def test_why_a_program_cannot_be_run(cause, program, words, code):
@@ -333,7 +334,9 @@ def test_a_program_without_a_name_is_nowhere():
 
 def test_what_is_not_about_the_program_is_left_alone():
     mount = Invalid("cannot mount bind on /a (config.json: mounts[4]): No such file or directory: /a")
-    for error in (Invalid("x", problems=(Problem("p"),)), Invalid("the hook /h failed"), mount, Conflict("x")):
+    limit = Invalid("cannot set cpu.rt_runtime_us to '1000' (config.json: linux.resources.cpu.realtimeRuntime): no")
+    limit.__cause__ = OSError(22, "Invalid argument")
+    for error in (Invalid("x", problems=(Problem("p"),)), Invalid("the hook /h failed"), mount, limit, Conflict("x")):
         with pytest.raises(type(error)) as caught, telling("a"):
             raise error
         assert caught.value is error

@@ -9,6 +9,7 @@ from typing import Any
 from moby.contracts.containers import Container, ContainerConfig, ExecConfig
 from moby.contracts.types import Mount, Window
 from moby.errors import Invalid
+from moby.host import apparmor
 from moby.host.capabilities import NAMES
 from moby.host.user_maps import is_host_root
 from moby.oci import spec
@@ -118,7 +119,7 @@ def _process(config: ContainerConfig, settled: Settled) -> dict[str, Any]:
     if limits:
         process["rlimits"] = limits
     profile = security(config, "apparmor")
-    if profile and profile != "unconfined":
+    if profile and profile != "unconfined" and apparmor.is_enabled():
         process["apparmorProfile"] = profile
     if config.terminal and config.window:
         process["consoleSize"] = _size(config.window)

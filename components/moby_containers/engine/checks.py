@@ -75,16 +75,16 @@ def _check_identity(config: ContainerConfig) -> None:
     for each in config.environment:
         if each.startswith("=") or not each or "\0" in each:
             raise Invalid(f"invalid environment variable: {each}")
-    for name, allowed in (
-        (config.uts_mode, ("", "host")),
-        (config.userns_mode, ("", "host")),
-        (config.cgroupns_mode, ("", "host", "private")),
-        (config.ipc_mode, ("", "none", "private", "shareable", "host")),
-        (config.pid_mode, ("", "host")),
+    for kind, name, allowed in (
+        ("UTS", config.uts_mode, ("", "host")),
+        ("user namespace", config.userns_mode, ("", "host")),
+        ("cgroup namespace", config.cgroupns_mode, ("", "host", "private")),
+        ("IPC", config.ipc_mode, ("", "none", "private", "shareable", "host")),
+        ("PID", config.pid_mode, ("", "host")),
     ):
         joins = allowed != ("", "host") or name is config.pid_mode
         if name not in allowed and not (joins and name.startswith("container:") and len(name) > 10):
-            raise Invalid(f"invalid namespace mode: {name}; there are {', '.join(each for each in allowed if each)}")
+            raise Invalid(f"invalid {kind} mode: {name}", hint=f"there are {', '.join(filter(None, allowed))}")
     if config.uts_mode == "host" and config.hostname:
         raise Invalid("conflicting options: hostname and the UTS mode")
     if config.terminal and config.init is False and "\0" in config.hostname:

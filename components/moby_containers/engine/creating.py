@@ -9,6 +9,7 @@ from moby.contracts.containers import Container, ContainerConfig, Created, Resta
 from moby.contracts.images import Image
 from moby.contracts.networks import Endpoint
 from moby.errors import Invalid, NotFound
+from moby.host import apparmor
 from moby.host.overlay import mount_root, unmount_root
 from moby.oci import spec
 from moby.values import evolve
@@ -146,6 +147,9 @@ class Creating:
         unnamed = config.network in ("", "default") and not config.network_disabled
         if unnamed and parts.networks.default() == "none" and "null" in parts.networks.drivers():
             warnings = (*warnings, _NO_BRIDGE)
+        profile = bundle.security(config, "apparmor")
+        if profile and profile != "unconfined" and not apparmor.is_enabled():
+            warnings = (*warnings, f"This host has no AppArmor: the profile {profile[:80]} is not applied.")
         if config.network == "host" and config.ports:
             warnings = (*warnings, "Published ports are discarded when using host network mode")
         hidden = not config.privileged and bundle.security(config, "systempaths") != "unconfined"

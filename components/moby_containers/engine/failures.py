@@ -41,7 +41,7 @@ def exit_code(error: BaseException) -> int:
 
 
 def _told(error: Invalid, program: str, cwd: str, *, exec_: bool) -> Invalid:
-    if error.problems or "config.json: mounts" in error.message:
+    if error.problems or _is_of_another_field(error):
         return error
     cause = error.__cause__
     if isinstance(cause, OSError):
@@ -55,7 +55,7 @@ def _told(error: Invalid, program: str, cwd: str, *, exec_: bool) -> Invalid:
     if "process.cwd" in error.message or "working folder" in error.message or "change to the folder" in error.message:
         what = f'chdir to cwd ("{cwd}") set in config.json failed: {words}'
     else:
-        what = f'exec: "{program}": {_about_program(program, code, words)}'
+        what = f"exec: {_quoted(program)}: {_about_program(program, code, words)}"
     doing = "exec failed: exec failed" if exec_ else "create failed"
     before = "" if exec_ else "failed to create task for container: "
     text = f"{before}OCI runtime {doing}: unable to start container process: {what}: unknown"
@@ -65,13 +65,23 @@ def _told(error: Invalid, program: str, cwd: str, *, exec_: bool) -> Invalid:
     return told
 
 
+def _quoted(text: str) -> str:
+    """Return a text as Go quotes it."""
+    return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
+
+
 def _about_program(program: str, code: int, words: str) -> str:
     if code != NOT_FOUND:
         return words
     return f"stat {program}: {words}" if "/" in program else "executable file not found in $PATH"
 
 
+def _is_of_another_field(error: MobyError) -> bool:
+    """Whether a runtime names a field that is neither its program nor its folder: a mount, a limit, a setting."""
+    named = "process.args" in error.message or "process.cwd" in error.message
+    return "config.json" in error.message and not named
+
+
 def _is_missing(error: MobyError) -> bool:
     """Whether a runtime's Invalid without a cause is about its program or folder: its contract says one isn't there."""
-    named = "process.args" in error.message or "process.cwd" in error.message
-    return "hook" not in error.message and ("config.json" not in error.message or named)
+    return "hook" not in error.message
