@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from moby.contracts.ambient import Clock, Keeper, Log, Place
+from moby.contracts.requests import REQUEST
 from moby.errors import HostUnfit
 from moby.host.user_maps import is_ordinary
 from moby.values import field, frozen
@@ -129,6 +130,9 @@ class TextLog:
     def _write(self, level: str, message: str, fields: dict[str, object]) -> None:
         if LEVELS.index(level) < LEVELS.index(self.level):
             return
+        request = REQUEST.get()
+        if request:
+            fields = {"request": request, **fields}
         now = time.time()
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03}Z"
         if self.form == JSON:

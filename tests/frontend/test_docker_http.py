@@ -9,6 +9,8 @@ import pytest
 from moby_frontend.docker import connection
 from moby_frontend.docker.times import http_date
 
+from moby.contracts.requests import REQUEST
+
 PATIENCE_S = 30
 
 
@@ -230,6 +232,16 @@ class TestRefusals:
         bugs = [each for each in served.log.lines if each[0] == "error"]
         assert "ZeroDivisionError" in bugs[0][2]["error"]
         served.log.lines.clear()
+
+    def test_each_call_has_an_id_that_its_log_goes_by(self, served):
+        found = []
+        served.containers.list = lambda: found.append(REQUEST.get()) or ()
+        for _ in range(2):
+            served.call("GET", "/containers/json")
+        first, second = found
+        assert first
+        assert second not in ("", first)
+        assert REQUEST.get() == ""
 
     def test_what_fails_before_the_first_byte_is_an_answer_of_its_own(self, served):
         found = served.call("GET", "/images/nonesuch/get")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from moby.contracts.requests import REQUEST
 from moby.surroundings import JOURNAL, JSON, Roots, Surroundings, TextLog, is_journal
 
 
@@ -27,6 +28,17 @@ def test_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert data.pop("time").endswith("Z")
     wanted = {"level": "error", "component": "k/a", "message": "failed", "request": "r1", "path": "/x"}
     assert data == wanted, "what the log says of itself wins over fields of the same name"
+
+
+def test_within_a_request_each_line_has_its_id(capsys: pytest.CaptureFixture[str]) -> None:
+    log = TextLog("k/a", "info")
+    token = REQUEST.set("r1")
+    log.info("x", container="c1")
+    REQUEST.reset(token)
+    log.info("y")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith('k/a: x request="r1" container="c1"')
+    assert second.endswith("k/a: y")
 
 
 def test_the_journal_has_times_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from urllib.parse import quote, unquote
 
+from moby.contracts.requests import REQUEST
 from moby.errors import Invalid, MobyError, Unsupported
 from moby.values import frozen
 from moby_frontend.docker.access import Access
@@ -113,6 +115,7 @@ class DockerFrontend:
     def _answer(self, connection: Connection, request: Request) -> Reply | None:
         """Answer one request; what its handler raises is told to the client, streams' first chunk included."""
         method, target = request.method.decode("ascii"), request.target.decode("ascii", "replace")
+        REQUEST.set(token_hex(4))  # until this thread's next one, as a stream goes on after its answer has begun
         self._parts.log.debug("call", method=method, target=target, client=str(connection.client))
         try:
             return self._routed(connection, request, method, target)
