@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = 21
 READ_RUN = 45 / 244
 """The figures that the targets were read from: ours beside dockerd's on one machine."""
+READ_BRIDGE = 60 / 284
 READ_EXEC = 35 / 88
 READ_START = 0.4 / 1.25
 READ_IDLE = 60 / 130
@@ -131,6 +132,10 @@ def _speed(pair: Pair) -> Iterator[Row]:
     yield pair.row(
         "docker run --rm true", *run, "echo", "done", output="done\n", target=READ_RUN,
         note=f"`docker --version` alone {floor:.0f} ms",
+    )  # fmt: skip
+    yield pair.row(
+        "docker run --rm true, on the default bridge", "docker", "run", "--rm", NAME, "echo", "done", output="done\n",
+        target=READ_BRIDGE, note="dockerd without iptables",
     )  # fmt: skip
     for worker in (pair.ours, pair.dockerd):
         worker.seconds("docker", "run", "-d", "--network", "none", "--name", "stays", NAME, "sleep", "10000")
