@@ -1,7 +1,7 @@
-"""Signals and sockets as the interpreter has them in C, without the Python around them.
+"""Signals, sockets and packed values as the interpreter has them in C, without the Python around them.
 
 Importing `signal` and `socket` takes as long as half of a container's start, for the enumerations that they make of
-plain numbers. Where an interpreter has no such modules, it is those.
+plain numbers; `struct` is one more file to be found. Where an interpreter has no such modules, it is those.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as signals
     import socket as sockets
+    import struct as structs
 else:
     try:
         import _signal as signals
         import _socket as sockets
+        import _struct as structs
     except ImportError:
         import signal as signals
         import socket as sockets
+        import struct as structs
 
-__all__ = ["accept", "send_descriptor", "signals", "sockets"]
+__all__ = ["accept", "send_descriptor", "signals", "sockets", "structs"]
 
 
 def accept(listener: sockets.socket) -> int:

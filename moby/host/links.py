@@ -1,9 +1,8 @@
 """Network devices, as far as a fresh network namespace needs them."""
 
 import fcntl
-import struct
 
-from moby.host.lean import sockets
+from moby.host.lean import sockets, structs
 
 __all__ = ["bring_up_loopback"]
 
@@ -16,8 +15,8 @@ def bring_up_loopback() -> None:
     """Set `lo` of this network namespace up (netdevice(7))."""
     control = sockets.socket(sockets.AF_INET, sockets.SOCK_DGRAM | sockets.SOCK_CLOEXEC)
     try:
-        request = struct.pack("16sH14x", b"lo", 0)
-        flags = struct.unpack("16sH14x", fcntl.ioctl(control.fileno(), _SIOCGIFFLAGS, request))[1]
-        fcntl.ioctl(control.fileno(), _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
+        request = structs.pack("16sH14x", b"lo", 0)
+        flags = structs.unpack("16sH14x", fcntl.ioctl(control.fileno(), _SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(control.fileno(), _SIOCSIFFLAGS, structs.pack("16sH14x", b"lo", flags | _IFF_UP))
     finally:
         control.close()

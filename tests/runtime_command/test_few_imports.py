@@ -8,7 +8,7 @@ import pytest
 
 SLOW = {
     "collections", "contextlib", "enum", "functools", "json", "pathlib", "platform", "re", "shutil", "signal", "socket",
-    "ctypes", "resource", "subprocess", "termios", "typing", "attr",
+    "ctypes", "resource", "struct", "subprocess", "termios", "typing", "attr",
 }  # fmt: skip
 CODE = """
 import json, sys

@@ -6,10 +6,10 @@ import errno
 import fcntl
 import os
 import stat
-import struct
 
 from moby.host import capabilities, mounts, processes
 from moby.host.blocks import suppress
+from moby.host.lean import structs
 from moby.host.syscalls import current_folder
 from moby_runtime.records.failures import doing
 
@@ -54,7 +54,7 @@ def take_terminal(process: ProcessSpec) -> None:
     with doing("take the controlling terminal", "process.terminal"):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         if process.window:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", *process.window, 0, 0))
+            fcntl.ioctl(0, termios.TIOCSWINSZ, structs.pack("HHHH", *process.window, 0, 0))
 
 
 def is_above(value: int, other: int) -> bool:

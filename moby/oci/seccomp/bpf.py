@@ -5,7 +5,7 @@ written before it. What a jump leads to is such a place, or a return, which is w
 at most 255 instructions forward.
 """
 
-import struct
+from moby.host.lean import structs
 
 __all__ = ["MOST", "Code", "Target", "returning"]
 
@@ -57,7 +57,7 @@ class Code:
         """Return the program that starts at a target."""
         self._before(first)
         words = [word for each in reversed(self._instructions) for word in each]
-        return struct.pack(f"{'<' if little else '>'}{'HBBI' * len(self._instructions)}", *words)
+        return structs.pack(f"{'<' if little else '>'}{'HBBI' * len(self._instructions)}", *words)
 
     def _write(self, code: int, yes: int, no: int, operand: int) -> Target:
         self._instructions.append((code, yes, no, operand))
