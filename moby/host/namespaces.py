@@ -62,12 +62,14 @@ def differing(pid: int) -> int:
     flags = 0
     for name, proc_name in PROC_NAMES.items():
         try:
-            theirs, ours = (os.stat(f"/proc/{which}/ns/{proc_name}") for which in (pid, "self"))
+            # The link tells the namespace by its inode, of which all are in one file system; to follow it takes twice
+            # as long.
+            theirs, ours = (os.readlink(f"/proc/{which}/ns/{proc_name}") for which in (pid, "self"))
         except FileNotFoundError:
             if not os.access(f"/proc/{pid}", os.F_OK):
                 raise
             continue
-        if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino):
+        if theirs != ours:
             flags |= FLAGS[name]
     return flags
 

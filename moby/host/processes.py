@@ -89,7 +89,7 @@ def clone(child: Callable[[], NoReturn], flags: int = 0, *, group: int = -1) -> 
     try:
         pid = syscall_holding_gil("clone3", ctypes.byref(arguments), ctypes.sizeof(arguments))
         if pid == 0:
-            _become(child)
+            _become(child, caught=False)
     finally:
         signals.pthread_sigmask(signals.SIG_SETMASK, before)
     return pid, pidfd.value
@@ -111,12 +111,16 @@ def fork(child: Callable[[], NoReturn]) -> tuple[int, int]:
     return pid, os.pidfd_open(pid)
 
 
-def _become(child: Callable[[], NoReturn]) -> NoReturn:
-    """Turn a fresh copy into a process of its own; never returns."""
+def _become(child: Callable[[], NoReturn], *, caught: bool = True) -> NoReturn:
+    """Turn a fresh copy into a process of its own; never returns.
+
+    `caught` says that the caller's handlers are still there, and not just what it ignores.
+    """
     try:
         signals.set_wakeup_fd(-1)
         for number in _SIGNALS:
-            if signals.getsignal(number) is not signals.SIG_DFL:
+            handler = signals.getsignal(number)
+            if handler is signals.SIG_IGN or (caught and handler is not signals.SIG_DFL):
                 try:
                     signals.signal(number, signals.SIG_DFL)
                 except (OSError, ValueError):
