@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
-from moby.errors import Invalid, MobyError, NotFound, Unavailable, Unsupported
+from moby.errors import MobyError, Unsupported
 from moby.host.progress_lines import ProgressLines, bar
-from moby.host.unix_http import PATIENCE_S, UnixConnection, connected
+from moby.host.unix_http import PATIENCE_S, UnixConnection, connected, refusal, unanswered
 from moby.oci import logins
 from moby.oci import reference as references
 from moby_builder.command import fields
@@ -25,7 +25,6 @@ from moby_builder.command.packing import packed
 __all__ = ["Caller", "build"]
 
 _VERSION = "v1.47"
-_KINDS: Mapping[int, type[MobyError]] = {400: Invalid, 404: NotFound, 501: Unsupported, 503: Unavailable}
 _ELSEWHERE = (
     "secret", "ssh", "output", "cache_to", "build_context", "check", "call", "sbom", "provenance", "attest",
     "annotation", "allow", "explain", "no_cache_filter",
@@ -73,14 +72,9 @@ class Caller:
                 connection.request(method, f"/{_VERSION}{path}", body, dict(headers), encode_chunked=True)
             answer = connection.getresponse()
         except (http.client.HTTPException, OSError) as error:
-            raise Unavailable(f"the engine didn't answer: {error}", hint="see its log, and do it again") from error
+            raise unanswered(error) from error
         if answer.status >= 400:
-            text = answer.read()
-            try:
-                said = str(json.loads(text)["message"])
-            except (ValueError, LookupError, TypeError):
-                said = text.decode(errors="replace").strip() or f"status {answer.status}"
-            raise _KINDS.get(answer.status, MobyError)(said)
+            raise refusal(answer.status, answer.read(), "")
         return answer
 
 

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
-from moby.host.unix_http import PATIENCE_S, connected
+from moby.errors import Unavailable
+from moby.host.unix_http import PATIENCE_S, answered, connected, refusal
 
 __all__ = ["Client", "query"]
 
 _VERSION = "v1.47"
-_KINDS: Mapping[int, type[MobyError]] = {
-    400: Invalid, 401: Denied, 403: Denied, 404: NotFound, 409: Conflict, 501: Unsupported, 503: Unavailable,
-}  # fmt: skip
 
 
 def query(**parameters: Any) -> str:
@@ -65,20 +62,8 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> http.client.HTTPResponse:
         """Begin a call, and return its answer to be read and closed; an error of the engine's is raised."""
-        connection = connected(self._path, self._patience_s)
         sent = {**(headers or {}), **({"Content-Type": kind} if body is not None else {})}
-        try:
-            connection.request(method, f"/{_VERSION}{path}", body, sent)
-            answer = connection.getresponse()
-        except (http.client.HTTPException, OSError) as error:
-            connection.close()
-            raise Unavailable(f"the engine didn't answer: {error}", hint="see its log, and do it again") from error
-        if connection.sock is not None:
-            connection.sock.close()  # for good once the answer is closed, which reads by it
-        if answer.status >= 400:
-            with answer:
-                raise _failed(answer.status, answer.read())
-        return answer
+        return answered(connected(self._path, self._patience_s), method, f"/{_VERSION}{path}", body, sent)
 
     def lines(self, path: str) -> Iterator[Any]:
         """Yield the JSON values of an answer that goes on, as they come."""
@@ -110,7 +95,7 @@ class Client:
         if status not in (101, 200):
             with sock, sock.makefile("rb") as remaining:
                 length = next((int(line[15:]) for line in top.split(b"\r\n") if line.lower()[:15] == _LENGTH), 0)
-                raise _failed(status, rest + remaining.read(max(0, length - len(rest))))
+                raise refusal(status, rest + remaining.read(max(0, length - len(rest))))
         return sock, rest
 
     def connection(self) -> socket.socket:
@@ -120,11 +105,3 @@ class Client:
 
 
 _LENGTH = b"content-length:"
-
-
-def _failed(status: int, body: bytes) -> MobyError:
-    try:
-        text = str(json.loads(body)["message"])
-    except (ValueError, LookupError, TypeError):
-        text = body.decode(errors="replace").strip() or f"status {status}"
-    return _KINDS.get(status, MobyError)(f"Error response from daemon: {text}")

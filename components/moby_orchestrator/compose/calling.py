@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
-from moby.host.unix_http import connected
+from moby.host.unix_http import answered, connected
 
 __all__ = ["Engine", "filters"]
 
 _VERSION = "v1.47"
-_KINDS: Mapping[int, type[MobyError]] = {
-    400: Invalid, 401: Denied, 403: Denied, 404: NotFound, 409: Conflict, 501: Unsupported, 503: Unavailable,
-}  # fmt: skip
 
 
 def filters(**given: list[str]) -> str:
@@ -75,24 +71,4 @@ class Engine:
         target = f"/{_VERSION}/{'/'.join(quote(each, safe='/:@') for each in path)}"
         target += f"?{urlencode(given)}" if given else ""
         sent = {**(headers or {}), **({"Content-Type": kind or "application/json"} if body is not None else {})}
-        connection = connected(self._path)
-        try:
-            connection.request(method, target, body, sent)
-            answer = connection.getresponse()
-        except (http.client.HTTPException, OSError) as error:
-            connection.close()
-            raise Unavailable(f"the engine didn't answer: {error}", hint="see its log, and do it again") from error
-        if connection.sock is not None:
-            connection.sock.close()  # for good once the answer is closed, which reads by it
-        if answer.status >= 400:
-            with answer:
-                raise _failed(answer.status, answer.read())
-        return answer
-
-
-def _failed(status: int, body: bytes) -> MobyError:
-    try:
-        text = str(json.loads(body)["message"])
-    except (ValueError, LookupError, TypeError):
-        text = body.decode(errors="replace").strip() or f"status {status}"
-    return _KINDS.get(status, MobyError)(f"Error response from daemon: {text}")
+        return answered(connected(self._path), method, target, body, sent)
