@@ -2,10 +2,11 @@
 
 import errno
 import os
+import resource
 import select
 import socket
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from moby_discovery.dns.loop import Loop
@@ -16,6 +17,9 @@ _PIPE_BYTES = 1 << 16
 _MOVES = 32
 _DATAGRAM_BYTES = 65535
 _MOST_PEERS = 1024
+_SHARE = 12
+"""A connection takes six descriptors, and half of what the process may have are left to names and held ports."""
+_UNLIMITED = 1 << 20
 UDP_IDLE_S = 90.0
 """After which a peer that sends no more datagrams is forgotten, as docker-proxy does."""
 
@@ -26,6 +30,9 @@ class Forwarder:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._watched: dict[int, _Peers | None] = {}
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._room = (limit if limit != resource.RLIM_INFINITY else _UNLIMITED) // _SHARE
+        """How many connections more there may be; anybody on this host can make them."""
 
     def add(self, sock: socket.socket, targets: Sequence[str], port: int) -> None:
         """Forward what comes to a socket to a port of the first target that its family reaches, else of the first."""
@@ -57,13 +64,25 @@ class Forwarder:
                 connection, _peer = sock.accept()
             except OSError:
                 return
-            connection.setblocking(False)
+            with suppress(OSError):
+                self._join(connection, target)
+
+    def _join(self, connection: socket.socket, target: tuple[str, int]) -> None:
+        """Carry a connection on, or reset it where that can't be."""
+        connection.setblocking(False)
+        with ExitStack() as undo:
+            undo.callback(_reset, connection)
+            if self._room <= 0:
+                return
             other = socket.socket(_family(target), socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-            if other.connect_ex(target) not in (0, errno.EINPROGRESS):
-                _reset(connection)
-                other.close()
-                continue
-            _Pair(self._loop, connection, other)
+            undo.callback(other.close)
+            if other.connect_ex(target) in (0, errno.EINPROGRESS):
+                _Pair(self._loop, connection, other, self._parted)
+                self._room -= 1
+                undo.pop_all()
+
+    def _parted(self) -> None:
+        self._room += 1
 
 
 def _family(target: tuple[str, int]) -> socket.AddressFamily:
@@ -80,11 +99,16 @@ def _reset(sock: socket.socket) -> None:
 class _Pair:
     """Two connections, and the bytes between them, which the kernel moves (splice(2))."""
 
-    def __init__(self, loop: Loop, client: socket.socket, server: socket.socket) -> None:
+    def __init__(self, loop: Loop, client: socket.socket, server: socket.socket, parted: Callable[[], None]) -> None:
         self._loop = loop
+        self._parted = parted
         self._connected = False
         self._socks = (client, server)
-        self._ways = (_Way(client, server), _Way(server, client))
+        with ExitStack() as undo:
+            there = _Way(client, server)
+            undo.callback(there.close)
+            self._ways = (there, _Way(server, client))
+            undo.pop_all()
         loop.watch(server.fileno(), select.EPOLLOUT, self._turn)
 
     def _turn(self, _: int) -> None:
@@ -116,6 +140,7 @@ class _Pair:
         for sock in self._socks:
             self._loop.unwatch(sock.fileno())
             _reset(sock) if reset else sock.close()
+        self._parted()
 
 
 class _Way:

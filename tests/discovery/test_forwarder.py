@@ -1,0 +1,107 @@
+"""Connections to held ports, by however many from this host: they leave descriptors for everything else."""
+
+import os
+import resource
+import socket
+import threading
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from moby_discovery.dns.forwarder import Forwarder
+from moby_discovery.dns.loop import Loop
+
+from moby.surroundings import TextLog
+
+PATIENCE_S = 20
+
+
+@pytest.fixture
+def target():
+    """A server that greets, and lends its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet():
+            while True:
+                try:
+                    sock, _ = server.accept()
+                except OSError:
+                    return
+                with sock, suppress(OSError):
+                    sock.sendall(b"hello")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        yield server.getsockname()
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.fixture
+def held(target, monkeypatch):
+    """A port that is carried, two connections at a time."""
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (24, 24))
+    loop = Loop("ports", TextLog("ports"))
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        forwarder = Forwarder(loop)
+        forwarder.add(sock, [target[0]], target[1])
+        loop.start()
+        yield sock.getsockname()
+        limit = time.monotonic() + PATIENCE_S
+        while forwarder._room < 2 and time.monotonic() < limit:
+            time.sleep(0.01)
+        loop.stop()
+        assert forwarder._room == 2
+
+
+def greeting(address):
+    """Return a connection, and what it says first: nothing where it is ended, or reset, maybe at once."""
+    sock = socket.socket()
+    sock.settimeout(PATIENCE_S)
+    try:
+        sock.connect(address)
+        return sock, sock.recv(5)
+    except ConnectionResetError:
+        return sock, b""
+
+
+def test_more_connections_than_there_is_room_for(held):
+    one, said = greeting(held)
+    other, too = greeting(held)
+    with closing(one), closing(other):
+        assert (said, too) == (b"hello", b"hello")
+        refused, nothing = greeting(held)
+        refused.close()
+        assert nothing == b""
+        one.close()
+        limit = time.monotonic() + PATIENCE_S
+        said = b""
+        while not said and time.monotonic() < limit:
+            again, said = greeting(held)
+            again.close()
+        assert said == b"hello"
+
+
+def test_where_no_descriptors_are_left_none_is_lost(held, monkeypatch):
+    pipe2, made = os.pipe2, []
+
+    def few(flags):
+        made.append(1)
+        if len(made) % 2 == 0:
+            raise OSError(24, "Too many open files")
+        return pipe2(flags)
+
+    monkeypatch.setattr(os, "pipe2", few)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        sock, said = greeting(held)
+        sock.close()
+        assert said == b""
+    monkeypatch.undo()
+    limit = time.monotonic() + PATIENCE_S
+    while (after := len(list(Path("/proc/self/fd").iterdir()))) > before + 5 and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert after <= before + 5, "the server's ends may still be open"
