@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 
 from moby.host.blocks import Undo, suppress
 from moby.host.files import read_text
+from moby.host.lean import structs
 from moby.host.syscalls import syscall
 from moby.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ctypes
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     _Key = tuple[str, int | None, int | None]
 else:
     from moby.host import foreign as ctypes
 
-__all__ = ["DeviceRule", "Inexpressible", "attach", "changes_all", "program", "write"]
+__all__ = ["DeviceRule", "Inexpressible", "attach", "attaching", "changes_all", "program", "write", "writing"]
 
 _KINDS = {"b": 1, "c": 2}
 _ACCESS = {"m": 1, "r": 2, "w": 4}
@@ -162,47 +162,51 @@ def changes_all(folder: str, rules: Sequence[DeviceRule]) -> bool:
 
 def write(folder: str, rules: Sequence[DeviceRule]) -> None:
     """Set the rules of a group of version 1, by no more changes than it takes; Inexpressible, or OSError."""
-    target = _settled(tuple(rules))
-    with Undo() as undo:
-        allow, deny = (_Lines(f"{folder}/devices.{name}", undo) for name in ("allow", "deny"))
-        if target.allowed:
-            allow.put(b"a")
-            for line in target.lines.values():
-                deny.put(line)
-            return
-        before = _listed(read_text(f"{folder}/devices.list"))
-        if before is None:
-            deny.put(b"a")
-            before = {}
-        for key, bits in target.exceptions.items():
-            if fresh := bits & ~before.get(key, 0):
-                allow.put(target.lines[key] if fresh == bits else _line(key, fresh))
-        for key, bits in before.items():
-            if gone := bits & ~target.exceptions.get(key, 0):
-                deny.put(_line(key, gone))
+    writing(folder, rules)()
 
 
-class _Lines:
-    """A file that takes one line after another; `undo` closes it."""
+def writing(folder: str, rules: Sequence[DeviceRule]) -> Callable[[], None]:
+    """Work out what `write` has to change, and return what does it; errors as that."""
+    changes = _changes(folder, _settled(tuple(rules)))
 
-    def __init__(self, path: str, undo: Undo) -> None:
-        self._path = path
-        self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        undo.callback(os.close, self._fd)
+    def apply() -> None:
+        with Undo() as undo:
+            files = {}
+            for name in ("allow", "deny"):
+                files[name] = os.open(f"{folder}/devices.{name}", os.O_WRONLY | os.O_CLOEXEC)
+                undo.callback(os.close, files[name])
+            for name, line in changes:
+                try:
+                    os.write(files[name], line)
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, f"{folder}/devices.{name}") from None
 
-    def put(self, line: bytes) -> None:
-        """Write one."""
-        try:
-            os.write(self._fd, line)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, self._path) from None
+    return apply
+
+
+def _changes(folder: str, target: _Settled) -> list[tuple[str, bytes]]:
+    """Return the lines to write, in order, each with the file that it is for."""
+    if target.allowed:
+        return [("allow", b"a"), *(("deny", line) for line in target.lines.values())]
+    found = []
+    before = _listed(read_text(f"{folder}/devices.list"))
+    if before is None:
+        found.append(("deny", b"a"))
+        before = {}
+    for key, bits in target.exceptions.items():
+        if fresh := bits & ~before.get(key, 0):
+            found.append(("allow", target.lines[key] if fresh == bits else _line(key, fresh)))
+    for key, bits in before.items():
+        if gone := bits & ~target.exceptions.get(key, 0):
+            found.append(("deny", _line(key, gone)))
+    return found
 
 
 # --- version 2 ------------------------------------------------------------------------------------------------------
 
 
 def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
-    return struct.pack("=BBhi", code, target | source << 4, offset, value)
+    return structs.pack("=BBhi", code, target | source << 4, offset, value)
 
 
 def _answer(allow: bool) -> bytes:
@@ -249,15 +253,25 @@ def attach(folder: str, rules: Sequence[DeviceRule]) -> None:
 
     There is no moment at which neither holds. Programs of others stay. The rules end with the group.
     """
-    new = _load(program(rules))
-    try:
-        group = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    attaching(folder, rules)()
+
+
+def attaching(folder: str, rules: Sequence[DeviceRule]) -> Callable[[], None]:
+    """Work rules out, and return what does `attach`; errors as that."""
+    code = program(rules)
+
+    def apply() -> None:
+        new = _load(code)
         try:
-            _swap(group, new)
+            group = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                _swap(group, new)
+            finally:
+                os.close(group)
         finally:
-            os.close(group)
-    finally:
-        os.close(new)
+            os.close(new)
+
+    return apply
 
 
 def _swap(group: int, new: int) -> None:
@@ -270,14 +284,14 @@ def _swap(group: int, new: int) -> None:
         if old and _replaced(group, new, old[0]):
             del old[0]
         else:
-            _bpf(_PROG_ATTACH, struct.pack("=IIII", group, new, _ATTACH_CGROUP_DEVICE, _ALLOW_MULTI))
+            _bpf(_PROG_ATTACH, structs.pack("=IIII", group, new, _ATTACH_CGROUP_DEVICE, _ALLOW_MULTI))
         for fd in old:
-            _bpf(_PROG_DETACH, struct.pack("=III", group, fd, _ATTACH_CGROUP_DEVICE))
+            _bpf(_PROG_DETACH, structs.pack("=III", group, fd, _ATTACH_CGROUP_DEVICE))
 
 
 def _replaced(group: int, new: int, old: int) -> bool:
     """Put a program in another's place; False where the kernel (before 5.6) can't."""
-    wanted = struct.pack("=IIIII", group, new, _ATTACH_CGROUP_DEVICE, _ALLOW_MULTI | _REPLACE, old)
+    wanted = structs.pack("=IIIII", group, new, _ATTACH_CGROUP_DEVICE, _ALLOW_MULTI | _REPLACE, old)
     try:
         _bpf(_PROG_ATTACH, wanted)
     except OSError as error:
@@ -290,18 +304,18 @@ def _replaced(group: int, new: int, old: int) -> bool:
 def _attached(group: int) -> Iterator[int]:
     """Yield descriptors of the programs that are attached to a group itself."""
     numbers = (ctypes.c_uint32 * _MOST_PROGRAMS)()
-    query = struct.pack("=IIIIQI", group, _ATTACH_CGROUP_DEVICE, 0, 0, ctypes.addressof(numbers), _MOST_PROGRAMS)
+    query = structs.pack("=IIIIQI", group, _ATTACH_CGROUP_DEVICE, 0, 0, ctypes.addressof(numbers), _MOST_PROGRAMS)
     buffer = ctypes.create_string_buffer(query.ljust(64, b"\0"), 64)
     syscall("bpf", _PROG_QUERY, buffer, len(buffer))
-    (count,) = struct.unpack_from("=I", buffer.raw, 24)
+    (count,) = structs.unpack_from("=I", buffer.raw, 24)
     for number in numbers[:count]:
         with suppress(FileNotFoundError):  # detached meanwhile
-            yield _bpf(_PROG_GET_FD_BY_ID, struct.pack("=III", number, 0, 0))
+            yield _bpf(_PROG_GET_FD_BY_ID, structs.pack("=III", number, 0, 0))
 
 
 def _name(fd: int) -> bytes:
     info = ctypes.create_string_buffer(256)
-    _bpf(_OBJ_GET_INFO, struct.pack("=IIQ", fd, len(info), ctypes.addressof(info)))
+    _bpf(_OBJ_GET_INFO, structs.pack("=IIQ", fd, len(info), ctypes.addressof(info)))
     return info.raw[_NAME_IN_INFO].rstrip(b"\0")
 
 
@@ -310,7 +324,7 @@ def _load(code: bytes) -> int:
     license_text = ctypes.create_string_buffer(b"Apache-2.0")
     return _bpf(
         _PROG_LOAD,
-        struct.pack(
+        structs.pack(
             "=IIQQIIQII16s", _PROG_TYPE_CGROUP_DEVICE, len(code) // 8, ctypes.addressof(instructions),
             ctypes.addressof(license_text), 0, 0, 0, 0, 0, _NAME,
         ),

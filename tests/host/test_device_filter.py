@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from moby.host import device_filter
 from moby.host.cgroups import hierarchies
-from moby.host.device_filter import DeviceRule, Inexpressible, attach, changes_all, program, write
+from moby.host.device_filter import DeviceRule, Inexpressible, attach, changes_all, program, write, writing
 
 BITS = {"m": 1, "r": 2, "w": 4}
 
@@ -209,6 +209,17 @@ def test_the_kernel_lists_the_rules_that_were_written(devices: Path, rules, line
         assert changes_all(devices, rules) is not (rules[0] == DENY_ALL == next(iter(before), None))
         write(devices, rules)
         assert set((devices / "devices.list").read_text().splitlines()) == lines
+
+
+def test_rules_are_worked_out_before_they_are_written(tmp_path: Path) -> None:
+    for name, text in (("list", "a *:* rwm\n"), ("allow", ""), ("deny", "")):
+        (tmp_path / f"devices.{name}").write_text(text)
+    apply = writing(str(tmp_path), [DENY_ALL, NULL])
+    assert (tmp_path / "devices.deny").read_text() == ""
+    (tmp_path / "devices.list").unlink()  # nothing is left to read
+    apply()
+    assert (tmp_path / "devices.deny").read_text() == "a"
+    assert (tmp_path / "devices.allow").read_text() == "c 1:3 mrw"
 
 
 def test_what_version_1_cannot_have(devices: Path) -> None:

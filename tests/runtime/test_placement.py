@@ -47,6 +47,14 @@ def test_engines_with_other_roots_have_other_groups() -> None:
     assert path_of(RUN, "web", "box", spec()) != path_of("/other", "web", "box", spec())
 
 
+def test_a_group_alone_is_below_none_that_would_be_made_with_it() -> None:
+    below = path_of(RUN, "web", "box", spec())
+    assert path_of(RUN, "web", "box", spec(), alone=True) == below.replace("/box", "-box")
+    assert path_of(RUN, "web", "box", spec("own"), alone=True) == path_of(RUN, "web", "box", spec("own"))
+    longest = "b" * 255  # of an id, and of a folder's name
+    assert path_of(RUN, "web", longest, spec(), alone=True) == path_of(RUN, "web", longest, spec())
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Hierarchy:
     for folder in (tmp_path / "user/session", tmp_path / "user"):

@@ -219,7 +219,7 @@ class TestExec:
         if command.rootless:
             pytest.skip("an ordinary user has no control groups here; runs as root")
         tree = next(each for each in hierarchies() if each.writable and "pids" in each.controllers)
-        (own,) = [each for each in command.groups() if each.startswith(f"{tree.mount}/") and each.endswith("/box")]
+        (own,) = [each for each in command.groups() if each.startswith(f"{tree.mount}/") and each.endswith("-box")]
         Path(own, "lower").mkdir()
         before = "" if tree.version == 2 else "pids:"
         for path in ("lower", "/lower", "../../lower"):

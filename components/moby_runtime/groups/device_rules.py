@@ -12,12 +12,12 @@ from moby_runtime.records.failures import Failed, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from moby.host.cgroups import Group
 
-__all__ = ["set_devices"]
+__all__ = ["set_devices", "setting"]
 
 _DEVICES = "linux.resources.devices"
 _ALWAYS = (
@@ -38,32 +38,58 @@ def set_devices(group: Group, asked_rules: Sequence[Mapping[str, Any]], *, live:
     What no rule speaks of may not be used, as with runc: the rules are no list of exceptions.
     In a `live` group processes never meet a moment at which less is allowed than before and after.
     """
+    setting(group, asked_rules, live=live)()
+
+
+def setting(group: Group, asked_rules: Sequence[Mapping[str, Any]], *, live: bool = False) -> Callable[[], None]:
+    """Work out what `set_devices` has to change, and return what does it; errors as that, from both."""
     rules = (DeviceRule(False), *(_rule(each) for each in asked_rules), *_ALWAYS)
     allow = group.file("devices.allow")
-    try:
+    still = False
+    with _telling(asked_rules):
         if allow is not None:
             folder = os.path.dirname(allow)
-            if live and device_filter.changes_all(folder, rules):
-                with _Still(group):
-                    device_filter.write(folder, rules)
-            else:
-                device_filter.write(folder, rules)
+            still = live and device_filter.changes_all(folder, rules)
+            change = device_filter.writing(folder, rules)
         elif (unified := group.unified) is not None:
-            device_filter.attach(unified, rules)
+            change = device_filter.attaching(unified, rules)
         else:
             raise HostUnfit(
                 f"cannot set {_DEVICES} of config.json: no control group here has rules for devices",
                 hint="mount the controller devices of version 1, or version 2",
             )
-    except Inexpressible as error:
-        where = next((f"[{index}]" for index, each in enumerate(asked_rules) if _rule(each) == error.rule), "")
-        raise Invalid(
-            f"config.json: {_DEVICES}{where}: control groups of version 1 can't take back part of what an earlier rule "
-            "says, nor refuse some of a default device",
-            hint="name each device in a rule of its own, the general rules first",
-        ) from error
-    except OSError as error:
-        raise Failed(Failure("set rules for devices", _DEVICES, error.errno or 0, str(error.filename or ""))) from error
+
+    def apply() -> None:
+        with _telling(asked_rules):
+            if not still:
+                change()
+                return
+            with _Still(group):
+                change()
+
+    return apply
+
+
+class _telling:  # noqa: N801 - read as what the block does
+    """Raise what is wrong with rules, or with the host, as what it is to a bundle."""
+
+    def __init__(self, asked_rules: Sequence[Mapping[str, Any]]) -> None:
+        self._asked = asked_rules
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Inexpressible):
+            where = next((f"[{index}]" for index, each in enumerate(self._asked) if _rule(each) == error.rule), "")
+            raise Invalid(
+                f"config.json: {_DEVICES}{where}: control groups of version 1 can't take back part of what an earlier "
+                "rule says, nor refuse some of a default device",
+                hint="name each device in a rule of its own, the general rules first",
+            ) from error
+        if isinstance(error, OSError):
+            failure = Failure("set rules for devices", _DEVICES, error.errno or 0, str(error.filename or ""))
+            raise Failed(failure) from error
 
 
 class _Still:

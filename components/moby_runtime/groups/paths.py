@@ -10,11 +10,16 @@ from moby.errors import Invalid
 
 __all__ = ["path_of"]
 
+_LONGEST = 255
+"""Of a folder's name."""
 
-def path_of(run: str, engine: str, container_id: str, wanted: str) -> str:
+
+def path_of(run: str, engine: str, container_id: str, wanted: str, *, alone: bool = False) -> str:
     """Return the path of a container's group: as the bundle wants it, else one that no other engine root has.
 
-    No `..` leads out of where that is, as with other runtimes; Invalid where nothing is left of it.
+    Groups of one engine are below one, but for those that are `alone`: as long as nothing else runs, the group above
+    would be made, and removed, with each of them. No `..` leads out of where that is, as with other runtimes; Invalid
+    where nothing is left of it.
     """
     cleaned = posixpath.normpath(f"/{wanted.lstrip('/')}")
     if wanted and cleaned == "/":
@@ -24,4 +29,7 @@ def path_of(run: str, engine: str, container_id: str, wanted: str) -> str:
     # No hash of hashlib, whose import takes as long as a third of a container's start.
     root = crc32(os.fsencode(os.path.abspath(run)))
     above = f"/moby-{engine or 'engine'}-{root:08x}"
-    return f"{above}{cleaned}" if wanted else f"{above}/{container_id}"
+    if wanted:
+        return f"{above}{cleaned}"
+    own = f"{above}-{container_id}"
+    return own if alone and len(own) <= _LONGEST else f"{above}/{container_id}"

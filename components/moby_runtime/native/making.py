@@ -46,10 +46,17 @@ class Maker:
     """Makes containers whose records are in one folder; `warn` is told of `poststop` hooks that fail."""
 
     def __init__(
-        self, engine: str, records: Records, warn: Callable[[Failure], None], *, systemd: bool = False
+        self,
+        engine: str,
+        records: Records,
+        warn: Callable[[Failure], None],
+        *,
+        systemd: bool = False,
+        alone: bool = False,
     ) -> None:
         self._engine = engine
         self._systemd = systemd
+        self._alone = alone
         self._records = records
         self._warn = warn
 
@@ -74,8 +81,7 @@ class Maker:
         lent = undo.enter_context(Undo())
         console, streams = _console_of(stdio, lent)
         scope = self._scope(container_id, spec)
-        path = "" if scope else placement.path_of(self._records.root, self._engine, container_id, spec)
-        planned = None if scope else placement.plan(path, spec)
+        planned = None if scope else placement.plan(self._path(container_id, spec), spec)
         record = _intent(container_id, spec, planned.folders if planned else (), scope)
         told = _hooks(container_id, spec)
         _need(spec.process, spec.seccomp, spec.mount_label)
@@ -111,12 +117,13 @@ class Maker:
         child.go()
         # From here on both are at work.
         placement.limit(group, spec)
+        rule = placement.ruling(group, spec)
         if spec.hooks or spec.net_devices:
-            self._pass_hooks(told, child, undo, lambda: _before_hooks(group, spec, child.pid, undo, lent))
+            self._pass_hooks(told, child, undo, lambda: _before_hooks(rule, spec, child.pid, undo, lent))
         elif not child.ready():
             raise Failed(_KILLED)
         else:
-            placement.rule(group, spec)
+            rule()
         child.finish()
         terminal = console.receive() if console else -1
         lent.close()
@@ -135,8 +142,7 @@ class Maker:
         from moby_runtime.native import restoring
 
         scope = self._scope(container_id, spec)
-        path = "" if scope else placement.path_of(self._records.root, self._engine, container_id, spec)
-        planned = None if scope else placement.plan(path, spec)
+        planned = None if scope else placement.plan(self._path(container_id, spec), spec)
         record = _intent(container_id, spec, planned.folders if planned else (), scope)
         _need(spec.process, spec.seccomp, spec.mount_label)
         self._records.reserve(record)
@@ -159,6 +165,9 @@ class Maker:
         process = restorer.restore(stdio, group if planned else Group(()), group, enter, undo)
         undo.pop_all()
         return process
+
+    def _path(self, container_id: str, spec: Spec) -> str:
+        return placement.path_of(self._records.root, self._engine, container_id, spec, alone=self._alone)
 
     def _scope(self, container_id: str, spec: Spec) -> Scope | None:
         """Choose the unit that holds the container where systemd is to make its group."""
@@ -192,8 +201,8 @@ class Maker:
             raise
 
 
-def _before_hooks(group: Group, spec: Spec, pid: int, undo: Undo, lent: Undo) -> None:
-    placement.rule(group, spec)
+def _before_hooks(rule: Callable[[], None], spec: Spec, pid: int, undo: Undo, lent: Undo) -> None:
+    rule()
     if spec.net_devices:
         from moby_runtime.native import net_devices
 

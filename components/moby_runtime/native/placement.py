@@ -28,7 +28,7 @@ __all__ = [
     "make",
     "path_of",
     "plan",
-    "rule",
+    "ruling",
     "tell_without_effect",
 ]
 
@@ -53,9 +53,9 @@ class Planned:
         return tuple([tree.folder(self.name) for tree in self.trees])
 
 
-def path_of(run: str, engine: str, container_id: str, spec: Spec) -> str:
+def path_of(run: str, engine: str, container_id: str, spec: Spec, *, alone: bool = False) -> str:
     """Return the path of a container's group, as groups.paths."""
-    return paths.path_of(run, engine, container_id, spec.cgroups_path)
+    return paths.path_of(run, engine, container_id, spec.cgroups_path, alone=alone)
 
 
 def plan(path: str, spec: Spec) -> Planned:
@@ -137,17 +137,25 @@ def _owner(spec: Spec) -> int:
     return next((each.outside + uid - each.inside for each in inside), 0)
 
 
-def rule(group: Group, spec: Spec) -> None:
-    """Say which devices may be used, once the nodes are made: without rules in the bundle its own and the default."""
+def ruling(group: Group, spec: Spec) -> Callable[[], None]:
+    """Work out which devices may be used, and return what says so, for when the nodes are made.
+
+    Without rules in the bundle they are its own and the default.
+    """
     if not group.folders or not is_root_of_host():
-        return  # who makes no device nodes has nothing to rule
+        return _nothing  # who makes no device nodes has nothing to rule
     rules = spec.resources.get("devices")
     if rules:
-        device_rules.set_devices(group, rules)
-    elif group.unified or group.file("devices.allow"):
-        own = [{"allow": True, "type": each.type, "major": each.major, "minor": each.minor} for each in spec.devices]
-        nodes = [{**each, "type": "c" if each["type"] == "u" else each["type"]} for each in own if each["type"] != "p"]
-        device_rules.set_devices(group, [{"allow": False}, *nodes])
+        return device_rules.setting(group, rules)
+    if not group.unified and not group.file("devices.allow"):
+        return _nothing
+    own = [{"allow": True, "type": each.type, "major": each.major, "minor": each.minor} for each in spec.devices]
+    nodes = [{**each, "type": "c" if each["type"] == "u" else each["type"]} for each in own if each["type"] != "p"]
+    return device_rules.setting(group, [{"allow": False}, *nodes])
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def tell_without_effect(resources: Mapping[str, Any], warn: Callable[[Failure], None]) -> None:

@@ -292,7 +292,7 @@ class _Made:
         elif step == "post-restore":
             self.kept(pid)
             self._restorer.write(pid)
-            placement.rule(self._group, spec)
+            placement.ruling(self._group, spec)()
 
     def kept(self, pid: int) -> int:
         """Return a descriptor of the first process; `undo` ends it."""

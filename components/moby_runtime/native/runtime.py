@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from moby.contracts.runtime_values import CheckpointOptions, ContainerState, Process, Stats
     from moby.contracts.streams import Stdio
     from moby_runtime.native.hooks import Hooks
+    from moby_runtime.native.making import Maker
     from moby_runtime.native.values import Spec
 
     class Folder(Protocol):
@@ -54,13 +55,17 @@ _NOTHING: Mapping[str, bool] = {}
 
 
 class Native:
-    """Makes containers by system calls. Its process may have threads."""
+    """Makes containers by system calls. Its process may have threads.
+
+    What makes one container and ends has the groups of these `alone`, as groups.paths says.
+    """
 
     features: frozenset[str] = frozenset(FEATURES)
 
-    def __init__(self, place: Folder, log: Warned | None = None, *, systemd: bool = False) -> None:
+    def __init__(self, place: Folder, log: Warned | None = None, *, systemd: bool = False, alone: bool = False) -> None:
         self._engine = place.engine
         self._systemd = systemd
+        self._alone = alone
         self._log = log
         self._records = Records(str(place.run))
 
@@ -78,11 +83,14 @@ class Native:
 
         `folder` is made beside the container's state, for a mount that the caller has added.
         """
-        from moby_runtime.native.making import Maker
-
-        maker = Maker(self._engine, self._records, self._warn, systemd=self._systemd)
+        maker = self._maker()
         with telling(f"make the container {container_id}"):
             return maker.create(container_id, spec, stdio, folder)
+
+    def _maker(self) -> Maker:
+        from moby_runtime.native.making import Maker
+
+        return Maker(self._engine, self._records, self._warn, systemd=self._systemd, alone=self._alone)
 
     def _warn(self, failure: Failure) -> None:
         if self._log is not None:
@@ -396,7 +404,6 @@ class Native:
         """Make a running container of an image; as Runtime.restore, and as `checkpoint`."""
         from moby_runtime.images import folders
         from moby_runtime.native import dumping
-        from moby_runtime.native.making import Maker
         from moby_runtime.native.spec import read
 
         self._records.path(container_id)
@@ -404,7 +411,7 @@ class Native:
         folders.check(image)
         spec = read(bundle)
         dumping.refuse(spec)
-        maker = Maker(self._engine, self._records, self._warn, systemd=self._systemd)
+        maker = self._maker()
         wishes = dumping.Wishes({**dumping.switches_of(options), **more}, work)
         with telling(f"make the container {container_id}"):
             return maker.restore(container_id, spec, stdio, image, wishes)

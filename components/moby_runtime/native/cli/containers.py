@@ -20,4 +20,4 @@ class _Folder:
 
 def native(call: Call) -> Native:
     """Return the runtime whose containers are in the folder of `--root`."""
-    return Native(_Folder(call.root), call.log, systemd=call.systemd_cgroup)
+    return Native(_Folder(call.root), call.log, systemd=call.systemd_cgroup, alone=True)
