@@ -137,9 +137,16 @@ def test_what_options_come_to(monkeypatch, tmp_path):
     assert (found["Healthcheck"]["Test"], found["Healthcheck"]["Interval"]) == (["CMD-SHELL", "true"], 90 * 10**9)
 
 
+def test_health_that_is_asked_for_without_a_process():
+    http = "http://localhost:8080/health"
+    assert body("--health-http", http, "--health-retries", "2")["Healthcheck"]["Test"] == ["HTTP", http]
+    assert body("--health-tcp", "5432")["Healthcheck"]["Test"] == ["TCP", "5432"]
+
+
 @pytest.mark.parametrize(
     ("given", "text"),
     [
+        (["--health-cmd", "true", "--health-tcp", "80"], "only one of"),
         (["--rm", "--restart", "always"], "both --restart and --rm"), (["--restart", "no:x"], "restart policy format"),
         (["-p", "x"], "publish opts"), (["--ulimit", "x"], "ulimit"), (["-e", "=x"], "environment variable"),
         (["--mount", "type=bind,nonesuch=1,target=/x"], "unexpected key"), (["--mount", "type=bind"], "target"),

@@ -48,6 +48,11 @@ def described(tmp_path):
     return describe
 
 
+def test_health_that_is_asked_for_without_a_process(described):
+    project = described("name: a\nservices: {web: {image: box, healthcheck: {test: [TCP, '80']}}}\n")
+    assert project.services[0].container.health.test == ("TCP", "80")
+
+
 def test_a_project(described, tmp_path):
     shop = described(FILE)
     services = {each.name: each for each in shop.services}

@@ -65,7 +65,8 @@ _TEXTS = (
     ("--name",), ("-w", "--workdir"), ("-u", "--user"), ("-h", "--hostname"), ("--domainname",),
     ("--cpuset-cpus",), ("--cpuset-mems",), ("--stop-signal",), ("--runtime",), ("--log-driver",), ("--pid",),
     ("--ipc",), ("--uts",), ("--userns",), ("--cgroupns",), ("--cgroup-parent",), ("--platform",), ("--health-cmd",),
-    ("--volume-driver",), ("--ip",), ("--ip6",), ("--mac-address",), ("--cidfile",),
+    ("--health-http",), ("--health-tcp",), ("--volume-driver",), ("--ip",), ("--ip6",), ("--mac-address",),
+    ("--cidfile",),
 )  # fmt: skip
 _LISTS = (
     ("-e", "--env"), ("--env-file",), ("-v", "--volume"), ("--mount",), ("--tmpfs",), ("--volumes-from",),
@@ -270,8 +271,12 @@ def _health(asked: argparse.Namespace) -> dict[str, Any] | None:
         "Interval": asked.health_interval, "Timeout": asked.health_timeout, "Retries": asked.health_retries,
         "StartPeriod": asked.health_start_period, "StartInterval": asked.health_start_interval,
     }  # fmt: skip
-    if asked.health_cmd:
-        return {"Test": ["CMD-SHELL", asked.health_cmd], **found}
+    tests = (("CMD-SHELL", asked.health_cmd), ("HTTP", asked.health_http), ("TCP", asked.health_tcp))
+    wanted = [[kind, words] for kind, words in tests if words]
+    if len(wanted) > 1:
+        raise Invalid("conflicting options: only one of --health-cmd, --health-http and --health-tcp can be looked at")
+    if wanted:
+        return {"Test": wanted[0], **found}
     return found if any(found.values()) else None
 
 

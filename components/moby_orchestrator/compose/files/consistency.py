@@ -79,8 +79,8 @@ def _references(project: Project, service: Record) -> _Found:
         if each.get("source") not in project.secrets:
             yield ("build", "secrets"), f"has {each.get('source')}, which isn't among the secrets", ""
     health = (service.get("healthcheck") or {}).get("test")
-    if health and health[0] not in ("CMD", "CMD-SHELL", "NONE"):
-        yield ("healthcheck", "test"), "must begin with CMD, CMD-SHELL or NONE", "or be a text"
+    if health and health[0] not in ("CMD", "CMD-SHELL", "HTTP", "TCP", "NONE"):
+        yield ("healthcheck", "test"), "must begin with CMD, CMD-SHELL, HTTP, TCP or NONE", "or be a text"
     for each in (service.get("develop") or {}).get("watch") or ():
         if not each.get("target") and each.get("action") not in ("rebuild", "restart"):
             yield ("develop", "watch"), f"has a {each.get('action')} without a target", "add `target:`"
