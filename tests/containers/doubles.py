@@ -16,11 +16,12 @@ class TreeImages:
         self.lower = lower
         self.folder = folder
         self.config = config or ImageConfig(command=("sh",), environment=("PATH=/bin", "IMAGE=yes"))
+        self.platform = Platform.host()
 
     def get(self, name):
         if name not in ("box", "box:latest", str(ID)):
             raise NotFound(f"No such image: {name}")
-        return Image(ID, ID, (), self.config, Platform(), (), 0)
+        return Image(ID, ID, (), self.config, self.platform, (), 0)
 
     def prepare(self, container_id, image, *, skeleton=()):
         folder = self.folder / container_id

@@ -15,6 +15,7 @@ from moby.contracts.containers import (
     Resources,
     Ulimit,
 )
+from moby.contracts.types import Platform
 from moby.errors import Conflict, HostUnfit, Invalid, NotFound
 from moby.host import mounts as kernel
 
@@ -245,6 +246,16 @@ def test_the_default_network_is_told(engine):
     made = engine.create(":", network="absent")
     with pytest.raises(NotFound, match="network absent not found"):
         engine.containers.start(made)
+
+
+def test_an_image_of_another_processor_is_told(engine, monkeypatch):
+    monkeypatch.setattr(engine.images, "platform", Platform("linux", "nonesuch"))
+    (told,) = engine.containers.create(ContainerConfig("box", ("true",), network="none")).warnings
+    assert told.startswith("The requested image's platform (linux/nonesuch) does not match the detected host platform")
+    assert (
+        engine.containers.create(ContainerConfig("box", ("true",), network="none", platform="linux/nonesuch")).warnings
+        == ()
+    )
 
 
 def test_no_loopback_is_promised_where_there_is_no_network_for_it(engine, monkeypatch):

@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from moby.contracts.containers import Container, ContainerConfig, Created, RestartPolicy, State
 from moby.contracts.images import Image
 from moby.contracts.networks import Endpoint
+from moby.contracts.types import Platform
 from moby.errors import Invalid, NotFound
 from moby.host import apparmor
 from moby.host.overlay import mount_root, unmount_root
@@ -22,7 +23,7 @@ from moby_containers.engine.fixtures import FIXTURES
 from moby_containers.engine.merge import merged
 from moby_containers.engine.networking import first_endpoints, link_of, port_requests
 from moby_containers.engine.parts import Parts, rfc3339
-from moby_containers.engine.warnings import warnings_of
+from moby_containers.engine.warnings import foreign, warnings_of
 
 __all__ = ["Creating", "config_text"]
 
@@ -63,6 +64,7 @@ class Creating:
         self._check_parts(whole, endpoints)
         container_id = fresh_id()
         whole, warnings = self._completed(whole, container_id)
+        warnings = (*foreign(config.platform, image.platform, Platform.host()), *warnings)
         with parts.shelf.naming(name, container_id) as bare, ExitStack() as undo:
             # The folder comes first and goes last: by it a killed engine's successor finds what else there is.
             parts.folder(container_id).mkdir(mode=0o710)

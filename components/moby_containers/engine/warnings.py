@@ -1,14 +1,17 @@
-"""Limits that this kernel doesn't know: taken away with a warning, in docker's words."""
+"""Warnings in docker's words: limits that this kernel doesn't know, which are taken away; other processors' images."""
 
 from typing import Any
 
 from moby.contracts.containers import Resources
+from moby.contracts.types import Platform
 from moby.host.cgroup_support import Support
 from moby.values import evolve, frozen
 
-__all__ = ["warnings_of"]
+__all__ = ["foreign", "warnings_of"]
 
 _UNSET = Resources()
+_ALSO_RUN = {"amd64": ("386",), "arm64": ("arm",)}
+"""What processors run besides their own programs."""
 _OR_NOT_MOUNTED = "or the cgroup is not mounted"
 
 
@@ -90,6 +93,14 @@ def warnings_of(asked: Resources, support: Support) -> tuple[Resources, tuple[st
             found = evolve(found, **{name: getattr(_UNSET, name) for name in row.fields})
             told.append(row.text)
     return found, tuple(told)
+
+
+def foreign(asked: str, image: Platform, host: Platform) -> tuple[str, ...]:
+    """Return a warning where an image is of another platform than this host's, and nobody asked for one."""
+    if asked or image.architecture in ("", host.architecture, *_ALSO_RUN.get(host.architecture, ())):
+        return ()
+    differs = f"The requested image's platform ({image}) does not match the detected host platform ({host})"
+    return (f"{differs} and no specific platform was requested",)
 
 
 def _asked(name: str, value: Any) -> bool:
