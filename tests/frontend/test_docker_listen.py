@@ -228,6 +228,21 @@ class TestTls:
             sock.sendall(head("GET", "/_ping"))
             assert answer(sock)[2] == b"OK"
 
+    def test_strangers_keep_nobody_out(self, serve, options, certificates, tmp_path):
+        """Of those who say nothing the last have room, and others their own."""
+        served = serve(listen=False, connections=6, **options)
+        address, _ = served.frontend.listen(["tcp://127.0.0.1:0", f"unix://{tmp_path}/s"])
+        port = int(address.rpartition(":")[2])
+        with contextlib.ExitStack() as silent:
+            for _ in range(20):
+                silent.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
+            with self.client(certificates, port) as sock, socket.socket(socket.AF_UNIX) as near:
+                near.settimeout(PATIENCE_S)
+                near.connect(f"{tmp_path}/s")
+                for each in (sock, near):
+                    each.sendall(head("GET", "/_ping"))
+                    assert answer(each)[2] == b"OK"
+
     @pytest.mark.parametrize("size", [5, 300_000])
     def test_streams_both_ways(self, certificates, port, size):
         containers = self.served.containers

@@ -133,7 +133,7 @@ class Server:
                     self._log.warning("can't accept a client", address=listener.address, error=str(error))
                     time.sleep(0.05)  # as with too many open files, until one is closed
                 return
-            if len(self._idle) + len(self._busy) >= self._limit:
+            if len(self._idle) + len(self._busy) >= self._limit or (listener.tls and not self._takes_stranger()):
                 self._log.warning("too many clients", limit=self._limit)
                 sock.close()
                 continue
@@ -144,6 +144,24 @@ class Server:
                 continue
             if not (connection.shaken and self._hand_to_spare(connection)):
                 self._watch(connection)
+
+    def _takes_stranger(self) -> bool:
+        """Whether one more may come who hasn't said who it is: they have half of the room, and the latest come first.
+
+        Anybody who reaches the port can come so, and would keep those out who may.
+        """
+        with self._lock:
+            strangers = [each for each in (*self._idle.values(), *self._busy) if not each.shaken]
+            if len(strangers) < max(1, self._limit // 2):
+                return True
+            first = strangers[0]  # of those that are idle the first to have come
+            if self._idle.get(first.fileno()) is not first:
+                return False
+            del self._idle[first.fileno()]
+            with contextlib.suppress(OSError):
+                self._poll.unregister(first.fileno())
+            first.close()
+            return True
 
     def _connection(self, sock: socket.socket, address: object, listener: Listener, tls: object) -> Connection:
         sock.setblocking(True)
