@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from moby.errors import Invalid, NotFound
+from moby.errors import NotFound
 from moby.host import namespaces
+from moby.oci.bundle import check_namespace, check_terminal
 from moby.oci.seccomp.architectures import current
 from moby.oci.seccomp.compiler import compiled
 from moby.values import field, frozen
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from moby.contracts.streams import Stdio
     from moby.errors import Problem
     from moby.oci.seccomp.filter import Filter
 
@@ -108,7 +108,7 @@ def read(path: str) -> Bundle:
         raise NotFound(f"there is no root file system at {rootfs}", hint="root.path is relative to the bundle")
     for index, each in enumerate(linux.get("namespaces", ())):
         if each.get("path"):
-            _check_namespace(each["type"], each["path"], f"linux.namespaces[{index}].path")
+            check_namespace(each["type"], each["path"], f"linux.namespaces[{index}].path")
     wanted = compiled(linux["seccomp"], current()) if linux.get("seccomp") else None
     if wanted is not None and wanted.notifies:
         refuse("lxc", ["linux.seccomp.listenerPath"], {"": "nobody would answer"})
@@ -122,12 +122,6 @@ def check_process(data: Mapping[str, Any]) -> Mapping[str, Any]:
     reading.refuse(list(reading.process_problems(found)))
     refuse("lxc", list(beyond(found, "process", _KEPT["process"])), _WHY)
     return found
-
-
-def check_terminal(process: Mapping[str, Any], stdio: Stdio) -> None:
-    """See that both sides speak of the same streams."""
-    if bool(process.get("terminal")) != stdio.terminal:
-        raise Invalid("config.json: process.terminal must be as the streams are: a terminal, or none")
 
 
 def _problems(data: Mapping[str, Any], path: str) -> Iterator[Problem]:
@@ -181,18 +175,3 @@ def _lacking_of_mount(where: str, mount: Mapping[str, Any]) -> Iterator[str]:
         data = "=" in option and "," not in option and not option.startswith(_LXCS)
         if option not in known and (binds(mount) or not data):
             yield f"{where}.options {option}"
-
-
-def _check_namespace(kind: str, path: str, where: str) -> None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise Invalid(f"config.json: {where}: cannot open {path!r}: {error.strerror}") from error
-    try:
-        right = namespaces.type_of(fd) == namespaces.FLAGS[kind]
-    except OSError:
-        right = False
-    finally:
-        os.close(fd)
-    if not right:
-        raise Invalid(f"config.json: {where}: {path!r} is no namespace of the type {kind}")

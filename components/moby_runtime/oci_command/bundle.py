@@ -11,9 +11,9 @@ from attrs import frozen
 
 from moby.contracts.ambient import Place
 from moby.contracts.runtime_values import DIE_WITH_PARENT
-from moby.contracts.types import Stdio
 from moby.errors import Invalid, NotFound, Unsupported
 from moby.host import namespaces
+from moby.oci.bundle import check_namespace, check_process, check_terminal, config_of
 from moby_runtime.oci_command.tool import NEVER, Binary, Tool
 
 __all__ = ["OURS", "Bundle", "check_process", "check_resources", "check_terminal", "read", "set_fields"]
@@ -88,15 +88,7 @@ def _is_bind(mount: Mapping[str, Any]) -> bool:
 def read(path: Path, tool: Tool, binary: Binary) -> Bundle:
     """Read a bundle; errors as Runtime.create."""
     path = path.absolute()
-    try:
-        data = json.loads((path / "config.json").read_bytes())
-    except FileNotFoundError:
-        what = "config.json in it" if path.is_dir() else "bundle"
-        raise NotFound(f"there is no {what}: {path}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise Invalid(f"config.json can't be read: {error}") from error
-    if not isinstance(data, dict):
-        raise Invalid("config.json must be an object")
+    data = config_of(path)
     _check(data)
     _refuse_lacking(data, tool, binary)
     root = data["root"]["path"]
@@ -107,24 +99,8 @@ def read(path: Path, tool: Tool, binary: Binary) -> Bundle:
             raise Invalid(f"config.json: mounts[{index}].source: there is no {each.get('source')!r}")
     for index, each in enumerate((data.get("linux") or {}).get("namespaces") or ()):
         if each.get("path"):
-            _check_namespace(each["type"], str(each["path"]), f"linux.namespaces[{index}].path")
+            check_namespace(each["type"], str(each["path"]), f"linux.namespaces[{index}].path")
     return Bundle(path, data)
-
-
-def _check_namespace(kind: str, path: str, where: str) -> None:
-    """See that a path is a namespace of a kind, of which a command says little."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise Invalid(f"config.json: {where}: cannot open {path!r}: {error.strerror}") from error
-    try:
-        right = namespaces.type_of(fd) == namespaces.FLAGS[kind]
-    except OSError:
-        right = False
-    finally:
-        os.close(fd)
-    if not right:
-        raise Invalid(f"config.json: {where}: {path!r} is no namespace of the type {kind}")
 
 
 def _check(data: Mapping[str, Any]) -> None:
@@ -146,16 +122,6 @@ def _check(data: Mapping[str, Any]) -> None:
             raise Invalid(f"config.json: mounts[{index}].destination must be an absolute path")
 
 
-def check_process(process: Mapping[str, Any]) -> None:
-    """See that a process has a program and a folder; Invalid names the field."""
-    args = process.get("args")
-    if not isinstance(args, list) or not args or not all(isinstance(each, str) for each in args) or not args[0]:
-        raise Invalid("config.json: process.args must be an array of strings, with a program first")
-    cwd = process.get("cwd")
-    if not isinstance(cwd, str) or not cwd.startswith("/"):
-        raise Invalid("config.json: process.cwd must be an absolute path")
-
-
 def check_resources(resources: Mapping[str, Any]) -> None:
     """See that limits are numbers, which the commands don't all do; Invalid names the field."""
     for part, names in _NUMBERS.items():
@@ -164,12 +130,6 @@ def check_resources(resources: Mapping[str, Any]) -> None:
             value = inner.get(name) if isinstance(inner, Mapping) else inner
             if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
                 raise Invalid(f"config.json: linux.resources.{part}.{name} must be an integer, not {value!r}")
-
-
-def check_terminal(process: Mapping[str, Any], stdio: Stdio) -> None:
-    """See that both sides speak of the same streams."""
-    if bool(process.get("terminal")) != stdio.terminal:
-        raise Invalid("config.json: process.terminal must be as the streams are: a terminal, or none")
 
 
 def _refuse_lacking(data: Mapping[str, Any], tool: Tool, binary: Binary) -> None:

@@ -1,15 +1,14 @@
 """A bundle as containerd is given it: its configuration, with every path absolute, and a control group."""
 
 import hashlib
-import json
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from moby.contracts.ambient import Place
 from moby.errors import Invalid, NotFound
+from moby.oci.bundle import check_process, config_of
 
 __all__ = ["check_process", "container_name", "group_of", "read"]
 
@@ -27,14 +26,8 @@ def container_name(container_id: str) -> str:
 def read(bundle: Path, place: Place, container_id: str) -> dict[str, Any]:
     """Read a bundle's configuration; NotFound where bundle or root are missing, Invalid names the field."""
     bundle = bundle.absolute()
-    try:
-        data = json.loads((bundle / "config.json").read_bytes())
-    except FileNotFoundError:
-        what = "config.json in it" if bundle.is_dir() else "bundle"
-        raise NotFound(f"there is no {what}: {bundle}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise Invalid(f"config.json can't be read: {error}") from error
-    if not isinstance(data, dict) or not isinstance(data.get("root"), dict):
+    data = config_of(bundle)
+    if not isinstance(data.get("root"), dict):
         raise Invalid("config.json must be an object, with an object at root")
     check_process(data.get("process") or {})
     root = bundle / str(data["root"].get("path", ""))
@@ -64,13 +57,3 @@ def group_of(path: str, place: Place, container_id: str) -> str:
         return path
     root = hashlib.sha256(os.fsencode(place.run.absolute())).hexdigest()[:12]
     return f"/moby-{place.engine or 'engine'}-{root}/{path or container_id}"
-
-
-def check_process(process: Mapping[str, Any]) -> None:
-    """See that a process has a program and a folder; Invalid names the field."""
-    args = process.get("args")
-    if not isinstance(args, list) or not args or not all(isinstance(each, str) for each in args) or not args[0]:
-        raise Invalid("config.json: process.args must be an array of strings, with a program first")
-    cwd = process.get("cwd")
-    if not isinstance(cwd, str) or not cwd.startswith("/"):
-        raise Invalid("config.json: process.cwd must be an absolute path")

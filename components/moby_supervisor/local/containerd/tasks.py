@@ -14,11 +14,12 @@ from typing import Any, NoReturn, TypeVar
 from moby.contracts.ambient import Place
 from moby.contracts.runtime import CheckpointOptions, ContainerState, Process, RuntimeFeature, Stats
 from moby.contracts.types import Stdio, TaskStatus
-from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound, Unavailable, Unsupported
+from moby.errors import Conflict, HostUnfit, MobyError, NotFound, Unavailable, Unsupported
 from moby.grpc.client import Client, Code, Failed
 from moby.grpc.messages import encode
 from moby.host import cgroup_figures, oom, processes
 from moby.host.cgroups import Group, hierarchies
+from moby.oci.bundle import check_terminal
 from moby.values import evolve
 from moby_supervisor.local.containerd import bundles, protocol
 from moby_supervisor.local.containerd.failures import error_of, not_run
@@ -329,8 +330,7 @@ def _json(kind: str, value: Mapping[str, Any]) -> protocol.Any:
 
 
 def _check_streams(process: Mapping[str, Any], stdio: Stdio) -> None:
-    if bool(process.get("terminal")) != stdio.terminal:
-        raise Invalid("config.json: process.terminal must be as the streams are: a terminal, or none")
+    check_terminal(process, stdio)
     if stdio.extra:
         raise Unsupported("containerd passes no further descriptors", hint="choose the supervisor `local`")
 

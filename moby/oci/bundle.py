@@ -1,0 +1,59 @@
+"""Bundles (OCI runtime specification), looked at where who is given one says little of what is wrong with it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from moby.contracts.types import Stdio
+from moby.errors import Invalid, NotFound
+from moby.host import namespaces
+
+__all__ = ["check_namespace", "check_process", "check_terminal", "config_of"]
+
+
+def config_of(bundle: Path) -> dict[str, Any]:
+    """Return a bundle's configuration; NotFound where there is none, Invalid for what is no object in JSON."""
+    try:
+        data = json.loads((bundle / "config.json").read_bytes())
+    except FileNotFoundError:
+        what = "config.json in it" if bundle.is_dir() else "bundle"
+        raise NotFound(f"there is no {what}: {bundle}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise Invalid(f"config.json can't be read: {error}") from error
+    if not isinstance(data, dict):
+        raise Invalid("config.json must be an object")
+    return data
+
+
+def check_process(process: Mapping[str, Any]) -> None:
+    """See that a process has a program and a folder; Invalid names the field."""
+    args = process.get("args")
+    if not isinstance(args, list) or not args or not all(isinstance(each, str) for each in args) or not args[0]:
+        raise Invalid("config.json: process.args must be an array of strings, with a program first")
+    cwd = process.get("cwd")
+    if not isinstance(cwd, str) or not cwd.startswith("/"):
+        raise Invalid("config.json: process.cwd must be an absolute path")
+
+
+def check_terminal(process: Mapping[str, Any], stdio: Stdio) -> None:
+    """See that both sides speak of the same streams."""
+    if bool(process.get("terminal")) != stdio.terminal:
+        raise Invalid("config.json: process.terminal must be as the streams are: a terminal, or none")
+
+
+def check_namespace(kind: str, path: str, where: str) -> None:
+    """See that a path is a namespace of a kind, such as `network`; Invalid names the field, which is `where`."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise Invalid(f"config.json: {where}: cannot open {path!r}: {error.strerror}") from error
+    try:
+        right = namespaces.type_of(fd) == namespaces.FLAGS[kind]
+    except OSError:
+        right = False
+    finally:
+        os.close(fd)
+    if not right:
+        raise Invalid(f"config.json: {where}: {path!r} is no namespace of the type {kind}")
