@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,18 @@ def test_tcp_of_this_machine(opened, host):
     connection.request("GET", "/metrics")
     assert b"moby_engine_info" in connection.getresponse().read()
     connection.close()
+
+
+def test_more_clients_than_anybody_needs(opened):
+    (address,) = opened().listen(["tcp://127.0.0.1:0"])
+    port = int(address.rpartition(":")[2])
+    before = threading.active_count()
+    with ExitStack() as silent:
+        for _ in range(100):
+            last = silent.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE_S))
+        with suppress(ConnectionResetError):
+            assert last.recv(1) == b"", "it is refused"
+        assert threading.active_count() - before < 50
 
 
 def test_tcp_of_others(opened):

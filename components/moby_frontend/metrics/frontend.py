@@ -22,6 +22,8 @@ __all__ = ["MetricsFrontend"]
 
 _PATIENCE_S = 30.0
 """For a client to ask."""
+_MOST_CLIENTS = 32
+"""At once, of each address: others on this host may come without end, and each takes a thread of the engine's."""
 
 
 class MetricsFrontend:
@@ -142,6 +144,9 @@ class _Server:
                 sock, _ = self._listener.sock.accept()
                 sock.settimeout(_PATIENCE_S)
                 with self._changed:
+                    if len(self._clients) >= _MOST_CLIENTS:
+                        sock.close()
+                        continue
                     self._clients.add(sock)
                 threading.Thread(target=self._serve, args=(sock,), name="scrape", daemon=True).start()
 
