@@ -12,7 +12,7 @@ import time
 import pytest
 from moby_log.syslog import driver as syslog
 from moby_log.syslog.driver import Syslog
-from moby_log.syslog.messages import FACILITIES
+from moby_log.syslog.messages import FACILITIES, FORMATS, form
 from peers.binaries import ROOT, environment, need
 
 from moby.contracts.log_driver import STDERR, STDOUT, LogConfig, LogQuery
@@ -350,3 +350,11 @@ def test_rsyslogd_understands(tmp_path, kind):
     finally:
         process.terminate()
         process.communicate()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_tag_begins_no_message_of_its_own(name):
+    """Whatever an image's label is that it is made of."""
+    said = form(name, hostname="here", tag="web\n<0>Jan  1 00:00:00 kernel: gone\x85", secure=False)(14, 0, b"hello")
+    assert said.splitlines() == [said.removesuffix(b"\n")]
+    assert b"web_<0>" in said

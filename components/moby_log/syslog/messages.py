@@ -1,6 +1,7 @@
 """Records as messages of syslog: RFC 3164 and RFC 5424 as docker writes them, and framing by RFC 5425."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,8 @@ _NAMES = (
 FACILITIES = {name: number for number, name in enumerate(_NAMES)} | {f"local{each}": 16 + each for each in range(8)}
 FORMATS = ("", "rfc3164", "rfc5424", "rfc5424micro")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Form = Callable[[int, int, bytes], bytes]
 """Makes a message of a priority, a time in nanoseconds, and a record without its end."""
@@ -54,6 +57,7 @@ def form(name: str, *, hostname: str, tag: str, secure: bool) -> Form:
     if name not in FORMATS:
         raise Invalid("Invalid syslog format", hint=f"there are: {', '.join(filter(None, FORMATS))}")
     pid = os.getpid()
+    tag = _CONTROL.sub("_", tag)  # an image's label that it is made of could begin another message
 
     def old(priority: int, time_ns: int, record: bytes) -> bytes:
         host = f" {hostname}" if name else ""
