@@ -15,7 +15,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import IO, Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO
 
 from moby.errors import HostUnfit, Invalid
 from moby.oci.digest import CHUNK_BYTES
@@ -72,13 +72,6 @@ def plain(source: BinaryIO) -> BinaryIO:
         source.seek(-len(rewound.head), os.SEEK_CUR)
         rewound = source
     return _Inflated(rewound, kind)  # type: ignore[return-value]
-
-
-class _Decompressor(Protocol):
-    eof: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
 class _Gzip:

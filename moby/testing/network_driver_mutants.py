@@ -56,12 +56,6 @@ class _TakesAnyOption(_Broken):
         return
 
 
-class _TakesNoOption(_Broken):
-    def check(self, options: Mapping[str, str]) -> None:
-        if options:
-            self.inner.check({"nonesuch": "1"})
-
-
 class _OptionsOfChance(_Broken):
     def __init__(self, inner: Any) -> None:
         super().__init__(inner)

@@ -8,7 +8,7 @@ from moby.contracts.containers import ContainerConfig, MountedVolume, MountReque
 from moby.contracts.volumes import Volume, Volumes
 from moby.errors import Invalid
 from moby.values import evolve
-from moby_containers.engine.entries import Entry, Point
+from moby_containers.engine.entries import Point
 from moby_containers.engine.shelf import Shelf
 
 __all__ = ["check_mount", "settle", "shown"]
@@ -166,8 +166,3 @@ def _shown_volume(point: Point, volume: Volume) -> MountedVolume:
     return MountedVolume(
         "volume", source, asked.target, mode, not asked.read_only, "", volume.name, volume.driver
     )  # fmt: skip
-
-
-def entries_with(volume: str, entries: Iterable[Entry]) -> list[str]:
-    """Return the ids of containers that have a volume."""
-    return [each.id for each in entries if any(point.volume == volume for point in each.keeping.points)]

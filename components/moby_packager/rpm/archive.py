@@ -23,7 +23,7 @@ SIGNATURE, IMMUTABLE = 62, 63
 """Tags of what says that a whole header is signed."""
 SHA256 = 8
 """As OpenPGP numbers it."""
-CONFIGURATION, DOCUMENT, KEPT, LICENCE = 1, 2, 16, 128
+CONFIGURATION, KEPT, LICENCE = 1, 16, 128
 """Flags of files."""
 FOLDER, FILE = 0o040000, 0o100000
 _LEAD = struct.Struct(">4sBBHH66sHH16s")
