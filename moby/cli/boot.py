@@ -49,7 +49,7 @@ def command(
     from moby.machines import running
     from moby.machines.data import disk
 
-    _refuse_misplaced(arguments)
+    arguments = parameters.engines_own(command, arguments)
     wanted = [f"{_OPTIONS}.machine={'uml' if as_uml else 'pc'}", f"distribution.budget={_NO_BUDGET}"]
     wanted += [f"{_OPTIONS}.kernel={kernel.absolute()}"] if kernel else []
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moby" / "machines"
@@ -63,16 +63,6 @@ def command(
         if as_uml:
             return running.by_uml(machine, arguments, cache, memory_mb=memory, data=drive)
         return running.by_qemu(machine, arguments, cache, memory_mb=memory, data=drive, network=network)
-
-
-def _refuse_misplaced(arguments: tuple[str, ...]) -> None:
-    """Refuse an option of ours that stands where the engine's command does; those of the engine go by other names."""
-    given = arguments[0].partition("=")[0] if arguments else ""
-    own = [
-        name for each in command.params if isinstance(each, click.Option) for name in (*each.opts, *each.secondary_opts)
-    ]
-    if given in own:
-        raise click.UsageError(f"{given} is behind FILE, where the engine's own command is; put it before FILE")
 
 
 def _assembled(file: str, folder: Path, sets: tuple[str, ...]) -> "Machine":

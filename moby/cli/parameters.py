@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["as_json", "formats", "kind", "manifest", "output", "place", "sets", "target"]
+__all__ = ["as_json", "engines_own", "formats", "kind", "manifest", "output", "place", "sets", "target"]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 MANIFESTS = (".yaml", ".yml")
@@ -143,3 +143,16 @@ def _entries(folder: Path, begun: str = "") -> Iterator[Path]:
                 yield entry
     except OSError:
         return
+
+
+def engines_own(verb: click.Command, arguments: tuple[str, ...], also: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return what follows FILE, which is the engine's: without a `--` that leads it.
+
+    UsageError where it begins with an option of the verb's that the engine hasn't `also`.
+    """
+    given = arguments[0].partition("=")[0] if arguments else ""
+    options = (each for each in verb.params if isinstance(each, click.Option))
+    own = {name for each in options for name in (*each.opts, *each.secondary_opts)}
+    if given in own.difference(also):
+        raise click.UsageError(f"{given} is behind FILE, where the engine's own command is; put it before FILE")
+    return arguments[1:] if given == "--" else arguments

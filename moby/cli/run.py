@@ -24,6 +24,7 @@ def command(file: str, arguments: tuple[str, ...], sets: tuple[str, ...], root: 
     from moby import distribution
     from moby.cli import output
 
+    arguments = parameters.engines_own(command, arguments, also=("--root",))
     cache = _cache()
     with output.progress() as show:
         show(f"assembling {file}")

@@ -52,6 +52,15 @@ def test_all_after_the_file_is_the_engines(moby, executed: Executed, asked: dict
     assert (asked["sets"], asked["formats"]) == (("name=x",), ("pyz",))
 
 
+def test_what_leads_the_engines_words(moby, executed: Executed) -> None:
+    moby("run", "e.yaml", "--", "ps", "--", "-a")
+    assert executed[2:] == ["ps", "--", "-a"]
+    moby("run", "e.yaml", "--root", "r", "ps")
+    assert executed[-3:] == ["--root", "r", "ps"]
+    done = moby("run", "e.yaml", "--set", "name=x")
+    assert (done.code, "--set is behind FILE" in done.err) == (2, True)
+
+
 def test_another_run_of_the_same_name_takes_nothing_away(moby, executed: Executed) -> None:
     moby("run", "one.yaml")
     moby("run", "two.yaml")
