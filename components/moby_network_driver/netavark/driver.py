@@ -149,9 +149,9 @@ class NetavarkNetworks:
 
     def _undo(self, record: Record, namespace: Fd | None, *, going: bool = False) -> None:
         """Undo all of a place; of one whose namespace is `going`, the kernel may take the interface away later."""
-        failures = Failures()
+        failures, others = Failures(), self._others(record)
         with failures.collected("netavark"):
-            if self._others(record) and self._program.makes_nothing_of(record.call):
+            if others and self._program.makes_nothing_of(record.call):
                 _take_off(record, namespace, going=going)
                 self._program.forget(record.call)
             else:
@@ -160,7 +160,7 @@ class NetavarkNetworks:
         with failures.collected(f"interface {host_end(record.id)}"):
             ends = () if going else (host_end(record.id),)
             _delete(*ends, *beside_names(record.id))
-            if not self._others(record):
+            if not others:
                 _delete(record.call.bridge)
         failures.tell()
 
