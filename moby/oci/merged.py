@@ -3,12 +3,12 @@
 import os
 import stat
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from operator import itemgetter
 
 from moby.host import tree
 from moby.oci.layer import EntryType
-from moby.oci.pack import Entry, Packing, check_depth, is_opaque, is_whiteout, xattrs_of
+from moby.oci.pack import Entry, Level, Packing, is_opaque, is_whiteout, xattrs_of
 
 __all__ = ["MergedPacking", "folders_at"]
 
@@ -20,10 +20,10 @@ class _Shown:
         self.folders = folders
         self.above = above
         self.held = held
-        self._left: Iterator[tuple[str, bool, list[int]]] | None = None
+        self._left: Iterator[tuple[str, bool, Sequence[int]]] | None = None
 
-    def names(self) -> Iterator[tuple[str, bool, list[int]]]:
-        """Return the names that are left, sorted, each with whether it is a file, and the folders that have it."""
+    def names(self) -> Iterator[tuple[str, bool, Sequence[int]]]:
+        """As a level has them; each with the topmost folder first."""
         if self._left is None:
             names: dict[str, tuple[str, bool, list[int]]] = {}
             for fd in self.folders:
@@ -36,6 +36,10 @@ class _Shown:
                             names[name] = (name, each.is_file(follow_symlinks=False), [fd])
             self._left = iter(sorted(names.values(), key=_name))
         return self._left
+
+    def close(self) -> None:
+        """Close what is held for it."""
+        self.held.close()
 
 
 _name = itemgetter(0)
@@ -56,32 +60,9 @@ class MergedPacking(Packing):
         """Yield the entries, the root's own first; the descriptors stay the caller's."""
         root = os.fstat(self.root_fd)
         yield self._described(self.base, root, EntryType.DIRECTORY, xattrs=xattrs_of(self.root_fd)), ()
-        yield from self._merged()
+        yield from self._below(_Shown((self.root_fd, *self.lowers), self._above(), ExitStack()))
 
-    def _merged(self) -> Iterator[Entry]:
-        """Yield all below the root; depth costs descriptors, but no stack."""
-        levels = [_Shown((self.root_fd, *self.lowers), self._above(), ExitStack())]
-        try:
-            while levels:
-                level = levels[-1]
-                for name, is_file, folders in level.names():
-                    inner = level.above + name
-                    with suppress(FileNotFoundError):  # it went meanwhile
-                        if is_file:
-                            yield from self._file(folders[0], name, inner)
-                            continue
-                        shown = yield from self._met(name, folders, inner)
-                        if shown is not None:
-                            levels.append(shown)
-                            check_depth(levels, inner)
-                            break
-                else:
-                    levels.pop().held.close()
-        finally:
-            for each in levels:
-                each.held.close()
-
-    def _met(self, name: str, folders: Sequence[int], path: str) -> Generator[Entry, None, "_Shown | None"]:
+    def _met(self, name: str, folders: Sequence[int], path: str) -> Generator[Entry, None, Level | None]:
         """Yield what several layers show at a name; return the folders that are to be looked into."""
         with ExitStack() as held:
             shown = folders_at(name, folders, held, self.marks)

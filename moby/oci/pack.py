@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from moby.errors import Invalid
 from moby.host import tree
@@ -17,8 +18,7 @@ from moby.oci.digest import CHUNK_BYTES
 from moby.oci.layer import EntryType, LayerEntry
 
 __all__ = [
-    "Entry", "OPAQUE", "OVERLAY", "WHITEOUT", "Packing", "check_depth", "is_opaque", "is_whiteout", "marks_of",
-    "xattrs_of",
+    "Entry", "Level", "OPAQUE", "OVERLAY", "WHITEOUT", "Packing", "is_opaque", "is_whiteout", "marks_of", "xattrs_of",
 ]  # fmt: skip
 
 Entry = tuple[LayerEntry, Iterable[bytes]]
@@ -76,26 +76,39 @@ def xattrs_of(fd: int | str) -> dict[str, bytes]:
     return found
 
 
-class _Level:
+class Level(Protocol):
     """A folder on the way down; `above` is what paths in it begin with."""
+
+    above: str
+
+    def names(self) -> Iterator[tuple[str, bool, Sequence[int]]]:
+        """Return the names that are left, sorted, each with whether it is a file, and the folders that have it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class _Folder:
+    """One that is as it is on disk."""
 
     def __init__(self, fd: int, above: str) -> None:
         self.fd = fd
         self.above = above
-        self._left: Iterator[tuple[str, bool]] | None = None
+        self._left: Iterator[tuple[str, bool, Sequence[int]]] | None = None
 
-    def names(self) -> Iterator[tuple[str, bool]]:
-        """Return the names that are left, sorted, with whether they are files."""
+    def names(self) -> Iterator[tuple[str, bool, Sequence[int]]]:
+        """As a level has them."""
         if self._left is None:
+            own = (self.fd,)
             with os.scandir(self.fd) as entries:
-                self._left = iter(sorted((each.name, each.is_file(follow_symlinks=False)) for each in entries))
+                self._left = iter(sorted((each.name, each.is_file(follow_symlinks=False), own) for each in entries))
         return self._left
 
-
-def check_depth(levels: Sequence[object], path: str) -> None:
-    """Invalid for a path below more folders than a layer may have, each of which keeps a descriptor."""
-    if len(levels) > _DEEPEST:
-        raise Invalid(f"{path[:60]}... is nested deeper than {_DEEPEST} folders", hint="move it up, or remove it")
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.fd)
 
 
 class Packing:
@@ -125,34 +138,39 @@ class Packing:
         root = os.fstat(self.root_fd)
         if self.only is None or self.only(self.base):
             yield self._described(self.base, root, EntryType.DIRECTORY, xattrs=xattrs_of(self.root_fd)), ()
-        yield from self._below(os.open(".", tree.DIRECTORY_FLAGS, dir_fd=self.root_fd))
+        yield from self._below(_Folder(os.open(".", tree.DIRECTORY_FLAGS, dir_fd=self.root_fd), self._above()))
 
     def _above(self) -> str:
         """Return what all paths below the root begin with."""
         return f"{self.base}/" if self.base and self.base != "/" else self.base
 
-    def _below(self, fd: int) -> Iterator[Entry]:
-        """Yield all below a folder, whose descriptor is this call's to close; depth costs descriptors, but no stack."""
-        levels = [_Level(fd, self._above())]
+    def _below(self, first: Level) -> Iterator[Entry]:
+        """Yield all below a folder, which this call closes; depth costs descriptors, but no stack."""
+        levels = [first]
         try:
             while levels:
                 level = levels[-1]
-                for name, is_file in level.names():
+                for name, is_file, folders in level.names():
                     inner = level.above + name
                     with suppress(FileNotFoundError):  # it went meanwhile
                         if not is_file:
-                            folder = yield from self._one(level.fd, name, inner)
-                            if folder is not None:
-                                levels.append(_Level(folder, f"{inner}/"))
-                                check_depth(levels, inner)
+                            below = yield from self._met(name, folders, inner)
+                            if below is not None:
+                                levels.append(below)
+                                _check_depth(levels, inner)
                                 break
                         elif self.only is None or self.only(inner):
-                            yield from self._file(level.fd, name, inner)
+                            yield from self._file(folders[0], name, inner)
                 else:
-                    os.close(levels.pop().fd)
+                    levels.pop().close()
         finally:
             for each in levels:
-                os.close(each.fd)
+                each.close()
+
+    def _met(self, name: str, folders: Sequence[int], path: str) -> Generator[Entry, None, Level | None]:
+        """Yield what a name that is no file comes to; return the folder that is to be looked into."""
+        folder = yield from self._one(folders[0], name, path)
+        return _Folder(folder, f"{path}/") if folder is not None else None
 
     def _one(self, fd: int, name: str, path: str) -> Generator[Entry, None, int | None]:
         """Yield what isn't a file, and return the descriptor of a folder, which is the caller's to look into."""
@@ -239,6 +257,12 @@ class Packing:
             path, kind, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, mtime_ns=max(0, found.st_mtime_ns),
             **more,  # type: ignore[arg-type]
         )  # fmt: skip
+
+
+def _check_depth(levels: Sequence[Level], path: str) -> None:
+    """Invalid for a path below more folders than a layer may have, each of which keeps a descriptor."""
+    if len(levels) > _DEEPEST:
+        raise Invalid(f"{path[:60]}... is nested deeper than {_DEEPEST} folders", hint="move it up, or remove it")
 
 
 def _is_device(fd: int, name: str) -> bool:
