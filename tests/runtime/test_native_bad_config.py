@@ -255,6 +255,14 @@ def test_odd_files_in_place_of_the_configuration(tmp_path: Path, kind: str) -> N
         spec.read(tmp_path)
 
 
+@pytest.mark.parametrize("value", ["/", "/./", "//"])
+def test_a_root_that_is_the_host_s_own(tmp_path: Path, value: str) -> None:
+    data = {"ociVersion": "1.3.0", "root": {"path": value}, "process": {"args": ["a"], "cwd": "/"}}
+    (tmp_path / "config.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(Invalid, match=r"root\.path is the host's own root"):
+        spec.read(tmp_path)
+
+
 @pytest.mark.parametrize("value", ["absent", "../absent", "config.json", "/absent", "x" * 300, "loop", "fifo"])
 def test_a_root_that_is_not_there(tmp_path: Path, value: str) -> None:
     (tmp_path / "loop").symlink_to("loop")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from moby.errors import NotFound, Problem, Unsupported
+from moby.errors import Invalid, NotFound, Problem, Unsupported
 from moby.values import evolve
 from moby_runtime.native import checks
 from moby_runtime.native.values import Device, IdMapping, MountPoint, ProcessSpec, Spec
@@ -36,6 +36,8 @@ def read(bundle: str | os.PathLike[str]) -> Spec:
     _refuse(list(checks.problems(spec)), list(checks.lacking(spec)))
     # In a namespace that is joined may be folders that this process doesn't see.
     if not spec.namespaces.get("mount") and not os.path.isdir(spec.rootfs):
+        if not spec.rootfs:
+            raise Invalid("config.json: root.path is the host's own root, which no process can leave for itself")
         where = shortened(spec.rootfs)
         raise NotFound(f"there is no root file system at {where}", hint="root.path is relative to the bundle")
     return spec
