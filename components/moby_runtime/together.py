@@ -3,7 +3,7 @@
 Looking for each module, opening and reading it takes as long as a container's start. The file is a cache as those in
 `__pycache__` are: the first call of a verb that may write there makes it of what it has imported, and one that has
 imported more adds that. It counts for the interpreter, the import path and the sources that it was made of alone;
-else, and for what it lacks, modules are imported as ever.
+else, and for what it lacks, modules are imported as ever. What modules have worked out that takes long is kept too.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from importlib import machinery
     from importlib.util import cache_from_source
     from types import CodeType, ModuleType
+    from typing import Any
 
     Kept = tuple[str, str, bool, int, int, CodeType]
     """A module: its name, its source, whether it is a package, when that was changed, its size, and what it runs."""
@@ -35,6 +36,8 @@ VERBS = frozenset(
 """Those that have a file each; told here, since the table of the command's verbs is a module that is in there."""
 _PACKAGES = frozenset({"__future__", "moby", "moby_runtime"})
 """Whose modules are kept: none of them needs itself to be imported, as some of the standard library do."""
+_REMEMBERED = "moby_runtime.records.remembered"
+"""That which has what others have worked out."""
 
 
 def begin(program: str) -> Callable[[], None]:
@@ -53,6 +56,7 @@ class Together:
         self._path = f"{cache_from_source(f'{folder}/{name}.py').removesuffix('.pyc')}.together"
         self._valid_for = (sys.version, sys.flags.optimize, tuple(map(str, sys.path)))
         self._kept: list[Kept] = []
+        self._results: dict[bytes, Any] = {}
         self._noted = _Noted()
 
     def load(self) -> None:
@@ -63,22 +67,24 @@ class Together:
                 data = os.read(fd, os.fstat(fd).st_size)
             finally:
                 os.close(fd)
-            valid_for, kept = marshal.loads(data)  # noqa: S302 - trusted as bytecode is, which lies beside it
+            valid_for, kept, results = marshal.loads(data)  # noqa: S302 - trusted as bytecode is, which lies beside it
             if valid_for == self._valid_for and all(map(_is_true, kept)):
-                self._kept = kept
+                self._kept, self._results = kept, results
         except (OSError, EOFError, ValueError, TypeError):
             pass  # as for bytecode that isn't there
         for name, source, is_package, _, _, code in self._kept:
             if name not in sys.modules:
                 _run(name, source, is_package, code)
+        _results().update(self._results)
         sys.meta_path.insert(0, self._noted)
 
     def keep(self) -> None:
         """Write what has been imported, if there is more than was kept; where that can't be, the next call tries."""
-        if not self._noted.found or sys.dont_write_bytecode:
+        results = _results()
+        if not (self._noted.found or len(results) > len(self._results)) or sys.dont_write_bytecode:
             return
         fresh = f"{self._path}.{os.getpid()}"
-        data = marshal.dumps((self._valid_for, self._kept + self._noted.found))
+        data = marshal.dumps((self._valid_for, self._kept + self._noted.found, results))
         try:
             # As bytecode has it: nobody else may write what this user runs, whatever the caller's umask is.
             fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -98,6 +104,15 @@ class Together:
             os.unlink(fresh)
         except OSError:
             pass  # somebody else has removed it
+
+
+def _results() -> dict[bytes, Any]:
+    """Return what is remembered in this process; nothing where the module that has it isn't there.
+
+    So results that were kept without their sources, which are what says that they are true, are never taken.
+    """
+    found: dict[bytes, Any] = getattr(sys.modules.get(_REMEMBERED), "RESULTS", {})
+    return found
 
 
 def _is_true(kept: Kept) -> bool:

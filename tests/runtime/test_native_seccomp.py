@@ -15,13 +15,16 @@ from moby_runtime.native.messages import number_of
 from moby_runtime.native.records import Record
 from moby_runtime.native.runtime import Native
 from moby_runtime.programs import executable
+from moby_runtime.records import remembered
 from seccomp_agent import agent  # noqa: F401 - a fixture
 
 from moby.contracts.types import TaskStatus
 from moby.errors import Corrupt, HostUnfit, Invalid, Unavailable
 from moby.host.seccomp import FLAGS
+from moby.oci.seccomp import compiler
 from moby.oci.seccomp.architectures import call_numbers, current
 from moby.oci.seccomp.default import default_profile, running_kernel
+from moby.oci.seccomp.filter import Filter
 from moby.testing.as_user import as_nobody
 from moby.testing.boxes import Boxes, MakeRuntime, place_in, run_inside
 from moby.testing.bundles import Bundles
@@ -366,3 +369,12 @@ def test_the_filter_is_kept_as_it_is() -> None:
     record = Record(id="a", bundle="/b", boot="c", seccomp=json.loads(json.dumps(seccomp.stored(wanted))))
     assert seccomp.restored(record) == wanted
     assert seccomp.restored(Record(id="a", bundle="/b", boot="c", seccomp=seccomp.stored(None))) is None
+
+
+def test_a_profile_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "RESULTS", {})
+    first = seccomp.filter_of(profile("mkdir"))
+    monkeypatch.setattr(compiler, "compiled", lambda data, native: Filter(b"anew"))
+    assert seccomp.filter_of(profile("mkdir")) == first
+    assert seccomp.filter_of(profile("rmdir")) == Filter(b"anew")
+    assert seccomp.filter_of({**profile("mkdir"), "flags": [object()]}) == Filter(b"anew")

@@ -1,5 +1,6 @@
 """The command's modules in one file: made by the first call, true to its sources, and never needed."""
 
+import compileall
 import os
 import shutil
 import stat
@@ -182,3 +183,56 @@ def test_errors_are_the_same(installed) -> None:
 
 def test_each_verb_has_a_file() -> None:
     assert VERBS.keys() == TOLD
+
+
+WORK = """
+import sys
+from moby_runtime.together import Together
+
+def work():
+    print("worked")
+    return {"a": b"1", "b": (None, frozenset("c"))}
+
+together = Together(sys.argv[1], "work")
+together.load()
+from moby_runtime.records.remembered import remembered
+for key in sys.argv[2:]:
+    assert remembered(key.encode(), work) == {"a": b"1", "b": (None, frozenset("c"))}
+together.keep()
+"""
+
+
+def works(installed: Installed, *keys: str, more: str = "") -> int:
+    """Ask for results in a process; return how many were worked out."""
+    given = {name: each for name, each in os.environ.items() if not name.startswith("PYTHON")}
+    folder = installed.root / "__pycache__"
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [sys.executable, "-c", WORK, installed.root, *keys]
+    path = f"{installed.site}{more}"
+    done = subprocess.run(words, env=given | {"PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    return done.stdout.count("worked")
+
+
+def test_what_was_worked_out_is_kept(installed) -> None:
+    assert works(installed, "a", "a") == 1
+    assert works(installed, "a", "b") == 1
+    assert works(installed, "a", "b") == 0
+    assert works(installed, *"abcdefghijk") == 9
+    assert works(installed, *"abcdefghijk") == 3, "those that aren't among the first few"
+    assert works(installed, "a", "b", more=":/nowhere") == 2, "by another import path, of which other sources may be"
+
+
+def test_by_changed_sources_it_is_worked_out_anew(installed) -> None:
+    assert works(installed, "a") == 1
+    source = installed.site / "moby_runtime/records/remembered.py"
+    source.write_text(f"{source.read_text()}#\n")
+    assert works(installed, "a") == 1
+    assert works(installed, "a") == 0
+
+
+def test_without_sources_nothing_is_kept(installed) -> None:
+    compileall.compile_dir(installed.site, quiet=1, legacy=True)
+    for source in installed.site.rglob("*.py"):
+        source.unlink()
+    assert works(installed, "a") == 1
+    assert works(installed, "a") == 1

@@ -8,6 +8,7 @@ install one, so the process keeps it that long; exec takes it back, since the bo
 from __future__ import annotations
 
 import errno
+import marshal
 import os
 import time
 
@@ -15,10 +16,12 @@ from moby.errors import Corrupt, HostUnfit, Invalid, Problem
 from moby.host import capabilities, seccomp
 from moby.host.lean import send_descriptor, sockets
 from moby.oci.seccomp.filter import Filter
+from moby.values import asdict
 from moby_runtime.native.messages import LISTENER
 from moby_runtime.native.values import OCI_VERSION, ProcessSpec
 from moby_runtime.records.failures import Failed, Failure, doing
 from moby_runtime.records.json_text import encoded
+from moby_runtime.records.remembered import remembered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,9 +46,19 @@ def filter_of(data: Any) -> Filter | None:
     if data in (None, {}):
         return None
     from moby.oci.seccomp.architectures import current
-    from moby.oci.seccomp.compiler import compiled
 
-    return compiled(data, current())
+    native = current()
+
+    def compiled() -> dict[str, Any]:
+        from moby.oci.seccomp import compiler
+
+        return asdict(compiler.compiled(data, native))
+
+    try:
+        key = marshal.dumps(("seccomp", native.name, data), 2)
+    except ValueError:  # nothing that JSON has
+        return Filter(**compiled())
+    return Filter(**remembered(key, compiled))
 
 
 def problems(data: Any) -> Iterator[Problem]:
