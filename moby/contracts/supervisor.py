@@ -157,9 +157,9 @@ class TaskEvent:
     kind: EventKind
     task_id: str
     exit: Exit | None = None
-    """Of `exit`."""
+    """Of `exit`; of `health` without a status, how a program inside ended that has looked since `time_ns`."""
     health: HealthStatus | None = None
-    """Of `health`: what it has become."""
+    """Of `health`: what it has become. None of a look, which a supervisor need not tell of, and as who doesn't read."""
 
 
 @contract("supervisor", version=1)

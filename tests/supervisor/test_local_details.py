@@ -152,6 +152,21 @@ def test_health_is_asked_for_without_a_process(supervisor, raw, port, path, stat
     state = eventually(lambda: (s := supervisor.state("a")).health.results and s)
     assert state.health.status is status
     assert said in state.health.results[0].output
+    assert all(each.health is not None for each in supervisor.journal(0)), "no program has looked"
+
+
+def test_the_journal_tells_of_looks_while_somebody_reads_it(supervisor, bundle, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(health, "_MOST_UNREAD", 3)
+    check = HealthCheck(("CMD", "sh", "-c", "exit 3"), interval_ns=10 * MS, retries=1000)
+    folder = bundle("sh", "-c", "while :; do read x; done")
+    supervisor.create(TaskConfig("a", folder, stdin=True, stdin_once=False, health=check))
+    supervisor.start("a")
+    eventually(lambda: supervisor.state("a").health.failing_streak > 5)
+    found = supervisor.journal(0)
+    assert [(each.kind, each.health, each.exit.code) for each in found] == [(EventKind.HEALTH, None, 3)] * 3
+    assert all(each.time_ns <= each.exit.time_ns for each in found)
+    supervisor.trim_journal(2)
+    eventually(lambda: [each.number for each in supervisor.journal(0)] == [3, 4, 5])
 
 
 @ROOT

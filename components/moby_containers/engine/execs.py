@@ -21,7 +21,7 @@ from moby_containers.engine.networking import linked_of
 from moby_containers.engine.parts import Parts
 from moby_containers.engine.starting import user_of
 
-__all__ = ["Execs"]
+__all__ = ["Execs", "said"]
 
 _BUCKET = "containers-execs"
 _READ_S = 5.0
@@ -52,7 +52,7 @@ class Execs:
             entry.sessions[session.id] = session
             self._parts.shelf.add_session(session)
             entry.show(exec_ids=tuple(entry.sessions))
-        self._tell(entry, session, f"exec_create: {_words(config)}")
+        self._tell(entry, session, f"exec_create: {said(config.command)}")
         self._later.after(_KEPT_S, partial(self._forget_unstarted, session.id))
         return session.id
 
@@ -65,7 +65,7 @@ class Execs:
                 raise Conflict(f"Error: Exec command {exec_id} is already running")
             _expect_running(entry)
             session.started = session.held = True
-        self._tell(entry, session, f"exec_start: {_words(session.config)}")
+        self._tell(entry, session, f"exec_start: {said(session.config.command)}")
         try:
             return self._run(entry, session, detach=detach, window=window)
         finally:
@@ -235,9 +235,9 @@ class Execs:
         self._parts.tell(entry.container, action, {"execID": session.id, **more})
 
 
-def _words(config: ExecConfig) -> str:
+def said(command: tuple[str, ...]) -> str:
     """Return what an exec runs as docker's events say it: with a space after the program, whatever follows."""
-    return f"{config.command[0]} {' '.join(config.command[1:])}"
+    return f"{command[0]} {' '.join(command[1:])}"
 
 
 def _expect_running(entry: Entry) -> None:

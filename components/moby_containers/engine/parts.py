@@ -63,11 +63,19 @@ class Parts:
         """Return where its root is mounted."""
         return self.place.run / container_id / "rootfs"
 
-    def tell(self, container: Container, action: str, attributes: dict[str, str] | None = None, **more: Any) -> None:
+    def tell(
+        self,
+        container: Container,
+        action: str,
+        attributes: dict[str, str] | None = None,
+        *,
+        time_ns: int = 0,
+        **more: Any,
+    ) -> None:
         """Publish an event of a container, with docker's attributes: its labels, its image, its name, and others."""
         values = {**container.config.labels, "image": container.config.image, "name": container.name}
         extra = {name: str(value) for name, value in {**more, **(attributes or {})}.items()}
-        self.events.publish(Event("container", action, container.id, {**values, **extra}))
+        self.events.publish(Event("container", action, container.id, {**values, **extra}, time_ns))
 
     def remove_folders(self, container_id: str) -> None:
         """Remove what is on disk of a container besides its root, which must not be mounted any more."""

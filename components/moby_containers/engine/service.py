@@ -35,6 +35,7 @@ from moby_containers.engine.execs import Execs
 from moby_containers.engine.follower import Exits, Journal
 from moby_containers.engine.later import Later
 from moby_containers.engine.life import Life
+from moby_containers.engine.looks import tell_look
 from moby_containers.engine.networking import Networking
 from moby_containers.engine.parts import Parts
 from moby_containers.engine.processes import table
@@ -64,6 +65,7 @@ class Service:
     ) -> None:
         self._metadata = metadata
         self._log = log
+        self._begun_ns = clock.now_ns()
         self._shelf = Shelf(metadata)
         self._parts = Parts(images, supervisor, volumes, networks, events, place, clock, log, self._shelf)
         self._later = Later(log, lambda: clock.monotonic_ns() / 1e9)
@@ -120,6 +122,9 @@ class Service:
             self._ending.oom(entry, position=event.number)
         elif event.health is not None:
             self._ending.health(entry, event.health, position=event.number)
+        elif event.kind is EventKind.HEALTH and event.time_ns >= self._begun_ns and entry.alive:
+            # It changes nothing, so that how far the journal was read isn't written down; what was before is past.
+            tell_look(self._parts, entry, event)
 
     # Life
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from moby.contracts.supervisor import EventKind, Health, HealthCheck, HealthResult, HealthStatus, TaskEvent
-from moby.contracts.types import TaskStatus
+from moby.contracts.types import Exit, TaskStatus
 from moby.values import evolve
 from moby_supervisor.local.probes import look
 from moby_supervisor.local.task import Task
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Monitor", "judged"]
 
 _KEPT = 5
+_MOST_UNREAD = 512
+"""Entries of the journal beside which looks are told: where no engine reads, they would have no end."""
 _DEFAULTS = HealthCheck(())
 
 
@@ -52,12 +54,20 @@ class Monitor:
     async def _look(self) -> None:
         try:
             if self._task.status is TaskStatus.RUNNING:  # what is paused can't answer
-                result = await look(self._world, self._task, self._check.timeout_ns / 1e9)
+                result, ended = await look(self._world, self._task, self._check.timeout_ns / 1e9)
                 if not self._stopped and self._task.status is TaskStatus.RUNNING:
+                    if ended is not None:
+                        self._tell(result, ended)
                     self._note(result)
         finally:
             if not self._stopped:
                 self._wait()
+
+    def _tell(self, result: HealthResult, ended: Exit) -> None:
+        """Have the journal say that somebody has looked; a full disk is no reason not to go on."""
+        if self._world.journal.kept < _MOST_UNREAD:
+            with suppress(OSError):
+                self._world.journal.append(TaskEvent(0, result.start_ns, EventKind.HEALTH, self._task.id, exit=ended))
 
     def _note(self, result: HealthResult) -> None:
         task = self._task

@@ -54,6 +54,11 @@ class Journal:
         return tuple(self._entries[max(0, number - self._first) :])
 
     @property
+    def kept(self) -> int:
+        """How many entries nobody has trimmed yet."""
+        return len(self._entries)
+
+    @property
     def _first(self) -> int:
         """The number before that of the oldest entry."""
         return self._entries[0].number - 1 if self._entries else self._trimmed
@@ -61,7 +66,10 @@ class Journal:
     def knows(self, task_id: str, time_ns: int) -> bool:
         """Whether a task's exit at a time has been written."""
         return any(
-            each.task_id == task_id and each.exit is not None and each.exit.time_ns == time_ns
+            each.kind is EventKind.EXIT
+            and each.task_id == task_id
+            and each.exit is not None
+            and each.exit.time_ns == time_ns
             for each in reversed(self._entries)
         )
 

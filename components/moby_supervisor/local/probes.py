@@ -11,7 +11,7 @@ from typing import Any
 
 from moby.contracts.runtime import Process
 from moby.contracts.supervisor import HealthCheck, HealthResult
-from moby.contracts.types import Stdio
+from moby.contracts.types import Exit, Stdio
 from moby.errors import Corrupt, Invalid, MobyError
 from moby.host import namespaces, processes
 from moby_supervisor.local.loop import Loop
@@ -48,25 +48,26 @@ def check_test(check: HealthCheck) -> None:
         raise Invalid(f"{port!r} is no port", hint="a port is a number up to 65535")
 
 
-async def look(world: World, task: Task, timeout_s: float) -> HealthResult:
-    """Look once, for at most so long; no failure is an error."""
+async def look(world: World, task: Task, timeout_s: float) -> tuple[HealthResult, Exit | None]:
+    """Look once, for at most so long; no failure is an error. Returns besides how a program ended that has looked."""
     check = task.config.health
     assert check is not None
     start = world.clock.now_ns()
+    ended = None
     try:
         if check.test[0] in ("HTTP", "TCP"):
             pid, test = task.record.pid, check.test
             what = f"look for the health of {task.id}"
             code, output = await world.starter.call(what, lambda: _ask(pid, test, timeout_s))
         else:
-            code, output = await _run(world, task, check, timeout_s)
+            code, output, ended = await _run(world, task, check, timeout_s)
     except MobyError as error:
         code, output = -1, error.message
-    return HealthResult(start, world.clock.now_ns(), code, output)
+    return HealthResult(start, world.clock.now_ns(), code, output), ended
 
 
-async def _run(world: World, task: Task, check: HealthCheck, timeout_s: float) -> tuple[int, str]:
-    """Run a program inside."""
+async def _run(world: World, task: Task, check: HealthCheck, timeout_s: float) -> tuple[int, str, Exit]:
+    """Run a program inside; return what its end means, what it said, and its end."""
     words = ["/bin/sh", "-c", check.test[1]] if check.test[0] == "CMD-SHELL" else list(check.test[1:])
     spec = {**_process_of(task), "args": words, "terminal": False}
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -87,19 +88,21 @@ async def _run(world: World, task: Task, check: HealthCheck, timeout_s: float) -
         output.close()
 
 
-async def _finish(world: World, task: Task, process: Process, timeout_s: float, output: "_Output") -> tuple[int, str]:
+async def _finish(
+    world: World, task: Task, process: Process, timeout_s: float, output: "_Output"
+) -> tuple[int, str, Exit]:
     stat = processes.process_stat(process.pid)
     with suppress(FileNotFoundError):
         task.change(probe=(process.pid, stat.start_ticks if stat else 0))
     try:
         if await world.loop.readable(process.exit_fd, timeout_s):
             code = await world.finish(task, process)
-            return -1 if code is None else code, output.text()
+            return -1 if code is None else code, output.text(), Exit(code, world.clock.now_ns())
         with suppress(ProcessLookupError):
             processes.send_signal(process.exit_fd, signal.SIGKILL)
         await world.loop.readable(process.exit_fd)
-        await world.finish(task, process)
-        return -1, _exceeded(timeout_s, output.text())
+        code = await world.finish(task, process)
+        return -1, _exceeded(timeout_s, output.text()), Exit(code, world.clock.now_ns())
     finally:
         os.close(process.exit_fd)
         with suppress(FileNotFoundError):
