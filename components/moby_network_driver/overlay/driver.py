@@ -13,6 +13,7 @@ from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
 from moby.errors import HostUnfit, Invalid, MobyError
 from moby.host.liveness import HOUR_NS, MOST_HOURS, Liveness
+from moby.host.lookout import Lookout
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import links
 from moby.values import evolve
@@ -33,7 +34,6 @@ from moby_network_driver.overlay.options import (
 )  # fmt: skip
 from moby_network_driver.overlay.plugin import Config
 from moby_network_driver.overlay.tunnels import Tunnel, Tunnels
-from moby_network_driver.overlay.watch import Watch
 
 __all__ = ["OverlayNetworks", "overlay"]
 
@@ -108,7 +108,7 @@ class OverlayNetworks:
         self._encrypted: set[str] = set()
         """Networks here that are encrypted."""
         self._seen = -1
-        self._watch: Watch | None = None
+        self._lookout: Lookout | None = None
 
     def __enter__(self) -> "OverlayNetworks":
         with ExitStack() as stack, explained("overlay networks"):
@@ -120,9 +120,9 @@ class OverlayNetworks:
         return self
 
     def __exit__(self, *error: object) -> None:
-        watch, self._watch = self._watch, None
-        if watch:
-            watch.close()
+        lookout, self._lookout = self._lookout, None
+        if lookout:
+            lookout.close()
         self._stack.close()
 
     def check(self, options: Mapping[str, str]) -> None:
@@ -196,8 +196,8 @@ class OverlayNetworks:
             self._made[segment.id] = segment
             self._feed(segment.id)
             undo.pop_all()
-        if self._watch is None:
-            self._watch = Watch(self._look, self._log)
+        if self._lookout is None:
+            self._lookout = Lookout(self._look, self._fails, "overlay")
 
     def unmake(self, segment: Segment) -> None:
         """Remove a network and all that is on it; see the contract."""
@@ -282,6 +282,9 @@ class OverlayNetworks:
             device = self._tunnels.devices().get(network_id)
             if device:
                 self._tunnels.feed(device, self._directory.far(network_id), self._directory.hosts())
+
+    def _fails(self, error: MobyError | OSError) -> None:
+        self._log.warning("what other hosts say of overlay networks can't be followed", reason=str(error))
 
     def _look(self) -> None:
         """Have the kernel know what other hosts have changed, and use a new key once its time has come."""

@@ -1,11 +1,11 @@
 """Follows what engines of other hosts do to the networks that all of them know."""
 
-import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from moby.errors import MobyError
 from moby.host.liveness import HOUR_NS, Liveness
+from moby.host.lookout import Lookout
 from moby_networks.registry.context import Context, Failures
 from moby_networks.registry.joining import Joining
 from moby_networks.registry.returning import come_back
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from moby_networks.registry.records import Known
 
 __all__ = ["Following"]
-
-_EVERY_S = 0.1
-"""A look is one read of one key, some 20 microseconds."""
 
 
 class Following:
@@ -36,25 +33,14 @@ class Following:
         # Those that are known from before are told anew, or not there any more.
         self._far: Mapping[str, tuple[Presence, ...]] = dict.fromkeys(known, ())
         self._networks: Mapping[str, Known] = {}
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="networks", daemon=True)
-        self._thread.start()
+        self._lookout = Lookout(self._look, self._fails, "networks")
 
     def close(self) -> None:
         """End it."""
-        self._end.set()
-        self._thread.join()
+        self._lookout.close()
 
-    def _run(self) -> None:
-        failed = False
-        while not self._end.wait(_EVERY_S):
-            try:
-                self._look()
-                failed = False
-            except (MobyError, OSError) as error:
-                if not failed:
-                    self._context.log.warning("what other hosts do to networks can't be followed", reason=str(error))
-                failed = True
+    def _fails(self, error: MobyError | OSError) -> None:
+        self._context.log.warning("what other hosts do to networks can't be followed", reason=str(error))
 
     def _look(self) -> None:
         self._give_up()

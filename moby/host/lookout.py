@@ -1,24 +1,23 @@
-"""Notices what other hosts have changed."""
+"""Looks again and again at what other hosts may have changed in a store that they share with this one."""
 
 import threading
 from collections.abc import Callable
 
-from moby.contracts.ambient import Log
 from moby.errors import MobyError
 
-__all__ = ["Watch"]
+__all__ = ["Lookout"]
 
 _EVERY_S = 0.1
 """A look is one read of one key, some 20 microseconds."""
 
 
-class Watch:
+class Lookout:
     """A thread that calls `look` ten times a second; what fails is told once until it works again."""
 
-    def __init__(self, look: Callable[[], None], log: Log) -> None:
-        self._look, self._log = look, log
+    def __init__(self, look: Callable[[], None], told: Callable[[MobyError | OSError], None], name: str) -> None:
+        self._look, self._told = look, told
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="overlay", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -34,5 +33,5 @@ class Watch:
                 failed = False
             except (MobyError, OSError) as error:
                 if not failed:
-                    self._log.warning("what other hosts say of overlay networks can't be followed", reason=str(error))
+                    self._told(error)
                 failed = True
