@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Units", "install", "render", "uninstall"]
 
 USAGE = 2
+BOOTED = Path("/run/systemd/system")
+"""Is there where systemd runs (sd_booted(3))."""
 
 
 @frozen
@@ -42,11 +45,22 @@ class Units:
 def install(call: "Call") -> int:
     """Write the units and, unless for another root (`--destdir`), have systemd start the socket now, both at boot."""
     units, destdir = _asked(call)
-    for path, text in zip(units.paths(), render(units), strict=True):
-        _write(path, text)
+    if not destdir and not BOOTED.is_dir():
+        raise HostUnfit(
+            "systemd doesn't run here", hint="use `serve`; --destdir DIR writes the units of another system"
+        )
+    before = [_content(path) for path in units.paths()]
+    try:
+        for path, text in zip(units.paths(), render(units), strict=True):
+            _write(path, text)
+        if not destdir:
+            _systemctl(units, "daemon-reload")
+    except HostUnfit:
+        _restore(units, before)
+        raise
+    for path in units.paths():
         sys.stdout.write(f"{path}\n")
     if not destdir:
-        _systemctl(units, "daemon-reload")
         service, socket = (path.name for path in units.paths())
         _systemctl(units, "enable", service, socket)  # at boot both: restart policies ask for containers then
         _systemctl(units, "start", socket)
@@ -57,12 +71,17 @@ def uninstall(call: "Call") -> int:
     """Stop and remove the units; where there are none, nothing."""
     units, destdir = _asked(call)
     found = [path for path in units.paths() if path.exists()]
-    if found and not destdir:
-        _systemctl(units, "disable", "--now", *(path.name for path in units.paths()))
+    runs = not destdir and BOOTED.is_dir()
+    names = [path.name for path in units.paths()]
+    if found and runs:
+        _systemctl(units, "disable", "--now", *names)
+    elif found and not destdir:
+        with suppress(HostUnfit):  # nothing runs that could be stopped, and systemctl itself may not be there
+            _systemctl(units, "disable", *names)
     for path in found:
         path.unlink()
         sys.stdout.write(f"{path}\n")
-    if found and not destdir:
+    if found and runs:
         _systemctl(units, "daemon-reload")
     return 0
 
@@ -186,6 +205,24 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         hint = "be root, or install it for yourself with --user"
         raise HostUnfit(f"can't write {path}: {error.strerror}", hint=hint) from error
+
+
+def _content(path: Path) -> bytes | None:
+    """Return what is at a path; None where nothing is."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _restore(units: Units, before: list[bytes | None]) -> None:
+    """Put back what was there, as far as that can be."""
+    for path, content in zip(units.paths(), before, strict=True):
+        with suppress(OSError):
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content)
 
 
 def _systemctl(units: Units, *words: str) -> None:

@@ -1,6 +1,7 @@
 """What the engine's own verbs answer without an engine: none is started, and nothing is made on disk."""
 
 import io
+import os
 import shlex
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from moby_containers.command.plugin import VERBS
 from moby_containers.command.verb import Verb
 from moby_orchestrator.compose import plugin as compose
 
+import moby
 from moby.contracts.ambient import Place
+from moby.engine import fronted
+from moby.engine.call import Call
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,18 @@ def test_no_engine_is_started_for_what_needs_none(docker_pyz, tmp_path, line, co
     assert done.returncode == code
     assert (done.stderr if code else done.stdout).startswith("usage: ")
     assert not root.exists()
+
+
+def test_a_root_into_which_nobody_may_look(tmp_path, monkeypatch, capfd):
+    def look(path, *arguments, whole=os.stat, **options):
+        if str(path).endswith("engine.sock"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return whole(path, *arguments, **options)
+
+    call = Call(moby.resolve(moby.load("docker")), {}, str(tmp_path), None, "warning", "ps", ("--nonesuch",))
+    monkeypatch.setattr(os, "stat", look)
+    assert fronted.answered(call, "command/ps") == 2
+    assert "unrecognized arguments: --nonesuch" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -72,15 +72,55 @@ def test_what_is_refused(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture
     assert run("install")[0] == 3
 
 
-def test_no_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def booted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder that says that systemd runs; it isn't there yet, and systemctl fails."""
+    folder = tmp_path / "booted"
+    monkeypatch.setattr(units, "BOOTED", folder)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    assert entry.main(["install", "--user"], lambda: ({}, Plan("toy"))) == 3
-    assert "systemctl isn't there" in capsys.readouterr().err
     (tmp_path / "systemctl").write_text("#!/bin/sh\necho no bus >&2\nexit 1\n")
     (tmp_path / "systemctl").chmod(0o755)
-    assert entry.main(["uninstall", "--user"], lambda: ({}, Plan("toy"))) == 3
+    return folder
+
+
+def _call(*words: str) -> int:
+    return entry.main([*words], lambda: ({}, Plan("toy")))
+
+
+def test_no_systemctl(booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    booted.mkdir()
+    (tmp_path / "systemctl").unlink()
+    assert _call("install", "--user") == 3
+    assert "systemctl isn't there" in capsys.readouterr().err
+    assert not list(tmp_path.glob("config/systemd/user/*"))
+
+
+def test_no_systemd_runs(booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _call("install", "--user") == 3
+    assert "systemd doesn't run here\n  fix: use `serve`" in capsys.readouterr().err
+    assert not (tmp_path / "config").exists()
+    folder = tmp_path / "config/systemd/user"
+    folder.mkdir(parents=True)
+    (folder / "moby-toy.service").write_text("left")
+    assert _call("uninstall", "--user") == 0
+    assert not any(folder.iterdir())
+
+
+def test_a_systemd_that_cannot_be_asked(booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Units are as they were: none, or those of an earlier version."""
+    booted.mkdir()
+    folder = tmp_path / "config/systemd/user"
+    assert _call("install", "--user") == 3
+    done = capsys.readouterr()
+    assert (done.out, "systemctl --user daemon-reload failed: no bus" in done.err) == ("", True)
+    assert not any(folder.iterdir())
+    (folder / "moby-toy.service").write_text("older")
+    assert _call("install", "--user") == 3
+    assert {each.name: each.read_text() for each in folder.iterdir()} == {"moby-toy.service": "older"}
+    assert _call("uninstall", "--user") == 3
     assert "systemctl --user disable --now moby-toy.service moby-toy.socket failed: no bus" in capsys.readouterr().err
+    assert (folder / "moby-toy.service").exists()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze isn't there")
