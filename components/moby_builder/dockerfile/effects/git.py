@@ -1,7 +1,6 @@
 """Checkouts of git repositories: a commit is what they stand for, and its objects are kept for the next time."""
 
 import base64
-import fcntl
 import hashlib
 import os
 import re
@@ -17,6 +16,7 @@ from attrs import frozen
 
 from moby.contracts.builder import BuildFailed, Session
 from moby.errors import NotFound
+from moby.host.locks import locked
 from moby_builder.dockerfile.effects.agents import Agent
 from moby_builder.dockerfile.effects.copying import Copying, How
 from moby_builder.dockerfile.effects.files import opened
@@ -132,17 +132,13 @@ class GitSources:
         """Lend the repository that objects of a remote are kept in, to one at a time."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = hashlib.sha256(url.encode()).hexdigest()[:32]
-        fd = os.open(self.folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        with locked(self.folder / f"{name}.lock"):
             path = self.folder / name
             if not (path / "HEAD").exists():
                 shutil.rmtree(path, ignore_errors=True)
                 git("init", "--bare", "--quiet", "--template=", str(path))
             note(path, url)
             yield path
-        finally:
-            os.close(fd)
 
 
 def _check_out(git: Git, into: Path, kept: Path, url: str, commit: str, source: GitSource) -> None:

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from moby.contracts.ambient import Clock
 from moby.contracts.builder import Session
 from moby.contracts.metadata import Metadata
 from moby.errors import Conflict
+from moby.host.locks import locked
 from moby.values import asdict
 from moby_builder.dockerfile.effects.kept import Index, Reception
 from moby_builder.dockerfile.effects.listings import KeptListing
-from moby_builder.dockerfile.effects.locks import taken
 from moby_builder.dockerfile.operations import LocalSource
 from moby_builder.dockerfile.solver.effects import Tree, Watch
 
@@ -91,42 +91,36 @@ class KeptFolders:
 
     def in_use(self, key: str) -> bool:
         """Whether a build has it at the moment."""
-        fd = self._try(key)
-        if fd is not None:
-            os.close(fd)
-        return fd is None
+        with self._lock(key) as free:
+            return not free
 
     def remove(self, key: str) -> None:
         """Remove one; Conflict where a build has it."""
-        fd = self._try(key)
-        if fd is None:
-            raise Conflict(f"the folder {key} is in use", hint="wait for that build's end")
-        try:
+        with self._lock(key) as free:
+            if not free:
+                raise Conflict(f"the folder {key} is in use", hint="wait for that build's end")
             shutil.rmtree(self._folder / key, ignore_errors=True)
             self._bucket.delete(key)
-        finally:
-            os.close(fd)
 
     def sweep(self) -> None:
         """Remove what killed builds left of folders that aren't to be kept."""
         with suppress(FileNotFoundError):
             for each in os.scandir(self._folder):
                 if each.is_dir(follow_symlinks=False) and each.name.startswith(_ONCE):
-                    fd = self._try(each.name)
-                    if fd is not None:
-                        self._drop(each.name, fd)
+                    with self._lock(each.name) as free:
+                        if free:
+                            self._drop(each.name)
 
     @contextmanager
     def _held(self, session_key: str, name: str, selection: str) -> Iterator[str]:
         """Take a folder that nobody has; yield its key."""
         if not session_key:
             key = _ONCE + secrets.token_hex(12)
-            fd = self._try(key)
-            assert fd is not None
-            try:
-                yield key
-            finally:
-                self._drop(key, fd)
+            with self._lock(key):
+                try:
+                    yield key
+                finally:
+                    self._drop(key)
             return
         base = _digest([session_key, name])[:32]
         known = {each.key: each for each in self._listed(base)}
@@ -135,23 +129,19 @@ class KeptFolders:
         while True:
             key = order[count] if count < len(order) else f"{base}-{count}"
             count += 1
-            fd = self._try(key)
-            if fd is not None:
-                break
-        try:
-            yield key
-        finally:
-            os.close(fd)
+            with self._lock(key) as free:
+                if free:
+                    yield key
+                    return
 
-    def _try(self, key: str) -> int | None:
-        """Take a folder's lock; None where somebody has it."""
+    def _lock(self, key: str) -> AbstractContextManager[bool]:
+        """Hold a folder's lock, unless somebody has it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return taken(self._folder / f"{key}.lock")
+        return locked(self._folder / f"{key}.lock", wait=False)
 
-    def _drop(self, key: str, fd: int) -> None:
+    def _drop(self, key: str) -> None:
         shutil.rmtree(self._folder / key, ignore_errors=True)
         (self._folder / f"{key}.lock").unlink(missing_ok=True)
-        os.close(fd)
 
     def _note(self, key: str, name: str, selection: str, listing: KeptListing) -> None:
         """Write down that a folder is kept and used."""

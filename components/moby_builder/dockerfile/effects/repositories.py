@@ -2,14 +2,14 @@
 
 import os
 import shutil
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from moby.errors import Conflict
-from moby_builder.dockerfile.effects.locks import taken
+from moby.host.locks import locked
 
 __all__ = ["KeptRepository", "Repositories", "note"]
 
@@ -59,23 +59,18 @@ class Repositories:
 
     def in_use(self, key: str) -> bool:
         """Whether a build has it at the moment."""
-        fd = self._try(key)
-        if fd is not None:
-            os.close(fd)
-        return fd is None
+        with self._lock(key) as free:
+            return not free
 
     def remove(self, key: str) -> None:
         """Remove one; Conflict where a build has it."""
-        fd = self._try(key)
-        if fd is None:
-            raise Conflict(f"the repository {key} is in use", hint="wait for that build's end")
-        try:
+        with self._lock(key) as free:
+            if not free:
+                raise Conflict(f"the repository {key} is in use", hint="wait for that build's end")
             shutil.rmtree(self.folder / key, ignore_errors=True)
-        finally:
-            os.close(fd)
 
-    def _try(self, key: str) -> int | None:
-        return taken(self.folder / f"{key}{_LOCK}")
+    def _lock(self, key: str) -> AbstractContextManager[bool]:
+        return locked(self.folder / f"{key}{_LOCK}", wait=False)
 
 
 def _size(folder: Path) -> int:
