@@ -53,7 +53,7 @@ def mount_root(mounts: Sequence[Mount], target: str) -> None:
             raise
         hint = ""
         if error.errno in (errno.EPERM, errno.EACCES):
-            hint = "mounting takes root, or a user namespace of one's own"
+            hint = "mounting takes root, or an enclosure, as the assembly `rootless` has one"
         elif error.errno in (errno.ENODEV, errno.EINVAL):
             hint = "this host's kernel or file system may lack overlays; the part snapshotter/copy needs none"
         raise HostUnfit(f"can't mount a root at {target}: {error.strerror}", hint=hint) from error

@@ -243,7 +243,7 @@ def test_without_the_power_it_is_said(unprivileged, log):
             HostUnfit, match="the kernel refuses a change of the firewall: Operation not permitted"
         ) as caught:
             Firewall("mine", log).open()
-        assert caught.value.hint == "run as root"
+        assert caught.value.hint == "run as root, or with an enclosure, as the assembly `rootless` has one"
 
     unprivileged(open_it)
 

@@ -9,7 +9,7 @@ from moby_networks.registry import records
 from networks.wired import Ledger, Lonely, Veths, World
 
 from moby.contracts.networks import EndpointConfig, Network
-from moby.errors import Conflict, Denied, Invalid, NotFound, Unsupported
+from moby.errors import Conflict, Denied, HostUnfit, Invalid, NotFound, Unsupported
 from moby.testing.net_namespaces import own_network
 from moby.testing.network_mutants import MUTANTS
 from moby.testing.networks import Given, NetworksSuite
@@ -57,6 +57,17 @@ def test_drivers_and_the_default(world):
     world.drivers["bridge"] = Bridge()
     assert (world.open().default(), world.open().get("bridge").predefined) == ("bridge", True)
     assert world.open().create(Network("", "mine", "", ""))[0].driver == "bridge"
+
+
+def test_what_the_host_lacks_at_a_recovery_is_told_with_what_helps(world):
+    class Lan(Lonely):
+        name = "lan"
+
+        def keep(self, held):
+            raise HostUnfit("no lan here", hint="run as root")
+
+    world.drivers["lan"] = Lan()
+    assert [*world.open().recover(())] == ["no lan here (run as root)"]
 
 
 def test_where_docker_has_networks_that_this_engine_lacks(world):

@@ -78,7 +78,7 @@ class Skeletons:
         try:
             apart(work)
         except OSError as error:
-            hint = "mounting takes root, or a user namespace of one's own"
+            hint = "mounting takes root, or an enclosure, as the assembly `rootless` has one"
             raise HostUnfit(f"can't make what containers have besides their image: {error}", hint=hint) from error
 
 

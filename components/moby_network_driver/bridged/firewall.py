@@ -188,7 +188,9 @@ class Firewall:
                 hint="end the other engine of this root",
             )
         hint = (
-            "run as root" if error.errno == errno.EPERM else "have a kernel with nf_tables, NAT and conntrack, from 5.6"
+            "run as root, or with an enclosure, as the assembly `rootless` has one"
+            if error.errno == errno.EPERM
+            else "have a kernel with nf_tables, NAT and conntrack, from 5.6"
         )
         return HostUnfit(f"the kernel refuses a change of the firewall: {error.strerror} ({error.filename})", hint=hint)
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from moby.contracts.network_driver import Attachment
 from moby.contracts.networks import OTHERS
-from moby.errors import MobyError
+from moby.errors import HostUnfit, MobyError
 from moby_networks.registry.context import Context, Failures
 from moby_networks.registry.joining import Joining
 from moby_networks.registry.records import Joined, Known, Place
@@ -45,7 +45,13 @@ def recover(
     failures.run(context.namespaces.keep, {each.container_id for each in kept})
     for joined in kept:
         joining.repair(joined, failures)
-    return [each.message if isinstance(each, MobyError) else str(each) for each in failures.errors]
+    return [_told(each) for each in failures.errors]
+
+
+def _told(error: Exception) -> str:
+    if not isinstance(error, MobyError):
+        return str(error)
+    return f"{error.message} ({error.hint})" if error.hint and isinstance(error, HostUnfit) else error.message
 
 
 def _forget(context: Context, joining: Joining, container_id: str, failures: Failures) -> None:
