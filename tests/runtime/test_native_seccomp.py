@@ -378,3 +378,9 @@ def test_a_profile_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seccomp.filter_of(profile("mkdir")) == first
     assert seccomp.filter_of(profile("rmdir")) == Filter(b"anew")
     assert seccomp.filter_of({**profile("mkdir"), "flags": [object()]}) == Filter(b"anew")
+
+
+def test_a_profile_that_is_large_is_compiled_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "RESULTS", {})
+    seccomp.filter_of({**profile("mkdir"), "comment": "x" * (1 << 17)})
+    assert remembered.RESULTS == {}

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 __all__ = ["RESULTS", "remembered"]
 
 _FEW = 8
+_LARGEST = 1 << 17
+"""Of a key, in bytes: all that is kept is read by each call of a command. Docker's own profile has seven KiB."""
 RESULTS: dict[bytes, Any] = {}
 """Those of the first few keys."""
 
@@ -19,6 +21,6 @@ def remembered(key: bytes, work: Callable[[], Any]) -> Any:
     found = RESULTS.get(key)
     if found is None:
         found = work()
-        if len(RESULTS) < _FEW:
+        if len(RESULTS) < _FEW and len(key) <= _LARGEST:
             RESULTS[key] = found
     return found
