@@ -35,7 +35,8 @@ class TestDockerfile(BuilderSuite):
 @pytest.fixture
 def impatient(monkeypatch):
     """What never comes, doesn't come in a few seconds either."""
-    monkeypatch.setattr("moby.testing.builder.PATIENCE_S", 3.0)
+    for each in ("failures", "progress"):
+        monkeypatch.setattr(f"moby.testing.builder_{each}.PATIENCE_S", 3.0)
 
 
 @pytest.mark.slow
