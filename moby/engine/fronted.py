@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 from moby.contracts.command import Command, engine_socket
 from moby.engine import root, settings
 from moby.errors import Conflict, Invalid
-from moby.surroundings import Surroundings, Unmade
+from moby.surroundings import Roots, Surroundings, Unmade
 
 if TYPE_CHECKING:
     from moby.engine.call import Call
 
-__all__ = ["answered", "run"]
+__all__ = ["answered", "check_socket", "run"]
 
 DRAIN_S = 10.0
+_LONGEST_PATH = 107
+"""Of a Unix socket, in bytes (unix(7), sun_path)."""
 
 
 def answered(call: "Call", key: str) -> int | None:
@@ -31,7 +33,19 @@ def answered(call: "Call", key: str) -> int | None:
     around = Surroundings(Unmade(roots.state, roots.run, roots.cache, roots.engine), log_level=call.log_level)
     own = getattr(construct(instance, {}, around), "answered", None)
     code: int | None = None if own is None else own(call.arguments)
+    if code is None:
+        check_socket(roots)
     return code
+
+
+def check_socket(roots: Roots) -> None:
+    """Raise Invalid where the engine of these folders can't listen to its own verbs, before it is started."""
+    path = engine_socket(roots.named("command/any"))
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise Invalid(
+            f"{path} is longer than a Unix socket's path may be, {_LONGEST_PATH} bytes",
+            hint="name a shorter folder with --root DIR",
+        )
 
 
 def run(call: "Call", key: str) -> int:

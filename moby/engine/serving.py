@@ -46,6 +46,10 @@ def serve(call: "Call") -> int:
     if flags is None:
         return USAGE
     roots = call.roots
+    if _has_own_verbs(call.plan):
+        from moby.engine import fronted
+
+        fronted.check_socket(roots)
     copies.import_from_copy(roots)
     passed = activation.passed_sockets()
     signals = _Signals()
@@ -127,9 +131,12 @@ def _listen_to_own_verbs(engine: "Engine", plan: Plan) -> None:
     """Have the default front end answer the engine's own verbs too, where it has such."""
     front = plan.of_kind("frontend")[0]
     part = engine.instances.get(front.key)
-    wanted = any(THROUGH_FRONTEND in each.facts.provides for each in plan.of_kind("command"))
-    if wanted and part is not None:
+    if part is not None and _has_own_verbs(plan):
         part.listen([f"unix://{engine_socket(engine.roots.place(front.key))}"])
+
+
+def _has_own_verbs(plan: Plan) -> bool:
+    return any(THROUGH_FRONTEND in each.facts.provides for each in plan.of_kind("command"))
 
 
 def _drain(engine: "Engine", timeout_s: float, signals: "_Signals") -> None:

@@ -40,6 +40,17 @@ def test_no_engine_is_started_for_what_needs_none(docker_pyz, tmp_path, line, co
     assert not root.exists()
 
 
+@pytest.mark.parametrize("verb", ["ps", "serve"])
+def test_a_root_whose_path_is_too_long_starts_nothing(docker_pyz, tmp_path, verb):
+    root = tmp_path / ("x" * 100)
+    command = [sys.executable, str(docker_pyz), "--root", str(root), verb]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"{root}/run/engine.sock is longer than" in done.stderr
+    assert "fix: name a shorter folder with --root DIR" in done.stderr
+    assert not root.exists()
+
+
 def test_a_root_into_which_nobody_may_look(tmp_path, monkeypatch, capfd):
     def look(path, *arguments, whole=os.stat, **options):
         if str(path).endswith("engine.sock"):
