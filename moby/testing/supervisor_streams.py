@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from moby.contracts.supervisor import Supervisor, SupervisorFeature
-from moby.testing import supervisor as basic
+from moby.testing import supervisor_world as basic
 from moby.testing.supervisor import Bundles, SupervisorSuite, read_all, read_until, readable
 
 __all__ = ["SupervisorStreamsSuite"]

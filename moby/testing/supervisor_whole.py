@@ -21,7 +21,7 @@ from moby.contracts.supervisor import (
 )  # fmt: skip
 from moby.contracts.types import TaskStatus
 from moby.errors import Conflict, Invalid, NotFound, Unsupported
-from moby.testing import supervisor as basic
+from moby.testing import supervisor_world as basic
 from moby.testing.supervisor import Bundles, read_all, readable
 from moby.testing.supervisor_streams import SHORTLY_S, SupervisorStreamsSuite
 

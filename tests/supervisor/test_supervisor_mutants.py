@@ -342,7 +342,7 @@ def right(forking, tmp_path):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """What never comes, doesn't come in half a second either."""
-    monkeypatch.setattr("moby.testing.supervisor.PATIENCE_S", 0.5)
+    monkeypatch.setattr("moby.testing.supervisor_world.PATIENCE_S", 0.5)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -368,5 +368,5 @@ def test_suite_fails_who_knows_everybody(right, verb):
 
 
 def test_every_promise_has_a_mutant():
-    tests = {name.removeprefix("test_") for name in vars(SupervisorSuite) if name.startswith("test_")}
+    tests = {name.removeprefix("test_") for name in dir(SupervisorSuite) if name.startswith("test_")}
     assert tests - {test for test, _ in MUTANTS} == {"unknown_task"}

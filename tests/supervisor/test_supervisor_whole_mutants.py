@@ -316,7 +316,7 @@ def right(tmp_path):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """What never comes, doesn't come in half a second either."""
-    monkeypatch.setattr("moby.testing.supervisor.PATIENCE_S", 0.5)
+    monkeypatch.setattr("moby.testing.supervisor_world.PATIENCE_S", 0.5)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
