@@ -1,12 +1,11 @@
 """Volumes by name."""
 
-import fcntl
 import os
 import re
 import secrets
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.volume_driver import VolumeDriver
 from moby.contracts.volumes import Volume
 from moby.errors import Conflict, Invalid, MobyError, NotFound
+from moby.host.locks import locked
 from moby_volumes.registry.records import Record, Records, Stage
 
 __all__ = ["ANONYMOUS", "Registry"]
@@ -227,20 +227,9 @@ class Registry:
     def _now(self) -> str:
         return f"{datetime.fromtimestamp(self._clock.now_ns() // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
-    @contextmanager
-    def _lock(self, name: str, *, wait: bool = True) -> Iterator[bool]:
+    def _lock(self, name: str, *, wait: bool = True) -> AbstractContextManager[bool]:
         """Be the only one, of threads and processes, who makes or removes volumes of this name."""
-        path = self._run / f"lock-{zlib.crc32(os.fsencode(name)) % _LOCKS}"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            yield True
-        finally:
-            os.close(fd)
+        return locked(self._run / f"lock-{zlib.crc32(os.fsencode(name)) % _LOCKS}", wait=wait)
 
 
 def _check(name: str) -> None:
