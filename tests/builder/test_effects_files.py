@@ -11,6 +11,7 @@ from attrs import evolve
 from benches import Bench, Ear, copying, tar
 from lenders import Lender
 from moby_builder.dockerfile.effects import modes
+from moby_builder.dockerfile.effects.copying import Copying, How
 from moby_builder.dockerfile.operations import (
     EmptySource,
     LocalSource,
@@ -444,3 +445,27 @@ def test_modes(text, before, after):
 def test_modes_that_are_none(text):
     with pytest.raises(BuildFailed, match=re.escape(f"invalid chmod parameter: '{text}'")):
         modes.parse(text)
+
+
+def test_a_link_in_the_place_of_what_is_copied_is_not_followed(tmp_path, monkeypatch):
+    outside, source, target = tmp_path / "outside", tmp_path / "source", tmp_path / "target"
+    outside.touch(0o600)
+    source.mkdir()
+    target.mkdir()
+    os.mkfifo(source / "pipe")
+    (source / "pipe").chmod(0o666)
+    chown = os.chown
+
+    def swap(name, *more, **where):
+        chown(name, *more, **where)
+        (target / "pipe").unlink()
+        (target / "pipe").symlink_to(outside)
+
+    monkeypatch.setattr(os, "chown", swap)
+    ends = [os.open(each, os.O_RDONLY | os.O_DIRECTORY) for each in (source, target)]
+    try:
+        Copying(*ends, How())._leaf(*ends, "pipe", "/pipe")
+    finally:
+        for each in ends:
+            os.close(each)
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o600

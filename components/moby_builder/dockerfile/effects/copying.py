@@ -238,7 +238,7 @@ class Copying:
         owner = self.how.owner or (found.st_uid, found.st_gid)
         os.chown(last, *owner, dir_fd=into, follow_symlinks=False)
         if kind != stat.S_IFLNK:
-            os.chmod(last, self._mode(found), dir_fd=into)  # just made, and not a link
+            tree.set_mode(into, last, self._mode(found))
         os.utime(last, ns=self._times(found), dir_fd=into, follow_symlinks=False)
 
     def _linked(self, found: os.stat_result, into: int, name: str, path: str) -> bool:
