@@ -161,7 +161,12 @@ def create(parts: Parts, call: Call) -> Reply:
         ipam_options=TEXT_MAP.read(ipam.get("Options") or {}, "IPAM.Options"),
         ipam=tuple({word: value for word, value in each.items() if value} for each in pools),
     )
-    made, warnings = parts.networks.create(network)
+    try:
+        made, warnings = parts.networks.create(network)
+    except Conflict as error:
+        if any(each.name == network.name for each in parts.networks.list()):
+            raise
+        raise Denied(failures.message(error)) from error  # what it wants is another's, which docker calls forbidden
     return reply_json({"Id": made.id, "Warning": "\n".join(warnings)}, 201)
 
 
@@ -184,6 +189,8 @@ def connect(parts: Parts, call: Call) -> Reply:
         parts.containers.connect(container.id, call.names["name"], config)
     except Unsupported as error:
         raise Invalid(failures.message(error)) from error
+    except Conflict as error:
+        raise Denied(failures.message(error)) from error  # as docker calls an address, or a place, that is taken
     return empty(200)
 
 
