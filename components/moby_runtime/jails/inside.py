@@ -10,11 +10,10 @@ import sys
 from moby.host import processes
 from moby.host.cgroups import NO_GROUP, Entrance
 from moby.host.files import write_text
-from moby.host.lean import accept, sockets
 from moby.values import frozen
 from moby_runtime.programs import executable, program
 from moby_runtime.records.failures import doing, guarded
-from moby_runtime.records.gate import GO
+from moby_runtime.records.gate import asked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,13 +100,8 @@ def _enter(cell: Cell, channels: tuple[int, ...]) -> None:
 
 
 def _await_start(cell: Cell, listener: int) -> None:
-    """Wait until somebody says to start; whoever hangs up without a word only wanted to know if this still waits."""
-    listening = sockets.socket(fileno=listener)
-    while True:
-        connection = accept(listening)
-        if os.read(connection, 1) == GO:
-            break
-        os.close(connection)
+    """Wait until somebody says to start, and tell that one what comes of it."""
+    connection = asked(listener)
     guarded(lambda data: os.write(connection, data), lambda: _run(cell, _end_with_parent))
 
 

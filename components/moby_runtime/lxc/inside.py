@@ -17,12 +17,12 @@ import termios  # noqa: F401
 from moby.contracts.streams import Stdio
 from moby.host import capabilities, mounts, processes, seccomp, terminals
 from moby.host.blocks import suppress
-from moby.host.lean import accept, send_descriptor, signals, sockets
+from moby.host.lean import send_descriptor, signals, sockets
 from moby.values import frozen
 from moby_runtime.programs import executable, program
 from moby_runtime.programs.reading import process_of
 from moby_runtime.records.failures import doing, guarded
-from moby_runtime.records.gate import GO
+from moby_runtime.records.gate import asked
 from moby_runtime.records.json_text import decoded
 
 TYPE_CHECKING = False
@@ -234,13 +234,8 @@ def _show_console() -> None:
 
 
 def _await_start(guise: Guise, listener: int) -> None:
-    """Wait until somebody says to start; whoever hangs up without a word only wanted to know if this still waits."""
-    listening = sockets.socket(fileno=listener)
-    while True:
-        connection = accept(listening)
-        if os.read(connection, 1) == GO:
-            break
-        os.close(connection)
+    """Wait until somebody says to start, and tell that one what comes of it."""
+    connection = asked(listener)
     guarded(lambda data: os.write(connection, data), lambda: _run(guise, first=True))
 
 

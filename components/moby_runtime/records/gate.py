@@ -5,18 +5,34 @@ from __future__ import annotations
 import os
 
 from moby.host.blocks import suppress
-from moby.host.lean import sockets
+from moby.host.lean import accept, sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GO", "Gate"]
+__all__ = ["GO", "Gate", "asked"]
 
 GO = b"S"
 _NAME = "start.sock"
 _LONGEST = 107
 """Of a socket's path in bytes (unix(7))."""
+
+
+def asked(listener: int) -> int:
+    """Wait until somebody says to start; return the connection by which that was said.
+
+    Whoever hangs up without a word only wanted to know if this still waits.
+    """
+    listening = sockets.socket(fileno=listener)
+    try:
+        while True:
+            connection = accept(listening)
+            if os.read(connection, 1) == GO:
+                return connection
+            os.close(connection)
+    finally:
+        listening.detach()  # it listens until this is a program
 
 
 class Gate:
