@@ -14,16 +14,21 @@ _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _LONGEST_NS = 1 << 63
 """Of Go's durations: some 292 years."""
+_FIRST_NS, _LAST_NS = -30610224000 * 10**9, 253402300799 * 10**9
+"""The years 1000 to 9999, which have four digits."""
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:[.,](\d{1,9})\d*)?)?)?)?(Z|[+-]\d\d:?\d\d)?"
 )
 
 
 def rfc3339(time_ns: int) -> str:
-    """Return a moment as Go prints it, without zeros at the end; `ZERO` for 0."""
+    """Return a moment as Go prints it, without zeros at the end; `ZERO` for 0.
+
+    One that no client reads, as a container's file may have, is the nearest that they do.
+    """
     if not time_ns:
         return ZERO
-    seconds, rest = divmod(time_ns, 10**9)
+    seconds, rest = divmod(max(_FIRST_NS, min(time_ns, _LAST_NS)), 10**9)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}{fraction}Z"
 
