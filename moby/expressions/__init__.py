@@ -57,4 +57,7 @@ def _compiled(expression: str) -> tuple[tuple[Step, ...], re.Pattern[str] | None
     same = not any(each in expression for each in ("[", "\\", "(?", "{"))  # `{,9}` is nothing repeated in Go's
     if not (few and same and expression.count("|") <= 8):
         return steps, None
-    return steps, re.compile(expression.replace("$", r"\Z"))
+    try:
+        return steps, re.compile(expression.replace("$", r"\Z"))
+    except (re.error, RecursionError):  # which repeats no places, as in `^*`
+        return steps, None

@@ -21,6 +21,7 @@ ATOMS = st.sampled_from(["a", "b", "ab", ".", "[ab]", "[^a]", "^", "$", r"\w", r
         ("web", "my-web-1", True), ("^/web$", "/web", True), ("^/web$", "/web1", False), ("w.b", "wxb", True),
         ("^(web|api)(-[0-9]+)?$", "api-12", True), ("^(web|api)(-[0-9]+)?$", "api-", False), ("a{2,3}$", "caaa", True),
         ("^a{2}$", "aaa", False), ("^(ab){2,}$", "ababab", True), (r"^\d+\.\d+$", "1.20", True),
+        ("^*a", "ba", True), ("$+", "a", True), ("a|^?", "b", True),
         ("[^a-c]", "abc", False),
         ("^(?P<x>a|b)+$", "abba", True), (r"\bx\b", "a x b", True), (r"\Bx", "ax", True), ("a|", "zzz", True),
         ("^[]a]+$", "a]a", True), ("^[[a]$", "[", True), ("a$", "a\n", False), ("a{x}", "a{x}", True),
