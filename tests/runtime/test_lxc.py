@@ -94,6 +94,9 @@ def test_one_that_was_killed_for_want_of_memory_says_so_once_its_groups_are_gone
     found = boxes.runtime.stats(box.id)
     assert (found.oom_kills or 0) >= 1
     assert found.cpu_ns
+    shutil.rmtree(Path(boxes.runtime._records.path(box.id), configuration.COUNTED))
+    with pytest.raises(Conflict, match="is gone"):  # as of one that an earlier release has made
+        boxes.runtime.stats(box.id)
 
 
 def test_nothing_of_the_host_is_left_inside(boxes) -> None:

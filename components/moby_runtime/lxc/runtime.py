@@ -59,7 +59,8 @@ class Lxc(Jails):
             from moby_runtime.groups.figures import stats_of
 
             kept = Path(self._records.path(container_id), COUNTED)
-            if not any(kept.iterdir()):
+            # One that an earlier release has made has no such folder.
+            if not kept.is_dir() or not any(kept.iterdir()):
                 raise
             return stats_of(Group((str(kept),)), container_id)
 
