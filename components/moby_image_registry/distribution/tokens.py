@@ -19,6 +19,10 @@ __all__ = ["Tokens"]
 _SHORTEST_S = 60
 """What a token holds that says nothing (Docker's token specification), and the least that is believed."""
 _LONGEST_S = 3600
+_LONGEST_TOKEN = 64 << 10
+"""No service reads longer headers."""
+_MOST_KEPT = 256
+"""Of services and repositories, which clients name; the oldest goes."""
 CLIENT = "moby"
 
 
@@ -63,7 +67,10 @@ class Tokens:
         if found is None:
             return ""
         with self._lock:
+            self._kept.pop((host, scope, credentials), None)
             self._kept[host, scope, credentials] = found
+            while len(self._kept) > _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
         return found.header
 
     def _made(
@@ -121,7 +128,7 @@ class Tokens:
 
 def _is_token(text: str) -> bool:
     """Whether a header can hold it."""
-    return text.isascii() and text.isprintable()
+    return text.isascii() and text.isprintable() and len(text) <= _LONGEST_TOKEN
 
 
 def _basic(credentials: Credentials) -> str:
