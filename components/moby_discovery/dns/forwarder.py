@@ -107,9 +107,11 @@ class _Pair:
         with ExitStack() as undo:
             there = _Way(client, server)
             undo.callback(there.close)
-            self._ways = (there, _Way(server, client))
+            back = _Way(server, client)
+            undo.callback(back.close)
+            self._ways = (there, back)
+            loop.watch(server.fileno(), select.EPOLLOUT, self._turn)
             undo.pop_all()
-        loop.watch(server.fileno(), select.EPOLLOUT, self._turn)
 
     def _turn(self, _: int) -> None:
         try:
@@ -120,12 +122,17 @@ class _Pair:
                 self._connected = True
             for way in self._ways:
                 way.move()
+            over = all(way.over for way in self._ways)
+            if not over:
+                self._watch()
         except OSError:
             self._close(reset=True)
             return
-        if all(way.over for way in self._ways):
+        if over:
             self._close(reset=False)
-            return
+
+    def _watch(self) -> None:
+        """Have the loop look out for what there is to do next; OSError where it can't for more."""
         for at, sock in enumerate(self._socks):
             out, back = self._ways[at], self._ways[1 - at]
             events = (select.EPOLLIN if out.wants_input else 0) | (select.EPOLLOUT if back.wants_room else 0)

@@ -42,11 +42,13 @@ class Loop:
         os.close(self._wake)
 
     def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
-        """Call `handler` with the events of a descriptor (epoll's, level), in place of who was called before."""
+        """Call `handler` with the events of a descriptor (epoll's, level), in place of who was called before.
+
+        OSError, with nothing changed, where the kernel watches no more.
+        """
         with self.lock:
-            known = fd in self._handlers
+            (self._epoll.modify if fd in self._handlers else self._epoll.register)(fd, events)
             self._handlers[fd] = handler
-            (self._epoll.modify if known else self._epoll.register)(fd, events)
 
     def unwatch(self, fd: int) -> None:
         """Call nobody any more; to be done before a descriptor is closed."""
