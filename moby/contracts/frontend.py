@@ -15,6 +15,14 @@ class Frontend(Protocol):
     Thread-safe. No call waits for a client, but for `drain`, which says for how long.
     """
 
+    def check(self, addresses: Sequence[str] = ()) -> None:
+        """Raise what `listen` would at these addresses, as far as it can be told beforehand, and listen at none.
+
+        Called before `__enter__` too, of one behind which nothing is there yet: it calls no other part. What is passed
+        as `fd://` stays as it is.
+        """
+        ...
+
     def listen(self, addresses: Sequence[str] = ()) -> tuple[str, ...]:
         """Answer at these addresses too, from when this returns; return them as clients are to spell them.
 

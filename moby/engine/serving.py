@@ -7,6 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,8 @@ from moby.engine import root as engine_root
 from moby.engine.words import split
 from moby.errors import Invalid, MobyError
 from moby.plan import Plan
-from moby.surroundings import Surroundings
-from moby.values import frozen
+from moby.surroundings import Surroundings, Unmade
+from moby.values import evolve, frozen
 
 if TYPE_CHECKING:
     from moby.engine.call import Call
@@ -61,7 +62,10 @@ def serve(call: "Call") -> int:
     keep_little()
     opened = settings.read(call.plan, call.config)
     plan = call.plan.closure(frozenset(each.key for each in call.plan.instances if each.kind != "command"))
-    with engine_root.serving(roots), start(plan, settings=opened, around=around, replace=True) as engine:
+    with ExitStack() as stack:
+        stack.enter_context(engine_root.serving(roots))
+        _check(plan, addresses, opened, around)
+        engine = stack.enter_context(start(plan, settings=opened, around=around, replace=True))
         _listen(engine, addresses, around)
         _listen_to_own_verbs(engine, call.plan)
         activation.notify(f"READY=1\nSTATUS={call.plan.name} answers\nMAINPID={os.getpid()}")
@@ -117,6 +121,25 @@ def hosts(plan: Plan, given: Sequence[str], passed: Mapping[int, str] | None = N
             of = (passed or {}).get(int(fd), "") if fd != each and fd.isdigit() and not equals else ""
             found[f"frontend/{of}" if f"frontend/{of}" in found else f"frontend/{name}"].append(each)
     return found
+
+
+def _check(
+    plan: Plan, addresses: Mapping[str, list[str]], opened: Mapping[str, Mapping[str, Any]], around: Surroundings
+) -> None:
+    """Raise what front ends would at their addresses, while no other part has been given anything of the host's."""
+    from moby.wiring import construct
+
+    roots = around.roots
+    unmade = evolve(around, roots=Unmade(roots.state, roots.run, roots.cache, roots.engine))
+    for each in plan.of_kind("frontend"):
+        behind = dict.fromkeys(key for binding in each.bindings.values() for key in binding.targets)
+        try:
+            part = construct(each, behind, unmade, opened.get(each.key))
+        except MobyError:
+            if each.policy in ("optional", "skip-if-unfit"):
+                continue  # left out in its turn, which is told then
+            raise
+        part.check(addresses[each.key])
 
 
 def _listen(engine: "Engine", addresses: Mapping[str, list[str]], around: Surroundings) -> None:

@@ -104,6 +104,28 @@ class FrontendSuite:
         frontend.listen([f"unix://{folder / 'a'}"])
         assert connects(folder / "a")
 
+    def test_a_check_says_what_listening_would(self, start: Make, folder: Path) -> None:
+        """Of an address that is taken, or that it can't read, it raises the same."""
+        frontend = start()
+        with _listening(folder / "a"):
+            with pytest.raises(Conflict):
+                frontend.check([f"unix://{folder / 'a'}"])
+            assert connects(folder / "a")
+        with pytest.raises(Invalid):
+            frontend.check([f"unix://{folder / 'b'}", "nowhere"])
+
+    def test_a_check_listens_nowhere(self, start: Make, folder: Path) -> None:
+        """It leaves no file, and a socket that is passed as it was; then the same can be listened at."""
+        frontend = start()
+        sock = _listening(folder / "b")
+        fd = sock.detach()
+        addresses = [f"unix://{folder / 'a'}", f"fd://{fd}"]
+        frontend.check(addresses)
+        assert not (folder / "a").exists()
+        assert frontend.listen(addresses) == tuple(addresses)
+        assert connects(folder / "a")
+        assert connects(folder / "b")
+
     def test_a_listening_socket_that_is_there_already(self, start: Make, folder: Path) -> None:
         """It answers at a descriptor, and leaves the file, which is somebody else's, at its end."""
         sock = _listening(folder / "a")

@@ -25,6 +25,10 @@ class _Broken:
     def __exit__(self, *error: object) -> None:
         self.inner.__exit__(*error)
 
+    def check(self, addresses: Sequence[str] = ()) -> None:
+        """Pass on."""
+        self.inner.check(addresses)
+
     def listen(self, addresses: Sequence[str] = ()) -> tuple[str, ...]:
         """Pass on."""
         found: tuple[str, ...] = self.inner.listen(addresses)
@@ -141,6 +145,16 @@ class _LeavesFiles(_Broken):
             each.touch()
 
 
+class _ChecksNothing(_Broken):
+    def check(self, addresses: Sequence[str] = ()) -> None:
+        pass
+
+
+class _ChecksByListening(_Broken):
+    def check(self, addresses: Sequence[str] = ()) -> None:
+        super().listen(addresses)
+
+
 class _DrainsNothing(_Broken):
     def drain(self, timeout_s: float) -> bool:
         return True
@@ -194,6 +208,8 @@ MUTANTS = (
     Mutant(_KeepsDescriptors, "test_a_listening_socket_that_is_there_already"),
     Mutant(_LeavesFiles, "test_its_files_are_gone_at_the_end"),
     Mutant(_EndsBehind, "test_its_files_are_gone_at_the_end"),
+    Mutant(_ChecksNothing, "test_a_check_says_what_listening_would"),
+    Mutant(_ChecksByListening, "test_a_check_listens_nowhere"),
     Mutant(_DrainsNothing, "test_drained_it_takes_no_more_clients"),
     Mutant(_NeverDrained, "test_drained_it_takes_no_more_clients"),
     Mutant(_WaitsForTheTimeout, "test_drained_it_takes_no_more_clients"),

@@ -319,6 +319,8 @@ plan = Plan("toy", (Instance("frontend", "f", facts, {{"name": "f"}}),))
 sys.exit(entry.main(["--root", {root!r}, "serve"], lambda: ({{}}, plan)))
 """
 
+BEGUN = ["make f\n", "check f\n", "make f\n", "start f\n", "listen f\n"]
+
 
 def test_closed_standard_streams_are_not_taken_by_the_lock(tmp_path: Path) -> None:
     """With 0 and 1 closed at the start, whatever a part opens gets another number."""
@@ -336,7 +338,7 @@ def test_ignored_hangup_stays_ignored(tmp_path: Path) -> None:
     code = code.replace("import sys", "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN)", 1)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert [process.stdout.readline() for _ in range(3)] == ["make f\n", "start f\n", "listen f\n"]
+        assert [process.stdout.readline() for _ in BEGUN] == BEGUN
         os.kill(process.pid, signal.SIGHUP)
         os.kill(process.pid, signal.SIGTERM)
         assert process.stdout.read() == "drain f\nstop f\n"
@@ -348,10 +350,19 @@ def test_serve_ends_in_order_on_a_signal(tmp_path: Path, number: int) -> None:
     code = SERVING.format(parts=str(Path(__file__).parent / "parts"), root=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert [process.stdout.readline() for _ in range(3)] == ["make f\n", "start f\n", "listen f\n"]
+        assert [process.stdout.readline() for _ in BEGUN] == BEGUN
         os.kill(process.pid, number)
         assert process.stdout.read() == "drain f\nstop f\n"
     assert process.returncode == 0
+
+
+def test_an_address_that_is_refused_starts_nothing(tmp_path: Path) -> None:
+    code = SERVING.format(parts=str(Path(__file__).parent / "parts"), root=str(tmp_path))
+    code = code.replace('{"name": "f"}', '{"name": "f", "fail": "check"}')
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 3
+    assert done.stdout == "make f\ncheck f\n"
+    assert "told to fail at check" in done.stderr
 
 
 def test_a_full_disk_is_named(

@@ -20,6 +20,40 @@ from moby.errors import Conflict, HostUnfit, Invalid, Unsupported
 PATIENCE_S = 30
 
 
+class TestCheck:
+    """What is refused before anything else of the engine has started."""
+
+    def test_tcp_without_tls(self, serve):
+        with pytest.raises(Unsupported, match="without TLS"):
+            serve(listen=False).frontend.check(["tcp://127.0.0.1:0"])
+
+    def test_a_certificate_that_is_not_there(self, serve, tmp_path):
+        files = {f"tls_{each}": f"{tmp_path}/{each}.pem" for each in ("certificate", "key", "authority")}
+        with pytest.raises((Invalid, HostUnfit, OSError)):
+            serve(listen=False, **files).frontend.check(["tcp://127.0.0.1:0"])
+
+    def test_a_group_that_is_not_there(self, serve, tmp_path):
+        with pytest.raises(Invalid, match="no group 'nonesuch'"):
+            serve(listen=False, group="nonesuch").frontend.check([f"unix://{tmp_path}/s.sock"])
+
+    def test_a_folder_that_can_not_be(self, serve, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises((HostUnfit, OSError)):
+            serve(listen=False).frontend.check([f"unix://{tmp_path}/file/s.sock"])
+
+    def test_a_port_that_is_taken(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+            with pytest.raises(Conflict, match="Address already in use"):
+                addresses.checked(address, group="docker", check=lambda *_: None)
+        addresses.checked(address, group="docker", check=lambda *_: None)
+
+    def test_without_addresses_it_looks_at_its_options(self, serve, tmp_path):
+        (tmp_path / "a.sock").touch()
+        with pytest.raises(Conflict, match="is no socket"):
+            serve(listen=False, socket=f"{tmp_path}/a.sock").frontend.check()
+
+
 class TestUnix:
     def test_its_file_is_for_owner_and_group(self, served):
         found = Path(served.path).stat()

@@ -20,7 +20,7 @@ from moby_frontend.docker.failures import Status, failed, message, status_of
 from moby_frontend.docker.parts import RELEASE, Parts, spelled
 from moby_frontend.docker.routes import Route, find
 from moby_frontend.docker.server import Server
-from moby_frontend.listening.addresses import Listener, listening
+from moby_frontend.listening.addresses import Listener, checked, listening
 
 __all__ = ["DockerFrontend", "Tls"]
 
@@ -76,6 +76,12 @@ class DockerFrontend:
         server, self._server = self._server, None
         if server:
             server.close()
+
+    def check(self, addresses: Sequence[str] = ()) -> None:
+        """Raise what `listen` would, and listen nowhere; see the contract."""
+        self._context()
+        for each in addresses or self._addresses:
+            checked(each, group=self._group, check=self._check)
 
     def listen(self, addresses: Sequence[str] = ()) -> tuple[str, ...]:
         """Answer at these addresses too, or without any at those of its own options; see the contract."""

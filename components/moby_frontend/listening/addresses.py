@@ -1,5 +1,6 @@
 """Where a front end listens: addresses in, listening sockets out."""
 
+import errno
 import fcntl
 import grp
 import os
@@ -14,7 +15,7 @@ from moby.errors import Conflict, HostUnfit, Invalid, Unsupported
 from moby.host.user_maps import is_ordinary
 from moby.values import frozen
 
-__all__ = ["Check", "Listener", "in_runtime_folder", "listening"]
+__all__ = ["Check", "Listener", "checked", "in_runtime_folder", "listening"]
 
 _BACKLOG = 1024
 _FIRST_PASSED = 3
@@ -67,12 +68,42 @@ def listening(address: str, *, group: str, tls: bool, check: Check) -> list[List
         return [_tcp(address, tls, check)]
     if separator and scheme == "fd":
         return [_passed(number, tls, check) for number in _numbers(rest, address)]
-    raise Invalid(
-        f"can't listen at {address!r}", hint="an address is unix:///PATH, tcp://HOST:PORT, or fd://NUMBER"
-    )  # fmt: skip
+    raise _unreadable(address)
 
 
-def _unix(path: str, address: str, group: str) -> Listener:
+def checked(address: str, *, group: str, check: Check) -> None:
+    """Raise what `listening` would, and listen nowhere; see the contract `Frontend.check`."""
+    scheme, separator, rest = address.partition("://")
+    if separator and scheme == "unix":
+        path = in_runtime_folder(rest)
+        _look(_socket_file(path, f"unix://{path}"), f"unix://{path}", group)
+    elif separator and scheme == "tcp":
+        host, port = _host_and_port(address, check)
+        _bound(address, host, port).close()
+    elif separator and scheme == "fd":
+        for number in _numbers(rest, address):
+            _passed(number, False, check).sock.detach()
+    else:
+        raise _unreadable(address)
+
+
+def _unreadable(address: str) -> Invalid:
+    return Invalid(f"can't listen at {address!r}", hint="an address is unix:///PATH, tcp://HOST:PORT, or fd://NUMBER")
+
+
+def _look(where: Path, address: str, group: str) -> None:
+    """Look whether a socket can be made here, without one that clients would find."""
+    _group(group, where)
+    try:
+        with _alone(where):
+            _replace(where, address)
+            if not os.access(where.parent, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise HostUnfit(f"can't listen at {address}: {error.strerror}") from error
+
+
+def _socket_file(path: str, address: str) -> Path:
     where = Path(path)
     if not where.is_absolute():
         raise Invalid(f"{address!r} names no absolute path", hint="write unix:///PATH")
@@ -81,6 +112,11 @@ def _unix(path: str, address: str, group: str) -> Listener:
             f"{path} is longer than a Unix socket's path may be, {_LONGEST_PATH} bytes",
             hint="listen at a shorter one; where it is below --root DIR, name a shorter DIR",
         )
+    return where
+
+
+def _unix(path: str, address: str, group: str) -> Listener:
+    where = _socket_file(path, address)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with _alone(where):
@@ -138,19 +174,35 @@ def _replace(path: Path, address: str) -> None:
 
 def _permit(path: Path, group: str) -> None:
     """Give the socket to its group, where there is one, which may use it then."""
-    try:
-        gid = grp.getgrnam(group).gr_gid if group and not group.isdigit() else int(group or 0)
-    except KeyError:
-        if group != "docker":
-            raise Invalid(f"no group {group!r}, which is to own {path}", hint="make it with groupadd(8)") from None
-        path.chmod(0o660)  # as dockerd does where the group isn't there: root's own
-        return
-    if os.geteuid() == 0:
+    gid = _group(group, path)
+    if gid is not None and os.geteuid() == 0:
         os.chown(path, 0, gid, follow_symlinks=False)
     path.chmod(0o660)
 
 
+def _group(group: str, path: Path) -> int | None:
+    """Return the group's number; None where there is no group docker, as dockerd does, whose socket is root's then."""
+    try:
+        return grp.getgrnam(group).gr_gid if group and not group.isdigit() else int(group or 0)
+    except KeyError:
+        if group != "docker":
+            raise Invalid(f"no group {group!r}, which is to own {path}", hint="make it with groupadd(8)") from None
+        return None
+
+
 def _tcp(address: str, tls: bool, check: Check) -> Listener:
+    host, port = _host_and_port(address, check)
+    sock = _bound(address, host, port)
+    try:
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _refused(address, error) from error
+    shown = f"[{host}]" if sock.family == socket.AF_INET6 else host
+    return Listener(sock, f"tcp://{shown}:{sock.getsockname()[1]}", tls=tls)
+
+
+def _host_and_port(address: str, check: Check) -> tuple[str, int]:
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
@@ -159,18 +211,23 @@ def _tcp(address: str, tls: bool, check: Check) -> Listener:
     if port is None or parts.path not in {"", "/"} or not host:
         raise Invalid(f"can't listen at {address!r}", hint="write tcp://HOST:PORT, with port 0 for any free one")
     check(address, host)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    return host, port
+
+
+def _bound(address: str, host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
-        sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        kind = Conflict if isinstance(error, OSError) and error.errno == 98 else HostUnfit
-        raise kind(f"can't listen at {address}: {error.strerror}") from error
-    shown = f"[{host}]" if family == socket.AF_INET6 else host
-    return Listener(sock, f"tcp://{shown}:{sock.getsockname()[1]}", tls=tls)
+        raise _refused(address, error) from error
+    return sock
+
+
+def _refused(address: str, error: OSError) -> Conflict | HostUnfit:
+    kind = Conflict if error.errno == errno.EADDRINUSE else HostUnfit
+    return kind(f"can't listen at {address}: {error.strerror}")
 
 
 def _numbers(text: str, address: str) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from moby.contracts.ambient import Log
 from moby.errors import Unsupported
-from moby_frontend.listening.addresses import Listener, listening
+from moby_frontend.listening.addresses import Listener, checked, listening
 from moby_frontend.metrics.counting import EventCounts
 from moby_frontend.metrics.exposition import CONTENT_TYPE
 
@@ -48,6 +48,11 @@ class MetricsFrontend:
         for each in servers:
             each.close()
         self._counts.close()
+
+    def check(self, addresses: Sequence[str] = ()) -> None:
+        """Raise what `listen` would, and listen nowhere; see the contract."""
+        for each in addresses or self._addresses:
+            checked(each, group=self._group, check=self._check)
 
     def listen(self, addresses: Sequence[str] = ()) -> tuple[str, ...]:
         """Answer at these addresses too, or without any at those of its own options; see the contract."""

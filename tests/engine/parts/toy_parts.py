@@ -44,6 +44,9 @@ class Toy:
     def reclaim(self) -> None:
         self._step("reclaim")
 
+    def check(self, addresses: Sequence[str] = ()) -> None:
+        self._step("check")
+
     def listen(self, addresses: Sequence[str] = ()) -> tuple[str, ...]:
         self._step("listen")
         return tuple(addresses)

@@ -247,6 +247,9 @@ class Front:
         for path in self.paths:
             Path(path).unlink()
 
+    def check(self, addresses: Sequence[str] = ()) -> None:
+        """Refuse nothing beforehand."""
+
     def listen(self, addresses: Sequence[str] = ()) -> tuple[str, ...]:
         for address in addresses:
             scheme, _, rest = address.partition("://")
