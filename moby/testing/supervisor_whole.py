@@ -327,7 +327,7 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
     def test_changes_of_health_are_in_the_journal(
         self, supervisor: Supervisor, bundle: Bundles, journal: None, health: None
     ) -> None:
-        """Each change, and only that; looks that are told of besides say how their program ended."""
+        """Each change, and only that; looks that are told of besides say how their program ended, and are no end."""
         first = self.last(supervisor, bundle)
         self.watched(supervisor, bundle, "CMD-SHELL", "test ! -e /tmp/bad")
         self.seen(supervisor, lambda state: state.health.status is HealthStatus.HEALTHY)
@@ -340,6 +340,10 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
         assert changes == [HealthStatus.HEALTHY, HealthStatus.UNHEALTHY]
         looks = [each for each in found if each.health is None]
         assert all(each.exit is not None and each.exit.time_ns >= each.time_ns for each in looks)
+        supervisor.kill("a", 9)
+        assert self.end(supervisor).code == 137
+        ends = [each.exit for each in supervisor.journal(first) if each.kind is EventKind.EXIT and each.task_id == "a"]
+        assert [each.code for each in ends if each] == [137], "an end is told as one, whatever looked before"
 
     # Figures
 

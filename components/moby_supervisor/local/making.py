@@ -233,7 +233,7 @@ class Maker:
     def _written_exit(self, task: Task) -> Exit | None:
         """Return the exit that the journal has, and the record not yet: a supervisor was killed between the two."""
         for each in self._world.journal.after(task.record.first_entry):
-            if each.task_id == task.id and each.exit is not None:
+            if each.kind is EventKind.EXIT and each.task_id == task.id:
                 return each.exit
         return None
 
