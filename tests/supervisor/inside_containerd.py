@@ -11,6 +11,7 @@ from engine import place
 from holding import LinesDriver
 from moby_supervisor.local import FEATURES
 from moby_supervisor.local.containerd import protocol
+from moby_supervisor.local.containerd.bundles import possible
 from moby_supervisor.local.containerd.supervisor import Containerd
 from moby_supervisor.local.containerd.tasks import _ends_with
 
@@ -18,6 +19,7 @@ from moby.contracts.supervisor import TaskConfig
 from moby.contracts.types import Stdio, Window
 from moby.errors import HostUnfit, Invalid, Unavailable, Unsupported
 from moby.grpc.client import Client
+from moby.host.capabilities import NAMES, bounding
 from moby.testing.bundles import Bundles, config
 from moby.testing.holding import SameProcess
 from moby.testing.supervisor import read_all, read_until, readable
@@ -167,6 +169,38 @@ def test_further_descriptors_are_refused(home, supervisor, bundle):
             call()
     with pytest.raises(Invalid, match=r"process\.terminal"):
         runtime.create("x", bundle("true"), Stdio(0, 1, 2, terminal=True))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [({"args": ["nonesuch"]}, "process.args"), ({"args": ["/etc/passwd"]}, "process.args"),
+     ({"args": ["true"], "cwd": "/not/there"}, "process.cwd")],
+)  # fmt: skip
+def test_why_another_program_is_not_run(supervisor, bundle, wanted, field):
+    """It never began, so that there is nothing to be ended, and what containerd knows of it goes."""
+    supervisor.create(TaskConfig("a", bundle("sh", "-c", STAYS), stdin=True))
+    supervisor.start("a")
+    process, task = config(["true"])["process"], TaskConfig("x", Path(), discard=True)
+    with pytest.raises(Invalid, match=field) as failed:
+        supervisor.exec("a", "x", {**process, **wanted}, task)
+    assert isinstance(failed.value.__cause__, OSError)
+    supervisor.exec("a", "x", process, task)
+
+
+def test_capabilities_that_nobody_has_are_left_out(supervisor, tmp_path, rootfs):
+    """Which would have runc refuse the whole container; and its domain's name is set, which older ones pass over."""
+    kept = {NAMES[number] for number in bounding()}
+    every = {name: list(NAMES) for name in ("bounding", "effective", "permitted")}
+    made = config(["sh", "-c", 'test "$(cat /proc/sys/kernel/domainname)" = e.f'], capabilities=every)
+    shown = possible(made["process"])["capabilities"]
+    assert {name: set(found) for name, found in shown.items()} == dict.fromkeys(every, kept)
+    bundle = Bundles(tmp_path / "bundles", rootfs).make("a", {**made, "domainname": "e.f"})
+    supervisor.create(TaskConfig("a", bundle, discard=True))
+    supervisor.start("a")
+    ended = supervisor.exit_fd("a")
+    assert readable(ended)
+    os.close(ended)
+    assert supervisor.delete("a").code == 0
 
 
 def test_what_ended_before_it_was_seen_has_its_code(supervisor, bundle):

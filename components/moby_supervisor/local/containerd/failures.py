@@ -36,6 +36,10 @@ def error_of(what: str, failed: Failed, program: str = "") -> MobyError:
         number = errno.EACCES if number in {0, errno.EPERM} else number
         found.__cause__ = OSError(number, os.strerror(number), program)
         return found
+    if program and number and "chdir to cwd" in told:
+        found = Invalid(f"cannot change to the working folder (config.json: process.cwd): {told}")
+        found.__cause__ = OSError(number, os.strerror(number))
+        return found
     message = f"containerd can't {what}: {told}"
     if failed.code in _CODES and "OCI runtime" not in told:
         return _CODES[failed.code](message)

@@ -96,11 +96,12 @@ class Tasks:
         self._expect(container_id, TaskStatus.RUNNING, "entered")
         name, exec_id, program = bundles.container_name(container_id), secrets.token_hex(16), process["args"][0]
         with ExitStack() as undo, self._explained(f"run a program in {container_id}", program):
-            spec = _json("Process", process)
+            spec = _json("Process", bundles.possible(process))
             request = protocol.Exec(name, *_paths(stdio), stdio.terminal, spec, exec_id)
             self._task("Exec", request, protocol.Empty)
             undo.callback(self._forget, name, exec_id)
             pid = self._task("Start", protocol.Whose(name, exec_id), protocol.Started).pid
+            undo.callback(self._end, name, exec_id)  # what never began can't be ended
             found = self._found(name, exec_id, pid)
             self._records.note(container_id, found.pid, exec_id)
             undo.pop_all()
@@ -281,15 +282,20 @@ class Tasks:
         if not exec_id:
             return None
         code = self.exit_code(container_id, pid)
-        self._forget(bundles.container_name(container_id), exec_id)
+        name = bundles.container_name(container_id)
+        self._end(name, exec_id)
+        self._forget(name, exec_id)
         self._records.drop(container_id, pid)
         return code
 
-    def _forget(self, name: str, exec_id: str) -> None:
+    def _end(self, name: str, exec_id: str) -> None:
         with _gone_is_fine():
             self._task("Kill", protocol.Kill(name, exec_id, 9), protocol.Empty)
         with _gone_is_fine():
             self._task("Wait", protocol.Whose(name, exec_id), protocol.Waited, timeout_s=_END_S)
+
+    def _forget(self, name: str, exec_id: str) -> None:
+        with _gone_is_fine():
             self._task("DeleteProcess", protocol.Whose(name, exec_id), protocol.Empty)
 
     def checkpoint(
