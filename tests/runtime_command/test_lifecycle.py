@@ -98,6 +98,21 @@ class TestLife:
         out, _ = waiting.communicate(timeout=60)
         assert (waiting.returncode, out) == (3, b"in\n")
 
+    def test_a_group_below_one_of_the_folder_s_is_used_and_goes_with_it(self, command):
+        """As containers of earlier releases have theirs, and those whose bundle names one that begins with no slash."""
+        if command.rootless:
+            pytest.skip("an ordinary user has no control groups here; runs as root")
+        data = command.config("sleep", "1000")
+        data["linux"]["cgroupsPath"] = "box"
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        command("run", "--detach", "--bundle", command.bundle(data=data), "box", **streams)
+        assert all(re.search("-[0-9a-f]{8}(/box)?$", each) for each in command.groups())
+        command("pause", "box")
+        assert command.status("box") == "paused"
+        command("resume", "box")
+        command("delete", "--force", "box")
+        assert command.groups() == ()
+
     def test_pause_and_resume(self, command):
         command.sleeping()
         command("pause", "box")
