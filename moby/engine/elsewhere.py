@@ -43,10 +43,12 @@ def failure_of(roots: Roots, key: str) -> Path:
     return socket_of(roots, key).with_suffix(".failed")
 
 
-def import_path(roots: Roots) -> list[str]:
-    """Return where the process of a part is to import from: as here, but a copy of the archive."""
-    own, copy = archive(), copied(roots)
+def import_path(roots: Roots, *, lasting: bool = True) -> list[str]:
+    """Return where the process of a part is to import from: as here, but a copy of the archive where it lasts."""
     places = [each for each in sys.path if each and Path(each).is_absolute()]
+    if not lasting:
+        return places
+    own, copy = archive(), copied(roots)
     return [str(copy) if own is not None and Path(each) == own else each for each in places]
 
 
@@ -60,6 +62,8 @@ class Elsewhere:
     process: str = ENGINE
     replace: bool = False
     """Whether parts that run by another distribution, or with other settings, are replaced by this one's."""
+    lasting: bool = True
+    """Whether parts that are started may go on once this process has ended, when its archive may be replaced."""
     launcher: Launcher = field(init=False)
     _clients: list[Any] = field(factory=list)
     _commands: dict[str, list[str]] = field(factory=dict)
@@ -132,7 +136,7 @@ class Elsewhere:
 
     def _places(self) -> list[str]:
         if not self._path:
-            self._path = import_path(self.around.roots)
+            self._path = import_path(self.around.roots, lasting=self.lasting)
         return self._path
 
     def _command(self, key: str) -> list[str]:

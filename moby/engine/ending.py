@@ -26,6 +26,7 @@ def down(call: "Call", *, purge: bool) -> int:
     root.stop_serving(roots, PATIENCE_S)
     with root.hold(roots, alone=True):
         pass  # an error here has touched nothing
+    root.make_room(roots)  # a full disk is why many come here
     opened = settings.read(call.plan, call.config)
     around = Surroundings(roots, log_level=call.log_level, log_form=call.log_form)
     try:
@@ -38,6 +39,8 @@ def down(call: "Call", *, purge: bool) -> int:
         _end_parts(call)
     with root.hold(roots, alone=True):
         root.purge(roots, everything=purge)
+        if not purge:
+            root.keep_room(roots)  # for the state that stays
     return 0
 
 

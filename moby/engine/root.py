@@ -14,10 +14,12 @@ from moby.errors import Conflict, HostUnfit, Unavailable, Unsupported
 from moby.host import tree
 from moby.surroundings import Roots, make_folder
 
-__all__ = ["FORMAT", "hold", "purge", "serving", "stop_serving"]
+__all__ = ["FORMAT", "hold", "keep_room", "make_room", "purge", "serving", "stop_serving"]
 
 FORMAT = 1
 """Of everything stored under the state folder; raised when an older engine could no longer read it."""
+_RESERVE_BYTES = 512 << 10
+"""What ending writes, with room to spare: databases' logs, the keeper's program, what parts are told."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -39,6 +41,8 @@ def hold(roots: Roots, *, alone: bool = False) -> Iterator[None]:
                 hint="end what runs in it first, or name another folder with --root DIR",
             ) from error
         _check_format(roots.state / "format")
+        if not alone:
+            keep_room(roots)
         yield
     finally:
         os.close(descriptor)
@@ -79,6 +83,28 @@ def stop_serving(roots: Roots, patience_s: float) -> None:
                     f"the engine {roots.engine!r} in {roots.run} (process {told}) doesn't end", hint="see its log"
                 )
             time.sleep(0.01)
+    finally:
+        os.close(descriptor)
+
+
+def make_room(roots: Roots) -> None:
+    """Give back the room that is kept for ending on a full disk; see `keep_room`."""
+    with contextlib.suppress(OSError):
+        (roots.state / "reserve").unlink()
+
+
+def keep_room(roots: Roots) -> None:
+    """Keep some room, so that `down` needs no other on a full disk; where there is none already, go without."""
+    path = roots.state / "reserve"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink()
     finally:
         os.close(descriptor)
 

@@ -92,7 +92,7 @@ def start(
 
     Setup stops at the first error and undoes what stood, unless the failing part is `optional`; teardown goes on
     past errors and raises them together. `settings` are open options by instance key. With `alone` no other
-    process may use the same folders.
+    process may use the same folders, and who calls ends the served parts too.
 
     `process` is which of the plan's processes this is; for parts of others there are clients, and those with a process
     of their own are started. With `replace` they become those of this distribution and these settings.
@@ -101,7 +101,7 @@ def start(
     engine = Engine(plan, around.roots, watch=watch or watchers(plan))
     for instance in plan.instances:
         engine.mark(instance.key, Status.WAITING)
-    elsewhere = _elsewhere(plan, around, settings or {}, process, replace)
+    elsewhere = _elsewhere(plan, around, settings or {}, process, replace, lasting=not alone)
     own = engine_root.hold(around.roots, alone=alone) if process == ENGINE else nullcontext()
     with own:
         stack = _Teardown()
@@ -126,14 +126,19 @@ def start(
 
 
 def _elsewhere(
-    plan: Plan, around: Surroundings, settings: Mapping[str, Mapping[str, Any]], process: str, replace: bool
+    plan: Plan,
+    around: Surroundings,
+    settings: Mapping[str, Mapping[str, Any]],
+    process: str,
+    replace: bool,
+    lasting: bool,
 ) -> "Elsewhere | None":
     """Return what knows the other processes; None, and nothing imported, where there are none."""
     if all(process in each.processes for each in plan.instances):
         return None
     from moby.engine.elsewhere import Elsewhere
 
-    return Elsewhere(plan, around, settings, process, replace)
+    return Elsewhere(plan, around, settings, process, replace, lasting)
 
 
 def _start_one(

@@ -51,9 +51,13 @@ def stored_file(folder: Path, data: bytes, suffix: str) -> Path:
     path = folder / f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
     if not path.exists():
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        fresh.write_bytes(data)
-        fresh.chmod(0o600)
-        fresh.replace(path)
+        try:
+            fresh.write_bytes(data)
+            fresh.chmod(0o600)
+            fresh.replace(path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)  # on a full disk it would hold what room there was
+            raise
     return path
 
 

@@ -1,3 +1,4 @@
+import errno
 import importlib
 import os
 import sys
@@ -102,3 +103,18 @@ def test_a_copy_that_was_removed_is_made_again(original, tmp_path):
     copy.unlink()
     assert stored.stored_copy(tmp_path / "copies", original) == copy
     assert copy.read_bytes() == b"old"
+
+
+def test_what_is_not_copied_for_want_of_room_leaves_nothing(tmp_path, monkeypatch):
+    original = tmp_path / "engine.pyz"
+    original.write_bytes(b"whole")
+
+    def half(path, data):
+        with path.open("wb") as file:
+            file.write(data[:2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OSError, match="No space left"):
+        stored.stored_copy(tmp_path / "copies", original)
+    assert [*(tmp_path / "copies").iterdir()] == []

@@ -115,3 +115,32 @@ def test_run(engine: Engine, room: str) -> None:
     assert outcome.after == outcome.before
     assert engine.traces.left() == []
     engine.root = engine.folder / "root"
+
+
+ENDING = """
+set -u
+disk=$1
+ip link set lo up
+mount -t tmpfs -o size=40m,mode=755 tmpfs "$disk" || exit 99
+eval "$PREPARE" >/dev/null || exit 98
+head -c 100M /dev/zero >"$disk/filler" 2>/dev/null
+eval "$CALL"
+code=$?
+find "$disk/root" -mindepth 1
+exit $code
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run it; run by root this is covered")
+@pytest.mark.parametrize("before", ["ps", "down"])
+def test_down_with_purge(program: list[str], folder: Path, before: str) -> None:
+    """An engine with served parts and a database needs no more room to end than it has kept for that."""
+    made = subprocess.run([*program, "assemble", "docker", "-o", str(folder / "dist")], timeout=120, check=False)
+    assert made.returncode == 0
+    engine = Engine(folder / "dist/docker/docker.pyz", folder, folder / "disk/root")
+    engine.root.parent.mkdir()
+    prepare = [shlex.join(engine.command(each)) for each in dict.fromkeys(["ps", before])]
+    told = {"PREPARE": " && ".join(prepare), "CALL": shlex.join(engine.command("down", "--purge"))}
+    command = ["unshare", "--mount", "--net", "sh", "-c", ENDING, "sh", str(folder / "disk")]
+    done = subprocess.run(command, env={**engine.env, **told}, timeout=120, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

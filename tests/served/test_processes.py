@@ -166,7 +166,7 @@ class TestStarting:
     def test_one_whose_process_dies_at_once_is_not_waited_for_long(
         self, plan: Plans, running: Running, around: Surroundings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("moby.engine.elsewhere.import_path", lambda roots: [])
+        monkeypatch.setattr("moby.engine.elsewhere.import_path", lambda roots, **_: [])
         with pytest.raises(Unavailable, match=r"its process doesn't start: .*No module named"), running(plan()):
             pass
         eventually(lambda: Launcher(around.roots.run, linger_s=0.2).parts() == ())
