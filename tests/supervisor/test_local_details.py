@@ -19,6 +19,7 @@ from moby_supervisor.local import health, lock
 from moby_supervisor.local.exits import Endings
 from moby_supervisor.local.journal import Journal
 from moby_supervisor.local.local import Local
+from moby_supervisor.local.making import Maker
 from moby_supervisor.local.marks import Marks, Slot
 from moby_supervisor.local.records import Record, Records
 from test_local import bundle, keeper, runtime, supervisor  # noqa: F401 - fixtures
@@ -82,13 +83,15 @@ def test_oom_kills_are_told(supervisor, raw):  # noqa: F811
     pytest.param("sh -c 'x=0123456789abcdef; while :; do x=$x$x; done'; read x; exit 3", 3, id="a-child"),
 ])  # fmt: skip
 def test_oom_kills_before_anybody_watches_are_told(supervisor, runtime, raw, monkeypatch, script, code):  # noqa: F811
-    watch = runtime.watch_oom
+    watch = Maker.watch_oom
 
-    def late(container):
-        eventually(lambda: runtime.stats(container).oom_kills)
-        return watch(container)
+    def late(maker, task):
+        if runtime.stats("a").oom_kills or task.record.exit is not None:
+            watch(maker, task)
+        else:
+            maker._world.loop.after(0.01, lambda: late(maker, task))
 
-    monkeypatch.setattr(runtime, "watch_oom", late)
+    monkeypatch.setattr(Maker, "watch_oom", late)
     data = config(["sh", "-c", script])
     data["linux"]["resources"] = {"memory": {"limit": 16 * 2**20}}
     supervisor.create(TaskConfig("a", raw(data), stdin=True))

@@ -250,6 +250,9 @@ class Maker:
         except MobyError:
             return  # this host, or what is left of this container, has nothing that tells
         self._world.loop.watch(task.oom_fd, select.EPOLLIN, lambda events: self._oom(task))
+        if task.status is not TaskStatus.CREATED:  # what was killed before that is counted
+            task.oom_seen = True
+            self._oom_killed(task)
 
     def _oom(self, task: Task) -> None:
         task.oom_seen |= _told(task.oom_fd)
@@ -260,7 +263,9 @@ class Maker:
 
     def _oom_killed(self, task: Task) -> bool:
         """Whether the kernel has killed something inside for want of memory; the journal has each time it is seen."""
-        if not (task.oom_seen or (task.oom_fd >= 0 and _told(task.oom_fd))):
+        # Before anybody watches, only the count tells.
+        told = _told(task.oom_fd) if task.oom_fd >= 0 else self.counts_oom(task)
+        if not (task.oom_seen or told):
             return task.record.oom_kills > 0
         try:
             kills = task.runtime.stats(task.record.container).oom_kills or 0
