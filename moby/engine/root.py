@@ -97,11 +97,12 @@ def keep_room(roots: Roots) -> None:
     """Keep some room, so that `down` needs no other on a full disk; where there is none already, go without."""
     path = roots.state / "reserve"
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
         return
     try:
-        os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+        if os.fstat(descriptor).st_size < _RESERVE_BYTES:  # nothing yet, or what one has left who was killed here
+            os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
     except OSError:
         with contextlib.suppress(OSError):
             path.unlink()
