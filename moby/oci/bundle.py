@@ -8,9 +8,9 @@ from typing import Any
 
 from moby.contracts.types import Stdio
 from moby.errors import Invalid, NotFound
-from moby.host import namespaces
+from moby.host import capabilities, namespaces
 
-__all__ = ["check_namespace", "check_process", "check_terminal", "config_of"]
+__all__ = ["check_namespace", "check_process", "check_terminal", "config_of", "domain_by_setting", "possible"]
 
 
 def config_of(bundle: Path) -> dict[str, Any]:
@@ -57,3 +57,29 @@ def check_namespace(kind: str, path: str, where: str) -> None:
         os.close(fd)
     if not right:
         raise Invalid(f"config.json: {where}: {path!r} is no namespace of the type {kind}")
+
+
+def possible(process: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a process without the capabilities that nobody here can have, for which runc would refuse it all."""
+    sets = process.get("capabilities")
+    if not isinstance(sets, Mapping):
+        return dict(process)
+    had = capabilities.bounding()
+    lacking = {name for number, name in enumerate(capabilities.NAMES) if number not in had}
+    kept = {
+        name: [each for each in wanted if each not in lacking] if isinstance(wanted, list) else wanted
+        for name, wanted in sets.items()
+    }
+    return {**process, "capabilities": kept}
+
+
+def domain_by_setting(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose domain's name is a setting of its namespace, which runc before 1.2 knows alone."""
+    linux = data.get("linux") or {}
+    if not data.get("domainname") or all(each.get("type") != "uts" for each in linux.get("namespaces") or ()):
+        return dict(data)
+    found = {name: each for name, each in data.items() if name != "domainname"}
+    return {
+        **found,
+        "linux": {**linux, "sysctl": {"kernel.domainname": data["domainname"], **(linux.get("sysctl") or {})}},
+    }

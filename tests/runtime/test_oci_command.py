@@ -18,6 +18,7 @@ from moby_runtime.runc import RUNC
 from moby.contracts.runtime import DIE_WITH_PARENT, CheckpointOptions
 from moby.contracts.types import Stdio
 from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, NotFound, Unavailable, Unsupported
+from moby.host import capabilities
 from moby.host.cgroups import Group
 from moby.testing.boxes import children, place_in
 from moby.testing.bundles import config
@@ -246,7 +247,7 @@ class TestBundles:
             ({"linux__namespaces": [5]}, Invalid, r"linux\.namespaces\[0\]"),
             ({"linux__resources": {"cpu": {"quota": True}}}, Invalid, r"linux\.resources\.cpu\.quota"),
             ({"linux__timeOffsets": {"boottime": {"secs": 1}}}, Unsupported, r"linux\.timeOffsets.*"),
-            ({"domainname": "x"}, Unsupported, "domainname"),
+            ({"domainname": "x", "linux__namespaces": []}, Unsupported, "domainname"),
             ({"linux__namespaces": [{"type": "uts", "path": "/etc/passwd"}]}, Invalid, "no namespace of the type uts"),
         ],
     )
@@ -267,6 +268,21 @@ class TestBundles:
         assert bundle.read(folder, RUNC, tool.Binary("runc", (1, 2))).data["domainname"] == "x"
         with pytest.raises(Unsupported, match=r"mounts\[0\]\.uidMappings|domainname"):
             bundle.read(folder, RUNC, tool.Binary("runc", (1, 1)))
+
+    def test_a_domain_of_its_own_is_set_where_a_version_passes_it_over(self, bundled, monkeypatch):
+        monkeypatch.setattr(bundle, "is_host_root", lambda: True)
+        folder = bundled(domainname="x", linux__namespaces=[{"type": "uts"}])
+        read = bundle.read(folder, RUNC, tool.Binary("runc", (1, 1))).data
+        assert (read["linux"]["sysctl"], "domainname" in read) == ({"kernel.domainname": "x"}, False)
+
+    def test_capabilities_that_nobody_has_are_left_out(self, bundled, tmp_path, monkeypatch):
+        """But in a user namespace of its own, where all can be had."""
+        monkeypatch.setattr(capabilities, "bounding", lambda: frozenset({0}))
+        wanted = {"bounding": ["CAP_CHOWN", "CAP_KILL"], "permitted": ["CAP_KILL"]}
+        for kind, kept in (("uts", {"bounding": ["CAP_CHOWN"], "permitted": []}), ("user", wanted)):
+            folder = bundled(process__capabilities=wanted, linux__namespaces=[{"type": kind}])
+            bundle.read(folder, RUNC, tool.Binary("runc", (1, 2))).write(tmp_path / kind, "")
+            assert json.loads((tmp_path / kind / "config.json").read_text())["process"]["capabilities"] == kept
 
 
 class TestRuntime:

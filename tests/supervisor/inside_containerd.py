@@ -11,7 +11,6 @@ from engine import place
 from holding import LinesDriver
 from moby_supervisor.local import FEATURES
 from moby_supervisor.local.containerd import protocol
-from moby_supervisor.local.containerd.bundles import possible
 from moby_supervisor.local.containerd.supervisor import Containerd
 from moby_supervisor.local.containerd.tasks import _ends_with
 
@@ -20,6 +19,7 @@ from moby.contracts.types import Stdio, Window
 from moby.errors import HostUnfit, Invalid, Unavailable, Unsupported
 from moby.grpc.client import Client
 from moby.host.capabilities import NAMES, bounding
+from moby.oci.bundle import possible
 from moby.testing.bundles import Bundles, config
 from moby.testing.holding import SameProcess
 from moby.testing.supervisor import read_all, read_until, readable

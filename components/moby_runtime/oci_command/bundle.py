@@ -13,7 +13,15 @@ from moby.contracts.ambient import Place
 from moby.contracts.runtime_values import DIE_WITH_PARENT
 from moby.errors import Invalid, NotFound, Unsupported
 from moby.host import namespaces
-from moby.oci.bundle import check_namespace, check_process, check_terminal, config_of
+from moby.host.user_maps import is_host_root
+from moby.oci.bundle import (
+    check_namespace,
+    check_process,
+    check_terminal,
+    config_of,
+    domain_by_setting,
+    possible,
+)  # fmt: skip
 from moby_runtime.oci_command.tool import NEVER, Binary, Tool
 
 __all__ = ["OURS", "Bundle", "check_process", "check_resources", "check_terminal", "read", "set_fields"]
@@ -65,6 +73,8 @@ class Bundle:
     def write(self, folder: Path, group: str) -> None:
         """Write it as the command gets it: with all paths absolute, and with its control group."""
         data = json.loads(json.dumps(self.data))
+        if all(each["type"] != "user" for each in (data.get("linux") or {}).get("namespaces") or ()):
+            data["process"] = possible(data["process"])  # in one of those all can be had
         data["root"]["path"] = os.path.realpath(self.path / data["root"]["path"])
         for each in data.get("mounts") or ():
             if _is_bind(each) and not str(each.get("source", "")).startswith("/"):
@@ -90,6 +100,8 @@ def read(path: Path, tool: Tool, binary: Binary) -> Bundle:
     path = path.absolute()
     data = config_of(path)
     _check(data)
+    if binary.version < dict(tool.since).get("domainname", (0, 0)) and is_host_root():
+        data = domain_by_setting(data)  # which takes root of the host
     _refuse_lacking(data, tool, binary)
     root = data["root"]["path"]
     if not (path / root).is_dir():

@@ -3,16 +3,14 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from moby.contracts.ambient import Place
 from moby.errors import Invalid, NotFound
-from moby.host import capabilities
-from moby.oci.bundle import check_process, config_of
+from moby.oci.bundle import check_process, config_of, domain_by_setting, possible
 
-__all__ = ["check_process", "container_name", "group_of", "possible", "read"]
+__all__ = ["check_process", "container_name", "group_of", "read"]
 
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _LONGEST = 76
@@ -42,20 +40,7 @@ def read(bundle: Path, place: Place, container_id: str) -> dict[str, Any]:
     linux["cgroupsPath"] = group_of(str(linux.get("cgroupsPath") or ""), place, container_id)
     if data.get("process"):
         data["process"] = possible(data["process"])
-    if name := data.pop("domainname", ""):
-        # runc before 1.2 passes the field over without a word.
-        linux["sysctl"] = {"kernel.domainname": name, **(linux.get("sysctl") or {})}
-    return data
-
-
-def possible(process: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a process without capabilities that nobody here can have, for which runc would refuse it."""
-    sets = process.get("capabilities")
-    if not sets:
-        return dict(process)
-    had = {capabilities.NAMES[number] for number in capabilities.bounding() if number < len(capabilities.NAMES)}
-    kept = {name: [each for each in wanted if each in had] for name, wanted in sets.items()}
-    return {**process, "capabilities": kept}
+    return domain_by_setting(data)
 
 
 def _place(mount: dict[str, Any], index: int, bundle: Path) -> None:

@@ -19,7 +19,7 @@ from moby.grpc.client import Client, Code, Failed
 from moby.grpc.messages import encode
 from moby.host import cgroup_figures, oom, processes
 from moby.host.cgroups import Group, hierarchies
-from moby.oci.bundle import check_terminal
+from moby.oci.bundle import check_terminal, possible
 from moby.values import evolve
 from moby_supervisor.local.containerd import bundles, protocol
 from moby_supervisor.local.containerd.failures import error_of, not_run
@@ -96,7 +96,7 @@ class Tasks:
         self._expect(container_id, TaskStatus.RUNNING, "entered")
         name, exec_id, program = bundles.container_name(container_id), secrets.token_hex(16), process["args"][0]
         with ExitStack() as undo, self._explained(f"run a program in {container_id}", program):
-            spec = _json("Process", bundles.possible(process))
+            spec = _json("Process", possible(process))
             request = protocol.Exec(name, *_paths(stdio), stdio.terminal, spec, exec_id)
             self._task("Exec", request, protocol.Empty)
             undo.callback(self._forget, name, exec_id)
