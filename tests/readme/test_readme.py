@@ -65,3 +65,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("target", ["demo", "test", "lint", "bench", "docs", "fuzz", "test-fast", "test-long"])
 def test_makefile_has_what_is_promised(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("manifest", sorted((ROOT / "assemblies").glob("*.yaml")), ids=lambda manifest: manifest.stem)
+def test_a_shipped_assembly_is_short_and_says_whom_it_is_for(manifest: Path) -> None:
+    assert len(manifest.read_text().splitlines()) < 30
+    page = (ROOT / "docs/assemblies.md").read_text()
+    assert re.search(rf"^\| `{manifest.stem}` \| \w.+ \| .+ \|$", page, re.MULTILINE)
