@@ -284,6 +284,13 @@ class TestBundles:
             bundle.read(folder, RUNC, tool.Binary("runc", (1, 2))).write(tmp_path / kind, "")
             assert json.loads((tmp_path / kind / "config.json").read_text())["process"]["capabilities"] == kept
 
+    def test_capabilities_of_what_enters_a_user_namespace_are_kept(self, monkeypatch):
+        monkeypatch.setattr(capabilities, "bounding", lambda: frozenset({0}))
+        process = {"args": ["a"], "capabilities": {"bounding": ["CAP_CHOWN", "CAP_KILL"]}}
+        assert bundle.possible_beside(process, os.getpid())["capabilities"] == {"bounding": ["CAP_CHOWN"]}
+        monkeypatch.setattr(os, "readlink", str)  # of each process another one
+        assert bundle.possible_beside(process, os.getpid()) == process
+
 
 class TestRuntime:
     def test_what_is_left_of_a_record_is_told(self, tmp_path):

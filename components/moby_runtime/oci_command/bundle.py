@@ -24,7 +24,9 @@ from moby.oci.bundle import (
 )  # fmt: skip
 from moby_runtime.oci_command.tool import NEVER, Binary, Tool
 
-__all__ = ["OURS", "Bundle", "check_process", "check_resources", "check_terminal", "read", "set_fields"]
+__all__ = [
+    "OURS", "Bundle", "check_process", "check_resources", "check_terminal", "possible_beside", "read", "set_fields",
+]  # fmt: skip
 
 OURS = ("poststart", "poststop")
 """The hooks that this side runs: both belong to the runtime's own namespaces, and versions differ in when."""
@@ -132,6 +134,15 @@ def _check(data: Mapping[str, Any]) -> None:
         destination = each.get("destination") if isinstance(each, dict) else None
         if not isinstance(destination, str) or not destination.startswith("/"):
             raise Invalid(f"config.json: mounts[{index}].destination must be an absolute path")
+
+
+def possible_beside(process: Mapping[str, Any], pid: int) -> dict[str, Any]:
+    """Return a process as a command takes it beside another one; as `possible`, but in a user namespace of its own."""
+    try:
+        apart = os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user")  # noqa: PTH115 - no path
+    except OSError:
+        apart = False  # that one has ended, which the command tells
+    return dict(process) if apart else possible(process)
 
 
 def check_resources(resources: Mapping[str, Any]) -> None:

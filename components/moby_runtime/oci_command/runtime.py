@@ -16,7 +16,6 @@ from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound, Unavailable, Unsupported
 from moby.host.cgroups import Group
 from moby.host.processes import send_signal, wait_ended
-from moby.oci.bundle import possible
 from moby_runtime.images import folders
 from moby_runtime.oci_command import bundle as bundles
 from moby_runtime.oci_command import hooks, images
@@ -117,10 +116,10 @@ class OciCommand:
         self._records.read(container_id)
         bundles.check_process(process)
         bundles.check_terminal(process, stdio)
-        self._expect(container_id, TaskStatus.RUNNING, "entered")
+        inside = self._expect(container_id, TaskStatus.RUNNING, "entered").pid
         folder, program = self._records.folder(container_id), process["args"][0]
         explained = self._explained("enter", program, {"process": process})
-        with explained, scratch(folder.path, process=possible(process)) as made:
+        with explained, scratch(folder.path, process=bundles.possible_beside(process, inside)) as made:
             words = ("exec", "--detach", "--process", str(made / "process.json"))
             pid, terminal = self._command.start(folder.root, made, words, container_id, stdio)
         with ExitStack() as undo:
