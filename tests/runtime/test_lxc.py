@@ -123,6 +123,20 @@ def test_a_masked_path_and_a_device(boxes) -> None:
     assert "Operation not permitted" in second
 
 
+def test_a_device_in_folders_of_its_own(boxes) -> None:
+    """As /dev/cpu/0/cpuid, which privileged containers have of hosts that have it."""
+    data = boxes.config("stat", "-c", "%F %t %T", "/dev/one/two/odd")
+    data["linux"]["devices"] = [{"path": "/dev/one/two/odd", "type": "c", "major": 240, "minor": 7}]
+    assert boxes.run_config(data) == (0, "character special file f0 7\n")
+
+
+def test_the_name_of_a_domain(boxes) -> None:
+    """LXC has no word for it, but for settings."""
+    data = boxes.config("cat", "/proc/sys/kernel/domainname")
+    data["domainname"] = "there.example"
+    assert boxes.run_config(data) == (0, "there.example\n")
+
+
 def test_what_lxc_says_is_told_with_the_mount_that_it_names(boxes) -> None:
     data = boxes.config("true")
     data["mounts"].append({"destination": "/data", "type": "tmpfs", "source": "t", "options": ["size=half"]})
@@ -241,7 +255,7 @@ def read(tmp_path, root, change=lambda data: None):
 
 
 REFUSED = [
-    ("domainname", lambda data: data.update(domainname="there")),
+    ("domainname", lambda data: data["linux"].update(namespaces=[{"type": "mount"}]) or data.update(domainname="x")),
     ("hooks", lambda data: data.update(hooks={"poststop": [{"path": "/bin/true"}]})),
     ("process.apparmorProfile", lambda data: data["process"].update(apparmorProfile="strict")),
     ("linux.intelRdt", lambda data: data["linux"].update(intelRdt={"closID": "a"})),

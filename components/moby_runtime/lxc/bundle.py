@@ -7,7 +7,7 @@ from pathlib import Path
 
 from moby.errors import NotFound
 from moby.host import namespaces
-from moby.oci.bundle import check_namespace, check_terminal
+from moby.oci.bundle import check_namespace, check_terminal, domain_by_setting
 from moby.oci.seccomp.architectures import current
 from moby.oci.seccomp.compiler import compiled
 from moby.values import field, frozen
@@ -97,6 +97,7 @@ def read(path: str) -> Bundle:
     path = os.fspath(Path(path).absolute())
     data = reading.config_of(path)
     reading.refuse(list(mistakes(data, CONFIG)))
+    data = domain_by_setting(data)
     linux = data.get("linux", {})
     reading.refuse([*reading.process_problems(data.get("process", {})), *_problems(data, path)])
     reading.refuse(list(resources.problems(linux.get("resources", {}))))

@@ -152,7 +152,7 @@ def _set_up(wish: Mapping[str, Any]) -> None:
 
 def _make_device(root: int, data: Mapping[str, Any]) -> None:
     above, _, name = data["path"].rpartition("/")
-    folder = mounts.open_in_root(root, above or "/", _DIRECTORY)
+    folder = _folder(root, above)
     try:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
@@ -161,6 +161,20 @@ def _make_device(root: int, data: Mapping[str, Any]) -> None:
         os.chown(name, data.get("uid", 0), data.get("gid", 0), dir_fd=folder, follow_symlinks=False)
     finally:
         os.close(folder)
+
+
+def _folder(root: int, path: str) -> int:
+    """Open a folder, which is made where it isn't there, with those above it."""
+    try:
+        return mounts.open_in_root(root, path or "/", _DIRECTORY)
+    except FileNotFoundError:
+        above, _, name = path.rpartition("/")
+        parent = _folder(root, above)
+        try:
+            os.mkdir(name, 0o755, dir_fd=parent)
+        finally:
+            os.close(parent)
+    return mounts.open_in_root(root, path, _DIRECTORY)
 
 
 def _if_there(root: int, path: str, action: Callable[[int], None]) -> None:
