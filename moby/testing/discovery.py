@@ -117,7 +117,7 @@ class Zone:
 
 
 def _listening(kind: int, address: str) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, kind)
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     try:
         sock.bind((address, 53))
         if kind == socket.SOCK_STREAM:
@@ -284,6 +284,14 @@ class NamesSuite(_Within):
                 assert (_texts(reply), reply.question[0].name.to_text()) == (["192.0.2.1"], "www.Example.test.")
             assert _texts(ask(one, "first")) == ["10.0.0.2"]
             assert zone.asked == ["www.Example.test."] * 2
+
+    def test_a_server_of_ipv6(self, given: Given, rooms: Callable[[], int]) -> None:
+        """Is asked as any other, over UDP and TCP."""
+        one = rooms()
+        given.part.enter("one", one, [_here("first", "10.0.0.2")], Resolver(("::1",)))
+        with closing(Zone(one, "::1", "192.0.2.1")):
+            for tcp in (False, True):
+                assert _texts(ask(one, "example.test", tcp=tcp)) == ["192.0.2.1"]
 
     def test_asked_from_the_host(self, given: Given, rooms: Callable[[], int]) -> None:
         """Where the resolver says so."""

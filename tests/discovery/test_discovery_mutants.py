@@ -207,6 +207,15 @@ MUTANTS = (
     ("no-own-names", wrapped(enter=resolved_otherwise(lambda _: {"own_names": {}})), N.test_own_names),
     ("own-port", patched(service.listening, "listen", own_port), N.test_the_containers_own_port),
     ("no-servers", wrapped(enter=resolved_otherwise(lambda _: {"servers": ()})), N.test_other_names),
+    (
+        "servers-of-ipv4",
+        wrapped(
+            enter=resolved_otherwise(
+                lambda resolver: {"servers": tuple(each for each in resolver.servers if ":" not in each)}
+            )
+        ),
+        N.test_a_server_of_ipv6,
+    ),
     ("always-from-host", wrapped(enter=resolved_otherwise(lambda _: {"from_host": True})), N.test_asked_from_the_host),
     (
         "one-server",
