@@ -17,7 +17,7 @@ from moby.engine import root as engine_root
 from moby.engine.words import split
 from moby.errors import Invalid, MobyError
 from moby.plan import Plan
-from moby.surroundings import Surroundings, Unmade
+from moby.surroundings import Surroundings, Unmade, make_folder
 from moby.values import evolve, frozen
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def serve(call: "Call") -> int:
         from moby.engine import fronted
 
         fronted.check_socket(roots)
+    make_folder(roots.run)  # which the copy needs
     copies.import_from_copy(roots)
     passed = activation.passed_sockets()
     signals = _Signals()

@@ -1,6 +1,7 @@
 import errno
 import importlib
 import os
+import subprocess
 import sys
 import zipfile
 import zipimport
@@ -118,3 +119,12 @@ def test_what_is_not_copied_for_want_of_room_leaves_nothing(tmp_path, monkeypatc
     with pytest.raises(OSError, match="No space left"):
         stored.stored_copy(tmp_path / "copies", original)
     assert [*(tmp_path / "copies").iterdir()] == []
+
+
+def test_a_root_that_can_t_be_made_is_told(docker_pyz, tmp_path):
+    """Before anything is copied there."""
+    words = [sys.executable, docker_pyz, "--root", "/proc/x", "serve", "--host", f"unix://{tmp_path}/socket"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "can't make the folder /proc/x" in done.stderr
+    assert "--root DIR" in done.stderr
