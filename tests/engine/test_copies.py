@@ -125,6 +125,6 @@ def test_a_root_that_can_t_be_made_is_told(docker_pyz, tmp_path):
     """Before anything is copied there."""
     words = [sys.executable, docker_pyz, "--root", "/proc/x", "serve", "--host", f"unix://{tmp_path}/socket"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "can't make the folder /proc/x" in done.stderr
     assert "--root DIR" in done.stderr
