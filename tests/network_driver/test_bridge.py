@@ -514,9 +514,24 @@ def test_an_ordinary_user(tmp_path, network):
         with make(Config(), place=place, log=Quiet()) as driver, pytest.raises(HostUnfit, match="CAP_NET_ADMIN"):
             driver.make(network)
         with make(Config(), place=place, log=Quiet()) as driver:
+            driver.unmake(network)
             driver.reclaim()
 
     as_nobody(attempt)
+
+
+def test_an_ordinary_user_can_t_remove_what_there_is(driver, network, tmp_path):
+    place = place_in(tmp_path)
+    driver.make(network)
+
+    def attempt():
+        with make(Config(), place=place, log=Quiet()) as other:
+            for remove in (lambda: other.unmake(network), other.reclaim):
+                with pytest.raises(HostUnfit, match="CAP_NET_ADMIN"):
+                    remove()
+
+    as_nobody(attempt)
+    driver.unmake(network)
 
 
 # Faults

@@ -668,6 +668,23 @@ def test_reclaiming(hosts):
     assert one.run(devices) == before
 
 
+def test_an_ordinary_user_has_nothing_to_take_back(unprivileged):
+    def attempt(folder):
+        clock = SystemClock()
+        with Store(folder / "store.db") as store:
+            made = make(Config(), stores={"own": store}, place=place_in(folder), clock=clock, log=Quiet())
+            with made as driver:
+                network = segment(Given(lambda: driver), driver)
+                with pytest.raises(HostUnfit):
+                    driver.make(network)
+                driver.keep([(network, [])])
+                driver.unmake(network)
+                driver.reclaim()
+
+    with own_network():
+        unprivileged(attempt)
+
+
 # Encryption
 
 

@@ -121,7 +121,8 @@ class Bridged:
             for each in gone:
                 self._unpublish(each)
             self._bridges.remove(segment, settings)
-            self._rules().remove(settings.device)
+            if self._opened:  # else it knows no network, and whoever made none may not be let to open it
+                self._firewall.remove(settings.device)
 
     def attach(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Link:
         """Put a container on a network; see the contract."""

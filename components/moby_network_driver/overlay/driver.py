@@ -208,7 +208,7 @@ class OverlayNetworks:
             self._directory.leave(segment.id)
             self._encrypted.discard(segment.id)
             if not self._encrypted:
-                self._encryption.end()
+                self._end_encryption()
 
     def attach(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Link:
         """Put a container on a network; see the contract."""
@@ -274,7 +274,7 @@ class OverlayNetworks:
                     for each in there:  # others may have given this host up
                         self._tell(segment.id, each.id, mac_of(segment, each), each.addresses)
             if not self._encrypted:
-                self._encryption.end()
+                self._end_encryption()
         failures.tell()
 
     def _feed(self, network_id: str) -> None:
@@ -324,6 +324,14 @@ class OverlayNetworks:
         for (network_id, endpoint_id), (mac, addresses) in self._put.items():
             self._directory.put(network_id, endpoint_id, mac, addresses)
 
+    def _end_encryption(self) -> None:
+        """Take back what is encrypted with; who may not even look for it has made none, unless a device is there."""
+        try:
+            self._encryption.end()
+        except PermissionError:
+            if self._bridged.left():
+                raise
+
     def reclaim(self) -> None:
         """Remove all that an engine left on the host, and of what it told others."""
         with self._lock, explained("overlay networks"):
@@ -331,4 +339,4 @@ class OverlayNetworks:
             self._directory.keep({})
             self._directory.forget()
             self._bridged.reclaim()
-            self._encryption.end()
+            self._end_encryption()
