@@ -49,12 +49,12 @@ class Machine:
         own = (self.folder / f"{self.name}.cmdline").read_text(encoding="utf-8").strip()
         asked = [words([f"/usr/bin/{self.name}", *arguments])] if arguments else []
         if len(arguments) >= MOST_WORDS:
-            raise Invalid(f"the command has {len(arguments) + 1} words, of which {MOST_WORDS} are the most",
+            raise Invalid(f"the command has {len(arguments) + 1} words; at most {MOST_WORDS} are allowed",
                           hint="put it into a script of an image")  # fmt: skip
         line = " ".join(filter(None, [own, more, f"MOBY_REPORT={REPORT}", *asked]))
         if len(line) > LONGEST_WORDS:
             raise Invalid(
-                f"the command is {len(line)} bytes long as a kernel's words, which {LONGEST_WORDS} are the most of",
+                f"the kernel command line would have {len(line)} bytes; at most {LONGEST_WORDS} are allowed",
                 hint="put it into a file of the machine, by the option files of vm",
             )
         return line

@@ -110,7 +110,7 @@ def parse_manifest(data: bytes) -> Manifest:
         at.wrong("mediaType", f"is {media_type[:80]!r}, which is no image manifest")
     layers = tuple(_descriptor(each) for each in at.items("layers"))
     if len(layers) > _MOST_LAYERS:
-        at.wrong("layers", f"are {len(layers)}; {_MOST_LAYERS} are the most")
+        at.wrong("layers", f"are {len(layers)}; at most {_MOST_LAYERS} are allowed")
     return Manifest(_descriptor(at.inside("config")), layers, media_type, at.texts("annotations"))
 
 
@@ -276,7 +276,7 @@ def _descriptor(at: "_Fields") -> Descriptor:
 
 def _json(data: bytes, what: str) -> dict[str, Any]:
     if len(data) > _LONGEST_BYTES:
-        raise Invalid(f"{what} has {len(data)} bytes; {_LONGEST_BYTES} are the most")
+        raise Invalid(f"{what} has {len(data)} bytes; at most {_LONGEST_BYTES} are allowed")
     try:
         value = json.loads(data.decode(), parse_constant=_refuse, object_pairs_hook=_unique)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # nor lone surrogates, which no file can hold

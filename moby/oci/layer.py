@@ -205,7 +205,7 @@ def read(source: BinaryIO) -> Iterator[tuple[LayerEntry, Content]]:
         while (flag := _checked(block)[156:157]) in b"xgLK":
             size = _number(block[124:136], "size")
             if size > _LONGEST_HEADER:
-                raise Invalid(f"layer has an extension header of {size} bytes; {_LONGEST_HEADER} are the most")
+                raise Invalid(f"layer has an extension header of {size} bytes; at most {_LONGEST_HEADER} are allowed")
             body = cursor.exactly(size, "an extension header")
             cursor.exactly(-size % _BLOCK, "padding")
             if flag in b"xg":

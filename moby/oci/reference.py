@@ -35,7 +35,7 @@ def parse(text: str, *, default_tag: bool = True) -> ImageReference:
     A name with neither tag nor digest gets the tag `latest`, unless `default_tag` is false.
     """
     if len(text) > _LONGEST_TEXT:
-        raise Invalid(f"image reference is {len(text)} characters long; {_LONGEST_TEXT} are the most")
+        raise Invalid(f"image reference is {len(text)} characters long; at most {_LONGEST_TEXT} are allowed")
     if is_id(text):
         raise Invalid(f"{text!r} is an image id, which can't be an image's name", hint="use another name")
     name, at, digest_text = text.partition("@")

@@ -49,7 +49,7 @@ def of_data(records: Mapping[str, bytes], line: Callable[[], bytes]) -> list[Ext
         raise Invalid("layer has a sparse entry of an unknown version")
     [count] = _numbers([line()])
     if count > _MOST:
-        raise Invalid(f"layer has a sparse entry of {count} pieces; {_MOST} are the most")
+        raise Invalid(f"layer has a sparse entry of {count} pieces; at most {_MOST} are allowed")
     return _pairs([line() for _ in range(2 * count)])
 
 

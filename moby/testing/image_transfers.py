@@ -399,7 +399,7 @@ class ImageTransferSuite:
             ("example.org/a:1", NotFound, f"wanted {_HOST}, actual: {_OTHER}"),
             ("example.org/c:chart", Invalid, "is no image"),
             ("example.org/c:cut", Invalid, "layers"),
-            ("example.org/c:big", Invalid, "are the most of a config"),
+            ("example.org/c:big", Invalid, "are allowed for a config"),
         ):
             with pytest.raises(kind, match=text):
                 images.describe(parse(name), platform=_HOST)

@@ -226,7 +226,7 @@ def of_nobody(blobs):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (too_big, "are the most"),
+        (too_big, "are allowed"),
         (of_nobody, "no image of it has a cache"),
         (lambda blobs: image_of(blobs, "W10=", layers=2), "another number of layers"),
         (lambda blobs: image_of(blobs, "~"), "no base64"),

@@ -459,7 +459,7 @@ def test_a_swarm_begins():
          "InitRequest.DataPathAddr: this engine's swarm has no such setting"),
         ({"ListenAddr": "lo", "DefaultAddrPool": ["x"]}, "invalid CIDR address: x"),
         ({"ListenAddr": "lo", "SubnetSize": 31},
-         "invalid SubnetSize: 31: 29 is the most, of which a network has room for tasks"),
+         "invalid SubnetSize: 31: a prefix of 29 bits at most leaves a network room for tasks"),
         ({"ListenAddr": "lo", "Spec": {"Name": "other"}}, 'Spec.Name: a swarm is called "default"'),
         ({"ListenAddr": "lo", "Spec": {"Raft": {"SnapshotInterval": 5}}},
          "Spec.Raft.SnapshotInterval: this engine's swarm has no such setting"),

@@ -104,7 +104,7 @@ WHOLE_INDEX = image.dump_index(Index((Descriptor(image.MANIFEST, A, 1, Platform(
         pytest.param(image.parse_config, b"\xff", "is no JSON", id="no-text"),
         pytest.param(image.parse_config, b"[" * 100_000, "nested too deeply", id="deep"),
         pytest.param(image.parse_config, b"[]", "no JSON object", id="list"),
-        pytest.param(image.parse_config, b"{" + b" " * (5 << 20), "are the most", id="long"),
+        pytest.param(image.parse_config, b"{" + b" " * (5 << 20), "are allowed", id="long"),
         pytest.param(image.parse_config, b'{"a": NaN}', "NaN is no number", id="nan"),
         pytest.param(image.parse_config, b'{"a": 1e999}', "is no JSON", id="infinite"),
         pytest.param(image.parse_config, b'{"a": 1, "a": 2}', "stands twice", id="twice"),
@@ -152,7 +152,7 @@ WHOLE_INDEX = image.dump_index(Index((Descriptor(image.MANIFEST, A, 1, Platform(
         pytest.param(
             image.parse_manifest,
             changed(WHOLE_MANIFEST, ["layers"], json.loads(WHOLE_MANIFEST)["layers"] * 600),
-            "are the most",
+            "are allowed",
             id="layers",
         ),
         pytest.param(

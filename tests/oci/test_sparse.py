@@ -155,7 +155,7 @@ def test_an_entry_that_is_passed_over_is_read_to_its_end():
         pytest.param(pax_file({"GNU.sparse.size": "-1", "GNU.sparse.map": "0,0"}), "no number", id="size"),
         pytest.param(in_data(1, 0, **REAL), "damaged map", id="data-short"),
         pytest.param(in_data(1, 0, "x", **REAL), "no numbers", id="data-text"),
-        pytest.param(in_data(1 << 17, **REAL), "are the most", id="data-many"),
+        pytest.param(in_data(1 << 17, **REAL), "are allowed", id="data-many"),
         pytest.param(in_data("1" * 30, **REAL), "damaged map", id="data-long"),
         pytest.param(pax_file(REAL | {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}), "damaged map", id="data-no"),
         pytest.param(old_file([], 0, 0, more=[(b"%011o\0" * 42 % ((1,) * 42)).ljust(512, b"\1")] * 3200), "more than",

@@ -287,7 +287,7 @@ class Connection:
         while chunk := self.read(_READ):
             size += len(chunk)
             if size > limit:
-                raise Invalid(f"the body is larger than {limit} bytes, which is the most here")
+                raise Invalid(f"the body is larger than {limit} bytes, the limit here")
             parts.append(chunk)
         return b"".join(parts)
 

@@ -121,7 +121,7 @@ class Archive:
     def data(self, blob: Blob, what: str) -> bytes:
         """Return a small blob; Invalid for a large one."""
         if blob.size_bytes > _LONGEST_DOCUMENT:
-            raise Invalid(f"{what} has {blob.size_bytes} bytes; {_LONGEST_DOCUMENT} are the most")
+            raise Invalid(f"{what} has {blob.size_bytes} bytes; at most {_LONGEST_DOCUMENT} are allowed")
         with self.content.open(blob.digest, size_bytes=blob.size_bytes) as file:
             return file.read()
 

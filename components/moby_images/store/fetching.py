@@ -53,7 +53,7 @@ class Fetching:
     def document(self, blob: Descriptor, limit: int = MOST_CONFIG_BYTES) -> bytes:
         """Fetch a small blob, and return it."""
         if blob.size_bytes > limit:
-            raise Invalid(f"blob {blob.digest} has {blob.size_bytes} bytes; {limit} are the most of a config")
+            raise Invalid(f"blob {blob.digest} has {blob.size_bytes} bytes; at most {limit} are allowed for a config")
         self.fetch(blob, lambda told: None)
         with self.shared.parts.content.open(blob.digest, size_bytes=blob.size_bytes) as file:
             return file.read()

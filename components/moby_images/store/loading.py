@@ -157,7 +157,9 @@ class _Layout:
     def images(self) -> Iterator[Found]:
         index = formats.parse_index(self._archive.document("index.json"))
         if len(index.manifests) > _MOST_IMAGES:
-            raise Invalid(f"index.json in the archive lists {len(index.manifests)} images; {_MOST_IMAGES} are the most")
+            raise Invalid(
+                f"index.json in the archive lists {len(index.manifests)} images; at most {_MOST_IMAGES} are allowed"
+            )
         groups: dict[str, list[Descriptor]] = {}
         for number, each in enumerate(index.manifests):
             groups.setdefault(_name(each) or f"\0{number}", []).append(each)

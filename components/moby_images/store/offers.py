@@ -80,7 +80,7 @@ def describe(registry: ImageRegistry, asked: Asked) -> Image:
     config = manifest.config
     if config.size_bytes > MOST_CONFIG_BYTES:
         raise Invalid(
-            f"blob {config.digest} has {config.size_bytes} bytes; {MOST_CONFIG_BYTES} are the most of a config"
+            f"blob {config.digest} has {config.size_bytes} bytes; at most {MOST_CONFIG_BYTES} are allowed for a config"
         )
     text = b"".join(registry.blob(asked.reference, config.digest, config.size_bytes, asked.credentials))
     stored = checked(descriptor, manifest, text, ()).stored

@@ -141,7 +141,7 @@ class Pulling:
         manifest = parse_image(fetching.reference, data)
         limits, total = self._shared.parts.limits, sum(each.size_bytes for each in manifest.layers)
         if total > limits.bytes:
-            raise Invalid(f"the image has {total} bytes compressed; {limits.bytes} are the most that it may unpack to")
+            raise Invalid(f"the image has {total} bytes compressed; it may unpack to {limits.bytes} at most")
         config = fetching.document(manifest.config)
         with self._shared.parts.content.writer(new_ref(), fetching.lease, algorithm=descriptor.digest.algorithm) as out:
             out.write(data)

@@ -56,7 +56,7 @@ def entries(chunks: Iterator[bytes]) -> Iterator[Entry]:
         while len(held) >= 4:
             size = int.from_bytes(held[:4], "big")
             if size > _MOST_BYTES:
-                raise Corrupt(f"a plugin sends a record of {size} bytes; {_MOST_BYTES} are the most")
+                raise Corrupt(f"a plugin sends a record of {size} bytes; at most {_MOST_BYTES} are allowed")
             if len(held) < 4 + size:
                 break
             yield decode(Entry, held[4 : 4 + size])

@@ -47,7 +47,7 @@ def text_of(lines: Sequence[str]) -> str:
     ):  # fmt: skip
         if count > most:
             raise Unsupported(
-                f"what the machine does at its start has {count} {what}, of which {most} are the most",
+                f"the start-up of the machine has {count} {what}; at most {most} are allowed",
                 hint="give it fewer services, drivers or folders",
             )
     return text

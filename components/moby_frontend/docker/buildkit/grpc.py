@@ -98,7 +98,7 @@ class Messages:
             if data[at]:
                 raise Invalid("a message that is compressed, which nobody asked for")
             if size > _MOST_BYTES:
-                raise Invalid(f"a message of {size} bytes; {_MOST_BYTES} are the most")
+                raise Invalid(f"a message of {size} bytes; at most {_MOST_BYTES} are allowed")
             start = at + _PREFIX_BYTES
             if end - start < size:
                 self._wanted = _PREFIX_BYTES + size

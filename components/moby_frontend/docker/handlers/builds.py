@@ -65,7 +65,7 @@ def _kept(parts: Parts, call: Call) -> IO[bytes]:
         while chunk := body.read(1 << 20):
             size += len(chunk)
             if size > _MOST_BYTES:
-                raise Invalid(f"the archive is larger than {_MOST_BYTES} bytes, which is the most here")
+                raise Invalid(f"the archive is larger than {_MOST_BYTES} bytes, the limit here")
             kept.write(chunk)
         kept.seek(0)
     except BaseException:

@@ -131,7 +131,7 @@ def _platforms(
         return
     config = formats.parse_manifest(data).config
     if config.size_bytes > _LONGEST_CONFIG:
-        raise Invalid(f"the image's config has {config.size_bytes} bytes; {_LONGEST_CONFIG} are the most")
+        raise Invalid(f"the image's config has {config.size_bytes} bytes; at most {_LONGEST_CONFIG} are allowed")
     text = b"".join(client.blob(reference, config.digest, config.size_bytes, who))
     yield formats.parse_config(text).platform
 

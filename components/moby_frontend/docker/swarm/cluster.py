@@ -82,7 +82,7 @@ def read_init(body: Any) -> tuple[ClusterSpec, dict[str, Any]]:
     pools = tuple(_network(each) for each in found.pop("pools", ()))
     prefix = found.pop("prefix", 0)
     if prefix > 29:
-        raise Invalid(f"invalid SubnetSize: {prefix}: 29 is the most, of which a network has room for tasks")
+        raise Invalid(f"invalid SubnetSize: {prefix}: a prefix of 29 bits at most leaves a network room for tasks")
     spec = read_cluster(lower.get("spec"), pools, prefix)
     if FLAG.read(lower.get("autolockmanagers") or False, "InitRequest.AutoLockManagers") and not spec.autolock:
         from moby.values import evolve

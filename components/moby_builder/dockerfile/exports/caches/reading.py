@@ -233,7 +233,7 @@ def _needed(source: CacheSource, value: str) -> str:
 def _small(place: _Place, described: Descriptor) -> bytes:
     """Return a blob that is small, proven."""
     if described.size_bytes > _MOST_BYTES:
-        raise Invalid(f"the cache's config has {described.size_bytes} bytes; {_MOST_BYTES} are the most")
+        raise Invalid(f"the cache's config has {described.size_bytes} bytes; at most {_MOST_BYTES} are allowed")
     data = b"".join(place.blob(described.digest, described.size_bytes))
     return _proven(data, described.digest)
 

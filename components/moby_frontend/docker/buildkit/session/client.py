@@ -84,7 +84,7 @@ class ClientSession:
         with _errors(f"secret {name}"):
             found = self._caller.ask(path, GetSecret(name), Secret).data
         if len(found) > _MOST_SECRET_BYTES:
-            raise Denied(f"the secret {name} has {len(found)} bytes; {_MOST_SECRET_BYTES} are the most")
+            raise Denied(f"the secret {name} has {len(found)} bytes; at most {_MOST_SECRET_BYTES} are allowed")
         return found
 
     def ssh(self, name: str) -> int:
