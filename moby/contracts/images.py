@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 from moby.contracts.content import Lease
 from moby.contracts.image_registry import Credentials
-from moby.contracts.kind import contract
+from moby.contracts.kind import contract, repeatable
 from moby.contracts.snapshotter import Change, ChangeKind
 from moby.contracts.types import Digest, ImageReference, Mount, Platform
 from moby.values import field, frozen
@@ -206,6 +206,11 @@ class Images(Protocol):
 
     storage: str
     """What keeps layers, by its snapshotter's name, or `layout`; never empty."""
+
+    @repeatable
+    def storage_details(self) -> Mapping[str, str]:
+        """Return what people may want to know of it, as the snapshotter's `details`."""
+        ...
 
     # Storing and finding
 

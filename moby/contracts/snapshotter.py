@@ -5,7 +5,7 @@ caller's; images name theirs by chain id (image-spec, config.md, layer chain id)
 each have a key of their own for it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum, StrEnum
 from typing import BinaryIO, Protocol
 
@@ -76,6 +76,14 @@ class Snapshotter(Protocol):
 
     ahead: bool
     """Whether a layer is unpacked before those below are, but for what it needs of them."""
+
+    @repeatable
+    def details(self) -> Mapping[str, str]:
+        """Return what people may want to know of how layers are kept, in docker's words where it has some.
+
+        As `Backing Filesystem`: `ext4`. Only what is so; empty where nothing is known.
+        """
+        ...
 
     def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
         """Begin a writable snapshot on a committed one, or on nothing; return what to mount, as `mounts`.

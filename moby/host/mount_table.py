@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from moby.host.files import read_text
 from moby.values import frozen
 
 TYPE_CHECKING = False
 
-__all__ = ["MountEntry", "mount_table", "spelt"]
+__all__ = ["MountEntry", "kind_at", "mount_table", "spelt"]
 
 
 @frozen
@@ -32,6 +34,18 @@ def mount_table(pid: int | str = "self") -> tuple[MountEntry, ...]:
         number, _, device, root, point, _, *tags = before.split()
         found.append(MountEntry(int(number), device, spelt(root), spelt(point), after.split()[0], tuple(tags)))
     return tuple(found)
+
+
+def kind_at(path: str) -> str:
+    """Return the kind of file system that a folder is on, as `ext4`; empty where this process doesn't see its mount."""
+    from moby.host.tree import mount_id
+
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        number = mount_id(fd)
+    finally:
+        os.close(fd)
+    return next((each.kind for each in mount_table("thread-self") if each.id == number), "")
 
 
 def spelt(path: str) -> str:

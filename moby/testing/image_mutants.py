@@ -30,6 +30,11 @@ class _Nameless(_Broken):
     storage = ""
 
 
+class _SaysNothing(_Broken):
+    def storage_details(self):  # type: ignore[no-untyped-def]
+        return {"Backing Filesystem": ""}
+
+
 class _LosesConfig(_Broken):
     def add(self, reference, layers, config, *, created=""):  # type: ignore[no-untyped-def]
         return self.images.add(reference, layers, evolve(config, user=""), created=created)
@@ -204,6 +209,7 @@ class Mutant:
 
 MUTANTS = (
     Mutant(_Nameless, "test_it_says_what_keeps_layers"),
+    Mutant(_SaysNothing, "test_it_says_what_keeps_layers"),
     Mutant(_LosesConfig, "test_what_was_added_is_there"),
     Mutant(_LosesTime, "test_creation_time_is_kept"),
     Mutant(_TurnsLayersRound, "test_rootfs_is_the_layers_in_order"),

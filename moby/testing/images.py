@@ -67,6 +67,7 @@ class ImagesSuite:
         """By a word, which is the same for all who ask."""
         assert store().storage == store().storage
         assert store().storage.isidentifier()
+        assert all(each and each.isprintable() for pair in store().storage_details().items() for each in pair)
 
     # Storing
 

@@ -95,6 +95,13 @@ class SnapshotterSuite:
         assert store().name == store().name
         assert store().name.replace("-", "_").isidentifier()
 
+    def test_it_says_how_layers_are_kept(self, store: Open, at: Path) -> None:
+        """By names and values that can be shown in a line each, whatever is kept."""
+        found = dict(store().details())
+        assert all(each and each.isprintable() for pair in found.items() for each in pair)
+        store().prepare("one")
+        assert dict(store().details()) == found
+
     @pytest.mark.parametrize(
         ("layers", "shown"),
         [

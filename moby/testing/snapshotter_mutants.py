@@ -36,6 +36,13 @@ class _Nameless(_Broken):
     name = ""
 
 
+class _SaysNothing(_Broken):
+    """Names what it doesn't know."""
+
+    def details(self) -> Mapping[str, str]:
+        return {"Backing Filesystem": ""}
+
+
 class _KeepsWhiteouts(_Broken):
     """Unpacks whiteouts as files."""
 
@@ -236,6 +243,7 @@ _HIDING = {"layers": [tar(a=b"1", b=b"1"), tar(file(".wh.a", b""))], "shown": {"
 
 MUTANTS = (
     Mutant(_Nameless, "test_it_has_a_name"),
+    Mutant(_SaysNothing, "test_it_says_how_layers_are_kept"),
     Mutant(_KeepsWhiteouts, "test_layers_on_each_other", _HIDING),
     Mutant(_ExportsOwnOnly, "test_layers_on_each_other", _HIDING),
     Mutant(_ForgetsTimes, "test_attributes"),

@@ -21,6 +21,7 @@ class FakeImages:
     """One image, `box`."""
 
     storage = "overlay"
+    storage_error = None
 
     def __init__(self):
         self.image = Image(
@@ -34,6 +35,11 @@ class FakeImages:
             MADE,
         )
         self.calls = []
+
+    def storage_details(self):
+        if self.storage_error is not None:
+            raise self.storage_error
+        return {"Backing Filesystem": "ext4", "userxattr": "false"}
 
     def get(self, name):
         if name in {"box", "box:latest", "new:tag", "x/y:z"} or str(self.image.id).startswith(name) or name == "a" * 64:

@@ -10,6 +10,7 @@ from attrs import evolve
 from moby_frontend.docker.handlers.images import shown_progress
 
 from moby.contracts.images import Progress
+from moby.errors import Unavailable
 
 IMAGE = "sha256:" + "a" * 64
 
@@ -407,7 +408,12 @@ class TestEngine:
         assert (found["LoggingDriver"], found["Plugins"]["Log"]) == ("json-file", ["json-file", "none"])
         assert found["Swarm"]["LocalNodeState"] == "inactive"
         assert found["ID"] == served.call("GET", "/info").json()["ID"]
+        assert found["DriverStatus"] == [["Backing Filesystem", "ext4"], ["userxattr", "false"]]
         assert "BridgeNfIptables" not in served.call("GET", "/info", version="v1.50").json()
+
+    def test_info_of_images_that_do_not_answer(self, served):
+        served.images.storage_error = Unavailable("the part images/store is gone")
+        assert served.call("GET", "/info").json()["DriverStatus"] == []
 
     def test_usage(self, served):
         served.run("sleep", "100")

@@ -9,15 +9,20 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from moby_snapshotter.containerd.snapshots import Containerd
 from moby_snapshotter.copy.snapshots import Copy
 from moby_snapshotter.folders.shelf import Shelf
+from moby_snapshotter.overlay.fuse.snapshots import FuseOverlay
 from moby_snapshotter.overlay.snapshots import Overlay
 
 from moby.contracts.types import Mount
 from moby.errors import Conflict, HostUnfit, Invalid
 from moby.host import mounts
+from moby.host.files import read_text
+from moby.host.mount_table import kind_at
 from moby.host.overlay import escape, mount_root, paths_of
 from moby.host.private_mounts import apart
+from moby.host.user_maps import is_host_root
 from moby.oci import layer
 from moby.oci.layer import EntryType
 from moby.oci.unpack import Limits
@@ -333,3 +338,17 @@ def test_what_is_on_one_is_known_though_an_older_engine_did_not_write_it_down(sn
         snapshotter.remove("one")
     snapshotter.remove("on")
     snapshotter.remove("one")
+
+
+def test_what_is_said_of_how_layers_are_kept(tmp_path, metadata):
+    overlay, copy = (kind(tmp_path / kind.name, metadata) for kind in (Overlay, Copy))
+    on = {"Backing Filesystem": kind_at(str(tmp_path))}
+    assert on["Backing Filesystem"] in read_text("/proc/filesystems").split()
+    assert copy.details() == on
+    assert FuseOverlay(tmp_path / "fuse", metadata, "fuse-overlayfs").details() == on
+    assert Containerd(tmp_path / "names", metadata, None, "native").details() == {
+        "driver-type": "io.containerd.snapshotter.v1"
+    }
+    assert overlay.details() == {
+        **on, "Using metacopy": "false", "Native Overlay Diff": "true", "userxattr": str(not is_host_root()).lower(),
+    }  # fmt: skip

@@ -1,7 +1,7 @@
 """The images of a layout: names, ids, and the root file systems that they are lent as."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +33,10 @@ class Layout(Lacking):
     def __init__(self, state: Path, limits: Limits | None = None) -> None:
         self._folder = Folder(state)
         self._limits = limits or Limits()
+
+    def storage_details(self) -> Mapping[str, str]:
+        """Return nothing: its folder is all there is."""
+        return {}
 
     def add(
         self, reference: ImageReference, layers: Sequence[BinaryIO], config: ImageConfig, *, created: str = ""

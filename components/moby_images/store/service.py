@@ -51,6 +51,7 @@ class Store:
 
     def __init__(self, parts: Parts, registry: ImageRegistry) -> None:
         self.storage = parts.snapshotter.name
+        self._snapshotter = parts.snapshotter
         self._registry = registry
         self._shared = Shared(parts)
         self._catalog = self._shared.catalog
@@ -73,6 +74,10 @@ class Store:
     def reclaim(self) -> None:
         """Remove what killed processes left."""
         self._shared.collect()
+
+    def storage_details(self) -> Mapping[str, str]:
+        """Return what the snapshotter says of itself."""
+        return self._snapshotter.details()
 
     # Storing and finding
 

@@ -1,12 +1,13 @@
 """What of a snapshotter's calls its shelf answers, whatever a snapshot's folder looks like."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
 from moby.contracts.metadata import Metadata
 from moby.contracts.snapshotter import Snapshot, SnapshotKind, Usage
 from moby.contracts.types import Mount
+from moby.host.mount_table import kind_at
 from moby.host.refusals import host_errors
 from moby.oci.unpack import Limits
 from moby_snapshotter.folders.shelf import Record, Shelf
@@ -30,6 +31,7 @@ class Shelved:
     ) -> None:
         self._shelf = Shelf(state, metadata, f"snapshots/{self.name}", clear, open_up)
         self._limits = limits or Limits()
+        self._state = state
 
     def __enter__(self) -> Self:
         self._shelf.sweep(wait=False)
@@ -41,6 +43,12 @@ class Shelved:
     def reclaim(self) -> None:
         """Remove what killed processes left."""
         self._shelf.sweep()
+
+    def details(self) -> Mapping[str, str]:
+        """Return what the folders are, or will be, on."""
+        with host_errors("look at where snapshots are kept"):
+            found = kind_at(str(next(each for each in (self._state, *self._state.parents) if each.exists())))
+        return {"Backing Filesystem": found} if found else {}
 
     def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
         """Begin a writable snapshot."""

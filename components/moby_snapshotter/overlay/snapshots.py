@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from operator import attrgetter
 from pathlib import Path
@@ -42,6 +42,11 @@ class Overlay(Shelved):
     def __init__(self, state: Path, metadata: Metadata, limits: Limits | None = None) -> None:
         super().__init__(state, metadata, limits)
         self._workers = Workers()
+
+    def details(self) -> Mapping[str, str]:
+        """Return what the folders are on, and how overlayfs is asked to show them."""
+        own = {"Using metacopy": False, "Native Overlay Diff": True, "userxattr": _is_users()}
+        return {**super().details(), **{name: str(value).lower() for name, value in own.items()}}
 
     def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] | None = None) -> Usage:
         """Unpack a layer into an active snapshot."""

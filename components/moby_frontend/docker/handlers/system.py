@@ -132,7 +132,7 @@ def _parts(parts: Parts) -> dict[str, Any]:
         parts.log.warning("the supervisor doesn't say what it has", error=str(error))
     return {
         "Driver": parts.storage_driver,
-        "DriverStatus": [],
+        "DriverStatus": _storage(parts),
         "Plugins": {
             "Volume": sorted(parts.volumes.drivers()),
             "Network": sorted(parts.networks.drivers()),
@@ -143,6 +143,14 @@ def _parts(parts: Parts) -> dict[str, Any]:
         "Runtimes": {each: {"path": each} for each in runtimes},
         "DefaultRuntime": runtimes[0] if runtimes else "",
     }
+
+
+def _storage(parts: Parts) -> list[list[str]]:
+    try:
+        return [[name, value] for name, value in parts.images.storage_details().items()]
+    except MobyError as error:
+        parts.log.warning("the images don't say how layers are kept", error=str(error))
+        return []
 
 
 def _host(parts: Parts) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Snapshots as fuse-overlayfs shows them: folders as overlayfs has them, but for one mark of its own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from moby.host.user_maps import is_host_root
 from moby.oci.pack import WHITEOUT, is_opaque, is_whiteout, marks_of
 from moby.oci.unpack import Limits
 from moby_snapshotter.folders.shelf import Record
+from moby_snapshotter.folders.shelved import Shelved
 from moby_snapshotter.folders.trees import opened, walk
 from moby_snapshotter.overlay.snapshots import Overlay
 
@@ -30,6 +31,10 @@ class FuseOverlay(Overlay):
     def __init__(self, state: Path, metadata: Metadata, program: str, limits: Limits | None = None) -> None:
         super().__init__(state, metadata, limits)
         self._program = program
+
+    def details(self) -> Mapping[str, str]:
+        """Return what the folders are on."""
+        return Shelved.details(self)
 
     def commit(self, name: str, key: str) -> None:
         """Make an active snapshot a committed one."""
