@@ -175,6 +175,14 @@ class TestLimits(RuntimeFixtures):
         else:
             assert shown(group, name, f"{device} ") == f"{device} {value}"
 
+    @pytest.mark.parametrize("hooks", [{}, {"createContainer": [{"path": "/bin/true"}]}], ids=["plain", "hooks"])
+    def test_memory_that_is_too_little_for_a_start_is_named(self, boxes: Boxes, hooks) -> None:
+        """The kernel refuses the limit, or kills whoever is about to become the container."""
+        data = {**limited(boxes, {"memory": {"limit": 400 << 10}}, "true"), "hooks": hooks}
+        with pytest.raises((Invalid, Conflict), match=r"linux\.resources\.memory\.limit"):
+            boxes.create(data)
+        assert boxes.runtime.list() == ()
+
     def test_what_docker_run_asks_for_is_set(self, boxes: Boxes) -> None:
         """-m --memory-reservation --memory-swap --kernel-memory --cpus --pids-limit --cpuset-cpus --blkio-weight."""
         memory = {"limit": 64 * MIB, "reservation": 32 * MIB, "swap": 128 * MIB, "kernel": 50 * MIB, "kernelTCP": MIB}

@@ -15,6 +15,7 @@ from moby.host import processes
 from moby.host.cgroups import Group, hierarchies
 from moby.values import evolve
 from moby_runtime.groups import device_rules, limits
+from moby_runtime.groups.killed import killed
 from moby_runtime.groups.paths import path_of
 from moby_runtime.jails import inside, warden
 from moby_runtime.jails.records import Record, Records
@@ -24,7 +25,7 @@ from moby_runtime.records.gate import Gate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
     from moby.contracts.ambient import Place
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["add", "discard", "make", "raise_of", "set_limits", "with_processes"]
 
 _PATIENCE_S = 60.0
-_KILLED = Failure("make the container", "", 0, "its first process was killed")
 
 
 def make(container_id: str, bundle: Bundle, stdio: Stdio, place: Place, records: Records, *, grouped: bool) -> Process:
@@ -83,7 +83,7 @@ def _make(
         undo.callback(discard, pid, pidfd)
         theirs.close()
         ours.settimeout(_PATIENCE_S)
-        said = _said(ours)
+        said = _said(ours, lambda: killed(group, bundle.resources))
         records.write(with_processes(record, int(said), pid))
         ours.sendall(inside.READY)
     undo.pop_all()
@@ -97,12 +97,12 @@ def with_processes(record: Record, first: int, pid: int) -> Record:
     return evolve(record, pid=first, start_ticks=ticks[0], warden=pid, warden_ticks=ticks[1])
 
 
-def _said(channel: socket.socket) -> bytes:
-    """Return the pid of a first process that is ready; Failed where it isn't."""
+def _said(channel: socket.socket, failure: Callable[[], Failure]) -> bytes:
+    """Return the pid of a first process that is ready; Failed where it isn't, with this failure where it was killed."""
     with doing("wait for the first process"):
         data = channel.recv(65536)
     if not data:
-        raise Failed(_KILLED)
+        raise Failed(failure())
     if not data.startswith(inside.READY):
         raise Failed(Failure.decode(data))
     return data[len(inside.READY) :]

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Maker", "add"]
 
-_KILLED = Failure("make the container", "", 0, "its first process was killed")
 _LATER_HOOKS = ("startContainer", "poststart", "poststop")
 
 
@@ -119,9 +118,12 @@ class Maker:
         placement.limit(group, spec)
         rule = placement.ruling(group, spec)
         if spec.hooks or spec.net_devices:
-            self._pass_hooks(told, child, undo, lambda: _before_hooks(rule, spec, child.pid, undo, lent))
+            self._pass_hooks(
+                told, child, undo, lambda: _before_hooks(rule, spec, child.pid, undo, lent),
+                lambda: _killed(group, spec),
+            )  # fmt: skip
         elif not child.ready():
-            raise Failed(_KILLED)
+            raise _killed(group, spec)
         else:
             rule()
         child.finish()
@@ -183,22 +185,35 @@ class Maker:
         ticks = stat.start_ticks if stat else 0
         self._records.write(evolve(record, pid=pid, start_ticks=ticks, cgroups=group.folders))
 
-    def _pass_hooks(self, told: Hooks | None, child: launch.Child, undo: Undo, before: Callable[[], None]) -> None:
+    def _pass_hooks(
+        self,
+        told: Hooks | None,
+        child: launch.Child,
+        undo: Undo,
+        before: Callable[[], None],
+        killed: Callable[[], Failed],
+    ) -> None:
         """Get a container ready whose bundle has hooks; after an error the last of them run, with all undone."""
         if not child.mounted():
-            raise Failed(_KILLED)
+            raise killed()
         before()
         try:
             if told is not None:
                 for name in ("prestart", "createRuntime"):
                     told.run(name, CREATING, child.pid)
             if not child.enter(told.time_s("createContainer") if told else 0):
-                raise Failed(_KILLED)
+                raise killed()
         except BaseException:
             undo.close()
             if told is not None:
                 told.run_poststop(self._warn)
             raise
+
+
+def _killed(group: Group, spec: Spec) -> Failed:
+    from moby_runtime.groups.killed import killed
+
+    return Failed(killed(group, spec.resources))
 
 
 def _before_hooks(rule: Callable[[], None], spec: Spec, pid: int, undo: Undo, lent: Undo) -> None:

@@ -132,6 +132,8 @@ def error_of(failure: Failure, *, user_namespace: bool = False) -> MobyError:
 
     if failure.number == errno.EINVAL and failure.detail == "/" and in_bare_chroot():
         return HostUnfit(message, hint=confinement())  # no propagation can be set where / is no mount
+    if failure.field == "linux.resources.memory.limit" and not failure.number:  # for which the kernel killed a start
+        return Invalid(message, hint="raise it, or leave it out")
     if failure.field.startswith("hooks."):
         return Invalid(message, hint="look at what the hook does, or leave it out")
     if failure.field and failure.number in _CONFIG_AT_FAULT:
