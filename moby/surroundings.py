@@ -5,6 +5,7 @@ import os
 import pwd
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from moby.contracts.ambient import Clock, Keeper, Log, Place
@@ -169,6 +170,8 @@ class Surroundings:
     """In the process of a served part that outlives the engine."""
     linger_s: float = 3.0
     """How long a served part stays that nobody uses any more, since commands often follow each other."""
+    parts: Mapping[str, str] = field(factory=dict)
+    """Versions of the engine's parts, by key."""
 
     def log(self, key: str) -> Log:
         """Return the log of one instance."""

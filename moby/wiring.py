@@ -81,7 +81,7 @@ def _kind_of(component: Component) -> str:
 def _ambient(what: str, key: str, around: Surroundings) -> Any:
     match what:
         case "place":
-            return around.roots.place(key)
+            return evolve(around.roots.place(key), parts=around.parts)
         case "clock":
             return around.clock
         case "log":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from moby.contracts.types import Fd
-from moby.values import frozen
+from moby.values import field, frozen
 
 __all__ = ["Clock", "Endpoint", "Keeper", "Lifecycle", "Log", "Place", "Reaped", "Request", "Serving"]
 
@@ -22,6 +22,8 @@ class Place:
     cache: Path
     engine: str = ""
     """Name of the engine, unique on a host together with its root; for names that the host gets to see."""
+    parts: Mapping[str, str] = field(factory=dict)
+    """Versions of the engine's parts by key (`runtime/native`), to be shown, as far as this process knows them."""
 
 
 class Clock(Protocol):

@@ -14,6 +14,7 @@ from moby.engine.watchers import Watcher, watchers
 from moby.errors import HostUnfit, MobyError
 from moby.plan import ENGINE, Instance, Plan
 from moby.surroundings import Roots, Surroundings
+from moby.values import evolve
 from moby.wiring import Missing, construct, protocol_of
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def start(
     of their own are started. With `replace` they become those of this distribution and these settings.
     """
     around = around or Surroundings(Roots.under(Path(root), plan.name) if root else Roots.usual(plan.name))
+    around = evolve(around, parts={each.key: each.facts.version for each in plan.instances})
     engine = Engine(plan, around.roots, watch=watch or watchers(plan))
     for instance in plan.instances:
         engine.mark(instance.key, Status.WAITING)

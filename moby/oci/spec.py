@@ -15,11 +15,13 @@ from moby.oci.user import User
 from moby.values import field, frozen
 
 __all__ = [
-    "BUILTIN", "DEFAULT_CAPABILITIES", "DEFAULT_MOUNTS", "DEFAULT_PATH", "MASKED_PATHS", "READONLY_PATHS", "UMASK",
-    "UNCONFINED", "Request", "arguments", "capabilities", "capability", "container_spec", "device_rules", "environment",
-    "mount_entry", "process_spec", "reduced", "rootless", "seccomp",
+    "BUILTIN", "DEFAULT_CAPABILITIES", "DEFAULT_MOUNTS", "DEFAULT_PATH", "MASKED_PATHS", "OCI_VERSION",
+    "READONLY_PATHS", "UMASK", "UNCONFINED", "Request", "arguments", "capabilities", "capability", "container_spec",
+    "device_rules", "environment", "mount_entry", "process_spec", "reduced", "rootless", "seccomp",
 ]  # fmt: skip
 
+OCI_VERSION = "1.2.0"
+"""Of the runtime-spec that bundles are by."""
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 DEFAULT_CAPABILITIES = (
@@ -183,7 +185,7 @@ def container_spec(config: ImageConfig, request: Request, *, user: User, rootfs:
     if request.seccomp != UNCONFINED:
         linux["seccomp"] = seccomp(request.seccomp, process["capabilities"]["bounding"])
     return {
-        "ociVersion": "1.2.0",
+        "ociVersion": OCI_VERSION,
         "process": process,
         "root": {"path": str(rootfs), "readonly": request.readonly_root},
         "hostname": request.hostname,

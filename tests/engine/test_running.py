@@ -35,6 +35,13 @@ def test_each_gets_its_default_first_and_optional_gets_none(plan: Plans, tmp_pat
         assert engine.instances["engine-part/top"].got == (["b", "a"], "a", None)
 
 
+def test_each_knows_the_versions_of_all(plan: Plans, tmp_path: Path) -> None:
+    with start(plan(), tmp_path) as engine:
+        known = engine.instances["engine-part/top"].known
+        assert known == {each.key: each.facts.version for each in engine.plan.instances}
+        assert list(known) == ["engine-part/a", "engine-part/b", "engine-part/top", "command/say"]
+
+
 @pytest.mark.parametrize("step", ["make", "start"])
 def test_failure_half_way_undoes_what_stood(plan: Plans, toys: ModuleType, tmp_path: Path, step: str) -> None:
     with pytest.raises(HostUnfit, match=f"told to fail at {step}"), start(plan(b={"fail": step}), tmp_path):

@@ -23,6 +23,7 @@ from moby.contracts.ambient import Place
 from moby.contracts.containers import ContainerConfig
 
 PATIENCE_S = 30
+PARTS = {"runtime/native": "1.2", "runtime/runc": "1.2", "content/local": "1.2", "supervisor/local": "3.4"}
 
 
 class Connection(http.client.HTTPConnection):
@@ -109,7 +110,7 @@ class Served:
 def serve(tmp_path):
     """Make front ends with options, each at a socket of its own."""
     made = []
-    place = Place(tmp_path / "state", tmp_path / "run", tmp_path / "cache", "test")
+    place = Place(tmp_path / "state", tmp_path / "run", tmp_path / "cache", "test", PARTS)
     for each in (place.state, place.run, place.cache):
         each.mkdir()
     clock, log = RealClock(), ListLog()

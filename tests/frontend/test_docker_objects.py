@@ -11,6 +11,7 @@ from moby_frontend.docker.handlers.images import shown_progress
 
 from moby.contracts.images import Progress
 from moby.errors import Unavailable
+from moby.oci.spec import OCI_VERSION
 
 IMAGE = "sha256:" + "a" * 64
 
@@ -398,7 +399,12 @@ class TestEngine:
     def test_version(self, served):
         found = served.call("GET", "/version").json()
         assert (found["ApiVersion"], found["MinAPIVersion"], found["Os"]) == ("1.51", "1.24", "linux")
-        assert found["Components"][0]["Name"] == "Engine"
+        engine, *others = found["Components"]
+        assert (engine["Name"], engine["Version"]) == ("Engine", found["Version"])
+        assert [(each["Name"], each["Version"]) for each in others] == [
+            ("supervisor/local", "3.4"), ("runtime/native", "1.2"), ("runtime/runc", "1.2"),
+        ]  # fmt: skip
+        assert [each["Details"] for each in others] == [{}, *[{"BundleOciVersion": OCI_VERSION}] * 2]
 
     def test_info(self, served):
         served.run("sleep", "100")

@@ -83,6 +83,13 @@ def test_a_part_gets_all_that_it_needs(instance: Callable[..., Instance], around
     assert made.given["place"].state == tmp_path / "state/command/a"
 
 
+def test_a_part_knows_the_versions_of_all(instance: Callable[..., Instance], around: Surroundings) -> None:
+    known = {"command/a": "1.0", "runtime/b": "2.0"}
+    around = Surroundings(around.roots, parts=known)
+    made = construct(instance(bindings=MANY), {"runtime/b": 1, "runtime/c": 2}, around)
+    assert made.given["place"].parts == known
+
+
 def test_a_part_without_options(instance: Callable[..., Instance], around: Surroundings) -> None:
     assert construct(instance(make_bare, bindings=ONE), {"runtime/b": 1}, around).given == {"runtime": 1}
 

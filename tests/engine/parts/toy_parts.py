@@ -86,6 +86,7 @@ def make_top(
     log.debug("made", parts=sorted(parts))
     toy = Toy(config)
     toy.got = (list(parts), first.name, maybe)  # type: ignore[attr-defined]
+    toy.known = dict(place.parts)  # type: ignore[attr-defined]
     return toy
 
 

@@ -24,6 +24,8 @@ _UNLIMITED = (
     "system in cgroup v2, and to have a group of it delegated."
 )
 """As dockerd says it, and what it takes besides."""
+_TOLD_OF = ("supervisor", "runtime", "snapshotter", "builder", "orchestrator")
+"""The kinds that a version is shown of."""
 _PING = Reply(
     200,
     b"OK",
@@ -56,7 +58,7 @@ def version(parts: Parts, call: Call) -> Reply:
     }
     return reply_json({
         "Platform": {"Name": f"Moby framework, distribution {parts.place.engine or 'moby'}"},
-        "Components": [{"Name": "Engine", "Version": RELEASE, "Details": details}],
+        "Components": [{"Name": "Engine", "Version": RELEASE, "Details": details}, *_components(parts)],
         "Version": RELEASE,
         "ApiVersion": details["ApiVersion"],
         "MinAPIVersion": details["MinAPIVersion"],
@@ -67,6 +69,19 @@ def version(parts: Parts, call: Call) -> Reply:
         "KernelVersion": details["KernelVersion"],
         "BuildTime": "",
     })  # fmt: skip
+
+
+def _components(parts: Parts) -> list[dict[str, Any]]:
+    """Return the parts in the place of those that dockerd names besides itself; runtimes with what they are given."""
+    from moby.oci.spec import OCI_VERSION
+
+    details = {"runtime": {"BundleOciVersion": OCI_VERSION}}
+    return [
+        {"Name": key, "Version": version, "Details": details.get(kind, {})}
+        for kind in _TOLD_OF
+        for key, version in parts.place.parts.items()
+        if key.partition("/")[0] == kind
+    ]
 
 
 def _python() -> str:
