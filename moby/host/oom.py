@@ -14,7 +14,7 @@ _IN_MODIFY = 0x2
 
 
 def watch(group: Group) -> int:
-    """Return a descriptor that becomes readable then; FileNotFoundError where no controller of memory is.
+    """Return a descriptor that becomes readable at an OOM kill; FileNotFoundError without a memory controller.
 
     It never blocks. With version 1 it is an eventfd, which becomes readable when the group is removed, too (kernel,
     admin-guide/cgroup-v1/memory.rst, OOM Control); with version 2 an inotify(7) of memory.events and cgroup.events,
@@ -26,7 +26,7 @@ def watch(group: Group) -> int:
     events = group.file("memory.events")
     if events is not None:
         return _by_inotify(events)
-    raise FileNotFoundError(errno.ENOENT, "no controller of memory", "memory.events")
+    raise FileNotFoundError(errno.ENOENT, "no memory controller", "memory.events")
 
 
 def _by_eventfd(control: str) -> int:

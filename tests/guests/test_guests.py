@@ -41,7 +41,7 @@ ALIKE = "hook or masked or link or exit_code or cannot or refused or owns or plu
 RARE = "AppArmor or clock or mapped or cpus or mems or weight or huge or disk or docker or rdma"
 ALL = ("tests/runtime", "tests/host")
 # Tests that take for granted what every machine has but that kernel: time namespaces, personalities, memory of a node.
-# And images of processes, for whose restore an emulated processor takes minutes.
+# And checkpoints, for whose restore an emulated processor takes minutes.
 IMAGES = "native_images or image_mutants"
 LACKING = {
     "uml": f"not (timeOffsets or joined_ones or personality or nodes_beyond or {IMAGES})", "qemu": f"not ({IMAGES})",

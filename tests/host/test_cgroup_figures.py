@@ -171,7 +171,7 @@ def test_a_watch_of_version_2_tells_of_changes(two: Group) -> None:
 
 
 def test_a_watch_needs_a_controller_of_memory(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no controller of memory"):
+    with pytest.raises(FileNotFoundError, match="no memory controller"):
         oom.watch(Group((str(tmp_path),)))
 
 

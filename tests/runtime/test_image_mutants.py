@@ -1,4 +1,4 @@
-"""The conformance suite fails every runtime that breaks a promise about images of processes."""
+"""The conformance suite fails every runtime that breaks a promise about checkpoints."""
 
 import os
 import shutil

@@ -233,7 +233,7 @@ class TestImages(Images):
         process = boxes.runtime.exec(box.id, boxes.config("sleep", "1000")["process"], Stdio(null, null, null))
         os.close(null)
         image = boxes.bundles.folder / "image"
-        with pytest.raises(Conflict, match=f"process {process.pid} came into the container"):
+        with pytest.raises(Conflict, match=f"process {process.pid} was started in container"):
             boxes.runtime.checkpoint(box.id, image, PLAIN)
         assert not image.exists()
         os.kill(process.pid, signal.SIGKILL)

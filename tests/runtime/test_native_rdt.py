@@ -132,7 +132,7 @@ class TestContainers(RuntimeFixtures):
 
     def test_nothing_is_asked_for(self, boxes: Boxes, tree) -> None:
         box = boxes.sleeping()
-        with pytest.raises(Conflict, match="no group of caches"):
+        with pytest.raises(Conflict, match="no resctrl group"):
             boxes.runtime.update_rdt(box.id, [("linux.intelRdt.memBwSchema", "MB:0=10")])
         assert (tree / "tasks").read_text() == ""
 

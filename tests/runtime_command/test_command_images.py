@@ -1,4 +1,4 @@
-"""The command's images of processes: checkpoint, and restore in the foreground and without."""
+"""The command's verbs checkpoint, and restore in the foreground and detached."""
 
 import contextlib
 import os
@@ -76,7 +76,7 @@ def test_left_running(command, path):
     image = command.folder / "image"
     command("checkpoint", "--leave-running", "--image-path", image, "box", env=path)
     assert command.status("box") == "running"
-    assert "there is something in" in command.error("checkpoint", "--image-path", image, "box", env=path)
+    assert "isn't empty" in command.error("checkpoint", "--image-path", image, "box", env=path)
 
 
 def test_a_terminal_in_the_foreground(command, path, monkeypatch):

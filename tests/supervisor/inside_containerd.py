@@ -165,7 +165,7 @@ def test_further_descriptors_are_refused(home, supervisor, bundle):
     with pytest.raises(Unsupported, match="no further descriptors"):
         runtime.create("x", bundle("true"), Stdio(0, 1, 2, extra=(3,)))
     for call in (lambda: runtime.checkpoint("x", home, None), lambda: runtime.restore("x", home, home, None, None)):
-        with pytest.raises(Unsupported, match="no images of processes"):
+        with pytest.raises(Unsupported, match="no checkpoints"):
             call()
     with pytest.raises(Invalid, match=r"process\.terminal"):
         runtime.create("x", bundle("true"), Stdio(0, 1, 2, terminal=True))

@@ -14,7 +14,7 @@ __all__ = ["stats_of", "watch_oom"]
 def stats_of(group: Group, container_id: str) -> Stats:
     """Read a group's figures; Conflict where it is gone."""
     if not any(os.access(folder, os.F_OK) for folder in group.folders):
-        raise Conflict(f"the control group of container {container_id!r} is gone, and what it had counted")
+        raise Conflict(f"the cgroup of container {container_id!r} is gone, and its statistics with it")
     return figures(group)
 
 
@@ -24,7 +24,7 @@ def watch_oom(group: Group, container_id: str) -> int:
         return oom.watch(group)
     except FileNotFoundError as error:
         raise HostUnfit(
-            f"container {container_id!r} has no control group of memory, so nobody can tell of OOM kills",
+            f"container {container_id!r} is in no memory cgroup, so its OOM kills can't be watched",
             hint="boot with cgroup_enable=memory",
         ) from error
     except OSError as error:

@@ -23,7 +23,7 @@ def path_of(run: str, engine: str, container_id: str, wanted: str, *, alone: boo
     """
     cleaned = posixpath.normpath(f"/{wanted.lstrip('/')}")
     if wanted and cleaned == "/":
-        raise Invalid(f"config.json: linux.cgroupsPath is {wanted!r}, which is the group of all", hint="name one below")
+        raise Invalid(f"config.json: linux.cgroupsPath is {wanted!r}, which is the root cgroup", hint="name one below")
     if wanted.startswith("/"):
         return cleaned
     # No hash of hashlib, whose import takes as long as a third of a container's start.

@@ -1,1 +1,1 @@
-"""What runtimes share of images of processes, which CRIU writes and reads (criu(8)); no component itself."""
+"""What runtimes share of checkpoints, which CRIU writes and restores (criu(8)); no component itself."""

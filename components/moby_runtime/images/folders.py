@@ -20,7 +20,7 @@ def find_criu() -> str:
     """Return where CRIU is; HostUnfit names its package."""
     found = programs.find("criu")
     if found is None:
-        raise HostUnfit("criu isn't on PATH, which writes and reads images of processes", hint="apt install criu")
+        raise HostUnfit("checkpoints need criu, which isn't on PATH", hint="apt install criu")
     return found
 
 
@@ -29,7 +29,7 @@ def writing(image: Path) -> Iterator[None]:
     """Let an image be written into a folder that is empty or isn't there; after an error it is as it was."""
     was_there = image.is_dir()
     if was_there and any(image.iterdir()):
-        raise Conflict(f"there is something in {image} already", hint="name a new folder")
+        raise Conflict(f"{image} isn't empty", hint="name a new folder")
     try:
         yield
     except BaseException:
@@ -43,13 +43,13 @@ def writing(image: Path) -> Iterator[None]:
 def check(image: Path) -> None:
     """See that a folder has an image in it; NotFound where it isn't there, Corrupt where it has none."""
     if not image.is_dir():
-        raise NotFound(f"there is no folder {image}")
+        raise NotFound(f"no checkpoint at {image}: there is no such folder")
     try:
         whole = (image / "inventory.img").read_bytes()[:4] == _MAGIC
     except OSError:
         whole = False
     if not whole:
-        raise Corrupt(f"{image} has no image of processes in it, or what is left of one", hint="write it again")
+        raise Corrupt(f"{image} holds no complete checkpoint", hint="make the checkpoint again")
 
 
 def reason(work: Path) -> str:

@@ -64,7 +64,7 @@ def fit() -> None:
     """See that images can be written and read here; HostUnfit."""
     folders.find_criu()
     if not is_root_of_host():
-        raise HostUnfit("an ordinary user writes no images of processes", hint="run as root")
+        raise HostUnfit("an ordinary user can neither make nor restore checkpoints", hint="run as root")
 
 
 def log_folder(wishes: Wishes, folder: str) -> Path:
@@ -79,13 +79,13 @@ def refuse(spec: Spec) -> None:
     for name in _LACKING:
         if spec.namespaces.get(name) or (name == "mount" and name not in spec.namespaces):
             raise Unsupported(
-                f"no image holds a {name} namespace that isn't the container's own (config.json: linux.namespaces)"
+                f"a checkpoint can't hold a {name} namespace of other processes (config.json: linux.namespaces)"
             )
     if spec.seccomp is not None and spec.seccomp.notifies:
-        raise Unsupported("no image holds who listens to system calls (config.json: linux.seccomp.listenerPath)")
+        raise Unsupported("a checkpoint can't hold a seccomp listener (config.json: linux.seccomp.listenerPath)")
     for point in spec.mounts:
         if point.mapped:
-            raise Unsupported(f"no image holds the ids of a mount (config.json: {point.where})")
+            raise Unsupported(f"a checkpoint can't hold an idmapped mount (config.json: {point.where})")
 
 
 def common(spec: Spec, wishes: Wishes) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _alone(record: Record) -> None:
     for stat in map(processes.process_stat, pids - {record.pid}):
         if stat is not None and stat.parent not in pids and not stat.ended:
             raise Conflict(
-                f"process {stat.pid} came into the container {record.id!r} by exec, so no image can hold it",
+                f"process {stat.pid} was started in container {record.id!r} by exec, so a checkpoint can't hold it",
                 hint="end it first",
             )
 

@@ -77,7 +77,7 @@ def end(record: Record) -> None:
         over = _is_over(record)
         if not over:
             if time.monotonic() > deadline:
-                raise Unavailable(f"container {record.id!r} doesn't end; a process of it waits in the kernel")
+                raise Unavailable(f"container {record.id!r} doesn't end: one of its processes hangs in the kernel")
             time.sleep(0.002)
 
 

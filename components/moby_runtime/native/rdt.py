@@ -110,7 +110,7 @@ def _compare(group: str, lines: list[tuple[str, str]]) -> None:
         if any(found.get(domain) != value for domain, value in wanted.items()):
             shown = ";".join(f"{domain}={value}" for domain, value in found.items())
             told = f"{group} is there, and has {name}:{shown}"
-            raise Failed(Failure("share a group of caches", path, errno.EINVAL, told))
+            raise Failed(Failure("share a resctrl group", path, errno.EINVAL, told))
 
 
 def enter(groups: tuple[str, ...], pid: int) -> None:

@@ -1,4 +1,4 @@
-"""Containers made of an image of processes: all around them is made here, and CRIU puts them into it."""
+"""Containers restored from a checkpoint: their surroundings are made here, and CRIU puts the processes into them."""
 
 from __future__ import annotations
 

@@ -340,7 +340,7 @@ class Native:
         record = self._records.read(container_id)
         if not record.alive() or not record.rdt:
             raise Conflict(
-                f"container {container_id!r} has no group of caches", hint="set linux.intelRdt in its config.json"
+                f"container {container_id!r} has no resctrl group", hint="set linux.intelRdt in its config.json"
             )
         try:
             rdt.change(record.rdt[0], lines)

@@ -1,4 +1,4 @@
-"""What a command is told of an image of processes."""
+"""The options by which a command makes and restores checkpoints."""
 
 from moby.contracts.runtime import CheckpointOptions
 

@@ -1,4 +1,4 @@
-"""Verbs for images of processes: checkpoint, restore."""
+"""The verbs for checkpoints: checkpoint, restore."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEFAULT = "checkpoint"
 
 
 def checkpoint(call: Call) -> int:
-    """Write an image of a container, which is deleted then, as runc has it, unless it is left running."""
+    """Write a checkpoint of a container, and delete the container, as runc does, unless it is left running."""
     _refuse(call)
     runtime, container_id = native(call), call.arguments[0]
     image, leave = Path(call.text("image-path") or _DEFAULT).absolute(), call.on("leave-running")
@@ -38,7 +38,7 @@ def checkpoint(call: Call) -> int:
 
 
 def restore(call: Call) -> int:
-    """Make a container of an image; as `run`, to its end unless `--detach`."""
+    """Restore a container from a checkpoint, and wait for its end, as `run` does, unless `--detach`."""
     _refuse(call)
     runtime, container_id, detach = native(call), call.arguments[0], call.on("detach")
     bundle, image = call.text("bundle") or ".", Path(call.text("image-path") or _DEFAULT).absolute()
@@ -68,13 +68,15 @@ def _refuse(call: Call) -> None:
     """See that nothing is asked for that isn't there."""
     for name in _LACKING:
         if call.flags.get(name):
-            raise Unsupported(f"the native runtime has no --{name} for images of processes", hint="leave it out")
+            raise Unsupported(f"the native runtime has no --{name} for checkpoints", hint="leave it out")
     mode = call.text("manage-cgroups-mode")
     if mode not in ("", "soft"):
-        raise Unsupported(f"the native runtime has no --manage-cgroups-mode {mode}", hint="leave it out, or say soft")
+        raise Unsupported(
+            f"the native runtime doesn't support --manage-cgroups-mode {mode}", hint="leave it out, or say soft"
+        )
     for name in call.words("empty-ns"):
         if name != "network":
-            raise Unsupported(f"the native runtime has no --empty-ns {name}", hint="it has network")
+            raise Unsupported(f"the native runtime has no --empty-ns {name}", hint="network is the only one")
 
 
 def _options(call: Call) -> CheckpointOptions:

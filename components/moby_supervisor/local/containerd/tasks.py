@@ -162,7 +162,7 @@ class Tasks:
         """Return what it uses, by its control group's files; as Runtime.stats."""
         group = self._group(container_id)
         if not any(os.access(folder, os.F_OK) for folder in group.folders):
-            raise Conflict(f"the control group of container {container_id!r} is gone, and what it had counted")
+            raise Conflict(f"the cgroup of container {container_id!r} is gone, and its statistics with it")
         return cgroup_figures.figures(group)
 
     def watch_oom(self, container_id: str) -> int:
@@ -171,7 +171,7 @@ class Tasks:
             return oom.watch(self._group(container_id))
         except FileNotFoundError as error:
             raise HostUnfit(
-                f"container {container_id!r} has no control group of memory, so nobody can tell of OOM kills"
+                f"container {container_id!r} is in no memory cgroup, so its OOM kills can't be watched"
             ) from error
         except OSError as error:
             raise Unavailable(f"cannot watch container {container_id!r} for OOM kills: {error}") from error
@@ -398,4 +398,4 @@ def _gone_is_fine() -> Iterator[None]:
 
 
 def _no_images() -> Unsupported:
-    return Unsupported("the supervisor `containerd` makes no images of processes", hint="choose the supervisor `local`")
+    return Unsupported("the supervisor `containerd` makes no checkpoints", hint="choose the supervisor `local`")

@@ -170,13 +170,13 @@ class Bwrap:
         self, container_id: str, image: Path, options: CheckpointOptions, *, leave_running: bool = False
     ) -> None:
         """Refuse: bubblewrap writes no images."""
-        self._lacks(RuntimeFeature.CHECKPOINT, "writes no images of processes")
+        self._lacks(RuntimeFeature.CHECKPOINT, "makes no checkpoints")
 
     def restore(
         self, container_id: str, bundle: Path, image: Path, stdio: Stdio, options: CheckpointOptions
     ) -> Process:
         """Refuse: bubblewrap reads no images."""
-        self._lacks(RuntimeFeature.CHECKPOINT, "reads no images of processes")
+        self._lacks(RuntimeFeature.CHECKPOINT, "restores no checkpoints")
 
     def pids(self, container_id: str) -> tuple[int, ...]:
         """Return the pids of all processes inside, as the caller sees them."""
