@@ -11,6 +11,7 @@ from moby_containers.engine.devices import mapped_devices, numbers_of
 from moby_containers.engine.failures import exit_code, telling
 from moby_containers.engine.limits import limits_of, rlimits_of
 from moby_containers.engine.merge import effective_health, merged
+from moby_containers.engine.points import check_mount
 from moby_containers.engine.warnings import warnings_of
 
 from moby.contracts.containers import (
@@ -280,6 +281,27 @@ def test_values_survive_storage():
     )  # fmt: skip
     assert decode(ContainerConfig, encode(config)) == config
     assert decode(ContainerConfig, {**encode(config), "of a newer engine": 1}) == config
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("foo", r'invalid tmpfs option \["foo"\]$'),
+        ("mode:1777", r'invalid tmpfs option \["mode:1777"\]$'),
+        ("size", r'invalid tmpfs option \["size"\]$'),
+        ("sized=1m", r'invalid tmpfs option \["sized" "1m"\]$'),
+        ("rec", "invalid tmpfs option"),
+    ],
+)
+def test_options_of_a_tmpfs_that_there_are_none_of(option, words):
+    with pytest.raises(Invalid, match=words):
+        check_mount(MountRequest("tmpfs", "/t", options=("size=1m", option)))
+
+
+def test_options_of_a_tmpfs():
+    known = ("rw", "noexec", "nosuid", "rprivate", "rro", "size=1m", "mode=1777", "uid=1", "huge=never", "noswap")
+    asked = MountRequest("tmpfs", "/t", options=known)
+    assert check_mount(asked) == asked
 
 
 PS = "UID   PID  CMD\nroot  12   sh -c a b\nroot  13   sleep 1\n"

@@ -10,6 +10,7 @@ from moby.errors import Invalid
 from moby.values import evolve
 from moby_containers.engine.entries import Point
 from moby_containers.engine.shelf import Shelf
+from moby_containers.engine.tmpfs_options import check_options
 
 __all__ = ["check_mount", "settle", "shown"]
 
@@ -34,6 +35,8 @@ def check_mount(asked: MountRequest) -> MountRequest:
     text = _wrong_source(asked)
     if text:
         raise wrong(text)
+    if asked.type == "tmpfs":
+        check_options(asked.options)
     return evolve(asked, target=target)
 
 
