@@ -274,11 +274,11 @@ def _wait_ended(record: Record) -> None:
     """Wait until the warden has ended, which it does after all that it kept."""
     with contextlib.suppress(ProcessLookupError), record.guard() as (pidfd, _):
         if not processes.wait_ended(pidfd, _KILL_S):
-            raise Unavailable(f"container {record.id!r} doesn't end; a process of it waits in the kernel")
+            raise Unavailable(f"container {record.id!r} doesn't end: one of its processes hangs in the kernel")
     deadline = time.monotonic() + _KILL_S
     while any(_runs(pid) for pid in Group(record.cgroups).pids()):
         if time.monotonic() > deadline:
-            raise Unavailable(f"container {record.id!r} doesn't end; a process of it waits in the kernel")
+            raise Unavailable(f"container {record.id!r} doesn't end: one of its processes hangs in the kernel")
         time.sleep(0.002)
 
 
