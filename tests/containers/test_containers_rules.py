@@ -304,6 +304,17 @@ def test_options_of_a_tmpfs():
     assert check_mount(asked) == asked
 
 
+def test_weights_of_devices_that_none_can_be_given():
+    """Those that can be weighed keep theirs."""
+    asked = Resources(blkio_weight=50, blkio_weight_devices=(DeviceWeight("/dev/a", 10), DeviceWeight("/dev/b", 20)))
+    found, told = warnings_of(asked, ALL, lambda path: path == "/dev/b")
+    assert found == evolve(asked, blkio_weight_devices=(DeviceWeight("/dev/b", 20),))
+    assert told == ("Your kernel does not support Block I/O weight_device. Weight-device discarded.",)
+    assert warnings_of(asked, ALL, lambda path: True) == (asked, ())
+    found, told = warnings_of(asked, evolve(ALL, io_weight_device=False), lambda path: False)
+    assert (found.blkio_weight_devices, len(told)) == ((), 1)
+
+
 PS = "UID   PID  CMD\nroot  12   sh -c a b\nroot  13   sleep 1\n"
 
 

@@ -1,9 +1,11 @@
 """Warnings in docker's words: limits that this kernel doesn't know, which are taken away; other processors' images."""
 
+from collections.abc import Callable
 from typing import Any
 
 from moby.contracts.containers import Resources
 from moby.contracts.types import Platform
+from moby.host.block_weights import can_weigh
 from moby.host.cgroup_support import Support
 from moby.values import evolve, frozen
 
@@ -34,6 +36,9 @@ def _row(needs: str, fields: str, what: str, goes: str) -> _Row:
     return _Row(needs, tuple(fields.split()), what, goes)
 
 
+_DEVICE_WEIGHTS = _row(
+    "io_weight_device", "blkio_weight_devices", "Block I/O weight_device", "Weight-device discarded."
+)
 _ROWS = (
     _row("memory", "memory_bytes", f"memory limit capabilities {_OR_NOT_MOUNTED}", "Limitation discarded."),
     _row(
@@ -77,7 +82,7 @@ _ROWS = (
     ),
     _row("cpuset", "cpuset_cpus cpuset_mems", f"cpuset {_OR_NOT_MOUNTED}", "Cpuset discarded."),
     _row("io_weight", "blkio_weight", f"Block I/O weight {_OR_NOT_MOUNTED}", "Weight discarded."),
-    _row("io_weight_device", "blkio_weight_devices", "Block I/O weight_device", "Weight-device discarded."),
+    _DEVICE_WEIGHTS,
     _row("io_limits", "blkio_read_bps", f"BPS Block I/O read limit {_OR_NOT_MOUNTED}", "Limit discarded."),
     _row("io_limits", "blkio_write_bps", f"BPS Block I/O write limit {_OR_NOT_MOUNTED}", "Limit discarded."),
     _row("io_limits", "blkio_read_iops", f"IOPS Block I/O read limit {_OR_NOT_MOUNTED}", "Limit discarded."),
@@ -85,13 +90,22 @@ _ROWS = (
 )
 
 
-def warnings_of(asked: Resources, support: Support) -> tuple[Resources, tuple[str, ...]]:
-    """Return the limits without those that this kernel doesn't know, and a warning for each that went."""
+def warnings_of(
+    asked: Resources, support: Support, weighed: Callable[[str], bool] = can_weigh
+) -> tuple[Resources, tuple[str, ...]]:
+    """Return the limits without those that this kernel doesn't know, and a warning for each that went.
+
+    So do weights of devices which aren't `weighed`, by their paths.
+    """
     found, told = asked, []
     for row in _ROWS:
         if not getattr(support, row.needs) and any(_asked(name, getattr(asked, name)) for name in row.fields):
             found = evolve(found, **{name: getattr(_UNSET, name) for name in row.fields})
             told.append(row.text)
+    devices = tuple(each for each in found.blkio_weight_devices if weighed(each.path))
+    if len(devices) < len(found.blkio_weight_devices):
+        found = evolve(found, blkio_weight_devices=devices)
+        told.append(_DEVICE_WEIGHTS.text)
     return found, tuple(told)
 
 

@@ -1,0 +1,42 @@
+"""Which block devices can be shared out by weight: those whose scheduler does so, or that are weighed by cost."""
+
+import os
+import stat
+
+from moby.host.files import read_text
+
+__all__ = ["can_weigh", "weighs"]
+
+_SCHEDULERS = ("[bfq]", "[cfq]")
+"""Those that weigh, as they are shown where they are in use."""
+
+
+def can_weigh(path: str) -> bool:
+    """Whether what is at a path can be weighed; also where it is no block device, or nothing is known of it."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return True
+    number = found.st_rdev
+    return not stat.S_ISBLK(found.st_mode) or weighs(f"{os.major(number)}:{os.minor(number)}")
+
+
+def weighs(device: str, sys: str = "/sys") -> bool:
+    """Whether a device (`MAJOR:MINOR`) can be weighed, else the kernel refuses to (EOPNOTSUPP).
+
+    Sources: kernel, block/bfq-iosched.rst and admin-guide/cgroup-v2.rst (io.cost.qos).
+    """
+    queue = f"{sys}/dev/block/{device}/queue/scheduler"
+    part_of = f"{sys}/dev/block/{device}/../queue/scheduler"
+    text = _read(queue) or _read(part_of)
+    if not text or any(each in text.split() for each in _SCHEDULERS):
+        return True
+    costs = (line.split() for line in _read(f"{sys}/fs/cgroup/io.cost.qos").splitlines())
+    return any(words[0] == device and "enable=1" in words for words in costs if words)
+
+
+def _read(path: str) -> str:
+    try:
+        return read_text(path)
+    except OSError:
+        return ""
