@@ -66,8 +66,9 @@ class HostNeed:
     """What a component needs of the host it runs on.
 
     `what` is one of `kernel` (name: a probe in moby.host.facts), `binary` (on PATH), `library` (for ctypes),
-    `cgroup` (name: `v1`, `v2`, or `unmixed` for not both at once), `privilege` (name: `root`), `user` (name: a
-    probe in moby.host.facts, of what the calling user has been given), `python` (version of the interpreter).
+    `cgroup` (name: `v1`, `v2`, or `unmixed` for not both at once), `privilege` (name: `root`, which an
+    assembly's enclosure brings), `user` (name: a probe in moby.host.facts, of what the calling user has been given),
+    `python` (version of the interpreter).
     """
 
     what: str

@@ -1,6 +1,7 @@
 """Whether a host has what a component needs of it, and how `doctor` says so."""
 
 import importlib.util
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -8,12 +9,14 @@ from attrs import evolve
 
 from moby.component import HostNeed
 from moby.host import facts
-from moby.plan import Instance
+from moby.plan import Instance, Plan
 
-__all__ = ["COLUMNS", "Check", "check", "judge", "needs_of", "row"]
+__all__ = ["COLUMNS", "Check", "check", "checks", "judge", "needs_of", "row"]
 
 _RECOMMENDED = "recommended"
 """The policy of a need that a part does without."""
+
+_ENCLOSED = facts.Probe(True, "the engine is root in its enclosure")
 
 Check = dict[str, Any]
 COLUMNS = ("component", "need", "met", "detail", "fix")
@@ -38,6 +41,16 @@ def _is_importable(module: str) -> bool:
     with suppress(ModuleNotFoundError):  # the package that the module would be in
         return importlib.util.find_spec(module) is not None
     return False
+
+
+def checks(plan: Plan, judged: Callable[[HostNeed], facts.Probe] = judge) -> list[Check]:
+    """Return how each need of a plan's parts is judged here; its enclosure, where it has one, brings root."""
+    enclosed = bool(plan.of_kind("enclosure"))
+
+    def found(need: HostNeed) -> facts.Probe:
+        return _ENCLOSED if enclosed and (need.what, need.name) == ("privilege", "root") else judged(need)
+
+    return [check(part.key, part.policy, need, found(need)) for part in plan.instances for need in needs_of(part)]
 
 
 def check(component: str, policy: str, need: HostNeed, seen: facts.Probe) -> Check:

@@ -7,9 +7,9 @@ import click
 from moby.cli import parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
-    from moby.component import HostNeed
+    from moby.component import Facts, HostNeed
     from moby.host.facts import Probe
     from moby.needs import Check
 
@@ -38,15 +38,14 @@ def command(file: str | None, sets: tuple[str, ...], target: str, facts: bool, a
         return
     judge = _judge(target)
     if file is None:
-        listed = [(each.id, "", each.host) for each in session.catalog().components.values()]
-        _show(_checks(listed, judge), [], as_json)
+        _show(_of_all(session.catalog().components.values(), judge), [], as_json)
         return
-    from moby.needs import needs_of
+    from moby.needs import checks
 
     _, _, plan = session.plan(file, sets, target="any")
-    checks = _checks([(each.key, each.policy, needs_of(each)) for each in plan.instances], judge)
-    unfit = any(not check["ok"] and check["policy"] == "required" for check in checks)
-    _show(checks, _other_providers(file, sets, target or "host") if unfit else [], as_json)
+    found = checks(plan, judge)
+    unfit = any(not check["ok"] and check["policy"] == "required" for check in found)
+    _show(found, _other_providers(file, sets, target or "host") if unfit else [], as_json)
     if unfit:
         raise click.exceptions.Exit(UNFIT)
 
@@ -65,13 +64,11 @@ def _judge(target: str) -> "Callable[[HostNeed], Probe]":
     return lambda need: satisfies(facts, need.what, need.name, need.version, package=need.package)
 
 
-def _checks(
-    parts: "Sequence[tuple[str, str, Sequence[HostNeed]]]", judge: "Callable[[HostNeed], Probe]"
-) -> "list[Check]":
-    """Judge every need of parts, given as key, policy and needs."""
+def _of_all(components: "Iterable[Facts]", judge: "Callable[[HostNeed], Probe]") -> "list[Check]":
+    """Judge every need of components, which are in no assembly."""
     from moby.needs import check
 
-    return [check(key, policy, need, judge(need)) for key, policy, needs in parts for need in needs]
+    return [check(each.id, "", need, judge(need)) for each in components for need in each.host]
 
 
 def _other_providers(file: str, sets: tuple[str, ...], target: str) -> list[str]:

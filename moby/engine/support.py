@@ -120,9 +120,9 @@ def _host() -> dict[str, Any]:
 
 
 def _checks(plan: Plan) -> Any:
-    from moby.needs import check, judge, needs_of
+    from moby.needs import checks
 
-    return [check(part.key, part.policy, need, judge(need)) for part in plan.instances for need in needs_of(part)]
+    return checks(plan)
 
 
 def _texts(call: "Call") -> dict[str, str]:

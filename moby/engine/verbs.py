@@ -92,17 +92,15 @@ def doctor(call: "Call") -> int:
 
     Exits with 3 where one that the engine can't do without lacks something.
     """
-    from moby.needs import COLUMNS, check, judge, needs_of, row
+    from moby.needs import COLUMNS, checks, row
 
     as_json = _flags(call, "--json")
-    checks = [
-        check(part.key, part.policy, need, judge(need)) for part in call.plan.instances for need in needs_of(part)
-    ]
+    found = checks(call.plan)
     if as_json:
-        _print(json.dumps({"schema": 1, "checks": checks}, indent=2))
+        _print(json.dumps({"schema": 1, "checks": found}, indent=2))
     else:
-        _table(COLUMNS, [row(each) for each in checks])
-    return 0 if all(each["ok"] or each["policy"] != "required" for each in checks) else UNFIT
+        _table(COLUMNS, [row(each) for each in found])
+    return 0 if all(each["ok"] or each["policy"] != "required" for each in found) else UNFIT
 
 
 def serve(call: "Call") -> int:

@@ -157,7 +157,10 @@ def _judge_privilege(facts: Mapping[str, Any], name: str, version: str, package:
         return Probe(False, f"there is no privilege {name!r}; there is root")
     if facts.get("privilege", {}).get("root"):
         return Probe(True, "runs as root")
-    return Probe(False, "runs as an ordinary user", "run it as root, with sudo")
+    return Probe(False, "runs as an ordinary user", _AS_ROOT)
+
+
+_AS_ROOT = "run it as root, with sudo, or with an enclosure, as the assembly `rootless` has one"
 
 
 def _judge_python(facts: Mapping[str, Any], name: str, version: str, package: str) -> Probe:

@@ -84,6 +84,21 @@ def test_what_a_part_does_without_is_no_fault_of_the_host(run: Run, capsys: pyte
     assert (shown[2], shown[3].endswith("; slow without")) == ("unmet, goes without", True)
 
 
+def test_what_takes_root_is_told_to_an_ordinary_user(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert run("doctor", b_host=(HostNeed("privilege", "root", why="no networks", optional=True),)) == 0
+    shown = capsys.readouterr().out.split("\t")
+    assert shown[:4] == [
+        "engine-part/b",
+        "privilege root",
+        "unmet, goes without",
+        "runs as an ordinary user; no networks",
+    ]
+    assert "an enclosure, as the assembly `rootless` has one" in shown[4]
+
+
 def test_doctor_says_what_is_met_as_the_framework_does(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run("doctor", b_host=(HostNeed("binary", "sh"),))
     assert capsys.readouterr().out.startswith("engine-part/b\tbinary sh\tok\t")

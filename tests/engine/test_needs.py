@@ -1,9 +1,15 @@
 """A need of the host may be met by a Python package that is installed beside it."""
 
+from collections.abc import Callable
+
 import pytest
+from attrs import evolve
 
 from moby.component import HostNeed
-from moby.needs import check, judge, row
+from moby.host.facts import Probe
+from moby.needs import check, checks, judge, row
+from moby.plan import Instance, Plan
+from moby.registry import discover
 
 
 @pytest.mark.parametrize(
@@ -35,3 +41,20 @@ def test_what_a_part_does_without_is_told_with_what_it_is_for() -> None:
     assert "nowhere" in shown[4]
     here = HostNeed("binary", "sh", why="never told", optional=True)
     assert "never told" not in row(check("images/store", "required", here, judge(here)))[3]
+
+
+@pytest.mark.parametrize(("enclosed", "met"), [(False, [False, True, False]), (True, [True, True, False])])
+def test_root_is_what_an_enclosure_brings(instance: Callable[..., Instance], enclosed: bool, met: list[bool]) -> None:
+    needs = (HostNeed("privilege", "root"), HostNeed("binary", "sh"), HostNeed("privilege", "king"))
+    parts = [instance("base", "a", host=needs)]
+    if enclosed:
+        parts.insert(0, evolve(instance("base", "pasta"), kind="enclosure"))
+    seen = checks(Plan("toy", tuple(parts)), lambda need: Probe(need.what == "binary"))
+    assert [each["ok"] for each in seen] == met
+
+
+@pytest.mark.parametrize("kind", ["bridge", "overlay", "macvlan", "ipvlan", "cni", "netavark", "plugin"])
+def test_who_makes_networks_says_that_it_takes_root(kind: str) -> None:
+    (need,) = (each for each in discover().components[f"network-driver/{kind}"].host if each.what == "privilege")
+    assert need.optional
+    assert need.why

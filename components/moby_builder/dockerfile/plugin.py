@@ -75,6 +75,7 @@ def moby_components() -> Iterable[Component]:
     )  # fmt: skip
     why = "compression=zstd can't be had without"
     zstd = HostNeed("binary", "zstd", package="zstd", why=why, module="compression.zstd backports.zstd", optional=True)
+    root = HostNeed("privilege", "root", why="nothing can be built, since files are given away", optional=True)
     return [
         Component(
             name="dockerfile",
@@ -83,6 +84,6 @@ def moby_components() -> Iterable[Component]:
             offers=features,
             features={"images": (ImagesFeature.LAYERS, ImagesFeature.TRANSFERS)},
             demands={"runtime": (RuntimeFeature.MOUNTS, RuntimeFeature.NAMESPACES)},
-            host=(zstd,),
+            host=(zstd, root),
         )
     ]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from moby.component import Component
+from moby.component import Component, HostNeed
 from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.containers import Containers
 from moby.contracts.events import Events
@@ -54,4 +54,6 @@ def moby_components() -> Iterable[Component]:
         RuntimeFeature.NOEXEC,
     )  # fmt: skip
     layers = {"images": (ImagesFeature.LAYERS,)}
-    return [Component(name="engine", factory=make, features=layers, demands={"runtime": features}, preferred=True)]
+    root = HostNeed("privilege", "root", why="no container can be made, since its root is mounted", optional=True)
+    demands = {"runtime": features}
+    return [Component(name="engine", factory=make, features=layers, demands=demands, host=(root,), preferred=True)]

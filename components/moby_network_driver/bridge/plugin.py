@@ -54,4 +54,5 @@ def moby_components() -> Iterable[Component]:
     why = "containers get no further than this host, unless the engine may turn it on (its option ip_forward)"
     needs = tuple(HostNeed("kernel", f"ipv{each}-forwarding", why=why, optional=True) for each in (4, 6))
     accepted = HostNeed("kernel", "forward-accepted", why="nothing of the engine's helps against it", optional=True)
-    return [Component(name="bridge", factory=make, host=(*needs, accepted))]
+    root = HostNeed("privilege", "root", why="no network of its can be made", optional=True)
+    return [Component(name="bridge", factory=make, host=(root, *needs, accepted))]

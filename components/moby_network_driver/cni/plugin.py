@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
-from moby.component import Component
+from moby.component import Component, HostNeed
 from moby.contracts.ambient import Log, Place
 from moby.contracts.network_driver import NetworkDriver
 from moby.hookspecs import hookimpl
@@ -36,4 +36,5 @@ def make(config: Config, *, place: Place, log: Log) -> NetworkDriver:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="cni", factory=make)]
+    root = HostNeed("privilege", "root", why="no container can be put on its networks", optional=True)
+    return [Component(name="cni", factory=make, host=(root,))]

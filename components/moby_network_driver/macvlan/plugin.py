@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from moby.component import Component
+from moby.component import Component, HostNeed
 from moby.contracts.ambient import Place
 from moby.contracts.network_driver import NetworkDriver
 from moby.hookspecs import hookimpl
@@ -27,4 +27,5 @@ def make(config: Config, *, place: Place) -> NetworkDriver:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return this module's components."""
-    return [Component(name="macvlan", factory=make)]
+    root = HostNeed("privilege", "root", why="no network of its can be made", optional=True)
+    return [Component(name="macvlan", factory=make, host=(root,))]

@@ -43,4 +43,5 @@ def moby_components() -> Iterable[Component]:
     rules = HostNeed(
         "binary", "nft", "", "nftables", why="netavark makes rules with it, unless told otherwise", optional=True
     )
-    return [Component(name="netavark", factory=make, host=(program, rules))]
+    root = HostNeed("privilege", "root", why="no container can be put on its networks", optional=True)
+    return [Component(name="netavark", factory=make, host=(program, rules, root))]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from moby.component import Component
+from moby.component import Component, HostNeed
 from moby.contracts.ambient import Place
 from moby.contracts.runtime import Runtime
 from moby.hookspecs import hookimpl
@@ -26,4 +26,5 @@ def make(config: Config, *, place: Place) -> Runtime:
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return the component."""
-    return [Component(name="cgroup", factory=make, offers=FEATURES)]
+    root = HostNeed("privilege", "root", why="no container can enter its root", optional=True)
+    return [Component(name="cgroup", factory=make, offers=FEATURES, host=(root,))]

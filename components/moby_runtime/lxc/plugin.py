@@ -29,4 +29,5 @@ def make(config: Config, *, place: Place) -> Runtime:
 def moby_components() -> Iterable[Component]:
     """Return the component."""
     need = HostNeed("binary", "lxc-start", ">=4.0", "lxc", why="its library makes the containers", option="library")
-    return [Component(name="lxc", factory=make, offers=FEATURES, host=(need,))]
+    root = HostNeed("privilege", "root", why="no container can be made", optional=True)
+    return [Component(name="lxc", factory=make, offers=FEATURES, host=(need, root))]
