@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from moby.contracts.containers import ContainerUpdate, MountRequest, Resources, RestartPolicy
-from moby.contracts.supervisor import HealthCheck, HealthStatus
+from moby.contracts.supervisor import Health, HealthCheck, HealthStatus
 from moby.errors import Denied, Invalid, NotFound
 from moby.testing.containers_world import ContainersFixtures, World, archive, close, eventually
 
@@ -57,6 +57,26 @@ class Looking(ContainersFixtures):
         close(streams)
         eventually(lambda: "health_status: unhealthy" in self.actions(world, made), "it is told")
         assert "health_status: healthy" in self.actions(world, made)
+
+    def test_health_after_the_end(self, world: World) -> None:
+        """What was well isn't any more, which no event tells; it begins again with the next start."""
+        check = HealthCheck(("CMD-SHELL", "true"), interval_ns=50_000_000)
+        made = self.begin(world, "read a", open_stdin=True, health=check)
+
+        def found() -> Health:
+            health = world.containers.get(made).state.health
+            assert health is not None
+            return health
+
+        eventually(lambda: found().status is HealthStatus.HEALTHY, "it is healthy")
+        world.containers.kill(made)
+        self.wait(world, made)
+        assert found().status is HealthStatus.UNHEALTHY
+        assert found().failing_streak == 0
+        assert [each.code for each in found().results][:1] == [0]
+        assert "health_status: unhealthy" not in self.actions(world, made)
+        world.containers.start(made)
+        eventually(lambda: found().status is HealthStatus.HEALTHY, "it is healthy again")
 
     def test_update(self, world: World) -> None:
         """Limits change at once, and what isn't named stays."""

@@ -22,7 +22,7 @@ from moby.contracts.containers import (
 )
 from moby.contracts.log_driver import LogQuery
 from moby.contracts.runtime import Stats
-from moby.contracts.supervisor import Streams
+from moby.contracts.supervisor import HealthStatus, Streams
 from moby.contracts.types import Window
 from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
 from moby.values import evolve
@@ -83,6 +83,11 @@ def _state(change: Callable[[State], State]) -> type[_Shows]:
             return evolve(container, state=change(container.state))
 
     return Shows
+
+
+def _as_it_was(state: State) -> State:
+    ended = state.health is not None and state.status is Status.EXITED
+    return evolve(state, health=evolve(state.health, status=HealthStatus.HEALTHY)) if ended else state
 
 
 class _ForgetsLabels(_Shows):
@@ -425,6 +430,7 @@ MUTANTS = (
     Mutant(_ListsNobody, "test_top"),
     Mutant(_OldStats, "test_stats"),
     Mutant(_state(lambda state: evolve(state, health=None)), "test_health", name="never looks"),
+    Mutant(_state(_as_it_was), "test_health_after_the_end", name="stays as it was"),
     Mutant(_UpdatesOnPaper, "test_update"),
     Mutant(_ForgetsLabels, "test_created"),
     Mutant(_WritesToTheRoot, "test_copy", (False,)),

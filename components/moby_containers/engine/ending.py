@@ -7,6 +7,7 @@ from moby.contracts.containers import Condition, Container, RestartPolicy, Statu
 from moby.contracts.supervisor import HealthStatus
 from moby.contracts.types import Exit
 from moby.errors import Conflict, MobyError, NotFound, Unavailable
+from moby.values import evolve
 from moby_containers.engine import points
 from moby_containers.engine.clearing import Clearing
 from moby_containers.engine.entries import Entry, Phase
@@ -86,6 +87,7 @@ class Ending:
 
     def _note(self, entry: Entry, exit: Exit, ran_ns: int) -> bool:
         """Have it be one that has ended; return whether it is to be started again."""
+        self._look_no_more(entry)
         entry.set_state(exit_code=exit.code)
         counted = counting(entry.container.config.restart, entry.keeping.restarts_ns, exit.time_ns)
         again = not entry.no_restart and wants_restart(
@@ -108,6 +110,12 @@ class Ending:
             if entry.container.config.restart.attempts:
                 entry.keep(restarts_ns=(*counted, exit.time_ns))
         return again
+
+    def _look_no_more(self, entry: Entry) -> None:
+        """Keep its last looks; as with docker, what nobody looks at any more isn't well, which no event tells."""
+        if entry.state.health is not None:
+            self.look(entry)
+            entry.set_state(health=evolve(entry.state.health, status=HealthStatus.UNHEALTHY))
 
     def _is_older(self, entry: Entry, exit: Exit) -> bool:
         """Whether this was another task of that container: one that failed to start, say."""
