@@ -89,7 +89,7 @@ def _ambient(what: str, key: str, around: Surroundings) -> Any:
         case "keeper" if around.keeper is not None:
             return around.keeper
         case "keeper":
-            raise Unsupported(f"{key} has a keeper only in a process of its own", hint="start it by its engine")
+            raise Unsupported(f"{key} needs a keeper, which only a served process has", hint="start it with its engine")
     raise Invalid(f"{key} asks for {what!r}, which this framework doesn't offer", hint="lock the assembly again")
 
 

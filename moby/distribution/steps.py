@@ -121,7 +121,7 @@ def _built(name: str, packager: Packager, source: Source, own: Path) -> Artifact
         raise
     total = sum((own / path).stat().st_size for path in artifact.files)
     if total != sum(artifact.sizes_bytes.values()):
-        raise Invalid(f"packager/{name} accounts for other than the {total} bytes that it made")
+        raise Invalid(f"packager/{name} lists other sizes than the {total} bytes that it made")
     return evolve(artifact, sizes_bytes=dict(sorted(artifact.sizes_bytes.items())))
 
 

@@ -40,7 +40,7 @@ def check_process(process: Mapping[str, Any]) -> None:
 def check_terminal(process: Mapping[str, Any], stdio: Stdio) -> None:
     """See that both sides speak of the same streams."""
     if bool(process.get("terminal")) != stdio.terminal:
-        raise Invalid("config.json: process.terminal must be as the streams are: a terminal, or none")
+        raise Invalid("config.json: process.terminal must be true if the streams are a terminal, and false if not")
 
 
 def check_namespace(kind: str, path: str, where: str) -> None:

@@ -65,7 +65,9 @@ class Crew:
                     self._busy[job] = thread
             except RuntimeError as error:
                 self._give_up(jobs[number:], left, lent)
-                raise Unavailable(f"this process takes no more threads: {error}", hint="raise its TasksMax") from error
+                raise Unavailable(
+                    f"this process can start no more threads: {error}", hint="raise its TasksMax"
+                ) from error
 
     def end(self, patience_s: float | None = None) -> None:
         """Have all jobs end, and wait until they have, or so long: one that is in a call comes back from it first."""

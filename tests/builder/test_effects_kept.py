@@ -222,7 +222,7 @@ class TestInterruptions:
             def folder(self, name, selection, receiver):
                 assert receiver.entry(Entry("a", FILE, size_bytes=5))
 
-        with pytest.raises(Invalid, match="'a' didn't come whole"):
+        with pytest.raises(Invalid, match="'a' wasn't received in full"):
             receive(bench, Short())
 
     @pytest.mark.parametrize("damage", ["cut", "other", "gone", "version"])

@@ -292,7 +292,7 @@ def built_disabled(yard):
         ({"sbom": {"new": "1"}}, Unsupported, "no attribute 'new'"),
         ({"provenance": {"new": "1"}}, Unsupported, "no attribute 'new'"),
         ({"provenance": {"mode": "most"}}, Invalid, "no mode 'most'"),
-        ({"else": {}}, Unsupported, "'else' isn't attested"),
+        ({"else": {}}, Unsupported, "attestations of type 'else' aren't supported"),
     ],
 )
 def test_what_is_refused(yard, wanted, error, text):

@@ -229,9 +229,9 @@ def of_nobody(blobs):
         (too_big, "are allowed"),
         (of_nobody, "no image of it has a cache"),
         (lambda blobs: image_of(blobs, "W10=", layers=2), "another number of layers"),
-        (lambda blobs: image_of(blobs, "~"), "no base64"),
-        (lambda blobs: image_of(blobs, base64.b64encode(b"{").decode()), "no JSON"),
-        (lambda blobs: b"text", "no JSON"),
+        (lambda blobs: image_of(blobs, "~"), "isn't base64"),
+        (lambda blobs: image_of(blobs, base64.b64encode(b"{").decode()), "isn't JSON"),
+        (lambda blobs: b"text", "is no JSON"),
     ],
 )
 def test_images_and_indexes_that_are_wrong(yard, make, text):
@@ -379,7 +379,7 @@ def test_mounts_that_are_wrong():
     for each in (1, {}, {"id": "a", "description": "", "blob": str(sha256(b"")), "mediaType": "m", "size": "x"}):
         with pytest.raises(Invalid, match="mount 0 lacks"):
             mounts_in(json.dumps({"mounts": [each]}).encode())
-    with pytest.raises(Invalid, match="no list"):
+    with pytest.raises(Invalid, match="aren't a list"):
         mounts_in(b'{"mounts": 1}')
 
 
@@ -395,16 +395,16 @@ LAYER = {
 @pytest.mark.parametrize(
     ("document", "text"),
     [
-        (b"{", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
-        (b"[]", "no object"),
+        (b"{", "isn't JSON"),
+        (b"[" * 100_000, "isn't JSON"),
+        (b"[]", "isn't an object"),
         ({"layers": {}, "records": []}, None),
         ({"layers": "many"}, "a list is missing"),
         ({"records": 1}, "a list is missing"),
         ({"layers": [1]}, "layer 0 lacks"),
         ({"layers": [{**LAYER, "annotations": {}}]}, "layer 0 lacks"),
-        ({"layers": [{**LAYER, "parent": 0}]}, "layer 0 is on none"),
-        ({"layers": [{**LAYER, "parent": "x"}]}, "layer 0 is on none"),
+        ({"layers": [{**LAYER, "parent": 0}]}, "layer 0 has a parent that isn't listed"),
+        ({"layers": [{**LAYER, "parent": "x"}]}, "layer 0 has a parent that isn't listed"),
         ({"layers": [{**LAYER, "blob": "x"}]}, "no digest"),
         ({"layers": [{**LAYER, "annotations": {**LAYER["annotations"], "size": -1}}]}, "layer 0 has no size"),
     ],

@@ -54,7 +54,7 @@ def test_a_manifest_that_is_no_json():
     reading = Reading(None, None, None, None, None)
     source = CacheSource("local", {"src": "/c", "digest": str(sha256(data))})
     assert reading.open([source], Session(), lambda name: nullcontext(Watch())) == ()
-    assert told == [b"the cache /c can't be used: the cache's manifest is no JSON\n"]
+    assert told == [b"the cache /c can't be used: the cache's manifest isn't JSON\n"]
     Watch.cancel.set()
     with pytest.raises(Unavailable, match="canceled"):
         reading.open([source], Session(), lambda name: nullcontext(Watch()))

@@ -541,5 +541,5 @@ def test_filters_of_a_prune():
 def test_a_build_without_a_builder_is_another_process_s(place, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "Dockerfile").touch()
-    with pytest.raises(Unsupported, match="can't be told --secret, --check"):
+    with pytest.raises(Unsupported, match="doesn't take --secret, --check"):
         make(Config(), builder=None, frontend=None, place=place).run(["--secret", "id=x", "--check", "."])

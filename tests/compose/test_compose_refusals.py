@@ -87,9 +87,9 @@ def test_what_an_application_lacks(engine):
 def test_what_others_have(engine):
     engine.networks.create(Network("", "theirs", "veths", ""))
     engine.volumes.create("theirs")
-    with pytest.raises(Conflict, match="the network theirs is another's"):
+    with pytest.raises(Conflict, match="the network theirs exists and belongs"):
         engine.orchestrator.apply(Application("shop", networks=(NetworkSpec(Network("", "theirs", "veths", "")),)))
-    with pytest.raises(Conflict, match="the volume theirs is another's"):
+    with pytest.raises(Conflict, match="the volume theirs exists and belongs"):
         engine.orchestrator.apply(Application("shop", volumes=(VolumeSpec("theirs"),)))
 
 

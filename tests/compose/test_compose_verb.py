@@ -387,7 +387,7 @@ WRONG = [
     (f"a: {{{BOX}}}", "ps no", "no such service: no"),
     (f"a: {{{BOX}}}", "attach a", 'service "a" is not running'),
     (f"a: {{{BOX}}}", "up -d --pull never --scale a=x", "'a=x' is no SERVICE=NUMBER"),
-    (f"a: {{{BOX}, container_name: one}}", "up -d --scale a=2", "2 containers of a can't all be one"),
+    (f"a: {{{BOX}, container_name: one}}", "up -d --scale a=2", "2 containers of a can't all be called one"),
     (f"a: {{{BOX.replace('none', 'service:b')}}}, b: {{{BOX}}}", "up -d --scale b=0", "nothing can be shared"),
     (
         f"a: {{{BOX}, depends_on: {{b: {{condition: service_healthy}}}}}}, b: {{{BOX}}}", "up -d --scale b=0",
@@ -408,7 +408,7 @@ WRONG = [
     ("a: {image: localhost/absent}", "up -d --pull never", "the image localhost/absent of service a isn't there"),
     ("a: {image: localhost:1/absent}", "pull", "localhost:1"),
     ("a: {build: {context: ., dockerfile_inline: 'FROM nonesuch AS'}}", "build", "the image of a can't be built"),
-    ("a: {build: {context: ., isolation: x}}", "build", "services.a.build.isolation isn't done here"),
+    ("a: {build: {context: ., isolation: x}}", "build", "services.a.build.isolation isn't supported"),
     (f"a: {{{BOX}, develop: {{watch: [{{path: ./no, action: restart}}]}}}}", "watch", "no isn't there"),
     ("a: {image: x, networks: [n]}\nnetworks: {n: {external: true, name: no}}", "up -d --pull never", "isn't there"),
     ("a: {image: localhost/box}\nnetworks: {default: {external: true, name: no}}", "up -d", "network no declared"),

@@ -304,7 +304,7 @@ def test_a_third_party_brings_a_format(moby: Run, odd: dict[str, str], tmp_path:
 @pytest.mark.parametrize(
     ("formats", "code", "message"),
     [
-        pytest.param(["wrong"], 1, "packager/wrong accounts for other than the 5 bytes that it made", id="miscounts"),
+        pytest.param(["wrong"], 1, "packager/wrong lists other sizes than the 5 bytes that it made", id="miscounts"),
         pytest.param(["clash", "pyz"], 1, "packager/pyz and packager/clash both make quickstart.pyz", id="clashes"),
         pytest.param(["broken"], 70, "This is a bug in moby", id="bug"),
         pytest.param(["tooled"], 3, "packager/tooled needs binary no-such-tool-anywhere", id="needs-a-tool"),

@@ -158,7 +158,7 @@ def test_a_wrong_count_is_refused(chain: Chain, tmp_path: Path) -> None:
         return Artifact((Path("sample.one"),), {"moby": 3})
 
     wrong = type("Wrong", (), {"build": staticmethod(build)})()
-    with pytest.raises(Invalid, match="packager/one accounts for other than the 4 bytes that it made"):
+    with pytest.raises(Invalid, match="packager/one lists other sizes than the 4 bytes that it made"):
         Steps(chain.lock, {"one": wrong}).run(SOURCE, tmp_path)
 
 

@@ -127,7 +127,7 @@ class TestBuild:
             ("squash=1&version=9", 400, 'invalid version "9"'),
             ("securityopt=x&version=9", 400, "security options are not supported on linux"),
             ("securityopt=", 400, "security options are not supported on linux"),
-            ("networkmode=container:x", 501, "builds in another container's network are not done here"),
+            ("networkmode=container:x", 501, "builds in another container's network are not supported"),
             ("memswap=2", 400, "You should always set the Memory limit when using Memoryswap limit"),
             ("memory=2&memswap=1", 400, "Minimum memoryswap limit should be larger than memory limit"),
             ("memory=-1", 400, "limits can't be negative"),
@@ -173,7 +173,7 @@ class TestBuild:
             lambda: session.folder("context", None, None), lambda: session.stream("context"), lambda: session.ssh("x"),
             lambda: session.blobs("x"), lambda: session.deliver_stream(0), lambda: session.deliver_folder(0, None),
         ):  # fmt: skip
-            with pytest.raises(NotFound, match="a build by one call"):
+            with pytest.raises(NotFound, match="POST /build"):
                 ask()
 
     def test_a_client_that_goes(self, built, builder):

@@ -365,7 +365,7 @@ def test_gates_that_keep_ending(tmp_path, monkeypatch):
         return True
 
     monkeypatch.setattr(Rootless, "_start", start)
-    with pytest.raises(Unavailable, match="gates keep ending"):
+    with pytest.raises(Unavailable, match="ends again and again"):
         _enclosure(tmp_path).enter()
     assert len(started) > 1
     for each in started:

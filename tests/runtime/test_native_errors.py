@@ -97,7 +97,7 @@ def test_ids_that_the_host_does_not_map(tmp_path: Path, script, message, hint, m
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_terminal_for_one_side_alone(terminal: bool) -> None:
-    with pytest.raises(Invalid, match=r"process\.terminal must be as the streams are"):
+    with pytest.raises(Invalid, match=r"process\.terminal must be true if the streams are a terminal"):
         making._check_terminal(ProcessSpec(("a",), "/", terminal=terminal), Stdio(0, 1, 2, not terminal))
 
 

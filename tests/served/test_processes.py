@@ -216,7 +216,7 @@ class TestStarting:
 
 def test_a_keeper_is_only_for_what_outlives(instance: Callable[..., Instance], tmp_path: Path) -> None:
     plan = Plan("toy", (instance("threads"),))
-    with pytest.raises(Unsupported, match="a keeper only in a process of its own"), start(plan, tmp_path):
+    with pytest.raises(Unsupported, match="needs a keeper, which only a served process has"), start(plan, tmp_path):
         pass
 
 

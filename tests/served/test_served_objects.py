@@ -525,7 +525,7 @@ def test_a_process_that_takes_no_more_threads(desk, oak, monkeypatch):
             raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("moby.served.outgoing.threading.Thread", Full)
-    with pytest.raises(Unavailable, match="takes no more threads: can't start new thread"):
+    with pytest.raises(Unavailable, match="can start no more threads: can't start new thread"):
         desk.call(lambda number, text: None, 1)
     drawer = desk.once()
     with pytest.raises(Unavailable, match="its process has ended"):

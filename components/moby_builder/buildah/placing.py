@@ -27,7 +27,7 @@ class Placing:
         """Make it; files are filled later."""
         above, _, name = entry.path.rpartition("/")
         if above not in self._folders or name in ("", ".", "..") or "\0" in entry.path:
-            raise Invalid(f"the context has a file at {entry.path[:200]!r}, which is no place in it")
+            raise Invalid(f"the context has a file at {entry.path[:200]!r}, which is not a path inside it")
         path = self._folder / entry.path
         if stat.S_ISDIR(entry.mode):
             path.mkdir(mode=0o700)

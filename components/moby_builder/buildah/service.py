@@ -56,7 +56,10 @@ class Service:
             if name not in _FILTERS:
                 raise Invalid(f"there is no filter {name!r}", hint=f"the filters are {', '.join(_FILTERS)}")
         if keep.filters or keep.age_ns or keep.reserved_bytes or keep.max_bytes or keep.min_free_bytes:
-            raise Unsupported("buildah can't choose what goes", hint="prune all, or use the builder `dockerfile`")
+            raise Unsupported(
+                "buildah's cache can only be pruned as a whole",
+                hint="prune without filters and limits, or use the builder `dockerfile`",
+            )
         before = self.usage()
         if before:
             self._tool.call("rmi", "--all", "--force")

@@ -101,14 +101,14 @@ def build(caller: Caller, asked: Namespace) -> str:
 
 
 def _check(asked: Namespace) -> None:
-    """Raise Unsupported for what another process can't be told."""
+    """Raise Unsupported for what POST /build of another process doesn't take."""
     missing = given(asked, _ELSEWHERE)
     if any(not each.startswith("type=registry,") and "=" in each for each in asked.cache_from):
         missing.append("--cache-from of another type than a registry")
     if missing:
         raise Unsupported(
-            f"the engine is served by another process, whose POST /build can't be told {', '.join(missing)}",
-            hint="build with docker buildx over its socket, or end the one that serves and build without",
+            f"another process serves the engine, and its POST /build doesn't take {', '.join(missing)}",
+            hint="build with docker buildx over its socket, or stop `serve` first",
         )
 
 

@@ -114,7 +114,7 @@ class Lending:
 
     def _output(self, number: int) -> Path:
         if number not in self.outputs:
-            raise NotFound(f"nothing is wanted of the export {number}")
+            raise NotFound(f"the build has no output for export {number}")
         return self.outputs[number]
 
 

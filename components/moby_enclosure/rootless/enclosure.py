@@ -92,7 +92,9 @@ class Rootless:
                 talk.close()
                 hint = "end it by the distribution that started it (`down`)"
                 raise Unsupported(f"another distribution's gate is in {self._folder}", hint=hint) from error
-        raise Unavailable(f"gates keep ending in {self._folder}", hint=f"see {self._folder / 'log'}")
+        raise Unavailable(
+            f"the engine's gate in {self._folder} ends again and again", hint=f"see {self._folder / 'log'}"
+        )
 
     def _reached(self) -> Talk:
         """Return a conversation with the gate, which is started where there is none."""
@@ -102,7 +104,9 @@ class Rootless:
                 return Talk(self._folder)
             if not self._start():
                 if time.monotonic() > deadline:
-                    raise Unavailable(f"no gate comes up in {self._folder}", hint=f"see {self._folder / 'log'}")
+                    raise Unavailable(
+                        f"the engine's gate in {self._folder} doesn't start", hint=f"see {self._folder / 'log'}"
+                    )
                 time.sleep(_STEP_S)
 
     def _start(self) -> bool:

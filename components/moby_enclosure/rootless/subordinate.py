@@ -19,7 +19,7 @@ def rows_of(own: int, names: Sequence[str], file: Path) -> tuple[Row, ...]:
         rows.append((rows[-1][0] + rows[-1][2], first, count))
     if len(rows) == 1:
         hint = subordinate_ids.fix(names)
-        raise HostUnfit(f"{file} gives {names[0]} no subordinate ids, which containers' users are", hint=hint)
+        raise HostUnfit(f"{file} gives {names[0]} no subordinate ids, which the users in containers need", hint=hint)
     return tuple(rows)
 
 

@@ -88,7 +88,7 @@ class MetricsFrontend:
         try:
             return self._figures()
         except Exception as error:
-            self._log.error("the figures can't be told", error=repr(error))
+            self._log.error("the metrics can't be read", error=repr(error))
             return None
 
 
@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             found = self.server.figures()
             if found is None:
-                self._reply(500, "text/plain; charset=utf-8", b"the figures can't be told; see the engine's log\n")
+                self._reply(500, "text/plain; charset=utf-8", b"the metrics can't be read; see the engine's log\n")
             else:
                 self._reply(200, CONTENT_TYPE, found)
 

@@ -181,7 +181,9 @@ class Distribution:
                 try:
                     found = tuple(json.loads(whole(response)).get("tags") or ())
                 except (ValueError, AttributeError, TypeError, RecursionError) as error:
-                    raise Invalid(f"{reference.domain} answers with no list of tags of {reference.path}") from error
+                    raise Invalid(
+                        f"{reference.domain} answers with something else than a list of tags of {reference.path}"
+                    ) from error
                 link = response.headers.get("Link", "")
             yield from (each for each in found if isinstance(each, str))
             target, _, kind = link.partition(">")
@@ -190,9 +192,9 @@ class Distribution:
             try:
                 parts = urlsplit(urljoin(where, target.strip().removeprefix("<")))
             except ValueError as error:
-                raise Invalid(f"{reference.domain} has more tags of {reference.path} at no URL") from error
+                raise Invalid(f"{reference.domain} links to more tags of {reference.path} with a broken URL") from error
             where = parts._replace(scheme="", netloc="").geturl()
-        raise Invalid(f"{reference.domain} has no end of tags of {reference.path}")
+        raise Invalid(f"{reference.domain} lists tags of {reference.path} without end")
 
     def search(
         self, domain: str, words: str, credentials: Credentials | None = None, *, limit: int = 25

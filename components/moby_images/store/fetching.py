@@ -83,7 +83,7 @@ class Fetching:
             offset = writer.offset_bytes
             try:
                 if offset > blob.size_bytes:
-                    raise Corrupt(f"more of blob {blob.digest} came before than it has")
+                    raise Corrupt(f"an earlier download of blob {blob.digest} has more bytes than the blob")
                 told = 0.0
                 for chunk in self.registry.blob(
                     self.reference, blob.digest, blob.size_bytes, self.credentials, offset=offset

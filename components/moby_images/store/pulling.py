@@ -58,7 +58,7 @@ class Pulling:
         yield Progress(f"Status: {told} {familiar}", final=True)
         self._tell(reference, wanted)
         if missed:
-            raise NotFound(missed, hint="it is there; what asks for no platform takes it")
+            raise NotFound(missed, hint="the image is stored nevertheless; use it without --platform")
 
     def _tell(self, reference: ImageReference, wanted: Sequence[ImageReference]) -> None:
         name = references.familiar_name(reference)

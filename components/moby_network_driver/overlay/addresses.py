@@ -54,6 +54,6 @@ def _by_default_route(channel: Channel, there: "list[addresses.Address]") -> str
         if any(found):
             return next(filter(None, found))
     raise HostUnfit(
-        "it can't be told by which address other hosts reach this one: it has no default route",
-        hint="say it by the option `address` of network-driver/overlay",
+        "this host has no default route, so the address at which other hosts reach it is unknown",
+        hint="set it by the option `address` of network-driver/overlay",
     )

@@ -201,7 +201,10 @@ def scale_of(name: str, service: Record, scale: Mapping[str, int]) -> int:
     said = scale.get(name, service.get("scale") if service.get("scale") is not None else replicas)
     count = 1 if said is None else int(said)
     if count > 1 and service.get("container_name"):
-        raise Conflict(f"{count} containers of {name} can't all be {service['container_name']}", hint="remove the name")
+        raise Conflict(
+            f"{count} containers of {name} can't all be called {service['container_name']}",
+            hint="remove container_name",
+        )
     return count
 
 

@@ -74,7 +74,7 @@ def _words(call: Call, project: Project, name: str, service: Record) -> list[str
     given: Record = service["build"]
     for key in ("isolation", "privileged"):
         if key in given:
-            raise Unsupported(f"services.{name}.build.{key} isn't done here", hint=f"remove {key}")
+            raise Unsupported(f"services.{name}.build.{key} isn't supported", hint=f"remove {key}")
     found = ["--tag", image_of(project.name, name, service)]
     for key, option in _PLAIN.items():
         found += [option, str(given[key])] if key in given else []

@@ -27,7 +27,7 @@ def compile_program(name: str, folder: Path = HERE) -> bytes:
     HostUnfit says what the compiler said; Unsupported names another machine than the programs are for.
     """
     if platform.machine() != MACHINE:
-        raise Unsupported(f"a program that starts an interpreter is there for {MACHINE}, not {platform.machine()}")
+        raise Unsupported(f"this format is made on {MACHINE} only, and this is {platform.machine()}")
     with tempfile.TemporaryDirectory() as made:
         out = Path(made, name)
         _run(["gcc", *FLAGS, "-I", str(HERE), "-o", str(out), str(folder / f"{name}.c")], made)

@@ -15,7 +15,7 @@ LEAST_MIB = 8
 
 def _with_a_journal(_config: "Config", _option: "Attribute[int]", value: int) -> None:
     if 0 < value < LEAST_MIB:
-        raise ValueError(f"data_mib is {value}, of which a file system with a journal takes {LEAST_MIB} at least")
+        raise ValueError(f"data_mib is {value}; a file system with a journal needs at least {LEAST_MIB}")
 
 
 @frozen

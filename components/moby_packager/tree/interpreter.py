@@ -41,7 +41,7 @@ class Interpreter:
         done = subprocess.run(command, env={"LC_ALL": "C"}, capture_output=True, text=True, check=False)
         if done.returncode or "not found" in done.stdout:
             said = (done.stderr or done.stdout).strip()[-500:]
-            raise HostUnfit(f"the libraries of {self.program} can't be told: {said}", hint="install Python again")
+            raise HostUnfit(f"can't list the libraries of {self.program}: {said}", hint="install Python again")
         found = {
             Path(name).name: Path(path or name) for name, path in _FOUND.findall(done.stdout) if "/" in path + name
         }
@@ -69,7 +69,9 @@ def interpreter() -> Interpreter:
     library = Library(sources, Path(paths["platstdlib"]) / "lib-dynload")
     loader = _loader(program)
     if loader is None:
-        raise HostUnfit(f"{program} asks for no dynamic loader, so that it can't be copied", hint="use a usual Python")
+        raise HostUnfit(
+            f"{program} is linked statically, so it can't be copied", hint="use a Python with shared libraries"
+        )
     return Interpreter(program, loader, library)
 
 

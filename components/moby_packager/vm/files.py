@@ -33,7 +33,7 @@ def given_files(files: Mapping[str, File]) -> list[Node]:
 def _node(path: str, each: File) -> Node:
     place = PurePosixPath("/", path).relative_to("/").as_posix()
     if ".." in place.split("/") or place == "." or f"{place}/".startswith(tuple(f"{own}/" for own in _ITS_OWN)):
-        raise Invalid(f"{path} is no place for a file of a machine", hint="put it elsewhere, as below /etc")
+        raise Invalid(f"{path} can't be a file of a machine", hint="put it elsewhere, as below /etc")
     try:
         data = Path(each.source).read_bytes() if each.source else each.contents.encode()
     except OSError as error:

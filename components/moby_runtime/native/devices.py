@@ -104,7 +104,7 @@ def _bind_same(root: Root, device: Device) -> None:
     found = os.stat(device.path)
     wanted = (_KINDS[device.type], os.makedev(device.major, device.minor))
     if (stat.S_IFMT(found.st_mode), found.st_rdev) != wanted:
-        raise OSError(errno.ENXIO, "the host's is another", device.path)
+        raise OSError(errno.ENXIO, "the host has another device there", device.path)
     _bind(root, device.path, device.path)
 
 

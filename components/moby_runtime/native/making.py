@@ -404,7 +404,7 @@ def _need(process: ProcessSpec, wanted: Filter | None, mount_label: str) -> None
 def _check_terminal(process: ProcessSpec, stdio: Stdio) -> None:
     """See that both sides speak of the same streams."""
     if process.terminal != stdio.terminal:
-        raise Invalid("config.json: process.terminal must be as the streams are: a terminal, or none")
+        raise Invalid("config.json: process.terminal must be true if the streams are a terminal, and false if not")
 
 
 def _raise_limits(process: ProcessSpec, pid: int) -> None:

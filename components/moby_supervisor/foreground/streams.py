@@ -29,7 +29,10 @@ class Ends:
     def take(self) -> Streams:
         """Hand the ends over; Conflict the second time."""
         if self.taken:
-            raise Conflict("somebody is attached already", hint="this supervisor lets one attach; use an exec")
+            raise Conflict(
+                "another client is attached already",
+                hint="the supervisor `foreground` takes one at a time; use an exec",
+            )
         if self.terminal >= 0:
             self.stdout = os.dup(self.terminal)
             self.stdin = os.dup(self.terminal) if self.with_stdin else -1

@@ -170,7 +170,7 @@ class Reception:
     def finish(self) -> KeptListing:
         """Remove what isn't there any more, write down what is, and return it; Invalid where content is missing."""
         if self._arriving:
-            raise Invalid(f"{next(iter(self._arriving))!r} didn't come whole")
+            raise Invalid(f"{next(iter(self._arriving))!r} wasn't received in full")
         gone = self._old.keys() - self._new.keys()
         try:
             if gone:

@@ -43,7 +43,9 @@ class Attesting:
         """Raise Unsupported or Invalid where something is to be attested that isn't here."""
         for kind, attributes in _wanted(solution):
             if kind not in _CHECKS:
-                raise Unsupported(f"{kind[:40]!r} isn't attested here", hint=f"known are {', '.join(_CHECKS)}")
+                raise Unsupported(
+                    f"attestations of type {kind[:40]!r} aren't supported", hint=f"known are {', '.join(_CHECKS)}"
+                )
             _CHECKS[kind](attributes)
 
     def wanted(self, solution: Solution, kind: ExportType = ExportType.IMAGE) -> bool:

@@ -93,7 +93,7 @@ class Options:
 
 
 def options_of(export: Export, epoch_s: int | None = None) -> Options:
-    """Read an export's attributes; Unsupported for one that isn't done here, Invalid for a value that is none."""
+    """Read an export's attributes; Unsupported for one that isn't supported, Invalid for a wrong value."""
     given = dict(export.attributes)
     folders = export.type in (ExportType.TAR, ExportType.LOCAL)
     annotations = () if folders else tuple(_annotations(given))
@@ -137,7 +137,7 @@ def _annotations(given: dict[str, str]) -> Any:
 def _check(kind: ExportType, given: Mapping[str, str], known: frozenset[str]) -> None:
     for name, value in given.items():
         if name in _REFUSED and value.lower() not in ("", "false", "0"):
-            raise Unsupported(f"{name} isn't done here: {_REFUSED[name]}")
+            raise Unsupported(f"{name} isn't supported: {_REFUSED[name]}")
         if name not in known and name not in _REFUSED:
             raise Unsupported(f"an export of type {kind} has no attribute {name[:100]!r}", hint=_listed(known))
 
@@ -152,7 +152,7 @@ def _compression(given: Mapping[str, str]) -> Compression:
         return Compression(value)
     except ValueError:
         raise Unsupported(
-            f"layers aren't compressed as {value[:40]!r} here", hint=f"known are {', '.join(Compression)}"
+            f"compression {value[:40]!r} isn't supported", hint=f"known are {', '.join(Compression)}"
         ) from None
 
 
@@ -166,7 +166,7 @@ def _level(given: Mapping[str, str], kind: Compression) -> int | None:
     except ValueError:
         level = most + 1
     if not least <= level <= most:
-        raise Invalid(f"compression-level {text[:20]!r} is none of {kind}", hint=f"it has {least} to {most}")
+        raise Invalid(f"compression-level {text[:20]!r} is not a level of {kind}", hint=f"use {least} to {most}")
     return level
 
 

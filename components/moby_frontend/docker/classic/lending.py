@@ -38,7 +38,7 @@ class CallSession:
         """None but the client's; see the contract."""
         if self._client:
             return self._client.folder(name, selection, receiver)
-        raise NotFound(f"a build by one call lends no folder {name!r}")
+        raise NotFound(f"POST /build has no context named {name!r}")
 
     def stream(self, name: str) -> BinaryIO:
         """Return the archive; see the contract."""
@@ -46,20 +46,20 @@ class CallSession:
             return self._client.stream(name)
         archive, self._archive = self._archive, None
         if name != CONTEXT or archive is None:
-            raise NotFound(f"a build by one call lends no stream {name!r}, or lent it already")
+            raise NotFound(f"POST /build has no archive named {name!r}, or it was read already")
         return cast(BinaryIO, archive)
 
     def secret(self, name: str) -> bytes:
         """None but the client's; see the contract."""
         if self._client:
             return self._client.secret(name)
-        raise NotFound(f"secret {name}: not found; a build by one call has none, so use docker buildx")
+        raise NotFound(f"secret {name}: not found; POST /build passes none, so use docker buildx")
 
     def ssh(self, name: str) -> int:
         """None but the client's; see the contract."""
         if self._client:
             return self._client.ssh(name)
-        raise NotFound(f"ssh agent {name}: not found; a build by one call has none, so use docker buildx")
+        raise NotFound(f"ssh agent {name}: not found; POST /build passes none, so use docker buildx")
 
     def credentials(self, host: str) -> Credentials | None:
         """Return who the client is at an image registry; see the contract."""
@@ -71,19 +71,19 @@ class CallSession:
         """None but the client's; see the contract."""
         if self._client:
             return self._client.blobs(name)
-        raise NotFound(f"a build by one call lends no blobs {name!r}")
+        raise NotFound(f"POST /build has no OCI layout named {name!r}")
 
     def deliver_stream(self, number: int) -> BinaryIO:
         """None but the client's; see the contract."""
         if self._client:
             return self._client.deliver_stream(number)
-        raise NotFound("a build by one call takes no output but an image")
+        raise NotFound("POST /build can only export an image")
 
     def deliver_folder(self, number: int, folder: Folder) -> None:
         """None but the client's; see the contract."""
         if self._client:
             return self._client.deliver_folder(number, folder)
-        raise NotFound("a build by one call takes no output but an image")
+        raise NotFound("POST /build can only export an image")
 
 
 def credentials_in(header: str) -> Mapping[str, Credentials]:

@@ -126,7 +126,7 @@ def _texts(query: Query, name: str) -> Iterator[tuple[str, str]]:
 
 def _network(text: str) -> str:
     if text.startswith("container:"):
-        raise Unsupported("builds in another container's network are not done here")
+        raise Unsupported("builds in another container's network are not supported")
     return _NETWORKS.get(text, text)
 
 

@@ -147,7 +147,7 @@ def resize(parts: Parts, call: Call) -> Reply:
 def remove(parts: Parts, call: Call) -> Reply:
     """Remove it."""
     if call.query.flag("link"):
-        raise Invalid("links between containers on the default network are not kept by this engine")
+        raise Invalid("links between containers on the default network are not supported by this engine")
     name = call.names["name"]
     parts.containers.remove(name, force=call.query.flag("force"), volumes=call.query.flag("v"))
     return empty()

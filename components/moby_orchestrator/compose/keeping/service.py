@@ -96,7 +96,7 @@ class Compose:
     def roll_back(self, name: str, version: int | None = None) -> NoReturn:
         """Refuse: nothing is rolled out step by step."""
         self._services.find(name)
-        raise Unsupported("rolling back isn't done here", hint="apply what was there before")
+        raise Unsupported("this orchestrator doesn't roll back", hint="apply the earlier file again")
 
     def remove(self, name: str) -> None:
         """End a service and its tasks."""
@@ -204,4 +204,6 @@ class Compose:
 
 
 def _none(what: str) -> NoReturn:
-    raise Unsupported(f"{what} have no life of their own here: they are an application's", hint="put them into it")
+    raise Unsupported(
+        f"{what} can't be made by themselves here, only as part of an application", hint="add them to its file"
+    )

@@ -28,13 +28,19 @@ class Sharing:
                 name = network.network.name
                 raise NotFound(f"network {name} declared as external, but could not be found", hint="make it first")
             if there is not None and not network.external and _foreign(application, there):
-                raise Conflict(f"the network {there.name} is another's", hint="say that it is external")
+                raise Conflict(
+                    f"the network {there.name} exists and belongs to something else",
+                    hint="declare it with `external: true`, or rename it",
+                )
         for volume in application.volumes:
             found = self._volume(volume.name)
             if volume.external and found is None:
                 raise NotFound(f'external volume "{volume.name}" not found', hint="make it first")
             if found is not None and not volume.external and _foreign(application, found):
-                raise Conflict(f"the volume {volume.name} is another's", hint="say that it is external")
+                raise Conflict(
+                    f"the volume {volume.name} exists and belongs to something else",
+                    hint="declare it with `external: true`, or rename it",
+                )
 
     def make(self, application: Application) -> list[Change]:
         """Make what isn't there; return what became of each of its own."""

@@ -87,7 +87,7 @@ def parse(data: bytes) -> tuple[tuple[tuple[int, LayerBlob], ...], tuple[CacheRe
     """Read a config: layers, each with the number of the one below (-1 for none), and the records that can be used."""
     document = _loaded(data)
     if not isinstance(document, dict):
-        raise Invalid("the cache's config is no object")
+        raise Invalid("the cache's config isn't an object")
     layers = tuple(_layer(each, number) for number, each in enumerate(_list(document.get("layers"))))
     return layers, _records(document.get("records"), len(layers))
 
@@ -101,12 +101,12 @@ def _loaded(data: bytes) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Invalid(f"the cache's config is no JSON: {str(error)[:200]}") from None
+        raise Invalid(f"the cache's config isn't JSON: {str(error)[:200]}") from None
 
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value or [], list):
-        raise Invalid("the cache's config is none: a list is missing")
+        raise Invalid("the cache's config is invalid: a list is missing")
     return value or []
 
 
@@ -119,9 +119,9 @@ def _layer(value: Any, number: int) -> tuple[int, LayerBlob]:
             digests.parse(about["diffID"]), digests.parse(value["blob"]), size, str(about["mediaType"]), made_ns
         )
     except (KeyError, TypeError, AttributeError):
-        raise Invalid(f"the cache's layer {number} lacks what describes it") from None
+        raise Invalid(f"the cache's layer {number} lacks its description") from None
     if not isinstance(below, int) or not -1 <= below < number:
-        raise Invalid(f"the cache's layer {number} is on none that is listed before it")
+        raise Invalid(f"the cache's layer {number} has a parent that isn't listed before it")
     if not isinstance(size, int) or size < 0:
         raise Invalid(f"the cache's layer {number} has no size")
     return below, found

@@ -82,7 +82,7 @@ def mounts_in(config: bytes) -> Sequence[CarriedMount]:
     """Read what a cache's config says of mounts; Invalid names what is wrong."""
     found = json.loads(config).get("mounts") or []
     if not isinstance(found, list):
-        raise Invalid("the cache's config is none: its mounts are no list")
+        raise Invalid("the cache's config is invalid: its mounts aren't a list")
     return tuple(_mount(number, each) for number, each in enumerate(found))
 
 
@@ -94,7 +94,7 @@ def _mount(number: int, value: Any) -> CarriedMount:
         blob = LayerBlob(digest, digest, size, str(value["mediaType"]))
         return CarriedMount(str(value["id"]), str(value["description"]), blob)
     except (KeyError, TypeError, ValueError):
-        raise Invalid(f"the cache's mount {number} lacks what describes it") from None
+        raise Invalid(f"the cache's mount {number} lacks its description") from None
 
 
 def _used(solution: Solution) -> Sequence[str]:

@@ -176,7 +176,7 @@ class Reading:
         try:
             document = json.loads(data) if data[:1] == b"{" else {}
         except (ValueError, RecursionError) as error:
-            raise Invalid("the cache's manifest is no JSON") from error
+            raise Invalid("the cache's manifest isn't JSON") from error
         if "manifests" not in document:
             manifest = formats.parse_manifest(data)
             return self._read_image(cache, place, manifest)
@@ -217,7 +217,7 @@ class Reading:
         try:
             data = base64.b64decode(text, validate=True)
         except ValueError:
-            raise Invalid("the cache in the image's config is no base64") from None
+            raise Invalid("the cache in the image's config isn't base64") from None
         cache.add(parse_records(data, len(layers)), chains(layers))
         return _NOTHING
 
