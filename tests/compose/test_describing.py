@@ -7,13 +7,20 @@ from moby_orchestrator.compose.files.reading import Asked, read
 from moby.contracts.orchestrator import (
     Condition,
     Dependency,
+    EndpointMode,
+    FailureAction,
     FileReference,
+    Mode,
+    Order,
+    Placement,
     PublishedPort,
     PublishMode,
+    Reservations,
     Restart,
     RestartCondition,
+    UpdatePolicy,
 )
-from moby.errors import Unsupported
+from moby.errors import Invalid, Unsupported
 
 FILE = """
 name: shop
@@ -89,6 +96,54 @@ def test_a_project(described, tmp_path):
         "shop_default", True, "192.0.2.0/24", False,
     )  # fmt: skip
     assert [(each.name, each.external) for each in shop.volumes] == [("others", True)]
+
+
+DEPLOYED = """
+name: shop
+services:
+  web:
+    image: box
+    healthcheck: {test: "true", interval: 2s}
+    mem_limit: 64M
+    networks: {default: {aliases: [web, www]}}
+    deploy:
+      mode: global
+      endpoint_mode: dnsrr
+      labels: {team: sales}
+      update_config: {parallelism: 0, delay: 3s, order: start-first, failure_action: rollback, monitor: 1s,
+        max_failure_ratio: 0.5}
+      rollback_config: {failure_action: continue}
+      placement: {preferences: [{spread: node.labels.zone}], max_replicas_per_node: 2}
+      resources: {reservations: {cpus: "0.5", memory: 8M,
+        generic_resources: [{discrete_resource_spec: {kind: fish, value: 2}}]}}
+"""
+
+
+def test_how_it_is_deployed(described):
+    """All that the contract has words for, in plain numbers, which any orchestrator can write down."""
+    [web] = described(DEPLOYED).services
+    second = 10**9
+    assert (web.mode, web.endpoint_mode, web.labels) == (Mode.GLOBAL, EndpointMode.DNSRR, {"team": "sales"})
+    assert web.update == UpdatePolicy(0, 3 * second, Order.START_FIRST, second, 0.5, FailureAction.ROLLBACK)
+    assert web.rollback == UpdatePolicy(failure_action=FailureAction.CONTINUE)
+    assert web.placement == Placement(spread=("node.labels.zone",), max_replicas_per_node=2)
+    assert web.reservations == Reservations(second // 2, 8 << 20, {"fish": 2})
+    assert web.networks["shop_default"].aliases == ("web", "www")
+    plain = (web.container.health.interval_ns, web.container.resources.memory_bytes, web.update.delay_ns)
+    assert [(each, type(each)) for each in plain] == [(2 * second, int), (64 << 20, int), (3 * second, int)]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("mode: many", "services.a.deploy.mode: there is no many"),
+        ("endpoint_mode: x", "services.a.deploy.endpoint_mode: there is no x"),
+        ("update_config: {failure_action: x}", "services.a.deploy.update_config.failure_action: there is no x"),
+    ],
+)
+def test_words_that_there_are_not(described, given, words):
+    with pytest.raises(Invalid, match=words):
+        described(f"name: shop\nservices: {{a: {{image: x, deploy: {{{given}}}}}}}")
 
 
 @pytest.mark.parametrize(

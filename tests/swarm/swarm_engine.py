@@ -1,13 +1,17 @@
-"""An engine of the assembly `swarm` in this process, in namespaces of its own; its supervisor has another one."""
+"""An engine of the assembly `swarm` in this process, in namespaces of its own; its supervisor has another one.
+
+With another manifest, of another orchestrator.
+"""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from attrs import evolve
 
 from moby import load, resolve
 from moby.contracts.images import ImageConfig
 from moby.engine import start
+from moby.errors import Unsupported
 from moby.oci import layer
 from moby.oci.pack import Packing
 from moby.oci.reference import parse
@@ -25,10 +29,10 @@ components:
 """
 
 
-def plan(folder):
+def plan(folder, text=MANIFEST):
     """Return the plan of an engine whose parts are the assembly's, without those that only clients need."""
-    manifest = folder / "swarm-suite.yaml"
-    manifest.write_text(MANIFEST)
+    manifest = folder / "suite.yaml"
+    manifest.write_text(text)
     return resolve(load(manifest))
 
 
@@ -67,8 +71,9 @@ class Engine:
         self._open()
 
     def __exit__(self, *error):
-        if self.orchestrator.cluster().state() is not None:
-            self.orchestrator.cluster().leave(force=True)
+        with suppress(Unsupported):  # where there are no clusters
+            if self.orchestrator.cluster().state() is not None:
+                self.orchestrator.cluster().leave(force=True)
         for each in [*self.engine.instances.values()]:
             if hasattr(each, "reclaim"):
                 each.reclaim()

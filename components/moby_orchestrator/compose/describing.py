@@ -1,7 +1,8 @@
 """A project of compose files as an application of the contract, for whichever orchestrator an engine has."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from moby.contracts.containers import (
     ContainerConfig,
@@ -17,19 +18,25 @@ from moby.contracts.orchestrator import (
     Condition,
     ConfigSpec,
     Dependency,
+    EndpointMode,
+    FailureAction,
     FileReference,
+    Mode,
     NetworkSpec,
+    Order,
     Placement,
     PublishedPort,
     PublishMode,
+    Reservations,
     Restart,
     RestartCondition,
     SecretSpec,
     ServiceSpec,
+    UpdatePolicy,
     VolumeSpec,
 )
 from moby.contracts.supervisor import HealthCheck
-from moby.errors import Unsupported
+from moby.errors import Invalid, Unsupported
 from moby.values import evolve
 from moby_orchestrator.compose import names
 from moby_orchestrator.compose.converging import scale_of
@@ -38,6 +45,9 @@ from moby_orchestrator.compose.files.project import Project, config_hash, image_
 from moby_orchestrator.compose.specs import by_priority, container, injected, refuse_unknown
 
 __all__ = ["application"]
+
+_Word = TypeVar("_Word", bound=StrEnum)
+_SECOND_NS = 1_000_000_000
 
 # What the API calls it, and the contract.
 _PLAIN = {
@@ -90,13 +100,20 @@ def _service(project: Project, name: str, service: Record, files: dict[str, dict
         if key in service:
             raise Unsupported(f"services.{name}.{key} isn't done by an orchestrator", hint=f"remove {key}")
     deploy = service.get("deploy") or {}
+    where = f"services.{name}.deploy"
     return ServiceSpec(
         _whole(project, name),
         _container(project, name, service),
         project.name,
+        labels=dict(deploy.get("labels") or {}),
+        mode=_word(Mode, deploy, "mode", where, Mode.REPLICATED),
         replicas=scale_of(name, service, {}),
-        placement=Placement(tuple((deploy.get("placement") or {}).get("constraints") or ())),
+        placement=_placement(deploy.get("placement") or {}),
+        reservations=_reservations((deploy.get("resources") or {}).get("reservations") or {}),
         restart=_restart(service),
+        update=_policy(deploy.get("update_config") or {}, f"{where}.update_config"),
+        rollback=_policy(deploy.get("rollback_config") or {}, f"{where}.rollback_config"),
+        endpoint_mode=_word(EndpointMode, deploy, "endpoint_mode", where, EndpointMode.VIP),
         networks=_networks(project, name, service),
         ports=tuple(_ports(service)),
         dependencies=tuple(_dependencies(project, service)),
@@ -105,8 +122,46 @@ def _service(project: Project, name: str, service: Record, files: dict[str, dict
     )
 
 
+def _word(kind: type[_Word], given: Mapping[str, Any], key: str, where: str, default: _Word) -> _Word:
+    """Return the contract's own value for a word of a file; Invalid where there is none."""
+    text = given.get(key) or default
+    if text not in list(kind):
+        raise Invalid(f"{where}.{key}: there is no {text}", hint=f"one of {', '.join(kind)}")
+    return kind(text)
+
+
+def _placement(given: Mapping[str, Any]) -> Placement:
+    return Placement(
+        tuple(given.get("constraints") or ()),
+        tuple(each.get("spread", "") for each in given.get("preferences") or ()),
+        given.get("max_replicas_per_node") or 0,
+    )
+
+
+def _reservations(given: Mapping[str, Any]) -> Reservations:
+    sorts = (each.get("discrete_resource_spec") or {} for each in given.get("generic_resources") or ())
+    return Reservations(
+        round((given.get("cpus") or 0) * _SECOND_NS),
+        int(given.get("memory") or 0),
+        {each["kind"]: int(each["value"]) for each in sorts if each},
+    )
+
+
+def _policy(given: Mapping[str, Any], where: str) -> UpdatePolicy:
+    usual = UpdatePolicy()
+    parallelism = given.get("parallelism")
+    return UpdatePolicy(
+        usual.parallelism if parallelism is None else int(parallelism),
+        int(given.get("delay") or 0),
+        _word(Order, given, "order", where, usual.order),
+        int(given.get("monitor") or usual.monitor_ns),
+        float(given.get("max_failure_ratio") or 0),
+        _word(FailureAction, given, "failure_action", where, usual.failure_action),
+    )
+
+
 def _container(project: Project, name: str, service: Record) -> ContainerConfig:
-    body = container(project, name, service, 1, {})
+    body = _bare(container(project, name, service, 1, {}))
     host: Mapping[str, Any] = body["HostConfig"]
     given = {**body, **host}
     for key, value in given.items():
@@ -130,6 +185,15 @@ def _container(project: Project, name: str, service: Record) -> ContainerConfig:
         platform=service.get("platform", ""),
     )
     return evolve(found, **{_PLAIN[key]: _fixed(value) for key, value in given.items() if key in _PLAIN})
+
+
+def _bare(value: Any) -> Any:
+    """Return a value whose sizes and spans are numbers as any others: how a file writes them is no orchestrator's."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, list):
+        return [_bare(each) for each in value]
+    return {key: _bare(each) for key, each in value.items()} if isinstance(value, Mapping) else value
 
 
 def _fixed(value: Any) -> Any:
@@ -214,15 +278,15 @@ def _networks(project: Project, name: str, service: Record) -> dict[str, Endpoin
     if mode:
         return {mode: EndpointConfig()}
     keys = by_priority(service)
-    return {project.networks[key]["name"]: _endpoint(service, key, first=key == keys[0]) for key in keys} or {
+    return {project.networks[key]["name"]: _endpoint(name, service, key, first=key == keys[0]) for key in keys} or {
         "none": EndpointConfig()
     }
 
 
-def _endpoint(service: Record, key: str, *, first: bool) -> EndpointConfig:
+def _endpoint(name: str, service: Record, key: str, *, first: bool) -> EndpointConfig:
     given = service["networks"][key] or {}
     return EndpointConfig(
-        tuple(given.get("aliases") or ()),
+        tuple(dict.fromkeys((name, *(given.get("aliases") or ())))),  # others call it as the file does
         given.get("ipv4_address", ""),
         given.get("ipv6_address", ""),
         tuple(given.get("link_local_ips") or ()),

@@ -19,6 +19,9 @@ _CHOSEN = range(30000, 32768)
 """Of which a port is chosen that is published at none in particular; as docker."""
 
 
+_OF_ONE = ("ipv4_address", "ipv6_address", "mac_address")
+
+
 def check(spec: ServiceSpec) -> None:
     """Refuse what can't be as described; Invalid has every problem."""
     found = tuple(_problems(spec))
@@ -43,6 +46,10 @@ def _problems(spec: ServiceSpec) -> Iterator[str]:
     if spec.placement.max_replicas_per_node and spec.mode not in (Mode.REPLICATED, Mode.REPLICATED_JOB):
         yield "max replicas per node is of replicated services alone"
     yield from _port_problems(spec)
+    for network, endpoint in spec.networks.items():
+        for what in _OF_ONE:
+            if getattr(endpoint, what):
+                yield f"networks: {what} of {network} is one container's, and tasks come and go"
 
 
 def _in_words(check_one: object, words: Iterable[str]) -> Iterator[str]:

@@ -33,10 +33,11 @@ class Applications:
             self._refuse(application, known)
             self._shelf.stay(application.name)
             changes = self._sharing.make(application)
+            before = {each.name: self._services.files_of(each) for each in application.services}
             for kind, files in (("secrets", application.secrets), ("configs", application.configs)):
                 self._shelf.store(application.name, kind, {each.name: each.data for each in files})
             for spec in order(application.services):
-                changes.append(self._apply(spec, known.get(spec.name)))
+                changes.append(self._apply(spec, known.get(spec.name), before[spec.name]))
                 known = {each.spec.name: each for each in self._services.all().values()}
             wanted = {spec.name for spec in application.services}
             orphans = sorted(name for name, each in known.items() if each.spec.application == application.name)
@@ -61,16 +62,19 @@ class Applications:
             checking.ports(spec, (each for each in known.values() if each.spec.name != spec.name))
         self._sharing.refuse(application)
 
-    def _apply(self, spec: ServiceSpec, old: Kept | None) -> Change:
+    def _apply(self, spec: ServiceSpec, old: Kept | None, before: str) -> Change:
         if old is None:
             self._services.keep_new(spec)
             return Change(TYPE, spec.name, Outcome.CREATED)
         image_id = self._services.image_id(spec)
+        # What earlier engines kept says nothing of files.
+        data = old.data + ((old.files or before) != self._services.files_of(spec))
         same = not old.adopted and old.spec == spec and old.template == self._services.template_of(spec)
         complete = self._complete(old)
-        if (same or self._as_composed(spec, old)) and old.image_id in ("", image_id or old.image_id) and complete:
+        same = (same and data == old.data) or self._as_composed(spec, old)
+        if same and old.image_id in ("", image_id or old.image_id) and complete:
             return Change(TYPE, spec.name, Outcome.UNCHANGED)
-        self._services.keep_changed(old, spec)
+        self._services.keep_changed(old, spec, data=data)
         return Change(TYPE, spec.name, Outcome.UPDATED)
 
     def _as_composed(self, spec: ServiceSpec, old: Kept) -> bool:

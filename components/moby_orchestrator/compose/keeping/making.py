@@ -9,7 +9,7 @@ from moby.contracts.orchestrator import Node, RestartCondition, ServiceSpec
 from moby.values import evolve
 from moby_orchestrator.compose import names
 from moby_orchestrator.compose.keeping.planning import wanted_name
-from moby_orchestrator.compose.keeping.values import OWN, Kept, key_of
+from moby_orchestrator.compose.keeping.values import DATA, OWN, Kept, key_of
 
 __all__ = ["config_of", "labels_of"]
 
@@ -38,6 +38,8 @@ def labels_of(service: Kept, number: int, image_id: str, replaces: str = "") -> 
         names.IMAGE: image_id,
         OWN: service.id,
     }
+    if service.data:
+        found[DATA] = str(service.data)
     if spec.application:
         found[names.PROJECT] = spec.application
     if replaces:

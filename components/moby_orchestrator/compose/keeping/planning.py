@@ -111,7 +111,7 @@ def _removed(view: View) -> Iterator[Action]:
 
 def up_to_date(service: Kept, container: Seen) -> bool:
     """Return whether a container is as its service is."""
-    return container.template == service.template and container.image_id in ("", service.image_id or container.image_id)
+    return container.made_of == service.made_of and container.image_id in ("", service.image_id or container.image_id)
 
 
 def _service(view: View, service: Kept, taken: set[str]) -> Iterator[Action]:

@@ -18,7 +18,7 @@ from moby.contracts.orchestrator import (
 from moby.contracts.supervisor import HealthStatus
 from moby.values import evolve
 from moby_orchestrator.compose import names
-from moby_orchestrator.compose.keeping.values import OWN, Kept, Removal, Seen, key_of, whole_name
+from moby_orchestrator.compose.keeping.values import DATA, OWN, Kept, Removal, Seen, key_of, whole_name
 from moby_orchestrator.reconciling.tasks import identify
 
 __all__ = ["Grouped", "derived_id", "group", "moment_ns", "see", "status_of"]
@@ -119,7 +119,11 @@ def _derived(key: tuple[str, str], there: list[tuple[Seen, Container]]) -> Kept:
     """Return the service of containers that docker compose made, as the last one of them is."""
     last, container = max(there, key=lambda each: each[0].created_ns)
     config = container.config
-    own = {name: text for name, text in config.labels.items() if not name.startswith(names.PREFIX) and name != OWN}
+    own = {
+        name: text
+        for name, text in config.labels.items()
+        if not name.startswith(names.PREFIX) and name not in (DATA, OWN)
+    }
     spec = ServiceSpec(
         name=whole_name(*key),
         container=evolve(config, labels=own, restart=RestartPolicy(), network="", endpoints={}, ports=()),

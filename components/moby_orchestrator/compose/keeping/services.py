@@ -57,6 +57,7 @@ class Services:
             now,
             now,
             spec.replicas,
+            files=self.files_of(spec),
         )
         if credentials is not None:
             self._loop.credentials[kept.id] = credentials
@@ -64,14 +65,15 @@ class Services:
         self.tell("create", kept)
         return kept
 
-    def keep_changed(self, old: Kept, spec: ServiceSpec, template: str = "") -> Kept:
-        """Keep one as it is to be from now on, and tell of it."""
+    def keep_changed(self, old: Kept, spec: ServiceSpec, template: str = "", *, data: int | None = None) -> Kept:
+        """Keep one as it is to be from now on, and tell of it; `data` is another number where its files' changed."""
         grouped, _ = self._loop.look()
         there = len({each.number for each in grouped.seen.get(old.id, ()) if each.id not in self._loop.going()})
         now = self._parts.clock.now_ns()
         kept = Kept(
             old.id, spec, template or self.template_of(spec), self.image_id(spec), old.version + 1,
-            old.created_ns, now, max(0, spec.replicas - there),
+            old.created_ns, now, max(0, spec.replicas - there), files=self.files_of(spec),
+            data=old.data if data is None else data,
         )  # fmt: skip
         for slot in [each for each in self._loop.failed if each[0] == old.id]:
             del self._loop.failed[slot]
@@ -158,17 +160,22 @@ class Services:
         if given := spec.container.labels.get(names.HASH):
             return given
         others = {each.spec.name: each.template for each in self._shelf.services.values()}
-        parts = [fingerprint(spec, others)]
-        for kind, files in (("secrets", spec.secrets), ("configs", spec.configs)):
-            parts += [self._shelf.digest(spec.application, kind, each.source) for each in files]
-        return parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()
+        found, files = fingerprint(spec, others), self.files_of(spec)
+        return hashlib.sha256(f"{found} {files}".encode()).hexdigest() if files else found
+
+    def files_of(self, spec: ServiceSpec) -> str:
+        """Return what tells the data of a service's secrets and configs from others; empty where it has none."""
+        kinds = (("secrets", spec.secrets), ("configs", spec.configs))
+        return " ".join(
+            self._shelf.digest(spec.application, kind, each.source) for kind, files in kinds for each in files
+        )
 
     def shown(self, kept: Kept) -> Service:
         """Return one as the contract has it."""
         return Service(
             id=kept.id,
             spec=kept.spec,
-            template=kept.template,
+            template=kept.made_of,
             version=kept.version,
             created_ns=kept.created_ns,
             updated_ns=kept.updated_ns,

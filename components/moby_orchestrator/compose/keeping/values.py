@@ -8,10 +8,12 @@ from moby.contracts.containers import Status
 from moby.contracts.orchestrator import ServiceSpec
 from moby.contracts.supervisor import HealthStatus
 
-__all__ = ["OWN", "Kept", "Removal", "Seen", "key_of", "whole_name"]
+__all__ = ["DATA", "OWN", "Kept", "Removal", "Seen", "key_of", "whole_name"]
 
 OWN = "io.moby.compose.service-id"
 """The label of containers that this made, besides docker compose's: its service's id."""
+DATA = "io.moby.compose.data"
+"""And which of its files' data a container has, once that has changed: docker compose's hash says nothing of it."""
 
 
 @frozen
@@ -31,6 +33,15 @@ class Kept:
     """How many containers are still to be made; one that somebody removes later isn't made again."""
     adopted: bool = False
     """Whether docker compose began it, and this changed nothing of it yet."""
+    files: str = ""
+    """What tells its secrets' and configs' data from another's; empty where that isn't known."""
+    data: int = 0
+    """How often that has changed; a container with another is made anew."""
+
+    @property
+    def made_of(self) -> str:
+        """What tells containers as described from others."""
+        return f"{self.template}.{self.data}" if self.data else self.template
 
 
 @frozen
@@ -66,6 +77,12 @@ class Seen:
     health: HealthStatus = HealthStatus.NONE
     error: str = ""
     labels: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def made_of(self) -> str:
+        """What it is of: see `Kept`."""
+        data = self.labels.get(DATA, "")
+        return f"{self.template}.{data}" if data else self.template
 
     @property
     def running(self) -> bool:
