@@ -22,6 +22,7 @@ class FakeImages:
 
     storage = "overlay"
     storage_error = None
+    roots = ()
 
     def __init__(self):
         self.image = Image(
@@ -40,6 +41,11 @@ class FakeImages:
         if self.storage_error is not None:
             raise self.storage_error
         return {"Backing Filesystem": "ext4", "userxattr": "false"}
+
+    def mounts(self, container_id):
+        if not self.roots:
+            raise NotFound(f"No such container: {container_id}")
+        return self.roots
 
     def get(self, name):
         if name in {"box", "box:latest", "new:tag", "x/y:z"} or str(self.image.id).startswith(name) or name == "a" * 64:

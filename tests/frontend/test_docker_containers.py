@@ -11,6 +11,8 @@ from moby_frontend.docker.handlers.listing import _ports
 from moby_frontend.docker.modes import go_mode
 
 from moby.contracts.containers import FileStat, Status
+from moby.contracts.types import Mount
+from moby.host.overlay import FUSE, escape
 
 
 @pytest.fixture
@@ -172,6 +174,21 @@ class TestLife:
 
 
 class TestDescriptions:
+    def test_folders_of_an_overlay(self, served, box):
+        def found():
+            return served.call("GET", "/containers/aa/json").json()["GraphDriver"]["Data"]
+
+        below = ("/snapshots/2/fs", "/snap:shots/1/fs")
+        options = (f"lowerdir={':'.join(map(escape, below))}", "upperdir=/snapshots/3/fs", "workdir=/snapshots/3/work")
+        shown = {"LowerDir": ":".join(below), "UpperDir": "/snapshots/3/fs", "WorkDir": "/snapshots/3/work"}
+        for kind in ("overlay", FUSE):
+            served.images.roots = (Mount("/", "overlay", kind, (*options, "metacopy=off")),)
+            assert found().items() >= shown.items()
+        served.images.roots = (Mount("/", "/snapshots/3/fs", "bind", ("rbind", "rw")),)
+        assert not found().keys() & shown.keys()
+        served.images.roots = ()
+        assert not found().keys() & shown.keys()
+
     def test_inspect(self, served, box):
         found = served.call("GET", "/containers/aa/json").json()
         assert (found["Id"], found["Name"], found["Path"], found["Args"]) == (box, "/aa", "sleep", ["100"])

@@ -15,6 +15,7 @@ from moby_frontend.docker.translate.network import show_links, show_settings
 __all__ = ["changes", "inspect", "show_container", "top"]
 
 _UNKNOWN_EXIT = 255
+_FOLDERS = {"LowerDir": "lowerdir", "UpperDir": "upperdir", "WorkDir": "workdir"}
 
 
 def inspect(parts: Parts, call: Call) -> Reply:
@@ -22,12 +23,25 @@ def inspect(parts: Parts, call: Call) -> Reply:
     name = call.names["name"]
     container = parts.containers.get(name)
     shown = show_container(container, call.version, parts.storage_driver)
+    shown["GraphDriver"]["Data"] |= _folders(parts, container)
     if not container.config.runtime:
         shown["HostConfig"]["Runtime"] = _default_runtime(parts)
     if call.query.flag("size"):
         sizes = parts.containers.sizes(container.id)
         shown |= {"SizeRw": sizes.own_bytes, "SizeRootFs": sizes.root_bytes}
     return reply_json(shown)
+
+
+def _folders(parts: Parts, container: Container) -> dict[str, str]:
+    """Return the folders that an overlay shows as its root, by dockerd's names; nothing where there is none."""
+    from moby.host.overlay import FUSE, paths_of
+
+    try:
+        mounts = parts.images.mounts(container.id)
+    except MobyError:
+        return {}
+    paths = next((paths_of(each.options) for each in mounts if each.type in ("overlay", FUSE)), {})
+    return {name: ":".join(paths[key]) for name, key in _FOLDERS.items() if key in paths}
 
 
 def _default_runtime(parts: Parts) -> str:
