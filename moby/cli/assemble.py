@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 @click.command("assemble")
 @parameters.manifest()
 @parameters.place("DIR", "Put NAME/ into this folder.", default=Path("dist"))
-@parameters.formats("Generate this, not what the manifest says.")
+@parameters.formats("Generate this format instead of the manifest's.")
 @parameters.sets
-@click.option("--locked", is_flag=True, help="Refuse, by name, whatever isn't as `moby lock` wrote it down.")
+@click.option("--locked", is_flag=True, help="Fail if anything differs from what `moby lock` recorded, and name it.")
 @click.option("--sign", type=click.Path(path_type=Path), default=None, metavar="KEY",
-              help="Sign what is made with this Ed25519 key: PEM, or minisign's.")  # fmt: skip
+              help="Sign the files with this Ed25519 key (PEM or minisign).")  # fmt: skip
 @parameters.as_json("Print the result as JSON.")
 def command(
     *,

@@ -22,14 +22,14 @@ _NO_BUDGET = "1000GB"
 @click.command("boot", context_settings={"allow_interspersed_args": False})
 @parameters.manifest()
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option("--uml", "as_uml", is_flag=True, help="As user-mode Linux, not by QEMU.")
+@click.option("--uml", "as_uml", is_flag=True, help="Boot as user-mode Linux instead of in QEMU.")
 @click.option("--kernel", type=click.Path(path_type=Path, exists=True), default=None, metavar="DIR",
-              help="Where a package of a kernel was unpacked.")  # fmt: skip
+              help="Folder into which a kernel package was unpacked.")  # fmt: skip
 @click.option("--memory", type=click.IntRange(min=_LEAST_MB), default=512, show_default=True, metavar="MB",
-              help="Of the machine.")  # fmt: skip
+              help="Memory of the machine.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path, dir_okay=False), default=None, metavar="FILE",
-              help="A disk for what lasts; made where it isn't there.")  # fmt: skip
-@click.option("--network/--no-network", default=True, help="Whether it reaches this host's network (QEMU alone).")
+              help="Disk image for lasting data; created if there is none.")  # fmt: skip
+@click.option("--network/--no-network", default=True, help="Let the machine use this host's network (QEMU only).")
 @parameters.sets
 def command(
     *,

@@ -36,10 +36,10 @@ class Side:
 @parameters.target("The host to resolve manifests for; else as they say.")
 @parameters.as_json("Print the differences as JSON.")
 def command(before: str, after: str, target: str, as_json: bool) -> None:
-    """Say what differs between BEFORE and AFTER: manifests, locks or distributions, in any mixture.
+    """Say what differs between BEFORE and AFTER: manifests, locks or distributions, also mixed.
 
-    Prints a line for each part, version, option and wire that differs, and of two distributions whose bytes differ;
-    exits 1 where any does, 0 where none does.
+    Prints a line for each part, version, option and wire that differs, and for two distributions, whose bytes differ.
+    Exits with 1 if anything differs, else with 0.
     """
     from moby.cli import output
     from moby.difference import compare, compare_sizes

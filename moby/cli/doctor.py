@@ -27,7 +27,7 @@ UNFIT = 3
 def command(file: str | None, sets: tuple[str, ...], target: str, facts: bool, as_json: bool) -> None:
     """Check this host for exactly what FILE's engine needs; without FILE, for what any installed part needs.
 
-    Exits with 3 where a part that FILE can't do without lacks something, and offers edits of FILE that would fit.
+    Exits with 3 if a part that FILE requires lacks something on this host, and suggests edits of FILE that avoid it.
     """
     from moby.cli import output, session
 
@@ -57,7 +57,9 @@ def _judge(target: str) -> "Callable[[HostNeed], Probe]":
     from moby.target import target_facts
 
     if target == "any":
-        raise click.BadParameter("any host lacks nothing; name host or a facts file", param_hint="--target")
+        raise click.BadParameter(
+            "`any` stands for no particular host; name host or a facts file", param_hint="--target"
+        )
     if target in ("", "host"):
         return judge
     facts = target_facts(target) or {}

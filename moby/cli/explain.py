@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def command(file: str, sets: tuple[str, ...], target: str, as_json: bool) -> None:
     """Say of each part of FILE why it is there and what it gets, in the order in which they start.
 
-    Where FILE can't be assembled, say why as chains of reasons, and which single edits would make it.
+    Where FILE can't be assembled, print chains of reasons, and the single edits that would fix it.
     """
     from moby.cli import output, session
     from moby.errors import Invalid

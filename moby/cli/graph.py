@@ -9,7 +9,9 @@ FORMATS = ("svg", "html", "mermaid", "dot", "json")
 
 @click.command("graph")
 @parameters.manifest()
-@click.option("--format", "form", type=click.Choice(FORMATS), default="mermaid", show_default=True, help="Draw this.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="mermaid", show_default=True, help="Output format."
+)
 @parameters.output
 @parameters.sets
 @parameters.target("The host to resolve for; else as the manifest says.")

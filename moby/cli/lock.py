@@ -11,11 +11,11 @@ from moby.cli import parameters
 @click.command("lock")
 @parameters.manifest()
 @parameters.sets
-@parameters.formats("Lock this, not what the manifest says.")
+@parameters.formats("Lock this format instead of the manifest's.")
 @parameters.place("FILE", "Write it here.")
 @parameters.as_json("Print the lock, and write nothing.")
 def command(*, file: str, sets: tuple[str, ...], formats: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """Write down what FILE resolves to, beside it: manifests, components, distributions, options.
+    """Write what FILE resolves to into a lock file beside it: manifests, components, distributions, options.
 
     `moby assemble --locked` then refuses whatever differs. The lock of a shipped assembly goes to the current folder.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group("new")
 def command() -> None:
-    """Start a component, a plugin or an assembly, from one that works."""
+    """Start a component, a plugin or an assembly from a working example."""
 
 
 @command.command("plugin")

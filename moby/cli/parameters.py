@@ -96,7 +96,7 @@ output = click.option(
     default="-",
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="Write there instead of standard output.",
+    help="Write to this file instead of standard output.",
 )
 
 

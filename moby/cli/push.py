@@ -1,4 +1,4 @@
-"""`moby push`: share an assembly or a distribution by an image registry."""
+"""`moby push`: push an assembly or a distribution to an image registry."""
 
 import click
 
@@ -10,9 +10,10 @@ from moby.cli import parameters
 @click.argument("reference")
 @parameters.as_json("Print the result as JSON.")
 def command(*, file: str, reference: str, as_json: bool) -> None:
-    """Send FILE, a manifest with what it extends or a folder that assembling made, to an image registry.
+    """Push FILE to an image registry: a manifest with all that it extends, or a folder that `moby assemble` made.
 
-    REFERENCE is HOST/NAME:TAG; who you are there is what `docker login` saved. Prints what `extends` takes.
+    REFERENCE is HOST/NAME:TAG. Credentials are those that `docker login` saved. Prints the pinned reference, for
+    `extends` in other manifests.
     """
     from moby.cli import output
     from moby.distribution.publishing import push

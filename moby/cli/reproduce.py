@@ -10,7 +10,7 @@ from moby.cli import parameters
 @click.command("reproduce")
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.option("--wheels", type=click.Path(path_type=Path), default=None, metavar="DIR",
-              help="Use the wheels of this folder before what is installed.")  # fmt: skip
+              help="Prefer wheels from this folder to installed distributions.")  # fmt: skip
 @parameters.as_json("Print the result as JSON.")
 def command(*, artifact: Path, wheels: Path | None, as_json: bool) -> None:
     """Build ARTIFACT again from its lock and what is installed, and compare; exits 1 where it differs."""

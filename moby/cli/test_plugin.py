@@ -34,14 +34,16 @@ MARKS = {"ok": "ok", "failed": "FAILED", "refused": "refused", "skipped": "skipp
 @click.command("test-plugin")
 @click.argument("plugin", metavar="DIR_OR_DISTRIBUTION")
 @parameters.kind("Just the components of one kind.")
-@click.option("--served", is_flag=True, help="Have each in a process of its own, as with `served: true`.")
-@click.option("--time-limit", default=900.0, show_default=True, metavar="SECONDS", help="For each component.")
+@click.option("--served", is_flag=True, help="Run each component in a process of its own, as `served: true` does.")
+@click.option(
+    "--time-limit", default=900.0, show_default=True, metavar="SECONDS", help="Time limit for each component."
+)
 @parameters.as_json("Print the report as JSON.")
 def command(plugin: str, kind: str, served: bool, time_limit: float, as_json: bool) -> None:
     """Run the conformance suite of each component's kind against a plugin: a folder, or an installed distribution.
 
     Every part is made as an engine would make it, with options at their defaults, in temporary folders. Exits with 1
-    where a promise is broken; one that a part refuses with Unsupported, by name, is not.
+    if a promise is broken. To refuse one with Unsupported, by name, doesn't count as breaking it.
     """
     from moby.cli import output
     from moby.errors import NotFound

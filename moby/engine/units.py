@@ -136,8 +136,10 @@ def _asked(call: "Call") -> tuple[Units, str]:
     import argparse
 
     parser = argparse.ArgumentParser(prog=f"{call.plan.name} {call.verb}", allow_abbrev=False)
-    parser.add_argument("--user", action="store_true", help="your own systemd, not the host's")
-    parser.add_argument("--destdir", default="", metavar="DIR", help="the root of another system; nothing is started")
+    parser.add_argument("--user", action="store_true", help="for your own systemd (systemctl --user), not the host's")
+    parser.add_argument(
+        "--destdir", default="", metavar="DIR", help="root of another system to write to; nothing is started"
+    )
     parser.add_argument("-H", "--host", action="append", default=[], metavar="ADDRESS")
     flags = parser.parse_args(call.arguments)
     name = f"moby-{call.plan.name}"

@@ -59,7 +59,7 @@ def _du(caller: Caller, asked: Namespace) -> int:
 
 
 def _prune_options(parser: Parser) -> None:
-    parser.add_argument("-a", "--all", action="store_true", help="also what only the builder itself needs")
+    parser.add_argument("-a", "--all", action="store_true", help="include internal records of the builder")
     parser.add_argument("-f", "--force", action="store_true", help="don't ask")
     parser.add_argument("--filter", action="append", default=[], help="until=24h, id=..., type=..., unused-for=...")
     for name in ("--keep-storage", "--reserved-space", "--max-used-space", "--min-free-space"):

@@ -17,8 +17,8 @@ _TEXTS: Mapping[str, str] = {
     "--network": "of RUN: default, none, host, or a network's name",
     "--iidfile": "file to write the image's id to",
     "--cpuset-cpus": "the processors that RUN may use: 0-2,7",
-    "--cpuset-mems": "the nodes of memory that RUN may use",
-    "--cgroup-parent": "parent of the groups of RUN",
+    "--cpuset-mems": "the memory nodes (NUMA) that RUN may use",
+    "--cgroup-parent": "parent cgroup of RUN",
     "--call": "build, check, outline or targets; with `,format=json` as JSON",
     "--sbom": "attest what is in the image: true, false or attributes",
     "--provenance": "attest how it was built: true, false, mode=max ...",
@@ -31,7 +31,7 @@ _LISTS: Mapping[tuple[str, ...], str] = {
     ("--add-host",): "NAME:ADDRESS in RUN's /etc/hosts",
     ("--secret",): "id=NAME[,src=FILE|,env=VARIABLE]",
     ("--ssh",): "default, or NAME[=SOCKET|KEY,...]: an agent, or keys for one",
-    ("--platform",): "platforms, with commas",
+    ("--platform",): "target platforms, separated by commas",
     ("-o", "--output"): "FOLDER, -, or type=local|tar|oci|docker|image|registry|cacheonly,dest=...",
     ("--cache-from",): "NAME, or type=registry,ref=NAME or type=local,src=FOLDER",
     ("--cache-to",): "type=inline, type=registry,ref=NAME or type=local,dest=FOLDER; mode=max",
@@ -39,14 +39,14 @@ _LISTS: Mapping[tuple[str, ...], str] = {
     ("--build-context",): "NAME=FOLDER, URL, docker-image://... or oci-layout://...",
     ("--allow",): "network.host or security.insecure",
     ("--attest",): "type=sbom or type=provenance, with attributes",
-    ("--no-cache-filter",): "stages that aren't taken from the cache",
+    ("--no-cache-filter",): "stages for which the cache isn't used",
 }
 _FLAGS: Mapping[tuple[str, ...], str] = {
-    ("--no-cache",): "build all steps anew",
-    ("--pull",): "look for newer images of the tags",
-    ("--load",): "into the engine's images, which is the default",
-    ("--push",): "to the image registry of each name",
-    ("-q", "--quiet"): "print the image's id alone",
+    ("--no-cache",): "don't use the cache",
+    ("--pull",): "always try to pull newer base images",
+    ("--load",): "load the result into the engine's images (the default)",
+    ("--push",): "push the result to the registry of each name",
+    ("-q", "--quiet"): "print only the image's id",
     ("--check",): "check the Dockerfile, and build nothing",
     ("--explain",): "say why steps weren't found in the cache",
 }
@@ -68,13 +68,19 @@ def build_parser() -> Parser:
     """Return the command line of `build`."""
     parser = Parser("build")
     parser.add_argument("-f", "--file", default="", help="the Dockerfile; - for standard input")
-    parser.add_argument("--progress", choices=("auto", "plain", "tty", "quiet"), default="auto", help="how it is shown")
-    parser.add_argument("--shm-size", type=size, default=0, help="of RUN's /dev/shm: 64m")
-    parser.add_argument("-m", "--memory", type=size, default=0, help="the most that each RUN may use")
-    parser.add_argument("--memory-swap", type=swap, default=0, help="the same with swap; -1 is no limit of swap")
-    parser.add_argument("-c", "--cpu-shares", type=int, default=0, help="of 1024, RUN's part of busy processors")
-    parser.add_argument("--cpu-quota", type=int, default=0, help="microseconds of processors for RUN, each period")
-    parser.add_argument("--cpu-period", type=int, default=0, help="microseconds; 100000 where it isn't said")
+    parser.add_argument(
+        "--progress", choices=("auto", "plain", "tty", "quiet"), default="auto", help="how progress is shown"
+    )
+    parser.add_argument("--shm-size", type=size, default=0, help="size of /dev/shm in RUN, as in 64m")
+    parser.add_argument("-m", "--memory", type=size, default=0, help="memory limit of each RUN")
+    parser.add_argument(
+        "--memory-swap", type=swap, default=0, help="limit of memory and swap together; -1 for unlimited swap"
+    )
+    parser.add_argument(
+        "-c", "--cpu-shares", type=int, default=0, help="CPU weight of RUN, relative to the default of 1024"
+    )
+    parser.add_argument("--cpu-quota", type=int, default=0, help="microseconds of CPU time for RUN in each period")
+    parser.add_argument("--cpu-period", type=int, default=0, help="length of a period in microseconds; default: 100000")
     for name, text in _TEXTS.items():
         parser.add_argument(name, default="", help=text)
     for names, text in _LISTS.items():

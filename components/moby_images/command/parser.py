@@ -41,10 +41,12 @@ def _from_host(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def _ls(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     listed = verbs.add_parser("ls", help="list images", allow_abbrev=False)
-    listed.add_argument("-a", "--all", action="store_true", help="list also nameless ones that others were made on")
-    listed.add_argument("-f", "--filter", action="append", default=[], metavar="KEY=VALUE", help="list those that fit")
+    listed.add_argument("-a", "--all", action="store_true", help="include untagged images that others are based on")
+    listed.add_argument(
+        "-f", "--filter", action="append", default=[], metavar="KEY=VALUE", help="list only matching images"
+    )
     listed.add_argument("-q", "--quiet", action="store_true", help="print ids only")
-    listed.add_argument("--no-trunc", action="store_true", help="print ids whole")
+    listed.add_argument("--no-trunc", action="store_true", help="don't truncate ids")
     listed.add_argument("--digests", action="store_true", help="print digests too")
     listed.add_argument("--json", action="store_true", help="print JSON")
     listed.add_argument("repository", nargs="?", metavar="REPOSITORY[:TAG]")
@@ -59,7 +61,7 @@ def _inspect(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def _history(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     history = verbs.add_parser("history", help="show the steps that an image was made by", allow_abbrev=False)
     history.add_argument("-q", "--quiet", action="store_true", help="print ids only")
-    history.add_argument("--no-trunc", action="store_true", help="print all whole")
+    history.add_argument("--no-trunc", action="store_true", help="don't truncate output")
     history.add_argument("--json", action="store_true", help="print JSON")
     history.add_argument("image", metavar="IMAGE")
 
@@ -72,14 +74,14 @@ def _tag(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def _rm(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     removed = verbs.add_parser("rm", help="remove images", allow_abbrev=False)
-    removed.add_argument("-f", "--force", action="store_true", help="remove also what stopped containers use")
-    removed.add_argument("--no-prune", action="store_true", help="keep nameless images that it was made on")
+    removed.add_argument("-f", "--force", action="store_true", help="also remove images that stopped containers use")
+    removed.add_argument("--no-prune", action="store_true", help="keep the untagged images it was based on")
     removed.add_argument("image", nargs="+", metavar="IMAGE")
 
 
 def _prune(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     pruned = verbs.add_parser("prune", help="remove images that nothing uses", allow_abbrev=False)
-    pruned.add_argument("-a", "--all", action="store_true", help="those with a name too")
+    pruned.add_argument("-a", "--all", action="store_true", help="also remove tagged images")
     pruned.add_argument("-f", "--force", action="store_true", help="don't ask")
     pruned.add_argument("--filter", action="append", default=[], metavar="KEY=VALUE", help="until, label, label!")
 
@@ -89,7 +91,7 @@ def _pull(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     pulled.add_argument("-a", "--all-tags", action="store_true", help="all images of the repository")
     pulled.add_argument("-q", "--quiet", action="store_true", help="print no progress")
     pulled.add_argument(
-        "--platform", metavar="OS/ARCH[/VARIANT]", help="of an image for several, take that of this one"
+        "--platform", metavar="OS/ARCH[/VARIANT]", help="which platform's image to take from a multi-platform image"
     )
     pulled.add_argument("name", metavar="NAME[:TAG|@DIGEST]")
 
@@ -119,7 +121,7 @@ def _load(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     loaded.add_argument("-i", "--input", metavar="FILE", help="read it from a file, instead of standard input")
     loaded.add_argument("-q", "--quiet", action="store_true", help="print no progress")
     loaded.add_argument(
-        "--platform", metavar="OS/ARCH[/VARIANT]", help="of an image for several, take that of this one"
+        "--platform", metavar="OS/ARCH[/VARIANT]", help="which platform's image to take from a multi-platform image"
     )
 
 
@@ -131,8 +133,10 @@ def _save(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def _import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     imported = verbs.add_parser("import", help="make an image of a file system in a tar", allow_abbrev=False)
-    imported.add_argument("-c", "--change", action="append", default=[], metavar="LINE", help="a Dockerfile's line")
-    imported.add_argument("-m", "--message", default="", metavar="TEXT", help="a word about it")
-    imported.add_argument("--platform", metavar="OS/ARCH[/VARIANT]", help="what it is for")
+    imported.add_argument(
+        "-c", "--change", action="append", default=[], metavar="LINE", help="Dockerfile instruction to apply"
+    )
+    imported.add_argument("-m", "--message", default="", metavar="TEXT", help="commit message")
+    imported.add_argument("--platform", metavar="OS/ARCH[/VARIANT]", help="platform of the image")
     imported.add_argument("file", metavar="FILE", help="the tar; - is standard input")
     imported.add_argument("repository", nargs="?", metavar="REPOSITORY[:TAG]")

@@ -19,11 +19,13 @@ class Parser(argparse.ArgumentParser):
 def parse(prefix: str, arguments: Sequence[str]) -> argparse.Namespace:
     """Return what was asked for; SystemExit for wrong usage, and for help."""
     parser = Parser(prog=prefix, description="Run applications as compose files describe them.")
-    parser.add_argument("-f", "--file", action="append", default=[], help="a compose file; later ones win")
+    parser.add_argument(
+        "-f", "--file", action="append", default=[], help="a compose file; later ones override earlier ones"
+    )
     parser.add_argument("-p", "--project-name", default="", help="the project's name")
-    parser.add_argument("--project-directory", default="", help="what paths are relative to")
-    parser.add_argument("--profile", action="append", default=[], help="a profile that is on")
-    parser.add_argument("--env-file", action="append", default=[], help="a file of variables")
+    parser.add_argument("--project-directory", default="", help="folder that relative paths start from")
+    parser.add_argument("--profile", action="append", default=[], help="profile to enable")
+    parser.add_argument("--env-file", action="append", default=[], help="file with environment variables")
     parser.add_argument("--progress", choices=("auto", "tty", "plain", "quiet"), default="auto")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, (text, build) in _VERBS.items():
@@ -36,30 +38,35 @@ def _services(add: _Add) -> None:
 
 
 def _timeout(add: _Add) -> None:
-    add("-t", "--timeout", type=int, default=None, help="seconds until what doesn't stop is killed")
+    add("-t", "--timeout", type=int, default=None, help="seconds to wait before killing containers that don't stop")
 
 
 def _creating(add: _Add) -> None:
     add("--build", action="store_true", help="build images first")
-    add("--no-build", action="store_true", help="build nothing, also where an image is missing")
-    add("--force-recreate", action="store_true", help="make all containers anew")
-    add("--no-recreate", action="store_true", help="make no container anew")
+    add("--no-build", action="store_true", help="build nothing, even if an image is missing")
+    add("--force-recreate", action="store_true", help="recreate all containers")
+    add("--no-recreate", action="store_true", help="recreate no container")
     add("--pull", choices=("always", "missing", "never", "policy"), default="policy")
-    add("--remove-orphans", action="store_true", help="remove containers of services that are in no file")
+    add("--remove-orphans", action="store_true", help="remove containers of services that no compose file defines")
     add("--scale", action="append", default=[], metavar="SERVICE=NUMBER")
 
 
 def _up(add: _Add) -> None:
     _creating(add)
     _timeout(add)
-    add("-d", "--detach", action="store_true", help="leave it running")
-    add("--no-deps", action="store_true", help="leave what they depend on as it is")
-    add("--no-start", action="store_true", help="make all, and start nothing")
-    add("--always-recreate-deps", action="store_true", help="make what they depend on anew, too")
-    add("-V", "--renew-anon-volumes", action="store_true", help="leave anonymous volumes behind")
+    add("-d", "--detach", action="store_true", help="run containers in the background")
+    add("--no-deps", action="store_true", help="don't start linked services")
+    add("--no-start", action="store_true", help="create containers without starting them")
+    add("--always-recreate-deps", action="store_true", help="also recreate the services they depend on")
+    add(
+        "-V",
+        "--renew-anon-volumes",
+        action="store_true",
+        help="recreate anonymous volumes instead of keeping their data",
+    )
     add("--wait", action="store_true", help="wait until all are running or healthy")
-    add("--abort-on-container-exit", action="store_true", help="stop all once one ends")
-    add("--exit-code-from", default="", metavar="SERVICE", help="end with the code of that one's container")
+    add("--abort-on-container-exit", action="store_true", help="stop all containers when one exits")
+    add("--exit-code-from", default="", metavar="SERVICE", help="exit with the exit code of this service's container")
     add("--no-log-prefix", action="store_true")
     _services(add)
 
@@ -71,9 +78,9 @@ def _create(add: _Add) -> None:
 
 def _down(add: _Add) -> None:
     _timeout(add)
-    add("-v", "--volumes", action="store_true", help="remove volumes, too")
-    add("--rmi", choices=("all", "local"), default="", help="remove images, too")
-    add("--remove-orphans", action="store_true", help="remove containers of services that are in no file")
+    add("-v", "--volumes", action="store_true", help="also remove volumes")
+    add("--rmi", choices=("all", "local"), default="", help="also remove images")
+    add("--remove-orphans", action="store_true", help="remove containers of services that no compose file defines")
     _services(add)
 
 
@@ -94,16 +101,16 @@ def _kill(add: _Add) -> None:
 
 
 def _rm(add: _Add) -> None:
-    add("-f", "--force", action="store_true", help="ask nothing")
+    add("-f", "--force", action="store_true", help="don't ask for confirmation")
     add("-s", "--stop", action="store_true", help="stop them first")
     add("-v", "--volumes", action="store_true", help="remove their anonymous volumes")
     _services(add)
 
 
 def _ps(add: _Add) -> None:
-    add("-a", "--all", action="store_true", help="also those that have ended")
-    add("-q", "--quiet", action="store_true", help="ids alone")
-    add("--services", dest="names", action="store_true", help="services' names alone")
+    add("-a", "--all", action="store_true", help="include stopped containers")
+    add("-q", "--quiet", action="store_true", help="print only ids")
+    add("--services", dest="names", action="store_true", help="print only the names of services")
     add("--format", choices=("table", "json"), default="table")
     _services(add)
 
@@ -119,7 +126,7 @@ def _logs(add: _Add) -> None:
 
 
 def _inside(add: _Add) -> None:
-    add("-T", "--no-TTY", dest="plain", action="store_true", help="without a terminal")
+    add("-T", "--no-TTY", dest="plain", action="store_true", help="allocate no terminal")
     add("-e", "--env", action="append", default=[])
     add("-u", "--user", default="")
     add("-w", "--workdir", default="")
@@ -128,7 +135,7 @@ def _inside(add: _Add) -> None:
 
 def _exec(add: _Add) -> None:
     _inside(add)
-    add("--index", type=int, default=0, help="which of the service's containers")
+    add("--index", type=int, default=0, help="index of the container, if the service has several")
     add("--privileged", action="store_true")
     add("service", metavar="SERVICE")
     add("command", nargs="...", metavar="COMMAND")
@@ -136,7 +143,7 @@ def _exec(add: _Add) -> None:
 
 def _run(add: _Add) -> None:
     _inside(add)
-    add("--rm", action="store_true", help="remove it when it ends")
+    add("--rm", action="store_true", help="remove the container when it exits")
     add("--name", default="")
     add("--entrypoint", default=None)
     add("--no-deps", action="store_true")
@@ -150,8 +157,8 @@ def _run(add: _Add) -> None:
 
 def _config(add: _Add) -> None:
     add("--format", choices=("yaml", "json"), default="yaml")
-    add("-q", "--quiet", action="store_true", help="only say what is wrong")
-    add("--hash", default="", metavar="SERVICES", help="print hashes; `*` is of all services")
+    add("-q", "--quiet", action="store_true", help="only validate; print nothing but errors")
+    add("--hash", default="", metavar="SERVICES", help="print the config hash of these services; `*` for all")
     add("-o", "--output", default="", help="a file to write it to")
     for name in ("services", "volumes", "images", "profiles"):
         add(f"--{name}", dest="listed", action="store_const", const=name, help=f"print the {name}, a line each")
@@ -215,23 +222,23 @@ def _events(add: _Add) -> None:
 
 
 def _attach(add: _Add) -> None:
-    add("--index", type=int, default=0, help="which of the service's containers")
-    add("--detach-keys", default="", help="keys that leave it")
-    add("--no-stdin", action="store_true", help="pass nothing on")
-    add("--sig-proxy", choices=("true", "false"), default="true", help="whether signals are passed on")
+    add("--index", type=int, default=0, help="index of the container, if the service has several")
+    add("--detach-keys", default="", help="keys that detach from the container")
+    add("--no-stdin", action="store_true", help="don't attach standard input")
+    add("--sig-proxy", choices=("true", "false"), default="true", help="pass signals on to the container")
     add("service", metavar="SERVICE")
 
 
 def _stats(add: _Add) -> None:
-    add("-a", "--all", action="store_true", help="also those that have ended")
+    add("-a", "--all", action="store_true", help="include stopped containers")
     add("--format", default="")
-    add("--no-stream", action="store_true", help="once, and no more")
+    add("--no-stream", action="store_true", help="print one sample and exit")
     add("--no-trunc", action="store_true")
     add("service", nargs="?", default="", metavar="SERVICE")
 
 
 def _watch(add: _Add) -> None:
-    add("--no-up", action="store_true", help="watch what runs already")
+    add("--no-up", action="store_true", help="watch without starting the services first")
     _services(add)
 
 

@@ -116,9 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         (("--help",), {"action": "help", "help": "show this text"}),
         (("-i", "--interactive"), {**flag, "help": "pass standard input on"}),
         (("-t", "--tty"), {**flag, "help": "give the container a terminal"}),
-        (("--rm",), {**flag, "help": "accepted: nothing of a container stays behind anyway"}),
-        (("--name",), {"default": "", "help": "a name, as an annotation for the runtime"}),
-        (("-e", "--env"), {**many, "metavar": "NAME[=VALUE]", "help": "set a variable, or pass one on"}),
+        (("--rm",), {**flag, "help": "accepted for compatibility: containers are always removed"}),
+        (("--name",), {"default": "", "help": "name of the container, passed to the runtime as an annotation"}),
+        (
+            ("-e", "--env"),
+            {**many, "metavar": "NAME[=VALUE]", "help": "set an environment variable, or pass on the caller's"},
+        ),
         (("-w", "--workdir"), {"default": "", "metavar": "DIR", "help": "working directory"}),
         (("-u", "--user"), {"default": "", "metavar": "USER[:GROUP]", "help": "by name or number"}),
         (("-h", "--hostname"), {"default": "", "metavar": "NAME", "help": "host name; default: the id's start"}),
@@ -128,7 +131,10 @@ def _parser() -> argparse.ArgumentParser:
         (("--tmpfs",), {**many, "metavar": "TARGET[:OPTIONS]", "help": "mount a tmpfs"}),
         (("-m", "--memory"), {"type": memory, "default": 0, "metavar": "SIZE", "help": "limit, as in 64m"}),
         (("--cpus",), {"type": _cpus, "default": 0.0, "metavar": "NUMBER", "help": "limit, as in 1.5"}),
-        (("--pids-limit",), {"type": int, "default": 0, "metavar": "NUMBER", "help": "-1 is none"}),
+        (
+            ("--pids-limit",),
+            {"type": int, "default": 0, "metavar": "NUMBER", "help": "limit of processes; -1 for none"},
+        ),
         (("--cap-add",), {**many, "metavar": "NAME", "help": "add a capability, or ALL"}),
         (("--cap-drop",), {**many, "metavar": "NAME", "help": "drop a capability, or ALL"}),
         (
@@ -139,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
                 "help": "no-new-privileges[=true|false], seccomp=builtin|unconfined|FILE; default: false, builtin",
             },
         ),
-        (("--entrypoint",), {"default": None, "metavar": "PROGRAM", "help": "in place of the image's"}),
+        (("--entrypoint",), {"default": None, "metavar": "PROGRAM", "help": "replaces the image's entrypoint"}),
         (("--network", "--net"), {"default": "none", "metavar": "none|host", "help": "network; default: none"}),
         (("--runtime",), {"default": "", "metavar": "NAME", "help": "one of the engine's runtimes"}),
     ]
@@ -169,7 +175,7 @@ def _cpus(text: str) -> float:
     except ValueError:
         number = -1.0
     if not (number == 0 or 0.01 <= number <= 1_000_000):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processors; the least is 0.01")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of CPUs; the least is 0.01")
     return number
 
 
