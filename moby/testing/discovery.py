@@ -4,10 +4,12 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import dns.flags
 import dns.message
@@ -28,6 +30,7 @@ __all__ = ["DiscoverySuite", "Given", "NamesSuite", "PortsSuite", "ask"]
 
 NET, OTHER = "a" * 64, "b" * 64
 _PATIENCE_S = 10.0
+_ASKING, _QUERIES, _CHANGES = 4, 100, 100
 
 
 @frozen
@@ -114,6 +117,50 @@ class Zone:
                     data = sock.recv(4096)
                     reply = self._reply(data[2:])
                     sock.sendall(len(reply).to_bytes(2, "big") + reply)
+
+
+class Nobody(Zone):
+    """One that knows no name."""
+
+    def _reply(self, data: bytes) -> bytes:
+        reply = dns.message.make_response(dns.message.from_wire(data))
+        reply.set_rcode(dns.rcode.NXDOMAIN)
+        return reply.to_wire()
+
+
+class Coming:
+    """Sandboxes that come and go, each time at another address; which answers are right at what time."""
+
+    def __init__(self, part: Discovery, names: Sequence[str]) -> None:
+        self._part = part
+        self._said: dict[str, list[str]] = {name: [""] for name in names}
+        """What was true one after the other: an address, or nothing. The last may be about to be."""
+        self._true = dict.fromkeys(names, 0)
+        """Which of it surely is."""
+        self.changes = 0
+
+    def change(self, name: str) -> None:
+        """Have one come where it is away, and else go."""
+        said = self._said[name]
+        said.append("" if said[-1] else f"10.1.{self.changes >> 8 & 255}.{self.changes & 255}")
+        if said[-1]:
+            self._part.enter(name, None, [Presence(NET, (name,), (said[-1],))])
+        else:
+            self._part.leave(name)
+        self._true[name] = len(said) - 1
+        self.changes += 1
+
+    def wrong(self, namespace: int, name: str) -> str:
+        """Ask for one; return what is wrong with the answer, for all that was true meanwhile."""
+        before = self._true[name]
+        reply = ask(namespace, name)
+        right = self._said[name][before:]
+        found = _texts(reply)
+        if (reply.rcode() == dns.rcode.NOERROR and len(found) == 1 and found[0] in right) or (
+            reply.rcode() == dns.rcode.NXDOMAIN and not found and "" in right
+        ):
+            return ""
+        return f"{name} is {found}, {dns.rcode.to_text(reply.rcode())}; it was {right}"
 
 
 def _listening(kind: int, address: str) -> socket.socket:
@@ -249,6 +296,43 @@ class NamesSuite(_Within):
         name = dns.reversename.from_address("10.0.0.4").to_text()
         assert ask(one, name, "PTR").rcode() == dns.rcode.SERVFAIL
         assert _refuses(two)
+
+    def test_names_while_others_come_and_go(self, given: Given, rooms: Callable[[], int]) -> None:
+        """Each of many answers is right: where it is, or what the servers say of one who is away."""
+        one, names = rooms(), [f"guest{number}" for number in range(4)]
+        given.part.enter("one", one, [_here("first", "10.0.0.2")], Resolver(("127.0.0.5",)))
+        coming, enough = Coming(given.part, names), Event()
+        problems: list[str] = []
+
+        def ask_one(name: str) -> None:
+            problems.extend(filter(None, [coming.wrong(one, name)]))
+
+        def ask_often(at: int) -> None:
+            for number in count():
+                if number >= _QUERIES and (coming.changes >= _CHANGES or changing.done()):
+                    return
+                if number % 4 == 3:
+                    found = _texts(ask(one, "first"))
+                    problems.extend([f"first is {found}"] if found != ["10.0.0.2"] else [])
+                else:
+                    ask_one(names[(at + number) % len(names)])
+
+        def change_on() -> None:
+            while not enough.is_set():
+                name = names[coming.changes % len(names)]
+                coming.change(name)
+                ask_one(name)  # and only one answer is right
+
+        with closing(Nobody(one, "127.0.0.5", "")), ThreadPoolExecutor() as threads:
+            changing = threads.submit(change_on)
+            asking = [threads.submit(ask_often, at) for at in range(_ASKING)]
+            try:
+                for each in asking:
+                    each.result()
+            finally:
+                enough.set()
+            changing.result()
+        assert problems == []
 
     def test_who_is_only_found(self, given: Given, rooms: Callable[[], int]) -> None:
         """Needs no namespace."""

@@ -1,5 +1,6 @@
 """Each mutant breaks one promise of the discovery's contract; the suite must see it."""
 
+import itertools
 import os
 
 import pytest
@@ -110,6 +111,11 @@ def ignored(before):
     return nothing
 
 
+def at_times(before):
+    calls = itertools.count()
+    return lambda self: None if next(calls) % 8 else before(self)
+
+
 def own_port(before):
     return lambda namespace, log: service.listening.in_namespace(namespace, lambda: service.listening._bound(53))
 
@@ -202,6 +208,11 @@ MUTANTS = (
     ("always-small", patched(messages, "_sender_takes", lambda before: lambda *_: 0), N.test_many_addresses),
     ("never-moves", wrapped(enter=enter_once), N.test_who_moves_and_leaves),
     ("old-replies", patched(server.Server, "names_changed", ignored), N.test_who_moves_and_leaves),
+    (
+        "at-times-old-replies",
+        patched(server.Server, "names_changed", at_times),
+        N.test_names_while_others_come_and_go,
+    ),
     ("never-leaves", wrapped(leave=nothing), N.test_who_moves_and_leaves),
     ("only-with-namespace", wrapped(enter=enter_with_namespace), N.test_who_is_only_found),
     ("no-own-names", wrapped(enter=resolved_otherwise(lambda _: {"own_names": {}})), N.test_own_names),
