@@ -27,7 +27,7 @@ def make(config: Config, *, builder: Builder | None, frontend: Frontend | None, 
 
 
 def make_builder(config: Config, *, builder: Builder | None, frontend: Frontend | None, place: Place) -> Command:
-    """Docker's `builder du` and `builder prune`: what builds keep, and its removal."""
+    """Docker's `builder du` and `builder prune`: show and remove the build cache."""
     from moby_builder.command.verb import BuilderVerb
 
     return BuilderVerb(place)

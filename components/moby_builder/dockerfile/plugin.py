@@ -57,7 +57,7 @@ def make(
     clock: Clock,
     log: Log,
 ) -> Builder:
-    """Builds images of Dockerfiles, side by side, and only what changed."""
+    """Builds images from Dockerfiles: independent steps in parallel, unchanged ones from a cache."""
     from moby_builder.dockerfile.parts import Parts, Policy
     from moby_builder.dockerfile.service import Service
 

@@ -19,7 +19,7 @@ class Config:
 
 
 def make(config: Config, *, keeper: Keeper, place: Place, log: Log, enclosure: Enclosure | None = None) -> Discovery:
-    """Serves containers' names by DNS in each one's namespace, and holds published ports, while engines change."""
+    """Resolves containers' names by DNS in each one's namespace, and holds published ports, over restarts too."""
     from moby_discovery.dns.service import Service
 
     return Service(keeper, place, log, enclosure)

@@ -19,7 +19,7 @@ class Config:
 
 
 def make(config: Config, *, place: Place) -> Enclosure:
-    """Makes whoever starts the engine root of namespaces of its own, whose network pasta joins to the host's."""
+    """Runs the engine without root, in user and network namespaces that pasta connects to the host's network."""
     from moby_enclosure.pasta.uplink import PASTA
     from moby_enclosure.rootless.enclosure import Rootless
 

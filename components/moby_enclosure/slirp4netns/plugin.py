@@ -19,7 +19,7 @@ class Config:
 
 
 def make(config: Config, *, place: Place) -> Enclosure:
-    """Makes whoever starts the engine root of namespaces of its own, whose network slirp4netns joins to the host's."""
+    """Runs the engine without root, in user and network namespaces that slirp4netns connects to the host's."""
     from moby_enclosure.rootless.enclosure import Rootless
     from moby_enclosure.slirp4netns.uplink import SLIRP
 

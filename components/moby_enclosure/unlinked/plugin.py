@@ -19,7 +19,7 @@ class Config:
 
 
 def make(config: Config, *, place: Place) -> Enclosure:
-    """Makes whoever starts the engine root of namespaces of its own, from whose network there is no way out."""
+    """Runs the engine without root, in user and network namespaces without a connection to the host's network."""
     from moby_enclosure.rootless.enclosure import Rootless
 
     return Rootless(None, place)

@@ -18,7 +18,7 @@ class Config:
 
 
 def make(config: Config, *, clock: Clock) -> Events:
-    """Tells what happens to all who follow, and keeps the last 256 events in memory."""
+    """Passes events on to all who follow them, and keeps the last 256 in memory."""
     from moby_events.ring.ring import Ring
 
     return Ring(clock)

@@ -30,7 +30,7 @@ class Config:
 def make(
     config: Config, *, containers: Containers, images: Images, volumes: Volumes, events: Events, place: Place, log: Log
 ) -> Frontend:
-    """Tells Prometheus figures of the engine and its containers."""
+    """Serves metrics of the engine and its containers to Prometheus."""
     from moby_frontend.metrics.counting import EventCounts
     from moby_frontend.metrics.exposition import text
     from moby_frontend.metrics.figures import Parts, collect

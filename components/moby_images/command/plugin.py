@@ -61,28 +61,28 @@ def make_tag(config: Config, *, images: Images) -> Command:
 
 
 def make_history(config: Config, *, images: Images) -> Command:
-    """Show the steps that an image was made by."""
+    """Show the steps by which an image was made."""
     from moby_images.command.verb import DockerVerb
 
     return DockerVerb(images, "history")
 
 
 def make_import(config: Config, *, images: Images) -> Command:
-    """Make an image of a file system in a tar."""
+    """Make an image from a tar of a root file system."""
     from moby_images.command.verb import DockerVerb
 
     return DockerVerb(images, "import")
 
 
 def make_pull(config: Config, *, images: Images, image_registry: ImageRegistry | None) -> Command:
-    """Fetch an image from an image registry."""
+    """Pull an image from an image registry."""
     from moby_images.command.verb import DockerVerb
 
     return DockerVerb(images, "pull", image_registry)
 
 
 def make_push(config: Config, *, images: Images, image_registry: ImageRegistry | None) -> Command:
-    """Send an image to an image registry."""
+    """Push an image to an image registry."""
     from moby_images.command.verb import DockerVerb
 
     return DockerVerb(images, "push", image_registry)

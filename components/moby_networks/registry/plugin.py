@@ -60,7 +60,7 @@ def make(
     log: Log,
     stores: Mapping[str, Metadata] = MappingProxyType({}),
 ) -> Networks:
-    """Knows networks by name, makes containers' places on them, and keeps who is on which in the metadata."""
+    """Knows networks by name, connects containers to them, and keeps their endpoints in the metadata."""
     from moby.host.liveness import MOST_HOURS
     from moby_networks.registry.context import Context
     from moby_networks.registry.namespaces import Namespaces

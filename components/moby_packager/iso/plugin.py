@@ -8,7 +8,7 @@ from moby.hookspecs import hookimpl
 
 
 def make() -> Packager:
-    """A disc that UEFI starts a machine from, which holds nothing that lasts."""
+    """A disc image that UEFI boots a machine from; the machine keeps no data."""
     from moby_packager.iso.disc import Iso
 
     return Iso()
