@@ -80,7 +80,7 @@ def test_what_an_application_lacks(engine):
             engine.orchestrator.apply(Application("shop", (lacking,)))
         with pytest.raises(NotFound, match=f"{kind} no not found"):
             engine.orchestrator.create(lacking)
-    with pytest.raises(Unsupported, match="the mode global isn't done here"):
+    with pytest.raises(Unsupported, match="the mode global isn't supported"):
         engine.orchestrator.apply(Application("shop", (spec(mode=Mode.GLOBAL),)))
 
 

@@ -466,6 +466,6 @@ def test_what_goes_wrong(app):
     app.write(APPLICATION + "  extra: {file: x, content: y}\n")
     assert f"{FOLDER}/compose.yaml:" in fails("config")
     app.write(APPLICATION.replace("    ulimits:", "    cpu_count: 2\n    ulimits:"))
-    assert "services.web.cpu_count isn't done here" in fails("up", "--detach")
+    assert "services.web.cpu_count isn't supported" in fails("up", "--detach")
     app.write(APPLICATION)
     app.ours("up", "--detach", "--timeout", "1")

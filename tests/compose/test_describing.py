@@ -149,13 +149,13 @@ def test_words_that_there_are_not(described, given, words):
 @pytest.mark.parametrize(
     ("service", "words"),
     [
-        ("container_name: x", "services.a.container_name isn't done by an orchestrator"),
+        ("container_name: x", "services.a.container_name isn't supported by an orchestrator"),
         ("volumes_from: [b]", "services.a.volumes_from"),
         ("links: [b]", "services.a.links"),
         ("network_mode: 'service:b'", "services.a.network_mode service:b"),
         ("ports: ['8000-8002:80']", "the ports 8000-8002 aren't chosen from here"),
-        ("blkio_config: {weight: 10}", "services.a: BlkioWeight isn't done by an orchestrator"),
-        ("cpu_count: 1", "services.a.cpu_count isn't done here"),
+        ("blkio_config: {weight: 10}", "services.a: BlkioWeight isn't supported by an orchestrator"),
+        ("cpu_count: 1", "services.a.cpu_count isn't supported"),
     ],
 )
 def test_what_there_are_no_words_for(described, service, words):

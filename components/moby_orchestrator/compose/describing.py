@@ -98,7 +98,7 @@ def _whole(project: Project, name: str) -> str:
 def _service(project: Project, name: str, service: Record, files: dict[str, dict[str, bytes]]) -> ServiceSpec:
     for key in ("container_name", "links", "external_links", "volumes_from", "gpus"):
         if key in service:
-            raise Unsupported(f"services.{name}.{key} isn't done by an orchestrator", hint=f"remove {key}")
+            raise Unsupported(f"services.{name}.{key} isn't supported by an orchestrator", hint=f"remove {key}")
     deploy = service.get("deploy") or {}
     where = f"services.{name}.deploy"
     return ServiceSpec(
@@ -166,7 +166,7 @@ def _container(project: Project, name: str, service: Record) -> ContainerConfig:
     given = {**body, **host}
     for key, value in given.items():
         if value not in (None, "", [], {}, 0, False) and key not in _PLAIN | _LIMITS and key not in _ELSEWHERE:
-            raise Unsupported(f"services.{name}: {key} isn't done by an orchestrator", hint="remove it")
+            raise Unsupported(f"services.{name}: {key} isn't supported by an orchestrator", hint="remove it")
     log = host.get("LogConfig")
     limits = {_LIMITS[key]: _fixed(value) for key, value in host.items() if key in _LIMITS}
     devices = (
@@ -274,7 +274,9 @@ def _condition(name: str) -> RestartCondition:
 def _networks(project: Project, name: str, service: Record) -> dict[str, EndpointConfig]:
     mode = str(service.get("network_mode") or "")
     if mode.startswith(("service:", "container:")):
-        raise Unsupported(f"services.{name}.network_mode {mode} isn't done by an orchestrator", hint="use networks")
+        raise Unsupported(
+            f"services.{name}.network_mode {mode} isn't supported by an orchestrator", hint="use networks"
+        )
     if mode:
         return {mode: EndpointConfig()}
     keys = by_priority(service)

@@ -22,7 +22,7 @@ def refuse_unknown(project: Project) -> None:
     for name, service in project.services.items():
         for key in _UNKNOWN:
             if key in service:
-                raise Unsupported(f"services.{name}.{key} isn't done here", hint=f"remove {key}")
+                raise Unsupported(f"services.{name}.{key} isn't supported", hint=f"remove {key}")
         for kind in ("secrets", "configs"):
             for each in service.get(kind) or ():
                 given = getattr(project, kind)[each["source"]]

@@ -55,13 +55,15 @@ def _says(parse: Callable[[str], object], text: str) -> Iterator[str]:
 def lacking(spec: ServiceSpec) -> None:
     """Refuse what one machine's orchestrator doesn't do, by its name."""
     if spec.mode is not Mode.REPLICATED:
-        raise Unsupported(f"service {spec.name}: the mode {spec.mode} isn't done here", hint="use replicated")
+        raise Unsupported(f"service {spec.name}: the mode {spec.mode} isn't supported", hint="use replicated")
     most = spec.placement.max_replicas_per_node
     if most and spec.replicas > most:
         words = f"service {spec.name}: max_replicas_per_node is {most}, and there is one node for {spec.replicas}"
         raise Unsupported(words, hint="allow more, or have fewer replicas")
     if named := next(iter(spec.reservations.generic), ""):
-        raise Unsupported(f"service {spec.name}: named resources, as {named}, aren't here", hint="don't reserve any")
+        raise Unsupported(
+            f"service {spec.name}: named resources, as {named}, aren't supported", hint="don't reserve any"
+        )
 
 
 def application(given: Application) -> None:
