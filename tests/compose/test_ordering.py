@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 from moby_orchestrator.compose import progress
+from moby_orchestrator.compose.converging import HEALTHY, wait_for
 from moby_orchestrator.compose.files.reading import Asked, read
+from moby_orchestrator.compose.observed import Container
 from moby_orchestrator.compose.ordering import in_order, together
+
+from moby.errors import Conflict
 
 TEXT = """
 services:
@@ -95,3 +99,27 @@ def test_what_belongs_to_what_is_selected(project):
     assert list(alone.services) == ["api"]
     assert "depends_on" not in alone.services["api"]
     assert project.folder == Path(project.files[0]).parent
+
+
+class Answering:
+    """An engine whose containers are one after another as given, each at a look."""
+
+    def __init__(self, *states):
+        self.states = list(states)
+
+    def get(self, *path):
+        status, health = self.states.pop(0)
+        return {"State": {"Status": status, "ExitCode": 1, "Health": {"Status": health}}}
+
+
+def test_a_dependency_that_begins_anew_may_become_well():
+    """Though what has ended is told to be unhealthy."""
+    db = Container("1", "p-db-1", "db", 1, "running", {}, {})
+    engine = Answering(
+        ("running", "starting"), ("restarting", "unhealthy"), ("running", "starting"), ("running", "healthy")
+    )
+    shown = progress.Progress("quiet")
+    wait_for(engine, "db", {"condition": HEALTHY}, [db], shown)
+    assert engine.states == []
+    with pytest.raises(Conflict, match="container p-db-1 is unhealthy"):
+        wait_for(Answering(("running", "unhealthy")), "db", {"condition": HEALTHY}, [db], shown)

@@ -279,6 +279,8 @@ def _is_so(engine: Engine, each: Container, condition: str, name: str) -> bool:
             return bool(state["Status"] == "running")
         hint = f"give {name} a healthcheck, or wait for service_started"
         raise Conflict(f"dependency failed to start: container {each.name} has no healthcheck configured", hint=hint)
+    if state["Status"] == "restarting":
+        return False  # it begins anew, though it is told to be unhealthy until then
     if health["Status"] == "unhealthy":
         raise Conflict(f"dependency failed to start: container {each.name} is unhealthy")
     return bool(health["Status"] == "healthy")
