@@ -3,6 +3,7 @@
 What talks are programs of the sandbox's in the containers' network namespaces, since the image has none for that.
 """
 
+import socket
 import subprocess
 
 import pytest
@@ -156,3 +157,33 @@ def test_nothing_is_left_of_a_container(town):
     before = town.sandbox.network()
     town("run", "--rm", "--network", "town", "-p", "8090:90", NAME, "true")
     until(lambda: town.sandbox.network() == before, "its interfaces' end")
+
+
+def has_sctp():
+    """Whether this kernel has it."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_ports_of_sctp(moby):
+    """Are kept and shown as asked for; published where the kernel has SCTP, and else refused by that name."""
+    words = ("--name", "switch", "-p", "8082:80/sctp", "--expose", "81/sctp", NAME, "sleep", "1000")
+    done = moby("run", "-d", *words, check=False)
+    try:
+        bindings = moby.inspect("switch", ".HostConfig.PortBindings")
+        assert bindings == {"80/sctp": [{"HostIp": "", "HostPort": "8082"}]}
+        assert sorted(moby.inspect("switch", ".Config.ExposedPorts")) == ["80/sctp", "81/sctp"]
+        listed = moby.out("ps", "--all", "--format", "{{.Names}} {{.State}} {{.Ports}}")
+        if has_sctp():
+            assert done.returncode == 0, done.stderr
+            assert listed.replace("[::]:", ":::") == "switch running 81/sctp, 0.0.0.0:8082->80/sctp, :::8082->80/sctp"
+            assert moby.out("port", "switch").splitlines() == ["80/sctp -> 0.0.0.0:8082", "80/sctp -> [::]:8082"]
+        else:
+            assert done.returncode == 125
+            assert "ports of sctp can't be published" in done.stderr
+            assert listed.split() == ["switch", "created"]
+    finally:
+        moby("rm", "-f", "switch")
