@@ -114,7 +114,7 @@ class Ending:
     def _look_no_more(self, entry: Entry) -> None:
         """Keep its last looks; as with docker, what nobody looks at any more isn't well, which no event tells."""
         if entry.state.health is not None:
-            self.look(entry)
+            self.refresh_health(entry)
             entry.set_state(health=evolve(entry.state.health, status=HealthStatus.UNHEALTHY))
 
     def _is_older(self, entry: Entry, exit: Exit) -> bool:
@@ -203,14 +203,14 @@ class Ending:
         """Take that a container is well, or no more."""
         with entry.lock:
             if entry.alive:
-                self.look(entry)
+                self.refresh_health(entry)
                 self._parts.shelf.save(entry, position=position)
                 self._parts.tell(entry.container, f"health_status: {status}")
             else:
                 self._parts.shelf.reach(position)
 
-    def look(self, entry: Entry) -> None:
-        """Show how well it is now."""
+    def refresh_health(self, entry: Entry) -> None:
+        """Take over the health that the supervisor knows."""
         try:
             found = self._parts.supervisor.state(entry.id).health
         except MobyError:

@@ -138,7 +138,7 @@ class Service:
         if entry.alive and entry.state.health is not None:
             with entry.lock:
                 if entry.alive:
-                    self._ending.look(entry)
+                    self._ending.refresh_health(entry)
         return entry.container
 
     def list(self) -> tuple[Container, ...]:

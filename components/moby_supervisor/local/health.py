@@ -1,4 +1,4 @@
-"""Looks for a container's health again and again, and judges, as Docker does, what was seen."""
+"""Probes a container's health again and again, and judges the results as Docker does."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from moby.contracts.supervisor import EventKind, Health, HealthCheck, HealthResult, HealthStatus, TaskEvent
 from moby.contracts.types import Exit, TaskStatus
 from moby.values import evolve
-from moby_supervisor.local.probes import look
+from moby_supervisor.local.probes import probe
 from moby_supervisor.local.task import Task
 from moby_supervisor.local.world import World
 
@@ -17,12 +17,12 @@ __all__ = ["Monitor", "judged"]
 
 _KEPT = 5
 _MOST_UNREAD = 512
-"""Entries of the journal beside which looks are told: where no engine reads, they would have no end."""
+"""Up to so many entries of the journal are probes written, too: where no engine reads, they would have no end."""
 _DEFAULTS = HealthCheck(())
 
 
 class Monitor:
-    """The looks for one running task."""
+    """The health checks of one running task."""
 
     def __init__(self, world: World, task: Task) -> None:
         assert task.config.health is not None
@@ -36,7 +36,7 @@ class Monitor:
         self._wait()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Probe no more."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
@@ -49,12 +49,12 @@ class Monitor:
         self._timer = self._world.loop.after(delay_ns / 1e9, self._due)
 
     def _due(self) -> None:
-        self._world.loop.background(self._look(), f"look for the health of {self._task.id}")
+        self._world.loop.background(self._probe(), f"check the health of {self._task.id}")
 
-    async def _look(self) -> None:
+    async def _probe(self) -> None:
         try:
             if self._task.status is TaskStatus.RUNNING:  # what is paused can't answer
-                result, ended = await look(self._world, self._task, self._check.timeout_ns / 1e9)
+                result, ended = await probe(self._world, self._task, self._check.timeout_ns / 1e9)
                 if not self._stopped and self._task.status is TaskStatus.RUNNING:
                     if ended is not None:
                         self._tell(result, ended)
@@ -64,7 +64,7 @@ class Monitor:
                 self._wait()
 
     def _tell(self, result: HealthResult, ended: Exit) -> None:
-        """Have the journal say that somebody has looked; a full disk is no reason not to go on."""
+        """Have the journal say that a probe was run; a full disk is no reason not to go on."""
         if self._world.journal.kept < _MOST_UNREAD:
             with suppress(OSError):
                 self._world.journal.append(TaskEvent(0, result.start_ns, EventKind.HEALTH, self._task.id, exit=ended))
@@ -79,9 +79,9 @@ class Monitor:
 
 
 def judged(health: Health, check: HealthCheck, result: HealthResult, started_ns: int) -> Health:
-    """Return what a container's health is after one more look.
+    """Return a container's health after one more probe.
 
-    Until it has been well once, what fails in the start period doesn't count.
+    Until one has succeeded, failures in the start period don't count.
     """
     results = (*health.results, result)[-_KEPT:]
     if result.code == 0:

@@ -1,4 +1,4 @@
-"""One look at a container's health: by a program inside, or from its network without one."""
+"""One probe of a container's health: by a program inside, or over its network without one."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from moby_supervisor.local.task import Task
 from moby_supervisor.local.workers import Call
 from moby_supervisor.local.world import World
 
-__all__ = ["check_test", "look"]
+__all__ = ["check_test", "probe"]
 
 _URL = re.compile(r"http://(?:127\.0\.0\.1|localhost)(?::([0-9]{1,5}))?(/[\x21-\x7e]*)?")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -29,7 +29,7 @@ _WORDS = {"CMD-SHELL": 2, "HTTP": 2, "TCP": 2, "NONE": 1}
 
 
 def check_test(check: HealthCheck) -> None:
-    """Refuse a test that can't be meant: Invalid."""
+    """Refuse a test that makes no sense: Invalid."""
     kind, *words = check.test or ("",)
     if kind == "CMD":
         if not words:
@@ -37,19 +37,21 @@ def check_test(check: HealthCheck) -> None:
         return
     if len(check.test) != _WORDS.get(kind):
         known = ", ".join(["CMD", *_WORDS])
-        raise Invalid(f"{' '.join(check.test)!r} is no health check", hint=f"begin with one of {known}, and its words")
+        raise Invalid(f"{' '.join(check.test)!r} is not a health check", hint=f"begin with one of {known}")
     port = words[0] if kind == "TCP" else "0"
     if kind == "HTTP":
         found = _URL.fullmatch(words[0])
         if found is None:
-            raise Invalid(f"{words[0]!r} can't be asked for", hint="write it as in http://127.0.0.1:8080/health")
+            raise Invalid(
+                f"{words[0]!r} is not a URL that can be probed", hint="write it as in http://127.0.0.1:8080/health"
+            )
         port = found[1] or "80"
     if not _PORT.fullmatch(port) or int(port) > 65535:
         raise Invalid(f"{port!r} is no port", hint="a port is a number up to 65535")
 
 
-async def look(world: World, task: Task, timeout_s: float) -> tuple[HealthResult, Exit | None]:
-    """Look once, for at most so long; no failure is an error. Returns besides how a program ended that has looked."""
+async def probe(world: World, task: Task, timeout_s: float) -> tuple[HealthResult, Exit | None]:
+    """Probe once, for at most so long; no failure is an error. Returns how the probe's program ended, too."""
     check = task.config.health
     assert check is not None
     start = world.clock.now_ns()
@@ -57,7 +59,7 @@ async def look(world: World, task: Task, timeout_s: float) -> tuple[HealthResult
     try:
         if check.test[0] in ("HTTP", "TCP"):
             pid, test = task.record.pid, check.test
-            what = f"look for the health of {task.id}"
+            what = f"check the health of {task.id}"
             code, output = await world.starter.call(what, lambda: _ask(pid, test, timeout_s))
         else:
             code, output, ended = await _run(world, task, check, timeout_s)

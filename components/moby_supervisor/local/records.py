@@ -43,7 +43,7 @@ class Record:
     logger: tuple[int, int] = (0, 0)
     """The process that writes the log, and when it started."""
     probe: tuple[int, int] = (0, 0)
-    """So for the process that looks for its health."""
+    """The process that runs the health check, and when it started."""
     health: Health = field(factory=Health)
     first_entry: int = 0
     """The journal's entries of this task, and not of an earlier one of its name, come after this number."""

@@ -32,10 +32,10 @@ _SIGNALLED = 1 << 62
 
 
 class Watch(Protocol):
-    """Who looks for a task's health."""
+    """Who checks the health of a task."""
 
     def stop(self) -> None:
-        """Look no more."""
+        """Check no more."""
         ...
 
 
