@@ -43,7 +43,7 @@ class Port:
 
 @frozen
 class Attachment:
-    """A container's place on a network, as its driver makes it."""
+    """A container's endpoint on a network, as its driver makes it."""
 
     id: str
     """Of the endpoint, 64 hexadecimal digits."""

@@ -1,4 +1,4 @@
-"""The kind `networks`: knows networks by name, and gives each container its place on them."""
+"""The kind `networks`: knows networks by name, and connects containers to them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
@@ -32,7 +32,7 @@ class EndpointConfig:
 
 @frozen
 class Endpoint:
-    """A container's place on a network, running or not."""
+    """A container's endpoint on a network, whether the container runs or not."""
 
     network_id: str
     network: str
@@ -96,7 +96,7 @@ class SandboxConfig:
 
 
 PLAIN = SandboxConfig()
-"""Nothing but a place on the networks."""
+"""Nothing but endpoints on the networks."""
 
 
 @frozen
@@ -157,7 +157,7 @@ class Networks(Protocol):
         ...
 
     def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], config: SandboxConfig = PLAIN) -> Sandbox:
-        """Make a container's place on its networks, by name or id, as it starts; with none it has a loopback alone.
+        """Connect a container to its networks, by name or id, as it starts; with none it has only a loopback.
 
         Interfaces are eth0, eth1 and so on, in whichever order networks are named: those of a higher gateway priority
         first, then those that aren't internal, then those of both families, then by name. Empty and `default` are the

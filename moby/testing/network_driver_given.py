@@ -78,7 +78,7 @@ def segment(given: Given, driver: NetworkDriver, number: int = 1, *, internal: b
 def attachment(
     driver: NetworkDriver, network: Segment, host: int, interface: str = "eth0", ports: tuple[Port, ...] = ()
 ) -> Attachment:
-    """Return a place on a network, with a host's number as its addresses."""
+    """Return an endpoint on a network, with a host's number as its addresses."""
     own = tuple(each.gateway[:-1] + f"{host}/{each.subnet.rpartition('/')[2]}" for each in network.pools)
     names = _digest("endpoint", network.id, host), _digest("container", host)
     return Attachment(*names, interface, own if driver.addressed else (), ports=ports)

@@ -331,9 +331,9 @@ def test_a_hardware_address_that_is_another_one_now(driver, network, stack, aske
         ({"com.docker.network.driver.mtu": "67"}, "invalid MTU number: 67"),
         ({f"{OPTION}host_binding_ipv4": "::1"}, r"host_binding_ipv4 value: ::1 \(nil ip\)"),
         ({f"{OPTION}gateway_mode_ipv4": "bridged"}, "one of nat, nat-unprotected, routed, isolated"),
-        ({"com.docker.network.bridge.icc": "true"}, "no option of a bridge network"),
-        ({"mtu": "1400"}, "no option of a bridge network"),
-        ({".mtu": "1400"}, "no option of a bridge network"),
+        ({"com.docker.network.bridge.icc": "true"}, "not an option of bridge networks"),
+        ({"mtu": "1400"}, "not an option of bridge networks"),
+        ({".mtu": "1400"}, "not an option of bridge networks"),
     ],
 )
 def test_options_that_cannot_be(driver, options, message):
@@ -369,7 +369,7 @@ def test_an_mtu_that_is_too_small_for_ipv6(driver, network):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"nonesuch": "1"}, "'nonesuch' is no option of a place on a bridge"),
+        ({"nonesuch": "1"}, "'nonesuch' is not an option of endpoints on bridge networks"),
         ({"com.docker.network.endpoint.sysctls": "net.ipv4.ip_forward=1"}, "no setting of an interface"),
         ({"com.docker.network.endpoint.sysctls": "net.ipv4.conf.eth0.rp_filter=1"}, "no setting of an interface"),
         ({"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.rp_filter"}, "no setting of an interface"),

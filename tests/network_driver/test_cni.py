@@ -398,7 +398,7 @@ def test_networks_that_cannot_be(driver, tmp_path):
         driver.make(plain(driver))
     with pytest.raises(Invalid, match="can't be internal"):
         driver.make(evolve(without_pools(plain(driver)), internal=True))
-    with pytest.raises(Invalid, match="no option of a cni network"):
+    with pytest.raises(Invalid, match="not an option of cni networks"):
         driver.check({"nonesuch": "1"})
 
 
@@ -409,7 +409,7 @@ def test_places_that_cannot_be(driver, tmp_path, stack):
     for more, message in (
         ({"ports": (Port("tcp", 80, "0.0.0.0", 8080),)}, "none of the plugins of network1 publishes ports"),
         ({"mac_address": "02:00:00:00:00:01"}, "takes a hardware address"),
-        ({"options": {"nonesuch": "1"}}, "no option of a place on a cni"),
+        ({"options": {"nonesuch": "1"}}, "not an option of endpoints on cni networks"),
     ):
         with pytest.raises(Invalid, match=message):
             driver.attach(network, evolve(wanted, **more), there)

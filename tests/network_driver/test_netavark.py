@@ -123,7 +123,7 @@ def test_options(driver, stack):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"nonesuch": "1"}, "'nonesuch' is no option of a netavark network"),
+        ({"nonesuch": "1"}, "'nonesuch' is not an option of netavark networks"),
         ({"com.docker.network.bridge.name": "a/b"}, "can't be an interface's name"),
         ({"com.docker.network.driver.mtu": "x"}, "failed to parse com.docker.network.driver.mtu value: x "),
         ({"isolate": "perhaps"}, "isolate is 'perhaps'"),
@@ -145,7 +145,7 @@ def test_an_interface_that_is_the_host_s(driver):
 def test_places_that_cannot_be(driver, stack):
     network, there = plain(driver), member(stack)
     wanted = attachment(driver, network, 2)
-    with pytest.raises(Invalid, match="no option of a place on a netavark"):
+    with pytest.raises(Invalid, match="not an option of endpoints on netavark networks"):
         driver.attach(network, evolve(wanted, options={"nonesuch": "1"}), there)
     with pytest.raises(Invalid, match="network network1 has no subnet"):
         driver.attach(evolve(network, pools=()), evolve(wanted, addresses=()), there)

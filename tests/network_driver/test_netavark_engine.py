@@ -35,7 +35,7 @@ def engine(tmp_path):
 def test_networks(engine):
     assert "netavark" in engine.out("info", "-f", "{{.Plugins.Network}}")
     refused = engine("network", "create", "-d", "netavark", "-o", "nonesuch=1", "other", check=False)
-    assert "'nonesuch' is no option of a netavark network" in refused.stderr
+    assert "'nonesuch' is not an option of netavark networks" in refused.stderr
     engine("network", "create", "-d", "netavark", "--ipv6", "--subnet=10.99.0.0/24", "--subnet=fd99::/64", "app")
     engine("run", "-d", "--name", "web", "--network=app", "-p", "8080:80", NAME, "sleep", "1000")
     engine("run", "-d", "--name", "other", "--network=app", NAME, "sleep", "1000")

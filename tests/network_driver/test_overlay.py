@@ -590,7 +590,7 @@ def test_a_host_that_was_given_up_and_lives(hosts, store, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"nonesuch": "1"}, "no option of a overlay network"),
+        ({"nonesuch": "1"}, "not an option of overlay networks"),
         ({NUMBER: "0"}, "one number from 1"),
         ({NUMBER: "1,2"}, "one number from 1"),
         ({NUMBER: "16777216"}, "one number from 1"),

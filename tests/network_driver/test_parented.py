@@ -267,7 +267,7 @@ def test_networks_that_can_t_be_repaired(driver, start):
     [
         ({"macvlan_mode": "router"}, "one of bridge, private, vepa, passthru"),
         ({"parent": "a b"}, "can't be an interface's name"),
-        ({"ipvlan_mode": "l2"}, "no option of a macvlan network"),
+        ({"ipvlan_mode": "l2"}, "not an option of macvlan networks"),
         ({"com.docker.network.driver.mtu": "1"}, "a number from 68"),
     ],
 )
@@ -281,5 +281,5 @@ def test_options_that_cannot_be(driver, options, message):
 def test_options_of_a_place_that_cannot_be(driver, there):
     network = on(driver)
     driver.make(network)
-    with pytest.raises(Invalid, match="no option of a place on a macvlan"):
+    with pytest.raises(Invalid, match="not an option of endpoints on macvlan networks"):
         driver.attach(network, evolve(attachment(driver, network, 2), options={"nonesuch": "1"}), there)

@@ -160,7 +160,7 @@ class Starting:
         )
 
     def _sandbox(self, entry: Entry) -> tuple[Sandbox, Path]:
-        """Return a container's place on its networks, and the folder of the files that go with it."""
+        """Return a container's sandbox on its networks, and the folder of the files that go with it."""
         parts, config = self._parts, entry.container.config
         lasting = parts.folder(entry.id)
         if config.network.startswith("container:"):

@@ -127,7 +127,7 @@ class Bridged:
     def attach(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Link:
         """Put a container on a network; see the contract."""
         settings = self._sort.settings(segment)
-        words.known(attachment.options, _OF_ENDPOINTS, f"place on a {self.name}")
+        words.known(attachment.options, _OF_ENDPOINTS, f"endpoints on {self.name}")
         wanted = _interface(attachment)
         with explained(f"interface {attachment.interface} on network {segment.name}"), ExitStack() as undo:
             with self._lock:

@@ -88,7 +88,7 @@ class CniNetworks:
             self._programs.status(found)
 
     def unmake(self, segment: Segment) -> None:
-        """Remove all places on a network, and what came with them; see the contract."""
+        """Remove all endpoints on a network, and what came with them; see the contract."""
         failures = Failures()
         with self._lock, explained(f"network {segment.name}"):
             for each in self._records.all().values():
@@ -99,7 +99,7 @@ class CniNetworks:
     def attach(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Link:
         """Put a container on a network; see the contract."""
         plugins = self._found(segment)
-        words.known(attachment.options, _OF_ENDPOINTS, "place on a cni")
+        words.known(attachment.options, _OF_ENDPOINTS, "endpoints on cni")
         settings = inside.settings_of(attachment.options, attachment.interface)
         what = f"interface {attachment.interface} on network {segment.name}"
         path = _path(namespace)
@@ -121,7 +121,7 @@ class CniNetworks:
         return self._link(attachment, record.result, namespace)
 
     def _added(self, record: Record) -> Record:
-        """Have the plugins make a place; return what came of it, which is written down."""
+        """Have the plugins make an endpoint, record the result and return it."""
         before = _host_devices()
         for each in record.plugins.plugins:
             result = self._programs.add_one(record.plugins, each, record.call, record.result)
@@ -197,7 +197,7 @@ class CniNetworks:
             self._log.warning("what CNI plugins made can't be undone", reason=str(error))
 
     def _undo(self, record: Record, failures: Failures) -> None:
-        """Undo all of a place, also where some of it fails; what came with it goes with the last that uses it."""
+        """Undo all of an endpoint, even if some of it fails; what came with it goes with the last that uses it."""
         for each in reversed(record.plugins.plugins):
             with failures.collected(f"CNI plugin {each['type']}"):
                 self._programs.delete_one(record.plugins, each, record.call, record.result)

@@ -54,7 +54,7 @@ class Programs:
         )
 
     def add_one(self, plugins: PluginList, plugin: Mapping[str, Any], call: Call, before: Result) -> Result:
-        """Make what one plugin makes of a container's place; it is told what those before it made."""
+        """Make what one plugin makes of a container's endpoint; it is told what those before it made."""
         answer = self._run("ADD", plugins, plugin, call, _told(before))
         return result_of(answer, str(plugin["type"]), call.interface)
 

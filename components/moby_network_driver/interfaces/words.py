@@ -20,10 +20,10 @@ _OURS = "com.docker.network."
 
 
 def known(options: Mapping[str, str], keys: Collection[str], sort: str) -> None:
-    """Refuse options that nobody knows, but for those of a domain that isn't docker's."""
+    """Refuse unknown options; those of other domains than docker's are passed over."""
     for each in options:
         if each not in keys and ("." not in each.strip(".") or each.startswith(_OURS)):
-            raise Invalid(f"{each!r} is no option of a {sort} network", hint=f"there are {', '.join(sorted(keys))}")
+            raise Invalid(f"{each!r} is not an option of {sort} networks", hint=f"there are {', '.join(sorted(keys))}")
 
 
 def truth(options: Mapping[str, str], key: str, default: bool) -> bool:

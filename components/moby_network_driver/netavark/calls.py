@@ -1,4 +1,4 @@
-"""What netavark is told of a container's place on a network (netavark, src/network/types.rs)."""
+"""What netavark is told of a container's endpoint on a network (netavark, src/network/types.rs)."""
 
 import ipaddress
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,13 @@ KNOWN = frozenset({BRIDGE, MTU, PREFIX, ISOLATE})
 
 @frozen
 class Call:
-    """A place on one network, as netavark is told of it each time."""
+    """An endpoint on one network, as netavark is told of it each time."""
 
     container_id: str
     interface: str
     network: Mapping[str, Any]
     own: Mapping[str, Any]
-    """Of the place."""
+    """Of the endpoint."""
     ports: Sequence[Mapping[str, Any]] = field(default=())
 
     def document(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Call:
         return evolve(self, ports=_ports(ports))
 
     def beside(self, endpoint_id: str) -> "Call":
-        """Return it on a bridge without addresses that is there for nothing: netavark makes rules with places alone."""
+        """Return it on a bridge without addresses that serves nothing: netavark makes rules only with endpoints."""
         bridge, end = beside_names(endpoint_id)
         subnets = [{"subnet": each["subnet"]} for each in self.network["subnets"]]
         network = {**self.network, "network_interface": bridge, "subnets": subnets}

@@ -64,7 +64,7 @@ class NetavarkNetworks:
                 raise Conflict(f"an interface {bridge} is there already, and isn't this engine's")
 
     def unmake(self, segment: Segment) -> None:
-        """Remove all places on a network, with the last of which it goes; see the contract."""
+        """Remove all endpoints on a network, which goes with the last of them; see the contract."""
         failures = Failures()
         with self._lock, explained(f"network {segment.name}"):
             for each in self._records.all().values():
@@ -75,7 +75,7 @@ class NetavarkNetworks:
 
     def attach(self, segment: Segment, attachment: Attachment, namespace: Fd) -> Link:
         """Put a container on a network; see the contract."""
-        words.known(attachment.options, _OF_ENDPOINTS, "place on a netavark")
+        words.known(attachment.options, _OF_ENDPOINTS, "endpoints on netavark")
         settings = inside.settings_of(attachment.options, attachment.interface)
         call = call_of(segment, attachment)
         what = f"interface {attachment.interface} on network {segment.name}"
@@ -96,7 +96,7 @@ class NetavarkNetworks:
         )  # fmt: skip
 
     def _gather(self, bridge: str) -> None:
-        """Have all places of a bridge be on it: where somebody deleted it, netavark made it anew for one alone."""
+        """Put all endpoints of a bridge on it: where somebody deleted it, netavark made it anew for just one."""
         with Channel() as channel:
             found = {each.name: each for each in links.dump(channel)}
             index = found[bridge].index if bridge in found else 0
@@ -148,7 +148,7 @@ class NetavarkNetworks:
             self._log.warning("what netavark made can't be undone", reason=str(error))
 
     def _undo(self, record: Record, namespace: Fd | None, *, going: bool = False) -> None:
-        """Undo all of a place; of one whose namespace is `going`, the kernel may take the interface away later."""
+        """Undo all of an endpoint; of one whose namespace is `going`, the kernel may take the interface away later."""
         failures, others = Failures(), self._others(record)
         with failures.collected("netavark"):
             if others and self._program.makes_nothing_of(record.call):
@@ -165,13 +165,13 @@ class NetavarkNetworks:
         failures.tell()
 
     def _others(self, record: Record) -> bool:
-        """Whether there are other places on its bridge."""
+        """Whether there are other endpoints on its bridge."""
         return any(
             each.call.bridge == record.call.bridge for each in self._records.all().values() if each.id != record.id
         )
 
     def _tear_down(self, record: Record, namespace: Fd | None) -> None:
-        """Have netavark undo a place. Its namespace may be gone, or its interface: netavark wants to delete one itself.
+        """Have netavark undo an endpoint. Its namespace or interface may be gone: netavark wants to delete one itself.
 
         Deleting the host's end deletes both. That, as any other, takes the kernel a while: so none is deleted besides.
         """
@@ -215,7 +215,7 @@ def _delete(*names: str) -> None:
 
 
 def _take_off(record: Record, namespace: Fd | None, *, going: bool) -> None:
-    """Take a place off its bridge. Its interface goes, but with a namespace that is going."""
+    """Take an endpoint off its bridge. Its interface goes, but with a namespace that is going."""
     if namespace is not None:
         in_namespace(namespace, lambda: _delete(record.call.interface))
     elif not going:

@@ -14,7 +14,7 @@ __all__ = ["Record", "Records"]
 
 @frozen
 class Record:
-    """A container's place on a network."""
+    """A container's endpoint on a network."""
 
     id: str
     """Of the endpoint."""

@@ -16,7 +16,7 @@ __all__ = ["Program", "refusal"]
 
 _MOST_TOLD = 1000
 _WITHOUT_RULES_OF_PLACES = ("nftables", "none")
-"""Firewalls of netavark's with which a place without ports has none."""
+"""Firewalls of netavark's with which an endpoint without ports has none."""
 
 
 @frozen
@@ -35,19 +35,19 @@ class Program:
             raise HostUnfit(f"this host has no netavark at {self.path}", hint=hint)
 
     def set_up(self, call: Call, namespace: str) -> None:
-        """Make a place; nothing stays where it fails."""
+        """Make an endpoint; nothing is left if it fails."""
         self._run("setup", call, namespace)
 
     def tear_down(self, call: Call, namespace: str) -> None:
-        """Undo a place."""
+        """Undo an endpoint."""
         self._run("teardown", call, namespace)
 
     def makes_nothing_of(self, call: Call) -> bool:
-        """Whether a place has no rules of its own, but those alone that it shares with others on its network."""
+        """Whether an endpoint has no rules of its own, but those alone that it shares with others on its network."""
         return not call.ports and self.firewall in _WITHOUT_RULES_OF_PLACES
 
     def forget(self, call: Call) -> None:
-        """Remove what it keeps of a place's rules, by which it would make them anew after somebody flushed all."""
+        """Remove what it keeps of an endpoint's rules, by which it would make them anew after somebody flushed all."""
         (self.folder / "firewall" / "ports" / f"{call.network['id']}_{call.container_id}").unlink(missing_ok=True)
 
     def _run(self, command: str, call: Call, namespace: str) -> None:

@@ -25,7 +25,7 @@ class NothingMade:
     def check(self, options: Mapping[str, str]) -> None:
         """Refuse all options: there is nothing to choose."""
         for each in options:
-            raise Invalid(f"{each!r} is no option of a {self.name} network", hint="it has none")
+            raise Invalid(f"{each!r} is not an option of {self.name} networks", hint="it has none")
 
     def make(self, segment: Segment) -> None:
         """Make nothing."""

@@ -116,7 +116,7 @@ class OnParent:
         return Link(attachment.interface, mac, attachment.addresses, ways, routed and not segment.internal)
 
     def _interface(self, segment: Segment, attachment: Attachment) -> Interface:
-        words.known(attachment.options, _OF_ENDPOINTS, f"place on a {self.name}")
+        words.known(attachment.options, _OF_ENDPOINTS, f"endpoints on {self.name}")
         settings = inside.settings_of(attachment.options, attachment.interface)
         names = f"{self._sort.prefix}{attachment.id[:12]}", self._alias(segment, attachment)
         return Interface(attachment.interface, names[0], with_link_local(attachment), names[1], settings)

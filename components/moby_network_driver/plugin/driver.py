@@ -129,7 +129,7 @@ class PluginNetworks:
         return attachment.mac_address or mac or mac_of(segment, attachment), own
 
     def _joined(self, segment: Segment, attachment: Attachment, namespace: Fd, place: Place) -> Joined:
-        """Have the plugin join a place, which it leaves again also where its answer is nonsense, or this is killed."""
+        """Have the plugin join an endpoint, which it leaves again even if its answer is nonsense or this is killed."""
         key = f"/proc/{os.getpid()}/fd/{namespace}"
         options = words.ports_of(attachment.ports)
         self._note(segment.id, attachment.id, evolve(place, joined=True))
@@ -187,7 +187,7 @@ class PluginNetworks:
             self._log.warning("what a network plugin made can't be undone", reason=str(error))
 
     def _undo(self, network_id: str, endpoint_id: str, namespace: Fd | None) -> None:
-        """Undo all of a place, also where some of it fails; the interface goes back to the plugin, which made it."""
+        """Undo all of an endpoint, even if some of it fails; the interface goes back to the plugin, which made it."""
         known = self._records.get(network_id)
         place = known.places.get(endpoint_id) if known else None
         if known is None or place is None:
@@ -229,7 +229,7 @@ class PluginNetworks:
         failures.tell()
 
     def _keep_places(self, network_id: str, wanted: set[str] | None) -> None:
-        """Remove a network that nobody wants, else the places on it that nobody wants."""
+        """Remove a network that nobody wants, else the endpoints on it that nobody wants."""
         if wanted is None:
             self._forget(network_id)
             return

@@ -13,7 +13,7 @@ __all__ = ["Known", "Place", "Records"]
 
 @frozen
 class Place:
-    """A container's place on a network."""
+    """A container's endpoint on a network."""
 
     interface: str
     """Its name in the container."""

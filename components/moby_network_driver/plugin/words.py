@@ -63,7 +63,7 @@ def _pools(pools: Sequence[Pool]) -> list[dict[str, Any]]:
 
 
 def endpoint_of(segment: Segment, attachment: Attachment) -> dict[str, Any]:
-    """Return what a plugin is told of a container's place."""
+    """Return what a plugin is told of a container's endpoint."""
     options: dict[str, Any] = ports_of(attachment.ports)
     if attachment.options:
         options[f"{_PREFIX}.generic"] = dict(attachment.options)

@@ -70,7 +70,7 @@ class Context:
     _lock: Any = field(factory=threading.Lock)
     _stripes: Any = field(factory=lambda: [threading.RLock() for _ in range(_STRIPES)])
     _users: dict[str, int] = field(factory=dict)
-    """How many calls are making a place on a network just now."""
+    """How many calls are making an endpoint on a network just now."""
     _going: set[str] = field(factory=set)
 
     def __attrs_post_init__(self) -> None:

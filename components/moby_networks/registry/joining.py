@@ -33,7 +33,7 @@ _SERVICES_ONLY = (
 
 
 class Joining:
-    """Makes and removes places. Every call wants the container's lock held."""
+    """Makes and removes endpoints. Every call wants the container's lock held."""
 
     def __init__(self, context: Context, presences: Presences) -> None:
         self._context = context
@@ -42,7 +42,7 @@ class Joining:
     def join(
         self, container_id: str, wanted: Sequence[tuple[Known, EndpointConfig]], config: SandboxConfig
     ) -> tuple[Joined, bool]:
-        """Make a container's places; return them, and whether they are new. An error leaves nothing."""
+        """Make a container's endpoints; return them, and whether they are new. An error leaves nothing."""
         before = self._context.records.joined(container_id)
         if before is not None:
             asked = {known.network.id: each for known, each in wanted}
@@ -107,7 +107,7 @@ class Joining:
         return self._context.namespaces.make(container_id)
 
     def _place(self, joined: Joined, known: Known, config: EndpointConfig, undo: ExitStack) -> Place:
-        """Return a place that isn't made yet, with its addresses."""
+        """Return an endpoint that isn't made yet, with its addresses."""
         context, network = self._context, known.network
         if network.services_only and not config.service:
             raise Denied(_SERVICES_ONLY.format(network.name), hint="make it with --attachable")
@@ -160,7 +160,7 @@ class Joining:
         return _published(joined, publisher.endpoint.network_id, ports)
 
     def _publisher(self, joined: Joined) -> Place | None:
-        """Return the place that publishes the ports: the one that the default route leads through, if it does so."""
+        """Return the endpoint that publishes the ports: the one that the default route leads through, if it does so."""
         there = []
         for each in joined.places:
             known = self._context.records.network(each.endpoint.network_id)
@@ -239,7 +239,7 @@ class Joining:
         return new
 
     def _moved(self, old: Joined, new: Joined, undo: ExitStack) -> Joined:
-        """Have the ports be where the default route leads now; a place that isn't made yet publishes them then."""
+        """Have the ports be where the default route leads now; an endpoint that isn't made yet publishes them then."""
         publisher = self._publisher(new)
         if not new.config.ports or (publisher.endpoint.network_id if publisher else "") == old.publisher:
             return new
@@ -292,7 +292,7 @@ class Joining:
             driver.detach(known.segment, place.attachment, namespace)
 
     def _settled_ports(self, old: Joined, new: Joined) -> Joined:
-        """Publish the ports where the default route leads now, on a place that is made."""
+        """Publish the ports where the default route leads now, on an endpoint that is made."""
         found = self._moved(old, new, ExitStack())
         self._context.records.put_joined(found)
         known, place = self._context.records.network(found.publisher), found.place(found.publisher)
@@ -383,13 +383,13 @@ def _addressed(endpoint: Endpoint, addresses: Sequence[str], gateways: Sequence[
 
 
 def _with(joined: Joined, place: Place) -> Joined:
-    """Return it with a place in that one's stead which is on the same network."""
+    """Return it with this endpoint in place of the one on the same network."""
     number = place.endpoint.network_id
     return evolve(joined, places=tuple(place if each.endpoint.network_id == number else each for each in joined.places))
 
 
 def _published(joined: Joined, network_id: str, ports: Sequence[Port]) -> Joined:
-    """Return it with ports that its place on a network publishes, and no other."""
+    """Return it with ports that its endpoint on a network publishes, and no other."""
     found = evolve(joined, ports=tuple(ports), publisher=network_id)
     for each in joined.places:
         its = tuple(ports) if each.endpoint.network_id == network_id else ()

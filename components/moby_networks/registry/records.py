@@ -45,7 +45,7 @@ class Known:
 
 @frozen
 class Place:
-    """A container's place on a network, as it is shown and as it is made."""
+    """A container's endpoint on a network, as it is shown and as it is made."""
 
     endpoint: Endpoint
     attachment: Attachment
@@ -64,7 +64,7 @@ class Place:
 
 @frozen
 class Joined:
-    """A container that runs, or is about to, and its places."""
+    """A container that runs, or is about to, and its endpoints."""
 
     container_id: str
     namespace: str = ""
@@ -80,7 +80,7 @@ class Joined:
     """Whether the discovery has been told of it."""
 
     def place(self, network_id: str) -> Place | None:
-        """Return its place on a network."""
+        """Return its endpoint on a network."""
         return next((each for each in self.places if each.endpoint.network_id == network_id), None)
 
 

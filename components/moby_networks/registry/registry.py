@@ -1,4 +1,4 @@
-"""Networks by name, and the places of containers on them."""
+"""Networks by name, and containers' endpoints on them."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -96,7 +96,7 @@ class Registry:
         check_together(found, self._context.driver)
 
     def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], config: SandboxConfig = _PLAIN) -> Sandbox:
-        """Make a container's place on its networks."""
+        """Connect a container to its networks."""
         found = {}
         for name, each in wanted.items():
             known = self._find(self._meant(name))

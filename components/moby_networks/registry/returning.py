@@ -48,7 +48,7 @@ def _regain(context: Context, joining: Joining, shared: Shared, container_id: st
 
 
 def _regained(context: Context, shared: Shared, joined: Joined, place: Place) -> Place | None:
-    """Return a place with its addresses still, or again, its own; None for one that is lost."""
+    """Return an endpoint with its addresses still, or again, its own; None for one that is lost."""
     network_id = place.endpoint.network_id
     known = context.records.network(network_id)
     if known is None:

@@ -30,7 +30,7 @@ class Sandboxes:
 
     @contextmanager
     def lend(self, network: str, *, again: bool = True) -> Iterator[Sandbox]:
-        """Lend a place on a network (empty is the default one), which nobody else has meanwhile.
+        """Lend an endpoint on a network (empty is the default one), which nobody else has meanwhile.
 
         NotFound for no such network, and whatever joining one raises.
         """
@@ -80,4 +80,4 @@ class Sandboxes:
             with suppress(FileNotFoundError):
                 self._networks.leave(owner)
         except (MobyError, OSError) as error:
-            self._log.warning("a build's place on a network can't be left", error=str(error))
+            self._log.warning("a build can't leave its network", error=str(error))
