@@ -15,7 +15,7 @@ _EVERYBODY_MAC = bytes.fromhex("333300000001")
 
 
 def frame(mac: str, address: str) -> bytes:
-    """Return what says, by Ethernet, that an address is at this hardware address."""
+    """Return what says, by Ethernet, that an address is at this MAC address."""
     own, where = bytes.fromhex(mac.replace(":", "")), ip_address(address)
     return _request(own, where) if isinstance(where, IPv4Address) else _advertisement(own, where)
 

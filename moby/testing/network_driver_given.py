@@ -41,7 +41,7 @@ class Given:
     options: Mapping[str, str] = field(factory=dict)
     """Of each network."""
     macs: bool = True
-    """Whether each interface has a hardware address of its own."""
+    """Whether each interface has a MAC address of its own."""
     internal: bool = True
     """Whether a network of it can be kept apart from everything else."""
     knows_options: bool = True
@@ -134,7 +134,7 @@ def inside(namespace: int) -> dict[str, Seen]:
 
 
 def _given(there: Iterable[addresses.Address], index: int) -> Iterator[str]:
-    """Yield a device's addresses but those that the kernel makes of its hardware address, some time after it is up."""
+    """Yield a device's addresses but those that the kernel makes of its MAC address, some time after it is up."""
     for each in there:
         if each.index == index and not (each.of_link and b"\xff\xfe" in ip_interface(each.text).packed[8:]):
             yield each.text

@@ -147,7 +147,7 @@ def test_what_a_plugin_is_told(driver, server, stack):
 
 
 def test_what_a_plugin_chooses(driver, server, stack):
-    """Addresses of its own where the engine gives none, a hardware address, and routes."""
+    """Addresses of its own where the engine gives none, a MAC address, and routes."""
     network = evolve(plain(driver), pools=())
     inner = server.parts["NetworkDriver"]
     joining = inner.Join
@@ -200,7 +200,7 @@ def test_what_a_plugin_refuses_is_told_in_its_words(driver, server, stack, log):
     [
         ("CreateEndpoint", {"Interface": 7}, "'7' is no map"),
         ("CreateEndpoint", {"Interface": {"Address": "here"}}, "'here' does not appear"),
-        ("CreateEndpoint", {"Interface": {"MacAddress": "02:00"}}, "'02:00' is no hardware address"),
+        ("CreateEndpoint", {"Interface": {"MacAddress": "02:00"}}, "'02:00' is no MAC address"),
         ("Join", {}, "'' is no interface"),
         ("Join", {"InterfaceName": {"SrcName": "../eth0"}}, "is no interface"),
         ("Join", {"InterfaceName": {"SrcName": 7}}, "7 is no interface"),

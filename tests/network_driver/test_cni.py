@@ -408,7 +408,7 @@ def test_places_that_cannot_be(driver, tmp_path, stack):
     wanted = attachment(driver, network, 2)
     for more, message in (
         ({"ports": (Port("tcp", 80, "0.0.0.0", 8080),)}, "none of the plugins of network1 publishes ports"),
-        ({"mac_address": "02:00:00:00:00:01"}, "takes a hardware address"),
+        ({"mac_address": "02:00:00:00:00:01"}, "takes a MAC address"),
         ({"options": {"nonesuch": "1"}}, "not an option of endpoints on cni networks"),
     ):
         with pytest.raises(Invalid, match=message):

@@ -105,7 +105,7 @@ class Far:
         return there, wanted
 
     def knows(self, network):
-        """What its tunnel knows: hardware addresses with hosts, and addresses."""
+        """What its tunnel knows: MAC addresses with hosts, and addresses."""
 
         def look():
             with Channel() as channel:

@@ -113,7 +113,7 @@ def test_passing_the_parent_through(driver, there, channel):
     link = driver.attach(network, attachment(driver, network, 2), there)
     assert link.mac_address == links.look_up(channel, "card").mac == inside(there)["eth0"].device.mac
     asked = evolve(attachment(driver, network, 3), mac_address="02:00:00:00:00:09")
-    with pytest.raises(Invalid, match="its parent's hardware address"):
+    with pytest.raises(Invalid, match="its parent's MAC address"):
         driver.attach(network, asked, there)
 
 
@@ -131,7 +131,7 @@ def test_modes_of_ipvlan(ipvlans, there, channel, mode, flag):
 def test_a_hardware_address_that_ipvlan_can_t_have(ipvlans, there):
     network = on(ipvlans, parent="card")
     ipvlans.make(network)
-    with pytest.raises(Invalid, match="its parent's hardware address"):
+    with pytest.raises(Invalid, match="its parent's MAC address"):
         asked = evolve(attachment(ipvlans, network, 2), mac_address="02:00:00:00:00:09")
         ipvlans.attach(network, asked, there)
     assert set(inside(there)) == {"lo"}

@@ -205,7 +205,7 @@ def arrives(
 
 
 def send_to_loopback(machine, hardware_address: str, port: int, *, source: str, destination: str = "127.0.0.1") -> None:
-    """Send a datagram to 127.0.0.1 of the host whose interface has this hardware address, as an attacker would."""
+    """Send a datagram to 127.0.0.1 of the host whose interface has this MAC address, as an attacker would."""
     udp = struct.pack(">HHHH", 40000, port, 8 + 3, 0) + b"ask"
     addresses_ = socket.inet_aton(source) + socket.inet_aton(destination)
     header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, socket.IPPROTO_UDP, 0) + addresses_

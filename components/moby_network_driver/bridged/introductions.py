@@ -1,4 +1,4 @@
-"""Has a host, and who is on its bridge, forget at which hardware address somebody else had an address before."""
+"""Has a host, and who is on its bridge, forget at which MAC address somebody else had an address before."""
 
 import contextlib
 import errno

@@ -139,7 +139,7 @@ class CniNetworks:
             )
         if attachment.mac_address and not plugins.of_capability(_MAC):
             raise Invalid(
-                f"none of the plugins of {plugins.name} takes a hardware address",
+                f"none of the plugins of {plugins.name} takes a MAC address",
                 hint='give one of them `"capabilities": {"mac": true}`',
             )
         ports = [

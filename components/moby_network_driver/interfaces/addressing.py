@@ -9,7 +9,7 @@ __all__ = ["gateways_of", "mac_of", "with_link_local"]
 
 
 def mac_of(segment: Segment, attachment: Attachment) -> str:
-    """Return its hardware address: that of an address is always the same, so that no neighbour's table is wrong."""
+    """Return its MAC address: that of an address is always the same, so that no neighbour's table is wrong."""
     if attachment.mac_address:
         return attachment.mac_address
     own = [ipaddress.ip_interface(each) for each in attachment.addresses]

@@ -71,7 +71,7 @@ def _configure(interface: Interface) -> None:
 
 
 def _bring_up(channel: Channel, index: int, name: str) -> None:
-    """Set an interface up once one with its hardware address, that is going, has gone.
+    """Set an interface up once one with its MAC address, that is going, has gone.
 
     The kernel removes a namespace's interfaces some time after it, and tells nobody outside.
     """
@@ -82,7 +82,7 @@ def _bring_up(channel: Channel, index: int, name: str) -> None:
             if error.errno != errno.EADDRINUSE:
                 raise
             time.sleep(_PAUSE_S)
-    raise Conflict("the hardware address is another interface's on the same parent", hint="choose another one")
+    raise Conflict("the MAC address is another interface's on the same parent", hint="choose another one")
 
 
 def _rename(channel: Channel, index: int, name: str) -> None:

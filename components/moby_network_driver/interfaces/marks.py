@@ -52,5 +52,5 @@ class Marks:
 
 
 def stable_mac(seed: str) -> str:
-    """Return a local hardware address that is the same for the same seed."""
+    """Return a local MAC address that is the same for the same seed."""
     return b"\x02\x42".hex(":") + ":" + hashlib.sha256(seed.encode()).digest()[:4].hex(":")

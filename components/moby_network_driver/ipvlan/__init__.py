@@ -1,1 +1,1 @@
-"""Networks that are the host's own: containers share a card's hardware address."""
+"""Networks that are the host's own: containers share a card's MAC address."""

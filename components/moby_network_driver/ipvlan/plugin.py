@@ -18,7 +18,7 @@ class Config:
 
 
 def make(config: Config, *, place: Place) -> NetworkDriver:
-    """Puts containers on a network of the host's, where they share a card's hardware address."""
+    """Puts containers on a network of the host's, where they share a card's MAC address."""
     from moby_network_driver.ipvlan.driver import ipvlan
 
     return ipvlan(place)

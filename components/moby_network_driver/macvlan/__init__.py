@@ -1,1 +1,1 @@
-"""Networks that are the host's own: each container has a hardware address on it."""
+"""Networks that are the host's own: each container has a MAC address on it."""

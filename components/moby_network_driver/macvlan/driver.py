@@ -19,7 +19,7 @@ def _interface(name: str, parent: int, choices: Mapping[str, str], mac: str, mtu
 
 
 def _own_mac(choices: Mapping[str, str]) -> bool:
-    """Tell that one which has its parent to itself has that one's hardware address too."""
+    """Tell that one which has its parent to itself has that one's MAC address too."""
     return choices[_MODE] != "passthru"
 
 

@@ -18,7 +18,7 @@ class Config:
 
 
 def make(config: Config, *, place: Place) -> NetworkDriver:
-    """Puts containers on a network of the host's, each with a hardware address of its own."""
+    """Puts containers on a network of the host's, each with a MAC address of its own."""
     from moby_network_driver.macvlan.driver import macvlan
 
     return macvlan(place)

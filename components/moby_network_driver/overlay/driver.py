@@ -98,7 +98,7 @@ class OverlayNetworks:
         self._made: dict[str, Segment] = {}
         """Networks here, by id."""
         self._put: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
-        """What others have been told is here: of a network and endpoint, hardware address and addresses."""
+        """What others have been told is here: of a network and endpoint, MAC address and addresses."""
         self._owed: set[tuple[str, str]] = set()
         """What they have to be told yet that it is here no more."""
         self._given_up = False

@@ -36,9 +36,9 @@ class Sort:
     choices: Mapping[str, Collection[str]]
     """Options, and the words that each may be, the default first."""
     interface: Callable[[str, int, Mapping[str, str], str, int, Fd], Message]
-    """Makes one: by name, its parent's index, the choices, its hardware address, its MTU and its namespace."""
+    """Makes one: by name, its parent's index, the choices, its MAC address, its MTU and its namespace."""
     own_mac: Callable[[Mapping[str, str]], bool]
-    """Whether it has a hardware address of its own, by the choices."""
+    """Whether it has a MAC address of its own, by the choices."""
     routed: Callable[[Mapping[str, str]], bool]
     """Whether the way out is the interface itself, by the choices."""
 
@@ -97,7 +97,7 @@ class OnParent:
         wanted = self._interface(segment, attachment)
         own = self._sort.own_mac(choices)
         if attachment.mac_address and not own:
-            raise Invalid(f"a {self.name} interface has its parent's hardware address", hint="ask for none")
+            raise Invalid(f"a {self.name} interface has its parent's MAC address", hint="ask for none")
         what = f"interface {attachment.interface} on network {segment.name}"
         with explained(what), ExitStack() as undo:
             with self._lock:

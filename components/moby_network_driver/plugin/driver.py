@@ -120,7 +120,7 @@ class PluginNetworks:
         return Link(attachment.interface, mac, own, joined.gateways)
 
     def _created(self, segment: Segment, attachment: Attachment) -> tuple[str, tuple[str, ...]]:
-        """Have the plugin make an endpoint; return its hardware address and its addresses, which it may choose."""
+        """Have the plugin make an endpoint; return its MAC address and its addresses, which it may choose."""
         options = {key: value for key, value in attachment.options.items() if key != SYSCTLS}
         told = words.endpoint_of(segment, evolve(attachment, options=options))
         mac, chosen = words.own_of(self._call("CreateEndpoint", **told), self.name)

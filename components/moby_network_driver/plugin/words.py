@@ -103,13 +103,13 @@ def _merged(ports: Sequence[Port]) -> Iterator[Port]:
 
 
 def own_of(answer: Mapping[str, Any], plugin: str) -> tuple[str, tuple[str, ...]]:
-    """Return the hardware address and the addresses that a plugin chose for an endpoint; HostUnfit for nonsense."""
+    """Return the MAC address and the addresses that a plugin chose for an endpoint; HostUnfit for nonsense."""
     own = _map(answer.get("Interface"), plugin)
     try:
         found = [str(own[key]) for key in ("Address", "AddressIPv6") if own.get(key)]
         mac = str(own.get("MacAddress") or "")
         if mac and len(bytes.fromhex(mac.replace(":", ""))) != 6:
-            raise ValueError(f"{mac!r} is no hardware address")
+            raise ValueError(f"{mac!r} is no MAC address")
         return mac, tuple(str(ipaddress.ip_interface(each)) for each in found)
     except ValueError as error:
         raise _nonsense(plugin, str(error)) from error

@@ -134,13 +134,13 @@ def veth(
 
 
 def macvlan(name: str, parent: int, mode: str, *, mac: str = "", mtu: int = 0, namespace: int = ANY) -> Message:
-    """Make a device with a hardware address of its own on another one, in a namespace."""
+    """Make a device with a MAC address of its own on another one, in a namespace."""
     common = _common(mac=mac, mtu=mtu, parent=parent, namespace=namespace)
     return _made(name, "macvlan", u32(_MACVLAN_MODE, MACVLAN_MODES[mode]), common, up=False)
 
 
 def ipvlan(name: str, parent: int, mode: str, flag: str = "bridge", *, mtu: int = 0, namespace: int = ANY) -> Message:
-    """Make a device that shares the hardware address of another one, in a namespace."""
+    """Make a device that shares the MAC address of another one, in a namespace."""
     data = u16(_IPVLAN_MODE, IPVLAN_MODES[mode]) + u16(_IPVLAN_FLAGS, IPVLAN_FLAGS[flag])
     return _made(name, "ipvlan", data, _common(mtu=mtu, parent=parent, namespace=namespace), up=False)
 

@@ -1,4 +1,4 @@
-"""Who is where on a link: neighbours by address, and entries of VXLAN devices by hardware address (ip-neigh(8))."""
+"""Who is where on a link: neighbours by address, and entries of VXLAN devices by MAC address (ip-neigh(8))."""
 
 import ipaddress
 import socket
@@ -19,7 +19,7 @@ _AF_BRIDGE = 7
 
 @frozen
 class Neighbour:
-    """The hardware address of an address on a device's link."""
+    """The MAC address of an address on a device's link."""
 
     index: int
     address: str
@@ -28,7 +28,7 @@ class Neighbour:
 
 @frozen
 class Entry:
-    """Where a VXLAN device sends what is for a hardware address: the other host's address."""
+    """Where a VXLAN device sends what is for a MAC address: the other host's address."""
 
     index: int
     mac: str
@@ -63,7 +63,7 @@ def _entry(kind: int, flags: int, entry: Entry) -> Message:
 
 
 def add_entry(entry: Entry) -> Message:
-    """Have a VXLAN device send to a host what is for a hardware address; all zeros is whatever it doesn't know.
+    """Have a VXLAN device send to a host what is for a MAC address; all zeros is whatever it doesn't know.
 
     For all zeros there may be several; another address has the last one.
     """
