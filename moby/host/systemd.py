@@ -127,7 +127,7 @@ def _busctl(words: Sequence[str], *, user: bool) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * _PATIENCE_S)
     except FileNotFoundError:
-        raise HostUnfit("systemd is asked by busctl, which isn't there", hint="apt install systemd") from None
+        raise HostUnfit("systemd is controlled by busctl, which isn't on PATH", hint="apt install systemd") from None
     except subprocess.TimeoutExpired:
         raise Unavailable("systemd doesn't answer", hint="look at journalctl") from None
     if done.returncode:

@@ -19,7 +19,7 @@ def disk(path: Path) -> Path:
         return path.absolute()
     program = programs.find("mke2fs")
     if program is None:
-        raise HostUnfit("mke2fs isn't there, so that no data disk can be made", hint="apt install e2fsprogs")
+        raise HostUnfit("a data disk is made by mke2fs, which isn't on PATH", hint="apt install e2fsprogs")
     beside = path.with_name(f".{path.name}.new")
     try:
         with beside.open("wb") as file:

@@ -141,7 +141,7 @@ def test_keys_that_can_not_be_used(tmp_path, kind):
 def test_a_host_without_ssh_agent(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     lent = Lending(agents={"default": Agent(None, (tmp_path,))})
-    with pytest.raises(HostUnfit, match="ssh-agent isn't here"):
+    with pytest.raises(HostUnfit, match="ssh-agent, which holds keys for a build"):
         lent.ssh("default")
     lent.close()
     broken = tmp_path / "ssh-agent"

@@ -149,7 +149,7 @@ def test_subnets_that_the_host_has_are_passed_over_and_given_back(opened, server
     [pool] = opened().take("n1", [], occupied=occupied)
     assert pool.subnet == "172.20.3.0/24"
     assert list(server.parts["IpamDriver"].pools) == ["pool 172.20.3.0/24"]
-    with pytest.raises(Conflict, match="the plugin given chooses subnets that the host has"):
+    with pytest.raises(Conflict, match="the plugin given offers only subnets that this host uses"):
         opened().take("n2", [], occupied=["172.20.0.0/16"])
     assert list(server.parts["IpamDriver"].pools) == ["pool 172.20.3.0/24"]
 
@@ -173,7 +173,7 @@ def test_answers_that_are_none(opened, server, method, answer, message):
 
 def test_one_that_wants_hardware_addresses(opened, server):
     server.parts["IpamDriver"].GetCapabilities = lambda given: {"RequiresMACAddress": True}
-    with pytest.raises(Unsupported, match="wants to know hardware addresses"):
+    with pytest.raises(Unsupported, match="wants to know MAC addresses"):
         opened().take("n1", [])
 
 

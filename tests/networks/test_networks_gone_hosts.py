@@ -213,7 +213,7 @@ def test_one_that_was_given_up_makes_no_network_of_subnets_that_others_may_have(
         make(segment)
 
     monkeypatch.setattr(one.driver, "make", makes)
-    with pytest.raises(Unavailable, match="have given this one up meanwhile"):
+    with pytest.raises(Unavailable, match="have meanwhile declared this one dead"):
         one.networks.create(wide(ipam=SUBNET))
     assert not store.bucket("networks").count()
     monkeypatch.undo()

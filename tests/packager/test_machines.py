@@ -380,7 +380,7 @@ def test_programs_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     with pytest.raises(HostUnfit, match="more registers than user-mode Linux has room for, and gcc isn't there"):
         uml.environment(1, tmp_path, tmp_path)
     monkeypatch.setattr("shutil.which", lambda name, path=None: None)
-    with pytest.raises(HostUnfit, match="mke2fs isn't there"):
+    with pytest.raises(HostUnfit, match="mke2fs, which isn't on PATH"):
         data.disk(tmp_path / "disk")
 
 

@@ -187,7 +187,7 @@ def test_services_need_the_verb(docker_archive: Path, kernel_root: Path, tmp_pat
     machine = Machine(kernel=str(kernel_root), drivers=(), services=(Service("one", str(docker_archive)),))
     source = evolve(SOURCE, entries=with_lock(part("command/run")))
     (tmp_path / "out").mkdir()
-    with pytest.raises(Unsupported, match="run by the engine's verb bundle, which this assembly hasn't"):
+    with pytest.raises(Unsupported, match="run by the engine's verb bundle, which this assembly lacks"):
         built_in_chain((Pyz(), Tree(), machine), source, tmp_path / "before", tmp_path / "out")
 
 

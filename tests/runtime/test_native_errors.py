@@ -80,7 +80,7 @@ def test_a_process_of_another_boot_has_ended() -> None:
 @pytest.mark.parametrize(
     ("script", "message", "hint"),
     [
-        pytest.param(None, "only by newuidmap, which isn't there", "uidmap", id="absent"),
+        pytest.param(None, "needs newuidmap, which isn't on PATH", "uidmap", id="absent"),
         pytest.param("#!/bin/sh\necho no range >&2; exit 1\n", "newuidmap refuses: no range", "subuid", id="refuses"),
     ],
 )

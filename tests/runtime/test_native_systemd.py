@@ -374,7 +374,7 @@ def test_version_1_is_not_for_systemd(monkeypatch) -> None:
 
 def test_without_busctl(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(HostUnfit, match="busctl, which isn't there"):
+    with pytest.raises(HostUnfit, match="busctl, which isn't on PATH"):
         systemd.user_group()
 
 

@@ -85,9 +85,9 @@ class TestTool:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("echo runc version 1.0.3", "version 1.0; 1.1 is the oldest"),
-            ("echo hello", "tells no version: hello"),
-            ("echo broken >&2; exit 1", "tells no version: broken"),
+            ("echo runc version 1.0.3", "version 1.0; at least 1.1 is needed"),
+            ("echo hello", "doesn't tell its version: hello"),
+            ("echo broken >&2; exit 1", "doesn't tell its version: broken"),
         ],
     )
     def test_not_one_that_serves(self, tmp_path, text, message):
@@ -110,7 +110,7 @@ class TestTool:
         monkeypatch.setattr(command, "version", lambda trees: "hybrid")
         from moby_runtime.crun import CRUN
 
-        with pytest.raises(HostUnfit, match="crun refuses a host with control groups of both versions"):
+        with pytest.raises(HostUnfit, match="crun refuses a host with both cgroup v1 and v2"):
             command.Command(CRUN).binary()
 
 

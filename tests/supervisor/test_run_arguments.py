@@ -137,7 +137,7 @@ def test_wrong_usage(arguments, capsys):
         ),
         pytest.param(["-v", "/x"], Invalid, "no volume", id="volume without a target"),
         pytest.param(["-v", "data:/x"], Invalid, "names a volume", id="named volume"),
-        pytest.param(["-v", "/:/x:odd"], Invalid, "'odd' is no option", id="option of a bind"),
+        pytest.param(["-v", "/:/x:odd"], Invalid, "'odd' is not an option", id="option of a bind"),
         pytest.param(["-v", "/no/such:/x"], NotFound, "no /no/such", id="nothing to bind"),
         pytest.param(["--mount", "type=bind,source=/"], Invalid, "with a target", id="mount without a target"),
         pytest.param(["--mount", "source=/,target=/x"], Invalid, "bind or tmpfs", id="mount of a volume"),

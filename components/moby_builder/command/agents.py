@@ -133,7 +133,7 @@ def _started(keys: Sequence[Path], held: ExitStack) -> Path:
         )  # fmt: skip
     except FileNotFoundError as error:
         raise HostUnfit(
-            "ssh-agent isn't here, which holds keys for a build", hint="apt install openssh-client"
+            "ssh-agent, which holds keys for a build, isn't on PATH", hint="apt install openssh-client"
         ) from error
     held.callback(_end, agent)
     limit = time.monotonic() + _START_S

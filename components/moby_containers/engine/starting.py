@@ -228,7 +228,7 @@ class Starting:
             if found:
                 return found
         raise HostUnfit(
-            "--init wants a program that can be process 1, and this host has none of " + ", ".join(_INITS),
+            "--init needs a program for process 1, and this host has none of " + ", ".join(_INITS),
             hint="install the package tini or catatonit",
         )
 

@@ -84,7 +84,7 @@ def program(name: str, package: str) -> str:
     found = programs.find(name)
     if found is None:
         raise HostUnfit(
-            f"{name} isn't on PATH, which joins the engine's network to the host's",
+            f"{name}, which connects the engine's network to the host's, isn't on PATH",
             hint=f"apt install {package}, or choose another part `enclosure`",
         )
     return found

@@ -89,7 +89,7 @@ class PluginAddresses:
         except Answered:  # it is asked for since docker 1.10
             capable = {}
         if capable.get("RequiresMACAddress"):
-            raise Unsupported(f"the plugin {self.name} wants to know hardware addresses, which aren't chosen yet")
+            raise Unsupported(f"the plugin {self.name} wants to know MAC addresses, which aren't chosen yet")
         return str(self._call("GetDefaultAddressSpaces").get("LocalDefaultAddressSpace") or "")
 
     def _wished(self, space: str, wish: Pool, options: Mapping[str, str], undo: ExitStack) -> _Given:
@@ -115,7 +115,7 @@ class PluginAddresses:
                     (passed if overlaps else undo).push(mine.pop_all())
                 if not overlaps:
                     return found
-        raise Conflict(f"the plugin {self.name} chooses subnets that the host has", hint="name one")
+        raise Conflict(f"the plugin {self.name} offers only subnets that this host uses already", hint="name a subnet")
 
     def _pool(self, values: Mapping[str, Any], undo: ExitStack) -> _Given:
         try:

@@ -74,7 +74,7 @@ class Making:
             with context.records.transaction():
                 self._refuse_taken(made)
                 if shared and not shared.finish(made.id):
-                    raise Unavailable("other hosts have given this one up meanwhile", hint="try again")
+                    raise Unavailable("other hosts have meanwhile declared this one dead", hint="try again")
                 context.records.put(known)
             undo.pop_all()
         context.made.add(made.id)

@@ -141,7 +141,7 @@ def _verb(parts: Sequence[Mapping[str, Any]]) -> str:
         if part["facts"]["id"] == "command/bundle":
             return str(part["name"])
     raise Unsupported(
-        "a machine's services are run by the engine's verb bundle, which this assembly hasn't",
+        "a machine's services are run by the engine's verb bundle, which this assembly lacks",
         hint="add it: command: [..., bundle]",
     )
 

@@ -35,7 +35,7 @@ class Lxc(Jails):
         read = bundles.read(str(bundle))
         bundles.check_terminal(read.process, stdio)
         if os.geteuid():
-            raise HostUnfit("this runtime has LXC make containers of root's alone", hint="run as root")
+            raise HostUnfit("the runtime lxc makes containers only as root", hint="run as root")
         return self._maker.create(container_id, read, stdio)
 
     def exec(self, container_id: str, process: Mapping[str, Any], stdio: Stdio) -> Process:

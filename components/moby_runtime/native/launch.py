@@ -435,7 +435,7 @@ def _by_program(name: str, pid: int, mappings: tuple[IdMapping, ...]) -> None:
     program = shutil.which(name)
     if program is None:
         raise HostUnfit(
-            f"an ordinary user maps more than itself only by {name}, which isn't there",
+            f"to map more ids than its own, an ordinary user needs {name}, which isn't on PATH",
             hint="apt install uidmap, or map just your own user",
         )
     numbers = [str(number) for each in mappings for number in (each.inside, each.outside, each.size)]

@@ -101,14 +101,14 @@ def plan(container_id: str, spec: Spec) -> Scope:
 def _tree() -> Hierarchy:
     if not systemd.running():
         raise HostUnfit(
-            "control groups by systemd were asked for, which doesn't run here",
-            hint="leave that out (--systemd-cgroup), or boot with systemd",
+            "cgroups made by systemd were asked for, but systemd doesn't run here",
+            hint="leave --systemd-cgroup out, or boot with systemd",
         )
     trees = hierarchies()
     if len(trees) != 1 or trees[0].version != 2:
         raise HostUnfit(
-            "control groups by systemd need version 2 alone, and there are trees of version 1",
-            hint="boot with systemd.unified_cgroup_hierarchy=1, or leave that out (--systemd-cgroup)",
+            "cgroups made by systemd need cgroup v2 only, but v1 hierarchies are mounted",
+            hint="boot with systemd.unified_cgroup_hierarchy=1, or leave --systemd-cgroup out",
         )
     return trees[0]
 

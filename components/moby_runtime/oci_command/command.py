@@ -32,7 +32,7 @@ class Command:
         """Return the command and its version; HostUnfit where it isn't there, or not for this host."""
         if not self.tool.hybrid and version(hierarchies()) == "hybrid":
             raise HostUnfit(
-                f"{self.tool.name} refuses a host with control groups of both versions",
+                f"{self.tool.name} refuses a host with both cgroup v1 and v2",
                 hint="boot with systemd.unified_cgroup_hierarchy=1, or unmount the tree of version 2, or choose runc",
             )
         return find(self.tool, self.named)

@@ -84,11 +84,9 @@ def _ask(tool: Tool, path: str) -> Binary:
     number = _NUMBER.search(done.stdout)
     if done.returncode or number is None:
         said = (done.stderr or done.stdout).strip()[:300]
-        raise HostUnfit(f"{path} tells no version: {said}", hint=f"apt install {tool.package}")
+        raise HostUnfit(f"{path} doesn't tell its version: {said}", hint=f"apt install {tool.package}")
     version = (int(number[1]), int(number[2]))
     if version < tool.oldest:
         wanted = ".".join(map(str, tool.oldest))
-        raise HostUnfit(
-            f"{path} is version {number[0]}; {wanted} is the oldest that serves", hint=f"upgrade {tool.package}"
-        )
+        raise HostUnfit(f"{path} is version {number[0]}; at least {wanted} is needed", hint=f"upgrade {tool.package}")
     return Binary(path, version)

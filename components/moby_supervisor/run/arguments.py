@@ -165,7 +165,7 @@ def memory(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 64m or 1g")
     size = int(float(match[1]) * _UNITS[match[2].lower()])
     if 0 < size < _SMALLEST_MEMORY:
-        raise argparse.ArgumentTypeError(f"{text!r} is too little; the least is 6m")
+        raise argparse.ArgumentTypeError(f"{text!r} is too small; the minimum is 6m")
     return size
 
 
@@ -175,7 +175,7 @@ def _cpus(text: str) -> float:
     except ValueError:
         number = -1.0
     if not (number == 0 or 0.01 <= number <= 1_000_000):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of CPUs; the least is 0.01")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of CPUs; the minimum is 0.01")
     return number
 
 
@@ -193,7 +193,9 @@ def _bind(source: str, target: str, options: tuple[str, ...]) -> Mount:
         raise Invalid(f"{source!r} names a volume, and this engine has none", hint="give a path, as in ./folder")
     unknown = sorted(set(options) - _BIND_OPTIONS)
     if unknown:
-        raise Invalid(f"{unknown[0]!r} is no option of a bind", hint=f"there are {', '.join(sorted(_BIND_OPTIONS))}")
+        raise Invalid(
+            f"{unknown[0]!r} is not an option of a bind mount", hint=f"there are {', '.join(sorted(_BIND_OPTIONS))}"
+        )
     path = Path(source).resolve()
     if not path.exists():
         raise NotFound(f"there is no {path} to bind", hint="make it first; this engine doesn't")

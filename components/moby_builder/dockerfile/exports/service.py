@@ -137,7 +137,7 @@ class Exporting:
         """Make images of the engine, unless they aren't to be stored, and send them where they are to be sent."""
         if options.canonical or options.dangling_prefix:
             raise Unsupported(
-                "the engine's images get names with digests from image registries alone",
+                "only images from image registries have names with digests in the engine",
                 hint="use name-canonical and dangling-name-prefix with archives",
             )
         if export.push and not names:

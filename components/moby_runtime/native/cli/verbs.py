@@ -39,7 +39,7 @@ GLOBAL: tuple[Flag, ...] = (
     ("log", "", TEXT, "file to which the log is appended, instead of standard error"),
     ("log-format", "", TEXT, "text (the default) or json"),
     ("debug", "", SWITCH, "log what is done, and where a bug is"),
-    ("systemd-cgroup", "", SWITCH, "control groups by systemd; linux.cgroupsPath is SLICE:PREFIX:NAME"),
+    ("systemd-cgroup", "", SWITCH, "cgroups made by systemd; linux.cgroupsPath is SLICE:PREFIX:NAME"),
     ("rootless", "", TEXT, "true, false or auto (the default): control groups only as far as the user may"),
     ("criu", "", TEXT, ""),
     ("help", "h", SWITCH, "show help"),

@@ -118,7 +118,7 @@ def _prefix(wanted: Invocation) -> list[str]:
     if wanted.bounding is not None:
         tool = shutil.which("setpriv")
         if not tool:
-            raise HostUnfit("setpriv isn't installed, which sets groups and bounds", hint="apt install util-linux")
+            raise HostUnfit("setpriv, which sets groups and bounds, isn't installed", hint="apt install util-linux")
         groups = ",".join(map(str, wanted.groups))
         # What is inheritable reaches root's programs past the bounding set (capabilities(7)), so that bubblewrap keeps
         # its own; it can only grow while the bounding set is whole, hence two calls.
