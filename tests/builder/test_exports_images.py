@@ -398,7 +398,7 @@ def _tags(yard, name):
         (Export(IMAGE, attributes={"annotation-index.k": "v"}), Invalid, "index annotations not supported"),
         (Export(IMAGE, attributes={"registry.insecure": "true"}), Unsupported, "registry.insecure"),
         (Export(IMAGE, attributes={"store": "false"}), Invalid, "would be nowhere"),
-        (Export(IMAGE, attributes={"name-canonical": "true"}), Unsupported, "image registries alone"),
+        (Export(IMAGE, attributes={"name-canonical": "true"}), Unsupported, "only images from image registries"),
         (Export(IMAGE, push=True), Invalid, "tag is needed"),
         (Export(IMAGE, names=("UPPER",)), Invalid, "UPPER|lower"),
     ],

@@ -152,7 +152,7 @@ def with_lock(*parts: Mapping[str, Any]) -> Sequence[Entry]:
      ([f"folder /{'x' * 4000}"] * 40, r"\d+ bytes")],
 )  # fmt: skip
 def test_what_the_first_process_has_no_room_for(lines: list[str], what: str) -> None:
-    with pytest.raises(Unsupported, match=f"at its start has {what}, of which"):
+    with pytest.raises(Unsupported, match=f"the start-up of the machine has {what}; at most"):
         text_of(lines)
     assert text_of(["service x"] * 64) == "service x\n" * 64
 
