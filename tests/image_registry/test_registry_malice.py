@@ -128,7 +128,10 @@ def test_what_unpacks_to_more_than_a_manifest_has(asker):
 
 @pytest.mark.parametrize("text", [b'{"tags": 5}', b"[]", b"NaN", b"[" * 100_000, b"\xff"])
 def test_tags_that_are_none(asker, text):
-    with raw(lambda head: answer(200, body=text)) as service, pytest.raises(Invalid, match="something else than a list of tags"):
+    with (
+        raw(lambda head: answer(200, body=text)) as service,
+        pytest.raises(Invalid, match="something else than a list of tags"),
+    ):
         list(asker.tags(named(service)))
 
 

@@ -223,7 +223,7 @@ def test_an_ordinary_user_is_told(root) -> None:
         folder = Path(tempfile.mkdtemp())
         bundles = Bundles(folder / "bundles", root)
         null = os.open("/dev/null", os.O_RDWR)
-        with pytest.raises(HostUnfit, match="root's alone"):
+        with pytest.raises(HostUnfit, match="only as root"):
             Lxc(place_in(folder / "place")).create("a", bundles.make("a", config(["true"])), Stdio(null, null, null))
         shutil.rmtree(folder)
 

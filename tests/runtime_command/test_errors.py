@@ -214,7 +214,7 @@ class TestFlags:
             (["update", "--resources", "/nosuch", "box"], "--resources file /nosuch isn't there"),
             (["update", "--resources", "-", "box"], "--resources file - is no JSON"),
             (["checkpoint", "--lazy-pages", "box"], "has no --lazy-pages for checkpoints"),
-            (["checkpoint", "--manage-cgroups-mode", "full", "box"], "has no --manage-cgroups-mode full"),
+            (["checkpoint", "--manage-cgroups-mode", "full", "box"], "support --manage-cgroups-mode full"),
             (["restore", "--empty-ns", "ipc", "box"], "has no --empty-ns ipc"),
             (["restore", "--bundle", "/nosuch", "box"], "there is no bundle at /nosuch"),
             (["spec", "--bundle", "/nosuch"], "there is no folder /nosuch"),
