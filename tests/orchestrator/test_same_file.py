@@ -46,6 +46,7 @@ networks: {front: {labels: {side: outer}}, back: {}}
 volumes: {data: {labels: {kept: long}}}
 configs: {text: {content: "of a file"}}
 """
+FISH = "{discrete_resource_spec: {kind: fish, value: 1}}"
 ON_COMPOSE = MANIFEST.replace("swarm-suite", "compose-suite").replace("[swarm]", "[docker]")
 ON_COMPOSE += "  orchestrator: compose\n"
 MANIFESTS = {"compose": ON_COMPOSE, "swarm": MANIFEST}
@@ -94,6 +95,10 @@ class Shop:
     def tasks(self, name):
         found = self.orchestrator.tasks(name)
         return sorted((each for each in found if each.status.state is TaskState.RUNNING), key=lambda each: each.slot)
+
+    def begun(self):
+        """Whether a task is more than planned."""
+        return {each.status.state for each in self.orchestrator.tasks("shop_db")} - {TaskState.NEW, TaskState.PENDING}
 
     def containers(self, name):
         return [self.engine.containers.get(each.status.container_id) for each in self.tasks(name)]
@@ -234,6 +239,17 @@ def names_of(words):
     return () if not words else ("db",) if FILE.index(words) < FILE.index("  web:") else ("web",)
 
 
+def test_taken_down_while_it_comes_up(shop):
+    """Nothing is made after that, or stays."""
+    described, before = shop.described(), shop.there()
+    for number in range(20):
+        shop.orchestrator.apply(described)
+        if number % 2:
+            eventually(shop.begun, "a container is about to be made")
+        shop.orchestrator.remove_application("shop", volumes=True)
+        eventually(lambda: shop.there() == before, "nothing is left of it")
+
+
 def test_what_is_not_described_any_more(shop):
     """Goes where that is asked for, and else is told of."""
     shop.apply()
@@ -263,6 +279,10 @@ def test_what_is_not_described_any_more(shop):
         pytest.param(
             "replicas: 2", "replicas: 4, placement: {max_replicas_per_node: 3}",
             {"compose": (Unsupported, "max_replicas_per_node is 3")}, id="more-than-may-be-on-a-node",
+        ),
+        pytest.param(
+            "deploy: {", f"deploy: {{resources: {{reservations: {{generic_resources: [{FISH}]}}}}, ",
+            {"compose": (Unsupported, "named resources, as fish")}, id="named-resources",
         ),
     ],
 )  # fmt: skip

@@ -17,6 +17,7 @@ from moby.contracts.orchestrator import (
 from moby.errors import Conflict, Denied, Invalid, NotFound, Problem
 from moby.values import evolve
 from moby_orchestrator.reconciling.dependencies import order
+from moby_orchestrator.reconciling.tasks import FINAL
 from moby_orchestrator.swarm import specs
 from moby_orchestrator.swarm.keeping import Configs, Secrets
 from moby_orchestrator.swarm.parts import Parts
@@ -210,12 +211,17 @@ class Applications:
 
 def clear_leftovers(parts: Parts, store: Store) -> bool:
     """Remove what nobody uses any more of what was to go; return whether something is still used."""
-    leftovers = store.world().leftovers
+    world = store.world()
+    leftovers = world.leftovers
     if not leftovers:
         return False
+    # Of a task that hasn't ended a container may be made just now, which would make a volume anew.
+    needed = {each for task in world.tasks.values() if task.status.state not in FINAL for each in _needs(task.spec)}
     on = {endpoint.network for each in parts.containers.list() for endpoint in each.endpoints}
     gone = []
     for key, each in leftovers.items():
+        if (each.type, each.name) in needed:
+            continue
         try:
             if each.type == "volume":
                 parts.volumes.remove(each.name)
@@ -233,3 +239,8 @@ def clear_leftovers(parts: Parts, store: Store) -> bool:
             for key in gone:
                 draft.leftovers.pop(key, None)
     return len(gone) < len(leftovers)
+
+
+def _needs(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
+    yield from (("network", name) for name in spec.networks)
+    yield from (("volume", each.source) for each in spec.container.mounts if each.type == "volume")
