@@ -277,7 +277,7 @@ class State:
     """RFC 3339; empty for never, as `finished`."""
     finished: str = ""
     health: Health | None = None
-    """None where nobody looks. Since its end it is unhealthy, as docker has it; the looks are its last."""
+    """None without a health check. Of an ended container it is unhealthy, as docker has it, with its last results."""
 
 
 @frozen

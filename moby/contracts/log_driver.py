@@ -54,7 +54,7 @@ class LogQuery:
     until_ns: int = 0
     """0 is no end; records of this moment are in."""
     tail: int = -1
-    """The last so many records of what else is asked for; -1 is all."""
+    """Only the last so many of the records selected otherwise; -1 is all."""
     follow: bool = False
     timestamps: bool = False
     """Each record starts with its RFC 3339 time of nine decimals and a space."""

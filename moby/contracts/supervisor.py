@@ -36,7 +36,7 @@ class SupervisorFeature:
 
 @frozen
 class HealthCheck:
-    """How to find out whether a container is well; times in nanoseconds (image-spec, Docker's Healthcheck)."""
+    """How a container's health is checked; times in nanoseconds (image-spec, Docker's Healthcheck)."""
 
     test: tuple[str, ...]
     """`CMD` and words, `CMD-SHELL` and a line, or, without a process, `HTTP` and a URL (of the host 127.0.0.1, as the
@@ -49,7 +49,7 @@ class HealthCheck:
 
 
 class HealthStatus(StrEnum):
-    """How a container is; `none` where nobody looks."""
+    """A container's health; `none` without a health check."""
 
     NONE = "none"
     STARTING = "starting"
@@ -59,19 +59,19 @@ class HealthStatus(StrEnum):
 
 @frozen
 class HealthResult:
-    """One look."""
+    """The result of one probe."""
 
     start_ns: int
     end_ns: int
     code: int
-    """0 is well; -1 where it took too long."""
+    """0 is healthy; -1 after a timeout."""
     output: str = ""
-    """Of both outputs, each in its order; at most 4096 bytes."""
+    """From standard output and standard error, each in its order; at most 4096 bytes."""
 
 
 @frozen
 class Health:
-    """How a container is, how often in a row it was unwell, and the last five looks, oldest first."""
+    """A container's health, how many probes have failed in a row, and the last five results, oldest first."""
 
     status: HealthStatus = HealthStatus.NONE
     failing_streak: int = 0
@@ -131,8 +131,8 @@ class TaskState:
     """Since the epoch; 0 before it started."""
     health: Health = field(factory=Health)
     lost_bytes: int = 0
-    """Output that was read and not logged: since the sink failed, or by a supervisor that was killed, of which nobody
-    knows whether it had logged its last chunk; so at most so much is lost."""
+    """Bytes of output that were read and not logged, because the sink failed, or perhaps not logged, because the
+    supervisor was killed at its last chunk; so at most this much is lost."""
     dropped_records: int = 0
     """By the log's mode `non-blocking`."""
     streams: Streams | None = None
@@ -157,9 +157,9 @@ class TaskEvent:
     kind: EventKind
     task_id: str
     exit: Exit | None = None
-    """Of `exit`; of `health` without a status, how a program inside ended that has looked since `time_ns`."""
+    """Of `exit`; of `health` without a status, how a probe's program that started at `time_ns` ended."""
     health: HealthStatus | None = None
-    """Of `health`: what it has become. None of a look, which a supervisor need not tell of, and as who doesn't read."""
+    """Of `health`: what it has become. None for a single probe, which a supervisor need not report."""
 
 
 @contract("supervisor", version=1)
@@ -208,8 +208,8 @@ class Supervisor(Protocol):
         """Return fresh descriptors of the task's streams, from now on.
 
         What was written before is kept for the first to attach where there is no log. Unless the supervisor offers
-        `attach-many`, a second call while the first's descriptors may be open raises Conflict. One who doesn't read
-        holds up the task and the others once 64 KiB wait for him, as docker's clients do.
+        `attach-many`, a second call while the first's descriptors may be open raises Conflict. A caller that doesn't
+        read holds up the task and the other callers once 64 KiB wait for it, as docker's clients do.
         """
         ...
 

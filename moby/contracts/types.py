@@ -94,13 +94,13 @@ class Limits:
     cpus: float = 0.0
     pids: int = 0
     memory_swap_bytes: int = 0
-    """Of memory and swap together; -1 is no limit of swap."""
+    """Memory and swap together; -1 for unlimited swap."""
     cpu_shares: int = 0
-    """Of 1024, what it gets of processors that others want too (runtime-spec, config-linux.md, cpu)."""
+    """CPU weight, relative to a default of 1024 (runtime-spec, config-linux.md, cpu)."""
     cpuset_cpus: str = ""
     """The processors that it may run on, `0-2,7`; empty is all."""
     cpuset_mems: str = ""
-    """The same for nodes of memory."""
+    """The same for memory nodes (NUMA)."""
 
 
 @frozen

@@ -112,7 +112,7 @@ class Ending:
         return again
 
     def _look_no_more(self, entry: Entry) -> None:
-        """Keep its last looks; as with docker, what nobody looks at any more isn't well, which no event tells."""
+        """Keep the last probes; as with docker, what isn't probed any more is unhealthy, and no event says so."""
         if entry.state.health is not None:
             self.refresh_health(entry)
             entry.set_state(health=evolve(entry.state.health, status=HealthStatus.UNHEALTHY))

@@ -35,9 +35,9 @@ from moby_containers.engine.execs import Execs
 from moby_containers.engine.follower import Exits, Journal
 from moby_containers.engine.later import Later
 from moby_containers.engine.life import Life
-from moby_containers.engine.looks import tell_look
 from moby_containers.engine.networking import Networking
 from moby_containers.engine.parts import Parts
+from moby_containers.engine.probes import tell_probe
 from moby_containers.engine.processes import table
 from moby_containers.engine.recovery import Recovery
 from moby_containers.engine.shelf import Shelf
@@ -124,7 +124,7 @@ class Service:
             self._ending.health(entry, event.health, position=event.number)
         elif event.kind is EventKind.HEALTH and event.time_ns >= self._begun_ns and entry.alive:
             # It changes nothing, so that how far the journal was read isn't written down; what was before is past.
-            tell_look(self._parts, entry, event)
+            tell_probe(self._parts, entry, event)
 
     # Life
 
@@ -133,7 +133,7 @@ class Service:
         return self._creating.create(config, name)
 
     def get(self, name: str) -> Container:
-        """Return a container, with the last looks at its health."""
+        """Return a container, with the last results of its health check."""
         entry = self._shelf.get(name)
         if entry.alive and entry.state.health is not None:
             with entry.lock:

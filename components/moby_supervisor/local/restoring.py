@@ -118,7 +118,7 @@ def _ended_before(world: World, maker: Maker, task: Task) -> None:
 
 
 def _kill_probe(task: Task) -> None:
-    """End a look for health that nobody waits for any more."""
+    """End a health check's program that nobody waits for any more."""
     pid, ticks = task.record.probe
     if not pid:
         return

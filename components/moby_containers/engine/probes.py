@@ -1,4 +1,4 @@
-"""What docker tells of each look at a container's health by a program inside: an exec that nobody has asked for."""
+"""The events that docker reports for each health check by a program inside: those of an exec."""
 
 import secrets
 
@@ -8,11 +8,11 @@ from moby_containers.engine.execs import said
 from moby_containers.engine.merge import effective_health
 from moby_containers.engine.parts import Parts
 
-__all__ = ["tell_look"]
+__all__ = ["tell_probe"]
 
 
-def tell_look(parts: Parts, entry: Entry, event: TaskEvent) -> None:
-    """Publish that a program has looked, from its begin to its end."""
+def tell_probe(parts: Parts, entry: Entry, event: TaskEvent) -> None:
+    """Publish the events of one probe, from the start of its program to the end."""
     health = effective_health(entry.container.config.health)
     if health is None or event.exit is None:
         return
