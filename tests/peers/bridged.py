@@ -2,8 +2,10 @@
 
 import os
 
-# Debian has the command's name as an alternative, which unpacking doesn't make.
+# Debian has the command's name as an alternative, which unpacking doesn't make. dockerd refuses to forward what isn't
+# its own only where nobody forwards before it, and a namespace begins with what the host has.
 PREPARE = """
+echo 0 >/proc/sys/net/ipv4/ip_forward
 mount -t tmpfs none /usr/local/sbin
 for each in iptables ip6tables; do ln -s /usr/sbin/$each-nft /usr/local/sbin/$each; done
 """
