@@ -26,9 +26,9 @@ _BY_CRIU = ("test_native_images", "test_images_of_processes", "test_command_imag
 # Folders whose tests keep a processor busy, or share nothing with others: `make test` runs them beside these, of which
 # as many are left that both take about the same time.
 _BESIDE = {
-    "builder", "cli", "commands", "compose", "context", "distribution", "faults", "frontend", "fuzz", "guests", "images",
-    "manifest", "metadata", "oci", "orchestrator", "packager", "plugins", "readme", "registry", "resolver", "rootless",
-    "seccomp", "snapshotter",
+    "builder", "cli", "commands", "compose", "context", "distribution", "faults", "frontend", "fuzz", "guests",
+    "images", "manifest", "metadata", "oci", "orchestrator", "packager", "plugins", "readme", "registry", "resolver",
+    "rootless", "seccomp", "snapshotter",
 }  # fmt: skip
 # Modules that start so many programs that they take more than some seconds.
 _SLOW = {
