@@ -176,7 +176,7 @@ def test_ports_of_sctp(moby):
         bindings = moby.inspect("switch", ".HostConfig.PortBindings")
         assert bindings == {"80/sctp": [{"HostIp": "", "HostPort": "8082"}]}
         assert sorted(moby.inspect("switch", ".Config.ExposedPorts")) == ["80/sctp", "81/sctp"]
-        listed = moby.out("ps", "--all", "--format", "{{.Names}} {{.State}} {{.Ports}}")
+        listed = moby.out("ps", "--all", "--filter", "name=^/switch$", "--format", "{{.Names}} {{.State}} {{.Ports}}")
         if has_sctp():
             assert done.returncode == 0, done.stderr
             assert listed.replace("[::]:", ":::") == "switch running 81/sctp, 0.0.0.0:8082->80/sctp, :::8082->80/sctp"
