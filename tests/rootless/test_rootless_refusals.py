@@ -45,7 +45,7 @@ def call(sandbox):
 @pytest.mark.parametrize(
     ("script", "said", "fix"),
     [
-        pytest.param(NO_PASTA, "pasta isn't on PATH", "apt install passt", id="no-uplink"),
+        pytest.param(NO_PASTA, "the host's, isn't on PATH", "apt install passt", id="no-uplink"),
         pytest.param(NO_MAPS, "newuidmap isn't on PATH", "apt install uidmap", id="no-newuidmap"),
         pytest.param(NO_RIGHT, "newuidmap refuses this user's subordinate ids", "set-uid root", id="no-set-uid"),
         pytest.param(NO_IDS, "/etc/subuid gives peer no subordinate ids", "usermod --add-subuids", id="no-uids"),
