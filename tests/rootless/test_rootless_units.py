@@ -106,7 +106,7 @@ def test_uplinks_by_name():
 
 def test_a_program_that_isn_t_there(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(HostUnfit, match="pasta, .*, isn't on PATH") as caught:
+    with pytest.raises(HostUnfit, match=r"pasta, .*, isn't on PATH") as caught:
         program("pasta", "passt")
     assert "apt install passt" in caught.value.hint
 
