@@ -37,6 +37,8 @@ _SLOW = {
     "test_local_workers", "test_native_limits", "test_native_suite", "test_native_systemd", "test_networks_shared",
     "test_overlay", "test_pyz", "test_rpm_package", "test_served_suites", "test_simulation", "test_tracer_otlp",
 }  # fmt: skip
+_TOLD_LINES = 25
+"""Of what a test that was tried again said before."""
 _HERE = Path(__file__).parent
 _PROCESS = os.environ.pop("MOBY_TESTS_BESIDE", "")
 """Who runs them; what a test starts isn't to wait for it."""
@@ -66,7 +68,13 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Tell what became of the tests that are run beside these (tools/test), once they are over."""
+    """Tell why tests were tried again, and what became of those run beside these (tools/test), once they are over."""
+    again = terminalreporter.stats.get("rerun", ())
+    if again:
+        terminalreporter.section("why tests were tried again")
+    for each in again:
+        terminalreporter.write_line(f"{each.nodeid} ({each.when})")
+        terminalreporter.write_line("\n".join(each.longreprtext.splitlines()[-_TOLD_LINES:]))
     if _PROCESS:
         with contextlib.suppress(ProcessLookupError):  # it may be over, and its shell may know
             over = os.pidfd_open(int(_PROCESS))
