@@ -10,7 +10,7 @@ from benchmarks.measure import Row
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = (
     "startup", "resolver", "orchestrator", "services", "compose", "assemble", "machines", "discovery", "runtime",
-    "logs", "network", "networks", "names", "engine", "images", "builder", "served", "matrix",
+    "logs", "network", "networks", "bridges", "names", "engine", "images", "builder", "served", "matrix",
 )  # fmt: skip
 
 
