@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 from attrs import frozen
@@ -39,11 +40,12 @@ def plain(text):
 
 
 def ask(sandbox, lines, image):
-    """Run lines one after the other, and return the answer to each."""
+    """Run lines one after the other, and return the answer to each; `$since` is when the first began."""
     answers = []
+    told = {"image": image, "since": f"{time.time():.9f}"}
     for line in lines:
         try:
-            done = sandbox.run("sh", "-c", line, check=False, env={"image": image}, timeout=PATIENCE_S)
+            done = sandbox.run("sh", "-c", line, check=False, env=told, timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             answers.append(Answer(124, "", f"no end within {PATIENCE_S} s"))
         else:
