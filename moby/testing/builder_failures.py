@@ -1,6 +1,8 @@
 """What every builder says of what goes wrong, and how it is given up."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -64,35 +66,39 @@ class Failures(BuilderFixtures):
 
     def test_giving_up(self, workshop: Workshop) -> None:
         """What goes on fails at once, and again is fine."""
-        with building(workshop, BASE + "RUN echo begun; sleep 600\n") as at:
-            failed: list[BaseException] = []
-            thread = threading.Thread(target=lambda: failed.extend(_failure(at)))
-            thread.start()
-            assert at.wait_for(lambda events: b"begun" in output(at), PATIENCE_S)
+        with _going_on(workshop) as (at, failure):
             at.build.cancel()
             at.build.cancel()
-            thread.join(PATIENCE_S)
-            assert [type(each) for each in failed] == [Unavailable]
+            assert type(failure()) is Unavailable
             with pytest.raises(Unavailable):
                 at.build.solve(Request())
 
     def test_closing(self, workshop: Workshop) -> None:
         """Ends what goes on; twice is fine, and the builder builds on."""
-        with building(workshop, BASE + "RUN echo begun; sleep 600\n") as at:
-            failed: list[BaseException] = []
-            thread = threading.Thread(target=lambda: failed.extend(_failure(at)))
-            thread.start()
-            assert at.wait_for(lambda events: b"begun" in output(at), PATIENCE_S)
+        with _going_on(workshop) as (at, failure):
             at.build.close()
-            thread.join(PATIENCE_S)
-            assert [type(each) for each in failed] == [Unavailable]
+            assert type(failure()) is Unavailable
             at.build.close()
         built(workshop, BASE + "ENV A=b\n")
 
 
-def _failure(at: Building) -> list[BaseException]:
-    try:
-        at.build.solve(Request(no_cache=True))
-    except MobyError as error:
-        return [error]
-    return []
+@contextmanager
+def _going_on(workshop: Workshop) -> Iterator[tuple[Building, Callable[[], MobyError | None]]]:
+    """Yield a build in the midst of a step, and what waits for its end and returns how it has failed."""
+    failed: list[MobyError] = []
+
+    def solve() -> None:
+        try:
+            at.build.solve(Request(no_cache=True))
+        except MobyError as error:
+            failed.append(error)
+
+    def failure() -> MobyError | None:
+        thread.join(PATIENCE_S)
+        return failed[0] if failed else None
+
+    with building(workshop, BASE + "RUN echo begun; sleep 600\n") as at:
+        thread = threading.Thread(target=solve)
+        thread.start()
+        assert at.wait_for(lambda events: b"begun" in output(at), PATIENCE_S)
+        yield at, failure
