@@ -37,7 +37,7 @@ def _short(text: str) -> str:
 
 
 class Verified(io.RawIOBase):
-    """A reader that hashes what passes; at its end, `verify` or reading to the end proves the digest.
+    """A reader that hashes what passes; reading to the end proves the digest.
 
     Corrupt where the bytes, or how many there are, aren't what was expected. Closing closes the source.
     """
@@ -72,11 +72,6 @@ class Verified(io.RawIOBase):
         if size:
             self._take(data)
         return data
-
-    def verify(self) -> None:
-        """Read what is left, and prove the digest."""
-        while not self._done:
-            self.read(CHUNK_BYTES)
 
     def close(self) -> None:
         """Close the source as well."""
