@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACCEPT", "DROP", "IIFNAME", "L4PROTO", "NETWORK", "NFPROTO", "OIFNAME", "RETURN", "TRANSPORT", "Compare",
     "Counter", "Expression", "Immediate", "Local", "Lookup", "Mask", "Masquerade", "Meta", "Nat", "Payload",
-    "Redirect", "RoundRobin", "State",
-    "Status", "Verdict", "goto", "jump",
+    "RoundRobin", "State", "Status", "Verdict", "goto", "jump",
 ]  # fmt: skip
 
 IIFNAME, OIFNAME, NFPROTO, L4PROTO = 6, 7, 15, 16
@@ -235,17 +234,6 @@ class Masquerade:
     def encode(self) -> bytes:
         """Return its name and its attributes."""
         return _expression("masq")
-
-
-@frozen
-class Redirect:
-    """Translate a connection's destination to this host, at the port in a register."""
-
-    port: int = 0
-
-    def encode(self) -> bytes:
-        """Return its name and its attributes."""
-        return _expression("redir", _register(1, self.port))
 
 
 @frozen

@@ -16,7 +16,7 @@ from moby.values import field, frozen
 __all__ = [
     "CONFIG", "INDEX", "LAYER", "LAYER_GZIP", "LAYER_ZSTD", "MANIFEST", "Descriptor", "Index", "Manifest", "Step",
     "StoredConfig", "dump_config", "dump_index", "dump_manifest", "dump_run_config", "is_gzip", "is_index",
-    "parse_config", "parse_index", "parse_manifest", "parse_run_config",
+    "parse_config", "parse_index", "parse_manifest",
 ]  # fmt: skip
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -140,11 +140,6 @@ def parse_config(data: bytes) -> StoredConfig:
         docker_version=at.text("docker_version", ""),
         history=tuple(_step(each) for each in at.items("history")),
     )
-
-
-def parse_run_config(values: Any) -> ImageConfig:
-    """Read how an image wants to be run, as Docker's API has it too (Config); Invalid names the field."""
-    return _run_config(_Fields("Config", {"Config": values}).inside("Config", optional=True))
 
 
 def _run_config(run: "_Fields") -> ImageConfig:

@@ -55,7 +55,13 @@ RULES = [
             nft.Lookup(PORTS), nft.Nat(V4, 0, 1),
         ),
     ),
-    Rule(PREROUTING, (nft.Meta(nft.L4PROTO), nft.Compare(b"\6"), nft.Immediate(b"\x1f\x90"), nft.Redirect())),
+    Rule(
+        PREROUTING,
+        (
+            nft.Meta(nft.NFPROTO), nft.Compare(bytes([V4])), nft.Meta(nft.L4PROTO), nft.Compare(b"\6"),
+            nft.Immediate(bytes([10, 1, 0, 2])), nft.Immediate(b"\x1f\x90", 1), nft.Nat(V4, 0, 1),
+        ),
+    ),
     Rule(
         POSTROUTING,
         (
@@ -141,7 +147,7 @@ table inet mine {
     chain prerouting {
         type nat hook prerouting priority dstnat;
         fib daddr type local dnat ip to meta l4proto . ip daddr . th dport map @ports
-        meta l4proto tcp redirect to :8080
+        meta nfproto ipv4 meta l4proto tcp dnat ip to 10.1.0.2:8080
     }
     chain postrouting {
         type nat hook postrouting priority srcnat;
@@ -200,7 +206,7 @@ def test_what_nft_made_is_seen_like_our_own(nftables, said):
     assert [each.chain for each in chains] == [INPUT, OTHER, POSTROUTING, PREROUTING]
     assert elements[0] == list(ELEMENTS[0].elements)
     assert elements[3] == list(ELEMENTS[3].elements)
-    assert (b"\6",) in chains[3].compared
+    assert (bytes([V4]), b"\6") in chains[3].compared
 
 
 def test_what_nft_lists_it_takes_again(nftables, fresh):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from moby_images.store.changes import changed
-from moby_images.store.filters import LISTED, moment, predicate, time_of
+from moby_images.store.filters import LISTED, moment, predicate
 
 from moby.contracts.images import Image, ImageConfig
 from moby.contracts.types import Platform
@@ -126,16 +126,19 @@ def test_moments_that_are_none(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("created", "goes"),
     [
-        ("2024-01-02T03:04:05Z", NOW),
-        ("2024-01-02T05:04:05.000000001+02:00", NOW),
-        ("", datetime(1970, 1, 1, tzinfo=UTC)),
-        ("2024-99-02T03:04:05Z", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("2024-01-02T03:04:05Z", (False, True)),
+        ("2024-01-02T05:04:05.000000001+02:00", (False, True)),
+        ("", (False, False)),
+        ("2024-99-02T03:04:05Z", (False, False)),
     ],
 )
-def test_times(text, expected):
-    assert time_of(text) == expected
+def test_times_that_images_were_made_at(created, goes):
+    """As seen from both sides of a moment; one that is none is on neither."""
+    image = Image(sha256(b"1"), sha256(b""), (), BASE, Platform.host(), (), 0, created)
+    limits = ("2024-01-02T03:04:05Z", "2024-01-02T03:04:06Z")
+    assert tuple(predicate({"until": [each]}, {"until"}, pytest.fail, NOW)(image) for each in limits) == goes
 
 
 OLD, NEW, NEVER = "2020-01-01T00:00:00Z", "2024-01-01T00:00:00.5+02:00", ""

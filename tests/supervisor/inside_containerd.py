@@ -232,7 +232,7 @@ def test_paths_that_are_too_long(tmp_path, keeper, log):
 def test_nobody_listens(tmp_path):
     client = Client(str(tmp_path / "nobody"), "moby", patience_s=0.1)
     with pytest.raises(Unavailable, match="doesn't answer version"):
-        client.ask("version.v1.Version/Version", protocol.Empty(), protocol.VersionOf)
+        client.ask("version.v1.Version/Version", protocol.Empty(), protocol.Empty)
 
 
 def test_runtimes_that_are_not_there(home, keeper, bundle, log):

@@ -12,7 +12,7 @@ from moby.errors import Invalid
 from moby.oci import reference as references
 from moby.values import evolve
 
-__all__ = ["LISTED", "PRUNED", "dangling_of", "fitting", "moment", "predicate", "time_of"]
+__all__ = ["LISTED", "PRUNED", "dangling_of", "fitting", "moment", "predicate"]
 
 LISTED = frozenset({"dangling", "label", "before", "since", "reference", "until"})
 PRUNED = frozenset({"dangling", "label", "label!", "until"})
@@ -23,7 +23,6 @@ _FORMS = (
     "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H%z",
     "%Y-%m-%dT%H", "%Y-%m-%d%z", "%Y-%m-%d",
 )  # fmt: skip
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def dangling_of(filters: Filters) -> bool | None:
@@ -67,11 +66,6 @@ def _made(compare: Callable[[datetime, datetime], bool], limit: datetime | None)
         return limit is None or (made is not None and compare(made, limit))
 
     return passes
-
-
-def time_of(created: str) -> datetime:
-    """Return when an image was made; the epoch where that isn't known."""
-    return _known(created) or _EPOCH
 
 
 def _known(created: str) -> datetime | None:

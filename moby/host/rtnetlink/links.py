@@ -35,7 +35,7 @@ _IFF_UP = 0x1
 _IFF_LOOPBACK = 0x8
 
 _ADDRESS, _IFNAME, _MTU, _PARENT, _MASTER, _LINKINFO, _ALIAS, _NS_FD = 1, 3, 4, 5, 10, 18, 20, 28
-_AF_SPEC, _GROUP, _EXT_MASK, _LINK_NETNSID = 26, 27, 29, 37
+_AF_SPEC, _GROUP, _EXT_MASK = 26, 27, 29
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _SKIP_STATISTICS = 0x8
 _IPV6_GENERATE, _NO_ADDRESS = 8, b"\1"
@@ -72,8 +72,7 @@ class Device:
     master: int = 0
     """Index of the bridge that it is a port of; 0 for none."""
     parent: int = 0
-    """Index of the other end, or of what it is on top of; in another namespace where `parent_elsewhere`."""
-    parent_elsewhere: bool = False
+    """Index of the other end, or of what it is on top of, in the namespace of that one."""
     isolated: bool = False
     hairpin: bool = False
     mode: int = 0
@@ -276,7 +275,6 @@ def _device(payload: bytes) -> Device:
         group=_number(parts, _GROUP),
         master=_number(parts, _MASTER),
         parent=_number(parts, _PARENT),
-        parent_elsewhere=_LINK_NETNSID in parts,
         isolated=bool(_number(mine, _PORT_ISOLATED)),
         hairpin=bool(_number(mine, _PORT_HAIRPIN)),
         mode=_number(data, _MACVLAN_MODE) if kind in ("macvlan", "ipvlan") else 0,

@@ -5,9 +5,9 @@ from typing import Annotated
 from attrs import Factory, define
 
 __all__ = [
-    "Any", "CloseIO", "Container", "CreateContainer", "CreateTask", "Created", "Empty", "Exec", "Ids", "Kill", "Listed",
+    "Any", "CloseIO", "Container", "CreateContainer", "CreateTask", "Created", "Empty", "Exec", "Kill", "Listed",
     "Named", "Pids", "Process", "ProcessInfo", "Resize", "RuncOptions", "Runtime", "Started", "State", "Update",
-    "VersionOf", "Waited", "Whose",
+    "Waited", "Whose",
 ]  # fmt: skip
 
 
@@ -62,13 +62,6 @@ class Named:
     """A request about a container's record."""
 
     id: Annotated[str, 1] = ""
-
-
-@define
-class Ids:
-    """ListContainersResponse."""
-
-    containers: Annotated[list[Container], 1] = Factory(list)
 
 
 @define
@@ -198,10 +191,3 @@ class Waited:
     """WaitResponse; the status is 128+n for signal n."""
 
     exit_status: Annotated[int, 1] = 0
-
-
-@define
-class VersionOf:
-    """VersionResponse."""
-
-    version: Annotated[str, 1] = ""
