@@ -22,7 +22,7 @@ __all__ = [
 ENGINE_HALF = (
     "moby.values", "moby.errors", "moby.contracts", "moby.host", "moby.context", "moby.expressions", "moby.grpc",
     "moby.oci", "moby.component", "moby.options", "moby.hookspecs", "moby.needs", "moby.placement", "moby.plan",
-    "moby.served", "moby.surroundings", "moby.wiring", "moby.engine",
+    "moby.served", "moby.surroundings", "moby.wiring", "moby.yaml_faults", "moby.engine",
 )  # fmt: skip
 """What of the framework may be in an engine; the rest serves assembling one."""
 ENTRY_MODULE = "moby.engine.entry"

@@ -15,6 +15,7 @@ from moby.errors import Origin
 from moby.manifest.report import Report, shown
 from moby.manifest.scalars import Ambiguous, read_plain
 from moby.manifest.tree import Entry, Map, Node, Scalar, Sequence
+from moby.yaml_faults import explained
 
 __all__ = ["MOST_BYTES", "MOST_DEPTH", "MOST_NODES", "compose"]
 
@@ -43,7 +44,7 @@ def compose(data: bytes, source: str, report: Report, *, line_numbers: bool = Tr
     except _Stop:
         return None
     except yaml.YAMLError as error:
-        _syntax(error, text, builder, report)
+        _syntax(error, text, builder)
         return None
 
 
@@ -61,40 +62,11 @@ def _decode(data: bytes, builder: "_Builder") -> str:
         raise builder.stop("not UTF-8 text", at(error.start), "save it as UTF-8") from None
 
 
-def _syntax(error: yaml.YAMLError, text: str, builder: "_Builder", report: Report) -> None:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    position = getattr(error, "position", None)
-    fix = ""
-    if mark is not None:
-        where = builder.at(mark)
-        context, problem = getattr(error, "context", None), getattr(error, "problem", None)
-        message = ", ".join(part for part in (context, problem) if part)
-        begun = getattr(error, "context_mark", None)
-        if begun is not None and begun.line != mark.line:
-            message += f"; it begins at {builder.at(begun)}"
-        line = "".join(text.split("\n")[mark.line : mark.line + 1])
-        if "nesting depth" in message:  # a newer libyaml has a limit of its own, and reads ahead of our count
-            report.add(f"nested more than {MOST_DEPTH} deep", where)
-            return
-        if "${" in line:
-            fix = 'quote it: "${name}"'
-        if "\\t" in message or line[mark.column : mark.column + 1] == "\t":
-            fix = "indent with spaces; YAML forbids tabs there"
-        elif "chomping" in message or "start any token" in message:
-            fix = 'quote what begins with a sign, as in ">=1.0"'
-        elif "quoted scalar" in message:
-            fix = "end what is quoted with the sign that it begins with"
-        elif "block mapping" in message or "block collection" in message:
-            fix = "indent the keys of one map alike, and the items of one list"
-        elif "mapping values are not allowed" in message:
-            fix = "quote a value that has a colon and a space in it"
-    elif isinstance(position, int):
-        before = text[:position]
-        where = builder.place(before.count("\n") + 1, position - before.rfind("\n"))
-        message = "a control character, which YAML text can't hold"
-    else:
-        where, message = builder.place(1, 1), str(error)
-    report.add(f"no valid YAML: {message}", where, fix=fix)
+def _syntax(error: yaml.YAMLError, text: str, builder: "_Builder") -> None:
+    message, where, fix = explained(error, text, builder.place)
+    if "nesting depth" in message:  # a newer libyaml has a limit of its own, and reads ahead of our count
+        message, fix = f"nested more than {MOST_DEPTH} deep", ""
+    builder.report.add(message, where, fix=fix)
 
 
 @define

@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"values"}),
     frozenset({"errors"}),
     frozenset({"contracts", "host"}),
-    frozenset({"context", "expressions", "grpc", "oci"}),
+    frozenset({"context", "expressions", "grpc", "oci", "yaml_faults"}),
     frozenset({"component", "options"}),
     frozenset({"hookspecs", "manifest", "needs", "plan", "surroundings"}),
     frozenset({"placement", "served"}),
@@ -29,7 +29,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"api", "testing"}),
     frozenset({"cli"}),
 )
-COMPONENT_MAY = frozenset({"context", "contracts", "errors", "expressions", "grpc", "host", "oci", "values"})
+COMPONENT_MAY = frozenset({
+    "context", "contracts", "errors", "expressions", "grpc", "host", "oci", "values", "yaml_faults",
+})  # fmt: skip
 PLUGIN_MODULE_MAY = COMPONENT_MAY | {"component", "hookspecs"}
 ENGINE_SIDE = frozenset(name.split(".")[1] for name in ENGINE_HALF)
 READS_YAML = ROOT / "components" / "moby_orchestrator" / "compose" / "files"

@@ -48,6 +48,7 @@ CASES = [
     pytest.param("services:\n  a: b: c", "2:7: no valid YAML", "quote a value", id="colon"),
     pytest.param("a: 'x\nb: 1", "; it begins at", "end what is quoted", id="quote"),
     pytest.param("a:\n   b: 1\n  c: 2", "; it begins at", "alike", id="indentation"),
+    pytest.param("services:\n  a: \x01", "2:6: no valid YAML: a control character", "", id="control"),
     pytest.param("- a", "1:1: the top of a compose file is a mapping", "", id="top"),
     pytest.param("1: a", "isn't text", "quote it", id="number-key"),
     pytest.param("a: {<<: 1}", "what `<<` merges is a mapping", "", id="merge"),

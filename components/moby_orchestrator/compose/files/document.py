@@ -7,6 +7,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from moby.errors import Origin
+from moby.yaml_faults import explained
 from moby_orchestrator.compose.files.places import Items, Map, Path, refuse
 from moby_orchestrator.compose.files.scalars import read, tagged
 
@@ -45,35 +46,9 @@ def documents(data: bytes, source: str) -> Iterator[Document]:
             tree = _Builder(source)
             yield Document(tree.top(node), tuple(tree.resets))
     except yaml.YAMLError as error:
-        raise _syntax(error, text, source) from None
+        raise refuse(*explained(error, text, lambda line, column: Origin(source, line, column))) from None
     except RecursionError:
         raise refuse(f"nested more than {MOST_DEPTH} deep", Origin(source)) from None
-
-
-def _syntax(error: Any, text: str, source: str) -> Exception:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark is None:
-        return refuse(f"no valid YAML: {error}".partition("\n")[0], Origin(source))
-    words = (getattr(error, "context", None), getattr(error, "problem", None))
-    message = ", ".join(each for each in words if each)
-    begun = getattr(error, "context_mark", None)
-    if begun is not None and begun.line != mark.line:
-        message += f"; it begins at {Origin(source, begun.line + 1, begun.column + 1)}"
-    line = text.split("\n")[mark.line] if mark.line < text.count("\n") + 1 else ""
-    fix = ""
-    if "\t" in line[: mark.column + 1]:
-        fix = "indent with spaces; YAML forbids tabs there"
-    elif "start any token" in message:
-        fix = "quote what begins with a sign"
-    elif "${" in line and "flow" in message:
-        fix = 'quote it: "${NAME}"'
-    elif "mapping values are not allowed" in message:
-        fix = "quote a value that has a colon and a space in it"
-    elif "quoted scalar" in message:
-        fix = "end what is quoted with the sign that it begins with"
-    elif "block mapping" in message or "block collection" in message:
-        fix = "indent the keys of one mapping alike, and the items of one list"
-    return refuse(f"no valid YAML: {message}", Origin(source, mark.line + 1, mark.column + 1), fix)
 
 
 @define
