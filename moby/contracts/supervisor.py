@@ -242,7 +242,11 @@ class Supervisor(Protocol):
         ...
 
     def pause(self, task_id: str) -> None:
-        """Freeze; as Runtime.pause."""
+        """Freeze; as Runtime.pause.
+
+        One with a health check is unhealthy from then on, which the journal doesn't tell, until a probe after `resume`
+        finds otherwise.
+        """
         ...
 
     def resume(self, task_id: str) -> None:

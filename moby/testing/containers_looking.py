@@ -58,6 +58,24 @@ class Looking(ContainersFixtures):
         eventually(lambda: "health_status: unhealthy" in self.actions(world, made), "it is told")
         assert "health_status: healthy" in self.actions(world, made)
 
+    def test_health_of_the_paused(self, world: World) -> None:
+        """What is paused isn't well, which no event tells; that it is well again one does."""
+        check = HealthCheck(("CMD-SHELL", "true"), interval_ns=50_000_000)
+        made = self.begin(world, "read a", open_stdin=True, health=check)
+
+        def found() -> HealthStatus:
+            (listed,) = (each for each in world.containers.list() if each.id == made)
+            assert listed.state.health is not None
+            return listed.state.health.status
+
+        eventually(lambda: found() is HealthStatus.HEALTHY, "it is healthy")
+        world.containers.pause(made)
+        assert found() is HealthStatus.UNHEALTHY
+        world.containers.unpause(made)
+        eventually(lambda: found() is HealthStatus.HEALTHY, "it is healthy again")
+        told = [each for each in self.actions(world, made) if each.startswith(("health", "pause", "unpause"))]
+        assert told == ["health_status: healthy", "pause", "unpause", "health_status: healthy"]
+
     def test_health_after_the_end(self, world: World) -> None:
         """What was well isn't any more, which no event tells; it begins again with the next start."""
         check = HealthCheck(("CMD-SHELL", "true"), interval_ns=50_000_000)

@@ -90,6 +90,11 @@ def _as_it_was(state: State) -> State:
     return evolve(state, health=evolve(state.health, status=HealthStatus.HEALTHY)) if ended else state
 
 
+def _as_before_the_pause(state: State) -> State:
+    paused = state.health is not None and state.status is Status.PAUSED
+    return evolve(state, health=evolve(state.health, status=HealthStatus.HEALTHY)) if paused else state
+
+
 class _ForgetsLabels(_Shows):
     def shown(self, container: Container) -> Container:
         return evolve(container, config=evolve(container.config, labels={}))
@@ -431,6 +436,7 @@ MUTANTS = (
     Mutant(_OldStats, "test_stats"),
     Mutant(_state(lambda state: evolve(state, health=None)), "test_health", name="never looks"),
     Mutant(_state(_as_it_was), "test_health_after_the_end", name="stays as it was"),
+    Mutant(_state(_as_before_the_pause), "test_health_of_the_paused", name="stays as it was before the pause"),
     Mutant(_UpdatesOnPaper, "test_update"),
     Mutant(_ForgetsLabels, "test_created"),
     Mutant(_WritesToTheRoot, "test_copy", (False,)),

@@ -240,6 +240,18 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
         state = self.seen(supervisor, lambda state: len(state.health.results) > 3)
         assert (state.health.status, state.health.failing_streak) == (HealthStatus.STARTING, 0)
 
+    def test_what_is_paused_is_unwell(self, supervisor: Supervisor, bundle: Bundles, health: None) -> None:
+        """Until a probe after the pause finds otherwise; its last results stay."""
+        self.watched(supervisor, bundle, "CMD-SHELL", ":")
+        self.seen(supervisor, lambda state: state.health.status is HealthStatus.HEALTHY)
+        supervisor.pause("a")
+        state = supervisor.state("a")
+        assert (state.health.status, state.health.failing_streak) == (HealthStatus.UNHEALTHY, 0)
+        assert state.health.results[-1].code == 0
+        supervisor.resume("a")
+        state = self.seen(supervisor, lambda state: state.health.status is HealthStatus.HEALTHY)
+        assert all(each.code == 0 for each in state.health.results)
+
     def test_looks_end_in_time(self, supervisor: Supervisor, bundle: Bundles, health: None) -> None:
         """One that takes too long is killed, and counts as a failure."""
         self.watched(supervisor, bundle, "CMD", "sh", "-c", "while :; do :; done", timeout_ns=100 * MS, retries=1)
@@ -338,6 +350,9 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
         found = [each for each in supervisor.journal(first) if each.kind is EventKind.HEALTH]
         changes = [each.health for each in found if each.health is not None]
         assert changes == [HealthStatus.HEALTHY, HealthStatus.UNHEALTHY]
+        supervisor.pause("a")  # which isn't told
+        supervisor.resume("a")
+        assert [each.health for each in supervisor.journal(first) if each.health is not None] == changes
         looks = [each for each in found if each.health is None]
         assert all(each.exit is not None and each.exit.time_ns >= each.time_ns for each in looks)
         supervisor.kill("a", 9)

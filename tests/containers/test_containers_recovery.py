@@ -7,6 +7,7 @@ from containers_engine import close
 from moby_containers.engine.recovery import Recovery
 
 from moby.contracts.containers import Condition, ContainerConfig, ExecConfig, MountRequest, RestartPolicy, Status
+from moby.contracts.supervisor import HealthCheck, HealthStatus
 from moby.errors import NotFound
 from moby.testing.boxes import read_until, readable
 from moby.testing.containers import eventually
@@ -76,6 +77,7 @@ def test_a_paused_one_is_paused(engine):
     engine.containers.pause(made)
     engine.restart()
     assert engine.containers.get(made).state.status is Status.PAUSED
+    assert engine.containers.get(made).state.health is None
     engine.containers.unpause(made)
 
 
@@ -114,7 +116,7 @@ def test_one_that_was_to_go(engine):
 
 
 def test_a_start_that_nobody_was_told_of(engine):
-    made = engine.create("cat", open_stdin=True)
+    made = engine.create("cat", open_stdin=True, health=HealthCheck(("CMD-SHELL", ":"), interval_ns=30_000_000))
     entry = engine.containers._shelf.get(made)
 
     def start():
@@ -123,6 +125,7 @@ def test_a_start_that_nobody_was_told_of(engine):
 
     engine.restart(start)
     assert engine.containers.get(made).state.status is Status.RUNNING
+    eventually(lambda: engine.containers.get(made).state.health.status is HealthStatus.HEALTHY, "it is healthy")
 
 
 def test_a_task_that_never_started(engine):

@@ -440,6 +440,40 @@ def test_what_was_being_done_to_a_task_is_looked_at(again, bundle):  # noqa: F81
         eventually(lambda: supervisor.list() == (), again.log.lines)
 
 
+def test_health_is_checked_after_a_pause_that_another_supervisor_began(again, bundle):  # noqa: F811
+    """Also where that one was killed before it had written down what the pause means for it."""
+    check = HealthCheck(("CMD-SHELL", ":"), interval_ns=30 * MS)
+    with again() as supervisor:  # noqa: F811
+        supervisor.create(TaskConfig("a", bundle("sh", "-c", "while :; do read x; done"), stdin=True, health=check))
+        supervisor.start("a")
+        eventually(lambda: supervisor.state("a").health.status is HealthStatus.HEALTHY)
+        supervisor.pause("a")
+    path = again.folder / "tasks/a/task.json"
+    unwritten = {"health": ["healthy", 0, []]}
+    for changes in ({}, unwritten, {**unwritten, "doing": "pause", "status": "running"}):
+        edit(path, changes)
+        with again() as supervisor:
+            eventually(lambda: supervisor.state("a").health.status is HealthStatus.UNHEALTHY)
+            assert supervisor.state("a").status is TaskStatus.PAUSED
+    with again() as supervisor:
+        supervisor.resume("a")
+        eventually(lambda: supervisor.state("a").health.status is HealthStatus.HEALTHY)
+
+
+def test_a_probe_that_a_pause_came_into_says_nothing(supervisor, bundle):  # noqa: F811
+    """It takes too long only since it was paused."""
+    test = "CMD-SHELL", "mkdir /tmp/first || exit 0; sleep 1000"
+    check = HealthCheck(test, interval_ns=MS, timeout_ns=1000 * MS, retries=1)
+    supervisor.create(TaskConfig("a", bundle("sh", "-c", "while :; do read x; done"), stdin=True, health=check))
+    supervisor.start("a")
+    eventually(lambda: len(supervisor.pids("a")) > 1)
+    supervisor.pause("a")
+    time.sleep(1.2)
+    supervisor.resume("a")
+    found = eventually(lambda: supervisor.state("a").health.results)
+    assert [each.code for each in found] == [0]
+
+
 @ROOT
 def test_an_end_by_oom_while_nobody_looked(again, raw):
     fill = "x=0123456789abcdef; while :; do x=$x$x; done"

@@ -18,6 +18,7 @@ from moby_supervisor.local.local import Local
 from test_supervisor_mutants import Forgives, Mutant
 
 from moby.contracts.supervisor import EventKind, HealthStatus, Streams
+from moby.contracts.types import TaskStatus
 from moby.errors import MobyError
 from moby.testing.bundles import Bundles, config
 from moby.testing.holding import SameProcess
@@ -183,6 +184,12 @@ class NoStreak(StateChanging):
         return attrs.evolve(state, health=attrs.evolve(state.health, failing_streak=0))
 
 
+class WellThoughPaused(StateChanging):
+    def change(self, state):
+        paused = state.status is TaskStatus.PAUSED
+        return attrs.evolve(state, health=attrs.evolve(state.health, status=HealthStatus.HEALTHY)) if paused else state
+
+
 class NeverStarted(StateChanging):
     def change(self, state):
         return attrs.evolve(state, started_ns=0)
@@ -278,6 +285,7 @@ MUTANTS = [
     ("unwell", partial(HealthChanging, retries=1), {}),
     ("unwell", NoStreak, {}),
     ("start_period", partial(HealthChanging, start_period_ns=0, interval_ns=30_000_000), {}),
+    ("what_is_paused_is_unwell", WellThoughPaused, {}),
     ("looks_end_in_time", partial(HealthChanging, timeout_ns=10**12), {}),
     ("what_is_not_there_is_unwell", partial(HealthChanging, test=("CMD-SHELL", ":")), {"test": ("TCP", "9")}),
     ("no_health_check", TakesAnyTest, {"test": ("LOOK", "here")}),

@@ -13,6 +13,7 @@ from moby_containers.engine.clearing import Clearing
 from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.failures import NOT_NOW
 from moby_containers.engine.later import Later
+from moby_containers.engine.merge import effective_health
 from moby_containers.engine.networking import at_rest
 from moby_containers.engine.parts import Parts, rfc3339
 from moby_containers.engine.starting import Starting
@@ -113,8 +114,8 @@ class Ending:
 
     def _look_no_more(self, entry: Entry) -> None:
         """Keep the last probes; as with docker, what isn't probed any more is unhealthy, and no event says so."""
+        self.refresh_health(entry)
         if entry.state.health is not None:
-            self.refresh_health(entry)
             entry.set_state(health=evolve(entry.state.health, status=HealthStatus.UNHEALTHY))
 
     def _is_older(self, entry: Entry, exit: Exit) -> bool:
@@ -210,7 +211,9 @@ class Ending:
                 self._parts.shelf.reach(position)
 
     def refresh_health(self, entry: Entry) -> None:
-        """Take over the health that the supervisor knows."""
+        """Take over the health that the supervisor knows, of one that has a health check."""
+        if effective_health(entry.container.config.health) is None:
+            return
         try:
             found = self._parts.supervisor.state(entry.id).health
         except MobyError:

@@ -260,6 +260,7 @@ class Life:
                 raise Conflict(f"container {entry.id} is not running")
             self._parts.supervisor.pause(entry.id)
             entry.set_state(status=after(entry.status, Act.PAUSE))
+            self._ending.refresh_health(entry)
             self._parts.shelf.save(entry)
             self._parts.tell(entry.container, "pause")
 

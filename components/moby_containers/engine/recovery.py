@@ -89,6 +89,7 @@ class Recovery:
             paused = task.status is TaskStatus.PAUSED
             if paused != (entry.status is Status.PAUSED):
                 entry.set_state(status=after(entry.status, Act.PAUSE if paused else Act.UNPAUSE))
+                self._ending.refresh_health(entry)
                 self._parts.shelf.save(entry)
             watch.watch(entry.id)
         elif entry.id not in self._was_alive:
@@ -102,6 +103,7 @@ class Recovery:
         entry.set_state(
             status=after(entry.status, Act.START), pid=task.pid, exit_code=0, error="", started=rfc3339(started)
         )
+        self._ending.refresh_health(entry)
         entry.keep(started_ns=started, manually_stopped=False)
         sandbox = entry.container.sandbox or f"/proc/{task.pid}/ns/net"
         entry.show(rootfs=self._parts.rootfs(entry.id), sandbox=sandbox)

@@ -31,9 +31,18 @@ class Monitor:
         self._check = _completed(task.config.health)
         self._timer: Timer | None = None
         self._stopped = False
+        self._interrupted = False
+        """Whether a pause has come into the last probe, which then says nothing."""
         if task.record.health.status is HealthStatus.NONE:
             task.change(health=Health(HealthStatus.STARTING))
         self._wait()
+
+    def paused(self) -> None:
+        """Have it be unhealthy until a probe after the pause finds otherwise, as docker does; no event says so."""
+        self._interrupted = True
+        health = self._task.record.health
+        if health.status is not HealthStatus.UNHEALTHY:
+            self._task.change(health=evolve(health, status=HealthStatus.UNHEALTHY))
 
     def stop(self) -> None:
         """Probe no more."""
@@ -54,8 +63,9 @@ class Monitor:
     async def _probe(self) -> None:
         try:
             if self._task.status is TaskStatus.RUNNING:  # what is paused can't answer
+                self._interrupted = False
                 result, ended = await probe(self._world, self._task, self._check.timeout_ns / 1e9)
-                if not self._stopped and self._task.status is TaskStatus.RUNNING:
+                if not (self._stopped or self._interrupted):
                     if ended is not None:
                         self._tell(result, ended)
                     self._note(result)

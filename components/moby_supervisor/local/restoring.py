@@ -83,8 +83,9 @@ def _take_up(
         maker.watch_oom(task)
         task.oom_seen = maker.counts_oom(task)  # perhaps, while nobody looked
         _kill_probe(task)
-        if task.status is TaskStatus.RUNNING:
+        if task.status in (TaskStatus.RUNNING, TaskStatus.PAUSED):
             maker.begin_health(task)
+            _note_pause(task)
     if not task.record.doing and task.line is not None:
         task.line.ours.close()  # of a call that was over
         task.line = None
@@ -181,3 +182,10 @@ async def _look(world: World, verbs: Verbs, task: Task) -> None:
         verbs.started(task)
     elif task.record.exit is None and state != TaskStatus.STOPPED.value:
         task.change(status=state)
+        _note_pause(task)
+
+
+def _note_pause(task: Task) -> None:
+    """Have who checks its health know of a pause that another supervisor may have told nobody of."""
+    if task.status is TaskStatus.PAUSED and task.health is not None:
+        task.health.paused()

@@ -34,6 +34,10 @@ _SIGNALLED = 1 << 62
 class Watch(Protocol):
     """Who checks the health of a task."""
 
+    def paused(self) -> None:
+        """Take that the task is paused."""
+        ...
+
     def stop(self) -> None:
         """Check no more."""
         ...

@@ -147,6 +147,8 @@ class Verbs:
         async with task.turns:
             task.expect(before)
             await self._call(task, verb, after)
+            if after is TaskStatus.PAUSED and task.health is not None:
+                task.health.paused()
 
     async def update(self, task_id: str, resources: Mapping[str, Any]) -> None:
         """Change limits."""

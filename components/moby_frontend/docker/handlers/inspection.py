@@ -109,7 +109,7 @@ def _health(health: Health) -> dict[str, Any]:
         {"Start": rfc3339(each.start_ns), "End": rfc3339(each.end_ns), "ExitCode": each.code, "Output": each.output}
         for each in health.results
     ]
-    return {"Status": health.status.value, "FailingStreak": health.failing_streak, "Log": results or None}
+    return {"Status": health.status.value, "FailingStreak": health.failing_streak, "Log": results}
 
 
 def top(parts: Parts, call: Call) -> Reply:
