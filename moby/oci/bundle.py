@@ -10,7 +10,10 @@ from moby.contracts.types import Stdio
 from moby.errors import Invalid, NotFound
 from moby.host import capabilities, namespaces
 
-__all__ = ["check_namespace", "check_process", "check_terminal", "config_of", "domain_by_setting", "possible"]
+__all__ = [
+    "check_namespace", "check_process", "check_terminal", "config_of", "domain_by_setting", "possible",
+    "possible_beside", "possible_in",
+]  # fmt: skip
 
 
 def config_of(bundle: Path) -> dict[str, Any]:
@@ -71,6 +74,21 @@ def possible(process: Mapping[str, Any]) -> dict[str, Any]:
         for name, wanted in sets.items()
     }
     return {**process, "capabilities": kept}
+
+
+def possible_in(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration's process, as `possible`, but in a user namespace of its own, where all can be had."""
+    kinds = [each.get("type") for each in (data.get("linux") or {}).get("namespaces") or ()]
+    return dict(data["process"]) if "user" in kinds else possible(data["process"])
+
+
+def possible_beside(process: Mapping[str, Any], pid: int) -> dict[str, Any]:
+    """Return a process as a command takes it beside another one; as `possible`, but in a user namespace of its own."""
+    try:
+        apart = os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user")  # noqa: PTH115 - no path
+    except OSError:
+        apart = False  # that one has ended, which the command tells
+    return dict(process) if apart else possible(process)
 
 
 def domain_by_setting(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from moby.contracts.types import Stdio
 from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, NotFound, Unavailable, Unsupported
 from moby.host import capabilities
 from moby.host.cgroups import Group
+from moby.oci.bundle import possible_beside
 from moby.testing.boxes import children, place_in
 from moby.testing.bundles import config
 
@@ -287,9 +288,9 @@ class TestBundles:
     def test_capabilities_of_what_enters_a_user_namespace_are_kept(self, monkeypatch):
         monkeypatch.setattr(capabilities, "bounding", lambda: frozenset({0}))
         process = {"args": ["a"], "capabilities": {"bounding": ["CAP_CHOWN", "CAP_KILL"]}}
-        assert bundle.possible_beside(process, os.getpid())["capabilities"] == {"bounding": ["CAP_CHOWN"]}
+        assert possible_beside(process, os.getpid())["capabilities"] == {"bounding": ["CAP_CHOWN"]}
         monkeypatch.setattr(os, "readlink", str)  # of each process another one
-        assert bundle.possible_beside(process, os.getpid()) == process
+        assert possible_beside(process, os.getpid()) == process
 
 
 class TestRuntime:

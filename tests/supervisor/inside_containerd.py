@@ -10,14 +10,15 @@ from ambient import ListLog, RealClock
 from engine import place
 from holding import LinesDriver
 from moby_supervisor.local import FEATURES
-from moby_supervisor.local.containerd import protocol
+from moby_supervisor.local.containerd import bundles, protocol
 from moby_supervisor.local.containerd.supervisor import Containerd
 from moby_supervisor.local.containerd.tasks import _ends_with
 
 from moby.contracts.supervisor import TaskConfig
 from moby.contracts.types import Stdio, Window
-from moby.errors import HostUnfit, Invalid, Unavailable, Unsupported
+from moby.errors import Conflict, HostUnfit, Invalid, Unavailable, Unsupported
 from moby.grpc.client import Client
+from moby.host import capabilities
 from moby.host.capabilities import NAMES, bounding
 from moby.oci.bundle import possible
 from moby.testing.bundles import Bundles, config
@@ -58,11 +59,11 @@ def supervisor(home, keeper, log):
 
 @pytest.fixture
 def bundle(tmp_path, rootfs):
-    bundles = Bundles(tmp_path / "bundles", rootfs)
+    made = Bundles(tmp_path / "bundles", rootfs)
     names = (str(number) for number in range(1000))
 
     def bundle(*arguments, terminal=False):
-        return bundles.make(next(names), config(arguments, terminal=terminal))
+        return made.make(next(names), config(arguments, terminal=terminal))
 
     return bundle
 
@@ -201,6 +202,35 @@ def test_capabilities_that_nobody_has_are_left_out(supervisor, tmp_path, rootfs)
     assert readable(ended)
     os.close(ended)
     assert supervisor.delete("a").code == 0
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_is_not_paused_is_not_resumed(supervisor, bundle, paused):
+    """Nor what a signal has ended, of which containerd says for a while that it is paused."""
+    supervisor.create(TaskConfig("a", bundle("sh", "-c", STAYS), stdin=True))
+    supervisor.start("a")
+    runtime = supervisor._world.runtimes["runc"]
+    if paused:
+        runtime.pause("a")
+        runtime.kill("a", signal.SIGKILL)
+    with pytest.raises(Conflict):
+        runtime.resume("a")
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_in_a_user_namespace_all_capabilities_can_be_had(home, supervisor, tmp_path, rootfs, monkeypatch, own):
+    """By what enters it, too."""
+    monkeypatch.setattr(capabilities, "bounding", lambda: frozenset({NAMES.index("CAP_CHOWN")}))
+    made = config(["sh", "-c", STAYS], rootless=own, capabilities={"bounding": ["CAP_CHOWN", "CAP_KILL"]})
+    bundle = Bundles(tmp_path / "bundles", rootfs).make("a", made)
+    kept = ["CAP_CHOWN", "CAP_KILL"] if own else ["CAP_CHOWN"]
+    assert bundles.read(bundle, place(home, "s"), "a")["process"]["capabilities"]["bounding"] == kept
+    supervisor.create(TaskConfig("a", bundle, stdin=True))
+    supervisor.start("a")
+    script = 'while read a b; do if [ "$a" = CapBnd: ]; then echo "$b"; fi; done </proc/self/status'
+    shown = {**config(["sh", "-c", script])["process"], "capabilities": made["process"]["capabilities"]}
+    streams = supervisor.exec("a", "b", shown, TaskConfig("b", Path(), attach=True)).streams
+    assert int(read_all(streams.stdout), 16) == sum(1 << NAMES.index(each) for each in kept)
 
 
 def test_what_ended_before_it_was_seen_has_its_code(supervisor, bundle):

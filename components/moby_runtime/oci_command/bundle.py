@@ -20,13 +20,11 @@ from moby.oci.bundle import (
     check_terminal,
     config_of,
     domain_by_setting,
-    possible,
+    possible_in,
 )  # fmt: skip
 from moby_runtime.oci_command.tool import NEVER, Binary, Tool
 
-__all__ = [
-    "OURS", "Bundle", "check_process", "check_resources", "check_terminal", "possible_beside", "read", "set_fields",
-]  # fmt: skip
+__all__ = ["OURS", "Bundle", "check_process", "check_resources", "check_terminal", "read", "set_fields"]
 
 OURS = ("poststart", "poststop")
 """The hooks that this side runs: both belong to the runtime's own namespaces, and versions differ in when."""
@@ -75,8 +73,7 @@ class Bundle:
     def write(self, folder: Path, group: str) -> None:
         """Write it as the command gets it: with all paths absolute, and with its control group."""
         data = json.loads(json.dumps(self.data))
-        if all(each["type"] != "user" for each in (data.get("linux") or {}).get("namespaces") or ()):
-            data["process"] = possible(data["process"])  # in one of those all can be had
+        data["process"] = possible_in(data)
         data["root"]["path"] = os.path.realpath(self.path / data["root"]["path"])
         for each in data.get("mounts") or ():
             if _is_bind(each) and not str(each.get("source", "")).startswith("/"):
@@ -134,15 +131,6 @@ def _check(data: Mapping[str, Any]) -> None:
         destination = each.get("destination") if isinstance(each, dict) else None
         if not isinstance(destination, str) or not destination.startswith("/"):
             raise Invalid(f"config.json: mounts[{index}].destination must be an absolute path")
-
-
-def possible_beside(process: Mapping[str, Any], pid: int) -> dict[str, Any]:
-    """Return a process as a command takes it beside another one; as `possible`, but in a user namespace of its own."""
-    try:
-        apart = os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user")  # noqa: PTH115 - no path
-    except OSError:
-        apart = False  # that one has ended, which the command tells
-    return dict(process) if apart else possible(process)
 
 
 def check_resources(resources: Mapping[str, Any]) -> None:

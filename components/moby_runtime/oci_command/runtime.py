@@ -16,6 +16,7 @@ from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound, Unavailable, Unsupported
 from moby.host.cgroups import Group
 from moby.host.processes import send_signal, wait_ended
+from moby.oci.bundle import possible_beside
 from moby_runtime.images import folders
 from moby_runtime.oci_command import bundle as bundles
 from moby_runtime.oci_command import hooks, images
@@ -119,7 +120,7 @@ class OciCommand:
         inside = self._expect(container_id, TaskStatus.RUNNING, "entered").pid
         folder, program = self._records.folder(container_id), process["args"][0]
         explained = self._explained("enter", program, {"process": process})
-        with explained, scratch(folder.path, process=bundles.possible_beside(process, inside)) as made:
+        with explained, scratch(folder.path, process=possible_beside(process, inside)) as made:
             words = ("exec", "--detach", "--process", str(made / "process.json"))
             pid, terminal = self._command.start(folder.root, made, words, container_id, stdio)
         with ExitStack() as undo:

@@ -8,7 +8,7 @@ from typing import Any
 
 from moby.contracts.ambient import Place
 from moby.errors import Invalid, NotFound
-from moby.oci.bundle import check_process, config_of, domain_by_setting, possible
+from moby.oci.bundle import check_process, config_of, domain_by_setting, possible_in
 
 __all__ = ["check_process", "container_name", "group_of", "read"]
 
@@ -39,7 +39,7 @@ def read(bundle: Path, place: Place, container_id: str) -> dict[str, Any]:
     linux = data.setdefault("linux", {})
     linux["cgroupsPath"] = group_of(str(linux.get("cgroupsPath") or ""), place, container_id)
     if data.get("process"):
-        data["process"] = possible(data["process"])
+        data["process"] = possible_in(data)
     return domain_by_setting(data)
 
 

@@ -19,7 +19,7 @@ from moby.grpc.client import Client, Code, Failed
 from moby.grpc.messages import encode
 from moby.host import cgroup_figures, oom, processes
 from moby.host.cgroups import Group, hierarchies
-from moby.oci.bundle import check_terminal, possible
+from moby.oci.bundle import check_terminal, possible_beside
 from moby.values import evolve
 from moby_supervisor.local.containerd import bundles, protocol
 from moby_supervisor.local.containerd.failures import error_of, not_run
@@ -93,10 +93,10 @@ class Tasks:
         """Run another program inside; as Runtime.exec."""
         bundles.check_process(process)
         _check_streams(process, stdio)
-        self._expect(container_id, TaskStatus.RUNNING, "entered")
+        inside = self._expect(container_id, TaskStatus.RUNNING, "entered").pid
         name, exec_id, program = bundles.container_name(container_id), secrets.token_hex(16), process["args"][0]
         with ExitStack() as undo, self._explained(f"run a program in {container_id}", program):
-            spec = _json("Process", possible(process))
+            spec = _json("Process", possible_beside(process, inside))
             request = protocol.Exec(name, *_paths(stdio), stdio.terminal, spec, exec_id)
             self._task("Exec", request, protocol.Empty)
             undo.callback(self._forget, name, exec_id)
@@ -250,9 +250,16 @@ class Tasks:
         self._freeze(container_id, TaskStatus.PAUSED, "Resume", "resumed")
 
     def _freeze(self, container_id: str, wanted: TaskStatus, method: str, done: str) -> None:
-        self._expect(container_id, wanted, done)
-        with self._explained(f"{method.lower()} {container_id}"):
+        record = self._expect(container_id, wanted, done)
+        try:
             self._task(method, self._whose(container_id), protocol.Empty)
+        except Failed as error:
+            if wanted is TaskStatus.PAUSED and not Group(record.groups).frozen():
+                # A signal has thawed and ended it, which containerd takes a while to see.
+                raise Conflict(f"container {container_id!r} isn't paused, so it can't be {done}") from None
+            if self._status(container_id) is TaskStatus.STOPPED:
+                raise Conflict(f"container {container_id!r} has stopped, so it can't be {done}") from None
+            raise error_of(f"{method.lower()} {container_id}", error) from error
 
     def update(self, container_id: str, resources: Mapping[str, Any]) -> None:
         """Change limits; as Runtime.update."""
