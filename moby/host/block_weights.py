@@ -2,7 +2,9 @@
 
 import os
 import stat
+from collections.abc import Iterable
 
+from moby.host.cgroups import Hierarchy, hierarchies
 from moby.host.files import read_text
 
 __all__ = ["can_weigh", "weighs"]
@@ -21,7 +23,7 @@ def can_weigh(path: str) -> bool:
     return not stat.S_ISBLK(found.st_mode) or weighs(f"{os.major(number)}:{os.minor(number)}")
 
 
-def weighs(device: str, sys: str = "/sys") -> bool:
+def weighs(device: str, sys: str = "/sys", trees: Iterable[Hierarchy] | None = None) -> bool:
     """Whether a device (`MAJOR:MINOR`) can be weighed, else the kernel refuses to (EOPNOTSUPP).
 
     Sources: kernel, block/bfq-iosched.rst and admin-guide/cgroup-v2.rst (io.cost.qos).
@@ -31,7 +33,8 @@ def weighs(device: str, sys: str = "/sys") -> bool:
     text = _read(queue) or _read(part_of)
     if not text or any(each in text.split() for each in _SCHEDULERS):
         return True
-    costs = (line.split() for line in _read(f"{sys}/fs/cgroup/io.cost.qos").splitlines())
+    unified = [each.mount for each in (hierarchies() if trees is None else trees) if each.version == 2]
+    costs = [line.split() for mount in unified for line in _read(f"{mount}/io.cost.qos").splitlines()]
     return any(words[0] == device and "enable=1" in words for words in costs if words)
 
 

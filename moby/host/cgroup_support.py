@@ -44,8 +44,13 @@ def support(trees: Iterable[Hierarchy] | None = None) -> Support:
             return False
         if which.version == 2:
             return not file.startswith("v1:")
-        folder = os.path.join(which.mount, which.own.lstrip("/"))
-        return any(os.path.exists(f"{each}/{file.removeprefix('v1:')}") for each in (folder, which.mount))
+        return any(
+            os.path.exists(f"{each}/{file.removeprefix('v1:')}") for each in (which.folder(which.own), which.mount)
+        )
+
+    def weighs(file: str) -> bool:
+        # The root group has none of bfq's weights, but other files of it (bfq_blkcg_legacy_files).
+        return has(io, file) or has(io, f"blkio.bfq.{file.rpartition('.')[2]}") or has(io, "blkio.bfq.io_service_bytes")
 
     io = "io" if tree("io") else "blkio"
     swap_v2 = tree("memory") is not None and os.path.exists("/proc/swaps")
@@ -60,7 +65,7 @@ def support(trees: Iterable[Hierarchy] | None = None) -> Support:
         cpu_quota=has("cpu", "cpu.cfs_quota_us"),
         realtime=has("cpu", "v1:cpu.rt_runtime_us"),
         cpuset=has("cpuset", "cpuset.cpus"),
-        io_weight=has(io, "blkio.bfq.weight") or has(io, "blkio.weight"),
-        io_weight_device=has(io, "blkio.weight_device") or has(io, "blkio.bfq.weight_device"),
+        io_weight=weighs("blkio.weight"),
+        io_weight_device=weighs("blkio.weight_device"),
         io_limits=has(io, "blkio.throttle.read_bps_device"),
     )

@@ -42,7 +42,7 @@ class Hierarchy:
 
 
 def hierarchies(mountinfo: str | None = None, membership: str | None = None) -> tuple[Hierarchy, ...]:
-    """Return the trees that are mounted here; the arguments stand in for /proc/self/mountinfo and cgroup."""
+    """Return the trees that are mounted here, for this thread; the arguments stand in for its mountinfo, and cgroup."""
     membership = read_text("/proc/self/cgroup") if membership is None else membership
     if mountinfo is not None:
         return _read(mountinfo, membership)
@@ -51,7 +51,7 @@ def hierarchies(mountinfo: str | None = None, membership: str | None = None) -> 
     known = _known.get(where)
     if known is not None and known[1] is not None and known[1] == _seen(known[0]):
         return known[0]
-    found = _read(read_text("/proc/self/mountinfo"), membership)
+    found = _read(read_text("/proc/thread-self/mountinfo"), membership)
     _known.clear()
     # A tree that isn't mounted now may be the next time: in a namespace that has the number of one that is gone, too.
     if len(found) == len(membership.splitlines()):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from moby.host.block_weights import can_weigh, weighs
+from moby.host.cgroups import Hierarchy
 
 
 @pytest.fixture
@@ -13,7 +14,6 @@ def sys(tmp_path: Path) -> Path:
     (disk / "queue").mkdir(parents=True)
     (disk / "sda1").mkdir()
     (tmp_path / "dev/block/8:1").symlink_to("8:0/sda1")
-    (tmp_path / "fs/cgroup").mkdir(parents=True)
     return tmp_path
 
 
@@ -44,8 +44,11 @@ def test_schedulers(sys: Path, device: str, scheduler: str, found: bool) -> None
 )
 def test_costs(sys: Path, costs: str, found: bool) -> None:
     (sys / "dev/block/8:0/queue/scheduler").write_text("[none] bfq\n")
-    (sys / "fs/cgroup/io.cost.qos").write_text(costs)
-    assert weighs("8:0", str(sys)) is found
+    for name in ("one", "unified"):
+        (sys / name).mkdir()
+    (sys / "unified/io.cost.qos").write_text(costs)
+    trees = [Hierarchy(str(sys / "one"), 1, frozenset({"blkio"})), Hierarchy(str(sys / "unified"), 2, frozenset())]
+    assert weighs("8:0", str(sys), trees) is found
 
 
 def test_what_nothing_is_known_of(sys: Path) -> None:

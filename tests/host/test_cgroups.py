@@ -5,6 +5,7 @@ import errno
 import os
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +86,24 @@ def test_trees_are_as_they_are_now(trees, started) -> None:
 
     _, status = os.waitpid(started(body), 0)
     assert status == 0
+
+
+def test_trees_are_those_of_the_thread_that_asks(trees) -> None:
+    """Which may be in another mount namespace than its process's first."""
+    last = trees[-1].mount
+    seen: list[set[str]] = []
+
+    def body() -> None:
+        namespaces.unshare(namespaces.FLAGS["mount"])
+        mounts.set_propagation("/", "rprivate")
+        mounts.unmount(last, detach=True)
+        seen.append({tree.mount for tree in hierarchies()})
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert last not in seen[0]
+    assert last in {tree.mount for tree in hierarchies()}
 
 
 def until(done: Callable[[], object]) -> None:

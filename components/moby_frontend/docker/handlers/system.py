@@ -12,6 +12,7 @@ from moby.contracts.types import Platform
 from moby.errors import MobyError
 from moby.host.user_maps import is_ordinary
 from moby_frontend.docker.call import Call, Reply, Version, reply_json
+from moby_frontend.docker.handlers.limits import limits
 from moby_frontend.docker.parts import RELEASE, Parts, spelled
 from moby_frontend.docker.swarm.membership import info as swarm
 from moby_frontend.docker.swarm.membership import role
@@ -19,11 +20,6 @@ from moby_frontend.docker.times import rfc3339
 
 __all__ = ["info", "ping", "version"]
 
-_UNLIMITED = (
-    "WARNING: Running in rootless-mode without cgroups. To enable cgroups in rootless-mode, you need to boot the "
-    "system in cgroup v2, and to have a group of it delegated."
-)
-"""As dockerd says it, and what it takes besides."""
 _TOLD_OF = ("supervisor", "runtime", "snapshotter", "builder", "orchestrator")
 """The kinds that a version is shown of."""
 _PING = Reply(
@@ -170,22 +166,10 @@ def _storage(parts: Parts) -> list[list[str]]:
 
 def _host(parts: Parts) -> dict[str, Any]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    one = _has_v1()
-    limits = _limits()
     system = _os_release()
     return {
-        "MemoryLimit": limits,
-        "SwapLimit": limits and _swap(one),
-        "KernelMemoryTCP": limits and one,
-        "CpuCfsPeriod": limits,
-        "CpuCfsQuota": limits,
-        "CPUShares": limits,
-        "CPUSet": limits,
-        "PidsLimit": limits,
-        "OomKillDisable": limits and one,
+        **limits(),
         "IPv4Forwarding": _setting("/proc/sys/net/ipv4/ip_forward") == "1",
-        "CgroupDriver": "cgroupfs" if limits else "none",
-        "CgroupVersion": "1" if one else "2",
         "KernelVersion": platform.release(),
         "OperatingSystem": system.get("PRETTY_NAME", "Linux"),
         "OSVersion": system.get("VERSION_ID", ""),
@@ -196,23 +180,6 @@ def _host(parts: Parts) -> dict[str, Any]:
         "Name": os.uname().nodename,
         "DockerRootDir": str(parts.place.state.parent.parent),
     }
-
-
-def _limits() -> bool:
-    """Whether containers can be limited: always by root, else where an ordinary user was given a control group."""
-    if not is_ordinary():
-        return True
-    from moby.host.facts import probe
-
-    return probe("user", "delegated-group").ok
-
-
-def _has_v1() -> bool:
-    return os.path.isdir("/sys/fs/cgroup/memory")  # noqa: PTH112
-
-
-def _swap(one: bool) -> bool:
-    return not one or os.path.exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")  # noqa: PTH110
 
 
 def _setting(path: str) -> str:
@@ -256,7 +223,6 @@ def _fixed(parts: Parts) -> dict[str, Any]:
         "InitCommit": dict(nothing),
         "SecurityOptions": ["name=seccomp,profile=builtin", *(["name=rootless"] if is_ordinary() else [])],
         "CDISpecDirs": [],
-        "Warnings": None if _limits() else [_UNLIMITED],
     }  # fmt: skip
 
 
@@ -264,7 +230,8 @@ def _legacy(version: Version) -> dict[str, Any]:
     """Return fields that older versions of the API have."""
     found: dict[str, Any] = {}
     if version < (1, 50):
-        found |= {"BridgeNfIptables": False, "BridgeNfIp6tables": False}
+        calls = {"BridgeNfIptables": "iptables", "BridgeNfIp6tables": "ip6tables"}
+        found |= {name: _setting(f"/proc/sys/net/bridge/bridge-nf-call-{each}") == "1" for name, each in calls.items()}
     if version < (1, 49):
         empty = {"ID": "", "Expected": ""}
         found |= {each: dict(empty) for each in ("ContainerdCommit", "RuncCommit", "InitCommit")}
