@@ -8,7 +8,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -210,15 +210,8 @@ def facts_of(component: Component, *, distribution: str = "", module: str = "") 
     if provided is None:
         raise wrong("the factory's return type is no contract")
     config, needs, ambient = _parameters(component, hints, parameters, wrong)
-    if component.served not in SERVED:
-        raise wrong(f"served is {component.served!r}, not one of {', '.join(map(repr, SERVED))}")
-    if "keeper" in ambient.values() and component.served != OUTLIVES:
-        raise wrong(f"only a part that is served={OUTLIVES!r} has a keeper")
-    if component.served == PROGRAM and needs:
-        raise wrong(f"it needs {needs[0].kind}, which a program in another language can't call")
-    unknown = sorted(set(component.features) - {need.parameter for need in needs})
-    if unknown:
-        raise wrong(f"features are asked of {unknown[0]!r}, which is no parameter of the factory")
+    for contradiction in _contradictions(component, needs, ambient):
+        raise wrong(contradiction)
     return Facts(
         id=f"{provided.id}/{component.name}",
         kind=provided.id,
@@ -242,6 +235,18 @@ def facts_of(component: Component, *, distribution: str = "", module: str = "") 
         takes=component.takes,
         gives=component.gives,
     )
+
+
+def _contradictions(component: Component, needs: Sequence[Need], ambient: Mapping[str, str]) -> Iterator[str]:
+    """Yield what a component says of itself that doesn't go with its factory's parameters."""
+    if component.served not in SERVED:
+        yield f"served is {component.served!r}, not one of {', '.join(map(repr, SERVED))}"
+    if "keeper" in ambient.values() and component.served != OUTLIVES:
+        yield f"only a part that is served={OUTLIVES!r} has a keeper"
+    if component.served == PROGRAM and needs:
+        yield f"it needs {needs[0].kind}, which a program in another language can't call"
+    for unknown in sorted(set(component.features) - {need.parameter for need in needs}):
+        yield f"features are asked of {unknown!r}, which is no parameter of the factory"
 
 
 def _parameters(

@@ -111,45 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Run a container in the foreground.",
     )
-    flag, many = {"action": "store_true"}, {"action": "append", "default": []}
-    options: list[tuple[tuple[str, ...], dict[str, object]]] = [
-        (("--help",), {"action": "help", "help": "show this text"}),
-        (("-i", "--interactive"), {**flag, "help": "pass standard input on"}),
-        (("-t", "--tty"), {**flag, "help": "give the container a terminal"}),
-        (("--rm",), {**flag, "help": "accepted for compatibility: containers are always removed"}),
-        (("--name",), {"default": "", "help": "name of the container, passed to the runtime as an annotation"}),
-        (
-            ("-e", "--env"),
-            {**many, "metavar": "NAME[=VALUE]", "help": "set an environment variable, or pass on the caller's"},
-        ),
-        (("-w", "--workdir"), {"default": "", "metavar": "DIR", "help": "working directory"}),
-        (("-u", "--user"), {"default": "", "metavar": "USER[:GROUP]", "help": "by name or number"}),
-        (("-h", "--hostname"), {"default": "", "metavar": "NAME", "help": "host name; default: the id's start"}),
-        (("--read-only",), {**flag, "help": "make the root file system read-only"}),
-        (("-v", "--volume"), {**many, "metavar": "SOURCE:TARGET[:ro]", "help": "bind a file or folder"}),
-        (("--mount",), {**many, "metavar": "type=bind|tmpfs,...", "help": "the same, spelled out"}),
-        (("--tmpfs",), {**many, "metavar": "TARGET[:OPTIONS]", "help": "mount a tmpfs"}),
-        (("-m", "--memory"), {"type": memory, "default": 0, "metavar": "SIZE", "help": "limit, as in 64m"}),
-        (("--cpus",), {"type": _cpus, "default": 0.0, "metavar": "NUMBER", "help": "limit, as in 1.5"}),
-        (
-            ("--pids-limit",),
-            {"type": int, "default": 0, "metavar": "NUMBER", "help": "limit of processes; -1 for none"},
-        ),
-        (("--cap-add",), {**many, "metavar": "NAME", "help": "add a capability, or ALL"}),
-        (("--cap-drop",), {**many, "metavar": "NAME", "help": "drop a capability, or ALL"}),
-        (
-            ("--security-opt",),
-            {
-                **many,
-                "metavar": "NAME[=VALUE]",
-                "help": "no-new-privileges[=true|false], seccomp=builtin|unconfined|FILE; default: false, builtin",
-            },
-        ),
-        (("--entrypoint",), {"default": None, "metavar": "PROGRAM", "help": "replaces the image's entrypoint"}),
-        (("--network", "--net"), {"default": "none", "metavar": "none|host", "help": "network; default: none"}),
-        (("--runtime",), {"default": "", "metavar": "NAME", "help": "one of the engine's runtimes"}),
-    ]
-    for names, settings in options:
+    for names, settings in _OPTIONS:
         parser.add_argument(*names, **settings)  # type: ignore[arg-type]  # argparse's overloads can't see through **
     # One positional that takes the rest as it is, from the first word that is no option: after it all is the command's.
     parser.add_argument(
@@ -177,6 +139,47 @@ def _cpus(text: str) -> float:
     if not (number == 0 or 0.01 <= number <= 1_000_000):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of CPUs; the minimum is 0.01")
     return number
+
+
+_FLAG: Mapping[str, object] = {"action": "store_true"}
+_MANY: Mapping[str, object] = {"action": "append", "default": []}
+_OPTIONS: Sequence[tuple[tuple[str, ...], Mapping[str, object]]] = (
+    (("--help",), {"action": "help", "help": "show this text"}),
+    (("-i", "--interactive"), {**_FLAG, "help": "pass standard input on"}),
+    (("-t", "--tty"), {**_FLAG, "help": "give the container a terminal"}),
+    (("--rm",), {**_FLAG, "help": "accepted for compatibility: containers are always removed"}),
+    (("--name",), {"default": "", "help": "name of the container, passed to the runtime as an annotation"}),
+    (
+        ("-e", "--env"),
+        {**_MANY, "metavar": "NAME[=VALUE]", "help": "set an environment variable, or pass on the caller's"},
+    ),
+    (("-w", "--workdir"), {"default": "", "metavar": "DIR", "help": "working directory"}),
+    (("-u", "--user"), {"default": "", "metavar": "USER[:GROUP]", "help": "by name or number"}),
+    (("-h", "--hostname"), {"default": "", "metavar": "NAME", "help": "host name; default: the id's start"}),
+    (("--read-only",), {**_FLAG, "help": "make the root file system read-only"}),
+    (("-v", "--volume"), {**_MANY, "metavar": "SOURCE:TARGET[:ro]", "help": "bind a file or folder"}),
+    (("--mount",), {**_MANY, "metavar": "type=bind|tmpfs,...", "help": "the same, spelled out"}),
+    (("--tmpfs",), {**_MANY, "metavar": "TARGET[:OPTIONS]", "help": "mount a tmpfs"}),
+    (("-m", "--memory"), {"type": memory, "default": 0, "metavar": "SIZE", "help": "limit, as in 64m"}),
+    (("--cpus",), {"type": _cpus, "default": 0.0, "metavar": "NUMBER", "help": "limit, as in 1.5"}),
+    (
+        ("--pids-limit",),
+        {"type": int, "default": 0, "metavar": "NUMBER", "help": "limit of processes; -1 for none"},
+    ),
+    (("--cap-add",), {**_MANY, "metavar": "NAME", "help": "add a capability, or ALL"}),
+    (("--cap-drop",), {**_MANY, "metavar": "NAME", "help": "drop a capability, or ALL"}),
+    (
+        ("--security-opt",),
+        {
+            **_MANY,
+            "metavar": "NAME[=VALUE]",
+            "help": "no-new-privileges[=true|false], seccomp=builtin|unconfined|FILE; default: false, builtin",
+        },
+    ),
+    (("--entrypoint",), {"default": None, "metavar": "PROGRAM", "help": "replaces the image's entrypoint"}),
+    (("--network", "--net"), {"default": "none", "metavar": "none|host", "help": "network; default: none"}),
+    (("--runtime",), {"default": "", "metavar": "NAME", "help": "one of the engine's runtimes"}),
+)
 
 
 def bind(text: str) -> Mount:
