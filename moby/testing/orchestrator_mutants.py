@@ -121,6 +121,22 @@ class _TakesTakenNames(_Broken):
         return made
 
 
+class _TakesNamesHadBefore(_TakesTakenNames):
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.removed: set[str] = set()
+
+    def remove(self, name: str) -> None:
+        self.inner.remove(name)
+        self.removed.add(name)
+
+    def create(self, spec: ServiceSpec, **named: Any) -> Service:
+        if spec.name in self.removed:
+            return super().create(spec, **named)
+        made: Service = self.inner.create(spec, **named)
+        return made
+
+
 class _AnyName(_Broken):
     def create(self, spec: ServiceSpec, **named: Any) -> Service:
         try:
@@ -451,6 +467,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(_forgives("node", NotFound), "test_unknown_names", name="knows every node"),
     Mutant(_forgives("update", NotFound), "test_unknown_names", name="updates nothing"),
     Mutant(_TakesTakenNames, "test_taken_name"),
+    Mutant(_TakesNamesHadBefore, "test_taken_name_beside_one_that_goes"),
     Mutant(_AnyName, "test_no_name", ("a b",)),
     Mutant(_forgives("create", Invalid), "test_what_can_t_be", name="takes anything"),
     Mutant(_forgives("create", NotFound), "test_no_such_network", name="takes any network"),

@@ -71,6 +71,15 @@ class Services(OrchestratorFixtures):
         self.refused(Conflict, "web", world.orchestrator.create, self.spec(world, "web", replicas=3))
         assert world.orchestrator.service("web") == made
 
+    def test_taken_name_beside_one_that_goes(self, world: World) -> None:
+        """Conflict too, though one that was removed had the name before, and hasn't ended yet."""
+        ends_late = {"stop_signal": "SIGTERM", "stop_timeout_s": 1}
+        self.begin(world, "web", config=ends_late)
+        world.orchestrator.remove("web")
+        made = world.orchestrator.create(self.spec(world, "web", replicas=0))
+        self.refused(Conflict, "web", world.orchestrator.create, self.spec(world, "web", replicas=3))
+        assert world.orchestrator.service("web") == made
+
     @pytest.mark.parametrize("name", ["", "a b", "-a", "a/b", "ä"])
     def test_no_name(self, world: World, name: str) -> None:
         """Invalid."""

@@ -255,6 +255,17 @@ def test_ports():
         specs.published(evolve(SPEC, ports=(PublishedPort(80, 30005),)), "t", {"s": made})
 
 
+def test_a_port_of_one_that_goes():
+    """Is free, unless another one has it by now."""
+    ports = (PublishedPort(80, 30005),)
+    stays = Service("s", evolve(SPEC, ports=ports), "x", ports=ports)
+    goes = evolve(stays, id="g", removing=True)
+    assert specs.published(stays.spec, "t", {"g": goes}) == ports
+    for there in ([stays, goes], [goes, stays]):
+        with pytest.raises(Conflict, match="port '30005' is already in use by service 'web' \\(s\\)"):
+            specs.published(stays.spec, "t", {each.id: each for each in there})
+
+
 def test_no_port_is_left():
     every = tuple(PublishedPort(80, number) for number in range(30000, 32768))
     full = Service("s", evolve(SPEC, ports=every), "x", ports=every)

@@ -31,8 +31,8 @@ class Services:
         specs.check_networks(spec, self._networks)
         id = fresh_id()  # noqa: A001
         with self._store.change() as draft:
-            taken = next((each for each in draft.services.values() if each.spec.name == spec.name), None)
-            if taken is not None and not taken.removing:
+            # One that is going may still be there beside the one that has its name.
+            if any(each.spec.name == spec.name and not each.removing for each in draft.services.values()):
                 raise Conflict(f"name conflicts with an existing object: service {spec.name} already exists")
             self._put(draft, changes.created(id, spec, self._clock.now_ns()), credentials)
         return self._there(id)

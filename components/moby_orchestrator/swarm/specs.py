@@ -103,7 +103,7 @@ def published(spec: ServiceSpec, service_id: str, services: Mapping[str, Service
     """
     taken = {
         (port.published, port.protocol): each
-        for each in services.values()
+        for each in sorted(services.values(), key=lambda each: not each.removing)  # who stays counts, not who goes
         if each.id != service_id
         for port in each.ports
         if port.mode is PublishMode.INGRESS
