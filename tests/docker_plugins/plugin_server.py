@@ -69,8 +69,16 @@ class Volumes:
         return {"Volumes": [{"Name": each.name, "Mountpoint": str(each)} for each in found]}
 
 
+def whole_records(data):
+    """Yield records, each with its length before it, up to one that has no end yet."""
+    at = 0
+    while at + 4 <= len(data) and (end := at + 4 + int.from_bytes(data[at : at + 4], "big")) <= len(data):
+        yield data[at:end]
+        at = end
+
+
 class Logs:
-    """Keeps a log as it came: lengths and records."""
+    """Keeps a log as it came: lengths and records, but none that its writer was killed in."""
 
     def __init__(self, folder):
         self.folder = folder / "logs"
@@ -95,11 +103,15 @@ class Logs:
     def _read(self, pipe, told, path):
         import select
 
+        held = b""
         with path.open("ab", buffering=0) as out:
             while True:
                 ready, _, _ = select.select([pipe, told], [], [])
                 if pipe in ready:
-                    out.write(os.read(pipe, 65536))
+                    held += os.read(pipe, 65536)
+                    whole = b"".join(whole_records(held))
+                    out.write(whole)
+                    held = held[len(whole) :]
                 elif told in ready:
                     break
         os.close(pipe)
@@ -115,11 +127,7 @@ class Logs:
         """Records from the last so many on; what is written later too, where it follows."""
         path = self.folder / given["Info"]["ContainerID"]
         data = path.read_bytes() if path.exists() else b""
-        found, at = [], 0
-        while at < len(data):
-            size = 4 + int.from_bytes(data[at : at + 4], "big")
-            found.append(data[at : at + size])
-            at += size
+        found = list(whole_records(data))
         tail = given["Config"].get("Tail", -1)
         if tail != 0:
             yield from found if tail is None or tail < 0 else found[-tail:]

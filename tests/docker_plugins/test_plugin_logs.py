@@ -1,5 +1,7 @@
 """The part `log-driver/plugin`, with a plugin that speaks docker's protocol and nothing else."""
 
+import json
+import os
 import secrets
 import subprocess
 import sys
@@ -89,6 +91,21 @@ def test_a_plugin_that_opens_nothing(driver, server, tmp_path, monkeypatch):
     server.parts["LogDriver"].StartLogging = lambda given: {}
     with pytest.raises(HostUnfit, match="doesn't open the pipe"):
         driver.open(config(tmp_path))
+
+
+def test_what_a_killed_writer_left(driver, server, tmp_path):
+    """The plugin is to be through with it before the next one begins."""
+    killed = driver.open(config(tmp_path))
+    killed.write(1, 1, b"before\n")
+    os.close(killed._fd)
+    writer = driver.open(config(tmp_path))
+    writer.write(1, 2, b"after\n")
+    writer.close()
+    assert b"".join(driver.read(config(tmp_path), LogQuery(framed=False), -1)) == b"before\nafter\n"
+    called = [json.loads(each)[0] for each in server.calls.read_text().splitlines()]
+    assert [each for each in called if each.endswith("Logging")] == [
+        "LogDriver.StartLogging", "LogDriver.StopLogging", "LogDriver.StartLogging", "LogDriver.StopLogging",
+    ]  # fmt: skip
 
 
 def test_one_that_cannot_be_read(server, tmp_path):

@@ -71,7 +71,10 @@ class PluginWriter:
         self._path = path
         self._lines = Lines()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
+        if path.exists():  # of a writer that was killed: the plugin is to be through with that before it begins anew
+            with suppress(MobyError):
+                plugin.call("StopLogging", File=str(path))
+            path.unlink(missing_ok=True)
         os.mkfifo(path, 0o700)
         try:
             plugin.call("StartLogging", File=str(path), Info=info)
