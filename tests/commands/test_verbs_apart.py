@@ -8,7 +8,7 @@ import socket
 import threading
 
 import pytest
-from moby_containers.command import options, pulling, statistics, template, words
+from moby_containers.command import bodies, options, pulling, statistics, template, words
 from moby_containers.command.client import Client, query
 from moby_containers.command.looking import filters
 from moby_containers.command.plugin import moby_components
@@ -108,7 +108,7 @@ def test_sizes_and_ports():
 def body(*given):
     parser = argparse.ArgumentParser(add_help=False)
     options.add(parser)
-    return options.body(parser.parse_args([*given, "box", "-c", "x"]), attach=True)
+    return bodies.body(parser.parse_args([*given, "box", "-c", "x"]), attach=True)
 
 
 def test_what_options_come_to(monkeypatch, tmp_path):

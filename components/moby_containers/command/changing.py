@@ -7,7 +7,7 @@ from typing import Any
 from moby.errors import Invalid
 from moby.oci import reference as references
 from moby_containers.command.client import Client, query
-from moby_containers.command.options import restart, size
+from moby_containers.command.values import restart, size
 from moby_containers.command.verb import Parser, each, say
 
 __all__ = ["commit", "update"]

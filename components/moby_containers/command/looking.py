@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from moby.errors import Invalid, MobyError, NotFound
-from moby_containers.command import options, streams, template, words
+from moby_containers.command import streams, template, values, words
 from moby_containers.command.client import Client, query
 from moby_containers.command.verb import Parser, complain, say
 
@@ -165,7 +165,7 @@ def _moment(text: str) -> str:
     if not text or re.fullmatch(r"\d+(\.\d+)?", text):
         return text
     if re.fullmatch(r"(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+", text):
-        at = time.time_ns() - options.duration(text)
+        at = time.time_ns() - values.duration(text)
     else:
         try:
             at = round(datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone().timestamp() * 1e9)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from moby.errors import Invalid
-from moby_containers.command import options
+from moby_containers.command import values
 from moby_containers.command.below import below, labels, listed, listing, pruning
 from moby_containers.command.client import Client, query
 from moby_containers.command.looking import filters, show
@@ -63,10 +63,10 @@ def _create(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     body = {
         "Name": asked.name, "Driver": asked.driver, "Scope": asked.scope, "Internal": asked.internal,
-        "EnableIPv6": asked.ipv6, "Attachable": asked.attachable, "Options": options.pairs(asked.opt),
-        "Labels": options.pairs(asked.label),
+        "EnableIPv6": asked.ipv6, "Attachable": asked.attachable, "Options": values.pairs(asked.opt),
+        "Labels": values.pairs(asked.label),
         "IPAM": {
-            "Driver": asked.ipam_driver, "Options": options.pairs(asked.ipam_opt),
+            "Driver": asked.ipam_driver, "Options": values.pairs(asked.ipam_opt),
             "Config": _pools(asked.subnet, asked.ip_range, asked.gateway, asked.aux_address),
         },
     }  # fmt: skip
@@ -115,7 +115,7 @@ def _connect(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     config = {
         "IPAMConfig": {"IPv4Address": asked.ip, "IPv6Address": asked.ip6, "LinkLocalIPs": asked.link_local_ip},
-        "Aliases": asked.alias, "Links": asked.link or None, "DriverOpts": options.pairs(asked.driver_opt),
+        "Aliases": asked.alias, "Links": asked.link or None, "DriverOpts": values.pairs(asked.driver_opt),
     }  # fmt: skip
     client.post(f"/networks/{asked.network}/connect", {"Container": asked.container, "EndpointConfig": config})
     return 0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from moby_containers.command import options
+from moby_containers.command import values
 from moby_containers.command.below import below, labels, listed, listing, pruned, pruning
 from moby_containers.command.client import Client, query
 from moby_containers.command.looking import filters, show
@@ -67,8 +67,8 @@ def _create_volume(client: Client, parser: Parser, arguments: Sequence[str]) -> 
     parser.add_argument("name", nargs="?", default="", metavar="VOLUME")
     asked = parser.parse_args(arguments)
     body = {
-        "Name": asked.name, "Driver": asked.driver, "DriverOpts": options.pairs(asked.opt),
-        "Labels": options.pairs(asked.label),
+        "Name": asked.name, "Driver": asked.driver, "DriverOpts": values.pairs(asked.opt),
+        "Labels": values.pairs(asked.label),
     }  # fmt: skip
     say(client.post("/volumes/create", body)["Name"])
     return 0

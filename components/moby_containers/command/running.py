@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moby.errors import Conflict, Invalid, MobyError
-from moby_containers.command import options, pulling, streams
+from moby_containers.command import bodies, options, pulling, streams, values
 from moby_containers.command.client import Client, query
 from moby_containers.command.verb import Parser, complain, each, say
 
@@ -145,7 +145,7 @@ def exec(client: Client, parser: Parser, arguments: Sequence[str]) -> int:  # no
         raise Invalid("the input device is not a TTY")
     attached = not asked.detach
     body = {
-        "Cmd": asked.command, "Env": options.environment(asked.env, asked.env_file), "User": asked.user,
+        "Cmd": asked.command, "Env": values.environment(asked.env, asked.env_file), "User": asked.user,
         "WorkingDir": asked.workdir, "Tty": asked.tty, "Privileged": asked.privileged,
         "AttachStdin": attached and asked.interactive, "AttachStdout": attached, "AttachStderr": attached,
     }  # fmt: skip
@@ -178,7 +178,7 @@ def _created(client: Client, asked: argparse.Namespace, *, attach: bool) -> str:
         raise Conflict(
             f"container ID file found, make sure the other container isn't running or delete {asked.cidfile}"
         )
-    body = options.body(asked, attach=attach)
+    body = bodies.body(asked, attach=attach)
     if asked.tty:
         body["HostConfig"]["ConsoleSize"] = list(streams.window())
     more = query(name=asked.name, platform=asked.platform)
