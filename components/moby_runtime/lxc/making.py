@@ -27,7 +27,7 @@ from moby_runtime.records.json_text import encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, NoReturn
 
     from moby.contracts.ambient import Place
@@ -274,43 +274,11 @@ def _close(fd: int) -> None:
 def add(record: Record, process: Mapping[str, Any], stdio: Stdio) -> Process:
     """Run another program in a container; as Runtime.exec."""
     guise = inside.guise_of({**record.seccomp, "process": process})
-    with ExitStack() as undo, ExitStack() as lent:
-        first, _ = lent.enter_context(record.first())
-        flags = namespaces.differing(record.pid)
-        ours, theirs = (lent.enter_context(each) for each in socket.socketpair())
+    ours, theirs = socket.socketpair()
+    with ExitStack() as undo, ours, theirs:
         ours.settimeout(_PATIENCE_S)
-        read, write = os.pipe2(os.O_CLOEXEC)
-        said, says = (lent.enter_context(os.fdopen(*each)) for each in ((read, "rb", 0), (write, "wb", 0)))
-        with doing("enter the control group", "linux.cgroupsPath"):
-            entrance = lent.enter_context(Group(record.cgroups).holding(record.pid).entrance())
-        adjustment = guise.process.oom_score_adj
-
-        def become() -> NoReturn:
-            inside.run_exec(guise, stdio, theirs.fileno())
-
-        def join() -> NoReturn:
-            code = 70
-            try:
-                entrance.enter_all()
-                if adjustment is not None:
-                    Path("/proc/self/oom_score_adj").write_text(str(adjustment), encoding="ascii")
-                # From here on the container can watch it: it has the caller's memory, descriptors and arguments.
-                processes.forget_arguments()
-                processes.set_dumpable(False)
-                namespaces.join(first, flags)
-                pid, _ = processes.clone(become, processes.CLONE_PARENT)
-                os.write(says.fileno(), b"%d" % pid)
-                code = 0
-            finally:
-                os._exit(code)
-
-        helper, helper_fd = processes.fork(join)
-        lent.callback(discard, helper, helper_fd)
+        pid = _joined(record, lambda: inside.run_exec(guise, stdio, theirs.fileno()), guise.process.oom_score_adj)
         theirs.close()
-        says.close()
-        pid = int(said.read(32) or 0)
-        if not pid:
-            raise Failed(Failure("join the container", "linux.namespaces", 0, "its process ended meanwhile"))
         pidfd = os.pidfd_open(pid)
         undo.callback(discard, pid, pidfd)
         terminal = _terminal(ours) if stdio.terminal else -1
@@ -321,6 +289,40 @@ def add(record: Record, process: Mapping[str, Any], stdio: Stdio) -> Process:
             raise_of(Failure.decode(answer))
         undo.pop_all()
     return Process(pid, pidfd, terminal)
+
+
+def _joined(record: Record, become: Callable[[], NoReturn], oom_score_adj: int | None) -> int:
+    """Have a child of this process begin in a container, by a helper that joins it; return its pid."""
+    with ExitStack() as lent:
+        first, _ = lent.enter_context(record.first())
+        flags = namespaces.differing(record.pid)
+        read, write = os.pipe2(os.O_CLOEXEC)
+        said, says = (lent.enter_context(os.fdopen(*each)) for each in ((read, "rb", 0), (write, "wb", 0)))
+        with doing("enter the control group", "linux.cgroupsPath"):
+            entrance = lent.enter_context(Group(record.cgroups).holding(record.pid).entrance())
+
+        def join() -> NoReturn:
+            code = 70
+            try:
+                entrance.enter_all()
+                if oom_score_adj is not None:
+                    Path("/proc/self/oom_score_adj").write_text(str(oom_score_adj), encoding="ascii")
+                # From here on the container can watch it: it has the caller's memory, descriptors and arguments.
+                processes.forget_arguments()
+                processes.set_dumpable(False)
+                namespaces.join(first, flags)
+                pid, _ = processes.clone(become, processes.CLONE_PARENT)
+                os.write(says.fileno(), b"%d" % pid)
+                code = 0
+            finally:
+                os._exit(code)
+
+        lent.callback(discard, *processes.fork(join))
+        says.close()
+        pid = int(said.read(32) or 0)
+    if not pid:
+        raise Failed(Failure("join the container", "linux.namespaces", 0, "its process ended meanwhile"))
+    return pid
 
 
 def _terminal(ours: socket.socket) -> int:
