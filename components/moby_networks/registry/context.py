@@ -126,7 +126,7 @@ class Context:
     def removing(self, network: Network) -> Iterator[None]:
         """Keep a network from being used; Denied where it is."""
         with self._lock:
-            on_it = [each.container_id for each in self.records.all_joined() if each.place(network.id)]
+            on_it = [each.container_id for each in self.records.all_joined() if each.membership(network.id)]
             if on_it or self._users.get(network.id) or network.id in self._going:
                 text = f"error while removing network: network {network.name} id {network.id} has active endpoints"
                 raise Denied(text, hint=f"stop {', '.join(each[:12] for each in on_it) or 'what uses it'} first")

@@ -17,7 +17,7 @@ from moby_networks.registry.checks import is_exclusive
 from moby_networks.registry.context import Context, Failures
 from moby_networks.registry.openings import divided, routed_families
 from moby_networks.registry.presences import Presences, dns_names
-from moby_networks.registry.records import SHARED_SCOPE, Joined, Known, Place
+from moby_networks.registry.records import SHARED_SCOPE, Joined, Known, Membership
 
 __all__ = ["Joining"]
 
@@ -46,7 +46,7 @@ class Joining:
         before = self._context.records.joined(container_id)
         if before is not None:
             asked = {known.network.id: each for known, each in wanted}
-            there = {each.endpoint.network_id: each.endpoint.config for each in before.places}
+            there = {each.endpoint.network_id: each.endpoint.config for each in before.memberships}
             if (asked, config) == (there, before.config):
                 return before, False
             self.leave(before)
@@ -67,12 +67,12 @@ class Joining:
         """Make all, in an order in which each step needs those before it; what is undone is put onto the stack."""
         joined = Joined(container_id, self._namespace(container_id, wanted, undo), config)
         for known, each in wanted:
-            place = self._place(joined, known, each, undo)
-            joined = evolve(joined, places=(*joined.places, place), interfaces=joined.interfaces + 1)
+            membership = self._membership(joined, known, each, undo)
+            joined = evolve(joined, memberships=(*joined.memberships, membership), interfaces=joined.interfaces + 1)
         joined = self._claimed(joined, undo)
         for known, _ in wanted:
             joined = self._attached(joined, known, undo)
-        named = any(each.endpoint.dns_names for each in joined.places)
+        named = any(each.endpoint.dns_names for each in joined.memberships)
         joined = evolve(joined, discovered=named or bool(config.ports))
         undo.callback(self._context.records.delete_joined, container_id)
         self._context.records.put_joined(joined)
@@ -106,7 +106,7 @@ class Joining:
         undo.callback(self._quietly, self._context.namespaces.remove, container_id)
         return self._context.namespaces.make(container_id)
 
-    def _place(self, joined: Joined, known: Known, config: EndpointConfig, undo: ExitStack) -> Place:
+    def _membership(self, joined: Joined, known: Known, config: EndpointConfig, undo: ExitStack) -> Membership:
         """Return an endpoint that isn't made yet, with its addresses."""
         context, network = self._context, known.network
         if network.services_only and not config.service:
@@ -131,7 +131,7 @@ class Joining:
             options=config.driver_options,
         )
         endpoint = Endpoint(network.id, network.name, endpoint_id, dns_names=names, config=config)
-        return Place(_addressed(endpoint, addresses, ()), attachment)
+        return Membership(_addressed(endpoint, addresses, ()), attachment)
 
     def _claimed(self, joined: Joined, undo: ExitStack) -> Joined:
         """Return it with the ports that it publishes, which are the host's no more."""
@@ -141,7 +141,7 @@ class Joining:
         undo.callback(self._quietly, self._context.discovery.leave, joined.container_id)
         return self._claim(joined, publisher)
 
-    def _claim(self, joined: Joined, publisher: Place, held: Sequence[Port] = ()) -> Joined:
+    def _claim(self, joined: Joined, publisher: Membership, held: Sequence[Port] = ()) -> Joined:
         """Return it with ports: those that it held, where all were the host's and are so now, else as it asked."""
         known = self._context.records.network(publisher.endpoint.network_id)
         assert known is not None, publisher.endpoint.network_id
@@ -159,10 +159,10 @@ class Joining:
             raise type(error)(text, hint=error.hint) from error
         return _published(joined, publisher.endpoint.network_id, ports)
 
-    def _publisher(self, joined: Joined) -> Place | None:
+    def _publisher(self, joined: Joined) -> Membership | None:
         """Return the endpoint that publishes the ports: the one that the default route leads through, if it does so."""
         there = []
-        for each in joined.places:
+        for each in joined.memberships:
             known = self._context.records.network(each.endpoint.network_id)
             if known is not None and self._context.has_driver(known.network.driver):
                 there.append((known, each))
@@ -171,25 +171,25 @@ class Joining:
 
     def _attached(self, joined: Joined, known: Known, undo: ExitStack) -> Joined:
         """Put a container on a network; return it with what came of that."""
-        driver, place = self._context.driver(known.network.driver), joined.place(known.network.id)
-        assert place is not None, known.network.id
+        driver, membership = self._context.driver(known.network.driver), joined.membership(known.network.id)
+        assert membership is not None, known.network.id
         link = Link()
         if joined.namespace not in ("", _HOST):
             if known.network.id not in self._context.made:
                 driver.make(known.segment)
                 self._context.made.add(known.network.id)
             with self._context.namespaces.opened(joined.namespace) as namespace:
-                undo.callback(self._quietly, driver.detach, known.segment, place.attachment)
-                link = driver.attach(known.segment, place.attachment, namespace)
-        addresses = link.addresses or place.attachment.addresses
+                undo.callback(self._quietly, driver.detach, known.segment, membership.attachment)
+                link = driver.attach(known.segment, membership.attachment, namespace)
+        addresses = link.addresses or membership.attachment.addresses
         attachment = evolve(
-            place.attachment,
-            interface=link.interface or place.attachment.interface,
+            membership.attachment,
+            interface=link.interface or membership.attachment.interface,
             addresses=addresses,
-            mac_address=link.mac_address or place.attachment.mac_address,
+            mac_address=link.mac_address or membership.attachment.mac_address,
         )
-        endpoint = evolve(_addressed(place.endpoint, addresses, link.gateways), mac_address=link.mac_address)
-        return _with(joined, Place(endpoint, attachment, tuple(link.gateways), link.routed_directly))
+        endpoint = evolve(_addressed(membership.endpoint, addresses, link.gateways), mac_address=link.mac_address)
+        return _with(joined, Membership(endpoint, attachment, tuple(link.gateways), link.routed_directly))
 
     def _lead(self, joined: Joined) -> None:
         if joined.namespace not in ("", _HOST):
@@ -202,7 +202,7 @@ class Joining:
         if joined.discovered:
             failures.run(context.discovery.leave, joined.container_id)
         left = []
-        for each in joined.places:
+        for each in joined.memberships:
             known = context.records.network(each.endpoint.network_id)
             if known is not None and context.has_driver(known.network.driver):
                 driver = context.driver(known.network.driver)
@@ -215,9 +215,9 @@ class Joining:
             context.tell("disconnect", network, joined.container_id)
         failures.tell()
 
-    def _unassign(self, known: Known, place: Place) -> None:
+    def _unassign(self, known: Known, membership: Membership) -> None:
         if self._context.driver(known.network.driver).addressed:
-            self._context.ipam(known.network.ipam_driver).unassign(known.network.id, place.taker)
+            self._context.ipam(known.network.ipam_driver).unassign(known.network.id, membership.taker)
 
     def connect(self, joined: Joined, known: Known, config: EndpointConfig) -> Joined:
         """Put a running container on one more network; an error leaves it as it was."""
@@ -225,8 +225,8 @@ class Joining:
             joined = evolve(joined, discovered=True)
             self._context.records.put_joined(joined)  # first, so that one who is killed leaves what is left by
         with self._using([known]), ExitStack() as undo:
-            place = self._place(joined, known, config, undo)
-            new = evolve(joined, places=(*joined.places, place), interfaces=joined.interfaces + 1)
+            membership = self._membership(joined, known, config, undo)
+            new = evolve(joined, memberships=(*joined.memberships, membership), interfaces=joined.interfaces + 1)
             new = self._moved(joined, new, undo)
             new = self._attached(new, known, undo)
             undo.callback(self._quietly, self._presences.enter, joined)
@@ -244,8 +244,9 @@ class Joining:
         if not new.config.ports or (publisher.endpoint.network_id if publisher else "") == old.publisher:
             return new
         discovery = self._context.discovery
-        undo.callback(self._quietly, discovery.claim, old.container_id, _requests(old.ports, old.place(old.publisher)))
-        before, known = new.place(old.publisher), self._context.records.network(old.publisher)
+        held = _requests(old.ports, old.membership(old.publisher))
+        undo.callback(self._quietly, discovery.claim, old.container_id, held)
+        before, known = new.membership(old.publisher), self._context.records.network(old.publisher)
         if before is not None and known is not None:
             driver = self._context.driver(known.network.driver)
             undo.callback(self._quietly, driver.publish, known.segment, before.attachment)
@@ -262,8 +263,8 @@ class Joining:
     def drop(self, joined: Joined, network_ids: Collection[str]) -> None:
         """Take a running container off networks, of which some may have gone themselves; as `disconnect`."""
         context, failures = self._context, Failures()
-        dropped = [each for each in joined.places if each.endpoint.network_id in network_ids]
-        new = evolve(joined, places=tuple(each for each in joined.places if each not in dropped))
+        dropped = [each for each in joined.memberships if each.endpoint.network_id in network_ids]
+        new = evolve(joined, memberships=tuple(each for each in joined.memberships if each not in dropped))
         if joined.publisher in network_ids:
             new = evolve(new, publisher="", ports=joined.ports if self._publisher(new) else ())
         context.records.put_joined(new)  # first, so that one who is killed leaves nothing that is on no record
@@ -283,21 +284,21 @@ class Joining:
             context.tell("disconnect", network, joined.container_id)
         failures.tell()
 
-    def _detach(self, joined: Joined, known: Known, place: Place) -> None:
+    def _detach(self, joined: Joined, known: Known, membership: Membership) -> None:
         driver = self._context.driver(known.network.driver)
         if joined.namespace in ("", _HOST):
-            driver.detach(known.segment, place.attachment)
+            driver.detach(known.segment, membership.attachment)
             return
         with self._context.namespaces.opened(joined.namespace) as namespace:
-            driver.detach(known.segment, place.attachment, namespace)
+            driver.detach(known.segment, membership.attachment, namespace)
 
     def _settled_ports(self, old: Joined, new: Joined) -> Joined:
         """Publish the ports where the default route leads now, on an endpoint that is made."""
         found = self._moved(old, new, ExitStack())
         self._context.records.put_joined(found)
-        known, place = self._context.records.network(found.publisher), found.place(found.publisher)
-        if known is not None and place is not None:
-            self._context.driver(known.network.driver).publish(known.segment, place.attachment)
+        known, membership = self._context.records.network(found.publisher), found.membership(found.publisher)
+        if known is not None and membership is not None:
+            self._context.driver(known.network.driver).publish(known.segment, membership.attachment)
         return found
 
     def repair(self, joined: Joined, failures: Failures) -> None:
@@ -320,18 +321,18 @@ class Joining:
     def rename(self, joined: Joined, name: str) -> Joined:
         """Have a container be found by another name."""
         config = evolve(joined.config, name=name)
-        places = tuple(
+        memberships = tuple(
             evolve(
                 each,
                 endpoint=evolve(each.endpoint, dns_names=dns_names(joined.container_id, each.endpoint.config, config)),
             )
             if each.endpoint.dns_names
             else each
-            for each in joined.places
+            for each in joined.memberships
         )
-        new = evolve(joined, config=config, places=places)
+        new = evolve(joined, config=config, memberships=memberships)
         self._context.records.put_joined(new)
-        if any(each.endpoint.dns_names for each in places):
+        if any(each.endpoint.dns_names for each in memberships):
             self._presences.enter(new)
         return new
 
@@ -346,9 +347,9 @@ def _prefix(network: Network) -> str:
     return next((network.options[each] for each in _PREFIXES if network.options.get(each)), "eth")
 
 
-def _requests(ports: Sequence[Port], place: Place | None) -> list[PortRequest]:
-    """Return what asks for the very ports that are held, for a place; one that is open there alone isn't."""
-    targets = _targets(place) if place else ()
+def _requests(ports: Sequence[Port], membership: Membership | None) -> list[PortRequest]:
+    """Return what asks for the very ports that are held, for an endpoint; one that is open there alone isn't."""
+    targets = _targets(membership) if membership else ()
     return [
         PortRequest(each.protocol, each.container_port, each.host_address, each.host_port, each.host_port, targets)
         for each in ports
@@ -356,8 +357,8 @@ def _requests(ports: Sequence[Port], place: Place | None) -> list[PortRequest]:
     ]
 
 
-def _targets(place: Place) -> tuple[str, ...]:
-    return tuple(each.partition("/")[0] for each in place.attachment.addresses)
+def _targets(membership: Membership) -> tuple[str, ...]:
+    return tuple(each.partition("/")[0] for each in membership.attachment.addresses)
 
 
 def _assigned(ipam: Ipam, network: Network, endpoint_id: str, config: EndpointConfig) -> tuple[str, ...]:
@@ -382,16 +383,19 @@ def _addressed(endpoint: Endpoint, addresses: Sequence[str], gateways: Sequence[
     return evolve(endpoint, **shown)
 
 
-def _with(joined: Joined, place: Place) -> Joined:
+def _with(joined: Joined, membership: Membership) -> Joined:
     """Return it with this endpoint in place of the one on the same network."""
-    number = place.endpoint.network_id
-    return evolve(joined, places=tuple(place if each.endpoint.network_id == number else each for each in joined.places))
+
+    def current(each: Membership) -> Membership:
+        return membership if each.endpoint.network_id == membership.endpoint.network_id else each
+
+    return evolve(joined, memberships=tuple(map(current, joined.memberships)))
 
 
 def _published(joined: Joined, network_id: str, ports: Sequence[Port]) -> Joined:
     """Return it with ports that its endpoint on a network publishes, and no other."""
     found = evolve(joined, ports=tuple(ports), publisher=network_id)
-    for each in joined.places:
+    for each in joined.memberships:
         its = tuple(ports) if each.endpoint.network_id == network_id else ()
         found = _with(found, evolve(each, attachment=evolve(each.attachment, ports=its)))
     return found

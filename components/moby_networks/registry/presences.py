@@ -39,7 +39,7 @@ class Presences:
 
     def enter(self, joined: Joined) -> None:
         """Have a container be found where it is now, and served with names where one of its networks does so."""
-        presences = [presence_of(each.endpoint) for each in joined.places if each.endpoint.dns_names]
+        presences = [presence_of(each.endpoint) for each in joined.memberships if each.endpoint.dns_names]
         if not self._is_served(joined):
             self._context.discovery.enter(joined.container_id, None, presences)
             return
@@ -60,7 +60,7 @@ class Presences:
         """Return what a container gets of its networks."""
         return Sandbox(
             namespace=joined.namespace,
-            endpoints=tuple(each.endpoint for each in joined.places),
+            endpoints=tuple(each.endpoint for each in joined.memberships),
             hosts=self._hosts(joined),
             nameservers=(ADDRESS,) if self._is_served(joined) else (),
             ports=joined.ports,
@@ -68,7 +68,7 @@ class Presences:
         )
 
     def _is_served(self, joined: Joined) -> bool:
-        return bool(joined.namespace) and any(each.endpoint.dns_names for each in joined.places)
+        return bool(joined.namespace) and any(each.endpoint.dns_names for each in joined.memberships)
 
     def _resolver(self, joined: Joined) -> Resolver:
         own: dict[str, tuple[str, ...]] = {}
@@ -85,8 +85,8 @@ class Presences:
         """Return another container's addresses on networks that both are on: those that serve names, or the others."""
         other = self._context.records.joined(other_id)
         found: list[str] = []
-        for each in other.places if other else ():
-            if joined.place(each.endpoint.network_id) and bool(each.endpoint.dns_names) == served:
+        for each in other.memberships if other else ():
+            if joined.membership(each.endpoint.network_id) and bool(each.endpoint.dns_names) == served:
                 found += [address for address in (each.endpoint.ipv4_address, each.endpoint.ipv6_address) if address]
         return tuple(found)
 

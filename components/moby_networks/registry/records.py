@@ -15,7 +15,7 @@ from moby.errors import Denied
 from moby.values import asdict, field, frozen
 from moby_networks.registry.shared import Shared
 
-__all__ = ["SHARED_SCOPE", "Joined", "Known", "Place", "Records", "presence_of"]
+__all__ = ["SHARED_SCOPE", "Joined", "Known", "Membership", "Records", "presence_of"]
 
 SHARED_SCOPE = "swarm"
 """Of sorts that reach over hosts."""
@@ -23,6 +23,8 @@ SHARED_SCOPE = "swarm"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NOT_KEPT = ("id", "containers")
 _MADE = ("pools", "asked")
+_MEMBERSHIPS = "places"
+"""How records name them, also those of engines before this one."""
 T = TypeVar("T")
 
 
@@ -44,7 +46,7 @@ class Known:
 
 
 @frozen
-class Place:
+class Membership:
     """A container's endpoint on a network, as it is shown and as it is made."""
 
     endpoint: Endpoint
@@ -70,7 +72,7 @@ class Joined:
     namespace: str = ""
     """As in Sandbox."""
     config: SandboxConfig = field(factory=SandboxConfig)
-    places: tuple[Place, ...] = ()
+    memberships: tuple[Membership, ...] = ()
     ports: tuple[Port, ...] = ()
     publisher: str = ""
     """Id of the network that publishes the ports."""
@@ -79,9 +81,9 @@ class Joined:
     discovered: bool = False
     """Whether the discovery has been told of it."""
 
-    def place(self, network_id: str) -> Place | None:
+    def membership(self, network_id: str) -> Membership | None:
         """Return its endpoint on a network."""
-        return next((each for each in self.places if each.endpoint.network_id == network_id), None)
+        return next((each for each in self.memberships if each.endpoint.network_id == network_id), None)
 
 
 class _Read(Generic[T]):
@@ -199,8 +201,9 @@ class Records:
     def put_joined(self, joined: Joined) -> None:
         """Store what a container has joined, and whom it knows."""
         document = asdict(joined)
+        document[_MEMBERSHIPS] = document.pop("memberships")
         if self.shared:
-            on = [each for each in joined.places if self._networks.text(each.endpoint.network_id) is None]
+            on = [each for each in joined.memberships if self._networks.text(each.endpoint.network_id) is None]
             self.shared.put(joined.container_id, [(presence_of(each.endpoint), each.taker) for each in on])
         with self._metadata.transaction():
             self._joined.put(joined.container_id, {"boot": self._boot, **document})
@@ -253,7 +256,7 @@ def _sandbox(container_id: str, document: Mapping[str, Any]) -> tuple[str, Joine
             ports=tuple(_made(PortRequest, each) for each in config["ports"]),
             links=tuple((other, name) for other, name in config["links"]),
         ),
-        places=tuple(_place(each) for each in document["places"]),
+        memberships=tuple(_membership(each) for each in document[_MEMBERSHIPS]),
         ports=tuple(Port(**each) for each in document["ports"]),
         publisher=document["publisher"],
         interfaces=document["interfaces"],
@@ -261,10 +264,10 @@ def _sandbox(container_id: str, document: Mapping[str, Any]) -> tuple[str, Joine
     )
 
 
-def _place(document: Mapping[str, Any]) -> Place:
+def _membership(document: Mapping[str, Any]) -> Membership:
     endpoint = document["endpoint"]
     return _made(
-        Place,
+        Membership,
         document,
         endpoint=_made(Endpoint, endpoint, config=_made(EndpointConfig, endpoint["config"])),
         attachment=_made(

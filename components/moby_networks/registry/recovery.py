@@ -7,7 +7,7 @@ from moby.contracts.networks import OTHERS
 from moby.errors import HostUnfit, MobyError
 from moby_networks.registry.context import Context, Failures
 from moby_networks.registry.joining import Joining
-from moby_networks.registry.records import Joined, Known, Place
+from moby_networks.registry.records import Joined, Known, Membership
 from moby_networks.registry.returning import come_back
 
 __all__ = ["recover"]
@@ -33,7 +33,7 @@ def recover(
         mine = [each for each in known if each.network.ipam_driver == ipam.name]
         failures.run(ipam.keep, {each.network.id: _endpoints(each, kept) for each in mine})
     if context.records.shared:
-        places = [(place.endpoint.network_id, each.container_id) for each in kept for place in each.places]
+        places = [(of.endpoint.network_id, each.container_id) for each in kept for of in each.memberships]
         failures.run(context.records.shared.keep, places)
         failures.run(context.records.shared.count_on)
         failures.run(come_back, context, joining, context.records.shared)
@@ -64,13 +64,13 @@ def _forget(context: Context, joining: Joining, container_id: str, failures: Fai
 
 
 def _endpoints(known: Known, kept: Sequence[Joined]) -> list[str]:
-    return [each.taker for each in _places(known, kept)]
+    return [each.taker for each in _memberships(known, kept)]
 
 
 def _attachments(known: Known, kept: Sequence[Joined]) -> list[Attachment]:
-    return [each.attachment for each in _places(known, kept)]
+    return [each.attachment for each in _memberships(known, kept)]
 
 
-def _places(known: Known, kept: Sequence[Joined]) -> list[Place]:
-    places = (each.place(known.network.id) for each in kept)
-    return [each for each in places if each is not None]
+def _memberships(known: Known, kept: Sequence[Joined]) -> list[Membership]:
+    memberships = (each.membership(known.network.id) for each in kept)
+    return [each for each in memberships if each is not None]

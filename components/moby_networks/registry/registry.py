@@ -155,21 +155,21 @@ class Registry:
             joined = self._joined(container_id)
             if joined.namespace in ("", "host"):
                 raise Unsupported(ALONE, hint="create it on that network")
-            if joined.place(known.network.id):
+            if joined.membership(known.network.id):
                 name = joined.config.name or container_id[:12]
                 raise Conflict(f"endpoint with name {name} already exists in network {known.network.name}")
             joined = self._joining.connect(joined, known, config)
         self._presences.enter_who_knows(container_id)
-        place = joined.place(known.network.id)
-        assert place is not None
-        return place.endpoint
+        membership = joined.membership(known.network.id)
+        assert membership is not None
+        return membership.endpoint
 
     def disconnect(self, network: str, container_id: str, *, force: bool = False) -> None:
         """Take a container off a network."""
         known = self._find(network)
         with self._context.container(container_id):
             joined = self._records.joined(container_id)
-            if joined is None or joined.place(known.network.id) is None:
+            if joined is None or joined.membership(known.network.id) is None:
                 if force:
                     return
                 raise NotFound(f"container {container_id} is not connected to network {known.network.name}")
@@ -232,6 +232,6 @@ def _filled(networks: Sequence[Known], joined: Sequence[Joined]) -> tuple[Networ
     """Return networks with who is on each."""
     on: dict[str, dict[str, Endpoint]] = {}
     for each in joined:
-        for place in each.places:
-            on.setdefault(place.endpoint.network_id, {})[each.container_id] = place.endpoint
+        for membership in each.memberships:
+            on.setdefault(membership.endpoint.network_id, {})[each.container_id] = membership.endpoint
     return tuple(evolve(each.network, containers=on.get(each.network.id, {})) for each in networks)

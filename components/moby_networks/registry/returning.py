@@ -6,7 +6,7 @@ from moby.errors import Conflict, Invalid, NotFound
 from moby.values import evolve
 from moby_networks.registry.context import Context, Failures
 from moby_networks.registry.joining import Joining
-from moby_networks.registry.records import Joined, Place
+from moby_networks.registry.records import Joined, Membership
 from moby_networks.registry.shared import Shared
 
 __all__ = ["come_back"]
@@ -32,9 +32,10 @@ def _regain(context: Context, joining: Joining, shared: Shared, container_id: st
         joined = context.records.joined(container_id)
         if joined is None:
             return
-        found = [_regained(context, shared, joined, each) for each in joined.places]
-        lost = [place.endpoint for place, each in zip(joined.places, found, strict=True) if each is None]
-        new = evolve(joined, places=tuple(each or place for place, each in zip(joined.places, found, strict=True)))
+        found = [_regained(context, shared, joined, each) for each in joined.memberships]
+        both = tuple(zip(joined.memberships, found, strict=True))
+        lost = [before.endpoint for before, now in both if now is None]
+        new = evolve(joined, memberships=tuple(now or before for before, now in both))
         if lost:
             joining.drop(new, [each.network_id for each in lost])
         elif new != joined:
@@ -47,21 +48,22 @@ def _regain(context: Context, joining: Joining, shared: Shared, container_id: st
         )
 
 
-def _regained(context: Context, shared: Shared, joined: Joined, place: Place) -> Place | None:
+def _regained(context: Context, shared: Shared, joined: Joined, membership: Membership) -> Membership | None:
     """Return an endpoint with its addresses still, or again, its own; None for one that is lost."""
-    network_id = place.endpoint.network_id
+    network_id = membership.endpoint.network_id
     known = context.records.network(network_id)
     if known is None:
         return None
-    if not context.records.is_shared(network_id) or shared.stands(network_id, joined.container_id, place.taker):
-        return place
+    if not context.records.is_shared(network_id) or shared.stands(network_id, joined.container_id, membership.taker):
+        return membership
     # Of the one before, so that what was taken by a call that failed then is found again.
-    taker = hashlib.sha256(place.taker.encode()).hexdigest()
+    taker = hashlib.sha256(membership.taker.encode()).hexdigest()
     if context.driver(known.network.driver).addressed:
         ipam = context.ipam(known.network.ipam_driver)
-        ipam.unassign(network_id, place.taker)  # as others may still be about to; what is taken now is none of theirs
+        # As others may still be about to; what is taken now is none of theirs.
+        ipam.unassign(network_id, membership.taker)
         try:
-            ipam.assign(network_id, taker, [each.partition("/")[0] for each in place.attachment.addresses])
+            ipam.assign(network_id, taker, [each.partition("/")[0] for each in membership.attachment.addresses])
         except (Conflict, Invalid, NotFound):
             return None
-    return evolve(place, claim=taker)
+    return evolve(membership, claim=taker)

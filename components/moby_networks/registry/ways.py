@@ -9,7 +9,7 @@ from moby.host.elsewhere import in_namespace
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import links, routes
 from moby.values import frozen
-from moby_networks.registry.records import Joined, Known, Place
+from moby_networks.registry.records import Joined, Known, Membership
 
 __all__ = ["Way", "host_subnets", "lead", "order", "publisher_of", "refuse_host_subnets", "ways_of"]
 
@@ -24,9 +24,9 @@ class Way:
     gateway: str
 
 
-def _rank(place: Place) -> tuple[int, str]:
-    """Return what sorts places, the one that is led through first: docker's gateway priority, then the name."""
-    return -place.endpoint.config.gateway_priority, place.endpoint.network
+def _rank(membership: Membership) -> tuple[int, str]:
+    """Return what sorts memberships, the one that is led through first: docker's gateway priority, then the name."""
+    return -membership.endpoint.config.gateway_priority, membership.endpoint.network
 
 
 def order(known: Known, config: EndpointConfig) -> tuple[int, bool, bool, str]:
@@ -38,7 +38,7 @@ def order(known: Known, config: EndpointConfig) -> tuple[int, bool, bool, str]:
 def ways_of(joined: Joined) -> Mapping[int, Way]:
     """Return the way out by family."""
     found: dict[int, Way] = {}
-    for each in sorted(joined.places, key=_rank):
+    for each in sorted(joined.memberships, key=_rank):
         interface = each.attachment.interface
         if each.direct:
             for address in each.attachment.addresses:
@@ -48,9 +48,9 @@ def ways_of(joined: Joined) -> Mapping[int, Way]:
     return found
 
 
-def publisher_of(candidates: Iterable[tuple[Known, Place]]) -> tuple[Known, Place] | None:
-    """Return the place that the default route leads through, as far as it can be told before the place is made."""
-    out = [(known, place) for known, place in candidates if known.pools and not known.network.internal]
+def publisher_of(candidates: Iterable[tuple[Known, Membership]]) -> tuple[Known, Membership] | None:
+    """Return where the default route leads through, as far as it can be told before that is made."""
+    out = [(known, membership) for known, membership in candidates if known.pools and not known.network.internal]
     return min(out, key=lambda pair: _rank(pair[1]), default=None)
 
 
