@@ -7,8 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from moby.contracts.ambient import Log
-from moby.contracts.ambient import Place as Folders
+from moby.contracts.ambient import Log, Place
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.contracts.types import Fd
 from moby.errors import HostUnfit, Invalid, MobyError, NotFound
@@ -23,7 +22,7 @@ from moby_network_driver.interfaces.inside import SYSCTLS, Interface
 from moby_network_driver.interfaces.removal import delete_named
 from moby_network_driver.interfaces.unfit import Failures, explained
 from moby_network_driver.plugin import words
-from moby_network_driver.plugin.records import Known, Place, Records
+from moby_network_driver.plugin.records import Endpoint, Known, Records
 from moby_network_driver.plugin.words import Joined
 
 __all__ = ["PluginNetworks"]
@@ -38,7 +37,7 @@ class PluginNetworks:
     shares_host = False
     addressed = True
 
-    def __init__(self, plugin: Plugin, place: Folders, log: Log, *, publishes: bool = False) -> None:
+    def __init__(self, plugin: Plugin, place: Place, log: Log, *, publishes: bool = False) -> None:
         self.name = plugin.name
         self.publishes = publishes
         self._plugin = plugin
@@ -86,9 +85,9 @@ class PluginNetworks:
         if known is None:
             return
         failures = Failures()
-        for endpoint in known.places:
-            with failures.collected(f"endpoint {endpoint}"):
-                self._undo(network_id, endpoint, None)
+        for endpoint_id in known.endpoints:
+            with failures.collected(f"endpoint {endpoint_id}"):
+                self._undo(network_id, endpoint_id, None)
         with failures.collected(f"network {network_id}"):
             self._call("DeleteNetwork", NetworkID=network_id)
             self._records.remove(network_id)
@@ -103,12 +102,12 @@ class PluginNetworks:
             if self._records.get(segment.id) is None:
                 self.make(segment)
             self._clear(segment.id, attachment.id, namespace)  # what was interrupted
-            place = Place(attachment.interface, ports=attachment.ports)
-            self._note(segment.id, attachment.id, place)  # first, so that what is killed half-way is undone
+            endpoint = Endpoint(attachment.interface, ports=attachment.ports)
+            self._note(segment.id, attachment.id, endpoint)  # first, so that what is killed half-way is undone
             undo.callback(self._clear, segment.id, attachment.id, namespace)
             mac, own = self._created(segment, attachment)
-            joined = self._joined(segment, attachment, namespace, place)
-            self._note(segment.id, attachment.id, evolve(place, made_as=joined.made_as, joined=True))
+            joined = self._joined(segment, attachment, namespace, endpoint)
+            self._note(segment.id, attachment.id, evolve(endpoint, made_as=joined.made_as, joined=True))
             wanted = evolve(attachment, addresses=own)
             device = Interface(
                 attachment.interface, joined.made_as, with_link_local(wanted), settings=settings
@@ -128,18 +127,18 @@ class PluginNetworks:
         own = (*attachment.addresses, *(each for each in chosen if (":" in each) not in taken))
         return attachment.mac_address or mac or mac_of(segment, attachment), own
 
-    def _joined(self, segment: Segment, attachment: Attachment, namespace: Fd, place: Place) -> Joined:
+    def _joined(self, segment: Segment, attachment: Attachment, namespace: Fd, endpoint: Endpoint) -> Joined:
         """Have the plugin join an endpoint, which it leaves again even if its answer is nonsense or this is killed."""
         key = f"/proc/{os.getpid()}/fd/{namespace}"
         options = words.ports_of(attachment.ports)
-        self._note(segment.id, attachment.id, evolve(place, joined=True))
+        self._note(segment.id, attachment.id, evolve(endpoint, joined=True))
         try:
             answer = self._call(
                 "Join", NetworkID=segment.id, EndpointID=attachment.id, SandboxKey=key, Options=options
             )  # fmt: skip
         except HostUnfit as error:
             if isinstance(error.__cause__, Answered):  # it says that it hasn't
-                self._note(segment.id, attachment.id, place)
+                self._note(segment.id, attachment.id, endpoint)
             raise
         return words.joined_of(answer, self.name)
 
@@ -164,15 +163,16 @@ class PluginNetworks:
         """Have the plugin publish other ports; see the contract."""
         with self._lock, explained(f"ports on network {segment.name}"):
             known = self._records.get(segment.id)
-            place = known.places.get(attachment.id) if known else None
-            if place is None or not place.made_as:
+            endpoint = known.endpoints.get(attachment.id) if known else None
+            if endpoint is None or not endpoint.made_as:
                 raise NotFound(f"container {attachment.container_id} is not on network {segment.name}")
-            if place.ports == attachment.ports:
+            if endpoint.ports == attachment.ports:
                 return
             self._call("RevokeExternalConnectivity", NetworkID=segment.id, EndpointID=attachment.id)
-            self._note(segment.id, attachment.id, evolve(place, ports=()))  # so that what fails now can be tried again
+            # So that what fails now can be tried again.
+            self._note(segment.id, attachment.id, evolve(endpoint, ports=()))
             self._program(segment.id, attachment)
-            self._note(segment.id, attachment.id, evolve(place, ports=attachment.ports))
+            self._note(segment.id, attachment.id, evolve(endpoint, ports=attachment.ports))
 
     def detach(self, segment: Segment, attachment: Attachment, namespace: Fd | None = None) -> None:
         """Undo `attach`; see the contract."""
@@ -189,26 +189,26 @@ class PluginNetworks:
     def _undo(self, network_id: str, endpoint_id: str, namespace: Fd | None) -> None:
         """Undo all of an endpoint, even if some of it fails; the interface goes back to the plugin, which made it."""
         known = self._records.get(network_id)
-        place = known.places.get(endpoint_id) if known else None
-        if known is None or place is None:
+        endpoint = known.endpoints.get(endpoint_id) if known else None
+        if known is None or endpoint is None:
             return
         failures = Failures()
         names = {"NetworkID": network_id, "EndpointID": endpoint_id}
-        if place.made_as:
+        if endpoint.made_as:
             with failures.collected("ports"):
                 self._call("RevokeExternalConnectivity", **names)
-        if place.joined:
+        if endpoint.joined:
             with failures.collected("leaving"):
                 self._call("Leave", **names)
-        if place.made_as and namespace is not None:
-            with failures.collected(f"interface {place.interface}"):
-                _take_back(namespace, place)
+        if endpoint.made_as and namespace is not None:
+            with failures.collected(f"interface {endpoint.interface}"):
+                _take_back(namespace, endpoint)
         with failures.collected("the endpoint"):
             self._call("DeleteEndpoint", **names)
-        if place.made_as:
-            with failures.collected(f"interface {place.made_as}"):
-                _delete_made(place.made_as)
-        self._records.put(evolve(known, places={k: v for k, v in known.places.items() if k != endpoint_id}))
+        if endpoint.made_as:
+            with failures.collected(f"interface {endpoint.made_as}"):
+                _delete_made(endpoint.made_as)
+        self._records.put(evolve(known, endpoints={k: v for k, v in known.endpoints.items() if k != endpoint_id}))
         failures.tell()
 
     def keep(self, held: Sequence[tuple[Segment, Sequence[Attachment]]]) -> None:
@@ -218,7 +218,7 @@ class PluginNetworks:
         with self._lock, explained(f"networks of the plugin {self.name}"):
             for network_id in self._records.ids():
                 with failures.collected(f"network {network_id}"):
-                    self._keep_places(network_id, wanted.get(network_id))
+                    self._keep_endpoints(network_id, wanted.get(network_id))
             for segment, attachments in held:
                 if self._records.get(segment.id) is None:
                     with failures.collected(f"network {segment.name}"):
@@ -228,23 +228,23 @@ class PluginNetworks:
                         self.publish(segment, each)
         failures.tell()
 
-    def _keep_places(self, network_id: str, wanted: set[str] | None) -> None:
+    def _keep_endpoints(self, network_id: str, wanted: set[str] | None) -> None:
         """Remove a network that nobody wants, else the endpoints on it that nobody wants."""
         if wanted is None:
             self._forget(network_id)
             return
         known = self._records.get(network_id)
-        for endpoint in known.places if known else ():
-            if endpoint not in wanted:
-                self._undo(network_id, endpoint, None)
+        for endpoint_id in known.endpoints if known else ():
+            if endpoint_id not in wanted:
+                self._undo(network_id, endpoint_id, None)
 
     def reclaim(self) -> None:
         """Have the plugin remove all that the engine had it make."""
         self.keep(())
 
-    def _note(self, network_id: str, endpoint_id: str, place: Place) -> None:
+    def _note(self, network_id: str, endpoint_id: str, endpoint: Endpoint) -> None:
         known = self._records.get(network_id) or Known(network_id)
-        self._records.put(evolve(known, places={**known.places, endpoint_id: place}))
+        self._records.put(evolve(known, endpoints={**known.endpoints, endpoint_id: endpoint}))
 
     def _call(self, method: str, **values: object) -> dict[str, object]:
         with _told(self.name):
@@ -277,17 +277,17 @@ def _delete_made(name: str) -> None:
             delete_named(channel, name)
 
 
-def _take_back(namespace: Fd, place: Place) -> None:
+def _take_back(namespace: Fd, endpoint: Endpoint) -> None:
     """Have an interface be where and as the plugin made it, as docker does before the plugin removes it."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         with in_namespace(namespace, Channel) as channel:
-            found = links.look_up(channel, place.interface) or links.look_up(channel, place.made_as)
+            found = links.look_up(channel, endpoint.interface) or links.look_up(channel, endpoint.made_as)
             if found is not None:
                 for each in addresses.dump(channel):
                     if each.index == found.index and not each.of_link:
                         channel.run(addresses.remove(each.index, each.text))
                 channel.run(links.change(found.index, up=False, what=found.name))
-                channel.run(links.change(found.index, name=place.made_as, namespace=own, what=found.name))
+                channel.run(links.change(found.index, name=endpoint.made_as, namespace=own, what=found.name))
     finally:
         os.close(own)

@@ -8,11 +8,11 @@ from moby.contracts.network_driver import Port
 from moby.values import asdict, field, frozen
 from moby_network_driver.records.files import Files
 
-__all__ = ["Known", "Place", "Records"]
+__all__ = ["Endpoint", "Known", "Records"]
 
 
 @frozen
-class Place:
+class Endpoint:
     """A container's endpoint on a network."""
 
     interface: str
@@ -29,23 +29,27 @@ class Known:
     """A network that the plugin has been told of."""
 
     id: str
-    places: Mapping[str, Place] = field(factory=dict)
-    """By endpoint."""
+    endpoints: Mapping[str, Endpoint] = field(factory=dict)
+    """By id."""
 
 
 class Records(Files[Known]):
     """The records of one engine, a file for each network."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, _known, asdict)
+        super().__init__(folder, _known, _document)
+
+
+def _document(known: Known) -> dict[str, Any]:
+    document = asdict(known)
+    return {"id": document["id"], "places": document["endpoints"]}
 
 
 def _known(document: Mapping[str, Any]) -> Known:
-    places = {endpoint: _place(each) for endpoint, each in document["places"].items()}
-    return Known(document["id"], places)
+    return Known(document["id"], {endpoint_id: _endpoint(each) for endpoint_id, each in document["places"].items()})
 
 
-def _place(document: Mapping[str, Any]) -> Place:
+def _endpoint(document: Mapping[str, Any]) -> Endpoint:
     ports = tuple(Port(**each) for each in document["ports"])
     made_as = document["made_as"]
-    return Place(document["interface"], made_as, ports, document.get("joined", bool(made_as)))
+    return Endpoint(document["interface"], made_as, ports, document.get("joined", bool(made_as)))
