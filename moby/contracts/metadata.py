@@ -4,15 +4,17 @@ A service takes a bucket of its own and knows nothing of others'. What is unique
 one transaction. A document is JSON; `texts` gives many of them unread, for a listing that only passes them on.
 """
 
+import os
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from moby.contracts.kind import contract, of_thread, repeatable
 
-__all__ = ["MAX_KEY_BYTES", "Bucket", "Metadata"]
+__all__ = ["MAX_KEY_BYTES", "Bucket", "Metadata", "host_id"]
 
 MAX_KEY_BYTES = 1024
 """Of a key, and of a bucket's name, in UTF-8."""
+_HOST_ID = "host-id"
 
 
 class Bucket(Protocol):
@@ -111,3 +113,12 @@ class Metadata(Protocol):
     def snapshot(self) -> AbstractContextManager[None]:
         """Let all reads of this thread see one moment, whatever others write; writing inside raises Conflict."""
         ...
+
+
+def host_id(metadata: Metadata, bucket: str) -> str:
+    """Return what others that share a store know this host by; made once, kept in a bucket of its own store."""
+    settings = metadata.bucket(bucket)
+    with metadata.transaction():
+        if settings.get(_HOST_ID) is None:
+            settings.put(_HOST_ID, os.urandom(16).hex())
+    return str(settings.get(_HOST_ID))

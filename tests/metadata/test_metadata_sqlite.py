@@ -12,6 +12,7 @@ from moby_metadata.sqlite.plugin import Config, make
 from moby_metadata.sqlite.store import Store
 
 from moby.contracts.ambient import Place
+from moby.contracts.metadata import host_id
 from moby.errors import Corrupt, HostUnfit, Invalid, Unavailable, Unsupported
 from moby.testing.metadata import MetadataSuite
 from moby.testing.metadata_mutants import MUTANTS
@@ -246,3 +247,11 @@ def test_one_that_engines_share(tmp_path):
         assert two.bucket("b").get("k") == 1
     with pytest.raises(Invalid, match=r"shared\.db is no absolute path"):
         make(Config(path="shared.db"), place=places[0])
+
+
+def test_a_host_is_known_by_one_name(path, tmp_path):
+    """Of a bucket's own, kept in its store, and no other host's."""
+    ours, again, others = Store(path), Store(path), Store(tmp_path / "others/metadata.db")
+    found = [host_id(ours, "a"), host_id(again, "a"), host_id(ours, "b"), host_id(others, "a")]
+    assert found[0] == found[1]
+    assert len(set(found)) == 3

@@ -12,24 +12,14 @@ from moby.values import asdict
 from moby_ipam.pools import subnets
 from moby_ipam.pools.subnets import Address, Block, Network
 
-__all__ = ["Allocator", "host_id"]
+__all__ = ["Allocator"]
 
 _IN_USE = "Address already in use"
 _PAGE = 256
 _AT_ONCE = 25
 """Endpoints in one transaction, each with an entry or four, of which some stores take no more than some hundred."""
 _ROWS_AT_ONCE = 100
-_ID = "host-id"
 _LOCAL_SUBNET_BITS = 64
-
-
-def host_id(metadata: Metadata) -> str:
-    """Return what this host is known by to others, which is made once and kept in its own metadata."""
-    settings = metadata.bucket("ipam-settings")
-    with metadata.transaction():
-        if settings.get(_ID) is None:
-            settings.put(_ID, secrets.token_hex(16))
-    return str(settings.get(_ID))
 
 
 class Allocator:

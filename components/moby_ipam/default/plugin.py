@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from moby.component import Component
 from moby.contracts.ipam import Ipam
-from moby.contracts.metadata import Metadata
+from moby.contracts.metadata import Metadata, host_id
 from moby.errors import Invalid
 from moby.hookspecs import hookimpl
 
@@ -46,7 +46,7 @@ class Config:
 
 def make(config: Config, *, metadata: Metadata, stores: Mapping[str, Metadata] = MappingProxyType({})) -> Ipam:
     """Hands out subnets and addresses in order, and keeps them in the metadata."""
-    from moby_ipam.default.allocator import Allocator, host_id
+    from moby_ipam.default.allocator import Allocator
     from moby_ipam.pools.subnets import blocks_of
 
     blocks = blocks_of((each.base, each.size) for each in config.pools)
@@ -55,7 +55,7 @@ def make(config: Config, *, metadata: Metadata, stores: Mapping[str, Metadata] =
     if config.store not in stores:
         text = f"ipam/default: its store is {config.store!r}, and there is no such part"
         raise Invalid(text, hint=f"there are {', '.join(stores)}")
-    return Allocator(stores[config.store], blocks, config.name, host_id(metadata))
+    return Allocator(stores[config.store], blocks, config.name, host_id(metadata, "ipam-settings"))
 
 
 @hookimpl

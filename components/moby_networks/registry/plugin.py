@@ -10,7 +10,7 @@ from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.discovery import Discovery
 from moby.contracts.events import Events
 from moby.contracts.ipam import Ipam
-from moby.contracts.metadata import Metadata
+from moby.contracts.metadata import Metadata, host_id
 from moby.contracts.network_driver import NetworkDriver
 from moby.contracts.networks import Networks
 from moby.errors import Invalid
@@ -67,7 +67,7 @@ def make(
     from moby_networks.registry.presences import is_address
     from moby_networks.registry.records import Records
     from moby_networks.registry.registry import Registry
-    from moby_networks.registry.shared import Shared, host_id
+    from moby_networks.registry.shared import Shared
 
     if config.host_gateway and not is_address(config.host_gateway):
         raise Invalid(f"networks/registry: its host_gateway is {config.host_gateway!r}, which is no address")
@@ -80,7 +80,7 @@ def make(
             if name not in known:
                 text = f"networks/registry: its {what} is {name!r}, and there is no such part"
                 raise Invalid(text, hint=f"there are {', '.join(known)}")
-        shared = Shared(stores[config.store], host_id(metadata), config.ipam)
+        shared = Shared(stores[config.store], host_id(metadata, "network-settings"), config.ipam)
     namespaces = Namespaces(place.run / "netns")
     records = Records(metadata, shared)
     return Registry(

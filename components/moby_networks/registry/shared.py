@@ -4,31 +4,20 @@ It is in a store that they share. Whoever changes something counts up one number
 something to read.
 """
 
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 
 from moby.contracts.discovery import Presence
 from moby.contracts.metadata import Metadata
 from moby.errors import NotFound
 
-__all__ = ["Shared", "host_id"]
+__all__ = ["Shared"]
 
 _REVISION = "revision"
-_ID = "host-id"
 _SHORT = 12
 _GIVEN_UP, _COMING_BACK = 0, -1
 """Counts of a host that others have given up, and of one that is there again and hasn't told all anew."""
 _AT_ONCE = 40
 """Places in one transaction, of which some stores take no more than some hundred changes."""
-
-
-def host_id(metadata: Metadata) -> str:
-    """Return what this host is known by to others, which is made once and kept in its own metadata."""
-    settings = metadata.bucket("network-settings")
-    with metadata.transaction():
-        if settings.get(_ID) is None:
-            settings.put(_ID, secrets.token_hex(16))
-    return str(settings.get(_ID))
 
 
 class Shared:
