@@ -327,7 +327,7 @@ class Container:
     process_label: str = ""
     mount_label: str = ""
     rootfs: Path | None = None
-    """Where its root is mounted, while it runs."""
+    """Where its root is mounted while it runs; else there may be no such folder."""
     lost_output_bytes: int = 0
     dropped_log_records: int = 0
 

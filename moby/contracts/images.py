@@ -208,8 +208,8 @@ class Images(Protocol):
     """What keeps layers, by its snapshotter's name, or `layout`; never empty."""
 
     @repeatable
-    def storage_details(self) -> Mapping[str, str]:
-        """Return what people may want to know of it, as the snapshotter's `details`."""
+    def storage_details(self, name: str = "") -> Mapping[str, str]:
+        """Return what people may want to know of it, as the snapshotter's `details`; with a name, of that image."""
         ...
 
     # Storing and finding

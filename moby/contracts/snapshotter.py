@@ -78,10 +78,11 @@ class Snapshotter(Protocol):
     """Whether a layer is unpacked before those below are, but for what it needs of them."""
 
     @repeatable
-    def details(self) -> Mapping[str, str]:
+    def details(self, key: str = "") -> Mapping[str, str]:
         """Return what people may want to know of how layers are kept, in docker's words where it has some.
 
-        As `Backing Filesystem`: `ext4`. Only what is so; empty where nothing is known.
+        As `Backing Filesystem`: `ext4`; with a key, of that snapshot alone, as `UpperDir`: `/var/...`. Only what is so;
+        empty where nothing is known.
         """
         ...
 

@@ -31,7 +31,7 @@ class _Nameless(_Broken):
 
 
 class _SaysNothing(_Broken):
-    def storage_details(self):  # type: ignore[no-untyped-def]
+    def storage_details(self, name=""):  # type: ignore[no-untyped-def]
         return {"Backing Filesystem": ""}
 
 

@@ -68,6 +68,8 @@ class ImagesSuite:
         assert store().storage == store().storage
         assert store().storage.isidentifier()
         assert all(each and each.isprintable() for pair in store().storage_details().items() for each in pair)
+        with pytest.raises(NotFound):
+            store().storage_details("absent")
 
     # Storing
 

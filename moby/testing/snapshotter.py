@@ -101,6 +101,13 @@ class SnapshotterSuite:
         assert all(each and each.isprintable() for pair in found.items() for each in pair)
         store().prepare("one")
         assert dict(store().details()) == found
+        store().commit("done", "one")
+        store().prepare("two", "done")
+        store().view("three", "done")
+        for key in ("done", "two", "three"):
+            assert all(each and each.isprintable() for pair in store().details(key).items() for each in pair)
+        with pytest.raises(NotFound):
+            store().details("four")
 
     @pytest.mark.parametrize(
         ("layers", "shown"),

@@ -39,8 +39,15 @@ class _Nameless(_Broken):
 class _SaysNothing(_Broken):
     """Names what it doesn't know."""
 
-    def details(self) -> Mapping[str, str]:
+    def details(self, key: str = "") -> Mapping[str, str]:
         return {"Backing Filesystem": ""}
+
+
+class _KnowsAll(_Broken):
+    """Says something of snapshots that there are none of."""
+
+    def details(self, key: str = "") -> Mapping[str, str]:
+        return {} if key else self.inner.details()
 
 
 class _KeepsWhiteouts(_Broken):
@@ -244,6 +251,7 @@ _HIDING = {"layers": [tar(a=b"1", b=b"1"), tar(file(".wh.a", b""))], "shown": {"
 MUTANTS = (
     Mutant(_Nameless, "test_it_has_a_name"),
     Mutant(_SaysNothing, "test_it_says_how_layers_are_kept"),
+    Mutant(_KnowsAll, "test_it_says_how_layers_are_kept"),
     Mutant(_KeepsWhiteouts, "test_layers_on_each_other", _HIDING),
     Mutant(_ExportsOwnOnly, "test_layers_on_each_other", _HIDING),
     Mutant(_ForgetsTimes, "test_attributes"),

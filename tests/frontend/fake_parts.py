@@ -37,9 +37,11 @@ class FakeImages:
         )
         self.calls = []
 
-    def storage_details(self):
+    def storage_details(self, name=""):
         if self.storage_error is not None:
             raise self.storage_error
+        if name:
+            return {"UpperDir": f"/snapshots/{name}/fs"}
         return {"Backing Filesystem": "ext4", "userxattr": "false"}
 
     def mounts(self, container_id):

@@ -88,7 +88,16 @@ class FakeContainers:
             config = evolve(config, log=config.log if config.log.driver else LogChoice("json-file"))
             place = Endpoint("n" * 64, "none")
             self.all[identity] = Container(
-                identity, name, now(), config, IMAGE, words[0], words[1:], State(), endpoints=(place,)
+                identity,
+                name,
+                now(),
+                config,
+                IMAGE,
+                words[0],
+                words[1:],
+                State(),
+                endpoints=(place,),
+                rootfs=Path("/run/aa/rootfs"),
             )
             self.programs[identity] = Program(
                 words, terminal=config.terminal, stdin=config.open_stdin, environment=config.environment

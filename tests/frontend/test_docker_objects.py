@@ -417,6 +417,12 @@ class TestEngine:
         assert found["DriverStatus"] == [["Backing Filesystem", "ext4"], ["userxattr", "false"]]
         assert "BridgeNfIptables" not in served.call("GET", "/info", version="v1.50").json()
 
+    def test_folders_of_an_image(self, served):
+        found = served.call("GET", "/images/box/json").json()["GraphDriver"]
+        assert found == {"Name": "overlay2", "Data": {"UpperDir": f"/snapshots/{served.images.image.id}/fs"}}
+        served.images.storage_error = Unavailable("the part images/store is gone")
+        assert served.call("GET", "/images/box/json").json()["GraphDriver"]["Data"] == {}
+
     def test_info_of_images_that_do_not_answer(self, served):
         served.images.storage_error = Unavailable("the part images/store is gone")
         assert served.call("GET", "/info").json()["DriverStatus"] == []

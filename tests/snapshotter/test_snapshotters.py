@@ -352,3 +352,27 @@ def test_what_is_said_of_how_layers_are_kept(tmp_path, metadata):
     assert overlay.details() == {
         **on, "Using metacopy": "false", "Native Overlay Diff": "true", "userxattr": str(not is_host_root()).lower(),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["overlay", "fuse-overlayfs"])
+def test_folders_of_a_snapshot(tmp_path, metadata, kind):
+    kinds = {"overlay": Overlay, "fuse-overlayfs": lambda *given: FuseOverlay(*given, "fuse-overlayfs")}
+    with kinds[kind](tmp_path, metadata) as snapshotter:
+        for name, below, layer in (("one", "", tar(a=b"1")), ("two", "one", tar(b=b"2"))):
+            commit(snapshotter, name, layer, below)
+        one, two = (dict(snapshotter.details(each)) for each in ("one", "two"))
+        assert [each.name for each in Path(one["UpperDir"]).iterdir()] == ["a"]
+        assert [each.name for each in Path(two["UpperDir"]).iterdir()] == ["b"]
+        assert (one.get("LowerDir"), two["LowerDir"]) == (None, one["UpperDir"])
+        (mounted,) = snapshotter.prepare("own", "two")
+        own = snapshotter.details("own")
+        assert own["LowerDir"] == f"{two['UpperDir']}:{one['UpperDir']}"
+        assert {f"upperdir={own['UpperDir']}", f"workdir={own['WorkDir']}"} < set(mounted.options)
+        snapshotter.view("seen", "two")
+        assert snapshotter.details("seen") == {"LowerDir": own["LowerDir"]}
+
+
+def test_no_folders_of_whole_trees(tmp_path, metadata):
+    with Copy(tmp_path, metadata) as snapshotter:
+        commit(snapshotter, "one", tar(a=b"1"))
+        assert snapshotter.details("one") == {}

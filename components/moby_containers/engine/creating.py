@@ -106,6 +106,7 @@ class Creating:
             if config.log.driver == "json-file"
             else "",
             platform=image.platform.os,
+            rootfs=self._parts.rootfs(container_id),
             apparmor_profile=bundle.security(config, "apparmor") or "",
         )
         return Entry(container, Keeping(points=settled, placed=True), config_text(config))

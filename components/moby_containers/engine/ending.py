@@ -105,7 +105,7 @@ class Ending:
         )
         entry.keep(finished_ns=exit.time_ns)
         entry.phase = Phase.ENDED
-        entry.show(sandbox="", rootfs=None, endpoints=at_rest(entry.container.endpoints), ports=())
+        entry.show(sandbox="", endpoints=at_rest(entry.container.endpoints), ports=())
         if again:
             self._count(entry, ran_ns)
             if entry.container.config.restart.attempts:

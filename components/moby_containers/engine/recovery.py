@@ -40,6 +40,7 @@ class Recovery:
         self._tasks = {each.id: each for each in self._parts.supervisor.list()}
         for entry in self._parts.shelf.entries():
             task = self._tasks.get(entry.id)
+            entry.show(rootfs=self._parts.rootfs(entry.id))  # which earlier releases have written of running ones alone
             if entry.alive:
                 self._was_alive.add(entry.id)
             if task is not None:
@@ -106,7 +107,7 @@ class Recovery:
         self._ending.refresh_health(entry)
         entry.keep(started_ns=started, manually_stopped=False)
         sandbox = entry.container.sandbox or f"/proc/{task.pid}/ns/net"
-        entry.show(rootfs=self._parts.rootfs(entry.id), sandbox=sandbox)
+        entry.show(sandbox=sandbox)
         self._parts.shelf.save(entry)
         self._parts.tell(entry.container, "start")
 

@@ -156,7 +156,6 @@ class Starting:
             resolv_conf_path=str(files / "resolv.conf"),
             hostname_path=str(files / "hostname"),
             hosts_path=str(files / "hosts"),
-            rootfs=rootfs,
         )
 
     def _sandbox(self, entry: Entry) -> tuple[Sandbox, Path]:

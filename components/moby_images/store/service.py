@@ -28,7 +28,7 @@ from moby.oci import reference as references
 from moby.oci.reference import as_name
 from moby.values import evolve
 from moby_images.store.adopting import Adopting
-from moby_images.store.catalog import Record
+from moby_images.store.catalog import Record, chain_ids
 from moby_images.store.containers import Containers
 from moby_images.store.dropping import lacking, missing
 from moby_images.store.filters import LISTED, fitting, predicate
@@ -75,9 +75,12 @@ class Store:
         """Remove what killed processes left."""
         self._shared.collect()
 
-    def storage_details(self) -> Mapping[str, str]:
-        """Return what the snapshotter says of itself."""
-        return self._snapshotter.details()
+    def storage_details(self, name: str = "") -> Mapping[str, str]:
+        """Return what the snapshotter says of itself, or of an image's topmost layer."""
+        if not name:
+            return self._snapshotter.details()
+        layers = self.get(name).layers
+        return self._snapshotter.details(str(chain_ids(layers)[-1])) if layers else {}
 
     # Storing and finding
 

@@ -44,11 +44,17 @@ class Shelved:
         """Remove what killed processes left."""
         self._shelf.sweep()
 
-    def details(self) -> Mapping[str, str]:
-        """Return what the folders are, or will be, on."""
+    def details(self, key: str = "") -> Mapping[str, str]:
+        """Return what the folders are, or will be, on; of one of them, what shows it."""
+        if key:
+            return self._details(self._shelf.record(key))
         with host_errors("look at where snapshots are kept"):
             found = kind_at(str(next(each for each in (self._state, *self._state.parents) if each.exists())))
         return {"Backing Filesystem": found} if found else {}
+
+    def _details(self, record: Record) -> Mapping[str, str]:
+        """Return nothing: a snapshot's folder is a whole tree, of which docker tells nothing."""
+        return {}
 
     def prepare(self, key: str, parent: str = "") -> tuple[Mount, ...]:
         """Begin a writable snapshot."""

@@ -43,10 +43,19 @@ class Overlay(Shelved):
         super().__init__(state, metadata, limits)
         self._workers = Workers()
 
-    def details(self) -> Mapping[str, str]:
-        """Return what the folders are on, and how overlayfs is asked to show them."""
+    def details(self, key: str = "") -> Mapping[str, str]:
+        """Return what the folders are on, and how overlayfs is asked to show them; of a snapshot, its folders."""
+        if key:
+            return super().details(key)
         own = {"Using metacopy": False, "Native Overlay Diff": True, "userxattr": _is_users()}
         return {**super().details(), **{name: str(value).lower() for name, value in own.items()}}
+
+    def _details(self, record: Record) -> Mapping[str, str]:
+        trees = [str(each) for each in self._trees(record)]
+        upper = [] if record.kind is SnapshotKind.VIEW else [trees.pop(0)]
+        work = self._shelf.path(record.folder) / "work"
+        found = {"LowerDir": trees, "UpperDir": upper, "WorkDir": [str(work)] if upper and work.is_dir() else []}
+        return {name: ":".join(paths) for name, paths in found.items() if paths}
 
     def apply(self, key: str, layer: BinaryIO, below: Callable[[], object] | None = None) -> Usage:
         """Unpack a layer into an active snapshot."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from moby.contracts.containers import Status
@@ -84,7 +85,11 @@ def show_summary(image: Image, version: Version, *, containers: int, shared: int
 
 def inspect(parts: Parts, call: Call) -> Reply:
     """Show an image."""
-    return reply_json(show_image(parts.images.get(_asked(call.names["name"])), call.version, parts.storage_driver))
+    image = parts.images.get(_asked(call.names["name"]))
+    shown = show_image(image, call.version, parts.storage_driver)
+    with suppress(MobyError):  # it is going, or a layer of it is lost, which whoever uses it is told
+        shown["GraphDriver"]["Data"] = dict(parts.images.storage_details(str(image.id)))
+    return reply_json(shown)
 
 
 def _asked(name: str) -> str:

@@ -23,7 +23,7 @@ def inspect(parts: Parts, call: Call) -> Reply:
     name = call.names["name"]
     container = parts.containers.get(name)
     shown = show_container(container, call.version, parts.storage_driver)
-    shown["GraphDriver"]["Data"] |= _folders(parts, container)
+    shown["GraphDriver"]["Data"] = _folders(parts, container)
     if not container.config.runtime:
         shown["HostConfig"]["Runtime"] = _default_runtime(parts)
     if call.query.flag("size"):
@@ -41,7 +41,8 @@ def _folders(parts: Parts, container: Container) -> dict[str, str]:
     except MobyError:
         return {}
     paths = next((paths_of(each.options) for each in mounts if each.type in ("overlay", FUSE)), {})
-    return {name: ":".join(paths[key]) for name, key in _FOLDERS.items() if key in paths}
+    found = {name: ":".join(paths[key]) for name, key in _FOLDERS.items() if key in paths}
+    return found | ({"MergedDir": str(container.rootfs)} if found and container.rootfs else {})
 
 
 def _default_runtime(parts: Parts) -> str:
@@ -73,16 +74,11 @@ def show_container(container: Container, version: Version, driver: str) -> dict[
         "AppArmorProfile": container.apparmor_profile,
         "ExecIDs": list(container.exec_ids) or None,
         "HostConfig": show_host_config(container.config, version) | {"Links": show_links(container)},
-        "GraphDriver": _graph(container, driver),
+        "GraphDriver": {"Data": {}, "Name": driver},
         "Mounts": show_mounted(container.mounts),
         "Config": show_config(container.config),
         "NetworkSettings": show_settings(container, version),
     }
-
-
-def _graph(container: Container, driver: str) -> dict[str, Any]:
-    merged = {"MergedDir": str(container.rootfs)} if container.rootfs else {}
-    return {"Data": merged, "Name": driver}
 
 
 def _state(state: State) -> dict[str, Any]:

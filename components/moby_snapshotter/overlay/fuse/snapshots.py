@@ -32,9 +32,9 @@ class FuseOverlay(Overlay):
         super().__init__(state, metadata, limits)
         self._program = program
 
-    def details(self) -> Mapping[str, str]:
-        """Return what the folders are on."""
-        return Shelved.details(self)
+    def details(self, key: str = "") -> Mapping[str, str]:
+        """Return what the folders are on; of a snapshot, its folders."""
+        return Shelved.details(self, key)
 
     def commit(self, name: str, key: str) -> None:
         """Make an active snapshot a committed one."""
