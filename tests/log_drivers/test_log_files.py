@@ -10,7 +10,7 @@ import zlib
 import pytest
 from moby_log.files import generations, reading
 from moby_log.files.compression import Compression, compress
-from moby_log.files.rotation import RotatedFile, Rotation, rotated
+from moby_log.files.rotation import RotatedFile, Rotation, folder_locked, rotated
 from moby_log.json_file.driver import JsonFile
 from moby_log.local.driver import Local
 
@@ -367,6 +367,39 @@ def test_following_over_rotation(driver, config, compressed):
     numbered(driver, log, 10, 1000)
     following.wait_for(b"%099d\n" % 999)
     assert numbers(text for _, text in frames(following.end())) == list(range(1000))
+
+
+def test_reading_amid_a_rotation(driver, config, monkeypatch):
+    """However long it takes: between its renames there is no current file."""
+    log, waits, locked = config(max_size="4k", max_file="300", compress="false"), threading.Event(), folder_locked
+
+    def waited(folder, **how):
+        waits.set()
+        return locked(folder, **how)
+
+    numbered(driver, log, 0, 100)
+    path = current(driver, log)
+    monkeypatch.setattr(generations, "folder_locked", waited)
+    with locked(path.parent):
+        RotatedFile._shift(path, 300)
+        reader = Following(driver, log, LogQuery())
+        assert waits.wait(PATIENCE_S)
+        path.touch()
+    assert numbers(text for _, text in frames(reader.end())) == list(range(100))
+
+
+def test_a_writer_that_is_killed_amid_a_rotation(driver, config):
+    """What it wrote is there before another one comes, and what that one writes follows."""
+    log = config(max_size="4k", max_file="300", compress="false")
+    numbered(driver, log, 0, 100)
+    RotatedFile._shift(current(driver, log), 300)
+    assert numbers(texts(driver, log)) == list(range(100))
+    assert numbers(texts(driver, log, tail=3)) == [97, 98, 99]
+    following = Following(driver, log, LogQuery(follow=True))
+    following.wait_for(b"%099d\n" % 99)
+    numbered(driver, log, 100, 200)
+    following.wait_for(b"%099d\n" % 199)
+    assert numbers(text for _, text in frames(following.end())) == list(range(200))
 
 
 def test_following_what_is_looked_for_amid_a_rotation(config, monkeypatch):

@@ -4,11 +4,12 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from moby.values import frozen
-from moby_log.files.rotation import rotated
+from moby_log.files.rotation import folder_locked, rotated
 from moby_log.records.times import parse
 
 __all__ = ["Damaged", "Generation", "close_all", "newer", "opened"]
@@ -92,23 +93,41 @@ def close_all(generations: list[Generation]) -> None:
 
 def opened(path: Path) -> list[Generation]:
     """Return all files of a log, the oldest first; empty where there is none yet. The caller closes them."""
-    for _ in range(_TRIES):
-        found: list[Generation] = []
-        try:
+    if found := _together(path):
+        return found
+    if not path.parent.is_dir():
+        return []
+    for _ in range(_TRIES):  # whoever else renames them may not take the lock
+        with folder_locked(path.parent, shared=True):
+            if found := _together(path) or _left(path):
+                return found
+            if not os.path.lexists(path) and not rotated(path):
+                return []
+    return [_open(path, False)]
+
+
+def _together(path: Path) -> list[Generation]:
+    """Return all files as they are at one moment; empty where they aren't all there, or are being renamed."""
+    found: list[Generation] = []
+    with ExitStack() as undo:
+        undo.callback(close_all, found)
+        with suppress(FileNotFoundError):
             for each in rotated(path):
                 found.append(_open(each.path, each.compressed))
             found.append(_open(path, False))
             names = [each.path for each in rotated(path)] + [path]
             if [each.path for each in found] == names and all(_still(each) for each in found):
+                undo.pop_all()
                 return found
-        except FileNotFoundError:
-            if not found and not os.path.lexists(path):
-                return []
-        except BaseException:
-            close_all(found)
-            raise
-        close_all(found)
-    return [_open(path, False)]
+    return []
+
+
+def _left(path: Path) -> list[Generation]:
+    """Return the files of a log whose writer was killed amid a rotation, so that the newest is the current one."""
+    there = rotated(path)
+    if os.path.lexists(path) or not there or there[-1].compressed:
+        return []
+    return [_open(each.path, each.compressed) for each in there]
 
 
 def _still(generation: Generation) -> bool:

@@ -37,11 +37,14 @@ class Rotated:
 
 
 @contextlib.contextmanager
-def folder_locked(folder: Path) -> Iterator[None]:
-    """Keep others from renaming this folder's files; they hold it for a few renames, never longer."""
+def folder_locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Keep others from renaming this folder's files; they hold it for a few renames, never longer.
+
+    One who only opens them shares it with others who do.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)
