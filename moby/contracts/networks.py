@@ -106,6 +106,7 @@ class Sandbox:
     namespace: str
     """Path of its network namespace; empty for one of its own, which the runtime makes; `host` for the host's."""
     endpoints: tuple[Endpoint, ...] = ()
+    """In their interfaces' order."""
     hosts: tuple[tuple[str, str], ...] = ()
     """Addresses and names, with spaces between, of others for its /etc/hosts."""
     nameservers: tuple[str, ...] = ()
@@ -192,7 +193,7 @@ class Networks(Protocol):
     ) -> Endpoint:
         """Put a container on one more network; Unsupported for sorts that take none later, as `host` and `none`.
 
-        One that is running gets its interface at once. Of another, `wants` says what it is called, and so by which
+        Conflict where it is on it. One that is running gets its interface at once. Of another, `wants` says what it is called, and so by which
         names it will be found there.
         """
         ...

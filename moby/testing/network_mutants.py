@@ -6,10 +6,12 @@ from typing import Any
 from attrs import frozen
 
 from moby.contracts.networks import EndpointConfig, Network, Sandbox
-from moby.errors import Denied, Invalid, MobyError, NotFound, Unsupported
+from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unsupported
 from moby.values import evolve
 
 __all__ = ["MUTANTS", "Mutant"]
+
+_PLAIN = EndpointConfig()
 
 
 class _Broken:
@@ -189,9 +191,9 @@ class _JoinsFirst(_Broken):
 
 
 class _ConnectsAny(_Broken):
-    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool) -> Any:
+    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool, **more: Any) -> Any:
         try:
-            return self.inner.connect(network, container_id, config, running=running)
+            return self.inner.connect(network, container_id, config, running=running, **more)
         except Unsupported:
             return None
 
@@ -266,7 +268,150 @@ class _RenamesWhoIsThere(_Broken):
         self.inner.rename(container_id, name)
 
 
+class _KeepsIds(_Broken):
+    def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
+        made, warnings = self.inner.create(network)
+        return evolve(made, id=network.id), warnings
+
+
+class _ForgetsLabels(_Broken):
+    def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
+        made: tuple[Network, tuple[str, ...]] = self.inner.create(evolve(network, labels={}))
+        return made
+
+
+class _NamesAgain(_Broken):
+    def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
+        try:
+            made: tuple[Network, tuple[str, ...]] = self.inner.create(network)
+        except Conflict:
+            return network, ()
+        return made
+
+
+class _MakesTwice(_Broken):
+    def create(self, network: Network) -> tuple[Network, tuple[str, ...]]:
+        made, _ = self.inner.create(network)
+        self.inner.remove(made.id)
+        again: tuple[Network, tuple[str, ...]] = self.inner.create(network)
+        return again
+
+
+class _TakesThemOff(_Broken):
+    """Removes networks that containers are on."""
+
+    def remove(self, name: str) -> None:
+        for each in self.inner.get(name).containers:
+            self.inner.leave(each)
+        self.inner.remove(name)
+
+
+class _AsAsked(_Broken):
+    """Has interfaces in the order in which networks are named."""
+
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        found: Sandbox = self.inner.join(container_id, wanted, *more)
+        names = [self.inner.get(each).name for each in wanted]
+        return evolve(found, endpoints=tuple(sorted(found.endpoints, key=lambda each: names.index(each.network))))
+
+
+class _ByName(_Broken):
+    """Has interfaces in the order of their networks' names."""
+
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        found: Sandbox = self.inner.join(container_id, wanted, *more)
+        return evolve(found, endpoints=tuple(sorted(found.endpoints, key=lambda each: each.network)))
+
+
+class _JoinsMore(_Broken):
+    """Keeps what a container had joined before."""
+
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        before = {each.name: _PLAIN for each in self.inner.list() if container_id in each.containers}
+        names = {self.inner.get(each).name: config for each, config in wanted.items()}
+        found: Sandbox = self.inner.join(container_id, {**before, **names}, *more)
+        return found
+
+
+class _JoinsByName(_Broken):
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        for name in wanted.keys() - {each.name for each in self.inner.list()}:
+            raise NotFound(f"network {name} not found")
+        found: Sandbox = self.inner.join(container_id, wanted, *more)
+        return found
+
+
+class _JoinsHalf(_Broken):
+    """Leaves a container on the networks that it could be on."""
+
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        try:
+            found: Sandbox = self.inner.join(container_id, wanted, *more)
+        except Conflict:
+            self.inner.join(container_id, dict(list(wanted.items())[:1]), *more)
+            raise
+        return found
+
+
+class _ConnectsLater(_Broken):
+    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool, **more: Any) -> Any:
+        return self.inner.connect(network, container_id, config, running=False, **more)
+
+
+class _ConnectsSooner(_Broken):
+    """Has those on a network that don't run."""
+
+    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool, **more: Any) -> Any:
+        found = self.inner.connect(network, container_id, config, running=running, **more)
+        if not running:
+            self.inner.join(container_id, {network: config}, *more.values())
+        return found
+
+
+class _ConnectsAgain(_Broken):
+    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool, **more: Any) -> Any:
+        try:
+            return self.inner.connect(network, container_id, config, running=running, **more)
+        except Conflict:
+            return None
+
+
+class _ConnectsNobody(_Broken):
+    """Doesn't care what one that doesn't run is called."""
+
+    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool, **more: Any) -> Any:
+        return self.inner.connect(network, container_id, config, running=running)
+
+
+class _DisconnectsFromAll(_Broken):
+    def disconnect(self, network: str, container_id: str, *, force: bool = False) -> None:
+        self.inner.disconnect(network, container_id, force=force)
+        self.inner.leave(container_id)
+
+
 MUTANTS = (
+    Mutant(_KeepsIds, "test_making_one"),
+    Mutant(_ForgetsLabels, "test_making_one"),
+    Mutant(_NamesAgain, "test_making_one"),
+    Mutant(_RemovesAny, "test_removing_one"),
+    Mutant(_TakesThemOff, "test_removing_one"),
+    Mutant(_RemovesAny, "test_removing_what_another_is_made_from"),
+    Mutant(_ForgetsLabels, "test_removing_what_another_is_made_from"),
+    Mutant(_AsAsked, "test_the_order_of_interfaces"),
+    Mutant(_ByName, "test_the_order_of_interfaces"),
+    Mutant(_JoinsMore, "test_joining_otherwise"),
+    Mutant(_JoinsByName, "test_joining_otherwise"),
+    Mutant(_AnyAddress, "test_an_address_that_is_taken"),
+    Mutant(_JoinsHalf, "test_an_address_that_is_taken"),
+    Mutant(_StaysThere, "test_an_address_that_is_taken"),
+    Mutant(_ConnectsLater, "test_one_network_more"),
+    Mutant(_ConnectsAgain, "test_one_network_more"),
+    Mutant(_DisconnectsNothing, "test_one_network_more"),
+    Mutant(_DisconnectsFromAll, "test_one_network_more"),
+    Mutant(_ConnectsSooner, "test_one_network_more_for_one_that_doesn_t_run"),
+    Mutant(_ConnectsNobody, "test_one_network_more_for_one_that_doesn_t_run"),
+    Mutant(_MakesTwice, "test_events_of_those_that_are_made"),
+    Mutant(_DisconnectsNothing, "test_events_of_those_that_are_made"),
     Mutant(_NoNamespace, "test_joining_nothing"),
     Mutant(_ForgetsSandboxes, "test_what_was_joined"),
     Mutant(_InventsSandboxes, "test_what_was_joined"),

@@ -1,36 +1,19 @@
 """The conformance suite of the kind `networks`; `moby.testing.network_mutants` holds what it must fail."""
 
 import re
-from collections.abc import Callable
 
 import pytest
-from attrs import frozen
 
-from moby.contracts.events import Events
-from moby.contracts.networks import EndpointConfig, Network, Networks, SandboxConfig
+from moby.contracts.networks import EndpointConfig, Network, SandboxConfig
 from moby.errors import Denied, Invalid, NotFound, Unsupported
+from moby.testing.networks_made import MadeNetworks
+from moby.testing.networks_world import PLAIN, Given, told
 
 __all__ = ["Given", "NetworksSuite"]
 
-_PLAIN = EndpointConfig()
 
-
-@frozen
-class Given:
-    """A part under test, on the same store at each call, which has the networks `none` and, perhaps, `host`."""
-
-    open: Callable[[], Networks]
-    events: Events | None = None
-    """None where the part was wired with events of its own."""
-
-
-class NetworksSuite:
+class NetworksSuite(MadeNetworks):
     """What every part that knows networks must do. A subclass brings the fixture `given`."""
-
-    @pytest.fixture
-    def given(self) -> Given:
-        """Return the part under test."""
-        raise NotImplementedError
 
     def test_networks_that_are_there_from_the_start(self, given: Given) -> None:
         """Are those of its drivers, sorted by name, and stay the same for every process."""
@@ -93,8 +76,8 @@ class NetworksSuite:
         found = given.open().get("conf")
         assert (found, found.config_only, dict(found.options)) == (made, True, {"colour": "red"})
         for call in (
-            lambda: networks.join("c1", {"conf": _PLAIN}),
-            lambda: networks.connect("conf", "c1", _PLAIN, running=False),
+            lambda: networks.join("c1", {"conf": PLAIN}),
+            lambda: networks.connect("conf", "c1", PLAIN, running=False),
         ):
             with pytest.raises(Denied, match="cannot create endpoint on configuration-only network"):
                 call()
@@ -119,11 +102,11 @@ class NetworksSuite:
     def test_joining_none(self, given: Given) -> None:
         """Gives a namespace of its own, and a place that the network shows while it lasts."""
         networks = given.open()
-        sandbox = networks.join("c1", {"none": _PLAIN})
+        sandbox = networks.join("c1", {"none": PLAIN})
         [endpoint] = sandbox.endpoints
         number = networks.get("none").id
         assert (sandbox.namespace, sandbox.nameservers) == ("", ())
-        assert (endpoint.network, endpoint.network_id, endpoint.config) == ("none", number, _PLAIN)
+        assert (endpoint.network, endpoint.network_id, endpoint.config) == ("none", number, PLAIN)
         assert re.fullmatch("[0-9a-f]{64}", endpoint.endpoint_id)
         assert (endpoint.ipv4_address, endpoint.ipv6_address, endpoint.mac_address) == ("", "", "")
         assert given.open().get("none").containers == {"c1": endpoint}
@@ -135,28 +118,28 @@ class NetworksSuite:
         networks = given.open()
         if "host" not in networks.drivers():
             pytest.skip("this part was wired without the network `host`")
-        sandbox = networks.join("c1", {"host": _PLAIN})
+        sandbox = networks.join("c1", {"host": PLAIN})
         assert (sandbox.namespace, [each.network for each in sandbox.endpoints]) == ("host", ["host"])
         assert list(networks.get("host").containers) == ["c1"]
 
     def test_joining_again(self, given: Given) -> None:
         """Gives the same, whichever process asks; others' places are others."""
         networks = given.open()
-        first = networks.join("c1", {"none": _PLAIN})
-        assert networks.join("c1", {"none": _PLAIN}) == first
-        assert given.open().join("c1", {"none": _PLAIN}) == first
-        other = networks.join("c2", {"none": _PLAIN})
+        first = networks.join("c1", {"none": PLAIN})
+        assert networks.join("c1", {"none": PLAIN}) == first
+        assert given.open().join("c1", {"none": PLAIN}) == first
+        other = networks.join("c2", {"none": PLAIN})
         assert other.endpoints[0].endpoint_id != first.endpoints[0].endpoint_id
         networks.leave("c1")
         assert list(networks.get("none").containers) == ["c2"]
-        again = networks.join("c1", {"none": _PLAIN})
+        again = networks.join("c1", {"none": PLAIN})
         assert again.endpoints[0].endpoint_id != first.endpoints[0].endpoint_id
 
     def test_leaving_what_one_isnt_on(self, given: Given) -> None:
         """Does nothing."""
         networks = given.open()
         networks.leave("c1")
-        networks.join("c1", {"none": _PLAIN})
+        networks.join("c1", {"none": PLAIN})
         networks.leave("c")
         assert list(networks.get("none").containers) == ["c1"]
         networks.leave("c1")
@@ -166,7 +149,7 @@ class NetworksSuite:
         """NotFound for no network, Invalid for an address where none can be chosen; nothing of it stays."""
         networks = given.open()
         with pytest.raises(NotFound, match="network nonesuch not found"):
-            networks.join("c1", {"nonesuch": _PLAIN})
+            networks.join("c1", {"nonesuch": PLAIN})
         for config in (EndpointConfig(ipv4_address="192.0.2.7"), EndpointConfig(ipv6_address="2001:db8::7")):
             with pytest.raises(Invalid, match="user specified IP address is supported on user defined networks only"):
                 networks.join("c1", {"none": config})
@@ -178,7 +161,7 @@ class NetworksSuite:
         if "host" not in networks.drivers():
             pytest.skip("this part was wired without the network `host`")
         with pytest.raises(Invalid, match="cannot be connected to any other network"):
-            networks.join("c1", {"none": _PLAIN, "host": _PLAIN})
+            networks.join("c1", {"none": PLAIN, "host": PLAIN})
         assert [each.containers for each in networks.list()] == [{}] * len(networks.list())
 
     def test_joining_nothing(self, given: Given) -> None:
@@ -195,7 +178,7 @@ class NetworksSuite:
         networks = given.open()
         with pytest.raises(NotFound, match="c1"):
             networks.sandbox("c1")
-        sandbox = networks.join("c1", {"none": _PLAIN})
+        sandbox = networks.join("c1", {"none": PLAIN})
         assert given.open().sandbox("c1") == sandbox
         networks.leave("c1")
         with pytest.raises(NotFound, match="c1"):
@@ -204,7 +187,7 @@ class NetworksSuite:
     def test_checking(self, given: Given) -> None:
         """Refuses what can't be joined, and passes over what isn't there; nothing is joined."""
         networks = given.open()
-        networks.check({"none": _PLAIN})
+        networks.check({"none": PLAIN})
         networks.check({"nonesuch": EndpointConfig(ipv4_address="192.0.2.7")})
         with pytest.raises(Invalid, match="invalid config for network none: invalid endpoint settings:"):
             networks.check({"none": EndpointConfig(ipv4_address="192.0.2.7")})
@@ -213,8 +196,8 @@ class NetworksSuite:
     def test_recovering(self, given: Given) -> None:
         """Has all leave who don't run, and leaves the others as they are."""
         networks = given.open()
-        kept = networks.join("c1", {"none": _PLAIN})
-        networks.join("c2", {"none": _PLAIN})
+        kept = networks.join("c1", {"none": PLAIN})
+        networks.join("c2", {"none": PLAIN})
         again = given.open()
         assert list(again.recover(["c1", "c9"])) == []
         assert list(again.get("none").containers) == ["c1"]
@@ -224,7 +207,7 @@ class NetworksSuite:
         """Is fine where nobody finds a container by its name, and where it hasn't joined."""
         networks = given.open()
         networks.rename("c1", "other")
-        sandbox = networks.join("c1", {"none": _PLAIN}, SandboxConfig(name="web"))
+        sandbox = networks.join("c1", {"none": PLAIN}, SandboxConfig(name="web"))
         networks.rename("c1", "other")
         assert networks.sandbox("c1") == sandbox
 
@@ -234,9 +217,9 @@ class NetworksSuite:
         for name in {"none", "host"} & {each.name for each in networks.list()}:
             for running in (True, False):
                 with pytest.raises(Unsupported, match="cannot"):
-                    networks.connect(name, "c1", _PLAIN, running=running)
+                    networks.connect(name, "c1", PLAIN, running=running)
         with pytest.raises(NotFound):
-            networks.connect("nonesuch", "c1", _PLAIN, running=False)
+            networks.connect("nonesuch", "c1", PLAIN, running=False)
 
     def test_disconnecting(self, given: Given) -> None:
         """Takes it off; NotFound where it isn't on it, unless by force."""
@@ -244,7 +227,7 @@ class NetworksSuite:
         with pytest.raises(NotFound, match="container c1 is not connected to network none"):
             networks.disconnect("none", "c1")
         networks.disconnect("none", "c1", force=True)
-        networks.join("c1", {"none": _PLAIN})
+        networks.join("c1", {"none": PLAIN})
         networks.disconnect("none", "c1")
         assert given.open().get("none").containers == {}
         with pytest.raises(NotFound, match="nonesuch"):
@@ -252,18 +235,13 @@ class NetworksSuite:
 
     def test_events(self, given: Given) -> None:
         """Tell of who comes and goes, once each."""
-        if given.events is None:
-            pytest.skip("this part's events are its own")
         networks = given.open()
         number = networks.get("none").id
-        reader = given.events.subscribe()
-        try:
+        with told(given) as events:
             for _ in range(2):
-                networks.join("c1", {"none": _PLAIN})
+                networks.join("c1", {"none": PLAIN})
             networks.leave("c1")
             networks.leave("c1")
-            found = [(each.type, each.action, each.id, dict(each.attributes)) for each in reader.take()]
-        finally:
-            reader.close()
+            found = [(each.type, each.action, each.id, dict(each.attributes)) for each in events()]
         attributes = {"container": "c1", "name": "none", "type": "null"}
         assert found == [("network", action, number, attributes) for action in ("connect", "disconnect")]

@@ -6,7 +6,7 @@ from moby_metadata.sqlite.store import Store
 from moby_network_driver.host.plugin import Config as HostConfig
 from moby_network_driver.host.plugin import make as make_host
 from moby_networks.registry import records
-from networks.wired import Ledger, Lonely, Veths, World
+from networks.wired import Ledger, Lonely, Towns, Veths, World
 
 from moby.contracts.networks import EndpointConfig, Network
 from moby.errors import Conflict, Denied, HostUnfit, Invalid, NotFound, Unsupported
@@ -32,15 +32,22 @@ def lonely(world):
     return world.open()
 
 
+@pytest.fixture
+def towns(world):
+    world.drivers["own"] = Towns()
+    world.discovery = Ledger()
+    return world
+
+
 class TestRegistry(NetworksSuite):
     @pytest.fixture
-    def given(self, world):
-        return Given(world.open, world.events)
+    def given(self, towns):
+        return Given(towns.open, towns.events, "towns")
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.name}-{mutant.test}")
-def test_networks_mutant_is_caught(mutant, world):
-    given = Given(lambda: mutant.wrap(world.open()), world.events)
+def test_networks_mutant_is_caught(mutant, towns):
+    given = Given(lambda: mutant.wrap(towns.open()), towns.events, "towns")
     with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises
         getattr(NetworksSuite(), mutant.test)(given)
     assert not isinstance(caught.value, KeyboardInterrupt | AttributeError | TypeError)
@@ -214,30 +221,6 @@ def test_what_one_host_has_is_for_all(world):
     world.drivers["own"] = Here()
     made, _ = world.open().create(Network("", "mine", "lonely", "", services_only=True))
     assert not made.services_only
-
-
-def test_being_on_several(lonely):
-    for name in ("one", "two"):
-        lonely.create(Network("", name, "lonely", ""))
-    sandbox = lonely.join("c1", {"one": PLAIN})
-    added = lonely.connect("two", "c1", EndpointConfig(aliases=("w",)), running=True)
-    assert lonely.get("two").containers == {"c1": added}
-    with pytest.raises(Conflict, match="endpoint with name c1 already exists in network two"):
-        lonely.connect("two", "c1", PLAIN, running=True)
-    assert lonely.join("c1", {"one": PLAIN, "two": added.config}).endpoints == (*sandbox.endpoints, added)
-    lonely.disconnect("one", "c1")
-    assert lonely.get("one").containers == {}
-    with pytest.raises(Denied, match=r"network two id .* has active endpoints"):
-        lonely.remove("two")
-    lonely.leave("c1")
-    lonely.remove("two")
-
-
-def test_connecting_one_that_doesn_t_run(lonely):
-    made, _ = lonely.create(Network("", "mine", "lonely", ""))
-    found = lonely.connect("mine", "c1", EndpointConfig(aliases=("w",)), running=False)
-    assert (found.network_id, found.endpoint_id, found.config.aliases) == (made.id, "", ("w",))
-    assert lonely.get("mine").containers == {}
 
 
 @pytest.mark.parametrize("first", ["none", "host"])

@@ -48,6 +48,14 @@ class Lonely(NothingMade):
             raise Invalid(f"{next(iter(options))} is no option")
 
 
+class Towns(NothingMade):
+    """A sort of which users make networks, whose addresses nobody has."""
+
+    name = "towns"
+    creatable = True
+    addressed = True
+
+
 KNOWN = {
     "kind",
     "com.docker.network.container_iface_prefix",
