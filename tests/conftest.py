@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from peers.assembled import assembled
 
 from moby.host import tree
 from moby.testing.as_user import NOBODY, as_nobody
@@ -105,11 +106,7 @@ def pytest_unconfigure(config):
 @pytest.fixture(scope="session")
 def docker_pyz(tmp_path_factory):
     """The distribution `docker`, as one file, assembled once for all who start it in sandboxes of their own."""
-    from moby import distribution  # whose imports most tests can do without, those inside guests above all
-
-    folder = tmp_path_factory.mktemp("docker")
-    distribution.assemble("docker", folder)
-    return folder / "docker" / "docker.pyz"
+    return assembled(tmp_path_factory.mktemp("docker"), "docker")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import pytest
 from clients.engine import opened_docker, opened_moby
+from peers.assembled import assembled
 from peers.images import archive
 
 
@@ -28,11 +29,7 @@ def docker(tmp_path_factory, image):
 @pytest.fixture(scope="session")
 def swarm_pyz(tmp_path_factory):
     """The distribution `swarm`, as one file."""
-    from moby import distribution  # whose imports most tests can do without
-
-    folder = tmp_path_factory.mktemp("swarm")
-    distribution.assemble("swarm", folder)
-    return folder / "swarm" / "swarm.pyz"
+    return assembled(tmp_path_factory.mktemp("swarm"), "swarm")
 
 
 @pytest.fixture(scope="module")

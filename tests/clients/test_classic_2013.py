@@ -4,13 +4,11 @@ import re
 import sys
 
 import pytest
-from clients.engine import opened_moby
 from clients.test_networks import inside
+from peers.assembled import assembled
 from peers.binaries import need
-from peers.images import NAME, archive
+from peers.images import NAME
 from peers.sandbox import until
-
-from moby import distribution
 
 pytestmark = pytest.mark.long
 
@@ -18,14 +16,15 @@ ASK = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
+def docker_pyz(tmp_path_factory):
+    """The distribution `classic-2013`, in place of `docker`."""
     need("lxc-start", "lxc")
-    folder = tmp_path_factory.mktemp("classic")
-    image = archive(folder / "image.tar", folder / "rootfs")
-    distribution.assemble("classic-2013", folder)
-    with opened_moby(folder / "engine", image, folder / "classic-2013/classic-2013.pyz") as engine:
-        yield engine
-        engine.check_gone()
+    return assembled(tmp_path_factory.mktemp("classic"), "classic-2013")
+
+
+@pytest.fixture(scope="module")
+def engine(moby):
+    return moby
 
 
 def test_lxc_makes_the_containers(engine):

@@ -14,8 +14,7 @@ from clients.test_networks import (
     test_nothing_is_left_of_a_container,
     town,
 )  # fmt: skip
-
-from moby import distribution
+from peers.assembled import assembled
 
 __all__ = [
     "TestFiles", "TestImages", "TestLife", "TestRest", "TestRun", "TestStreams", "client", "collected",
@@ -31,6 +30,4 @@ pytestmark = pytest.mark.long
 @pytest.fixture(scope="module")
 def docker_pyz(tmp_path_factory):
     """The distribution `classic-2016`, in place of `docker`."""
-    folder = tmp_path_factory.mktemp("classic")
-    distribution.assemble("classic-2016", folder)
-    return folder / "classic-2016" / "classic-2016.pyz"
+    return assembled(tmp_path_factory.mktemp("classic"), "classic-2016")

@@ -2,9 +2,8 @@
 
 import pytest
 from clients.test_everyday import test_the_answers_are_dockerds
+from peers.assembled import assembled
 from peers.binaries import need
-
-from moby import distribution
 
 __all__ = ["test_the_answers_are_dockerds"]
 
@@ -16,7 +15,4 @@ ASSEMBLY = "moby: 1\nname: other\nextends: [docker]\ncomponents:\n  runtime: run
 def docker_pyz(tmp_path_factory):
     """The distribution `docker` with another runtime."""
     need("runc", "docker")
-    folder = tmp_path_factory.mktemp("runc")
-    (folder / "other.yaml").write_text(ASSEMBLY)
-    distribution.assemble(folder / "other.yaml", folder)
-    return folder / "other/other.pyz"
+    return assembled(tmp_path_factory.mktemp("runc"), "other", ASSEMBLY)

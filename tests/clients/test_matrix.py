@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from clients.engine import opened
 from clients.matrix import ALONE, APART, HIDDEN, PARTS, Chosen, driver_of, lived, manifest, rows, transferred
+from peers.assembled import assembled
 from peers.images import archive
 
-from moby import distribution, registry
+from moby import registry
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/matrix.md"
 HEAD = """# The matrix
@@ -55,9 +56,7 @@ def passed():
     ids="-".join,
 )
 def test_the_scenario(row, tmp_path, image, passed):
-    (tmp_path / "matrix.yaml").write_text(manifest(row))
-    distribution.assemble(tmp_path / "matrix.yaml", tmp_path)
-    more = {"distribution": tmp_path / "matrix/matrix.pyz", "row": row}
+    more = {"distribution": assembled(tmp_path, "matrix", manifest(row)), "row": row}
     hidden = next((HIDDEN[each] for each in row if each in HIDDEN), ())
     with opened(Chosen, tmp_path / "engine", image, hidden=hidden, **more) as engine:
         transferred(engine)

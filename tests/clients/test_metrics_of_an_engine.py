@@ -6,10 +6,9 @@ import socket
 import pytest
 from attrs import define
 from clients.engine import SOCKET, Moby, opened
+from peers.assembled import assembled
 from peers.sandbox import until
 from prometheus_client.parser import text_string_to_metric_families
-
-from moby import distribution
 
 pytestmark = pytest.mark.slow
 MANIFEST = """
@@ -33,9 +32,7 @@ class Told(Moby):
 @pytest.fixture(scope="module")  # whose processes are this one's children, for which others wait
 def engine(tmp_path_factory, image):
     folder = tmp_path_factory.mktemp("told")
-    (folder / "told.yaml").write_text(MANIFEST)
-    distribution.assemble(str(folder / "told.yaml"), folder / "dist")
-    with opened(Told, folder / "engine", image, distribution=folder / "dist" / "told" / "told.pyz") as found:
+    with opened(Told, folder / "engine", image, distribution=assembled(folder, "told", MANIFEST)) as found:
         yield found
         found.check_gone()
 

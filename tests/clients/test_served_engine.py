@@ -7,9 +7,8 @@ from attrs import define
 from clients.engine import Moby, opened
 from clients.matrix import IMAGE, lived, transferred
 from image_registry.engines import OPEN, Around
+from peers.assembled import assembled
 from peers.sandbox import TEMPORARY, until
-
-from moby import distribution
 
 pytestmark = pytest.mark.long
 
@@ -58,9 +57,7 @@ class Apart(Moby):
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory, image):
     folder = tmp_path_factory.mktemp("apart")
-    (folder / "apart.yaml").write_text(MANIFEST)
-    distribution.assemble(folder / "apart.yaml", folder)
-    with opened(Apart, folder / "engine", image, distribution=folder / "apart" / "apart.pyz") as found:
+    with opened(Apart, folder / "engine", image, distribution=assembled(folder, "apart", MANIFEST)) as found:
         yield found
         found.check_gone()
 

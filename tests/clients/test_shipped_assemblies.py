@@ -7,33 +7,24 @@ from contextlib import contextmanager
 
 import pytest
 from clients.engine import Moby, opened_moby
-from peers.images import NAME, archive
+from peers.assembled import assembled
+from peers.images import NAME
 from peers.sandbox import TEMPORARY, until
 
-from moby import distribution
-
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("image")
-    return archive(folder / "image.tar", folder / "rootfs")
 
 
 @contextmanager
 def serving(name, folder, image):
     """Lend an engine of an assembly, in a sandbox; at its end nothing of it is left."""
-    distribution.assemble(name, folder)
-    with opened_moby(folder / "engine", image, folder / name / f"{name}.pyz") as engine:
+    with opened_moby(folder / "engine", image, assembled(folder, name)) as engine:
         yield engine
         engine.check_gone()
 
 
 def test_minimal(tmp_path, image):
     """No daemon: what runs is gone with its command, images stay."""
-    distribution.assemble("minimal", tmp_path)
-    words = [sys.executable, tmp_path / "minimal/minimal.pyz", "--root", tmp_path / "root"]
+    words = [sys.executable, assembled(tmp_path, "minimal"), "--root", tmp_path / "root"]
 
     def call(*more):
         return subprocess.run([*words, *more], capture_output=True, text=True, timeout=120, check=False)

@@ -2,6 +2,7 @@
 
 import pytest
 from clients.engine import opened_moby
+from peers.assembled import assembled
 from peers.binaries import file
 from peers.images import archive
 from peers.sandbox import TEMPORARY
@@ -24,14 +25,10 @@ services:
 
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory):
-    from moby import distribution
-
     file("usr/libexec/docker/cli-plugins/docker-compose", "compose")
     folder = tmp_path_factory.mktemp("composed")
-    (folder / "composed.yaml").write_text(MANIFEST)
-    distribution.assemble(str(folder / "composed.yaml"), folder / "dist")
     image = archive(folder / "image.tar", folder / "rootfs")
-    with opened_moby(folder / "engine", image, folder / "dist/composed/composed.pyz") as engine:
+    with opened_moby(folder / "engine", image, assembled(folder, "composed", MANIFEST)) as engine:
         yield engine
         engine.check_gone()
 

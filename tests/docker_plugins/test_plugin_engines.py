@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from clients.engine import Moby, opened, opened_docker, opened_moby
 from docker_plugins import plugin_server
+from peers.assembled import assembled
 from peers.engines import Docker
 from peers.images import NAME, archive
 from peers.sandbox import TEMPORARY, until
-
-from moby import distribution
 
 pytestmark = pytest.mark.slow
 
@@ -41,10 +40,7 @@ def image(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plugged(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("plugged")
-    (folder / "plugged.yaml").write_text(ASSEMBLY)
-    distribution.assemble(folder / "plugged.yaml", folder)
-    return folder / "plugged" / "plugged.pyz"
+    return assembled(tmp_path_factory.mktemp("plugged"), "plugged", ASSEMBLY)
 
 
 def networked(engine):
@@ -224,9 +220,8 @@ def judged(calls, method):
 
 
 def test_an_authorization_plugin_at_both(tmp_path, image):
-    (tmp_path / "guarded.yaml").write_text(GUARDED)
-    distribution.assemble(tmp_path / "guarded.yaml", tmp_path)
-    with opened(GuardedMoby, tmp_path / "moby", image, distribution=tmp_path / "guarded/guarded.pyz") as engine:
+    pyz = assembled(tmp_path, "guarded", GUARDED)
+    with opened(GuardedMoby, tmp_path / "moby", image, distribution=pyz) as engine:
         ours, our_calls = guarded(engine)
     asking = ("--authorization-plugin=kept",)
     with opened(GuardedDocker, tmp_path / "docker", image, options=asking) as engine:

@@ -7,10 +7,9 @@ import time
 import pytest
 from clients.engine import SOCKET, opened_moby
 from image_registry.engines import FAULTY, GUARDED, OPEN, SECURE, Around
+from peers.assembled import assembled
 from peers.images import NAME, archive
 from peers.sandbox import until
-
-from moby import distribution
 
 pytestmark = pytest.mark.slow
 MANIFEST = """\
@@ -25,10 +24,8 @@ components:
 @pytest.fixture(scope="module")  # whose processes are this one's children, for which others wait
 def around(tmp_path_factory):
     folder = tmp_path_factory.mktemp("transfers")
-    (folder / "engine.yaml").write_text(MANIFEST)
-    distribution.assemble(str(folder / "engine.yaml"), folder / "dist")
     image = archive(folder / "image.tar", folder / "rootfs")
-    with opened_moby(folder / "moby", image, folder / "dist/docker/docker.pyz") as engine:
+    with opened_moby(folder / "moby", image, assembled(folder, "docker", MANIFEST)) as engine:
         found = Around(engine, folder / "registries.log")
         found.registry(OPEN)
         found.registry(GUARDED, passwords=True)

@@ -4,9 +4,8 @@ import pytest
 from clients.engine import opened_moby
 from clients.test_networks import SERVER, Talk, ask, inside
 from peers import binaries
+from peers.assembled import assembled
 from peers.images import NAME, archive
-
-from moby import distribution
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +24,8 @@ distribution: {formats: [pyz]}
 @pytest.fixture
 def engine(tmp_path):
     binaries.file("usr/lib/podman/netavark", "netavark")
-    (tmp_path / "varked.yaml").write_text(ASSEMBLY)
-    distribution.assemble(tmp_path / "varked.yaml", tmp_path)
     image = archive(tmp_path / "image.tar", tmp_path / "rootfs")
-    with opened_moby(tmp_path / "engine", image, tmp_path / "varked/varked.pyz") as engine:
+    with opened_moby(tmp_path / "engine", image, assembled(tmp_path, "varked", ASSEMBLY)) as engine:
         yield engine
 
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from moby import distribution
+from peers.assembled import assembled
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +28,7 @@ def engine() -> Iterator[Path]:
     """The pyz, in a folder that every user may enter, which pytest's own are not."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        distribution.assemble("quickstart", Path(folder))
-        yield Path(folder, "quickstart", "quickstart.pyz")
+        yield assembled(Path(folder), "quickstart")
 
 
 def call(python: str, engine: Path, root: Path, user: str, *arguments: str) -> "subprocess.CompletedProcess[str]":

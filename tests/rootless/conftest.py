@@ -1,8 +1,7 @@
 import pytest
+from peers.assembled import assembled
 from peers.images import archive
 from rootless_engine import opened
-
-from moby import distribution
 
 
 @pytest.fixture(scope="session")
@@ -15,9 +14,7 @@ def image(tmp_path_factory):
 @pytest.fixture(scope="session")
 def rootless_pyz(tmp_path_factory):
     """The distribution `rootless`, as one file."""
-    folder = tmp_path_factory.mktemp("rootless")
-    distribution.assemble("rootless", folder)
-    return folder / "rootless" / "rootless.pyz"
+    return assembled(tmp_path_factory.mktemp("rootless"), "rootless")
 
 
 @pytest.fixture(scope="session")

@@ -5,20 +5,17 @@ from pathlib import Path
 import pytest
 import rootless_engine
 from guests.cover import needs
+from peers.assembled import assembled
 from peers.binaries import need
 from rootless_engine import HOST, UID, WORLD, opened
-
-from moby import distribution
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 _RESOLVER = "echo nameserver 127.0.0.1 >/run/resolv.conf; mount --bind /run/resolv.conf /etc/resolv.conf\n"
 
 
 def _opened(name, folder, image):
-    manifest = folder / "rootless.yaml"
-    manifest.write_text(f"moby: 1\nname: rootless\nextends: [rootless]\ncomponents: {{enclosure: {name}}}\n")
-    distribution.assemble(str(manifest), folder / "dist")
-    return opened(folder / "engine", image, folder / "dist/rootless/rootless.pyz")
+    manifest = f"moby: 1\nname: rootless\nextends: [rootless]\ncomponents: {{enclosure: {name}}}\n"
+    return opened(folder / "engine", image, assembled(folder, "rootless", manifest))
 
 
 def test_slirp4netns(tmp_path, image):

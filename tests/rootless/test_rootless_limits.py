@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from guests.machine import CACHE, CHECKOUT, IN_GUEST, Job
 from guests.uml import uml
-
-from moby import distribution
+from peers.assembled import assembled
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(400)]
 MANIFEST = """
@@ -38,13 +37,12 @@ echo "left: $(find /sys/fs/cgroup/user -mindepth 1 -type d ! -name session)"
 
 def test_an_ordinary_users_limits(tmp_path):
     guest = uml()
-    (tmp_path / "limited.yaml").write_text(MANIFEST)
-    distribution.assemble(str(tmp_path / "limited.yaml"), tmp_path)
+    pyz = assembled(tmp_path, "limited", MANIFEST)
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as name:  # in the checkout, which a guest shows its users
         seen = Path(name)
         seen.chmod(0o755)
-        shutil.copy(tmp_path / "limited/limited.pyz", seen)
+        shutil.copy(pyz, seen)
         python = IN_GUEST / ".venv/bin/python"
         engine = f"{python} {IN_GUEST / seen.relative_to(CHECKOUT)}/limited.pyz"
         places = {"PATH": "/run/bin:/usr/sbin:/usr/bin:/sbin:/bin", "ENGINE": engine}

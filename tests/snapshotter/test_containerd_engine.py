@@ -2,11 +2,10 @@
 
 import pytest
 from clients.engine import Moby, opened
+from peers.assembled import assembled
 from peers.binaries import need
 from peers.images import NAME, archive
 from peers.sandbox import until
-
-from moby import distribution
 
 pytestmark = pytest.mark.slow
 
@@ -44,10 +43,9 @@ class BesideContainerd(Moby):
 @pytest.fixture
 def engine(tmp_path):
     need("containerd", "containerd")
-    (tmp_path / "theirs.yaml").write_text(ASSEMBLY)
-    distribution.assemble(tmp_path / "theirs.yaml", tmp_path)
+    pyz = assembled(tmp_path, "theirs", ASSEMBLY)
     image = archive(tmp_path / "image.tar", tmp_path / "rootfs")
-    with opened(BesideContainerd, tmp_path / "engine", image, distribution=tmp_path / "theirs/theirs.pyz") as engine:
+    with opened(BesideContainerd, tmp_path / "engine", image, distribution=pyz) as engine:
         yield engine
 
 

@@ -4,11 +4,10 @@ import os
 
 import pytest
 from clients.engine import Moby, opened
+from peers.assembled import assembled
 from peers.binaries import need
 from peers.images import NAME, archive
 from peers.sandbox import TEMPORARY, until
-
-from moby import distribution
 
 pytestmark = pytest.mark.slow
 
@@ -53,9 +52,8 @@ def engine(request, tmp_path, image):
         pytest.skip("no /dev/fuse here")
     else:
         need("fuse-overlayfs", "fuse-overlayfs")
-    (tmp_path / "layered.yaml").write_text(ASSEMBLY.replace("PART", request.param))
-    distribution.assemble(tmp_path / "layered.yaml", tmp_path)
-    with opened(kind, tmp_path / "engine", image, distribution=tmp_path / "layered/layered.pyz") as engine:
+    pyz = assembled(tmp_path, "layered", ASSEMBLY.replace("PART", request.param))
+    with opened(kind, tmp_path / "engine", image, distribution=pyz) as engine:
         yield engine, request.param
 
 

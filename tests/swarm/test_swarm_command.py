@@ -4,9 +4,8 @@ import time
 
 import pytest
 from clients.engine import opened_moby
+from peers.assembled import assembled
 from peers.images import archive
-
-from moby import distribution
 
 pytestmark = [pytest.mark.long]
 PATIENCE_S = 120
@@ -15,9 +14,8 @@ PATIENCE_S = 120
 @pytest.fixture
 def moby(tmp_path):
     """An engine from the assembly, in a sandbox."""
-    distribution.assemble("swarm", tmp_path / "dist")
     image = archive(tmp_path / "image.tar", tmp_path / "rootfs")
-    with opened_moby(tmp_path / "moby", image, tmp_path / "dist" / "swarm" / "swarm.pyz") as engine:
+    with opened_moby(tmp_path / "moby", image, assembled(tmp_path, "swarm")) as engine:
         yield engine
 
 

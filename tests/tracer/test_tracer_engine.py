@@ -5,10 +5,10 @@ import sys
 
 import pytest
 from clients.engine import Moby, opened
+from peers.assembled import assembled
 from peers.images import NAME, archive
 from peers.sandbox import until
 
-from moby import distribution
 from moby.contracts.events import Events
 from moby.engine.traced import traced
 
@@ -36,10 +36,8 @@ http.server.HTTPServer(("127.0.0.1", 4318), Handler).serve_forever()
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("traced")
-    (folder / "traced.yaml").write_text(ASSEMBLY)
-    distribution.assemble(folder / "traced.yaml", folder / "dist")
     image = archive(folder / "image.tar", folder / "rootfs")
-    with opened(Moby, folder, image, distribution=folder / "dist/docker/docker.pyz") as found:
+    with opened(Moby, folder, image, distribution=assembled(folder, "docker", ASSEMBLY)) as found:
         collector = found.sandbox.start(sys.executable, "-c", COLLECTOR, log=folder / "collector.log")
         yield found
         found.remove_all()
