@@ -1,7 +1,8 @@
 """C's types and functions as the interpreter has them in C, without the Python around them.
 
 Importing `ctypes` takes a twentieth of a runtime's command, for classes that nothing here uses. Where an interpreter
-has no such half, it is that module; and what is made by either goes with what is made by the other.
+has no such half, it is that module. Functions of either take arrays of the other, what it has by reference, and addresses;
+values of its other types only functions without types of their arguments, which those of `syscalls.prepared` have.
 """
 
 from __future__ import annotations
