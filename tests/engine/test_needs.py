@@ -53,8 +53,14 @@ def test_root_is_what_an_enclosure_brings(instance: Callable[..., Instance], enc
     assert [each["ok"] for each in seen] == met
 
 
-@pytest.mark.parametrize("kind", ["bridge", "overlay", "macvlan", "ipvlan", "cni", "netavark", "plugin"])
-def test_who_makes_networks_says_that_it_takes_root(kind: str) -> None:
-    (need,) = (each for each in discover().components[f"network-driver/{kind}"].host if each.what == "privilege")
+@pytest.mark.parametrize(
+    "component",
+    [
+        *[f"network-driver/{kind}" for kind in ("bridge", "overlay", "macvlan", "ipvlan", "cni", "netavark", "plugin")],
+        *[f"builder/{kind}" for kind in ("dockerfile", "buildah")],
+    ],
+)
+def test_who_takes_root_says_what_for(component: str) -> None:
+    (need,) = (each for each in discover().components[component].host if each.what == "privilege")
     assert need.optional
     assert need.why

@@ -4,7 +4,9 @@ import errno
 import io
 import os
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from moby_metadata.sqlite.store import Store
@@ -14,7 +16,8 @@ from peers import binaries
 
 from moby.contracts.ambient import Place
 from moby.errors import HostUnfit
-from moby.host import btrfs
+from moby.host import btrfs, mounts
+from moby.testing.as_user import NOBODY, as_nobody
 from moby.testing.mounted import mounted, own_mounts
 from moby.testing.snapshotter import SnapshotterSuite, commit, folder, tar
 from moby.testing.snapshotter_mutants import MUTANTS
@@ -139,6 +142,32 @@ def test_what_a_killed_process_left_is_swept(snapshotter, state):
     btrfs.create(str(state / "0left"), "fs")
     snapshotter.reclaim()
     assert len([each for each in state.iterdir() if each.is_dir()]) == 1
+
+
+def test_an_ordinary_user_s(state):
+    """Which is why the component doesn't ask for root."""
+    os.chown(state, NOBODY, NOBODY)
+
+    def work():
+        with Store(at / "store.db") as store, Btrfs(at / "kept", store) as snapshotter:
+            commit(snapshotter, "one", tar(a=b"1"))
+            commit(snapshotter, "two", tar(b=b"2"), "one")
+            assert b"".join(snapshotter.export("two"))
+            assert all(is_subvolume(each) for each in (at / "kept").rglob("fs"))
+            for name in ("two", "one"):
+                snapshotter.remove(name)
+            assert not list((at / "kept").rglob("fs"))
+
+    with tempfile.TemporaryDirectory() as name:
+        at = Path(name)  # where that user gets, unlike the folders of tests
+        at.chmod(0o711)
+        at = at / "state"
+        at.mkdir()
+        mounts.mount(str(state), str(at), flags=mounts.FLAGS["bind"])
+        try:
+            as_nobody(work)
+        finally:
+            mounts.unmount(str(at))
 
 
 def test_another_file_system(tmp_path, metadata):

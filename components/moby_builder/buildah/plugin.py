@@ -36,5 +36,11 @@ def make(config: Config, *, images: Images, place: Place, log: Log) -> Builder:
 def moby_components() -> Iterable[Component]:
     """Return the component."""
     need = HostNeed("binary", "buildah", ">=1.28", "buildah", why="it builds the images", option="binary")
+    root = HostNeed(
+        "privilege",
+        "root",
+        why="no files are exported, and images of several owners take ids of /etc/subuid",
+        optional=True,
+    )
     offers, features = (BuilderFeature.EVENTS,), {"images": (ImagesFeature.TRANSFERS,)}
-    return [Component(name="buildah", factory=make, offers=offers, features=features, host=(need,))]
+    return [Component(name="buildah", factory=make, offers=offers, features=features, host=(need, root))]
