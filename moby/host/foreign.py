@@ -1,8 +1,8 @@
 """C's types and functions as the interpreter has them in C, without the Python around them.
 
 Importing `ctypes` takes a twentieth of a runtime's command, for classes that nothing here uses. Where an interpreter
-has no such half, it is that module. Functions of either take arrays of the other, what it has by reference, and addresses;
-values of its other types only functions without types of their arguments, which those of `syscalls.prepared` have.
+has no such half, it is that module. Functions of either take arrays of the other, references and addresses; values of
+its other types only where they don't say what they take, as those of `syscalls.prepared` do.
 """
 
 from __future__ import annotations
