@@ -2,7 +2,7 @@
 
 Each line on standard input names a bundle below FOLDER, or `exec ID`; the answer is a line with milliseconds from the
 call to the end of the program, whose exit code is checked. Without a peer's command line they are the native
-runtime's. With one, that command is timed, in a mount namespace that hides the tree of control groups of version 2
+runtime's. With one, that command is timed, in a mount namespace that hides the tree of cgroups of version 2
 beside those of version 1, since crun refuses that mixture.
 """
 

@@ -160,7 +160,7 @@ def _dockerds(tools: Any, folder: Path) -> Iterator[Any]:
     with opened("docker", "runc", folder / "docker", image, bridged.PREPARE, options=bridged.OPTIONS) as engine:
         engine("run", "-d", "--name", "web", "-p", f"{PORT}:{PORT}", NAME, "sleep", "100000")
         web, namespace = bridged.network_of(engine, "web"), bridged.network_of_host(engine)
-        # Not by the container itself, whose control group would give it more of the processor than ours has.
+        # Not by the container itself, whose cgroup would give it more of the processor than ours has.
         served = in_namespace(web, lambda: serving(tools.program("iperf3", *SERVE), tools.environment))
         hosts = in_namespace(namespace, tools.hosts)
         try:

@@ -6,7 +6,7 @@ __all__ = ["used_s"]
 
 
 def used_s(sandbox: Any) -> float:
-    """Return the seconds that its control groups have used; SystemExit where none of them counts them."""
+    """Return the seconds that its cgroups have used; SystemExit where none of them counts them."""
     for group in sandbox.groups:
         old, new = group / "cpuacct.usage", group / "cpu.stat"
         if old.exists():

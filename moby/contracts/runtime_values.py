@@ -126,7 +126,7 @@ class Stall:
 
 @frozen
 class Stats:
-    """What a container uses and has used, by its control group; None is unknown: the kernel doesn't count it here.
+    """What a container uses and has used, by its cgroup; None is unknown: the kernel doesn't count it here.
 
     Sources: cgroup v2 (kernel, admin-guide/cgroup-v2.rst), else v1's files of the same meaning.
     """

@@ -1,4 +1,4 @@
-"""What a control group uses and has used, from files of version 1 or 2, each controller where it is.
+"""What a cgroup uses and has used, from files of version 1 or 2, each controller where it is.
 
 Sources: kernel, admin-guide/cgroup-v2.rst, admin-guide/cgroup-v1, accounting/psi.rst.
 """

@@ -1,4 +1,4 @@
-"""Which limits this kernel's control groups know, seen from the groups that the caller's own lies in."""
+"""Which limits this kernel's cgroups know, seen from the groups that the caller's own lies in."""
 
 import os
 from collections.abc import Iterable

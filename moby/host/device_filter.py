@@ -1,4 +1,4 @@
-"""Which devices a control group may use: files of version 1, a BPF program in version 2.
+"""Which devices a cgroup may use: files of version 1, a BPF program in version 2.
 
 Rules are in order, and a later one wins, for each kind of access by itself. Version 1 has no order, just one answer
 for all and exceptions from it (kernel, admin-guide/cgroup-v1/devices.rst), into which rules are worked out here.

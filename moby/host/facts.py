@@ -214,7 +214,7 @@ def _parts(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
 
 
-# --- binaries, libraries, control groups ------------------------------------------------------------------------
+# --- binaries, libraries, cgroups -------------------------------------------------------------------------------
 
 
 def _binary(name: str, version: str, package: str) -> Probe:
@@ -413,7 +413,7 @@ def _subordinate_ids() -> Probe:
 
 
 def _delegated_group() -> Probe:
-    """Say whether this user may make control groups that limit anything."""
+    """Say whether this user may make cgroups that limit anything."""
     for tree in cgroups.hierarchies():
         own = tree.folder(tree.own)
         for folder in (os.path.dirname(own), own):

@@ -1,4 +1,4 @@
-"""Being told when the kernel kills a process of a control group for want of memory."""
+"""Being told when the kernel kills a process of a cgroup for want of memory."""
 
 import ctypes
 import errno

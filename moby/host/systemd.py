@@ -1,4 +1,4 @@
-"""Scopes of systemd: units that hold the control group of processes which others started.
+"""Scopes of systemd: units that hold the cgroup of processes which others started.
 
 It is spoken to by busctl(1), which comes with it: no D-Bus library is needed (org.freedesktop.systemd1(5)).
 """
@@ -66,7 +66,7 @@ def start_scope(unit: str, pid: int, properties: Sequence[Property], *, user: bo
 
 
 def group_of(pid: int) -> str:
-    """Return the path of a process's control group of version 2; empty where it has none, or has ended."""
+    """Return the path of a process's cgroup of version 2; empty where it has none, or has ended."""
     try:
         lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, ProcessLookupError):

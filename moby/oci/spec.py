@@ -51,7 +51,7 @@ DEFAULT_MOUNTS = (
     Mount("/sys/fs/cgroup", "cgroup", "cgroup", _SYS),
 )
 _SYS_OF_THE_HOST = Mount("/sys", "/sys", "none", ("rbind", *(f"{each}{name}" for name in _SYS for each in ("", "r"))))
-"""The recursive options too, for what is mounted below it, such as the control groups."""
+"""The recursive options too, for what is mounted below it, such as the cgroups."""
 _NAMESPACES = ("pid", "ipc", "uts", "mount", "cgroup")
 UMASK = 0o022
 """Docker's; without it a container would have its engine's."""

@@ -253,14 +253,14 @@ def _descriptors() -> frozenset[str]:
 
 
 def cgroup_folders(engine: str) -> tuple[str, ...]:
-    """Return the control groups whose path names an engine."""
+    """Return the cgroups whose path names an engine."""
     return tuple(
         below for below, _, _ in os.walk("/sys/fs/cgroup") if engine in below
     )  # fmt: skip
 
 
 def delegated() -> bool:
-    """Whether the caller was given the control group of version 2 above its own (cgroups(7), delegation)."""
+    """Whether the caller was given the cgroup of version 2 above its own (cgroups(7), delegation)."""
     trees = [tree for tree in hierarchies() if tree.version == 2 and tree.writable]
     above = [Path(tree.folder(tree.own)).parent for tree in trees if tree.own != "/"]
     return any(os.access(folder / "cgroup.procs", os.W_OK) and os.access(folder, os.W_OK) for folder in above)

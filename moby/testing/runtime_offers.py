@@ -19,7 +19,7 @@ def lacks(boxes: Boxes, feature: str) -> None:
 
 
 def needs_groups(boxes: Boxes) -> None:
-    """Skip where the caller can't have control groups at all."""
+    """Skip where the caller can't have cgroups at all."""
     if boxes.rootless and not delegated():
         pytest.skip("no control group was given to this user; runs as root, and where one was")
 

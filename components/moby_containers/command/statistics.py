@@ -165,7 +165,7 @@ def _cpu(found: Mapping[str, Any]) -> float:
 def _memory(found: Mapping[str, Any]) -> tuple[int, int]:
     """Return what is used, without what the kernel can take back at once, and the limit."""
     used, detail = found.get("usage", 0), found.get("stats") or {}
-    for name in ("total_inactive_file", "inactive_file"):  # of control groups of version 1 and 2
+    for name in ("total_inactive_file", "inactive_file"):  # of cgroups of version 1 and 2
         if name in detail:
             return used - detail[name] if detail[name] < used else used, found.get("limit", 0)
     return used, found.get("limit", 0)

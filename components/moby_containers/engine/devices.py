@@ -1,4 +1,4 @@
-"""Devices of the host in a container, and what its control group lets it do with them."""
+"""Devices of the host in a container, and what its cgroup lets it do with them."""
 
 import os
 import re

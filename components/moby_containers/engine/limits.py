@@ -1,4 +1,4 @@
-"""A container's limits as config.json has them (runtime-spec, config-linux.md, control groups)."""
+"""A container's limits as config.json has them (runtime-spec, config-linux.md, cgroups)."""
 
 from typing import Any
 

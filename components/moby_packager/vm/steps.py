@@ -35,7 +35,7 @@ class Kept:
 
 Argument = int | Address | Kept
 GROUP = Address(0)
-"""The path of the control group that the process is in, which the first process puts there."""
+"""The path of the cgroup that the process is in, which the first process puts there."""
 _GROUP_BYTES = 64
 
 

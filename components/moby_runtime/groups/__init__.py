@@ -1,1 +1,1 @@
-"""What runtimes share of control groups; no component itself."""
+"""What runtimes share of cgroups; no component itself."""

@@ -1,4 +1,4 @@
-"""Rules for devices: linux.resources.devices (runtime-spec, config-linux.md) set in a control group."""
+"""Rules for devices: linux.resources.devices (runtime-spec, config-linux.md) set in a cgroup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a container uses, by its control group, and being told of OOM kills; what goes wrong as the contract says."""
+"""What a container uses, by its cgroup, and being told of OOM kills; what goes wrong as the contract says."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""From linux.resources (runtime-spec, config-linux.md) to lines for the files of a control group.
+"""From linux.resources (runtime-spec, config-linux.md) to lines for the files of a cgroup.
 
 Each controller by itself is in a tree of version 1 or 2, so that both can be meant at once. What is 0 and no limit
 in Go's structures, from which most bundles are written, asks for nothing, as with other runtimes.

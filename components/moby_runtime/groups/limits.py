@@ -1,4 +1,4 @@
-"""Limits: linux.resources (runtime-spec, config-linux.md) set in a control group, or refused by name."""
+"""Limits: linux.resources (runtime-spec, config-linux.md) set in a cgroup, or refused by name."""
 
 from __future__ import annotations
 

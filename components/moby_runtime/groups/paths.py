@@ -1,4 +1,4 @@
-"""Where a container's control group is."""
+"""Where a container's cgroup is."""
 
 from __future__ import annotations
 

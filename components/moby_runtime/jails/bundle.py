@@ -56,7 +56,7 @@ class Bundle:
 
 
 def read(path: str, name: str, *, grouped: bool) -> Bundle:
-    """Read a bundle for the runtime of a name, which may make control groups; errors as Runtime.create."""
+    """Read a bundle for the runtime of a name, which may make cgroups; errors as Runtime.create."""
     path = os.fspath(Path(path).absolute())
     data = reading.config_of(path)
     reading.refuse(list(mistakes(data, CONFIG)))

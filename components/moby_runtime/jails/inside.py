@@ -81,7 +81,7 @@ def _end_with_parent() -> None:
 
 
 def _enter(cell: Cell, channels: tuple[int, ...]) -> None:
-    """Get into the control group and the root, with nothing open but what the program is given."""
+    """Get into the cgroup and the root, with nothing open but what the program is given."""
     gc.disable()
     sys.meta_path.clear()
     sys.path_hooks.clear()

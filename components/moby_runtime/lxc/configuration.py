@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["COUNTED", "LAST", "MONITOR", "text_of"]
 
 MONITOR = ".monitor"
-"""Ends the name of the control group in which LXC itself is."""
+"""Ends the name of the cgroup in which LXC itself is."""
 LAST = ".last"
 """Ends the name of that into which it goes to remove that."""
 COUNTED = "counted"
-"""The folder, in the container's, to which goes what its control groups had counted: LXC removes them at its end."""
+"""The folder, in the container's, to which goes what its cgroups had counted: LXC removes them at its end."""
 _KEPT = ("memory.oom_control", "memory.events", "cpuacct.usage", "cpu.stat", "cgroup.type")
 _NAMES = {"mount": "mnt", "network": "net"}
 
 
 def text_of(bundle: Bundle, folder: str, group: str, groups: Iterable[str], home: str) -> str:
-    """Return the configuration; `folder` is the container's, `group` the path of its control group.
+    """Return the configuration; `folder` is the container's, `group` the path of its cgroup.
 
     `groups` are the folders of that, one a tree.
     `home` is where the interpreter that becomes its first process finds its library.

@@ -242,7 +242,7 @@ def _limit(group: Group, read: bundle.Bundle) -> None:
 
 
 def remove_groups(record: Record) -> None:
-    """Remove the control groups of a container and of LXC's process; OSError where one is in use."""
+    """Remove the cgroups of a container and of LXC's process; OSError where one is in use."""
     for suffix in ("", configuration.MONITOR, configuration.LAST):
         Group(tuple(f"{folder}{suffix}" for folder in record.cgroups)).remove()
 

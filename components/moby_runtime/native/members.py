@@ -21,12 +21,12 @@ _KILL_S = 10.0
 
 
 def group_of(record: Record) -> Group:
-    """Return a container's control group."""
+    """Return a container's cgroup."""
     return Group(record.cgroups)
 
 
 def pids_of(record: Record) -> tuple[int, ...]:
-    """Find the processes of a container: by its control group, else by its PID namespace."""
+    """Find the processes of a container: by its cgroup, else by its PID namespace."""
     if record.cgroups:
         return group_of(record).pids()
     if not record.pid:

@@ -189,7 +189,7 @@ def _mapped(root: Root, option: str) -> bool:
 
 
 def _mount_cgroups(root: Root, point: MountPoint, options: MountOptions, cgroups: tuple[str, ...]) -> None:
-    """Show the container's own control group: a bind works for both versions, and for ordinary users too.
+    """Show the container's own cgroup: a bind works for both versions, and for ordinary users too.
 
     Where it has none, since its caller may make none, the caller's are shown, read-only.
     """
@@ -243,7 +243,7 @@ def _by_tree(cgroups: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _mount_of(folder: str) -> str:
-    """Return where a control group's tree is mounted."""
+    """Return where a cgroup's tree is mounted."""
     device = os.stat(folder).st_dev
     while os.stat(above := os.path.dirname(folder)).st_dev == device:
         folder = above

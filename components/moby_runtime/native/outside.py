@@ -1,7 +1,7 @@
-"""What an image of a container's processes leaves to the host: bind mounts, control groups, streams, namespaces.
+"""What an image of a container's processes leaves to the host: bind mounts, cgroups, streams, namespaces.
 
 CRIU knows each by a key. What it stands for is written beside the image by a name that says where in the bundle it is
-from, so that the container may be made again of a bundle, and in a control group, that lies elsewhere.
+from, so that the container may be made again of a bundle, and in a cgroup, that lies elsewhere.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _device(path: str) -> str:
 
 
 def _tree_of(folder: str) -> str:
-    """Return where the tree of a control group is mounted."""
+    """Return where the tree of a cgroup is mounted."""
     return next(
         tree.mount for tree in hierarchies() if folder == tree.mount or folder.startswith(f"{tree.mount}/")
     )  # fmt: skip

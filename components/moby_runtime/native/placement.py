@@ -1,4 +1,4 @@
-"""Where a container's control group is, and what becomes of limits where there can't be one."""
+"""Where a container's cgroup is, and what becomes of limits where there can't be one."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Record:
     start_ticks: int = 0
     """With the boot it tells the process from a later one of the same pid."""
     cgroups: tuple[str, ...] = ()
-    """Folders of its control group."""
+    """Folders of its cgroup."""
     scope: str = ""
     """The unit of systemd that holds it; empty where none does."""
     scope_of_user: bool = False

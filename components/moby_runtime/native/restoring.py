@@ -151,7 +151,7 @@ class Restorer:
     def _become(
         self, program: str, entrance: Entrance, caller: socket.socket, paths: tuple[Path, ...], given: tuple[int, ...]
     ) -> NoReturn:
-        """Become CRIU, in the container's control group, with its root at hand; the caller gets the other socket.
+        """Become CRIU, in the container's cgroup, with its root at hand; the caller gets the other socket.
 
         CRIU looks for descriptors at who made the socket, and mounts something in the folder of its log. So that is
         itself, and all are opened in its own mount namespace.

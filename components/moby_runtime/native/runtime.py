@@ -162,7 +162,7 @@ class Native:
     ) -> Process:
         """Run another program inside; as Runtime.exec.
 
-        `groups` are control groups below the container's own to run it in, by controller (empty for version 2). In a
+        `groups` are cgroups below the container's own to run it in, by controller (empty for version 2). In a
         paused container a `patient` caller waits until that is resumed.
         """
         from moby_runtime.native import making

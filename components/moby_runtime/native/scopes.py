@@ -1,4 +1,4 @@
-"""Control groups by systemd: which unit a container's is, and its limits as properties of that unit.
+"""Cgroups by systemd: which unit a container's is, and its limits as properties of that unit.
 
 The limits are written to the group's files all the same; systemd gets to know them so that it keeps them.
 """

@@ -1,4 +1,4 @@
-"""Control groups below a container's own, which its processes have made, for a program that joins them."""
+"""Cgroups below a container's own, which its processes have made, for a program that joins them."""
 
 from __future__ import annotations
 

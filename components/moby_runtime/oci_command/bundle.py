@@ -60,7 +60,7 @@ class Bundle:
         return dict(self.data.get("hooks") or {})
 
     def group(self, place: Place, container_id: str) -> str:
-        """Return the path of its control group: its own, else one that no other engine root has.
+        """Return the path of its cgroup: its own, else one that no other engine root has.
 
         Empty is none: an ordinary user's command does without, unless the bundle says where.
         """
@@ -71,7 +71,7 @@ class Bundle:
         return f"/moby-{place.engine or 'engine'}-{root}/{path or container_id}"
 
     def write(self, folder: Path, group: str) -> None:
-        """Write it as the command gets it: with all paths absolute, and with its control group."""
+        """Write it as the command gets it: with all paths absolute, and with its cgroup."""
         data = json.loads(json.dumps(self.data))
         data["process"] = possible_in(data)
         data["root"]["path"] = os.path.realpath(self.path / data["root"]["path"])

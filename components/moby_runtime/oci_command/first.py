@@ -45,7 +45,7 @@ def discard(pidfd: int) -> None:
 
 
 def groups_of(pid: int, path: str) -> Group:
-    """Return the control group of a path, or one below it, that a process is in, in every tree where it is.
+    """Return the cgroup of a path, or one below it, that a process is in, in every tree where it is.
 
     Where it is elsewhere it is among others, who have nothing to do with its container.
     """

@@ -25,7 +25,7 @@ class Record:
     pid: int = 0
     start_ticks: int = 0
     group: str = ""
-    """Path of its control group in every tree; empty is none."""
+    """Path of its cgroup in every tree; empty is none."""
     cgroups: tuple[str, ...] = ()
     """Folders of the group that its first process is in."""
     annotations: Mapping[str, str] = field(factory=dict)

@@ -35,7 +35,7 @@ class ProcessSpec:
     apparmor: str = ""
     selinux: str = ""
     affinity: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
-    """Processors of a further program: before it is in the container's control group, and once it is; empty is any."""
+    """Processors of a further program: before it is in the container's cgroup, and once it is; empty is any."""
     traits: Any = None
     """What is rarely set, as Traits; None is nothing."""
 

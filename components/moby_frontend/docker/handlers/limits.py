@@ -36,7 +36,7 @@ _WEIGHTS = {"io_weight": "io.weight", "io_weight_device": "io.weight (per device
 
 
 def limits(trees: Sequence[Hierarchy] | None = None, *, limited: bool | None = None) -> dict[str, Any]:
-    """Return the fields of `info` about control groups, its warnings among them."""
+    """Return the fields of `info` about cgroups, its warnings among them."""
     trees = hierarchies() if trees is None else trees
     version = "1" if any(each.version == 1 and each.controllers for each in trees) else "2"
     limited = _limited() if limited is None else limited
@@ -48,7 +48,7 @@ def limits(trees: Sequence[Hierarchy] | None = None, *, limited: bool | None = N
 
 
 def _limited() -> bool:
-    """Whether containers can be limited: always by root, else where an ordinary user was given a control group."""
+    """Whether containers can be limited: always by root, else where an ordinary user was given a cgroup."""
     if not is_ordinary():
         return True
     from moby.host.facts import probe

@@ -1,4 +1,4 @@
-"""A bundle as containerd is given it: its configuration, with every path absolute, and a control group."""
+"""A bundle as containerd is given it: its configuration, with every path absolute, and a cgroup."""
 
 import hashlib
 import os
@@ -54,7 +54,7 @@ def _place(mount: dict[str, Any], index: int, bundle: Path) -> None:
 
 
 def group_of(path: str, place: Place, container_id: str) -> str:
-    """Return the path of a container's control group: its own, else one that no other engine root has."""
+    """Return the path of a container's cgroup: its own, else one that no other engine root has."""
     if path.startswith("/"):
         return path
     root = hashlib.sha256(os.fsencode(place.run.absolute())).hexdigest()[:12]

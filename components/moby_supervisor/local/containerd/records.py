@@ -20,7 +20,7 @@ class Record:
     program: str
     pid: int = 0
     groups: tuple[str, ...] = ()
-    """The folders of its control group, one in every hierarchy."""
+    """The folders of its cgroup, one in every hierarchy."""
     annotations: dict[str, str] = field(factory=dict)
 
 
