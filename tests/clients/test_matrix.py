@@ -12,7 +12,6 @@ import pytest
 from clients.engine import opened
 from clients.matrix import ALONE, APART, HIDDEN, PARTS, Chosen, driver_of, lived, manifest, rows, transferred
 from peers.assembled import assembled
-from peers.images import archive
 
 from moby import registry
 
@@ -27,7 +26,7 @@ which fails where it isn't so.
 """
 TAIL = """
 With `containerd` the runtime `native` is the command `moby-runtime`, which a shim starts; `crun` runs where the unified
-hierarchy of control groups isn't mounted beside others.
+hierarchy of cgroups isn't mounted beside others.
 
 ## What isn't among the pairs
 
@@ -36,12 +35,6 @@ Each of these parts has the conformance suite of its kind, but can't go through 
 """
 ROWS = rows()
 FIRST = ROWS[0]
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("image")
-    return archive(folder / "image.tar", folder / "rootfs")
 
 
 @pytest.fixture(scope="module")
