@@ -140,7 +140,7 @@ def _judge_cgroup(facts: Mapping[str, Any], name: str, version: str, package: st
     if name == "unmixed":
         mixed = known.get("mode") == "hybrid"
         fix = "boot with systemd.unified_cgroup_hierarchy=1, or unmount the tree of version 2" if mixed else ""
-        return Probe(not mixed, f"control groups are {known.get('mode') or 'none'}", fix)
+        return Probe(not mixed, f"cgroups are {known.get('mode') or 'none'}", fix)
     missing = sorted(_CONTROLLERS - set(known.get(name, [])))
     if not missing:
         return Probe(True, f"cgroup {name} has {', '.join(known[name])}")
@@ -366,7 +366,7 @@ def _controller(name: str) -> Callable[[], Probe]:
         trees = [tree for tree in cgroups.hierarchies() if name in tree.controllers]
         if trees:
             return Probe(True, f"the controller {name} is at {trees[0].mount}")
-        return Probe(False, f"no control group has the controller {name}", f"boot with cgroup_enable={name}")
+        return Probe(False, f"no cgroup has the controller {name}", f"boot with cgroup_enable={name}")
 
     return tried
 
