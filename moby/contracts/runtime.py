@@ -48,6 +48,13 @@ class Runtime(Protocol):
     features: frozenset[str]
     """Which of RuntimeFeature this one has; the same as its component offers."""
 
+    def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return the version, and the commit or ``, of each program and library of others that makes its containers.
+
+        By name, as far as they are there: none for one that makes them itself. It may start the programs.
+        """
+        ...
+
     def create(self, container_id: str, bundle: Path, stdio: Stdio) -> Process:
         """Make the container up to, not including, its user's program.
 

@@ -180,6 +180,11 @@ class Supervisor(Protocol):
         ...
 
     @repeatable
+    def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return what runtimes say of the programs that they use, as Runtime.programs, all together."""
+        ...
+
+    @repeatable
     def log_drivers(self) -> tuple[str, ...]:
         """Return the names of all log drivers, the default one first."""
         ...

@@ -20,3 +20,10 @@ class Features(Terminals, Descriptors, Execs, Pauses, Updates, SeccompProfiles, 
     def test_features_have_names_of_the_contract(self, boxes: Boxes) -> None:
         known = {value for name, value in vars(RuntimeFeature).items() if not name.startswith("_")}
         assert boxes.runtime.features <= known
+
+    def test_programs_have_names_and_versions(self, boxes: Boxes) -> None:
+        """Those of others; one that makes containers itself has none."""
+        for name, (version, commit) in boxes.runtime.programs().items():
+            assert all(each.isprintable() for each in (name, version, commit))
+            assert name
+            assert version

@@ -31,6 +31,13 @@ class Life(SupervisorFixtures):
         with pytest.raises(NotFound):
             supervisor.features("absent")
 
+    def test_programs(self, supervisor: Supervisor) -> None:
+        """What runtimes use has names and versions."""
+        for name, (version, commit) in supervisor.programs().items():
+            assert name
+            assert version
+            assert isinstance(commit, str)
+
     def test_unknown_runtime(self, supervisor: Supervisor, bundle: Bundles) -> None:
         """NotFound."""
         with pytest.raises(NotFound):

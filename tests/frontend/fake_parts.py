@@ -170,6 +170,9 @@ class FakeSupervisor:
     def runtimes(self):
         return ("native", "runc")
 
+    def programs(self):
+        return {"runc": ("1.1.15+ds1", "1.1.15+ds1-2"), "crun": ("1.21", "")}
+
     def log_drivers(self):
         return ("json-file", "none")
 

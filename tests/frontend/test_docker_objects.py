@@ -402,9 +402,20 @@ class TestEngine:
         engine, *others = found["Components"]
         assert (engine["Name"], engine["Version"]) == ("Engine", found["Version"])
         assert [(each["Name"], each["Version"]) for each in others] == [
-            ("supervisor/local", "3.4"), ("runtime/native", "1.2"), ("runtime/runc", "1.2"),
+            ("supervisor/local", "3.4"), ("runtime/native", "1.2"), ("runtime/runc", "1.2"), ("runc", "1.1.15+ds1"),
+            ("crun", "1.21"),
         ]  # fmt: skip
-        assert [each["Details"] for each in others] == [{}, *[{"BundleOciVersion": OCI_VERSION}] * 2]
+        assert [each["Details"] for each in others] == [
+            {}, *[{"BundleOciVersion": OCI_VERSION}] * 2, {"GitCommit": "1.1.15+ds1-2"}, {"GitCommit": ""},
+        ]  # fmt: skip
+
+    def test_commits(self, served):
+        """Of the programs of others that dockerd tells of; those that aren't used have none."""
+        found = served.call("GET", "/info", version="v1.51").json()
+        names = ("RuncCommit", "ContainerdCommit", "InitCommit")
+        assert [found[name] for name in names] == [{"ID": "1.1.15+ds1-2"}, {"ID": ""}, {"ID": ""}]
+        old = served.call("GET", "/info", version="v1.45").json()
+        assert old["RuncCommit"] == {"ID": "1.1.15+ds1-2", "Expected": "1.1.15+ds1-2"}
 
     def test_info(self, served):
         served.run("sleep", "100")

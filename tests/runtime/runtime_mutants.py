@@ -373,6 +373,11 @@ class Boastful(Broken):
         self.features |= {"time-travel"}
 
 
+class NoVersions(Broken):
+    def programs(self) -> dict[str, tuple[str, str]]:
+        return {"runc": ("", "")}
+
+
 def hiding(feature: str) -> type[Broken]:
     """A runtime that does what it doesn't offer."""
 

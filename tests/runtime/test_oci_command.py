@@ -107,6 +107,13 @@ class TestTool:
         assert {tool.find(RUNC, path).version for _ in range(3)} == {(1, 2)}
         assert (tmp_path / "log").read_text() == "asked\n"
 
+    def test_what_it_tells_of_itself(self, fake):
+        made = fake("", version="1.1.15+ds1; echo commit: 1.1.15+ds1-2")
+        assert made.programs() == {"runc": ("1.1.15+ds1", "1.1.15+ds1-2")}
+
+    def test_nothing_is_told_where_it_tells_nothing(self, fake):
+        assert fake("", version="nonsense").programs() == {}
+
     def test_both_versions_of_control_groups(self, monkeypatch):
         monkeypatch.setattr(command, "version", lambda trees: "hybrid")
         from moby_runtime.crun import CRUN

@@ -100,6 +100,7 @@ ROWS = [
     (mutants.configured(plain_mounts), ORDER, {}),
     (mutants.configured(writable_binds), "test_a_bind_mount_and_a_readonly_one", {}),
     (mutants.Boastful, "test_features_have_names_of_the_contract", {}),
+    (mutants.NoVersions, "test_programs_have_names_and_versions", {}),
     (mutants.configured(executable_mounts), "test_noexec", {}),
     (mutants.with_field([*ENV, "PWD=/etc"], "process", "env"), "test_the_environment_is_exact", {}),
     (mutants.with_field([*ENV, "PWD=/tmp", "D=1"], "process", "env"), "test_the_environment_is_exact", {}),

@@ -39,6 +39,9 @@ class ForkingRuntime:
         self.deleted = []
         self.updated = []
 
+    def programs(self):
+        return {"fork": ("1.2", "")}
+
     def create(self, container_id, bundle, stdio):
         if container_id in self.containers:
             raise Conflict(f"{container_id} is taken")

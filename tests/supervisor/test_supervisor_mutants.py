@@ -93,6 +93,11 @@ class KnowsAllRuntimes(Mutant):
         return self.right.features()
 
 
+class NoVersions(Mutant):
+    def programs(self):
+        return {"runc": ("", "")}
+
+
 class TakesAnyRuntime(Mutant):
     def create(self, config):
         return self.right.create(attrs.evolve(config, runtime=""))
@@ -289,6 +294,7 @@ class LeaksDescriptors(Mutant):
 MUTANTS = [
     ("features", Boasts),
     ("features", KnowsAllRuntimes),
+    ("programs", NoVersions),
     ("created_task_has_not_run", StartsAtCreate),
     ("start_runs_the_program", NeverStarts),
     ("start_runs_the_program", MixesStreams),

@@ -36,6 +36,10 @@ class Jails:
         self._place = place
         self._records = Records(str(place.run))
 
+    def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return none; as Runtime.programs."""
+        return {}
+
     # --- making -------------------------------------------------------------------------------------------------
 
     def create(self, container_id: str, bundle: Path, stdio: Stdio) -> Process:

@@ -10,6 +10,7 @@ from moby.contracts.runtime import Process
 from moby.contracts.runtime_values import Stats
 from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, HostUnfit
+from moby.host import liblxc
 from moby.host.cgroups import Group
 from moby_runtime.jails.records import Record
 from moby_runtime.jails.runtime import Jails
@@ -28,6 +29,14 @@ class Lxc(Jails):
     def __init__(self, place: Place, library: str = "") -> None:
         super().__init__(place, "lxc", FEATURES)
         self._maker = Maker(place, self._records, library)
+        self._library = library
+
+    def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return the version of LXC's library; as Runtime.programs."""
+        try:
+            return {"lxc": (liblxc.Library(self._library or liblxc.NAME).version, "")}
+        except OSError:
+            return {}
 
     def create(self, container_id: str, bundle: Path, stdio: Stdio) -> Process:
         """Make a container up to its program; as Runtime.create."""

@@ -69,6 +69,10 @@ class Native:
         self._log = log
         self._records = Records(str(place.run))
 
+    def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return none: the kernel alone makes its containers; as Runtime.programs."""
+        return {}
+
     # --- making -------------------------------------------------------------------------------------------------
 
     def create(self, container_id: str, bundle: Path, stdio: Stdio) -> Process:

@@ -16,6 +16,7 @@ from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound, Unavailable, Unsupported
 from moby.host.cgroups import Group
 from moby.host.processes import send_signal, wait_ended
+from moby.host.versions import versions_in
 from moby.oci.bundle import possible_beside
 from moby_runtime.images import folders
 from moby_runtime.oci_command import bundle as bundles
@@ -133,6 +134,13 @@ class OciCommand:
         return Process(pid, pidfd, terminal)
 
     # --- looking ------------------------------------------------------------------------------------------------
+
+    def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return the command's version, as it tells it; as Runtime.programs."""
+        try:
+            return versions_in(self._command.binary().said)
+        except HostUnfit:
+            return {}
 
     def state(self, container_id: str) -> ContainerState:
         """Return the state as the kernel has it; as Runtime.state."""

@@ -44,6 +44,8 @@ class Binary:
 
     path: str
     version: tuple[int, int]
+    said: str = ""
+    """What it told of itself when it was asked for its version."""
 
 
 def find(tool: Tool, named: str = "") -> Binary:
@@ -89,4 +91,4 @@ def _ask(tool: Tool, path: str) -> Binary:
     if version < tool.oldest:
         wanted = ".".join(map(str, tool.oldest))
         raise HostUnfit(f"{path} is version {number[0]}; at least {wanted} is needed", hint=f"upgrade {tool.package}")
-    return Binary(path, version)
+    return Binary(path, version, done.stdout)

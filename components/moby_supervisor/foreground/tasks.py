@@ -86,6 +86,10 @@ class Foreground:
         """Return the names of all runtimes, the default one first."""
         return tuple(self._runtimes)
 
+    def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return what runtimes say of the programs that they use."""
+        return {name: told for each in self._runtimes.values() for name, told in each.programs().items()}
+
     def log_drivers(self) -> tuple[str, ...]:
         """Return none: what containers write is the caller's alone."""
         return ()

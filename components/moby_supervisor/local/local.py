@@ -207,6 +207,10 @@ class Local:
         """Return the names of all runtimes, the default one first."""
         return self._call(self._verbs.runtimes)
 
+    def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return what runtimes say of the programs that they use."""
+        return self._call(self._verbs.programs)
+
     def log_drivers(self) -> tuple[str, ...]:
         """Return the names of all log drivers, the default one first."""
         return self._call(self._verbs.log_drivers)

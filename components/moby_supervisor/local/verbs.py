@@ -41,6 +41,14 @@ class Verbs:
         """Return the names of all runtimes, the default one first."""
         return tuple(self._world.runtimes)
 
+    async def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return what runtimes say of the programs that they use."""
+        found: dict[str, tuple[str, str]] = {}
+        for name, runtime in self._world.runtimes.items():
+            told = await self._world.workers.call(f"ask what runtime {name} uses", Call(runtime, "programs"))
+            found |= {each: (version, commit) for each, (version, commit) in told.items()}
+        return found
+
     async def log_drivers(self) -> tuple[str, ...]:
         """Return the names of all log drivers, the default one first."""
         return tuple(self._world.drivers)

@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import evolve
@@ -68,16 +69,29 @@ def version(parts: Parts, call: Call) -> Reply:
 
 
 def _components(parts: Parts) -> list[dict[str, Any]]:
-    """Return the parts in the place of those that dockerd names besides itself; runtimes with what they are given."""
+    """Return what dockerd names besides itself: the parts in their place, and the programs that these use."""
     from moby.oci.spec import OCI_VERSION
 
     details = {"runtime": {"BundleOciVersion": OCI_VERSION}}
-    return [
+    own = [
         {"Name": key, "Version": version, "Details": details.get(kind, {})}
         for kind in _TOLD_OF
         for key, version in parts.place.parts.items()
         if key.partition("/")[0] == kind
     ]
+    others = _programs(parts).items()
+    return [
+        *own,
+        *({"Name": name, "Version": told, "Details": {"GitCommit": commit}} for name, (told, commit) in others),
+    ]
+
+
+def _programs(parts: Parts) -> Mapping[str, tuple[str, str]]:
+    try:
+        return parts.supervisor.programs()
+    except MobyError as error:
+        parts.log.warning("the supervisor doesn't say what its runtimes use", error=str(error))
+        return {}
 
 
 def _python() -> str:
@@ -87,7 +101,14 @@ def _python() -> str:
 
 def info(parts: Parts, call: Call) -> Reply:
     """Say how the engine is."""
-    shown = _counted(parts) | _parts(parts) | _host(parts) | _fixed(parts) | _legacy(call.version)
+    shown = (
+        _counted(parts)
+        | _parts(parts)
+        | _host(parts)
+        | _fixed(parts)
+        | _commits(parts, call.version)
+        | _legacy(call.version)
+    )
     if call.version < (1, 47):
         old = dict.fromkeys(("AllowNondistributableArtifactsCIDRs", "AllowNondistributableArtifactsHostnames"))
         shown["RegistryConfig"] = old | shown["RegistryConfig"]
@@ -198,7 +219,6 @@ def _os_release() -> dict[str, str]:
 
 
 def _fixed(parts: Parts) -> dict[str, Any]:
-    nothing = {"ID": ""}
     return {
         "Debug": False,
         "IndexServerAddress": "https://index.docker.io/v1/",
@@ -218,12 +238,20 @@ def _fixed(parts: Parts) -> dict[str, Any]:
         "LiveRestoreEnabled": True,
         "Isolation": "",
         "InitBinary": "docker-init",
-        "ContainerdCommit": dict(nothing),
-        "RuncCommit": dict(nothing),
-        "InitCommit": dict(nothing),
         "SecurityOptions": ["name=seccomp,profile=builtin", *(["name=rootless"] if is_ordinary() else [])],
         "CDISpecDirs": [],
     }  # fmt: skip
+
+
+def _commits(parts: Parts, version: Version) -> dict[str, dict[str, str]]:
+    """Return which commits programs of others are of; empty for those that aren't used."""
+    found = _programs(parts)
+    names = {"ContainerdCommit": "containerd", "RuncCommit": "runc", "InitCommit": "docker-init"}
+    commits = {field: found[name][1] if name in found else "" for field, name in names.items()}
+    return {
+        field: {"ID": commit, **({"Expected": commit} if version < (1, 49) else {})}
+        for field, commit in commits.items()
+    }
 
 
 def _legacy(version: Version) -> dict[str, Any]:
@@ -232,7 +260,4 @@ def _legacy(version: Version) -> dict[str, Any]:
     if version < (1, 50):
         calls = {"BridgeNfIptables": "iptables", "BridgeNfIp6tables": "ip6tables"}
         found |= {name: _setting(f"/proc/sys/net/bridge/bridge-nf-call-{each}") == "1" for name, each in calls.items()}
-    if version < (1, 49):
-        empty = {"ID": "", "Expected": ""}
-        found |= {each: dict(empty) for each in ("ContainerdCommit", "RuncCommit", "InitCommit")}
     return found

