@@ -53,6 +53,8 @@ def _run(spec: Mapping[str, Any], roots: Roots, woken: int, failure: Path) -> in
     key, plan = spec["key"], load(spec["plan"])
     level, form = spec["log"]
     launcher = Launcher(roots.run, linger_s=spec["linger"])
+    if not launcher.knows(key, os.getpid()):
+        return 0  # its keeper was killed before it wrote this process down; the next one starts another
     keeper = HeldKeeper(lambda: launcher.reach(key)) if spec["outlives"] else None
     around = Surroundings(roots, log_level=level, log_form=form, keeper=keeper)
     with start(plan, around=around, settings=spec["settings"], process=key) as engine:

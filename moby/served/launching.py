@@ -106,10 +106,25 @@ class Launcher:
         if talk is None:
             return ()
         try:
-            lines = [each.split(" ") for each in talk.pages("status")]
+            return _told(talk)
         finally:
             talk.close()
-        return tuple(KeptPart(key, *map(int, numbers)) for key, *numbers in lines)
+
+    def knows(self, key: str, pid: int) -> bool:
+        """Whether a process is the part's to the keeper, which is started where there is none.
+
+        One that is just starting the process says so once it has written it down, so that the next one knows too.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            talk = self.reach()
+            try:
+                return any((each.key, each.pid) == (key, pid) for each in _told(talk))
+            except ConnectionError as error:
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"the keeper in {self.folder} keeps ending: {error}") from error
+            finally:
+                talk.close()
 
     def user(self) -> int:
         """Return a descriptor by which the keeper knows that its parts are wanted, until it is closed."""
@@ -203,6 +218,11 @@ class Launcher:
                 os.close(log)
         processes.reap(pidfd)
         os.close(pidfd)
+
+
+def _told(talk: Conversation) -> tuple[KeptPart, ...]:
+    lines = [each.split(" ") for each in talk.pages("status")]
+    return tuple(KeptPart(key, *map(int, numbers)) for key, *numbers in lines)
 
 
 def _greeted(folder: int, owner: str) -> Conversation:

@@ -18,6 +18,7 @@ from moby.engine.running import Status
 from moby.errors import HostUnfit, Unavailable, Unsupported
 from moby.placement import placed
 from moby.plan import Binding, Instance, Plan
+from moby.served import launching
 from moby.served.launching import Launcher
 from moby.surroundings import Surroundings
 
@@ -123,6 +124,38 @@ def test_part_and_keeper_killed_at_once(plan: Plans, running: Running, around: S
             os.kill(pid, signal.SIGKILL)
         assert shelf.get("a") == 1
         assert shelf.pid() != before
+
+
+def test_a_part_that_a_killed_keeper_had_not_written_down_ends(
+    plan: Plans, running: Running, around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next keeper doesn't know it, and starts another; they don't take the part's place from each other."""
+    monkeypatch.setattr(launching, "_source", ends_before_it_notes(launching._source))
+    with running(plan()) as engine:
+        shelf = engine.instances["served-shelf/threads"]
+        reader, before = engine.instances["served-reader/plain"].pids()
+        ends = around.roots.run / "keeper/ends-soon"
+        ends.touch()
+        keeper = keeper_of(around)
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda: not alive(keeper))
+        ends.unlink()
+        launcher = Launcher(around.roots.run, linger_s=0.2)
+        eventually(lambda: {each.pid for each in launcher.parts()} == {shelf.pid(), reader})
+        eventually(lambda: set(pids_of(around.roots.run)) == {shelf.pid(), reader, keeper_of(around)})
+
+
+def ends_before_it_notes(source: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    """Have a keeper be killed once it has started a part, where a file of its folder says so."""
+    note = b'        """Write down a part\'s command and process."""\n'
+    end = b'        if os.path.exists("ends-soon"):\n            os.kill(os.getpid(), 9)\n'
+
+    def changed(name: str) -> bytes:
+        text = source(name)
+        assert (note in text) == (name == "parts")
+        return text.replace(note, note + end)
+
+    return changed
 
 
 def test_a_killed_engine_loses_nothing(plan: Plans, running: Running, around: Surroundings, tmp_path: Path) -> None:
