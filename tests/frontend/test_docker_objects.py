@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from attrs import evolve
-from moby_frontend.docker.handlers.images import shown_progress
+from moby_frontend.docker.handlers.progress import shown_progress
 
 from moby.contracts.images import Progress
 from moby.errors import Unavailable

@@ -13,7 +13,7 @@ from moby.errors import Conflict, Invalid, MobyError, NotFound, Unsupported
 from moby_frontend.docker.buildkit.building import Called
 from moby_frontend.docker.call import Call, Reply, empty, stream
 from moby_frontend.docker.failures import Status, message
-from moby_frontend.docker.handlers.images import line
+from moby_frontend.docker.handlers.progress import line
 from moby_frontend.docker.parts import Parts
 
 if TYPE_CHECKING:

@@ -6,22 +6,19 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from moby.contracts.containers import Status
-from moby.contracts.images import Image, Progress
-from moby.contracts.types import Platform
+from moby.contracts.images import Image
 from moby.errors import Invalid, MobyError
-from moby.host.progress_lines import bar
 from moby.oci.reference import familiar, parse
-from moby_frontend.docker.call import Call, Reply, Version, empty, encode, reply_json, stream
-from moby_frontend.docker.failures import message
+from moby_frontend.docker.call import Call, Reply, Version, empty, reply_json, stream
 from moby_frontend.docker.filters import Filters
-from moby_frontend.docker.handlers.lifecycle import reference_of
+from moby_frontend.docker.handlers.progress import line, shown_error, shown_progress
 from moby_frontend.docker.handlers.pruned import tell_pruned
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import ZERO, parsed_ns, rfc3339
+from moby_frontend.docker.translate.images import platform_of, reference_of
 
 __all__ = [
-    "create", "history", "imported", "inspect", "line", "listed", "load", "platform_of", "prune", "remove", "save",
-    "show_image", "show_summary", "shown_error", "shown_progress", "tag",
+    "create", "history", "inspect", "listed", "load", "prune", "remove", "save", "show_image", "show_summary", "tag",
 ]  # fmt: skip
 
 _LIST = frozenset({"dangling", "label", "before", "since", "reference", "until"})
@@ -246,28 +243,6 @@ def save(parts: Parts, call: Call) -> Reply:
     return Reply(200, parts.images.save([_asked(each) for each in names]), (("Content-Type", "application/x-tar"),))
 
 
-def platform_of(call: Call) -> Platform | None:
-    """Return the platform that is asked for, as JSON (since 1.48) or as text; None for none."""
-    text = call.query.text("platform")
-    if not text:
-        return None
-    if text.startswith("{"):
-        import json
-
-        try:
-            value = json.loads(text)
-            system, architecture = str(value["os"]), str(value["architecture"])
-            return Platform(system, architecture, str(value.get("variant", "")))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise Invalid(f"invalid platform: {text[:200]}") from None
-    words = text.split("/")
-    if len(words) == 1:
-        words = ["linux", *words] if words[0] != "linux" else ["linux", Platform.host().architecture]
-    if not 2 <= len(words) <= 3 or not all(words):
-        raise Invalid(f'"{text[:200]}" is an invalid platform: write OS/ARCHITECTURE')
-    return Platform(*words)
-
-
 def load(parts: Parts, call: Call) -> Reply:
     """Store the images of an archive; what goes wrong is told in the stream."""
     platform = platform_of(call)
@@ -295,14 +270,14 @@ def create(parts: Parts, call: Call) -> Reply:
     if not source:
         raise Invalid("an image is pulled or imported: neither fromImage nor fromSrc says which")
     if source == "-":
-        image = imported(parts, call, call.stream(), source)
+        image = _imported(parts, call, call.stream(), source)
         return stream(iter([line({"status": str(image.id)})]), "application/json")
     from moby_frontend.docker.handlers.images_fetched import import_fetched
 
-    return import_fetched(parts, call, source)
+    return import_fetched(source, lambda archive, url: _imported(parts, call, archive, url))
 
 
-def imported(parts: Parts, call: Call, archive: BinaryIO, source: str) -> Image:
+def _imported(parts: Parts, call: Call, archive: BinaryIO, source: str) -> Image:
     """Import an archive as a call asks for it."""
     query = call.query
     reference = reference_of(query.text("repo"), query.text("tag"))
@@ -313,30 +288,3 @@ def imported(parts: Parts, call: Call, archive: BinaryIO, source: str) -> Image:
         message=query.text("message") or f"Imported from {source}",
         platform=platform_of(call),
     )
-
-
-def line(value: Any) -> bytes:
-    """Return one message of a progress stream."""
-    return encode(value) + b"\r\n"
-
-
-def shown_progress(progress: Progress) -> dict[str, Any]:
-    """Return a message of progress."""
-    if progress.text:
-        return {"stream": f"{progress.text}\n"}
-    if progress.final:
-        return {"status": progress.status} | ({"id": progress.id} if progress.id else {})
-    if progress.sent:
-        sent = progress.sent
-        return {"progressDetail": {}, "aux": {"Tag": sent.tag, "Digest": str(sent.digest), "Size": sent.size_bytes}}
-    detail: dict[str, Any] = {"current": progress.current} if progress.current else {}
-    detail |= {"total": progress.total} if progress.total else {}
-    shown: dict[str, Any] = {"status": progress.status, "progressDetail": detail}
-    if detail:
-        shown["progress"] = bar(progress.current, progress.total)
-    return shown | ({"id": progress.id} if progress.id else {})
-
-
-def shown_error(error: Exception) -> dict[str, Any]:
-    """Return a message of failure."""
-    return {"errorDetail": {"message": message(error)}, "error": message(error)}

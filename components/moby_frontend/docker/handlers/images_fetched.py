@@ -4,13 +4,13 @@ import http.client
 import io
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
+from moby.contracts.images import Image
 from moby.errors import Invalid, MobyError, Unavailable
-from moby_frontend.docker.call import Call, Reply, stream
-from moby_frontend.docker.handlers.images import imported, line, shown_error
-from moby_frontend.docker.parts import Parts
+from moby_frontend.docker.call import Reply, stream
+from moby_frontend.docker.handlers.progress import line, shown_error
 
 __all__ = ["import_fetched"]
 
@@ -26,8 +26,8 @@ _HANDLERS = (
 """All that urllib has but those for files and for FTP."""
 
 
-def import_fetched(parts: Parts, call: Call, source: str) -> Reply:
-    """Import what is at a URL; what goes wrong once it has begun to come is told in the stream."""
+def import_fetched(source: str, store: Callable[[BinaryIO, str], Image]) -> Reply:
+    """Have the archive at a URL stored; what goes wrong once it has begun to come is told in the stream."""
     url = _url_of(source)
     archive = _fetched(url)
 
@@ -35,7 +35,7 @@ def import_fetched(parts: Parts, call: Call, source: str) -> Reply:
         with archive:
             yield line({"status": f"Downloading from {url}"})
             try:
-                image = imported(parts, call, archive, url)
+                image = store(archive, url)
             except (MobyError, OSError, http.client.HTTPException) as error:
                 yield line(shown_error(error))
                 return

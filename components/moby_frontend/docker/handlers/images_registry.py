@@ -14,9 +14,9 @@ from moby.oci import image as formats
 from moby.oci.reference import parse
 from moby_frontend.docker.call import Call, Reply, reply_json, stream
 from moby_frontend.docker.failures import Status, message
-from moby_frontend.docker.handlers.images import line, platform_of, shown_error, shown_progress
-from moby_frontend.docker.handlers.lifecycle import reference_of
+from moby_frontend.docker.handlers.progress import line, shown_error, shown_progress
 from moby_frontend.docker.parts import Parts
+from moby_frontend.docker.translate.images import platform_of, reference_of
 
 __all__ = ["auth", "client", "credentials", "distribution", "pull", "push"]
 

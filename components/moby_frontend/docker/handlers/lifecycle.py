@@ -12,6 +12,7 @@ from moby_frontend.docker.filters import Filters
 from moby_frontend.docker.handlers.pruned import tell_pruned
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import parsed_ns
+from moby_frontend.docker.translate.images import platform_of, reference_of
 
 __all__ = [
     "commit", "create", "kill", "pause", "prune", "remove", "rename", "resize", "restart", "start", "stop", "unpause",
@@ -24,7 +25,6 @@ _LEAST_BODY = 7
 
 def create(parts: Parts, call: Call) -> Reply:
     """Make a container."""
-    from moby_frontend.docker.handlers.images import platform_of
     from moby_frontend.docker.translate.config import read_create
 
     config = read_create(call.json(required=True), call.query.text("platform"))
@@ -186,14 +186,3 @@ def commit(parts: Parts, call: Call) -> Reply:
         config=body or None,
     )
     return reply_json({"Id": made}, 201)
-
-
-def reference_of(repository: str, tag: str) -> str:
-    """Return a reference of a repository and a tag (or digest), as the API has them apart."""
-    if not repository:
-        if tag:
-            raise Invalid("a tag is given, and no repository")
-        return ""
-    if not tag:
-        return repository
-    return f"{repository}@{tag}" if ":" in tag else f"{repository}:{tag}"
