@@ -7,11 +7,11 @@ import threading
 
 import pytest
 from frontend.fake_builder import CACHE, START_NS, FakeBuilder
-from moby_frontend.docker.buildkit.building import Known
 from moby_frontend.docker.buildkit.faults import fault
 from moby_frontend.docker.buildkit.graphs import graph, reference_in
 from moby_frontend.docker.buildkit.grpc import Code, Fault
 from moby_frontend.docker.buildkit.jobs import Job
+from moby_frontend.docker.buildkit.known import Known
 from moby_frontend.docker.buildkit.messages import encode
 from moby_frontend.docker.buildkit.progress import Feed, shown
 from moby_frontend.docker.buildkit.protocol.common import Definition, Op, Other, SourceOp

@@ -15,9 +15,9 @@ from moby.contracts.images import Image
 from moby.contracts.types import Digest, ImageReference, Platform
 from moby.errors import NotFound, Unavailable, Unsupported
 from moby_frontend.docker.buildkit import requests
-from moby_frontend.docker.buildkit.building import Known
 from moby_frontend.docker.buildkit.graphs import graph, reference_in
 from moby_frontend.docker.buildkit.grpc import Fault
+from moby_frontend.docker.buildkit.known import Known
 from moby_frontend.docker.buildkit.progress import Feed
 from moby_frontend.docker.buildkit.protocol.common import Definition
 from moby_frontend.docker.buildkit.protocol.control import SolveRequest
