@@ -10,7 +10,8 @@ import zlib
 import pytest
 from moby_log.files import generations, reading
 from moby_log.files.compression import Compression, compress
-from moby_log.files.rotation import RotatedFile, Rotation, folder_locked, rotated
+from moby_log.files.folder import folder_locked, rotated
+from moby_log.files.rotation import RotatedFile, Rotation
 from moby_log.json_file.driver import JsonFile
 from moby_log.local.driver import Local
 

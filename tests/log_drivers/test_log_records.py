@@ -13,8 +13,8 @@ from moby_log.local.blocks import BlockDecoder, encoded
 from moby_log.local.driver import Local
 from moby_log.none.driver import Nothing
 from moby_log.records import go_values
+from moby_log.records.attributes import attributes
 from moby_log.records.lines import MAX_RECORD_BYTES, Batch, Lines, records
-from moby_log.records.options import attributes
 from moby_log.records.output import details
 from moby_log.records.tags import check, tag
 from moby_log.records.times import parse

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from moby_log.files.compression import compress
-from moby_log.files.rotation import rotated
+from moby_log.files.folder import rotated
 from moby_log.json_file.driver import JsonFile
 from moby_log.records.times import parse
 from peers.engines import choices

@@ -15,6 +15,7 @@ from typing import BinaryIO, NoReturn
 
 from moby.host import processes
 from moby.oci.times import nano
+from moby_log.files.folder import folder_locked, rotated
 
 __all__ = ["Compression", "compress"]
 
@@ -83,8 +84,6 @@ def _detached(path: Path, mark: int) -> NoReturn:
 
 def compress(path: Path) -> None:
     """Compress all rotated files of a log that aren't; OSError where the disk is full, and then the file stays."""
-    from moby_log.files.rotation import rotated
-
     while True:
         plain = next((each for each in rotated(path) if not each.compressed), None)
         if plain is None:
@@ -103,8 +102,6 @@ def compress(path: Path) -> None:
 
 def _replace(path: Path, source: BinaryIO, part: Path) -> None:
     """Put the compressed file in the place that its source has by now, if that is still there."""
-    from moby_log.files.rotation import folder_locked, rotated
-
     inode = os.fstat(source.fileno()).st_ino
     with folder_locked(path.parent):
         for each in rotated(path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from moby.values import frozen
-from moby_log.files.rotation import folder_locked, rotated
+from moby_log.files.folder import folder_locked, rotated
 from moby_log.records.times import parse
 
 __all__ = ["Damaged", "Generation", "close_all", "newer", "opened"]

@@ -1,16 +1,16 @@
 """A log's files: the current one, and rotated ones as NAME.1, NAME.2 ... or NAME.1.gz ..., the newest first."""
 
 import contextlib
-import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from moby.values import frozen
 from moby_log.files.compression import Compression
+from moby_log.files.folder import folder_locked, rotated
 
-__all__ = ["Rotated", "RotatedFile", "Rotation", "folder_locked", "rotated"]
+__all__ = ["RotatedFile", "Rotation"]
 
 _MODE = 0o640
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -25,45 +25,6 @@ class Rotation:
     """0 is never."""
     max_files: int = 1
     compress: bool = False
-
-
-@frozen
-class Rotated:
-    """A file that was rotated."""
-
-    number: int
-    path: Path
-    compressed: bool
-
-
-@contextlib.contextmanager
-def folder_locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
-    """Keep others from renaming this folder's files; they hold it for a few renames, never longer.
-
-    One who only opens them shares it with others who do.
-    """
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-def rotated(path: Path) -> list[Rotated]:
-    """Return the rotated files of a log, the oldest first; where a number is there twice, the one uncompressed."""
-    start = f"{path.name}."
-    found: dict[int, Rotated] = {}
-    for each in path.parent.iterdir():
-        name = each.name
-        if not name.startswith(start):
-            continue
-        digits = name[len(start) :].removesuffix(".gz")
-        if digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) < 10:
-            compressed = name.endswith(".gz")
-            if not compressed or int(digits) not in found:
-                found[int(digits)] = Rotated(int(digits), each, compressed)
-    return [found[number] for number in sorted(found, reverse=True)]
 
 
 def _whole_lines(file: BinaryIO) -> int:

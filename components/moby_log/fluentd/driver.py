@@ -8,8 +8,9 @@ from moby.errors import HostUnfit, Unsupported
 from moby_log.fluentd.msgpack import array_head, event_time, mapping, text, unsigned
 from moby_log.fluentd.options import KNOWN, Settings, settings
 from moby_log.fluentd.sender import Event, Queued, Sender
+from moby_log.records.attributes import attributes
 from moby_log.records.lines import NAMES, Batch, Lines, records
-from moby_log.records.options import attributes, check_common, refuse_unknown
+from moby_log.records.options import check_common, refuse_unknown
 from moby_log.records.tags import DEFAULT, tag
 
 __all__ = ["Fluentd"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from moby.contracts.log_driver import STDERR, STDOUT, LogConfig
 from moby.errors import Corrupt
 from moby.oci.times import nano
+from moby_log.records.attributes import attributes
 from moby_log.records.lines import Batch
-from moby_log.records.options import attributes
 from moby_log.records.output import Run
 from moby_log.records.tags import DEFAULT, short, tag
 from moby_log.records.times import parse

@@ -11,9 +11,10 @@ from moby_log.files.reading import read
 from moby_log.files.rotation import RotatedFile, Rotation
 from moby_log.json_file.decoding import JsonLines
 from moby_log.json_file.encoding import Encoder
+from moby_log.records.attributes import attributes
 from moby_log.records.go_values import decimal_size, integer, truth
 from moby_log.records.lines import Lines
-from moby_log.records.options import COMMON, attributes, check_common, refuse_unknown
+from moby_log.records.options import COMMON, check_common, refuse_unknown
 from moby_log.records.tags import tag
 
 __all__ = ["JsonFile"]

@@ -16,8 +16,9 @@ from moby.errors import Corrupt, HostUnfit, MobyError, Unsupported
 from moby.grpc.messages import decode, encode
 from moby.host.docker_plugins import Answered, Plugin
 from moby.oci.times import fixed
+from moby_log.records.attributes import attributes
 from moby_log.records.lines import NAMES, Batch, Lines, records
-from moby_log.records.options import attributes, own
+from moby_log.records.options import own
 from moby_log.records.output import Run, Selection
 
 __all__ = ["Entry", "PluginLogs", "entries"]

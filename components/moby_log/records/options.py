@@ -1,11 +1,10 @@
-"""Options that most drivers have, and what they choose of a container: labels and variables."""
+"""Options that most drivers have."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
-from moby.contracts.log_driver import LogConfig
 from moby.errors import Invalid
 
-__all__ = ["COMMON", "attributes", "check_common", "own", "refuse_unknown"]
+__all__ = ["COMMON", "check_common", "own", "refuse_unknown"]
 
 COMMON = frozenset({"env", "env-regex", "labels", "labels-regex", "tag"})
 _SUPERVISORS = frozenset({"mode", "max-buffer-size"})
@@ -33,19 +32,3 @@ def check_common(options: Mapping[str, str]) -> None:
 
             check_expression(options[name])
     check(options.get("tag", ""))
-
-
-def attributes(config: LogConfig, rename: Callable[[str], str] = str) -> dict[str, str]:
-    """Return the labels and variables that the options choose, by their names as `rename` gives them."""
-    variables = dict(each.split("=", 1) for each in config.environment if "=" in each)
-    found: dict[str, str] = {}
-    for values, names, pattern in ((config.labels, "labels", "labels-regex"), (variables, "env", "env-regex")):
-        for name in config.options.get(names, "").split(","):
-            if name in values:
-                found[rename(name)] = values[name]
-        if config.options.get(pattern):
-            from moby.expressions import found as fits
-
-            wanted = config.options[pattern]
-            found.update((rename(name), value) for name, value in values.items() if fits(wanted, name))
-    return found

@@ -12,6 +12,7 @@ from typing import Any
 
 from moby.contracts.log_driver import LogConfig
 from moby.errors import Invalid
+from moby_log.records.attributes import attributes
 
 __all__ = ["DEFAULT", "check", "short", "tag"]
 
@@ -29,12 +30,6 @@ def short(identifier: str) -> str:
     return identifier.rpartition(":")[2][:12]
 
 
-def _attributes(config: LogConfig, *_: object) -> Mapping[str, str]:
-    from moby_log.records.options import attributes
-
-    return attributes(config)
-
-
 _FIELDS: Mapping[str, Callable[..., Any]] = {
     "ID": lambda config: short(config.container_id),
     "FullID": lambda config: config.container_id,
@@ -44,7 +39,7 @@ _FIELDS: Mapping[str, Callable[..., Any]] = {
     "ImageName": lambda config: config.image,
     "Command": lambda config: " ".join(config.command),
     "Hostname": lambda config: socket.gethostname(),
-    "ExtraAttributes": _attributes,
+    "ExtraAttributes": lambda config, *_: attributes(config),
     "DaemonName": lambda config: "docker",
     "Config": lambda config: config.options,
     "ContainerID": lambda config: config.container_id,
