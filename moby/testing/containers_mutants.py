@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, BinaryIO
 
-from attrs import frozen
-
 from moby.contracts.containers import (
     Condition,
     Container,
@@ -24,41 +22,13 @@ from moby.contracts.log_driver import LogQuery
 from moby.contracts.runtime import Stats
 from moby.contracts.supervisor import HealthStatus, Streams
 from moby.contracts.types import Window
-from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unavailable, Unsupported
+from moby.errors import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported
+from moby.testing.mutants import Broken, Mutant, forgives
 from moby.values import evolve
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
-
-class _Broken:
-    """Passes everything on; subclasses break one promise each."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
-class _Forgiving(_Broken):
-    """Raises none of some errors."""
-
-    def __init__(self, inner: Any, verb: str, *errors: type[MobyError]) -> None:
-        super().__init__(inner)
-        self.verb, self.errors = verb, errors
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.inner, name)
-        if name != self.verb:
-            return found
-
-        def forgive(*arguments: Any, **named: Any) -> Any:
-            try:
-                return found(*arguments, **named)
-            except self.errors:
-                return None
-
-        return forgive
+_Broken = Broken[Any]
 
 
 class _Shows(_Broken):
@@ -361,51 +331,36 @@ class _StaysConnected(_Broken):
             self.inner.disconnect(name, network, force=force)
 
 
-@frozen
-class Mutant:
-    """A way to break one promise, and the test of the suite that must see it."""
-
-    wrap: Callable[[Any], Any]
-    test: str
-    given: tuple[Any, ...] = ()
-    """What a parametrized test gets besides."""
-    name: str = ""
-
-
-def _forgives(verb: str, *errors: type[MobyError]) -> Callable[[Any], Any]:
-    return lambda inner: _Forgiving(inner, verb, *errors)
-
-
 _NOTHING = ("nothing", "executable file not found", 127)
 
 MUTANTS = (
     Mutant(_Zero, "test_run"),
     Mutant(_ForgetsLabels, "test_created"),
-    Mutant(_state(lambda state: evolve(state, status=Status.CREATED)), "test_states", name="always created"),
+    Mutant(_state(lambda state: evolve(state, status=Status.CREATED)), "test_states", called="always created"),
     Mutant(_StartsTwice, "test_states"),
     Mutant(_WholeIdsOnly, "test_names"),
-    Mutant(_forgives("get", NotFound), "test_unknown_name", name="knows everybody"),
+    Mutant(forgives("get", NotFound), "test_unknown_name", called="knows everybody"),
     Mutant(_NamesAll, "test_a_name_of_its_own"),
     Mutant(_TakesAnyName, "test_taken_name"),
     Mutant(_TakesAnyName, "test_no_name", ("-a",)),
-    Mutant(_forgives("rename", Conflict), "test_rename", name="renames to a taken one"),
+    Mutant(forgives("rename", Conflict), "test_rename", called="renames to a taken one"),
     Mutant(_OnNoNetwork, "test_its_networks"),
     Mutant(_OnItsNetworksForEver, "test_its_networks"),
     Mutant(_StaysConnected, "test_connect_and_disconnect"),
-    Mutant(_forgives("connect", NotFound), "test_connect_and_disconnect", name="connects to nothing"),
-    Mutant(_forgives("connect", Unsupported), "test_connect_and_disconnect", name="connects to none"),
-    Mutant(_forgives("disconnect", NotFound), "test_connect_and_disconnect", name="disconnects from nothing"),
+    Mutant(forgives("connect", NotFound), "test_connect_and_disconnect", called="connects to nothing"),
+    Mutant(forgives("connect", Unsupported), "test_connect_and_disconnect", called="connects to none"),
+    Mutant(forgives("disconnect", NotFound), "test_connect_and_disconnect", called="disconnects from nothing"),
     Mutant(_OldestFirst, "test_list"),
     Mutant(_KeepsTheNameOfAFailure, "test_unknown_image"),
-    Mutant(_forgives("start", Invalid), "test_no_program", _NOTHING, "starts anything"),
+    Mutant(forgives("start", Invalid), "test_no_program", _NOTHING, "starts anything"),
     Mutant(_state(lambda state: evolve(state, exit_code=0)), "test_no_program", _NOTHING, "zero"),
     Mutant(_KillsAtOnce, "test_stop"),
-    Mutant(_state(lambda state: evolve(state, exit_code=0)), "test_stop_by_force", name="zero"),
+    Mutant(_state(lambda state: evolve(state, exit_code=0)), "test_stop_by_force", called="zero"),
     Mutant(_IgnoresItsSignal, "test_stop_signal"),
     Mutant(_KillsInstead, "test_kill"),
     Mutant(_StopsInstead, "test_restart"),
     Mutant(_NeverPauses, "test_pause"),
-    Mutant(_forgives("attach", Conflict), "test_pause", name="attaches to a paused one"),
+    Mutant(forgives("attach", Conflict), "test_pause", called="attaches to a paused one"),
     Mutant(_Zero, "test_wait_for_one_that_has_ended"),
     Mutant(_WaitsForNothing, "test_wait_for_the_next_end"),
     Mutant(_WaitsForTheNext, "test_wait_for_removal"),
@@ -417,11 +372,11 @@ MUTANTS = (
     Mutant(_PrunesAll, "test_prune"),
     Mutant(_NeverCountsRestarts, "test_always"),
     Mutant(_AlwaysRestarts, "test_on_failure"),
-    Mutant(_forgives("create", Invalid), "test_no_removal_with_a_policy", name="both"),
+    Mutant(forgives("create", Invalid), "test_no_removal_with_a_policy", called="both"),
     Mutant(_ClosesStdin, "test_stdin"),
     Mutant(_AttachesLate, "test_start_while_it_is_attached_to"),
     Mutant(_NeverCertain, "test_start_while_it_is_attached_to"),
-    Mutant(_forgives("attach", Unavailable), "test_attaching_is_given_up", name="attaches nobody"),
+    Mutant(forgives("attach", Unavailable), "test_attaching_is_given_up", called="attaches nobody"),
     Mutant(_NeverResizes, "test_terminal"),
     Mutant(_OneStream, "test_logs"),
     Mutant(_NeverFollows, "test_logs_are_followed"),
@@ -430,18 +385,18 @@ MUTANTS = (
     Mutant(_AttachesAlways, "test_exec_detached"),
     Mutant(_DeafExecs, "test_exec_stdin"),
     Mutant(_GuessesExecs, "test_exec_of_nothing"),
-    Mutant(_forgives("exec_create", Conflict), "test_exec_wants_a_running_container", name="execs anywhere"),
+    Mutant(forgives("exec_create", Conflict), "test_exec_wants_a_running_container", called="execs anywhere"),
     Mutant(_NeverEndsExecs, "test_exec_ends_with_its_container"),
     Mutant(_ListsNobody, "test_top"),
     Mutant(_OldStats, "test_stats"),
-    Mutant(_state(lambda state: evolve(state, health=None)), "test_health", name="never looks"),
-    Mutant(_state(_as_it_was), "test_health_after_the_end", name="stays as it was"),
-    Mutant(_state(_as_before_the_pause), "test_health_of_the_paused", name="stays as it was before the pause"),
+    Mutant(_state(lambda state: evolve(state, health=None)), "test_health", called="never looks"),
+    Mutant(_state(_as_it_was), "test_health_after_the_end", called="stays as it was"),
+    Mutant(_state(_as_before_the_pause), "test_health_of_the_paused", called="stays as it was before the pause"),
     Mutant(_UpdatesOnPaper, "test_update"),
     Mutant(_ForgetsLabels, "test_created"),
     Mutant(_WritesToTheRoot, "test_copy", (False,)),
     Mutant(_ReadsTheFolder, "test_copy_of_a_folder"),
-    Mutant(_forgives("write_path", Invalid), "test_no_such_path", name="writes anywhere"),
+    Mutant(forgives("write_path", Invalid), "test_no_such_path", called="writes anywhere"),
     Mutant(_FollowsNoLink, "test_links_stay_inside"),
-    Mutant(_forgives("write_path", Denied), "test_read_only", name="writes to what is read-only"),
+    Mutant(forgives("write_path", Denied), "test_read_only", called="writes to what is read-only"),
 )

@@ -5,24 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
-from attrs import frozen
-
-from moby.contracts.content import Blob, Collected, Content, Ingest, Lease, Writer
+from moby.contracts.content import Blob, Collected, Ingest, Lease, Writer
 from moby.contracts.types import Digest
 from moby.errors import Conflict, Corrupt, NotFound
 from moby.oci.digest import sha256
+from moby.testing.mutants import Broken, Mutant
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
-
-class _Passing:
-    """Passes everything on."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
+_Passing = Broken[Any]
 
 
 class _Writes(_Passing):
@@ -207,21 +198,6 @@ class _ShowsEarly(_Passing):
     def list(self) -> tuple[Blob, ...]:
         early = [Blob(sha256(each.ref.encode()), each.offset_bytes) for each in self.inner.ingests()]
         return (*self.inner.list(), *early)
-
-
-@frozen
-class Mutant:
-    """A way to break one promise, and the test of the suite that must see it."""
-
-    wrap: Callable[[Content], Content]
-    test: str
-    given: tuple[Any, ...] = ()
-    """What a parametrized test gets besides the store."""
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 MUTANTS = (

@@ -2,16 +2,14 @@
 
 import os
 import socket
-from collections.abc import Callable
-
-from attrs import frozen
 
 from moby.contracts.enclosure import Enclosure
 from moby.contracts.types import Fd
 from moby.errors import Conflict
 from moby.host.namespaces import FLAGS, unshare
+from moby.testing.mutants import Mutant
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
 
 class _Broken:
@@ -125,19 +123,6 @@ def _bound(protocol: str, address: str, port: int) -> Fd:
         if kind == socket.SOCK_STREAM:
             sock.listen()
         return os.dup(sock.fileno())
-
-
-@frozen
-class Mutant:
-    """A broken enclosure, and the test of the suite that must fail."""
-
-    wrap: Callable[[Enclosure], Enclosure]
-    test: str
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 MUTANTS = (

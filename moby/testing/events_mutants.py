@@ -5,12 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.events import Event, Events, Subscription
+from moby.testing.mutants import Mutant
 from moby.values import evolve
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
 
 class _Broken:
@@ -287,19 +286,6 @@ class _Unbounded(_Broken):
 
         inner.offer = patient  # type: ignore[attr-defined]
         return reader
-
-
-@frozen
-class Mutant:
-    """A way to break one promise, and the test of the suite that must see it."""
-
-    wrap: Callable[[Events], Events]
-    test: str
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 MUTANTS = (

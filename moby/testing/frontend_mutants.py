@@ -5,15 +5,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from moby.errors import Conflict, Invalid
+from moby.testing.mutants import Mutant
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
 
 class _Broken:
@@ -178,19 +177,6 @@ class _EndsBehind(_Broken):
 
     def __exit__(self, *error: object) -> None:
         threading.Timer(1.0, self.inner.__exit__, (None, None, None)).start()
-
-
-@frozen
-class Mutant:
-    """A part wrapped to break one promise, and the test that must fail."""
-
-    wrap: Callable[[Any], Any]
-    test: str
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 MUTANTS = (

@@ -1,29 +1,22 @@
 """Mutants of a store of images: each breaks one promise of the contract, and names the test that must see it."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from moby.contracts.images import Image, Images, Removal
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Conflict, NotFound
 from moby.oci.reference import parse
+from moby.testing.mutants import Broken, Mutant
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
-
-class _Broken:
-    """A store that passes everything on; its subclasses break one promise each."""
-
-    def __init__(self, images: Images) -> None:
-        self.images = images
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.images, name)
+_Broken = Broken[Images]
 
 
 class _Nameless(_Broken):
@@ -37,38 +30,38 @@ class _SaysNothing(_Broken):
 
 class _LosesConfig(_Broken):
     def add(self, reference, layers, config, *, created=""):  # type: ignore[no-untyped-def]
-        return self.images.add(reference, layers, evolve(config, user=""), created=created)
+        return self.inner.add(reference, layers, evolve(config, user=""), created=created)
 
 
 class _LosesTime(_Broken):
     def add(self, reference, layers, config, *, created=""):  # type: ignore[no-untyped-def]
-        return self.images.add(reference, layers, config)
+        return self.inner.add(reference, layers, config)
 
 
 class _TurnsLayersRound(_Broken):
     def add(self, reference, layers, config, *, created=""):  # type: ignore[no-untyped-def]
-        return self.images.add(reference, layers[::-1], config, created=created)
+        return self.inner.add(reference, layers[::-1], config, created=created)
 
 
 class _KeepsTakenName(_Broken):
     def add(self, reference, layers, config, *, created=""):  # type: ignore[no-untyped-def]
         with suppress(NotFound):
-            return self.images.get(str(reference))
-        return self.images.add(reference, layers, config, created=created)
+            return self.inner.get(str(reference))
+        return self.inner.add(reference, layers, config, created=created)
 
 
 class _ForgetsFormerImage(_Broken):
     def add(self, reference, layers, config, *, created=""):  # type: ignore[no-untyped-def]
         with suppress(NotFound):
-            former = self.images.get(str(reference))
+            former = self.inner.get(str(reference))
             if former.references == (reference,):
-                self.images.remove(str(reference))
-        return self.images.add(reference, layers, config, created=created)
+                self.inner.remove(str(reference))
+        return self.inner.add(reference, layers, config, created=created)
 
 
 class _TakesDigests(_Broken):
     def add(self, reference, layers, config, *, created=""):  # type: ignore[no-untyped-def]
-        return self.images.add(evolve(reference, digest=None), layers, config, created=created)
+        return self.inner.add(evolve(reference, digest=None), layers, config, created=created)
 
 
 class _StoresHalf(_Broken):
@@ -78,87 +71,87 @@ class _StoresHalf(_Broken):
             read += (io.BytesIO(each.read()) for each in layers[:1])
             read += (io.BytesIO(each.read() + each.read()) for each in layers[1:])
         except Conflict:
-            self.images.add(reference, read, config, created=created)
+            self.inner.add(reference, read, config, created=created)
             raise
-        return self.images.add(reference, read, config, created=created)
+        return self.inner.add(reference, read, config, created=created)
 
 
 class _AlwaysNew(_Broken):
     def add(self, reference, layers, config, *, created=""):  # type: ignore[no-untyped-def]
-        unique = {"n": str(len(self.images.list()))} | dict(config.labels)
-        return self.images.add(reference, layers, evolve(config, labels=unique), created=created)
+        unique = {"n": str(len(self.inner.list()))} | dict(config.labels)
+        return self.inner.add(reference, layers, evolve(config, labels=unique), created=created)
 
 
 class _KnowsNamesOnly(_Broken):
     def get(self, name: str) -> Image:
-        return self.images.get(str(parse(name))) if ":" in name and "sha256" not in name else self._none(name)
+        return self.inner.get(str(parse(name))) if ":" in name and "sha256" not in name else self._none(name)
 
     def _none(self, name: str) -> Image:
-        raise NotFound(f"no {name}; here are {self.images.list()}")
+        raise NotFound(f"no {name}; here are {self.inner.list()}")
 
 
 class _PrefersIds(_Broken):
     def get(self, name: str) -> Image:
-        ids = [each for each in self.images.list() if len(name) > 8 and each.id.hex.startswith(name)]
-        return ids[0] if ids else self.images.get(name)
+        ids = [each for each in self.inner.list() if len(name) > 8 and each.id.hex.startswith(name)]
+        return ids[0] if ids else self.inner.get(name)
 
 
 class _TakesTheFirst(_Broken):
     def get(self, name: str) -> Image:
-        found = [each for each in self.images.list() if name and each.id.hex.startswith(name)]
-        return found[0] if len(found) > 1 else self.images.get(name)
+        found = [each for each in self.inner.list() if name and each.id.hex.startswith(name)]
+        return found[0] if len(found) > 1 else self.inner.get(name)
 
 
 class _ListsNothing(_Broken):
     def get(self, name: str) -> Image:
         try:
-            return self.images.get(name)
+            return self.inner.get(name)
         except NotFound:
             raise NotFound(f"no image {name}") from None
 
 
 class _Unsorted(_Broken):
     def list(self, *_: Any, **__: Any) -> tuple[Image, ...]:
-        return self.images.list()[::-1]
+        return self.inner.list()[::-1]
 
 
 class _TagRenames(_Broken):
     def tag(self, name: str, reference: ImageReference) -> None:
-        former = self.images.get(name).references
-        self.images.tag(name, reference)
+        former = self.inner.get(name).references
+        self.inner.tag(name, reference)
         for each in former:
             if each != reference:
-                self.images.remove(str(each))
+                self.inner.remove(str(each))
 
 
 class _TagRefusesTaken(_Broken):
     def tag(self, name: str, reference: ImageReference) -> None:
         with suppress(NotFound):
-            raise Conflict(str(self.images.get(str(reference)).id))
-        self.images.tag(name, reference)
+            raise Conflict(str(self.inner.get(str(reference)).id))
+        self.inner.tag(name, reference)
 
 
 class _RemovesSilently(_Broken):
     def remove(self, name: str, **_: Any) -> tuple[Removal, ...]:
-        self.images.remove(name)
+        self.inner.remove(name)
         return ()
 
 
 class _RemovesAllNames(_Broken):
     def remove(self, name: str, **_: Any) -> tuple[Removal, ...]:
-        removals = self.images.remove(name)
-        for each in () if len(removals) > 1 else self.images.list():
+        removals = self.inner.remove(name)
+        for each in () if len(removals) > 1 else self.inner.list():
             for reference in each.references:
-                self.images.remove(str(reference))
+                self.inner.remove(str(reference))
         return removals
 
 
 class _KeepsImage(_Broken):
     def remove(self, name: str, **_: Any) -> tuple[Removal, ...]:
-        image = self.images.get(name)
+        image = self.inner.get(name)
         if len(image.references) == 1:
             return Removal(f"{name}:latest"), Removal(str(image.id), deleted=True)
-        return self.images.remove(name)
+        return self.inner.remove(name)
 
 
 class _Shared(_Broken):
@@ -167,7 +160,7 @@ class _Shared(_Broken):
     @contextmanager
     def rootfs(self, image: Image) -> Iterator[Path]:
         if image.digest not in self.roots:
-            with self.images.rootfs(image) as root:
+            with self.inner.rootfs(image) as root:
                 self.roots[image.digest] = root
                 try:
                     yield root
@@ -181,7 +174,7 @@ class _KeepsRoot(_Broken):
     @contextmanager
     def rootfs(self, image: Image) -> Iterator[Path]:
         try:
-            with self.images.rootfs(image) as root:
+            with self.inner.rootfs(image) as root:
                 yield root
         finally:
             root.mkdir(parents=True)
@@ -189,22 +182,9 @@ class _KeepsRoot(_Broken):
 
 class _CutsLayers(_Broken):
     def export_layers(self, image: Image) -> Iterator[BinaryIO]:
-        for each in self.images.export_layers(image):
+        for each in self.inner.export_layers(image):
             with each:
                 yield io.BytesIO(each.read(1 << 20))
-
-
-@frozen
-class Mutant:
-    """A way to break one promise, and the test of the suite that must see it."""
-
-    wrap: Callable[[Images], Images]
-    test: str
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 MUTANTS = (

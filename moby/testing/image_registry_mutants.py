@@ -3,25 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
-from attrs import frozen
-
-from moby.contracts.image_registry import Credentials, ImageRegistry, Manifest, Match, Pushed
+from moby.contracts.image_registry import Credentials, Manifest, Match, Pushed
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Corrupt, Invalid, NotFound, Unavailable
 from moby.oci.digest import sha256
+from moby.testing.mutants import Broken, Mutant
 from moby.values import evolve
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
-
-class _Broken:
-    """Passes everything on; subclasses break one promise each."""
-
-    def __init__(self, inner: ImageRegistry) -> None:
-        self.inner: Any = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
+_Broken = Broken[Any]
 
 
 class _OtherBytes(_Broken):
@@ -221,17 +212,8 @@ class _OtherDigest(_Broken):
         return sha256(b"another")
 
 
-@frozen
-class Mutant:
-    """A way to break a part, and the test of the suite that must see it."""
-
-    name: str
-    wrap: Callable[[Any], Any]
-    test: str
-
-
 MUTANTS = tuple(
-    Mutant(wrap.__name__.strip("_"), wrap, f"test_{test}")
+    Mutant(wrap, f"test_{test}")
     for wrap, test in (
         (_OtherBytes, "what_is_sent_comes_back"),
         (_SizeIsOff, "what_is_sent_comes_back"),

@@ -1,11 +1,9 @@
 """Mutants of a store that has all of the contract `images`: each breaks one promise that its suite must see."""
 
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
-
-from attrs import field, frozen
 
 from moby.contracts.content import Lease
 from moby.contracts.images import (
@@ -28,59 +26,52 @@ from moby.contracts.types import Digest, ImageReference, Mount, Platform
 from moby.errors import Conflict, Corrupt, Invalid, MobyError, NotFound
 from moby.oci.digest import sha256
 from moby.oci.reference import parse
+from moby.testing.mutants import Broken, Mutant
 from moby.values import evolve
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
-
-class _Broken:
-    """Passes everything on; its subclasses break one promise each."""
-
-    def __init__(self, images: Images) -> None:
-        self.images = images
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.images, name)
+_Broken = Broken[Images]
 
 
 class _ShowsAllNames(_Broken):
     def list(self, filters: Filters | None = None, *, all: bool = False) -> tuple[Image, ...]:
-        return tuple(self.images.get(str(each.id)) for each in self.images.list(filters, all=all))
+        return tuple(self.inner.get(str(each.id)) for each in self.inner.list(filters, all=all))
 
 
 class _LoadsNoNames(_Broken):
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:
-        for each in self.images.load(stream, platform=platform):
+        for each in self.inner.load(stream, platform=platform):
             for name in each.image.references if each.image else ():
                 with suppress(MobyError):
-                    self.images.tag(str(name), parse("other:1"))
-                    self.images.remove(str(name))
+                    self.inner.tag(str(name), parse("other:1"))
+                    self.inner.remove(str(name))
             yield each
 
 
 class _TellsNothing(_Broken):
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:
-        for each in self.images.load(stream, platform=platform):
+        for each in self.inner.load(stream, platform=platform):
             yield evolve(each, text=each.text if each.text.startswith("Loaded") else "")
 
 
 class _IgnoresPlatform(_Broken):
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:
-        return self.images.load(stream)
+        return self.inner.load(stream)
 
 
 class _ForgivesArchives(_Broken):
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:
         with suppress(Invalid, Corrupt):
-            yield from self.images.load(stream, platform=platform)
+            yield from self.inner.load(stream, platform=platform)
 
 
 class _KeepsHalf(_Broken):
     def load(self, stream: BinaryIO, *, platform: Platform | None = None) -> Iterator[Progress]:
         try:
-            yield from self.images.load(stream, platform=platform)
+            yield from self.inner.load(stream, platform=platform)
         except MobyError:
-            self.images.add(parse("half"), [], ImageConfig())
+            self.inner.add(parse("half"), [], ImageConfig())
             raise
 
 
@@ -89,57 +80,57 @@ class _SavesByChance(_Broken):
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         _SavesByChance.count += 1
-        yield from self.images.save(names)
+        yield from self.inner.save(names)
         yield bytes(512 * _SavesByChance.count)
 
 
 class _SavesOneTag(_Broken):
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
-        return self.images.save([name if ":" in name else f"{name}:1" for name in names if name != "a"] or ["a:1"])
+        return self.inner.save([name if ":" in name else f"{name}:1" for name in names if name != "a"] or ["a:1"])
 
 
 class _ImportsWithoutChanges(_Broken):
     def import_(self, stream: BinaryIO, reference: ImageReference | None = None, **options: Any) -> Image:
-        return self.images.import_(stream, reference, **{**options, "changes": ()})
+        return self.inner.import_(stream, reference, **{**options, "changes": ()})
 
 
 class _CommitsWithoutChanges(_Broken):
     def commit(self, container_id: str, reference: ImageReference | None = None, **options: Any) -> Image:
-        return self.images.commit(container_id, reference, **{**options, "author": ""})
+        return self.inner.commit(container_id, reference, **{**options, "author": ""})
 
 
 class _HidesDeletions(_Broken):
     def changes(self, container_id: str) -> tuple[Change, ...]:
-        return tuple(each for each in self.images.changes(container_id) if each.kind is not ChangeKind.DELETED)
+        return tuple(each for each in self.inner.changes(container_id) if each.kind is not ChangeKind.DELETED)
 
 
 class _CountsTwice(_Broken):
     def sizes(self, container_id: str) -> RootSizes:
-        found = self.images.sizes(container_id)
+        found = self.inner.sizes(container_id)
         return RootSizes(found.root_bytes, found.root_bytes)
 
 
 class _PreparesAgain(_Broken):
     def prepare(self, container_id: str, image: Image, **options: Any) -> tuple[Mount, ...]:
         try:
-            return self.images.prepare(container_id, image, **options)
+            return self.inner.prepare(container_id, image, **options)
         except Conflict:
-            return self.images.mounts(container_id)
+            return self.inner.mounts(container_id)
 
 
 class _PreparesWithoutSkeleton(_Broken):
     def prepare(self, container_id: str, image: Image, **options: Any) -> tuple[Mount, ...]:
-        return self.images.prepare(container_id, image)
+        return self.inner.prepare(container_id, image)
 
 
 class _ForgetsLinks(_Broken):
     def prepare(self, container_id: str, image: Image, *, skeleton: Sequence[Fixture] = ()) -> tuple[Mount, ...]:
-        return self.images.prepare(container_id, image, skeleton=[each for each in skeleton if not each.link])
+        return self.inner.prepare(container_id, image, skeleton=[each for each in skeleton if not each.link])
 
 
 class _InventsHistory(_Broken):
     def history(self, name: str) -> tuple[HistoryStep, ...]:
-        return self.images.history(name) or (HistoryStep(),)
+        return self.inner.history(name) or (HistoryStep(),)
 
 
 class _HoldsNothing(_Broken):
@@ -149,90 +140,90 @@ class _HoldsNothing(_Broken):
 
 class _RemovesWhatIsUsed(_Broken):
     def remove(self, name: str, **options: Any) -> tuple[Removal, ...]:
-        return self.images.remove(name, force=True)
+        return self.inner.remove(name, force=True)
 
 
 class _RemovesWhatRuns(_Broken):
     def remove(self, name: str, *, running: Collection[str] = (), **options: Any) -> tuple[Removal, ...]:
-        return self.images.remove(name, **options)
+        return self.inner.remove(name, **options)
 
 
 class _NeverPrunesParents(_Broken):
     def remove(self, name: str, **options: Any) -> tuple[Removal, ...]:
-        return self.images.remove(name, **{**options, "prune": False})
+        return self.inner.remove(name, **{**options, "prune": False})
 
 
 class _TellsNoLayers(_Broken):
     def remove(self, name: str, **options: Any) -> tuple[Removal, ...]:
-        found = self.images.remove(name, **options)
+        found = self.inner.remove(name, **options)
         deleted = [each for each in found if each.deleted]
         return tuple(each for each in found if each not in deleted[1:])
 
 
 class _PrunesAll(_Broken):
     def prune(self, filters: Filters | None = None) -> Pruned:
-        return self.images.prune({**(filters or {}), "dangling": ["false"]})
+        return self.inner.prune({**(filters or {}), "dangling": ["false"]})
 
 
 class _FreesNothing(_Broken):
     def prune(self, filters: Filters | None = None) -> Pruned:
-        return evolve(self.images.prune(filters), reclaimed_bytes=0)
+        return evolve(self.inner.prune(filters), reclaimed_bytes=0)
 
 
 class _IgnoresFilters(_Broken):
     def list(self, filters: Filters | None = None, *, all: bool = False) -> tuple[Image, ...]:
-        return self.images.list(all=all)
+        return self.inner.list(all=all)
 
 
 class _ForgivesFilters(_Broken):
     def list(self, filters: Filters | None = None, *, all: bool = False) -> tuple[Image, ...]:
         try:
-            return self.images.list(filters, all=all)
+            return self.inner.list(filters, all=all)
         except (Invalid, NotFound):
             return ()
 
 
 class _HistoryBackwards(_Broken):
     def history(self, name: str) -> tuple[HistoryStep, ...]:
-        return self.images.history(name)[::-1]
+        return self.inner.history(name)[::-1]
 
 
 class _SharesNothing(_Broken):
     def usage(self) -> tuple[ImageUsage, ...]:
-        return tuple(evolve(each, shared_bytes=0) for each in self.images.usage())
+        return tuple(evolve(each, shared_bytes=0) for each in self.inner.usage())
 
 
 class _CutsExport(_Broken):
     def export(self, container_id: str) -> Iterator[bytes]:
-        data = io.BytesIO(b"".join(self.images.export(container_id))).read()
+        data = io.BytesIO(b"".join(self.inner.export(container_id))).read()
         yield data[:512] + bytes(1024)
 
 
 class _AdoptsWithoutNames(_Broken):
     def adopt(self, snapshot: str, config: Mapping[str, Any], references: Any = (), **options: Any) -> Image:
-        return self.images.adopt(snapshot, config, references[:1], **options)
+        return self.inner.adopt(snapshot, config, references[:1], **options)
 
 
 class _AdoptsWithoutAnnotations(_Broken):
     def adopt(self, snapshot: str, config: Mapping[str, Any], references: Any = (), **options: Any) -> Image:
-        return self.images.adopt(snapshot, config, references, **{**options, "annotations": None})
+        return self.inner.adopt(snapshot, config, references, **{**options, "annotations": None})
 
 
 class _AdoptsAnything(_Broken):
     def adopt(self, snapshot: str, config: Mapping[str, Any], references: Any = (), **options: Any) -> Image:
-        return self.images.adopt(snapshot, {"architecture": "amd64", **config}, references, **options)
+        return self.inner.adopt(snapshot, {"architecture": "amd64", **config}, references, **options)
 
 
 class _LendsNoKeys(_Broken):
     """Gives its own key instead of one of the caller's."""
 
     def snapshot(self, image: Image, key: str = "") -> str:
-        return self.images.snapshot(image)
+        return self.inner.snapshot(image)
 
 
 class _InventsLayers(_Broken):
     def layers(self, snapshot: str, lease: Lease) -> tuple[StoredLayer, ...]:
-        found = self.images.layers(snapshot, lease)
+        found = self.inner.layers(snapshot, lease)
         return found or (StoredLayer(sha256(b""), sha256(b""), 0, "any"),)
 
 
@@ -240,7 +231,7 @@ class _ForgetsBlobs(_Broken):
     """Takes all layers for uncompressed ones."""
 
     def layers(self, snapshot: str, lease: Lease) -> tuple[StoredLayer, ...]:
-        return tuple(evolve(each, digest=each.diff_id) for each in self.images.layers(snapshot, lease))
+        return tuple(evolve(each, digest=each.diff_id) for each in self.inner.layers(snapshot, lease))
 
 
 class _UnpacksAgain(_Broken):
@@ -248,27 +239,12 @@ class _UnpacksAgain(_Broken):
 
     def unpack(self, layers: Sequence[StoredLayer], key: str) -> None:
         with suppress(Conflict):
-            self.images.unpack(layers, key)
+            self.inner.unpack(layers, key)
 
 
 class _CollectsNothing(_Broken):
     def collect(self) -> int:
         return 0
-
-
-@frozen
-class Mutant:
-    """A way to break one promise, and the test of the suite that must see it."""
-
-    wrap: Callable[[Images], Images]
-    test: str
-    given: Mapping[str, Any] = field(factory=dict)
-    """What a parametrized test gets besides fixtures."""
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 _HOSTILE = {"data": b"nothing like a tar" * 100, "error": Invalid, "text": "archive"}

@@ -15,30 +15,23 @@ from moby.oci.digest import sha256
 from moby.oci.reference import parse
 from moby.testing.archives import Archived
 from moby.testing.image_transfers import Open
+from moby.testing.mutants import Broken
 from moby.values import evolve
 from moby.values import evolve as changed
 
 __all__ = ["MUTANTS", "Mutant"]
 
-
-class _Broken:
-    """Passes everything on; its subclasses break one promise each."""
-
-    def __init__(self, images: Images) -> None:
-        self.images = images
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.images, name)
+_Broken = Broken[Images]
 
 
 class _ForgetsDigests(_Broken):
     def get(self, name: str) -> Image:
-        return evolve(self.images.get(name), digests=())
+        return evolve(self.inner.get(name), digests=())
 
 
 class _TellsLess(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
-        for each in self.images.pull(reference, credentials, **options):
+        for each in self.inner.pull(reference, credentials, **options):
             if each.status != "Verifying Checksum":
                 yield each
 
@@ -46,123 +39,123 @@ class _TellsLess(_Broken):
 class _FetchesAgain(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
         with suppress(MobyError):
-            self.images.remove(str(reference), force=True)
-        yield from self.images.pull(reference, credentials, **options)
+            self.inner.remove(str(reference), force=True)
+        yield from self.inner.pull(reference, credentials, **options)
 
 
 class _IgnoresPlatform(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **_: Any) -> Iterator[Progress]:
-        return self.images.pull(reference, credentials)
+        return self.inner.pull(reference, credentials)
 
 
 class _TagsDigests(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
-        for each in self.images.pull(reference, credentials, **options):
+        for each in self.inner.pull(reference, credentials, **options):
             if each.image and reference.digest:
-                self.images.tag(str(each.image.id), changed(reference, digest=None, tag="latest"))
-                yield evolve(each, image=self.images.get(str(each.image.id)))
+                self.inner.tag(str(each.image.id), changed(reference, digest=None, tag="latest"))
+                yield evolve(each, image=self.inner.get(str(each.image.id)))
             else:
                 yield each
 
 
 class _OneTag(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
-        return self.images.pull(changed(reference, tag=reference.tag or "1"), credentials, **options)
+        return self.inner.pull(changed(reference, tag=reference.tag or "1"), credentials, **options)
 
 
 class _KeepsTags(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
         try:
-            before = self.images.get(str(reference))
+            before = self.inner.get(str(reference))
         except NotFound:
             before = None
-        yield from self.images.pull(reference, credentials, **options)
+        yield from self.inner.pull(reference, credentials, **options)
         if before is not None:
-            self.images.tag(str(before.id), reference)
+            self.inner.tag(str(before.id), reference)
 
 
 class _AsksTwice(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
-        told = list(self.images.pull(reference, credentials, **options))
-        yield from self.images.pull(reference, credentials, **options)
+        told = list(self.inner.pull(reference, credentials, **options))
+        yield from self.inner.pull(reference, credentials, **options)
         yield from told[:0]
 
 
 class _KeepsHalf(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
         try:
-            yield from self.images.pull(reference, credentials, **options)
+            yield from self.inner.pull(reference, credentials, **options)
         except MobyError:
-            self.images.add(parse("half"), [], ImageConfig())
+            self.inner.add(parse("half"), [], ImageConfig())
             raise
 
 
 class _ForgivesAll(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
         with suppress(Invalid, NotFound):
-            yield from self.images.pull(reference, credentials, **options)
+            yield from self.inner.pull(reference, credentials, **options)
 
 
 class _GoesOn(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
-        yield from list(self.images.pull(reference, credentials, **options))
+        yield from list(self.inner.pull(reference, credentials, **options))
 
 
 class _Anonymous(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
-        return self.images.pull(reference, None, **options)
+        return self.inner.pull(reference, None, **options)
 
 
 class _PushesAnonymously(_Broken):
     def push(self, reference: ImageReference, credentials: Any = None) -> Iterator[Progress]:
-        return self.images.push(reference)
+        return self.inner.push(reference)
 
 
 class _TellsAnotherDigest(_Broken):
     def push(self, reference: ImageReference, credentials: Any = None) -> Iterator[Progress]:
-        for each in self.images.push(reference, credentials):
+        for each in self.inner.push(reference, credentials):
             yield evolve(each, sent=changed(each.sent, digest=sha256(b"another"))) if each.sent else each
 
 
 class _KeepsManifests(_Broken):
     def pull(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Iterator[Progress]:
-        archive = b"".join(self.images.save([str(each.id) for each in self.images.list()]))
-        yield from self.images.pull(reference, credentials, **options)
-        image = self.images.get(str(reference))
+        archive = b"".join(self.inner.save([str(each.id) for each in self.inner.list()]))
+        yield from self.inner.pull(reference, credentials, **options)
+        image = self.inner.get(str(reference))
         names = [*image.references, *image.digests]
-        self.images.remove(str(image.id), force=True)
-        list(self.images.load(io.BytesIO(archive)))
+        self.inner.remove(str(image.id), force=True)
+        list(self.inner.load(io.BytesIO(archive)))
         for each in names:
             if each.tag:
-                self.images.tag(str(image.id), each)
+                self.inner.tag(str(image.id), each)
 
 
 class _OneManifest(_Broken):
     """Takes all names of an image for the one that it got last."""
 
     def get(self, name: str) -> Image:
-        return self.images.get(str(self.images.get(name).id))
+        return self.inner.get(str(self.inner.get(name).id))
 
 
 class _TagsTheLast(_Broken):
     def tag(self, name: str, reference: ImageReference) -> None:
-        self.images.tag(str(self.images.get(name).id), reference)
+        self.inner.tag(str(self.inner.get(name).id), reference)
 
 
 class _PullsToDescribe(_Broken):
     def describe(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Image:
-        list(self.images.pull(reference, credentials, **options))
-        return self.images.get(str(reference))
+        list(self.inner.pull(reference, credentials, **options))
+        return self.inner.get(str(reference))
 
 
 class _DescribesTheHosts(_Broken):
     def describe(self, reference: ImageReference, credentials: Any = None, **_: Any) -> Image:
-        return self.images.describe(reference, credentials)
+        return self.inner.describe(reference, credentials)
 
 
 class _DescribesWithoutDigests(_Broken):
     def describe(self, reference: ImageReference, credentials: Any = None, **options: Any) -> Image:
-        return evolve(self.images.describe(reference, credentials, **options), digests=())
+        return evolve(self.inner.describe(reference, credentials, **options), digests=())
 
 
 class _ForgetsPublished(_Broken):
@@ -175,26 +168,26 @@ class _PublishesForAnybody(_Broken):
 
     def published(self, image: Image, reference: ImageReference, digest: Digest) -> None:
         with suppress(NotFound):
-            self.images.published(image, reference, digest)
+            self.inner.published(image, reference, digest)
 
 
 class _PushesAll(_Broken):
     def push(self, reference: ImageReference, credentials: Any = None) -> Iterator[Progress]:
-        return self.images.push(changed(reference, tag=""), credentials)
+        return self.inner.push(changed(reference, tag=""), credentials)
 
 
 class _ForgivesPush(_Broken):
     def push(self, reference: ImageReference, credentials: Any = None) -> Iterator[Progress]:
         with suppress(NotFound, Invalid):
-            yield from self.images.push(reference, credentials)
+            yield from self.inner.push(reference, credentials)
 
 
 class _NamesWhatFailed(_Broken):
     def push(self, reference: ImageReference, credentials: Any = None) -> Iterator[Progress]:
         try:
-            yield from self.images.push(reference, credentials)
+            yield from self.inner.push(reference, credentials)
         except MobyError:
-            self.images.remove(str(reference), force=True)
+            self.inner.remove(str(reference), force=True)
             raise
 
 

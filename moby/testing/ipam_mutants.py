@@ -1,78 +1,69 @@
 """Mutants of an IPAM: each breaks one promise of the contract, and names the test that must see it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-
-from attrs import frozen
 
 from moby.contracts.ipam import Ipam, Pool
 from moby.errors import Conflict, Invalid, NotFound
+from moby.testing.mutants import Broken, Mutant
 from moby.values import evolve
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
-
-class _Broken:
-    """An IPAM that passes everything on; subclasses break one promise each."""
-
-    def __init__(self, ipam: Ipam) -> None:
-        self.ipam = ipam
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.ipam, name)
+_Broken = Broken[Ipam]
 
 
 class _IgnoresOccupied(_Broken):
     def take(self, network_id: str, wanted: Sequence[Pool], **more: Any) -> tuple[Pool, ...]:
-        return self.ipam.take(network_id, wanted, **(more | {"occupied": ()}))
+        return self.inner.take(network_id, wanted, **(more | {"occupied": ()}))
 
 
 class _ForgetsGateway(_Broken):
     def take(self, network_id: str, wanted: Sequence[Pool], **more: Any) -> tuple[Pool, ...]:
-        return tuple(evolve(each, gateway="") for each in self.ipam.take(network_id, wanted, **more))
+        return tuple(evolve(each, gateway="") for each in self.inner.take(network_id, wanted, **more))
 
 
 class _ForgetsRange(_Broken):
     def take(self, network_id: str, wanted: Sequence[Pool], **more: Any) -> tuple[Pool, ...]:
-        return self.ipam.take(network_id, [evolve(each, ip_range="") for each in wanted], **more)
+        return self.inner.take(network_id, [evolve(each, ip_range="") for each in wanted], **more)
 
 
 class _NeverSix(_Broken):
     def take(self, network_id: str, wanted: Sequence[Pool], **more: Any) -> tuple[Pool, ...]:
-        return self.ipam.take(network_id, wanted, **(more | {"ipv6": False}))
+        return self.inner.take(network_id, wanted, **(more | {"ipv6": False}))
 
 
 class _TakesAnew(_Broken):
     def take(self, network_id: str, wanted: Sequence[Pool], **more: Any) -> tuple[Pool, ...]:
-        self.ipam.give_back(network_id)
-        return self.ipam.take(network_id, wanted, **more)
+        self.inner.give_back(network_id)
+        return self.inner.take(network_id, wanted, **more)
 
 
 class _ShiftsOverlaps(_Broken):
     def take(self, network_id: str, wanted: Sequence[Pool], **more: Any) -> tuple[Pool, ...]:
         try:
-            return self.ipam.take(network_id, wanted, **more)
+            return self.inner.take(network_id, wanted, **more)
         except Conflict:
-            return self.ipam.take(network_id, [], **more)
+            return self.inner.take(network_id, [], **more)
 
 
 class _TakesNonsense(_Broken):
     def take(self, network_id: str, wanted: Sequence[Pool], **more: Any) -> tuple[Pool, ...]:
         try:
-            return self.ipam.take(network_id, wanted, **more)
+            return self.inner.take(network_id, wanted, **more)
         except Invalid:
-            return self.ipam.take(network_id, [], **more)
+            return self.inner.take(network_id, [], **more)
 
 
 class _ForgetsReserved(_Broken):
     def take(self, network_id: str, wanted: Sequence[Pool], **more: Any) -> tuple[Pool, ...]:
-        return self.ipam.take(network_id, [evolve(each, reserved={}) for each in wanted], **more)
+        return self.inner.take(network_id, [evolve(each, reserved={}) for each in wanted], **more)
 
 
 class _AlwaysTheFirst(_Broken):
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
-        found = self.ipam.assign(network_id, endpoint_id, wanted)
-        first = self.ipam.assign(network_id, "e1")
+        found = self.inner.assign(network_id, endpoint_id, wanted)
+        first = self.inner.assign(network_id, "e1")
         return first if not wanted else found
 
 
@@ -84,28 +75,28 @@ class _ReusesAtOnce(_Broken):
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
         if self.last and not wanted:
             wanted = [each.partition("/")[0] for each in self.last]
-        return self.ipam.assign(network_id, endpoint_id, wanted)
+        return self.inner.assign(network_id, endpoint_id, wanted)
 
     def unassign(self, network_id: str, endpoint_id: str) -> None:
-        self.last = self.ipam.assign(network_id, endpoint_id)
-        self.ipam.unassign(network_id, endpoint_id)
+        self.last = self.inner.assign(network_id, endpoint_id)
+        self.inner.unassign(network_id, endpoint_id)
 
 
 class _AssignsAnew(_Broken):
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
-        self.ipam.unassign(network_id, endpoint_id)
-        return self.ipam.assign(network_id, endpoint_id, wanted)
+        self.inner.unassign(network_id, endpoint_id)
+        return self.inner.assign(network_id, endpoint_id, wanted)
 
 
 class _IgnoresWishes(_Broken):
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
-        return self.ipam.assign(network_id, endpoint_id)
+        return self.inner.assign(network_id, endpoint_id)
 
 
 class _GivesWhatIsTaken(_Broken):
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
         try:
-            return self.ipam.assign(network_id, endpoint_id, wanted)
+            return self.inner.assign(network_id, endpoint_id, wanted)
         except Conflict:
             return tuple(f"{each}/24" for each in wanted)
 
@@ -113,19 +104,19 @@ class _GivesWhatIsTaken(_Broken):
 class _InventsNetworks(_Broken):
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
         try:
-            return self.ipam.assign(network_id, endpoint_id, wanted)
+            return self.inner.assign(network_id, endpoint_id, wanted)
         except NotFound:
             return ()
 
 
 class _ForgetsPrefix(_Broken):
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
-        return tuple(each.partition("/")[0] for each in self.ipam.assign(network_id, endpoint_id, wanted))
+        return tuple(each.partition("/")[0] for each in self.inner.assign(network_id, endpoint_id, wanted))
 
 
 class _TakesTwoOfAFamily(_Broken):
     def assign(self, network_id: str, endpoint_id: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
-        return self.ipam.assign(network_id, endpoint_id, wanted[:1])
+        return self.inner.assign(network_id, endpoint_id, wanted[:1])
 
 
 class _KeepsAddresses(_Broken):
@@ -145,20 +136,7 @@ class _KeepsAll(_Broken):
 
 class _KeepsNothing(_Broken):
     def keep(self, endpoints: Mapping[str, Collection[str]]) -> None:
-        self.ipam.keep({})
-
-
-@frozen
-class Mutant:
-    """A broken part, and the test that must fail with it."""
-
-    wrap: Callable[[Ipam], Any]
-    test: str
-
-    @property
-    def name(self) -> str:
-        """What it does."""
-        return self.wrap.__name__.strip("_")
+        self.inner.keep({})
 
 
 MUTANTS = (

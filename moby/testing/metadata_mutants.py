@@ -1,16 +1,15 @@
 """Mutants of a store of metadata: each breaks one promise of the contract, and names the test that must see it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.metadata import Bucket, Metadata
 from moby.errors import Conflict, Invalid
+from moby.testing.mutants import Mutant
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
 
 class _Documents:
@@ -205,21 +204,6 @@ class _InsertSpoilsTransaction(_Broken):
 class _NoSnapshots(_Broken):
     def snapshot(self) -> AbstractContextManager[None]:
         return nullcontext()
-
-
-@frozen
-class Mutant:
-    """A way to break one promise, and the test of the suite that must see it."""
-
-    wrap: Callable[[Metadata], Metadata]
-    test: str
-    given: tuple[Any, ...] = ()
-    """What a parametrized test gets besides the store."""
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 MUTANTS = (

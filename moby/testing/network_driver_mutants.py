@@ -4,28 +4,19 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.network_driver import Attachment, Link, Segment
 from moby.errors import Conflict, MobyError, NotFound
 from moby.host.elsewhere import in_namespace
 from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links
+from moby.testing.mutants import Broken, Mutant
 from moby.values import evolve
 
-__all__ = ["MAKING_MUTANTS", "MUTANTS", "OPENING_MUTANTS", "PUBLISHING_MUTANTS", "Mutant"]
+__all__ = ["MAKING_MUTANTS", "MUTANTS", "OPENING_MUTANTS", "PUBLISHING_MUTANTS"]
+
+_Broken = Broken[Any]
 
 Held = Sequence[tuple[Segment, Sequence[Attachment]]]
-
-
-class _Broken:
-    """Passes everything on; subclasses break one promise each."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
 
 
 class _Nameless(_Broken):
@@ -352,21 +343,6 @@ class _TakesThePort(_Broken):
     def publish(self, segment: Segment, attachment: Attachment) -> None:
         ports = tuple(evolve(each, host_port=each.host_port or each.container_port) for each in attachment.ports)
         self.inner.publish(segment, evolve(attachment, ports=ports))
-
-
-@frozen
-class Mutant:
-    """A way to break one promise, and the test of the suite that must see it."""
-
-    wrap: Callable[[Any], Any]
-    test: str
-    arguments: tuple[Any, ...] = ()
-    """Of the test, besides fixtures."""
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 MUTANTS = (

@@ -1,40 +1,18 @@
 """Mutants of what knows networks: each breaks one promise, and names the test that sees it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-
-from attrs import frozen
 
 from moby.contracts.networks import EndpointConfig, Network, Sandbox
 from moby.errors import Conflict, Denied, Invalid, MobyError, NotFound, Unsupported
+from moby.testing.mutants import Broken, Mutant
 from moby.values import evolve
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
+
+_Broken = Broken[Any]
 
 _PLAIN = EndpointConfig()
-
-
-class _Broken:
-    """Passes everything on; subclasses break one promise each."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
-@frozen
-class Mutant:
-    """A way to break one promise, and the test of the suite that must see it."""
-
-    wrap: Callable[[Any], Any]
-    test: str
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 class _Unsorted(_Broken):

@@ -4,8 +4,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.events import Event
 from moby.contracts.log_driver import LogQuery
 from moby.contracts.orchestrator import (
@@ -20,41 +18,13 @@ from moby.contracts.orchestrator import (
     TaskState,
 )
 from moby.contracts.supervisor import HealthStatus
-from moby.errors import Conflict, Invalid, MobyError, NotFound, Unsupported
+from moby.errors import Conflict, Invalid, NotFound, Unsupported
+from moby.testing.mutants import Broken, Mutant, forgives
 from moby.values import evolve
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
-
-class _Broken:
-    """Passes everything on; subclasses break one promise each."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
-class _Forgiving(_Broken):
-    """Raises none of some errors."""
-
-    def __init__(self, inner: Any, verb: str, *errors: type[MobyError]) -> None:
-        super().__init__(inner)
-        self.verb, self.errors = verb, errors
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.inner, name)
-        if name != self.verb:
-            return found
-
-        def forgive(*arguments: Any, **named: Any) -> Any:
-            try:
-                return found(*arguments, **named)
-            except self.errors:
-                return None
-
-        return forgive
+_Broken = Broken[Any]
 
 
 class _Shows(_Broken):
@@ -413,20 +383,6 @@ class _Does(_Broken):
         return (lambda *_, **__: None) if name in self.verbs else getattr(self.inner, name)
 
 
-@frozen
-class Mutant:
-    """A way to be wrong, and the test that must fail for it."""
-
-    wrap: Callable[[Any], Any]
-    test: str
-    given: tuple[Any, ...] = ()
-    name: str = ""
-
-
-def _forgives(verb: str, *errors: type[MobyError]) -> Callable[[Any], Any]:
-    return lambda inner: _Forgiving(inner, verb, *errors)
-
-
 def _does(*verbs: str) -> Callable[[Any], Any]:
     return lambda inner: _Does(inner, *verbs)
 
@@ -458,25 +414,25 @@ _WELL = ("none", 0, TaskState.COMPLETE)
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(_NeverStarts, "test_create"),
     Mutant(_WholeNamesOnly, "test_create"),
-    Mutant(_status(pid=0), "test_create", name="no pid"),
-    Mutant(_task(_slotless), "test_create", name="one slot for all"),
+    Mutant(_status(pid=0), "test_create", called="no pid"),
+    Mutant(_task(_slotless), "test_create", called="one slot for all"),
     Mutant(_Unsorted, "test_list"),
     Mutant(_AnyApplication, "test_list"),
-    Mutant(_forgives("service", NotFound), "test_unknown_names", name="knows every service"),
-    Mutant(_forgives("task", NotFound), "test_unknown_names", name="knows every task"),
-    Mutant(_forgives("node", NotFound), "test_unknown_names", name="knows every node"),
-    Mutant(_forgives("update", NotFound), "test_unknown_names", name="updates nothing"),
+    Mutant(forgives("service", NotFound), "test_unknown_names", called="knows every service"),
+    Mutant(forgives("task", NotFound), "test_unknown_names", called="knows every task"),
+    Mutant(forgives("node", NotFound), "test_unknown_names", called="knows every node"),
+    Mutant(forgives("update", NotFound), "test_unknown_names", called="updates nothing"),
     Mutant(_TakesTakenNames, "test_taken_name"),
     Mutant(_TakesNamesHadBefore, "test_taken_name_beside_one_that_goes"),
     Mutant(_AnyName, "test_no_name", ("a b",)),
-    Mutant(_forgives("create", Invalid), "test_what_can_t_be", name="takes anything"),
-    Mutant(_forgives("create", NotFound), "test_no_such_network", name="takes any network"),
-    Mutant(_status(error=""), "test_no_such_image", name="never says why"),
+    Mutant(forgives("create", Invalid), "test_what_can_t_be", called="takes anything"),
+    Mutant(forgives("create", NotFound), "test_no_such_network", called="takes any network"),
+    Mutant(_status(error=""), "test_no_such_image", called="never says why"),
     Mutant(_ScalesUpOnly, "test_scale"),
     Mutant(_ScalesAnew, "test_scale"),
     Mutant(_HidesOnly, "test_remove"),
     Mutant(_NeverFollows, "test_a_task_that_dies"),
-    Mutant(_task(_first_attempt), "test_a_task_that_dies", name="never counts"),
+    Mutant(_task(_first_attempt), "test_a_task_that_dies", called="never counts"),
     Mutant(_AlwaysFollows, "test_an_end_that_is_the_end", _WELL),
     Mutant(_task(_complete), "test_an_end_that_is_the_end", _ONCE, "all is well"),
     Mutant(_status(exit_code=None), "test_an_end_that_is_the_end", _ONCE, "nobody saw it"),
@@ -484,8 +440,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(_Hurries, "test_as_late_as_is_told"),
     Mutant(_ForgetsAttempts, "test_attempts_of_long_ago", ("any",)),
     Mutant(_TasksOfAll, "test_finding_tasks"),
-    Mutant(_task(_of_another_node), "test_finding_tasks", name="elsewhere"),
-    Mutant(_task(_well), "test_health", name="never looks"),
+    Mutant(_task(_of_another_node), "test_finding_tasks", called="elsewhere"),
+    Mutant(_task(_well), "test_health", called="never looks"),
     Mutant(_PlainWords, "test_placeholders"),
     Mutant(_Anywhere, "test_constraints"),
     Mutant(_SharesPorts, "test_published_ports"),
@@ -494,9 +450,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(_ReplacesAll, "test_update_of_nothing"),
     Mutant(_NoForce, "test_by_force"),
     Mutant(_Renames, "test_what_can_t_be_changed"),
-    Mutant(_forgives("update", Invalid), "test_what_can_t_be_changed", name="takes anything"),
+    Mutant(forgives("update", Invalid), "test_what_can_t_be_changed", called="takes anything"),
     Mutant(_UpdatesOnPaper, "test_without_versions"),
-    Mutant(_does("roll_back"), "test_rolling_back_is_lacking", name="rolls back nothing"),
+    Mutant(_does("roll_back"), "test_rolling_back_is_lacking", called="rolls back nothing"),
     Mutant(_AppliesNoNetworks, "test_apply"),
     Mutant(_SaysUpdated, "test_apply"),
     Mutant(_AppliesAnew, "test_apply_again"),
@@ -505,9 +461,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(_AlwaysPrunes, "test_orphans"),
     Mutant(_MakesExternals, "test_what_must_be_there"),
     Mutant(_RemovesVolumes, "test_removing_one"),
-    Mutant(_does("remove_application"), "test_removing_one", name="removes none"),
+    Mutant(_does("remove_application"), "test_removing_one", called="removes none"),
     Mutant(_OneProblem, "test_every_problem"),
-    Mutant(_forgives("apply", Invalid), "test_a_circle", name="waits for ever"),
+    Mutant(forgives("apply", Invalid), "test_a_circle", called="waits for ever"),
     Mutant(_TakesOver, "test_names_of_another_application"),
     Mutant(_NeverWaits, "test_dependencies"),
     Mutant(_GivesNoFiles, "test_secrets_and_configs"),
@@ -516,11 +472,11 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(_EmptyLogs, "test_logs"),
     Mutant(_LogsNoMore, "test_following_logs"),
     Mutant(_Silent, "test_watch"),
-    Mutant(_does("secrets"), "test_secrets_are_lacking", name="has none"),
-    Mutant(_does("label_config"), "test_secrets_are_lacking", name="labels nothing"),
+    Mutant(_does("secrets"), "test_secrets_are_lacking", called="has none"),
+    Mutant(_does("label_config"), "test_secrets_are_lacking", called="labels nothing"),
     Mutant(_Nowhere, "test_this_node"),
     Mutant(_NodeDown, "test_this_node"),
-    Mutant(_does("update_node"), "test_nodes_are_lacking", name="changes nothing"),
-    Mutant(_does("cluster"), "test_clusters_are_lacking", name="one of none"),
+    Mutant(_does("update_node"), "test_nodes_are_lacking", called="changes nothing"),
+    Mutant(_does("cluster"), "test_clusters_are_lacking", called="one of none"),
 )
 """Of what each part must do, whatever it offers; a part that offers more brings mutants of its own."""

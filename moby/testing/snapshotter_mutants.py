@@ -5,29 +5,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from attrs import field, frozen
-
-from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, SnapshotKind, Snapshotter, Usage
+from moby.contracts.snapshotter import Change, ChangeKind, Snapshot, SnapshotKind, Usage
 from moby.contracts.types import Mount
 from moby.errors import Conflict, Invalid, NotFound
 from moby.oci import layer as layers
+from moby.testing.mutants import Broken, Mutant
 from moby.testing.snapshotter import file, folder, tar
 from moby.values import evolve
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
+
+_Broken = Broken[Any]
 
 
 Below = Callable[[], object] | None
-
-
-class _Broken:
-    """Passes everything on."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
 
 
 class _Nameless(_Broken):
@@ -229,21 +220,6 @@ class _EmptyWithoutParent(_Broken):
             self.inner.prepare(key)
             self.inner.apply(key, io.BytesIO(tar(file("other", b"")[0])))
         self.inner.commit(name, key)
-
-
-@frozen
-class Mutant:
-    """A way to break one promise, and the test of the suite that must see it."""
-
-    wrap: Callable[[Snapshotter], Snapshotter]
-    test: str
-    given: Mapping[str, Any] = field(factory=dict)
-    """What a parametrized test gets besides fixtures."""
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 _HIDING = {"layers": [tar(a=b"1", b=b"1"), tar(file(".wh.a", b""))], "shown": {"b": "1"}}

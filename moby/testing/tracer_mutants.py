@@ -1,14 +1,13 @@
 """Mutants of a tracer: each breaks one promise of the contract, and names the test that must see it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from attrs import field, frozen
-
 from moby.contracts.tracer import Attribute, Origin, SpanKind, Tracer
+from moby.testing.mutants import Mutant
 from moby.testing.tracer import ABOVE, TRACE
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS"]
 
 
 class _Span:
@@ -122,20 +121,6 @@ class _SaysNoHeader(_Span):
 
 def _with(span: type[_Span]) -> Callable[[Tracer], Tracer]:
     return type(span.__name__, (_Broken,), {"made": span})
-
-
-@frozen
-class Mutant:
-    """A broken tracer, the test of the suite that must fail, and what that gets besides fixtures."""
-
-    wrap: Callable[[Tracer], Tracer]
-    test: str
-    given: Mapping[str, Any] = field(factory=dict)
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 MUTANTS = (

@@ -1,27 +1,18 @@
 """Mutants of volume drivers and of what knows volumes: each breaks one promise, and names the test that must see it."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from moby.contracts.volumes import Volume
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound
+from moby.testing.mutants import Broken, Mutant
 from moby.values import evolve
 
-__all__ = ["DRIVER_MUTANTS", "MUTANTS", "Mutant"]
+__all__ = ["DRIVER_MUTANTS", "MUTANTS"]
 
-
-class _Broken:
-    """Passes everything on; subclasses break one promise each."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
+_Broken = Broken[Any]
 
 
 class _Empties(_Broken):
@@ -142,21 +133,6 @@ class _OneAtATime(_Broken):
             raise Conflict(name)
         self.seen.add(name)
         self.inner.create(name, options)
-
-
-@frozen
-class Mutant:
-    """A way to break one promise, and the test of the suite that must see it."""
-
-    wrap: Callable[[Any], Any]
-    test: str
-    given: tuple[Any, ...] = ()
-    """What a parametrized test gets besides the part."""
-
-    @property
-    def name(self) -> str:
-        """What it does, for a test's id."""
-        return getattr(self.wrap, "__name__", "").strip("_")
 
 
 DRIVER_MUTANTS = (

@@ -54,7 +54,7 @@ def test_mutant_of_the_whole_is_caught(mutant, tmp_path, metadata):
     given = {
         "store": lambda: mutant.wrap(store_of(parts(tmp_path, metadata))), "tmp_path": tmp_path,
         "snapshotter": lambda: parts(tmp_path, metadata).snapshotter,
-        "content": lambda: parts(tmp_path, metadata).content, **mutant.given,
+        "content": lambda: parts(tmp_path, metadata).content, **dict(mutant.given),
     }  # fmt: skip
     wanted = test.__code__.co_varnames[1 : test.__code__.co_argcount]
     with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises

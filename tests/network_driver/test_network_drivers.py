@@ -91,7 +91,7 @@ def caught(mutant, given):
         test = getattr(NetworkDriverSuite(), mutant.test)
         if "namespace" in inspect.signature(test).parameters:
             arguments["namespace"] = lambda: member(stack)
-        test(*arguments.values(), *mutant.arguments)
+        test(*arguments.values(), *mutant.given)
     return not isinstance(found.value, KeyboardInterrupt | AttributeError | TypeError)
 
 

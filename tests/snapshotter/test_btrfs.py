@@ -78,7 +78,7 @@ def test_mutant_is_caught(mutant, tmp_path, metadata, state):
     def store():
         return mutant.wrap(Btrfs(state, metadata))
 
-    given = {"store": store, "at": tmp_path / "mounted", "tmp_path": tmp_path, **mutant.given}
+    given = {"store": store, "at": tmp_path / "mounted", "tmp_path": tmp_path, **dict(mutant.given)}
     test = getattr(SnapshotterSuite(), mutant.test)
     wanted = test.__func__.__code__.co_varnames[1 : test.__func__.__code__.co_argcount]
     with pytest.raises(BaseException) as caught:  # an assertion, pytest.fail, or what the fault raises

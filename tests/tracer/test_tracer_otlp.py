@@ -83,7 +83,7 @@ def test_mutant_is_caught(mutant, collector):
 
     test = getattr(TracerSuite(), mutant.test)
     with pytest.raises((AssertionError, pytest.fail.Exception, ValueError, KeyError)):
-        test(mutant.wrap(inner), ask, **mutant.given)
+        test(mutant.wrap(inner), ask, **dict(mutant.given))
     ask()
 
 
