@@ -24,7 +24,7 @@ LIMITED = {"memory": {"limit": 100}}
             LIMITED,
             Invalid,
             "cannot make the container (config.json: linux.resources.memory.limit): its first process was killed for "
-            "want of memory, of which it may have 100 bytes",
+            "want of memory: its limit is 100 bytes",
             id="by-its-limit",
         ),
         *(

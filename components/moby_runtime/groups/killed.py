@@ -25,4 +25,4 @@ def killed(group: Group, resources: Mapping[str, Any]) -> Failure:
     limit = resources.get("memory", {}).get("limit", 0)
     if limit <= 0:  # the whole host's memory, or the limit of a group above
         return Failure(what, "", 0, f"{detail} for want of memory")
-    return Failure(what, LIMIT, 0, f"{detail} for want of memory, of which it may have {limit} bytes")
+    return Failure(what, LIMIT, 0, f"{detail} for want of memory: its limit is {limit} bytes")
