@@ -2,7 +2,6 @@
 
 import os
 import stat
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from moby.contracts.types import Mount
 from moby.host import mounts as kernel
 from moby.host.namespaces import FLAGS, join, unshare
 from moby.host.overlay import mount_root, unmount_root
+from moby.testing.copied import in_copy
 
 __all__ = ["lend_view", "mounted", "own_mounts"]
 
@@ -66,32 +66,19 @@ def mounted(mounts: Sequence[Mount], folder: Path, run: Callable[[Path], object]
     Who isn't root becomes root of a user namespace first.
     """
     folder.mkdir(exist_ok=True)
-    read, write = os.pipe()
     uid, gid = os.geteuid(), os.getegid()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
+
+    def mount_and_run() -> None:
+        unshare(FLAGS["mount"] | (FLAGS["user"] if uid else 0))
+        if uid:
+            Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+            Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
+            Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
+        kernel.set_propagation("/", "rprivate")
+        mount_root(mounts, str(folder))
         try:
-            os.close(read)
-            unshare(FLAGS["mount"] | (FLAGS["user"] if uid else 0))
-            if uid:
-                Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-                Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
-                Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
-            kernel.set_propagation("/", "rprivate")
-            mount_root(mounts, str(folder))
-            try:
-                run(folder)
-            finally:
-                unmount_root(str(folder), mounts)  # a process that shows it would keep this namespace
-            code = 0
-        except BaseException:
-            os.write(write, traceback.format_exc().encode()[-60000:])
+            run(folder)
         finally:
-            os._exit(code)
-    os.close(write)
-    with os.fdopen(read, "rb") as file:
-        told = file.read().decode(errors="replace")
-    _, status = os.waitpid(pid, 0)
-    if told or status:
-        pytest.fail(f"where it is mounted:\n{told or f'status {status}'}")
+            unmount_root(str(folder), mounts)  # a process that shows it would keep this namespace
+
+    in_copy(mount_and_run, "where it is mounted")

@@ -4,7 +4,6 @@ import signal
 import stat
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from moby_volume.local.plugin import Config, make
 from moby.contracts.ambient import Place
 from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, Unavailable
 from moby.host import mounts, namespaces
+from moby.testing.copied import in_copy
 from moby.testing.volume_driver import VolumeDriverSuite
 from moby.testing.volume_mutants import DRIVER_MUTANTS
 
@@ -97,24 +97,13 @@ def alone(work):
     """Run something in a mount namespace of its own."""
     if os.geteuid():
         pytest.skip("only root may mount")
-    read, write = os.pipe()
-    pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            namespaces.unshare(namespaces.FLAGS["mount"])
-            mounts.set_propagation("/", "rprivate")
-            work()
-            code = 0
-        except BaseException:
-            os.write(write, traceback.format_exc().encode()[-60000:])
-        finally:
-            os._exit(code)
-    os.close(write)
-    with os.fdopen(read) as file:
-        told = file.read()
-    os.waitpid(pid, 0)
-    assert not told, told
+
+    def enter():
+        namespaces.unshare(namespaces.FLAGS["mount"])
+        mounts.set_propagation("/", "rprivate")
+        work()
+
+    in_copy(enter, "in a mount namespace of its own")
 
 
 def test_a_tmpfs_is_mounted_while_it_has_users(driver, place):
