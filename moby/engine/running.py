@@ -106,21 +106,16 @@ def start(
     elsewhere = _elsewhere(plan, around, settings or {}, process, replace, lasting=not alone)
     own = engine_root.hold(around.roots, alone=alone) if process == ENGINE else nullcontext()
     with own:
-        stack = _Teardown()
         try:
-            if elsewhere is not None:
-                elsewhere.begin(each.key for each in plan.instances if _begins(plan, each, process))
-            for instance in sorted(plan.instances, key=_is_told_of):  # the first has all others within spans
-                if process in instance.processes:
-                    _start_one(engine, instance, around, (settings or {}).get(instance.key, {}), stack)
-                elif elsewhere is not None:
-                    _reach_one(engine, instance, elsewhere, process)
-            yield engine
-        except BaseException as error:
-            stack.close(error)
-            raise
-        else:
-            stack.close(None)
+            with _Teardown() as stack:
+                if elsewhere is not None:
+                    elsewhere.begin(each.key for each in plan.instances if _begins(plan, each, process))
+                for instance in sorted(plan.instances, key=_is_told_of):  # the first has all others within spans
+                    if process in instance.processes:
+                        _start_one(engine, instance, around, (settings or {}).get(instance.key, {}), stack)
+                    elif elsewhere is not None:
+                        _reach_one(engine, instance, elsewhere, process)
+                yield engine
         finally:
             engine.let_go()
             if elsewhere is not None:
@@ -250,7 +245,10 @@ class _Teardown:
             part.__enter__()
             self._entered.append((engine, key, part))
 
-    def close(self, error: BaseException | None) -> None:
+    def __enter__(self) -> "_Teardown":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         failures: list[Exception] = []
         with deferred():
             while self._entered:
