@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from again import pytest_runtest_setup  # noqa: F401 - a hook
 from peers.assembled import assembled
 
 from moby.host import tree
