@@ -23,10 +23,13 @@ from moby.contracts.orchestrator import (
     FileReference,
     Mode,
     NetworkSpec,
+    Placement,
     PublishedPort,
+    Reservations,
     Restart,
     SecretSpec,
     ServiceSpec,
+    UpdatePolicy,
     VolumeSpec,
 )
 from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, NotFound, Unavailable, Unsupported
@@ -65,6 +68,26 @@ def spec(name="shop_web", **more):
         (Application("shop", (spec(restart=Restart(max_attempts=-3)),)), "restart.max_attempts must be 0 or more"),
         (Application("shop", (spec(restart=Restart(delay_ns=-1)),)), "restart.delay_ns must be 0 or more, not -1"),
         (Application("shop", (spec(restart=Restart(window_ns=-1)),)), "restart.window_ns must be 0 or more"),
+        (
+            Application("shop", (spec(update=UpdatePolicy(-1)),)),
+            "update: parallelism, delay and monitor can't be below 0",
+        ),
+        (
+            Application("shop", (spec(rollback=UpdatePolicy(max_failure_ratio=2)),)),
+            "rollback: the failure ratio is from 0 to 1, not 2",
+        ),
+        (
+            Application("shop", (spec(placement=Placement(max_replicas_per_node=-1)),)),
+            "max replicas per node must be 0 or more, not -1",
+        ),
+        (
+            Application("shop", (spec(reservations=Reservations(-1)),)),
+            "the reservation of CPUs must be 0 or more, not -1",
+        ),
+        (
+            Application("shop", (spec(reservations=Reservations(generic={"fish": -2})),)),
+            "the reservation of fish must be 0 or more, not -2",
+        ),
     ],
 )
 def test_applications_that_can_t_be(engine, application, words):

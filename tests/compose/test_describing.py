@@ -139,11 +139,49 @@ def test_how_it_is_deployed(described):
         ("mode: many", "services.a.deploy.mode: there is no many"),
         ("endpoint_mode: x", "services.a.deploy.endpoint_mode: there is no x"),
         ("update_config: {failure_action: x}", "services.a.deploy.update_config.failure_action: there is no x"),
+        ("restart_policy: {condition: x}", "services.a.deploy.restart_policy.condition: there is no x"),
+        (
+            "resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: x}}]}}",
+            "services.a.deploy.resources.reservations.generic_resources: .* needs a kind and a value",
+        ),
+        (
+            "resources: {reservations: {generic_resources: [{discrete_resource_spec: {value: 1}}]}}",
+            "services.a.deploy.resources.reservations.generic_resources: .* needs a kind and a value",
+        ),
     ],
 )
 def test_words_that_there_are_not(described, given, words):
     with pytest.raises(Invalid, match=words):
         described(f"name: shop\nservices: {{a: {{image: x, deploy: {{{given}}}}}}}")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("no", Restart(RestartCondition.NONE, 0)),
+        ("on-failure", Restart(RestartCondition.ON_FAILURE, 0)),
+        ("always", Restart(RestartCondition.ANY, 0)),
+        ("x", "services.a.restart: there is no x"),
+        ("on-failure:x", "services.a.restart: 'x' is not a number of attempts"),
+    ],
+)
+def test_restarts(described, given, found):
+    def asked():
+        return described(f"name: shop\nservices: {{a: {{image: x, restart: '{given}'}}}}").services[0].restart
+
+    if isinstance(found, Restart):
+        assert asked() == found
+    else:
+        with pytest.raises(Invalid, match=found):
+            asked()
+
+
+def test_numbers_are_as_they_are_written(described):
+    """Though docker compose reads them as ones of 32 bits."""
+    given = "update_config: {max_failure_ratio: 0.3}, resources: {reservations: {cpus: 0.1}, limits: {cpus: '1.3'}}"
+    [service] = described(f"name: shop\nservices: {{a: {{image: x, deploy: {{{given}}}}}}}").services
+    assert service.update.max_failure_ratio == 0.3
+    assert (service.reservations.nano_cpus, service.container.resources.nano_cpus) == (100_000_000, 1_300_000_000)
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,11 @@ from moby_orchestrator.compose import names
 from moby_orchestrator.compose.converging import scale_of
 from moby_orchestrator.compose.files.fields import Record
 from moby_orchestrator.compose.files.project import Project, config_hash, image_of
-from moby_orchestrator.compose.specs import by_priority, container, injected, refuse_unknown
+from moby_orchestrator.compose.specs import by_priority, container, injected, nano, refuse_unknown, restart_of
 
 __all__ = ["application"]
 
 _Word = TypeVar("_Word", bound=StrEnum)
-_SECOND_NS = 1_000_000_000
 
 # What the API calls it, and the contract.
 _PLAIN = {
@@ -109,8 +108,8 @@ def _service(project: Project, name: str, service: Record, files: dict[str, dict
         mode=_word(Mode, deploy, "mode", where, Mode.REPLICATED),
         replicas=scale_of(name, service, {}),
         placement=_placement(deploy.get("placement") or {}),
-        reservations=_reservations((deploy.get("resources") or {}).get("reservations") or {}),
-        restart=_restart(service),
+        reservations=_reservations((deploy.get("resources") or {}).get("reservations") or {}, where),
+        restart=_restart(name, service),
         update=_policy(deploy.get("update_config") or {}, f"{where}.update_config"),
         rollback=_policy(deploy.get("rollback_config") or {}, f"{where}.rollback_config"),
         endpoint_mode=_word(EndpointMode, deploy, "endpoint_mode", where, EndpointMode.VIP),
@@ -138,10 +137,14 @@ def _placement(given: Mapping[str, Any]) -> Placement:
     )
 
 
-def _reservations(given: Mapping[str, Any]) -> Reservations:
-    sorts = (each.get("discrete_resource_spec") or {} for each in given.get("generic_resources") or ())
+def _reservations(given: Mapping[str, Any], where: str) -> Reservations:
+    sorts = [each.get("discrete_resource_spec") or {} for each in given.get("generic_resources") or ()]
+    for each in sorts:
+        if each and not ("kind" in each and "value" in each):
+            what = f"{where}.resources.reservations.generic_resources: a discrete_resource_spec"
+            raise Invalid(f"{what} needs a kind and a value", hint="as in {kind: gpu, value: 2}")
     return Reservations(
-        round((given.get("cpus") or 0) * _SECOND_NS),
+        nano(given.get("cpus") or 0),
         int(given.get("memory") or 0),
         {each["kind"]: int(each["value"]) for each in sorts if each},
     )
@@ -155,7 +158,7 @@ def _policy(given: Mapping[str, Any], where: str) -> UpdatePolicy:
         int(given.get("delay") or 0),
         _word(Order, given, "order", where, usual.order),
         int(given.get("monitor") or usual.monitor_ns),
-        float(given.get("max_failure_ratio") or 0),
+        float(f"{given.get('max_failure_ratio') or 0:.7g}"),  # of 32 bits, as which it was read
         _word(FailureAction, given, "failure_action", where, usual.failure_action),
     )
 
@@ -251,24 +254,34 @@ def _files(project: Project, kind: str, service: Record, found: dict[str, bytes]
             yield FileReference(name, target, int(each.get("uid") or 0), int(each.get("gid") or 0), mode)
 
 
-_CONDITIONS = {"no": "none", "none": "none", "on-failure": "on-failure"}
+_CONDITIONS = {
+    "no": RestartCondition.NONE,
+    "none": RestartCondition.NONE,
+    "on-failure": RestartCondition.ON_FAILURE,
+    "always": RestartCondition.ANY,
+    "unless-stopped": RestartCondition.ANY,
+    "any": RestartCondition.ANY,
+}
 
 
-def _restart(service: Record) -> Restart:
+def _restart(service_name: str, service: Record) -> Restart:
     policy = (service.get("deploy") or {}).get("restart_policy")
-    name, _, count = (service.get("restart") or "no").partition(":")
     if policy is None:
-        return Restart(_condition(name), delay_ns=0, max_attempts=int(count or 0))
+        name, attempts = restart_of(service_name, service.get("restart") or "no")
+        return Restart(_condition(name, f"services.{service_name}.restart"), delay_ns=0, max_attempts=attempts)
+    where = f"services.{service_name}.deploy.restart_policy.condition"
     return Restart(
-        _condition(policy.get("condition") or "any"),
+        _condition(policy.get("condition") or "any", where),
         delay_ns=int(policy.get("delay") or 0),
         max_attempts=policy.get("max_attempts") or 0,
         window_ns=int(policy.get("window") or 0),
     )
 
 
-def _condition(name: str) -> RestartCondition:
-    return RestartCondition(_CONDITIONS.get(name, "any"))
+def _condition(name: str, where: str) -> RestartCondition:
+    if name not in _CONDITIONS:
+        raise Invalid(f"{where}: there is no {name}", hint=f"one of {', '.join(_CONDITIONS)}")
+    return _CONDITIONS[name]
 
 
 def _networks(project: Project, name: str, service: Record) -> dict[str, EndpointConfig]:

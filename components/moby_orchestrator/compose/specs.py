@@ -5,12 +5,13 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from moby.errors import Unsupported
+from moby.errors import Invalid, Unsupported
 from moby_orchestrator.compose.files.fields import Record
+from moby_orchestrator.compose.files.golang import single
 from moby_orchestrator.compose.files.project import Project, image_of
 from moby_orchestrator.compose.names import container_name
 
-__all__ = ["by_priority", "container", "injected", "refuse_unknown"]
+__all__ = ["by_priority", "container", "injected", "nano", "refuse_unknown", "restart_of"]
 
 _SECOND = 10**9
 _UNKNOWN = ("credential_spec", "isolation", "cpu_count", "cpu_percent", "log_driver", "log_opt", "net", "post_start",
@@ -72,7 +73,7 @@ def container(
         "Env": [key if each is None else f"{key}={each}" for key, each in (service.get("environment") or {}).items()],
         "Healthcheck": _health(service.get("healthcheck")),
     }
-    host = _host(project, service)
+    host = _host(project, name, service)
     binds, mounts = _mounts(project, service, inherited or {})
     host |= {"Binds": binds, "Mounts": mounts}
     bindings: dict[str, list[dict[str, str]]] = {}
@@ -114,7 +115,7 @@ def _health(given: Record | None) -> dict[str, Any] | None:
     }
 
 
-def _host(project: Project, service: Record) -> dict[str, Any]:
+def _host(project: Project, name: str, service: Record) -> dict[str, Any]:
     log = service.get("logging")
     options, unconfined = _security(project, service)
     found = {
@@ -125,7 +126,7 @@ def _host(project: Project, service: Record) -> dict[str, Any]:
         "IpcMode": service.get("ipc"),
         "CgroupnsMode": service.get("cgroup"),
         "ReadonlyRootfs": service.get("read_only"),
-        "RestartPolicy": _restart(service),
+        "RestartPolicy": _restart(name, service),
         "ShmSize": service.get("shm_size"),
         "Sysctls": service.get("sysctls"),
         "VolumeDriver": service.get("volume_driver"),
@@ -167,13 +168,27 @@ def _security(project: Project, service: Record) -> tuple[list[str] | None, bool
 _RESTARTS = {"none": "no", "any": "always"}
 
 
-def _restart(service: Record) -> dict[str, Any] | None:
+def restart_of(service_name: str, given: str) -> tuple[str, int]:
+    """Return a restart policy's name, and how often one that fails is started again: of `on-failure:3`."""
+    name, _, count = given.partition(":")
+    try:
+        return name, int(count or 0)
+    except ValueError:
+        message = f"services.{service_name}.restart: {count!r} is not a number of attempts"
+        raise Invalid(message, hint="write it as in on-failure:3") from None
+
+
+def nano(cpus: float) -> int:
+    """Return billionths of processors as docker compose has them, whose numbers have 32 bits: 0.1 is 100000000."""
+    return int(single(cpus * _SECOND))
+
+
+def _restart(service_name: str, service: Record) -> dict[str, Any] | None:
     policy = (service.get("deploy") or {}).get("restart_policy")
     if policy is not None:
         name, attempts = policy.get("condition", ""), policy.get("max_attempts", 0)
     elif "restart" in service:
-        name, _, count = service["restart"].partition(":")
-        attempts = int(count or 0)
+        name, attempts = restart_of(service_name, service["restart"])
     else:
         return None
     return {"Name": _RESTARTS.get(name, name), "MaximumRetryCount": attempts}
@@ -197,7 +212,7 @@ def _resources(service: Record) -> dict[str, Any]:
         "CpuRealtimeRuntime": service.get("cpu_rt_runtime"),
         "CpuShares": service.get("cpu_shares"),
         "CpusetCpus": service.get("cpuset"),
-        "NanoCpus": round(cpus * _SECOND) if cpus else None,
+        "NanoCpus": nano(cpus) if cpus else None,
         "PidsLimit": limits.get("pids") or service.get("pids_limit"),
         "DeviceCgroupRules": service.get("device_cgroup_rules"),
         "Devices": [_device(each) for each in service.get("devices") or ()] or None,

@@ -7,7 +7,7 @@ from moby.contracts.networks import Networks
 from moby.contracts.orchestrator import EndpointMode, Mode, PublishedPort, PublishMode, Service, ServiceSpec
 from moby.errors import Conflict, Invalid, MobyError, NotFound, Problem
 from moby.values import evolve
-from moby_orchestrator.reconciling import constraints
+from moby_orchestrator.reconciling import bounds, constraints
 from moby_orchestrator.swarm.store import Draft
 
 __all__ = ["check", "check_networks", "check_references", "published"]
@@ -36,11 +36,7 @@ def _problems(spec: ServiceSpec) -> Iterator[str]:
         yield "ContainerSpec: image reference must be provided"
     if spec.replicas < 0 or spec.completions < 0:
         yield "replicas: a service can't have fewer than 0 tasks"
-    for name, policy in (("update", spec.update), ("rollback", spec.rollback)):
-        if policy.parallelism < 0 or policy.delay_ns < 0 or policy.monitor_ns < 0:
-            yield f"{name}: parallelism, delay and monitor can't be below 0"
-        if not 0 <= policy.max_failure_ratio <= 1:
-            yield f"{name}: the failure ratio is from 0 to 1, not {policy.max_failure_ratio}"
+    yield from bounds.problems(spec)
     yield from _in_words(constraints.parse, spec.placement.constraints)
     yield from _in_words(constraints.known, spec.placement.spread)
     if spec.placement.max_replicas_per_node and spec.mode not in (Mode.REPLICATED, Mode.REPLICATED_JOB):

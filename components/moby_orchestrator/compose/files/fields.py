@@ -4,6 +4,7 @@ docker compose makes a service's hash of JSON that Go writes: in the order of it
 are empty. A `Shape` is such a struct, its `Field`s in that order; a `Record` is a value of one.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -175,12 +176,21 @@ def text(value: Any) -> str:
 
 def integer(value: Any) -> int:
     """Return a whole number."""
-    return int(value, 10) if isinstance(value, str) else int(value)
+    try:
+        return int(value, 10) if isinstance(value, str) else int(value)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{value!r} is no whole number") from None
 
 
 def number(value: Any) -> float:
     """Return a number of 32 bits."""
-    return Single(single(float(value)))
+    try:
+        found = Single(single(float(value)))
+    except ValueError:
+        found = Single("nan")
+    if not math.isfinite(found):
+        raise ValueError(f"{value!r} is no number of 32 bits")
+    return found
 
 
 def truth(value: Any) -> bool:

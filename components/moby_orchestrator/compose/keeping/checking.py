@@ -7,7 +7,7 @@ from moby.contracts.orchestrator import Application, Mode, SecretSpec, ServiceSp
 from moby.errors import Conflict, Invalid, MobyError, NotFound, Problem, Unsupported
 from moby.oci import reference as references
 from moby_orchestrator.compose.keeping.values import Kept
-from moby_orchestrator.reconciling import constraints
+from moby_orchestrator.reconciling import bounds, constraints
 from moby_orchestrator.reconciling.dependencies import order
 
 __all__ = ["application", "lacking", "networks", "ports", "service"]
@@ -40,9 +40,7 @@ def _wrong(spec: ServiceSpec) -> Iterator[str]:
             yield f"the port {port.published}:{port.target} is none"
         if port.published and spec.replicas > 1:
             yield f"{spec.replicas} tasks can't all have the host's port {port.published}"
-    for what in ("delay_ns", "max_attempts", "window_ns"):
-        if getattr(spec.restart, what) < 0:
-            yield f"restart.{what} must be 0 or more, not {getattr(spec.restart, what)}"
+    yield from bounds.problems(spec)
 
 
 def _says(parse: Callable[[str], object], text: str) -> Iterator[str]:
