@@ -3,13 +3,13 @@
 import hashlib
 import io
 import subprocess
-import time
 from contextlib import closing
 
 import pytest
 from moby_content.local.containerd import plugin, protocol
 from moby_content.local.containerd.service import Service
 from moby_content.local.containerd.store import RemoteStore
+from peers.tried import containerd
 
 from moby.contracts.ambient import Place
 from moby.contracts.types import Digest
@@ -19,31 +19,11 @@ from moby.oci.digest import sha256
 from moby.testing.content import ContentSuite, put
 from moby.testing.content_mutants import MUTANTS
 
-CONFIG = """
-version = 2
-root = "{folder}/root"
-state = "{folder}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-address = "{folder}/sock"
-"""
-
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("c")
-    (folder / "config.toml").write_text(CONFIG.format(folder=folder))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(["containerd", "--config", str(folder / "config.toml")], stdout=log, stderr=log)
-    client = Client(str(folder / "sock"), "moby")
-    limit = time.monotonic() + 60
-    while not client.answers():
-        assert process.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-    yield str(folder / "sock")
-    process.terminate()
-    process.wait(60)
+    with containerd(tmp_path_factory.mktemp("c")) as address:
+        yield address
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import io
 import subprocess
 import threading
-import time
 from contextlib import closing
 
 import pytest
@@ -11,6 +10,7 @@ from moby_metadata.sqlite.store import Store
 from moby_snapshotter.containerd import plugin, snapshots
 from moby_snapshotter.containerd.service import Service
 from moby_snapshotter.containerd.snapshots import Containerd
+from peers.tried import containerd
 
 from moby.contracts.ambient import Place
 from moby.errors import Conflict, HostUnfit, NotFound, Unavailable
@@ -18,30 +18,11 @@ from moby.grpc.client import Client
 from moby.testing.mounted import mounted
 from moby.testing.snapshotter import SnapshotterSuite, commit, tar
 
-CONFIG = """
-version = 2
-root = "{folder}/root"
-state = "{folder}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-address = "{folder}/sock"
-"""
-
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("c")
-    (folder / "config.toml").write_text(CONFIG.format(folder=folder))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(["containerd", "--config", str(folder / "config.toml")], stdout=log, stderr=log)
-    client = Client(str(folder / "sock"), "moby")
-    limit = time.monotonic() + 60
-    while not client.answers():
-        assert process.poll() is None and time.monotonic() < limit, (folder / "log").read_text()
-        time.sleep(0.01)
-    yield str(folder / "sock")
-    process.terminate()
-    process.wait(60)
+    with containerd(tmp_path_factory.mktemp("c")) as address:
+        yield address
 
 
 @pytest.fixture
