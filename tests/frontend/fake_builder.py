@@ -40,6 +40,7 @@ from moby.contracts.builder import (
 from moby.contracts.types import Digest, Platform
 from moby.errors import Invalid, MobyError, NotFound, Unavailable
 from moby.oci.digest import sha256
+from moby.testing import archives
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = b'{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
@@ -276,3 +277,8 @@ class FakeBuild:
         with suppress(RuntimeError):
             self.cancelled.set()
         self.closed.set()
+
+
+def archive(**files):
+    """Return a context as clients send it: a tar of texts by name."""
+    return archives.archive({name: text.encode() for name, text in files.items()})

@@ -4,12 +4,11 @@ import base64
 import io
 import json
 import subprocess
-import tarfile
 import time
 
 import docker
 import pytest
-from frontend.fake_builder import START_NS, FakeBuilder
+from frontend.fake_builder import START_NS, FakeBuilder, archive
 from moby_frontend.docker.classic.transcript import Transcript
 from peers.binaries import environment, need
 
@@ -30,16 +29,6 @@ def builder():
 @pytest.fixture
 def built(serve, builder):
     return serve(builder=builder)
-
-
-def archive(**files):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, text in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text.encode()))
-    return out.getvalue()
 
 
 def build(served, query="", dockerfile="FROM x\n", **headers):

@@ -1,16 +1,14 @@
 """POST /build?version=2: BuildKit's messages in docker's stream, as docker called it before buildx."""
 
 import base64
-import io
 import json
 import socket
-import tarfile
 import threading
 import time
 from contextlib import contextmanager
 
 import pytest
-from frontend.fake_builder import FakeBuilder
+from frontend.fake_builder import FakeBuilder, archive
 from moby_frontend.docker.buildkit.grpc import Messages, pack
 from moby_frontend.docker.buildkit.http2.link import Link
 from moby_frontend.docker.buildkit.messages import decode
@@ -30,16 +28,6 @@ def builder():
 @pytest.fixture
 def built(serve, builder):
     return serve(builder=builder)
-
-
-def archive(**files):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, text in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text.encode()))
-    return out.getvalue()
 
 
 def build(served, query="", dockerfile="FROM x\n"):
