@@ -6,18 +6,20 @@ import errno
 import os
 
 from moby.host.processes import prctl
-from moby.host.syscalls import call, prepared
+from moby.host.syscalls import call, holding_gil, prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ctypes
     from collections.abc import Collection, Iterable
+
+    from moby.host.bare import Calls
 else:
     from moby.host import foreign as ctypes
 
 __all__ = [
-    "NAMES", "apply", "bounding", "drop_bounding", "effective", "numbers", "permitted", "raise_effective",
-    "set_ambient",
+    "NAMES", "Sets", "apply", "bounding", "clear_ambient", "drop_bounding", "effective", "numbers", "permitted",
+    "raise_ambient", "raise_effective",
 ]  # fmt: skip
 
 NAMES = (
@@ -37,7 +39,8 @@ _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
 _AMBIENT_RAISE = 2
 _AMBIENT_CLEAR_ALL = 4
-_prctl, _capget, _capset = prepared("prctl", 5), prepared("capget", 2), prepared("capset", 2)
+_capget, _capset = prepared("capget", 2), prepared("capset", 2)
+_bare_capset, _bare_prctl = holding_gil["capset"], holding_gil["prctl"]
 
 
 class _Header(ctypes.Structure):
@@ -98,8 +101,8 @@ def bounding() -> frozenset[int]:
 def drop_bounding(keep: Collection[int]) -> None:
     """Take everything but `keep` out of the bounding set."""
     for number in sorted(frozenset(range(64)) - frozenset(keep)):
-        # Some forty calls, and at the end one that fails: by `prctl` and its error they would take twice as long.
-        if _prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) == 0:
+        # Some forty calls, and at the end one that fails: by `prctl` and its error they would take thrice as long.
+        if _bare_prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) == 0:
             continue
         error = ctypes.get_errno()
         if error == errno.EINVAL:  # past the last one that this kernel knows
@@ -108,14 +111,31 @@ def drop_bounding(keep: Collection[int]) -> None:
             raise OSError(error, os.strerror(error), f"prctl({_PR_CAPBSET_DROP})")
 
 
+class Sets:
+    """Three of a process's sets as the kernel takes them, made before it is the moment to."""
+
+    __slots__ = ("_words",)
+
+    def __init__(self, *, effective: Collection[int], permitted: Collection[int], inheritable: Collection[int]) -> None:
+        self._words = words = _Sets()
+        for name, members in (("effective", effective), ("permitted", permitted), ("inheritable", inheritable)):
+            mask = sum([1 << number for number in members])
+            for index in range(2):
+                setattr(words[index], name, mask >> 32 * index & 0xFFFFFFFF)
+
+    @property
+    def calls(self) -> Calls:
+        """What applies them, for a copy of this process."""
+        return ((_bare_capset, (ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(self._words)), 0),)
+
+    def apply(self) -> None:
+        """Have this process have them (capset(2))."""
+        call(_capset, ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(self._words), what="capset")
+
+
 def apply(*, effective: Collection[int], permitted: Collection[int], inheritable: Collection[int]) -> None:
     """Set three of this process's sets (capset(2))."""
-    words = _Sets()
-    for name, members in (("effective", effective), ("permitted", permitted), ("inheritable", inheritable)):
-        mask = sum([1 << number for number in members])
-        for index in range(2):
-            setattr(words[index], name, mask >> 32 * index & 0xFFFFFFFF)
-    call(_capset, ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(words), what="capset")
+    Sets(effective=effective, permitted=permitted, inheritable=inheritable).apply()
 
 
 def raise_effective(members: Collection[int]) -> None:
@@ -125,8 +145,12 @@ def raise_effective(members: Collection[int]) -> None:
         apply(effective=had.union(members), permitted=permitted, inheritable=inheritable)
 
 
-def set_ambient(members: Collection[int]) -> None:
-    """Set the ambient set; each must be permitted and inheritable."""
+def clear_ambient() -> None:
+    """Empty the ambient set."""
     prctl(_PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
+
+
+def raise_ambient(members: Collection[int]) -> None:
+    """Add to the ambient set; each must be permitted and inheritable."""
     for number in sorted(members):
         prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, number)

@@ -6,7 +6,8 @@ import errno
 import os
 import time
 
-from moby.host.blocks import Undo, suppress
+from moby.host import bare
+from moby.host.blocks import suppress
 from moby.host.files import read_text, write_text
 from moby.host.processes import send_signal
 from moby.values import frozen
@@ -15,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
+
+    from moby.host.bare import Calls
 
 __all__ = ["NO_GROUP", "Entrance", "Group", "Hierarchy", "hierarchies", "version"]
 
@@ -173,6 +176,11 @@ class Entrance:
         if self.counted >= 0:
             os.write(self.counted, b"0")
 
+    @property
+    def counted_calls(self) -> Calls:
+        """What enters that, in a copy of this process."""
+        return (bare.write(self.counted, b"0"),)
+
     def enter_all(self, *, counted: bool = True) -> None:
         """Enter all trees; in that of version 2 the kernel may make it wait."""
         self.enter(counted=counted)
@@ -296,8 +304,13 @@ class Group:
 
     def frozen(self) -> bool:
         """Whether the group is frozen."""
-        folders = {(self.file("freezer.state") or "").rpartition("/")[0], self.unified}
-        return any(_is_frozen(each) for each in folders if each)
+        v1 = self.file("freezer.state")
+        if v1 is not None and _words(v1) == ["FROZEN"]:
+            return True
+        try:
+            return "frozen 1" in read_text(f"{self.folders[-1]}/cgroup.events") if self.folders else False
+        except OSError:  # that of version 2 sorts last, if there is one
+            return False
 
     def give(self, uid: int, listed: str = "/sys/kernel/cgroup/delegate") -> None:
         """Let a user manage groups below: it owns the folder, and the files that the kernel lists (cgroups(7)).
@@ -330,17 +343,18 @@ class _Lent:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._undo = Undo()
+        self._fds: list[int] = []
 
     def __enter__(self) -> Entrance:
         try:
             return self._opened()
         except BaseException:
-            self._undo.close()
+            self.__exit__()
             raise
 
     def __exit__(self, *error: object) -> None:
-        self._undo.close()
+        while self._fds:
+            os.close(self._fds.pop())
 
     def _opened(self) -> Entrance:
         tasks, counted, folder, procs = [], -1, -1, -1
@@ -359,7 +373,7 @@ class _Lent:
 
     def _open(self, path: str, flags: int) -> int:
         fd = os.open(path, flags | os.O_CLOEXEC)
-        self._undo.callback(os.close, fd)
+        self._fds.append(fd)
         return fd
 
 

@@ -6,19 +6,23 @@ import errno
 import os
 import time
 
-from moby.host.syscalls import call, libc, prepared, syscall
+from moby.host import bare
+from moby.host.syscalls import NUMBERS, call, libc, prepared, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ctypes
     from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from moby.host.bare import Call
 else:
     from moby.host import foreign as ctypes
 
 __all__ = [
-    "ACCESS_TIME", "ATTRIBUTES", "FLAGS", "PROPAGATION", "attach", "clone_tree", "file_system", "is_proc", "map_ids",
-    "mount", "new_tree", "open_file_in_root", "open_in_root", "pivot_root", "set_attributes", "set_propagation",
-    "unmount",
+    "ACCESS_TIME", "ATTRIBUTES", "FLAGS", "PROPAGATION", "attach", "clone_tree", "file_system", "how", "is_proc",
+    "map_ids", "mount", "new_tree", "open_file_in_root", "open_in_root", "pivot_root", "prepared_open",
+    "set_attributes", "set_propagation", "unmount",
 ]  # fmt: skip
 
 FLAGS: Mapping[str, int] = {
@@ -118,6 +122,18 @@ def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0)
             if tried >= _TRIES_AT_ONCE:
                 time.sleep(_PAUSE_S)
     raise BlockingIOError(errno.EAGAIN, "it is renamed again and again", path)
+
+
+def how(flags: int) -> tuple[Any, int]:
+    """Return the last arguments of openat2(2) by which `open_in_root` does it."""
+    asked = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    return ctypes.byref(asked), ctypes.sizeof(asked)
+
+
+def prepared_open(root_fd: int, path: str, flags: int, number: int) -> Call:
+    """Return the call by which a copy of this process does as `open_in_root`, and gets that number."""
+    relative = os.fsencode(path.lstrip("/") or ".")
+    return (bare.any_call, (NUMBERS["openat2"], root_fd, relative, *how(flags)), number)
 
 
 def open_file_in_root(root_fd: int, path: str) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import select
 
+from moby.host.bare import any_call
 from moby.host.files import read_text
 from moby.host.lean import signals
-from moby.host.syscalls import call, fork_quietly, libc, prepared, syscall, syscall_holding_gil
+from moby.host.syscalls import NUMBERS, call, fork_quietly, libc, prepared, syscall
 from moby.values import frozen
 
 TYPE_CHECKING = False
@@ -20,10 +21,10 @@ else:
 
 __all__ = [
     "CLONE_PARENT", "LONGEST_POLL_MS", "ProcessStat", "act_for_parent", "clone", "close_other_descriptors", "dismiss",
-    "execute", "execute_path", "forget_arguments", "fork", "has_threads", "prctl", "process_stat", "readable", "reap",
-    "remember_arguments", "send_signal", "sibling", "take_dismissed",
-    "set_child_subreaper", "set_domain_name", "set_dumpable", "set_keep_capabilities", "set_no_new_privileges",
-    "set_parent_death_signal", "wait_ended",
+    "execute", "execute_path", "forget_arguments", "fork", "has_threads", "prctl", "prepared_start", "process_stat",
+    "readable", "reap", "remember_arguments", "send_signal", "set_child_subreaper", "set_domain_name", "set_dumpable",
+    "set_keep_capabilities", "set_no_new_privileges", "set_parent_death_signal", "settle_signals", "sibling",
+    "take_dismissed", "wait_ended",
 ]  # fmt: skip
 
 CLONE_PARENT = 0x00008000
@@ -31,7 +32,8 @@ _AT_SYMLINK_NOFOLLOW = 0x100
 _CLONE_PIDFD = 0x00001000
 _CLONE_CLEAR_SIGHAND = 0x100000000
 _CLONE_INTO_CGROUP = 0x200000000
-_SIGNALS = tuple(signals.valid_signals() - {signals.SIGKILL, signals.SIGSTOP})
+_ALL = signals.valid_signals()
+_SIGNALS = tuple(_ALL - {signals.SIGKILL, signals.SIGSTOP})
 _WALL = 0x40000000
 LONGEST_POLL_MS = 2**31 - 1
 """What poll(2) takes, some 24 days."""
@@ -48,6 +50,7 @@ _prctl = prepared("prctl", 5)
 _FEW = 64
 _Few = ctypes.c_char_p * _FEW
 """Of most programs' arguments and environments: a class for just so many takes longer to make than all else."""
+_Variable = ctypes.c_char * 4096
 
 
 class _Kin:
@@ -67,10 +70,11 @@ class _CloneArguments(ctypes.Structure):
     )  # fmt: skip
 
 
-def clone(child: Callable[[], NoReturn], flags: int = 0, *, group: int = -1) -> tuple[int, int]:
+def clone(child: Callable[[], NoReturn], flags: int = 0, *, group: int = -1, settled: bool = False) -> tuple[int, int]:
     """Run `child` in a copy of this process, in new namespaces by `flags`; return its pid and a pidfd.
 
-    `group` is a descriptor of a control group's folder (version 2), in which the copy then begins.
+    `group` is a descriptor of a control group's folder (version 2), in which the copy then begins. `settled` says that
+    this process has been through `settle_signals`, so the copy has nothing to do but unblock them.
 
     `child` starts with every signal at its default and unblocked, and must end in an exec or `os._exit`; should it
     return or raise, the copy exits with 70. The caller must be single-threaded: another thread's locks stay locked
@@ -84,15 +88,36 @@ def clone(child: Callable[[], NoReturn], flags: int = 0, *, group: int = -1) -> 
         # CLONE_PARENT takes the exit signal over from the caller, and refuses one of its own.
         exit_signal=0 if flags & CLONE_PARENT else signals.SIGCHLD,
     )
+    if settled:
+        return _cloned(arguments, child), pidfd.value
     # Until it has given up the caller's handlers, the copy must not run one of them.
-    before = signals.pthread_sigmask(signals.SIG_SETMASK, signals.valid_signals())
+    before = signals.pthread_sigmask(signals.SIG_SETMASK, _ALL)
     try:
-        pid = syscall_holding_gil("clone3", ctypes.byref(arguments), ctypes.sizeof(arguments))
-        if pid == 0:
-            _become(child, caught=False)
+        return _cloned(arguments, lambda: _become(child, caught=False)), pidfd.value
     finally:
         signals.pthread_sigmask(signals.SIG_SETMASK, before)
-    return pid, pidfd.value
+
+
+def _cloned(arguments: _CloneArguments, child: Callable[[], NoReturn]) -> int:
+    pid: int = any_call(NUMBERS["clone3"], ctypes.byref(arguments), ctypes.sizeof(arguments))
+    if pid == 0:
+        try:
+            child()
+        finally:
+            os._exit(70)
+    if pid < 0:
+        raise OSError(number := ctypes.get_errno(), os.strerror(number), "clone3")
+    return pid
+
+
+def settle_signals() -> None:
+    """Have every signal that is ignored do its default, which a copy then needn't see to.
+
+    The kernel alone is told: this is for a process on another's memory (vfork), whose handlers of its own they aren't.
+    """
+    for number in _SIGNALS:
+        if signals.getsignal(number) is signals.SIG_IGN:
+            libc.signal(number, None)
 
 
 def fork(child: Callable[[], NoReturn]) -> tuple[int, int]:
@@ -101,7 +126,7 @@ def fork(child: Callable[[], NoReturn]) -> tuple[int, int]:
     As `clone`, but the caller may have threads: the C library's locks are free in the copy, which has one thread.
     The copy must touch no lock of Python's own; to have namespaces, it clones again.
     """
-    before = signals.pthread_sigmask(signals.SIG_SETMASK, signals.valid_signals())
+    before = signals.pthread_sigmask(signals.SIG_SETMASK, _ALL)
     try:
         pid = fork_quietly()
         if pid == 0:
@@ -288,6 +313,29 @@ def execute(folder: int, name: str, arguments: Sequence[str], environment: Seque
     flags = _AT_SYMLINK_NOFOLLOW
     syscall("execveat", folder, os.fsencode(name), _strings(arguments), _strings(environment), flags)
     raise AssertionError("execveat returned")
+
+
+def prepared_start(
+    arguments: Sequence[str], environment: Sequence[str], *, more: bool
+) -> tuple[Callable[[int, bytes, str], NoReturn], bytearray]:
+    """Return what does as `execute` in a copy of this process, and names a path where it fails.
+
+    With `more` the environment has what the copy writes into the memory that comes with it, which ends with a null.
+    """
+    words, variables = _strings(arguments), _strings([*environment, *([""] if more else ())])
+    variable = bytearray(ctypes.sizeof(_Variable))
+    if more:
+        address = ctypes.addressof(_Variable.from_buffer(variable))
+        place = len(environment) * ctypes.sizeof(ctypes.c_void_p)
+        ctypes.c_void_p.from_buffer(variables, place).value = address
+    lists = (ctypes.byref(words), ctypes.byref(variables), _AT_SYMLINK_NOFOLLOW)
+    number, start = NUMBERS["execveat"], any_call
+
+    def execute(folder: int, name: bytes, path: str) -> NoReturn:
+        start(number, folder, name, *lists)
+        raise OSError(error := ctypes.get_errno(), os.strerror(error), path)
+
+    return execute, variable
 
 
 def execute_path(path: str, arguments: Sequence[str], environment: Sequence[str]) -> NoReturn:

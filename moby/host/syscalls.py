@@ -17,7 +17,6 @@ else:
 
 __all__ = [
     "NUMBERS", "call", "current_folder", "fork_quietly", "holding_gil", "libc", "prepared", "syscall",
-    "syscall_holding_gil",
 ]  # fmt: skip
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -33,6 +32,7 @@ _SECCOMP = {"x86_64": 317, "i686": 354, "armv7l": 383, "ppc64le": 358, "s390x": 
 _SCHED_SETATTR = {"x86_64": 314, "i686": 351, "armv7l": 380, "ppc64le": 355, "s390x": 345}
 _IOPRIO_SET = {"x86_64": 251, "i686": 289, "armv7l": 314, "ppc64le": 273, "s390x": 282}
 _SET_MEMPOLICY = {"x86_64": 238, "i686": 276, "armv7l": 321, "ppc64le": 261, "s390x": 270}
+_STATX = {"x86_64": 332, "i686": 383, "armv7l": 397, "ppc64le": 383, "s390x": 379}
 _MACHINE = os.uname().machine
 
 NUMBERS = {
@@ -45,6 +45,7 @@ NUMBERS = {
     "sched_setattr": _SCHED_SETATTR.get(_MACHINE, 274),
     "ioprio_set": _IOPRIO_SET.get(_MACHINE, 30),
     "set_mempolicy": _SET_MEMPOLICY.get(_MACHINE, 237),
+    "statx": _STATX.get(_MACHINE, 291),
     "pidfd_send_signal": 424,
     "open_tree": 428,
     "move_mount": 429,
@@ -77,7 +78,6 @@ _NOTHING = (0,) * _MOST
 _Folder = ctypes.c_char * 4096
 """PATH_MAX."""
 _syscall = prepared("syscall", 1 + _MOST)
-_syscall_holding_gil = prepared("syscall", 1 + _MOST, holding_gil)
 
 
 def call(function: Any, *arguments: Any, what: str = "") -> int:
@@ -118,8 +118,3 @@ def fork_quietly() -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
-
-
-def syscall_holding_gil(name: str, *arguments: Any) -> int:
-    """Make a system call without releasing the interpreter's lock, so that a cloned child holds it too."""
-    return call(_syscall_holding_gil, NUMBERS[name], *arguments, *_NOTHING[len(arguments) :], what=name)

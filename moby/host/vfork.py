@@ -31,6 +31,7 @@ _MAP_STACK = 0x20000
 _STACK = 8 << 20
 """As much as a first thread has; what isn't touched takes nothing."""
 _Body = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+_ALL = signals.valid_signals()
 
 
 def possible() -> bool:
@@ -72,7 +73,7 @@ def _run(body: Callable[[], None], flags: int, top: int) -> tuple[int, int]:
     flags |= _CLONE_VM | _CLONE_VFORK | _CLONE_PIDFD | signals.SIGCHLD
     collects = gc.isenabled()
     gc.disable()  # what is collected there would be closed only there
-    before = signals.pthread_sigmask(signals.SIG_SETMASK, signals.valid_signals())
+    before = signals.pthread_sigmask(signals.SIG_SETMASK, _ALL)
     try:
         pid = call(holding_gil.clone, function, ctypes.c_void_p(top), flags, None, ctypes.byref(pidfd), what="clone")
     finally:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moby_runtime.native import launch, making
+from moby_runtime.native import launch
 from moby_runtime.native.runtime import Native
 from moby_runtime.programs import executable, program
 
 from moby.errors import HostUnfit, Invalid, MobyError, Unavailable
-from moby.host import keyrings, processes
+from moby.host import bare, keyrings, lookups, processes
 from moby.host.syscalls import call, libc, syscall
 from moby.testing.as_user import as_nobody
 from moby.testing.boxes import Boxes, MakeRuntime, place_in, run_inside
@@ -60,15 +60,28 @@ def as_user_with_boxes(boxes: Boxes, run: Callable[[Boxes], None]) -> None:
     as_nobody(body)
 
 
-def slowly(owner: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a step of the process that comes into a container take so long that anybody can look at it."""
-    original = getattr(owner, name)
+def early(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Have the process that comes into a container do something first, in whichever way it came."""
+    take, take_terminal = bare.take, program.take_terminal
+    monkeypatch.setattr(bare, "take", lambda steps: (action(), take(steps)))
+    monkeypatch.setattr(program, "take_terminal", lambda process: (action(), take_terminal(process)))
 
-    def slow(*arguments: Any) -> Any:
-        time.sleep(0.4)
-        return original(*arguments)
 
-    monkeypatch.setattr(owner, name, slow)
+def late(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Have it do something as it looks for its program."""
+    find, prepared = executable._find, lookups.prepared_program
+
+    def prepared_program(*arguments: Any) -> Callable[[], Any]:
+        found = prepared(*arguments)
+        return lambda: (action(), found())[1]
+
+    monkeypatch.setattr(lookups, "prepared_program", prepared_program)
+    monkeypatch.setattr(executable, "_find", lambda process: (action(), find(process))[1])
+
+
+def hesitate() -> None:
+    """Take so long that anybody can look."""
+    time.sleep(0.4)
 
 
 def what_is_seen(boxes: Boxes, data: dict[str, Any]) -> str:
@@ -94,13 +107,11 @@ class TestAttacks(RuntimeFixtures):
         return Native
 
     @pytest.mark.slow
-    @pytest.mark.parametrize(
-        ("owner", "name"), [(program, "take_terminal"), (executable, "_find")], ids=["early", "late"]
-    )
+    @pytest.mark.parametrize("when", [early, late])
     @pytest.mark.parametrize("kind", ["root", "mapped", "user"])
-    def test_what_comes_in_cannot_be_looked_into(self, boxes: Boxes, owner, name, kind, monkeypatch) -> None:
+    def test_what_comes_in_cannot_be_looked_into(self, boxes: Boxes, when, kind, monkeypatch) -> None:
         """CVE-2019-5736 and CVE-2016-9962: its program, memory and descriptors are the host's."""
-        slowly(owner, name, monkeypatch)
+        when(monkeypatch, hesitate)
         if boxes.rootless or kind == "root":
             watched(boxes, watcher(boxes))
         elif kind == "user":
@@ -116,7 +127,8 @@ class TestAttacks(RuntimeFixtures):
     def test_the_watcher_sees_what_is_not_hidden(self, boxes: Boxes, monkeypatch) -> None:
         monkeypatch.setattr(processes, "set_dumpable", lambda on: None)
         monkeypatch.setattr(processes, "forget_arguments", list)
-        slowly(executable, "_find", monkeypatch)
+        monkeypatch.setattr(bare, "hide", tuple)
+        late(monkeypatch, hesitate)
         text = what_is_seen(boxes, watcher(boxes))
         got = {line.rpartition("/")[2] for line in text.splitlines() if line.startswith("got ")}
         assert {"exe", "environ", "maps", "got echo mem"} <= got
@@ -127,18 +139,14 @@ class TestAttacks(RuntimeFixtures):
     def test_what_comes_in_and_is_stopped_is_given_up(self, boxes: Boxes, monkeypatch) -> None:
         box = boxes.sleeping()
         monkeypatch.setattr(launch, "_PATIENCE_S", 0.5)
-        monkeypatch.setattr(executable, "_find", lambda process: os.kill(os.getpid(), signal.SIGSTOP))
+        late(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGSTOP))
         with pytest.raises(Unavailable, match="stops or delays"):
             run_inside(boxes, box.id, "true")
         assert boxes.runtime.pids(box.id) in ((), (box.process.pid,))
 
     def test_what_comes_in_and_is_killed_has_ended(self, boxes: Boxes, monkeypatch) -> None:
-        def kill(process: Any, pid: int) -> None:
-            os.kill(pid, signal.SIGKILL)
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-
         box = boxes.sleeping()
-        monkeypatch.setattr(making, "_raise_limits", kill)
+        late(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGKILL))
         assert run_inside(boxes, box.id, "true") == (137, "")
 
     def test_a_score_is_given_to_what_comes_in(self, boxes: Boxes) -> None:

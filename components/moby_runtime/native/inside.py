@@ -10,7 +10,7 @@ import os
 import sys
 
 from moby.contracts.runtime_values import DIE_WITH_PARENT
-from moby.host import keyrings, namespaces, processes
+from moby.host import bare, keyrings, namespaces, processes
 from moby.host.cgroups import NO_GROUP, Entrance
 from moby.host.files import write_text
 from moby.host.lean import accept, signals, sockets
@@ -19,21 +19,22 @@ from moby_runtime.native import rootfs, sources
 from moby_runtime.native.messages import GROUPS, MOUNTED, READY
 from moby_runtime.native.root import Root, open_in_own
 from moby_runtime.native.values import CREATED, CREATING, Hook, ProcessSpec, Spec
-from moby_runtime.programs import executable, program
+from moby_runtime.programs import executable, program, quick
 from moby_runtime.records.failures import doing, guarded
 from moby_runtime.records.gate import GO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import NoReturn
 
     from moby.contracts.streams import Stdio
+    from moby.host.bare import Step
     from moby.oci.seccomp.filter import Filter
     from moby_runtime.native.hooks import Hooks
     from moby_runtime.native.sources import Trees
 
-__all__ = ["MADE_INSIDE", "Channel", "Start", "run_exec", "run_init"]
+__all__ = ["MADE_INSIDE", "Channel", "Further", "Start", "run_init"]
 
 MADE_INSIDE = ("network", "mount", "uts", "ipc", "cgroup")
 """Namespaces that the process makes for itself, while its caller does other things; that of control groups shows the
@@ -57,6 +58,10 @@ class Channel:
     joins: tuple[tuple[int, int, str], ...] = ()
     """Namespaces to join first: descriptors, with flags and what they are."""
 
+    def tell(self, data: bytes) -> object:
+        """Have the caller read something."""
+        return os.write(self.report, data)
+
     def join(self) -> None:
         """Join what is joined first."""
         for fd, flags, name in self.joins:
@@ -64,16 +69,33 @@ class Channel:
                 namespaces.join(fd, flags)
 
     def above(self, first: int) -> Channel:
-        """Return the same with no descriptor below a number."""
-        console = program.above(self.console, first) if self.console >= 0 else -1
+        """Return the same with no descriptor below a number, but those of what is entered before others are open."""
+
+        if min((*self.descriptors, *self.doors)) >= first:
+            return self
+
+        def moved(fd: int) -> int:
+            return program.above(fd, first) if fd >= 0 else fd
+
         return evolve(
-            self, release=program.above(self.release, first), report=program.above(self.report, first), console=console
+            self,
+            release=moved(self.release),
+            report=moved(self.report),
+            console=moved(self.console),
+            group=evolve(self.group, folder=moved(self.group.folder), counted=moved(self.group.counted)),
+            joins=tuple([(moved(fd), flags, name) for fd, flags, name in self.joins]),
         )
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """All that are open."""
-        return (self.release, self.report, *((self.console,) if self.console >= 0 else ()))
+        """All that lead to the caller."""
+        return tuple([fd for fd in (self.release, self.report, self.console) if fd >= 0])
+
+    @property
+    def doors(self) -> tuple[int, ...]:
+        """All that a copy of this process enters something by."""
+        group = self.group
+        return tuple([fd for fd in (group.folder, group.counted, *[each[0] for each in self.joins]) if fd >= 0])
 
 
 def _isolate(keep: tuple[int, ...]) -> None:
@@ -150,9 +172,6 @@ def run_init(start: Start) -> NoReturn:
     start = start.above_extra()
     spec, channel = start.spec, start.channel
 
-    def report(data: bytes) -> object:
-        return os.write(channel.report, data)
-
     def begin() -> None:
         channel.join()
         with doing("enter the control group", "linux.cgroupsPath"):
@@ -165,13 +184,13 @@ def run_init(start: Start) -> NoReturn:
         _enter_root(start, root)
         os.umask(umask)
         _become_user(start, kept, may_set_groups)
-        report(READY)
+        channel.tell(READY)
         os.close(channel.report)
         _await_release(channel)
         os.close(channel.release)
         _await_start(start)
 
-    guarded(report, begin)
+    guarded(channel.tell, begin)
 
 
 def _enter_namespaces(start: Start, kept: tuple[int, ...]) -> tuple[Root, bool, Trees]:
@@ -231,20 +250,40 @@ def _kept(process: ProcessSpec, wanted: Filter | None) -> frozenset[int]:
 
 def _run(
     process: ProcessSpec,
-    interpreter: tuple[int, int],
+    execute: Callable[..., NoReturn],
     wanted: Filter | None,
     tell: Callable[[bytes], object],
     answers: int,
 ) -> NoReturn:
     """Become the program, through a filter of its calls where there is one."""
     if wanted is None:
-        executable.execute(process, interpreter, lambda: None)
+        execute(_nothing)
     from moby_runtime.native import seccomp
 
     def last() -> None:
         seccomp.install(process, wanted, tell, answers)
 
-    executable.execute(process, interpreter, last, by_path=seccomp.by_path(wanted))
+    execute(last, by_path=seccomp.by_path(wanted))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _raising(error: BaseException) -> Callable[[], NoReturn]:
+    def fail() -> NoReturn:
+        raise error
+
+    return fail
+
+
+def _usual(process: ProcessSpec, interpreter: tuple[int, int]) -> Callable[..., NoReturn]:
+    """Return what becomes a program in a process that has been at work for a while."""
+
+    def execute(last: Callable[[], object], *, by_path: bool = False) -> NoReturn:
+        executable.execute(process, interpreter, last, by_path=by_path)
+
+    return execute
 
 
 def _set_up(spec: Spec) -> None:
@@ -295,33 +334,106 @@ def _await_start(start: Start) -> None:
     def steps() -> None:
         if start.told is not None:
             start.told.run("startContainer", CREATED, os.getpid(), as_container)
-        _run(start.spec.process, interpreter, start.spec.seccomp, tell, connection)
+        process = start.spec.process
+        _run(process, _usual(process, interpreter), start.spec.seccomp, tell, connection)
 
     guarded(tell, steps)
 
 
-def run_exec(
-    process: ProcessSpec, stdio: Stdio, channel: Channel, user_namespace: bool, wanted: Filter | None
-) -> NoReturn:
-    """Be one more process of a container, in whose namespaces this one is already."""
-    if stdio.extra:
-        channel = channel.above(3 + len(stdio.extra))
+@frozen
+class Further:
+    """One more process of a container: what runs in it, and what it is lent."""
 
-    def report(data: bytes) -> object:
-        return os.write(channel.report, data)
+    process: ProcessSpec
+    stdio: Stdio
+    user_namespace: bool
+    wanted: Filter | None
 
-    def steps() -> None:
-        channel.join()
-        _isolate((*program.take_stdio(stdio), *channel.descriptors))
-        may_set_groups = _await_release(channel)
-        _become_root(user_namespace, may_set_groups)
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for an answer of the caller's, once it is let go."""
+        return self.wanted is not None and self.wanted.notifies
+
+    def run(self, channel: Channel) -> NoReturn:
+        """Be it, in a copy of the caller that is in the container's namespaces already."""
+        channel = self._above_extra(channel)
+
+        def steps() -> None:
+            channel.join()
+            _isolate((*program.take_stdio(self.stdio), *channel.descriptors))
+            may_set_groups = _await_release(channel)
+            _become_root(self.user_namespace, may_set_groups)
+            _leave_session()
+            if channel.console >= 0:
+                from moby_runtime.native import console
+
+                console.take(channel.console, open_in_own)
+            program.take_terminal(self.process)
+            if self.process.affinity[1]:
+                self._choose_processors()
+            bare.take_usual(self._prepare_user(may_set_groups))
+            execute = _usual(self.process, channel.interpreter)
+            _run(self.process, execute, self.wanted, channel.tell, channel.release)
+
+        guarded(channel.tell, steps)
+
+    def prepare(self, channel: Channel, may_set_groups: bool) -> tuple[Channel, Callable[[], NoReturn]]:
+        """Do for a copy of this process what it inherits, and return what it does itself, with no release and terminal.
+
+        This one shares the caller's memory: so it stays root, whom nobody else may kill, and touches no file of the
+        container's, for which it might have to wait, and the caller with it.
+        """
+        channel = self._above_extra(channel)
+        kept = (*program.take_stdio(self.stdio), *channel.descriptors)
+        processes.close_other_descriptors((*kept, *channel.doors))
         _leave_session()
-        if channel.console >= 0:
-            from moby_runtime.native import console
+        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        kept = (*kept, root)
+        later = self._prepare_user(may_set_groups, program.Room(root, bare.lowest_free((0, 1, 2, *kept))))
+        processes.set_dumpable(False)  # which a change of group has taken back where fs.suid_dumpable is 1
+        execute = quick.prepared(self.process, channel.interpreter, root)
+        steps = (*self._first_steps(channel, kept), *later, (bare.hide(), _hide))
 
-            console.take(channel.console, open_in_own)
-        program.take_terminal(process)
-        program.become_user(process, may_set_groups=may_set_groups, kept=_kept(process, wanted))
-        _run(process, channel.interpreter, wanted, report, channel.release)
+        process, wanted, tell, take = self.process, self.wanted, channel.tell, bare.take
 
-    guarded(report, steps)
+        def child() -> NoReturn:
+            try:
+                take(steps)
+                if wanted is None:
+                    execute(_nothing)
+                _run(process, execute, wanted, tell, channel.release)
+            except BaseException as error:
+                guarded(tell, _raising(error))
+
+        return channel, child
+
+    def _first_steps(self, channel: Channel, kept: tuple[int, ...]) -> Iterator[Step]:
+        """Yield what a copy does that is prepared for, before it becomes its user."""
+        yield bare.unblock_signals(), _unblock
+        if channel.group.counted >= 0:
+            yield channel.group.counted_calls, channel.group.enter_counted
+        if channel.joins:
+            yield tuple([bare.join(fd, flags) for fd, flags, _ in channel.joins]), channel.join
+        yield bare.close_others(kept), lambda: processes.close_other_descriptors(kept)
+        yield bare.start_session(), lambda: program.take_terminal(self.process)
+        if self.process.affinity[1]:
+            yield None, self._choose_processors
+
+    def _above_extra(self, channel: Channel) -> Channel:
+        return channel.above(3 + len(self.stdio.extra))
+
+    def _prepare_user(self, may_set_groups: bool, room: program.Room | None = None) -> list[Step]:
+        kept = _kept(self.process, self.wanted)
+        return program.prepare_user(self.process, may_set_groups=may_set_groups, kept=kept, room=room)
+
+    def _choose_processors(self) -> None:
+        with doing("choose processors", "process.execCPUAffinity.final"):
+            os.sched_setaffinity(0, self.process.affinity[1])
+
+
+def _unblock() -> None:
+    signals.pthread_sigmask(signals.SIG_SETMASK, ())
+
+
+def _hide() -> None:
+    processes.set_dumpable(False)

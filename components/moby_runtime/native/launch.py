@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 import time
 
 from moby.errors import HostUnfit
@@ -23,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import NoReturn
+
+    from moby_runtime.native.inside import Further
 
     Body = Callable[[Channel], NoReturn]
 
@@ -70,7 +73,10 @@ class Child:
     pid: int
     pidfd: int
     release_fd: int
+    """-1 where it waits for nothing."""
     report_fd: int
+    released: bool = False
+    """Whether it went on by itself."""
 
     def release(self, on_listener: Callable[[int], object] = lambda number: None, *, patient: bool = False) -> bool:
         """Let it go on, and wait for what it says: whether it is ready, else (an exec) it has become the program.
@@ -78,7 +84,8 @@ class Child:
         `on_listener` gets the number of its seccomp listener, where there is one, and it waits for that. Failed tells
         the step that it didn't get through. A `patient` caller waits for as long as it takes.
         """
-        self.go()
+        if not self.released:
+            self.go()
         return self._outcome(None if patient else _PATIENCE_S, on_listener)
 
     def ready(self) -> bool:
@@ -191,22 +198,24 @@ def _entrance(group: Group, undo: Undo) -> Entrance:
         return undo.enter_context(group.entrance())
 
 
-def spawn(entry: Entry, body: Body, undo: Undo, lent: Undo, console: int = -1) -> Child:
+def spawn(entry: Entry, body: Body, undo: Undo, lent: Undo, console: int = -1, early: Further | None = None) -> Child:
     """Clone a process that runs `body` in its namespaces; `undo` kills and reaps it, and closes what came with it.
 
     `lent` waits for what else was started, which ends by itself. `console` is the child's end of the socket that a
     terminal's master comes by. Failed where the kernel refuses. The process is a child of the caller, and waits to be
-    released.
+    released; but `early` is what it is where it needs not, and can be prepared on the caller's memory.
     """
-    release_read, release_write = _pipe(undo)
+    forked = processes.has_threads()
+    lends = _lends(entry, forked)
+    at_once = early if lends else None
+    release_read, release_write = _pipe(undo) if at_once is None or at_once.asks else (-1, -1)
     report_read, report_write = _pipe(undo)
-    program = os.stat("/proc/self/exe")
     channel = Channel(
         release_read,
         report_write,
-        (program.st_dev, program.st_ino),
+        _interpreter(),
         console,
-        NO_GROUP if entry.joined else entry.group,
+        NO_GROUP if entry.joined and at_once is None else entry.group,
         os.geteuid() == 0,
         entry.inner,
     )
@@ -218,14 +227,39 @@ def spawn(entry: Entry, body: Body, undo: Undo, lent: Undo, console: int = -1) -
             entry.group.enter_counted()
         body(channel)
 
-    if entry.joined or processes.has_threads():
-        pid, pidfd = _clone(entry, child, lent)
+    if lends:
+        pid, pidfd = (
+            _clone_lending(entry, child, lent) if at_once is None else _clone_at_once(entry, at_once, channel, lent)
+        )
+    elif entry.joined or forked:
+        pid, pidfd = _clone(entry, child, lent, forked)
     else:
         pid, pidfd = _clone_directly(entry, child)
     undo.callback(_end, pidfd)
-    os.close(release_read)
+    if release_read >= 0:
+        os.close(release_read)
     os.close(report_write)
-    return Child(pid, pidfd, release_write, report_read)
+    return Child(pid, pidfd, release_write, report_read, at_once is not None)
+
+
+def _interpreter() -> tuple[int, int]:
+    """Return the device and inode of the program that runs this, which stays the same."""
+    if not _found:
+        program = os.stat("/proc/self/exe")
+        _found.append((program.st_dev, program.st_ino))
+    return _found[0]
+
+
+_found: list[tuple[int, int]] = []
+
+
+def _lends(entry: Entry, forked: bool) -> bool:
+    """Whether the process that joins needs no memory of its own."""
+    if not entry.joined or forked or entry.waits or any(flags & _ALONE for _, flags, _ in entry.joined):
+        return False
+    from moby.host import vfork  # which most containers are made without
+
+    return vfork.possible()
 
 
 def _pipe(undo: Undo) -> tuple[int, int]:
@@ -269,17 +303,11 @@ def _clone_directly(entry: Entry, child: Callable[[], NoReturn]) -> tuple[int, i
     return pid, pidfd
 
 
-def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int, int]:
+def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo, forked: bool) -> tuple[int, int]:
     """Clone by way of a short-lived process, which makes the child its sibling, so the caller is the parent.
 
     That one joins namespaces that the caller couldn't leave again, and has one thread, as a raw clone must.
     """
-    forked = processes.has_threads()
-    if not forked and not entry.waits and not any(flags & _ALONE for _, flags, _ in entry.joined):
-        from moby.host import vfork  # which most containers are made without
-
-        if vfork.possible():
-            return _clone_lending(entry, child, lent)
     pid_read, pid_write = os.pipe()
 
     def between() -> NoReturn:
@@ -331,12 +359,38 @@ def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int
 
 def _clone_lending(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int, int]:
     """As `_clone`, where the process between needs no memory of its own."""
+
+    def cloned() -> int:
+        with doing("make the namespaces"):
+            return processes.clone(child, entry.new | processes.CLONE_PARENT, group=entry.group.folder)[0]
+
+    return _lending(entry, cloned, lent)
+
+
+def _clone_at_once(entry: Entry, early: Further, channel: Channel, lent: Undo) -> tuple[int, int]:
+    """As `_clone_lending`, where the process between does most of what the child would have to do."""
+    may_set_groups = read_text("/proc/self/setgroups").strip() == "allow"
+
+    def cloned() -> int:
+        own, child = early.prepare(channel, may_set_groups)
+        with doing("make the namespaces"):
+            flags = entry.new | processes.CLONE_PARENT
+            processes.settle_signals()
+            return processes.clone(child, flags, group=own.group.folder, settled=True)[0]
+
+    return _lending(entry, cloned, lent)
+
+
+def _lending(entry: Entry, cloned: Callable[[], int], lent: Undo) -> tuple[int, int]:
+    """Have a process on this one's memory join what is joined, and clone there; return what it cloned."""
     from moby.host import vfork
 
     made = []
+    finders = sys.meta_path.copy()
 
     def between() -> None:
         _prepare(entry, forget=False)
+        sys.meta_path.clear()  # from here on the files that it sees may be the container's
         with doing("enter the control group"):
             entry.group.enter(counted=False)
         _join_all(entry)
@@ -344,15 +398,14 @@ def _clone_lending(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> t
             with doing("enter the container's root"):
                 os.fchdir(entry.root)
                 os.chroot(".")
-        with doing("make the namespaces"):
-            flags = entry.new | processes.CLONE_PARENT
-            made.append(processes.clone(child, flags, group=entry.group.folder)[0])
+        made.append(cloned())
 
     forgotten = processes.forget_arguments() if entry.watched else []
     try:
         with doing("start a process"):
             _, pidfd = vfork.run(between, processes.sibling())
     finally:
+        sys.meta_path[:] = finders
         if entry.watched:
             processes.set_dumpable(True)
             processes.remember_arguments(forgotten)

@@ -18,7 +18,7 @@ from moby_runtime.native.preloading import preload
 from moby_runtime.native.records import Record, Records
 from moby_runtime.native.values import CREATING, RUNNING, ProcessSpec, Spec
 from moby_runtime.programs.program import is_above, set_limit
-from moby_runtime.records.failures import Failed, Failure, cause_of, doing, error_of, not_run
+from moby_runtime.records.failures import Failed, Failure, cause_of, error_of, not_run
 from moby_runtime.records.first import boot_id
 from moby_runtime.records.gate import Gate
 
@@ -316,25 +316,22 @@ def _add(
 ) -> Process:
     lent = undo.enter_context(Undo())
     console, streams = _console_of(stdio, lent)
-    user_namespace = record.user_namespace
-
-    def body(channel: inside.Channel) -> NoReturn:
-        inside.run_exec(process, streams, channel, user_namespace, wanted)
-
+    further = inside.Further(process, streams, record.user_namespace, wanted)
+    held = bool(console or record.rdt or record.scope_of_user)
     with Undo() as entered:
         group = _group(record, groups)
         entry = launch.into_running((record.pid, first), process, group, entered, chroot=record.shares_mounts)
         entry = evolve(entry, waits=patient)
-        child = launch.spawn(entry, body, undo, lent, console.child if console else -1)
-    if record.scope_of_user:
-        from moby.host import systemd
+        child = launch.spawn(
+            entry, further.run, undo, lent, console.child if console else -1, early=None if held else further
+        )
+    if not child.released:
+        if record.scope_of_user:
+            from moby.host import systemd
 
-        systemd.attach(record.scope, child.pid, user=True)
-    _classify(record, child.pid)
-    _raise_limits(process, child.pid)
-    if process.affinity[1]:
-        with doing("choose processors", "process.execCPUAffinity.final"):
-            os.sched_setaffinity(child.pid, process.affinity[1])
+            systemd.attach(record.scope, child.pid, user=True)
+        _classify(record, child.pid)
+        _raise_limits(process, child.pid)
 
     def on_listener(number: int) -> None:
         from moby_runtime.native import seccomp
@@ -423,7 +420,8 @@ def _raise_limits(process: ProcessSpec, pid: int) -> None:
 
 def _kept(child: launch.Child, terminal: int, undo: Undo) -> Process:
     """Close what only the start needed, and keep the rest from being undone."""
-    os.close(child.release_fd)
-    os.close(child.report_fd)
+    for fd in (child.release_fd, child.report_fd):
+        if fd >= 0:
+            os.close(fd)
     undo.pop_all()
     return Process(child.pid, child.pidfd, terminal)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from moby_runtime.programs.values import ProcessSpec
 
-__all__ = ["become", "execute", "look"]
+__all__ = ["become", "execute", "look", "places"]
 
 _DEEPEST = 5
 _MOST_LINKS = 40
@@ -100,10 +100,8 @@ def _find(process: ProcessSpec) -> str:
     name = process.args[0]
     if "/" in name:
         return name
-    search = next((each[5:] for each in reversed(process.env) if each.startswith("PATH=")), "/bin:/usr/bin")
     denied = False
-    for folder in search.split(":"):
-        path = f"{folder or '.'}/{name}"
+    for path in places(process):
         try:
             mode = os.stat(path).st_mode
         except OSError:
@@ -112,6 +110,15 @@ def _find(process: ProcessSpec) -> str:
             return path
         denied = denied or not stat.S_ISDIR(mode)
     raise OSError(errno.EACCES if denied else errno.ENOENT, "", name)
+
+
+def places(process: ProcessSpec) -> tuple[str, ...]:
+    """Return the paths that its program may have, of which it is the first that there is."""
+    name = process.args[0]
+    if "/" in name:
+        return (name,)
+    search = next((each[5:] for each in reversed(process.env) if each.startswith("PATH=")), "/bin:/usr/bin")
+    return tuple([f"{folder or '.'}/{name}" for folder in search.split(":")])
 
 
 def _open(path: str, cwd: str) -> _Opened:

@@ -7,20 +7,35 @@ import fcntl
 import os
 import stat
 
-from moby.host import capabilities, mounts, processes
+from moby.host import bare, capabilities, mounts, processes
 from moby.host.blocks import suppress
 from moby.host.lean import structs
 from moby.host.syscalls import current_folder
+from moby.values import frozen
 from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from moby.contracts.streams import Stdio
+    from moby.host.bare import Calls, Step
     from moby_runtime.programs.values import ProcessSpec
 
-__all__ = ["above", "become_user", "is_above", "set_limit", "take_stdio", "take_terminal"]
+__all__ = [
+    "Room", "above", "become_user", "is_above", "prepare_user", "set_limit", "take_stdio", "take_terminal",
+]  # fmt: skip
 
 _UNLIMITED = 2**63 - 1
+
+
+@frozen
+class Room:
+    """What a copy of this process finds."""
+
+    root: int
+    """A descriptor of its root."""
+    free: int
+    """The number that its next descriptor gets."""
+
 
 # `resource` and `termios` are imported where a limit or a terminal is asked for: half a millisecond of a command. Whose
 # files are a container's by then has imported them before.
@@ -35,6 +50,10 @@ def take_stdio(stdio: Stdio) -> range:
     """Make the caller's descriptors 0, 1, 2 and so on, whatever their numbers are; return those from 3."""
     given = (stdio.stdin, stdio.stdout, stdio.stderr, *stdio.extra)
     with doing("take over the standard streams"):
+        if min(given) >= len(given):  # none is in another's place
+            for number, fd in enumerate(given):
+                os.dup2(fd, number)
+            return range(3, len(given))
         copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(given)) for fd in given]
         for number, fd in enumerate(copies):
             os.dup2(fd, number)
@@ -78,39 +97,89 @@ def set_limit(pid: int, number: int, soft: int, hard: int) -> None:
 
 def become_user(process: ProcessSpec, *, may_set_groups: bool = True, kept: frozenset[int] = frozenset()) -> None:
     """Take on the process's user, groups, capabilities and working folder; those of `kept` stay permitted."""
-    if process.traits is not None:
-        process.traits.apply()
-    sets = process.capabilities
-    bounding = sets.get("bounding", frozenset())
+    bare.take_usual(prepare_user(process, may_set_groups=may_set_groups, kept=kept))
+
+
+def prepare_user(
+    process: ProcessSpec, *, may_set_groups: bool = True, kept: frozenset[int] = frozenset(), room: Room | None = None
+) -> list[Step]:
+    """Take on what a copy of this process has then, too, and what keeps it from nothing; return the steps to the rest.
+
+    Until these are taken it is who it was, may do all that it could, and has touched no file of the container's.
+    `room` is known where they are a copy's.
+    """
     with doing("set no_new_privs", "process.noNewPrivileges"):
         if process.no_new_privileges:
             processes.set_no_new_privileges()
     with doing("limit the bounding set", "process.capabilities.bounding"):
-        capabilities.drop_bounding(bounding)
+        capabilities.drop_bounding(process.capabilities.get("bounding", frozenset()))
     _own_stdio(process)
-    for limit in process.rlimits:
-        set_limit(0, *limit)
     with doing("change user and groups", "process.user"):
-        processes.set_keep_capabilities(True)
+        processes.set_keep_capabilities(True)  # until the next program
         if may_set_groups:
             os.setgroups(process.groups)
         elif process.groups:
             raise OSError(errno.EPERM, "a namespace of one user has no other groups", "additionalGids")
         os.setresgid(process.gid, process.gid, process.gid)
-        os.setresuid(process.uid, process.uid, process.uid)
-        processes.set_keep_capabilities(False)
     if process.umask is not None:
         os.umask(process.umask)
+    steps: list[Step] = [(None, process.traits.apply)] if process.traits is not None else []
+    if process.rlimits:
+        steps.append((None, lambda: _limit(process)))
+    return [
+        *steps,
+        (bare.set_user(process.uid), lambda: _become(process.uid)),
+        (_into(process.cwd, room), lambda: _change_folder(process)),
+        _limited(process, kept),
+    ]
+
+
+def _limit(process: ProcessSpec) -> None:
+    for limit in process.rlimits:
+        set_limit(0, *limit)
+
+
+def _become(uid: int) -> None:
+    with doing("change user and groups", "process.user"):
+        os.setresuid(uid, uid, uid)
+
+
+def _into(cwd: str, room: Room | None) -> Calls | None:
+    """Return the calls that change to a folder inside the root, where no link is on the way to it."""
+    if room is None:
+        return None
+    if cwd == "/":
+        return bare.enter_folder(room.root)
+    entered = (
+        mounts.prepared_open(room.root, cwd, os.O_PATH | os.O_DIRECTORY, room.free),
+        *bare.enter_folder(room.free),
+    )
+    return (*entered, bare.close(room.free), bare.expect_folder(cwd))
+
+
+def _change_folder(process: ProcessSpec) -> None:
     with doing(f"change to the folder {process.cwd}", "process.cwd"):
         _enter(process)
+
+
+def _limited(process: ProcessSpec, kept: frozenset[int]) -> Step:
+    """Return the step to the capabilities to end with; what can't be granted is left out, as the specification asks."""
     with doing("set capabilities", "process.capabilities"):
-        # What can't be granted is left out, as the specification asks.
+        sets = process.capabilities
         granted = capabilities.permitted()
         permitted = sets.get("permitted", frozenset()) & granted
         inheritable = sets.get("inheritable", frozenset()) & granted
         effective = sets.get("effective", frozenset()) & permitted
-        capabilities.apply(effective=effective, permitted=permitted | kept & granted, inheritable=inheritable)
-        capabilities.set_ambient(sets.get("ambient", frozenset()) & permitted & inheritable)
+        ambient = sets.get("ambient", frozenset()) & permitted & inheritable
+        capabilities.clear_ambient()
+        wanted = capabilities.Sets(effective=effective, permitted=permitted | kept & granted, inheritable=inheritable)
+
+    def usual() -> None:
+        with doing("set capabilities", "process.capabilities"):
+            wanted.apply()
+            capabilities.raise_ambient(ambient)
+
+    return (None if ambient else wanted.calls, usual)
 
 
 def _enter(process: ProcessSpec) -> None:
