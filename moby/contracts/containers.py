@@ -277,7 +277,8 @@ class State:
     """RFC 3339; empty for never, as `finished`."""
     finished: str = ""
     health: Health | None = None
-    """None without a health check. Of an ended container it is unhealthy, as docker has it, with its last results."""
+    """None without a health check. Of an ended or paused container it is unhealthy, as docker has it, with its last
+    results."""
 
 
 @frozen

@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 from moby_orchestrator.reconciling.changes import created, explained, rolled_back, updated
 from moby_orchestrator.reconciling.constraints import Constraint, known, parse
 from moby_orchestrator.reconciling.dependencies import order
+from moby_orchestrator.reconciling.health import health_of
 from moby_orchestrator.reconciling.template import fingerprint
 from orchestrator.notation import spec
 
-from moby.contracts.containers import ContainerConfig
+from moby.contracts.containers import Container, ContainerConfig, State
 from moby.contracts.orchestrator import (
     Application,
     Config,
@@ -22,9 +23,10 @@ from moby.contracts.orchestrator import (
     UpdateState,
     UpdateStatus,
 )
-from moby.contracts.supervisor import HealthCheck
+from moby.contracts.supervisor import Health, HealthCheck, HealthResult, HealthStatus
 from moby.errors import Conflict, Invalid
 
+OK, BAD = (HealthResult(0, 0, code) for code in (0, 1))
 PLAIN = spec("web", {})
 
 
@@ -188,3 +190,23 @@ def test_no_value_shows_what_is_secret():
     )
     assert "hunter2" not in shown
     assert "key" in shown
+
+
+@pytest.mark.parametrize(
+    ("health", "retries", "found"),
+    [
+        (None, 3, HealthStatus.NONE),
+        (Health(HealthStatus.STARTING), 3, HealthStatus.STARTING),
+        (Health(HealthStatus.HEALTHY, 1, (OK, BAD)), 3, HealthStatus.HEALTHY),
+        (Health(HealthStatus.UNHEALTHY, 3, (OK, BAD, BAD, BAD)), 3, HealthStatus.UNHEALTHY),
+        (Health(HealthStatus.UNHEALTHY, 3, (BAD, BAD, BAD)), 0, HealthStatus.UNHEALTHY),
+        (Health(HealthStatus.UNHEALTHY, 0, (BAD, OK)), 3, HealthStatus.HEALTHY),
+        (Health(HealthStatus.UNHEALTHY, 2, (OK, BAD, BAD)), 0, HealthStatus.HEALTHY),
+        (Health(HealthStatus.UNHEALTHY, 0, ()), 3, HealthStatus.STARTING),
+        (Health(HealthStatus.UNHEALTHY, 1, (BAD,)), 1, HealthStatus.UNHEALTHY),
+    ],
+)
+def test_health(health, retries, found):
+    """A pause is no finding of a probe."""
+    config = ContainerConfig("box", health=HealthCheck(("CMD", "x"), retries=retries))
+    assert health_of(Container("a", "a", "", config, "", "", (), State(health=health))) is found

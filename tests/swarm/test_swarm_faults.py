@@ -150,6 +150,22 @@ def test_a_task_hangs(engine):
     check_sound(engine, "web", 1)
 
 
+def test_a_task_that_somebody_pauses_is_not_one_that_hangs(engine):
+    """Though its container is shown as unhealthy meanwhile, and until it is probed again."""
+    engine.orchestrator.create(spec("web", config={"health": HEALTH}))
+    eventually(lambda: [each.status.health.value for each in running(engine, "web")] == ["healthy"], "it is well")
+    [first] = running(engine, "web")
+    container = first.status.container_id
+    engine.containers.pause(container)
+    engine.restart()  # since when all containers are looked at
+    assert engine.containers.get(container).state.health.status == "unhealthy"
+    assert [each.status.health.value for each in running(engine, "web")] == ["healthy"]
+    engine.containers.unpause(container)
+    eventually(lambda: engine.containers.get(container).state.health.status == "healthy", "it is well again")
+    assert [each.id for each in running(engine, "web")] == [first.id]
+    assert [each.id for each in engine.orchestrator.tasks("web")] == [first.id]
+
+
 @pytest.mark.parametrize("action", [FailureAction.PAUSE, FailureAction.ROLLBACK])
 def test_health_never_passes(engine, action):
     """The update pauses or goes back, as told; those that work stay."""

@@ -9,6 +9,7 @@ from moby.contracts.containers import Container, ContainerConfig, Status
 from moby.contracts.orchestrator import Task, TaskState
 from moby.contracts.supervisor import HealthStatus
 from moby.errors import Conflict, MobyError, NotFound
+from moby_orchestrator.reconciling.health import health_of
 from moby_orchestrator.reconciling.tasks import FINAL, WANTED
 from moby_orchestrator.swarm.containering import config_of, container_name
 from moby_orchestrator.swarm.files import Files
@@ -159,7 +160,7 @@ class Work:
     def _alive(self, task_id: str, container: Container) -> bool:
         if self._told.get(task_id) in FINAL:
             return True
-        health = container.state.health.status if container.state.health else HealthStatus.NONE
+        health = health_of(container)
         self._tell(
             task_id,
             TaskState.RUNNING,

@@ -15,10 +15,10 @@ from moby.contracts.orchestrator import (
     TaskState,
     TaskStatus,
 )
-from moby.contracts.supervisor import HealthStatus
 from moby.values import evolve
 from moby_orchestrator.compose import names
 from moby_orchestrator.compose.keeping.values import DATA, OWN, Kept, Removal, Seen, key_of, whole_name
+from moby_orchestrator.reconciling.health import health_of
 from moby_orchestrator.reconciling.tasks import identify
 
 __all__ = ["Grouped", "derived_id", "group", "moment_ns", "see", "status_of"]
@@ -57,7 +57,7 @@ def see(container: Container) -> Seen | None:
         status=state.status,
         started_ns=moment_ns(state.started),
         exit_code=state.exit_code,
-        health=state.health.status if state.health else HealthStatus.NONE,
+        health=health_of(container),
         error=state.error,
         labels=labels,
     )
@@ -179,7 +179,7 @@ def status_of(container: Container) -> TaskStatus:
         state=found,
         time_ns=moment_ns(moment or container.created),
         started_ns=moment_ns(state.started),
-        health=state.health.status if state.health else HealthStatus.NONE,
+        health=health_of(container),
         message=state.status,
         error=state.error,
         container_id=container.id,
