@@ -193,8 +193,8 @@ class Networks(Protocol):
     ) -> Endpoint:
         """Put a container on one more network; Unsupported for sorts that take none later, as `host` and `none`.
 
-        Conflict where it is on it. One that is running gets its interface at once. Of another, `wants` says what it is called, and so by which
-        names it will be found there.
+        Conflict where it is on it. One that is running gets its interface at once. Of another, `wants` says what it is
+        called, and so by which names it will be found there.
         """
         ...
 
