@@ -1,6 +1,5 @@
 """Those who follow what changes in a cluster."""
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -9,8 +8,8 @@ from typing import Any
 from moby.contracts.ambient import Clock
 from moby.contracts.events import Event
 from moby.contracts.orchestrator import Node, Service, Task
-from moby.contracts.types import Fd
 from moby.errors import HostUnfit
+from moby.host.inbox import Inbox
 from moby_orchestrator.swarm.world import World
 
 __all__ = ["Watch", "Watcher"]
@@ -19,64 +18,24 @@ _MOST = 1024
 _KEPT = 256
 
 
-class Watcher:
+class Watcher(Inbox[Event]):
     """One who follows; see the contract of events, Subscription."""
 
     def __init__(self, watch: "Watch", past: list[Event]) -> None:
-        self._watch = watch
-        self._lock = watch.lock
-        self._waiting: deque[Event] = deque()
-        self._over = False
         try:
-            self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            super().__init__(watch.lock, _MOST)
         except OSError as error:
             hint = "end some of those who follow events, or raise the engine's limit of open files"
             raise HostUnfit(f"can't follow a cluster: {error.strerror}", hint=hint) from error
+        self._watch = watch
         for each in past:
-            self.offer(each)
-
-    def offer(self, event: Event) -> None:
-        """Give an event; who takes too few is dropped. The lock is held."""
-        if len(self._waiting) >= _MOST:
-            self.end()
-        if not self._over:
-            self._waiting.append(event)
-            os.eventfd_write(self._fd, 1)
-
-    def end(self) -> None:
-        """Say that nothing more comes. The lock is held."""
-        self._over = True
-        if self._fd >= 0:
-            os.eventfd_write(self._fd, 1)
-
-    def fileno(self) -> Fd:
-        """Return the descriptor to watch."""
-        return self._fd
-
-    def take(self) -> tuple[Event, ...]:
-        """Return what has come."""
-        with self._lock:
-            found = tuple(self._waiting)
-            self._waiting.clear()
-            if found and not self._over:
-                os.eventfd_read(self._fd)
-            return found
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing comes any more."""
-        with self._lock:
-            return self._over and not self._waiting
+            self.put(each)
 
     def close(self) -> None:
         """Let go."""
         with self._lock:
             self._watch.forget(self)
-            self._over = True
-            self._waiting.clear()
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+            self.discard()
 
 
 class Watch:
@@ -113,7 +72,7 @@ class Watch:
                 event = Event(type, action, id, attributes, now_ns, "swarm")
                 self._past.append(event)
                 for each in self._watchers:
-                    each.offer(event)
+                    each.put(event)
 
     def close(self) -> None:
         """End all."""
