@@ -12,7 +12,7 @@ from moby.contracts.runtime_values import DeviceIo, HugePages, Stall, Stats
 from moby.host.cgroups import Group
 from moby.host.files import read_text
 
-__all__ = ["figures", "huge_page_sizes", "oom_kills"]
+__all__ = ["figures", "huge_page_sizes", "oom_kills", "reached_limit"]
 
 _NO_LIMIT = 2**63 - 2**16
 """From here on version 1 means none; what it shows is rounded to pages, which may have 64 KiB."""
@@ -102,6 +102,17 @@ def oom_kills(group: Group) -> int | None:
     counts = [_pairs(_text(path)).get("oom_kill") for path in (control, *map(str, below))]
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
+
+
+def reached_limit(group: Group) -> bool:
+    """Whether a group has ever had all the memory that its own limit lets it, rather than one above; also if unknown.
+
+    Sources: kernel, admin-guide/cgroup-v2.rst (memory.events, oom) and cgroup-v1/memory.rst (memory.failcnt).
+    """
+    if group.file("memory.oom_control") is not None:
+        counts = [_text(group.file(f"memory.{kind}failcnt")).strip() for kind in ("", "memsw.", "kmem.")]
+        return any(count not in ("", "0") for count in counts) or not any(counts)
+    return _pairs(_text(group.file("memory.events"))).get("oom", 1) > 0
 
 
 def _pids(group: Group) -> dict[str, Any]:

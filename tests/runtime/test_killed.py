@@ -48,6 +48,22 @@ def test_what_it_was_killed_by(tmp_path: Path, kills, resources, error, told, fi
     assert (found.hint == "raise it, or leave it out") is (error is Invalid)
 
 
+@pytest.mark.parametrize(
+    ("files", "field"),
+    [
+        ({"memory.events": "max 9\noom 1\noom_kill 1\n"}, LIMIT),
+        ({"memory.events": "max 0\noom 0\noom_kill 1\n"}, ""),
+        ({"memory.oom_control": "oom_kill 1\n", "memory.failcnt": "7\n"}, LIMIT),
+        ({"memory.oom_control": "oom_kill 1\n", "memory.failcnt": "0\n", "memory.memsw.failcnt": "7\n"}, LIMIT),
+        ({"memory.oom_control": "oom_kill 1\n", "memory.failcnt": "0\n", "memory.memsw.failcnt": "0\n"}, ""),
+    ],
+)
+def test_the_limit_of_a_group_above_is_not_its_own(tmp_path: Path, files, field) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert killed(Group((str(tmp_path),)), LIMITED).field == field
+
+
 def test_a_limit_that_the_kernel_refuses_is_not_one_that_killed() -> None:
     assert isinstance(error_of(Failure("set it", LIMIT, errno.EPERM)), HostUnfit)
 

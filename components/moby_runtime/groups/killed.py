@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moby.host.cgroup_figures import oom_kills
+from moby.host.cgroup_figures import oom_kills, reached_limit
 from moby_runtime.records.failures import Failure
 
 TYPE_CHECKING = False
@@ -23,6 +23,6 @@ def killed(group: Group, resources: Mapping[str, Any]) -> Failure:
     if not oom_kills(group):
         return Failure(what, "", 0, detail)
     limit = resources.get("memory", {}).get("limit", 0)
-    if limit <= 0:  # the whole host's memory, or the limit of a group above
+    if limit <= 0 or not reached_limit(group):  # the whole host's memory, or the limit of a group above
         return Failure(what, "", 0, f"{detail} for want of memory")
     return Failure(what, LIMIT, 0, f"{detail} for want of memory: its limit is {limit} bytes")
