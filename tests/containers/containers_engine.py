@@ -201,6 +201,9 @@ class Engine:
                 self.containers.remove(each.id, force=True, volumes=True)
         eventually(lambda: not self.containers.list(), "all containers go")
         self.above.close()
+        for each in self.supervisor.list():  # what the service leaves for a next one, which there isn't
+            with suppress(NotFound):
+                self.supervisor.delete(each.id, force=True)
         if self.kind == "served":
             self.end_served()
         self.below.close()
