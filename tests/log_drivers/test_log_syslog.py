@@ -296,33 +296,41 @@ def test_syslog_is_not_read(tmp_path):
         Syslog().read(config(tmp_path), LogQuery(), -1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["udp", "tcp", "unixgram"])
-def test_rsyslogd_understands(tmp_path, kind):
-    """Debian's own server finds every part where we meant it to be."""
+@contextlib.contextmanager
+def rsyslogd(folder, kind):
+    """Have Debian's own server write what it is told to a file; yield its process and its address."""
     program = need("rsyslogd", "rsyslog")
     with socket.create_server(("127.0.0.1", 0)) as free:
         number = free.getsockname()[1]
     inputs = {
         "udp": f'module(load="imudp")\ninput(type="imudp" address="127.0.0.1" port="{number}")',
         "tcp": f'module(load="imtcp")\ninput(type="imtcp" address="127.0.0.1" port="{number}")',
-        "unixgram": f'module(load="imuxsock" SysSock.Use="off")\ninput(type="imuxsock" Socket="{tmp_path}/sock")',
+        "unixgram": f'module(load="imuxsock" SysSock.Use="off")\ninput(type="imuxsock" Socket="{folder}/sock")',
     }
-    (tmp_path / "rsyslog.conf").write_text(
+    (folder / "rsyslog.conf").write_text(
         f"{inputs[kind]}\n"
         'template(name="t" type="string" '
         'string="%pri%|%syslogtag%|%procid%|%timereported:::date-rfc3339%|%msg%\\n")\n'
-        f'action(type="omfile" file="{tmp_path}/out" template="t")\n'
+        f'action(type="omfile" file="{folder}/out" template="t")\n'
     )
     modules = next((ROOT / "usr/lib").rglob("lmnet.so")).parent
     process = subprocess.Popen(
-        [program, "-n", "-f", tmp_path / "rsyslog.conf", "-i", tmp_path / "pid", "-M", modules],
+        [program, "-n", "-f", folder / "rsyslog.conf", "-i", folder / "pid", "-M", modules],
         env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        address = f"unixgram://{tmp_path}/sock" if kind == "unixgram" else f"{kind}://127.0.0.1:{number}"
-        options = {"address": address, "format": "" if kind == "unixgram" else "rfc5424micro"}
-        given = config(tmp_path, **options)
+        yield process, f"unixgram://{folder}/sock" if kind == "unixgram" else f"{kind}://127.0.0.1:{number}"
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["udp", "tcp", "unixgram"])
+def test_rsyslogd_understands(tmp_path, kind):
+    """It finds every part where we meant it to be."""
+    with rsyslogd(tmp_path, kind) as (process, address):
+        given = config(tmp_path, address=address, format="" if kind == "unixgram" else "rfc5424micro")
         out = tmp_path / "out"
 
         def written():
@@ -340,16 +348,13 @@ def test_rsyslogd_understands(tmp_path, kind):
 
         until(arrived)
         priority, tag, pid, stamp, text = out.read_text().splitlines()[0].split("|")
-        assert priority == "27"
-        assert (tag, pid, text.strip()) == (f"{ID[:12]}[{os.getpid()}]", str(os.getpid()), "hello there") or (
-            tag.startswith(ID[:12])
-        )
-        if kind != "unixgram":
-            assert stamp.startswith("2023-11-1")
-            assert ".000005" in stamp
-    finally:
-        process.terminate()
-        process.communicate()
+    assert priority == "27"
+    assert (tag, pid, text.strip()) == (f"{ID[:12]}[{os.getpid()}]", str(os.getpid()), "hello there") or (
+        tag.startswith(ID[:12])
+    )
+    if kind != "unixgram":
+        assert stamp.startswith("2023-11-1")
+        assert ".000005" in stamp
 
 
 @pytest.mark.parametrize("name", FORMATS)
