@@ -63,13 +63,13 @@ class Limits:
         lacks(boxes, RuntimeFeature.STATS)
         needs_groups(boxes)
         quiet = boxes.sleeping()
-        busy = boxes.started(
-            boxes.config("sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo up; cat"), stdin=True
-        )
+        script = "read go; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo up; exec sleep 1000"
+        busy = boxes.started(boxes.config("sh", "-c", script), stdin=True)
+        before = [boxes.runtime.stats(each.id).cpu_ns or 0 for each in (quiet, busy)]
+        os.write(busy.stdin, b"\n")
         busy.until("up")
-        first, second = (boxes.runtime.stats(each.id).cpu_ns for each in (quiet, busy))
-        assert first is not None
-        assert second is not None
+        after = [boxes.runtime.stats(each.id).cpu_ns or 0 for each in (quiet, busy)]
+        first, second = (late - early for early, late in zip(before, after, strict=True))
         assert first * 2 < second
 
     def test_stats_of_a_stopped_one_are_those_at_its_end(self, boxes: Boxes) -> None:

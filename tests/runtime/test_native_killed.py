@@ -99,7 +99,9 @@ class TestKilled(RuntimeFixtures):
             mapping = [{"containerID": 0, "hostID": 100000, "size": 65536}]
             data["linux"]["namespaces"].append({"type": "user"})
             data["linux"] |= {"uidMappings": mapping, "gidMappings": mapping}
-            data["mounts"].append({"destination": "/tmp/e", "source": "/etc", "options": ["bind", "idmap"]})
+            folder = boxes.bundles.folder / "mapped"  # of a file system that ids can be mapped on, as /etc needn't be
+            folder.mkdir()
+            data["mounts"].append({"destination": "/tmp/e", "source": str(folder), "options": ["bind", "idmap"]})
             data["hooks"] = {name: [{"path": "/bin/true"}] for name in ("prestart", "createContainer", "poststop")}
         return boxes.bundles.make(kind, data)
 
