@@ -127,6 +127,17 @@ def test_components_import_contracts_and_themselves() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_no_part_imports_what_declares_one() -> None:
+    declaring = {module_name(path, ROOT / "components") for path in sources("components") if path.name == "plugin.py"}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {imported}"
+        for path in sources("components")
+        for imported, line in imports(path)
+        if imported in declaring
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_engine_side_needs_no_assembling_library() -> None:
     wrong = []
     paths = [

@@ -1,8 +1,8 @@
 """The driver of bridge networks."""
 
 from moby.contracts.ambient import Log, Place
+from moby_network_driver.bridge.config import Config
 from moby_network_driver.bridge.options import PREDEFINED, check, predefined_options, settings_of
-from moby_network_driver.bridge.plugin import Config
 from moby_network_driver.bridged.driver import Bridged, Sort
 
 __all__ = ["bridge"]

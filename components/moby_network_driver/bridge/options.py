@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from moby.contracts.network_driver import Segment
 from moby.errors import Invalid
-from moby_network_driver.bridge.plugin import Config
+from moby_network_driver.bridge.config import Config
 from moby_network_driver.bridged.settings import Settings
 from moby_network_driver.interfaces import words
 

@@ -18,8 +18,8 @@ from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links
 from moby.values import evolve
 from moby_network_driver.cni import lists
+from moby_network_driver.cni.config import Config
 from moby_network_driver.cni.lists import PluginList
-from moby_network_driver.cni.plugin import Config
 from moby_network_driver.cni.records import Record, Records
 from moby_network_driver.cni.results import Result, empty
 from moby_network_driver.cni.running import Call, Programs

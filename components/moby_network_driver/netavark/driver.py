@@ -20,7 +20,7 @@ from moby_network_driver.interfaces.inside import SYSCTLS
 from moby_network_driver.interfaces.removal import delete_named
 from moby_network_driver.interfaces.unfit import Failures, explained
 from moby_network_driver.netavark.calls import beside_names, bridge_of, call_of, checked, host_end
-from moby_network_driver.netavark.plugin import Config
+from moby_network_driver.netavark.config import Config
 from moby_network_driver.netavark.records import Record, Records
 from moby_network_driver.netavark.running import Program
 from moby_network_driver.netavark.stand_ins import OWN, beside, nowhere, path

@@ -23,6 +23,7 @@ from moby_network_driver.interfaces.addressing import mac_of
 from moby_network_driver.interfaces.marks import Marks
 from moby_network_driver.interfaces.unfit import Failures, explained
 from moby_network_driver.overlay.addresses import USUAL_MTU, Own, checked, own_address
+from moby_network_driver.overlay.config import Config
 from moby_network_driver.overlay.directory import Directory
 from moby_network_driver.overlay.encryption import Encryption
 from moby_network_driver.overlay.options import (
@@ -32,7 +33,6 @@ from moby_network_driver.overlay.options import (
     tunnel_of,
     wishes_of,
 )  # fmt: skip
-from moby_network_driver.overlay.plugin import Config
 from moby_network_driver.overlay.tunnels import Tunnel, Tunnels
 
 __all__ = ["OverlayNetworks", "overlay"]
