@@ -154,6 +154,15 @@ class Tasks:
             raise
         return _STATUS.get(found.status if found else 0, TaskStatus.RUNNING)
 
+    def _status_by_now(self, record: Record) -> TaskStatus:
+        """Return the status once its shim has noticed an end that the kernel tells of already."""
+        status = self._status(record.id)
+        if status is not TaskStatus.STOPPED and record.pid:
+            found = processes.process_stat(record.pid)
+            if (found is None or found.ended) and self.exit_code(record.id, record.pid) is not None:
+                return TaskStatus.STOPPED
+        return status
+
     def _expect(self, container_id: str, wanted: TaskStatus, done: str) -> Record:
         """Return the record of a container; Conflict where it is in another state."""
         record, status = self._records.read(container_id), self._status(container_id)
@@ -218,8 +227,7 @@ class Tasks:
     def delete(self, container_id: str, *, force: bool = False) -> None:
         """Remove every trace; as Runtime.delete."""
         try:
-            self._records.read(container_id)
-            status = self._status(container_id)
+            status = self._status_by_now(self._records.read(container_id))
         except NotFound:
             if not force:
                 raise
