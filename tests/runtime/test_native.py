@@ -174,7 +174,11 @@ class TestNativeItself(RuntimeFixtures):
         assert box.code() == 137
 
     @pytest.mark.slow
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=150,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
     @given(data=st.data())
     def test_any_configuration_is_read_or_refused(self, tmp_path: Path, data) -> None:
         base = {
