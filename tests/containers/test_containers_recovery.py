@@ -7,10 +7,11 @@ from containers_engine import close
 from moby_containers.engine.recovery import Recovery
 
 from moby.contracts.containers import Condition, ContainerConfig, ExecConfig, MountRequest, RestartPolicy, Status
-from moby.contracts.supervisor import HealthCheck, HealthStatus
+from moby.contracts.supervisor import Health, HealthCheck, HealthStatus
 from moby.errors import NotFound
 from moby.testing.boxes import read_until, readable
 from moby.testing.containers import eventually
+from moby.values import evolve
 
 pytestmark = pytest.mark.slow
 
@@ -126,6 +127,13 @@ def test_a_start_that_nobody_was_told_of(engine):
     engine.restart(start)
     assert engine.containers.get(made).state.status is Status.RUNNING
     eventually(lambda: engine.containers.get(made).state.health.status is HealthStatus.HEALTHY, "it is healthy")
+
+
+def test_one_that_ended_before_anybody_probed_it_is_shown_with_health(engine, monkeypatch):
+    made = started(engine, health=HealthCheck(("CMD-SHELL", ":"), interval_ns=10**12))
+    state = engine.supervisor.state
+    monkeypatch.setattr(engine.supervisor, "state", lambda task_id: evolve(state(task_id), health=Health()))
+    assert engine.containers.get(made).state.health.status is HealthStatus.STARTING
 
 
 def test_a_task_that_never_started(engine):

@@ -218,7 +218,8 @@ class Ending:
             found = self._parts.supervisor.state(entry.id).health
         except MobyError:
             return
-        entry.set_state(health=found)
+        if found.status is not HealthStatus.NONE:  # as of one that ended before anybody probed it
+            entry.set_state(health=found)
 
     def remove(self, entry: Entry, *, force: bool, volumes: bool, whole: bool = True) -> None:
         """Remove a container; see the contract. One that isn't removed `whole` is then to be cleared by the caller."""
