@@ -40,6 +40,7 @@ _REGULAR, _LINK = 0x80, 0xA0
 _MOST = 4096
 _MOST_LINKS = 40
 _TO_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_TO_READ_AS_IT_IS = _TO_READ | os.O_NOFOLLOW
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -59,14 +60,10 @@ def prepared_program(
     inode of what it may not be.
     """
     found, found_at = _buffer(_STATX)
-    again, again_at = _buffer(_STATX)
     text, text_at = _buffer(_MOST)
     asked, size = mounts.how(os.O_PATH | os.O_DIRECTORY)
-    openat2, statx, flags, call = NUMBERS["openat2"], NUMBERS["statx"], _TO_READ | os.O_NOFOLLOW, any_call
-    close, faccessat, openat, read, readlinkat = _close, _faccessat, _openat, _read, _readlinkat
-    inode = refused[1].to_bytes(8, sys.byteorder)
-    device = b"".join(half(refused[0]).to_bytes(4, sys.byteorder) for half in (os.major, os.minor))
-    number_of_error, not_there = ctypes.get_errno, _NOT_THERE
+    openat2, statx, call, close, readlinkat = NUMBERS["openat2"], NUMBERS["statx"], any_call, _close, _readlinkat
+    number_of_error, runs = ctypes.get_errno, _prepared_check(found, refused)
 
     def program() -> tuple[int, bytes, int]:
         index = -1
@@ -75,33 +72,45 @@ def prepared_program(
             for _ in range(_MOST_LINKS):
                 folder = call(openat2, root, above, asked, size)
                 if folder < 0 or call(statx, folder, name, _AT_SYMLINK_NOFOLLOW, _WANTED, found_at) < 0:
-                    if number_of_error() not in not_there:
+                    if number_of_error() not in _NOT_THERE:
                         return -1, name, index
                     if folder >= 0:
                         close(folder)
                     break
-                kind = found[_KIND] & 0xF0
-                if kind == _LINK:
-                    length = readlinkat(folder, name, text_at, _MOST)
-                    close(folder)
-                    head, _, name = bytes(text[: max(length, 0)]).rpartition(b"/")  # noqa: PLW2901
-                    above = head.lstrip(b"/") if head.startswith(b"/") else above + b"/" + head  # noqa: PLW2901
-                    if not above or name in (b"", b".", b"..") or length == _MOST:
-                        return -1, name, index
-                    continue
-                if kind != _REGULAR or (found[_INODE] == inode and found[_DEVICE] == device):
+                if found[_KIND] & 0xF0 != _LINK:
+                    return (folder if runs(folder, name) else -1), name, index
+                length = readlinkat(folder, name, text_at, _MOST)
+                close(folder)
+                head, _, name = bytes(text[: max(length, 0)]).rpartition(b"/")  # noqa: PLW2901
+                above = head.lstrip(b"/") if head.startswith(b"/") else above + b"/" + head  # noqa: PLW2901
+                if not above or name in (b"", b".", b"..") or length == _MOST:
                     return -1, name, index
-                file = openat(folder, name, flags) if faccessat(folder, name, os.X_OK, 0) == 0 else -1
-                if file < 0 or call(statx, file, b"", _AT_EMPTY_PATH, _WANTED, again_at) < 0:
-                    return -1, name, index
-                length = read(file, text_at, 2)
-                close(file)
-                if found[_INODE] != again[_INODE] or found[_DEVICE] != again[_DEVICE] or again[_KIND] & 0xF0 != kind:
-                    return -1, name, index
-                return (-1 if length != 2 or text.startswith(b"#!") else folder), name, index
         return -1, b"", index
 
     return program
+
+
+def _prepared_check(found: bytearray, refused: tuple[int, int]) -> Callable[[int, bytes], bool]:
+    """Return what tells whether what was found by a name may be run, is that file still, and no script."""
+    again, again_at = _buffer(_STATX)
+    text, text_at = _buffer(2)
+    statx, call, close, faccessat, openat, read = NUMBERS["statx"], any_call, _close, _faccessat, _openat, _read
+    inode = refused[1].to_bytes(8, sys.byteorder)
+    device = b"".join([half(refused[0]).to_bytes(4, sys.byteorder) for half in (os.major, os.minor)])
+
+    def runs(folder: int, name: bytes) -> bool:
+        kind = found[_KIND] & 0xF0
+        if kind != _REGULAR or (found[_INODE] == inode and found[_DEVICE] == device):
+            return False
+        file = openat(folder, name, _TO_READ_AS_IT_IS) if faccessat(folder, name, os.X_OK, 0) == 0 else -1
+        if file < 0:
+            return False
+        same = call(statx, file, b"", _AT_EMPTY_PATH, _WANTED, again_at) == 0 and again[_KIND] & 0xF0 == kind
+        length = read(file, text_at, 2) if same else -1
+        close(file)
+        return length == 2 and text != b"#!" and found[_INODE] == again[_INODE] and found[_DEVICE] == again[_DEVICE]
+
+    return runs
 
 
 def prepared_text(root: int, path: bytes) -> Callable[[], bytes | None]:

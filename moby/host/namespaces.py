@@ -60,17 +60,23 @@ def differing(pid: int) -> int:
     A namespace that can't be compared, since this kernel lacks its kind, is left out.
     """
     flags = 0
-    for name, proc_name in PROC_NAMES.items():
-        try:
-            # The link tells the namespace by its inode, of which all are in one file system; to follow it takes twice
-            # as long.
-            theirs, ours = (os.readlink(f"/proc/{which}/ns/{proc_name}") for which in (pid, "self"))
-        except FileNotFoundError:
-            if not os.access(f"/proc/{pid}", os.F_OK):
-                raise
-            continue
-        if theirs != ours:
-            flags |= FLAGS[name]
+    folders = []
+    try:
+        for which in (pid, "self"):
+            folders.append(os.open(f"/proc/{which}/ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        theirs, ours = folders
+        for name, proc_name in PROC_NAMES.items():
+            try:
+                # The link tells the namespace by its inode, of which all are in one file system; to follow it takes
+                # twice as long.
+                if os.readlink(proc_name, dir_fd=theirs) != os.readlink(proc_name, dir_fd=ours):
+                    flags |= FLAGS[name]
+            except FileNotFoundError:
+                if not os.access(f"/proc/{pid}", os.F_OK):
+                    raise
+    finally:
+        for fd in folders:
+            os.close(fd)
     return flags
 
 

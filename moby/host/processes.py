@@ -99,7 +99,8 @@ def clone(child: Callable[[], NoReturn], flags: int = 0, *, group: int = -1, set
 
 
 def _cloned(arguments: _CloneArguments, child: Callable[[], NoReturn]) -> int:
-    pid: int = any_call(NUMBERS["clone3"], ctypes.byref(arguments), ctypes.sizeof(arguments))
+    given = NUMBERS["clone3"], ctypes.byref(arguments), ctypes.sizeof(arguments)  # which the copy needn't let go of
+    pid: int = any_call(*given)
     if pid == 0:
         try:
             child()
