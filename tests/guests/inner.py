@@ -70,6 +70,15 @@ def _by_reason(skipped: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]
     return sorted(found.items())
 
 
+def _shown(failed: Sequence[str]) -> str:
+    """Return what is shown of failures: all of each, or where that is too much what begins it, after all names."""
+    texts = "\n".join(failed)
+    if len(texts) <= _SHOWN:
+        return texts
+    names = "\n".join(each.partition("\n")[0] for each in failed)
+    return f"{names}\n{texts[:_SHOWN]}"
+
+
 def run(guest: Guest, folder: Path, inner: Sequence[Inner], timeout_s: float, notes: list[str]) -> None:
     """Run tests in a guest; fails with what failed inside, and notes what was skipped there."""
     ended = guest.run(folder, [each.job() for each in inner], timeout_s)
@@ -79,10 +88,9 @@ def run(guest: Guest, folder: Path, inner: Sequence[Inner], timeout_s: float, no
         notes.append(f"{guest.name} {each.name}: {found.passed} passed, {len(found.skipped)} skipped")
         notes += [f"  {len(tests)} skipped: {reason} ({tests[0]} ...)" for reason, tests in _by_reason(found.skipped)]
         if found.failed or ended[each.name].code or not found.passed:
-            texts = "\n".join(found.failed)
             failed.append(
                 f"guest {guest.name}, {each.name}: {len(found.failed)} failed, {found.passed} passed, its code "
-                f"{ended[each.name].code}\n{texts[:_SHOWN] or ended[each.name].output[-_SHOWN:]}"
+                f"{ended[each.name].code}\n{_shown(found.failed) or ended[each.name].output[-_SHOWN:]}"
             )
     if failed:
         pytest.fail("\n".join(failed), pytrace=False)
