@@ -51,12 +51,14 @@ def run(body: Callable[[], None], flags: int = 0) -> tuple[int, int]:
     What it has opened is closed by then, whatever numbers it left in this one's memory. The caller must be
     single-threaded, and reaps it. `flags` may be CLONE_PARENT. OSError as clone(2).
     """
-    with mmap.mmap(-1, _STACK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE | _MAP_STACK) as stack:
-        first = ctypes.c_char.from_buffer(stack)
-        try:
-            return _run(body, flags, ctypes.addressof(first) + _STACK)
-        finally:
-            del first
+    if not _stacks:
+        stack = mmap.mmap(-1, _STACK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE | _MAP_STACK)
+        _stacks.append((stack, ctypes.addressof(ctypes.c_char.from_buffer(stack)) + _STACK))
+    return _run(body, flags, _stacks[0][1])
+
+
+_stacks: list[tuple[mmap.mmap, int]] = []
+"""Kept for the next time, with its end: what was touched of it needn't be made again."""
 
 
 def _run(body: Callable[[], None], flags: int, top: int) -> tuple[int, int]:
