@@ -37,6 +37,8 @@ WITHOUT_HYPOTHESIS = ("-p", "no:hypothesispytest")
 BUSY = "descriptor"
 # Nor to these, which the ordinary user runs.
 ALIKE = "hook or masked or link or exit_code or cannot or refused or owns or plus or prefix or no-slice"
+# What some tests of the host need in each guest; the first one's kernel has tables of one family each.
+MORE = {"uml": ("vxlan", "nf_tables"), "qemu": NETWORK_MODULES}
 # What neither this machine nor the other guest has: an emulated processor is slow.
 RARE = "AppArmor or clock or mapped or cpus or mems or weight or huge or disk or docker or rdma"
 ALL = ("tests/runtime", "tests/host")
@@ -111,6 +113,7 @@ def test_images_of_processes(tmp_path, notes):
 @pytest.mark.parametrize("ordinary", [False, True], ids=["root", "user"])
 def test_everything(guest, environment, ordinary, tmp_path, notes):
     found = guest()
+    found = evolve(found, modules=(*found.modules, *MORE[found.name]))
     arguments = ["-m", "not fuzz", "-k", LACKING[found.name], *ALL]
     run(found, tmp_path, [Inner("all", arguments, ordinary, environment)], 7000, notes)
 

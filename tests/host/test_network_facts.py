@@ -46,7 +46,7 @@ def test_an_ordinary_user_is_told_nothing_of_the_host(monkeypatch, name):
 
 
 @pytest.mark.parametrize("drop", [False, True])
-def test_a_chain_that_drops(network, drop):
+def test_a_chain_that_drops(network, tables, drop):
     table = Table(INET, "wall")
     with Nftables() as socket:
         socket.commit([Add(table), Add(Chain(table, "way", Hook("filter", _FORWARD, 0, drop=drop)))])

@@ -27,7 +27,7 @@ def redirect(namespace, udp_port, tcp_port):
 
 
 @pytest.fixture
-def served(namespace):
+def served(namespace, tables):
     """Sockets in the namespace to which its port 53 leads."""
     datagrams, listener = in_namespace(namespace, servers)
     redirect(namespace, datagrams.getsockname()[1], listener.getsockname()[1])

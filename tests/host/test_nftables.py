@@ -160,7 +160,7 @@ table inet mine {
 
 
 @pytest.fixture
-def nftables(inside):
+def nftables(inside, tables):
     with Nftables() as found:
         yield found
 
