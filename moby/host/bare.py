@@ -36,9 +36,6 @@ any_call = holding_gil["syscall"]
 _close, _fchdir, _prctl, _setns, _setresuid, _setsid, _sigprocmask, _write = [
     holding_gil[name] for name in ("close", "fchdir", "prctl", "setns", "setresuid", "setsid", "sigprocmask", "write")
 ]
-# Called once so that the linker looks for them here, and not in each copy; nothing comes of it.
-_fchdir(-1)
-_setresuid(-1, -1, -1)
 _PR_SET_DUMPABLE = 4
 _NO_SIGNALS = bytes(128)
 """As large as any C library's set."""
@@ -107,6 +104,7 @@ def start_session() -> Calls:
 
 def set_user(uid: int) -> Calls:
     """Become a user, by all three ids."""
+    _setresuid(-1, -1, -1)  # changes nothing, but has the linker look for it here, and not in each copy
     return ((_setresuid, (uid, uid, uid), 0),)
 
 
@@ -117,6 +115,7 @@ def hide() -> Calls:
 
 def enter_folder(fd: int) -> Calls:
     """Make a folder the working one."""
+    _fchdir(-1)  # as with `set_user`; it fails, and nobody minds
     return ((_fchdir, (fd,), 0),)
 
 

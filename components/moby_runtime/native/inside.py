@@ -20,7 +20,7 @@ from moby_runtime.native.messages import GROUPS, MOUNTED, READY
 from moby_runtime.native.root import Root, open_in_own
 from moby_runtime.native.values import CREATED, CREATING, Hook, ProcessSpec, Spec
 from moby_runtime.programs import executable, program, quick
-from moby_runtime.records.failures import doing, guarded
+from moby_runtime.records.failures import doing, fail, guarded
 from moby_runtime.records.gate import GO
 
 TYPE_CHECKING = False
@@ -248,42 +248,19 @@ def _kept(process: ProcessSpec, wanted: Filter | None) -> frozenset[int]:
     return seccomp.kept(process, wanted)
 
 
-def _run(
-    process: ProcessSpec,
-    execute: Callable[..., NoReturn],
-    wanted: Filter | None,
-    tell: Callable[[bytes], object],
-    answers: int,
-) -> NoReturn:
-    """Become the program, through a filter of its calls where there is one."""
+def _last(
+    process: ProcessSpec, wanted: Filter | None, tell: Callable[[bytes], object], answers: int
+) -> tuple[Callable[[], object], bool]:
+    """Return the last step before the program, a filter of its calls if there is one, and if it starts by its path."""
     if wanted is None:
-        execute(_nothing)
+        return _nothing, False
     from moby_runtime.native import seccomp
 
-    def last() -> None:
-        seccomp.install(process, wanted, tell, answers)
-
-    execute(last, by_path=seccomp.by_path(wanted))
+    return lambda: seccomp.install(process, wanted, tell, answers), seccomp.by_path(wanted)
 
 
 def _nothing() -> None:
     pass
-
-
-def _raising(error: BaseException) -> Callable[[], NoReturn]:
-    def fail() -> NoReturn:
-        raise error
-
-    return fail
-
-
-def _usual(process: ProcessSpec, interpreter: tuple[int, int]) -> Callable[..., NoReturn]:
-    """Return what becomes a program in a process that has been at work for a while."""
-
-    def execute(last: Callable[[], object], *, by_path: bool = False) -> NoReturn:
-        executable.execute(process, interpreter, last, by_path=by_path)
-
-    return execute
 
 
 def _set_up(spec: Spec) -> None:
@@ -335,7 +312,8 @@ def _await_start(start: Start) -> None:
         if start.told is not None:
             start.told.run("startContainer", CREATED, os.getpid(), as_container)
         process = start.spec.process
-        _run(process, _usual(process, interpreter), start.spec.seccomp, tell, connection)
+        last, by_path = _last(process, start.spec.seccomp, tell, connection)
+        executable.execute(process, interpreter, last, by_path=by_path)
 
     guarded(tell, steps)
 
@@ -372,8 +350,8 @@ class Further:
             if self.process.affinity[1]:
                 self._choose_processors()
             bare.take_usual(self._prepare_user(may_set_groups))
-            execute = _usual(self.process, channel.interpreter)
-            _run(self.process, execute, self.wanted, channel.tell, channel.release)
+            last, by_path = _last(self.process, self.wanted, channel.tell, channel.release)
+            executable.execute(self.process, channel.interpreter, last, by_path=by_path)
 
         guarded(channel.tell, steps)
 
@@ -394,16 +372,15 @@ class Further:
         execute = quick.prepared(self.process, channel.interpreter, root)
         steps = (*self._first_steps(channel, kept), *later, (bare.hide(), _hide))
 
-        process, wanted, tell, take = self.process, self.wanted, channel.tell, bare.take
+        last, by_path = _last(self.process, self.wanted, channel.tell, channel.release)
+        take, tell = bare.take, channel.tell
 
         def child() -> NoReturn:
             try:
                 take(steps)
-                if wanted is None:
-                    execute(_nothing)
-                _run(process, execute, wanted, tell, channel.release)
+                execute(last, by_path=by_path)
             except BaseException as error:
-                guarded(tell, _raising(error))
+                fail(tell, error)
 
         return channel, child
 
@@ -411,7 +388,7 @@ class Further:
         """Yield what a copy does that is prepared for, before it becomes its user."""
         yield bare.unblock_signals(), _unblock
         if channel.group.counted >= 0:
-            yield channel.group.counted_calls, channel.group.enter_counted
+            yield channel.group.counted_calls, lambda: _enter_counted(channel.group)
         if channel.joins:
             yield tuple([bare.join(fd, flags) for fd, flags, _ in channel.joins]), channel.join
         yield bare.close_others(kept), lambda: processes.close_other_descriptors(kept)
@@ -429,6 +406,11 @@ class Further:
     def _choose_processors(self) -> None:
         with doing("choose processors", "process.execCPUAffinity.final"):
             os.sched_setaffinity(0, self.process.affinity[1])
+
+
+def _enter_counted(group: Entrance) -> None:
+    with doing("enter the control group", "linux.cgroupsPath"):
+        group.enter_counted()
 
 
 def _unblock() -> None:

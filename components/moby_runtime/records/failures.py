@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-__all__ = ["Failed", "Failure", "cause_of", "doing", "error_of", "guarded", "not_run", "shortened", "telling"]
+__all__ = ["Failed", "Failure", "cause_of", "doing", "error_of", "fail", "guarded", "not_run", "shortened", "telling"]
 
 
 @frozen
@@ -86,17 +86,26 @@ class telling:  # noqa: N801
 
 def guarded(report: Callable[[bytes], object], steps: Callable[[], None]) -> NoReturn:
     """Do the steps of a process that becomes a program; tell a failure, and end with 127 or 126 as a shell would."""
-    code = 70
     try:
         steps()
-    except Failed as error:
-        code = 126
-        report(error.failure.encode())
-    except OSError as error:
-        code = 127 if isinstance(error, FileNotFoundError) else 126
-        report(Failure("run the program", "process.args", error.errno or 0, str(error.filename or "")).encode())
-    except BaseException as error:  # a bug of ours: the caller shall see it
-        report(Failure("make the container", "", 0, f"{type(error).__name__}: {error}").encode())
+    except BaseException as error:
+        fail(report, error)
+    os._exit(70)
+
+
+def fail(report: Callable[[bytes], object], error: BaseException) -> NoReturn:
+    """Tell what has failed in a process that should have become a program, and end as `guarded` does."""
+    code = 70
+    try:
+        if isinstance(error, Failed):
+            code = 126
+            report(error.failure.encode())
+        elif isinstance(error, OSError):
+            code = 127 if isinstance(error, FileNotFoundError) else 126
+            name = str(error.filename or "")
+            report(Failure("run the program", "process.args", error.errno or 0, name).encode())
+        else:  # a bug of ours: the caller shall see it
+            report(Failure("make the container", "", 0, f"{type(error).__name__}: {error}").encode())
     finally:
         os._exit(code)
 
