@@ -9,7 +9,7 @@ import pytest
 
 from moby.contracts.runtime import RuntimeFeature
 from moby.errors import Conflict, MobyError, NotFound
-from moby.testing.boxes import Box, Boxes, run_inside
+from moby.testing.boxes import Box, Boxes, delegated, run_inside
 from moby.testing.runtime_offers import lacks, needs_groups, offers
 
 __all__ = ["States"]
@@ -54,7 +54,7 @@ class States:
     @pytest.mark.parametrize("state", REFUSED)
     def test_calls_in_a_state(self, boxes: Boxes, state: str) -> None:
         name = self._container(boxes, state)
-        groups = not boxes.rootless
+        groups = not boxes.rootless or delegated()
         wrong = []
         for call, (feature, run) in CALLS.items():
             if (feature and not offers(boxes, feature)) or (call, state) in ALLOWED_EITHER_WAY:

@@ -6,10 +6,12 @@ import os
 import signal
 import threading
 import time
+from fnmatch import fnmatch
+from types import SimpleNamespace
 
 import pytest
 from moby_runtime.images import folders
-from moby_runtime.oci_command import bundle, call, command, failures, first, hooks, images, runtime, tool
+from moby_runtime.oci_command import bundle, call, command, failures, first, hooks, images, locked, runtime, tool
 from moby_runtime.oci_command.records import Record, Records
 from moby_runtime.oci_command.runtime import OciCommand
 from moby_runtime.records.first import boot_id
@@ -19,7 +21,8 @@ from moby.contracts.runtime import DIE_WITH_PARENT, CheckpointOptions
 from moby.contracts.types import Stdio
 from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, NotFound, Unavailable, Unsupported
 from moby.host import capabilities
-from moby.host.cgroups import Group
+from moby.host.cgroups import Group, Hierarchy
+from moby.host.processes import process_stat
 from moby.oci.bundle import possible_beside
 from moby.testing.boxes import children, place_in
 from moby.testing.bundles import config
@@ -271,6 +274,74 @@ class TestBundles:
         bundle.read(folder, RUNC, tool.Binary("runc", (1, 1))).write(tmp_path / "written", "")
         assert json.loads((tmp_path / "written/config.json").read_text())["annotations"] == {"other": "kept"}
 
+    @pytest.mark.parametrize(
+        ("wanted", "expected"),
+        [
+            ("", "/user/moby-*/a"),
+            ("b/c", "/user/moby-*/b/c"),
+            ("/user/own/c", "/user/own/c"),
+            ("/elsewhere", "/user/elsewhere"),
+        ],
+    )
+    def test_an_ordinary_users_group_is_in_what_was_given_to_it(self, bundled, tmp_path, monkeypatch, wanted, expected):
+        monkeypatch.setattr(bundle, "is_host_root", lambda: False)
+        monkeypatch.setattr(bundle, "delegated", lambda trees: (Hierarchy("/at", 2, frozenset()), "/user"))
+        read = bundle.read(bundled(linux__cgroupsPath=wanted), RUNC, tool.Binary("runc", (1, 2)))
+        assert fnmatch(read.group(place_in(tmp_path), "a"), expected)
+
+    def test_an_ordinary_user_to_whom_none_was_given_does_without(self, bundled, tmp_path, monkeypatch):
+        monkeypatch.setattr(bundle, "is_host_root", lambda: False)
+        monkeypatch.setattr(bundle, "delegated", lambda trees: None)
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        place = place_in(tmp_path)
+        for wanted in ("", "b/c", "/user/own"):
+            read = bundle.read(bundled(linux__cgroupsPath=wanted), RUNC, tool.Binary("runc", (1, 2)))
+            assert read.group(place, "a") == wanted
+
+    def test_way_is_made_for_limits_alone(self, bundled, tmp_path, monkeypatch):
+        (tmp_path / "user").mkdir()
+        monkeypatch.setattr(bundle, "is_host_root", lambda: False)
+        monkeypatch.setattr(bundle, "delegated", lambda trees: (Hierarchy(str(tmp_path), 2, frozenset()), "/user"))
+        binary = tool.Binary("runc", (1, 2))
+        bundle.read(bundled(), RUNC, binary).make_way("/user/a")
+        assert not (tmp_path / "user/a").exists()
+        limited = bundle.read(bundled(linux__resources={"pids": {"limit": 5}}), RUNC, binary)
+        limited.make_way("")
+        limited.make_way("/user/a")
+        assert (tmp_path / "user/a").is_dir()
+        (tmp_path / "user/file").touch()
+        with pytest.raises(HostUnfit, match=r"group /user/file/a \(config.json: linux.cgroupsPath\): Not a directory"):
+            limited.make_way("/user/file/a")
+
+    def test_what_a_user_namespace_cannot_take_from_a_mount_is_kept(self, tmp_path, monkeypatch):
+        """Linux refuses to remount without it, and runc 1.1 only knows `ro`."""
+        monkeypatch.setattr(locked.os, "statvfs", lambda path: SimpleNamespace(f_flag=os.ST_NOSUID | os.ST_NODEV))
+        kept = {
+            options: locked.keep_locked({"source": "/", "options": list(options)})["options"]
+            for options in (("bind", "ro"), ("bind", "nosuid"), ("bind", "suid"))
+        }
+        assert kept == {
+            ("bind", "ro"): ["bind", "ro", "nosuid", "nodev"],
+            ("bind", "nosuid"): ["bind", "nosuid", "nodev"],
+            ("bind", "suid"): ["bind", "suid", "nodev"],
+        }
+        monkeypatch.undo()
+        gone = {"source": str(tmp_path / "gone"), "options": ["bind"]}
+        assert locked.keep_locked(gone) == gone
+
+    @pytest.mark.parametrize(
+        ("root", "kind", "kept"), [(True, "uts", False), (True, "user", True), (False, "uts", True)]
+    )
+    def test_binds_in_a_user_namespace(self, bundled, tmp_path, monkeypatch, root, kind, kept):
+        monkeypatch.setattr(bundle, "is_host_root", lambda: root)
+        monkeypatch.setattr(bundle, "keep_locked", lambda mount: {"options": ["kept"]})
+        bind = {"destination": "/b", "type": "bind", "source": "rootfs", "options": ["bind"]}
+        folder = bundled(mounts=[bind], linux__namespaces=[{"type": kind}])
+        bundle.read(folder, RUNC, tool.Binary("runc", (1, 2))).write(tmp_path / "written", "")
+        written = json.loads((tmp_path / "written/config.json").read_text())["mounts"][0]
+        assert written["source"] == str(folder / "rootfs")
+        assert written["options"] == (["kept"] if kept else ["bind"])
+
     def test_a_newer_version_has_it(self, bundled):
         folder = bundled(domainname="x", mounts=[{"destination": "/a", "type": "tmpfs", "uidMappings": [{}]}])
         assert bundle.read(folder, RUNC, tool.Binary("runc", (1, 2))).data["domainname"] == "x"
@@ -336,6 +407,16 @@ class TestRuntime:
             made.pause("a")
         made.reclaim()
         assert made.list() == ()
+
+    def test_none_is_paused_without_a_group(self, fake):
+        """Which some commands pass over in silence."""
+        made = fake("exit 0")
+        stat = process_stat(os.getpid())
+        made._records.reserve(
+            Record("a", "/b", boot_id(), pid=os.getpid(), start_ticks=stat.start_ticks, restored=True)
+        )
+        with pytest.raises(HostUnfit, match="no control group"):
+            made.pause("a")
 
     def test_limits_that_the_command_does_not_change(self, fake):
         made = fake("exit 0")

@@ -8,7 +8,16 @@ from binascii import crc32
 
 from moby.errors import Invalid
 
-__all__ = ["path_of"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from moby.host.cgroups import Hierarchy
+
+__all__ = ["DELEGATION", "delegated", "path_of"]
+
+DELEGATION = (
+    "run as root, or have a control group delegated to your user: on a host with systemd and cgroup version 2, "
+    "`systemctl set-property user-$UID.slice Delegate=yes` as root"
+)
 
 _LONGEST = 255
 """Of a folder's name."""
@@ -33,3 +42,16 @@ def path_of(run: str, engine: str, container_id: str, wanted: str, *, alone: boo
         return f"{above}{cleaned}"
     own = f"{above}-{container_id}"
     return own if alone and len(own) <= _LONGEST else f"{above}/{container_id}"
+
+
+def delegated(trees: tuple[Hierarchy, ...]) -> tuple[Hierarchy, str] | None:
+    """Return the tree of version 2, and the path there, that was given to this user: above its own group, or that."""
+    for tree in trees:
+        if tree.version != 2 or not tree.writable:
+            continue
+        own = tree.folder(tree.own)
+        for folder in (os.path.dirname(own), own):
+            inside = folder == tree.mount or folder.startswith(f"{tree.mount}/")
+            if inside and os.access(folder, os.W_OK) and os.access(f"{folder}/cgroup.procs", os.W_OK):
+                return tree, folder.removeprefix(tree.mount)
+    return None

@@ -9,6 +9,7 @@ from moby.host.cgroups import Group, Hierarchy, hierarchies
 from moby.host.files import read_text
 from moby.values import frozen
 from moby_runtime.groups import device_rules, paths
+from moby_runtime.groups.paths import DELEGATION
 from moby_runtime.records.failures import Failure, doing
 
 TYPE_CHECKING = False
@@ -31,11 +32,6 @@ __all__ = [
     "ruling",
     "tell_without_effect",
 ]
-
-DELEGATION = (
-    "run as root, or have a control group delegated to your user: on a host with systemd and cgroup version 2, "
-    "`systemctl set-property user-$UID.slice Delegate=yes` as root"
-)
 
 
 @frozen
@@ -65,7 +61,8 @@ def plan(path: str, spec: Spec) -> Planned:
         writable = tuple(tree for tree in trees if tree.writable)
         name = path
     else:
-        writable, name = _delegated(trees, path)
+        given = paths.delegated(trees)
+        writable, name = ((given[0],), f"{given[1]}/{path.strip('/')}") if given else ((), path)
     asked = _asked(spec.resources)
     if not writable and (asked or spec.cgroups_path):
         verb = "limit anything" if asked else "make the control group"
@@ -87,19 +84,6 @@ def is_root_of_host() -> bool:
     if os.geteuid():
         return False
     return read_text("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
-
-
-def _delegated(trees: tuple[Hierarchy, ...], path: str) -> tuple[tuple[Hierarchy, ...], str]:
-    """Find a folder of version 2 that was given to this user: beside its own group, or below it."""
-    for tree in trees:
-        if tree.version != 2 or not tree.writable:
-            continue
-        own = tree.folder(tree.own)
-        for folder in (os.path.dirname(own), own):
-            inside = folder == tree.mount or folder.startswith(f"{tree.mount}/")
-            if inside and os.access(folder, os.W_OK) and os.access(f"{folder}/cgroup.procs", os.W_OK):
-                return (tree,), f"{folder.removeprefix(tree.mount)}/{path.strip('/')}"
-    return (), path
 
 
 def make(planned: Planned, undo: Undo) -> Group:

@@ -11,8 +11,9 @@ from attrs import frozen
 
 from moby.contracts.ambient import Place
 from moby.contracts.runtime_values import DIE_WITH_PARENT
-from moby.errors import Invalid, NotFound, Unsupported
+from moby.errors import HostUnfit, Invalid, NotFound, Unsupported
 from moby.host import namespaces
+from moby.host.cgroups import Group, hierarchies
 from moby.host.user_maps import is_host_root
 from moby.oci.bundle import (
     check_namespace,
@@ -22,6 +23,9 @@ from moby.oci.bundle import (
     domain_by_setting,
     possible_in,
 )  # fmt: skip
+from moby_runtime.groups.limits import asked
+from moby_runtime.groups.paths import DELEGATION, delegated
+from moby_runtime.oci_command.locked import keep_locked
 from moby_runtime.oci_command.tool import NEVER, Binary, Tool
 
 __all__ = ["OURS", "Bundle", "check_process", "check_resources", "check_terminal", "read", "set_fields"]
@@ -59,25 +63,53 @@ class Bundle:
         """All hooks, by name."""
         return dict(self.data.get("hooks") or {})
 
+    @property
+    def in_user_namespace(self) -> bool:
+        """Whether its mounts are made in a user namespace that isn't the host's."""
+        spaces = (self.data.get("linux") or {}).get("namespaces") or ()
+        return not is_host_root() or any(each["type"] == "user" for each in spaces)
+
     def group(self, place: Place, container_id: str) -> str:
         """Return the path of its cgroup: its own, else one that no other engine root has.
 
-        Empty is none: an ordinary user's command does without, unless the bundle says where.
+        An ordinary user's is below what was delegated to it. Empty is none, where nothing was: then the command does
+        without, unless the bundle says where.
         """
         path = str((self.data.get("linux") or {}).get("cgroupsPath") or "")
-        if os.geteuid() or path.startswith("/"):
+        given = None if is_host_root() else delegated(hierarchies())
+        if given is None and (os.geteuid() or path.startswith("/")):
             return path
+        above = given[1] if given else ""
+        if path.startswith("/"):
+            return path if path.startswith(f"{above}/") else f"{above}{path}"
         root = hashlib.sha256(os.fsencode(place.run.absolute())).hexdigest()[:12]
-        return f"/moby-{place.engine or 'engine'}-{root}/{path or container_id}"
+        return f"{above}/moby-{place.engine or 'engine'}-{root}/{path or container_id}"
+
+    def make_way(self, group: str) -> None:
+        """Make the cgroup where an ordinary user's limits want processes moved out of the way; HostUnfit if in vain."""
+        if is_host_root() or not group.startswith("/"):
+            return
+        given = delegated(hierarchies())
+        if given is None or not asked((self.data.get("linux") or {}).get("resources") or {}):
+            return
+        try:
+            Group.create((given[0],), group, move_aside=True)
+        except OSError as error:
+            raise HostUnfit(
+                f"cannot make the control group {group} (config.json: linux.cgroupsPath): {error.strerror}",
+                hint=DELEGATION,
+            ) from error
 
     def write(self, folder: Path, group: str) -> None:
         """Write it as the command gets it: with all paths absolute, and with its cgroup."""
         data = json.loads(json.dumps(self.data))
         data["process"] = possible_in(data)
         data["root"]["path"] = os.path.realpath(self.path / data["root"]["path"])
-        for each in data.get("mounts") or ():
-            if _is_bind(each) and not str(each.get("source", "")).startswith("/"):
+        for each in filter(_is_bind, data.get("mounts") or ()):
+            if not str(each.get("source", "")).startswith("/"):
                 each["source"] = str(self.path / each.get("source", ""))
+            if self.in_user_namespace:
+                each.update(keep_locked(each))
         if group:
             data.setdefault("linux", {})["cgroupsPath"] = group
         hooks = {name: each for name, each in self.hooks.items() if name not in OURS}

@@ -18,6 +18,7 @@ from moby.host.cgroups import Group
 from moby.host.processes import send_signal, wait_ended
 from moby.host.versions import versions_in
 from moby.oci.bundle import possible_beside
+from moby_runtime.groups.paths import DELEGATION
 from moby_runtime.images import folders
 from moby_runtime.oci_command import bundle as bundles
 from moby_runtime.oci_command import hooks, images
@@ -76,6 +77,7 @@ class OciCommand:
             undo.callback(self._records.remove, container_id)
             read.write(folder.bundle, record.group)
             undo.callback(self._discard, folder, record)
+            read.make_way(record.group)
             program = record.program if verb == "create" else ""
             with self._explained(verb, program, read.data), scratch(folder.path) as made:
                 words = (verb, "--bundle", str(folder.bundle), *more)
@@ -256,7 +258,7 @@ class OciCommand:
         """Freeze; as Runtime.pause."""
         group = _group(self._change(container_id, TaskStatus.RUNNING, "pause", "paused"))
         # crun doesn't wait until the kernel has stopped them all.
-        if group.folders and not _becomes(group.frozen):
+        if not _becomes(group.frozen):
             group.thaw()
             raise Unavailable(f"container {container_id!r} doesn't freeze", hint="try again")
 
@@ -266,6 +268,7 @@ class OciCommand:
 
     def _change(self, container_id: str, wanted: TaskStatus, verb: str, done: str) -> Record:
         record = self._expect(container_id, wanted, done)
+        _needed_group(record)  # without one some commands do nothing, and say nothing
         with self._explained(verb):
             self._call(record, verb, container_id)
         return record
@@ -371,7 +374,7 @@ def _becomes(condition: Callable[[], bool]) -> bool:
 
 def _needed_group(record: Record) -> Group:
     if not record.cgroups:
-        raise HostUnfit(f"container {record.id!r} has no control group", hint="run as root, or set linux.cgroupsPath")
+        raise HostUnfit(f"container {record.id!r} has no control group", hint=DELEGATION)
     return _group(record)
 
 
