@@ -137,7 +137,9 @@ def base(boxes: Boxes, path: Path_) -> dict[str, Any]:
     data = boxes.config("true")
     kinds = {"uidMappings", "gidMappings"} & set(path)
     if kinds or "timeOffsets" in path:
-        data["linux"]["namespaces"].append({"type": "user" if kinds else "time"})
+        wanted = {"type": "user" if kinds else "time"}
+        if wanted not in data["linux"]["namespaces"]:  # an ordinary user's containers all have one of users
+            data["linux"]["namespaces"].append(wanted)
     if kinds and "mounts" not in path:
         other = next(iter({"uidMappings", "gidMappings"} - kinds))
         data["linux"][other] = [EXAMPLES["linux.uidMappings"]]
