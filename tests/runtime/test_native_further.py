@@ -29,7 +29,9 @@ EVERYTHING = {
         name: ["CAP_CHOWN", "CAP_NET_RAW"]
         for name in ("bounding", "permitted", "effective", "inheritable", "ambient")
     },
-    "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_NPROC", "soft": 9000, "hard": 9000}],
+    "rlimits": [
+        {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_NPROC", "soft": 9000, "hard": 9000},
+    ],
     "noNewPrivileges": True,
     "oomScoreAdj": 300,
     "cwd": "/tmp",
