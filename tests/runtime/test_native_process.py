@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guests.cover import needs
 from moby_runtime.native import labels
 from moby_runtime.native.runtime import Native
 from moby_runtime.native.values import ProcessSpec
@@ -17,6 +18,7 @@ from moby.host import namespaces, scheduling
 from moby.testing.boxes import Boxes, MakeRuntime, run_inside
 from moby.testing.bundles import PROGRAMS, make_rootfs
 from moby.testing.runtime import RuntimeFixtures
+from moby.testing.runtime_offers import needs_root
 
 KINDS = {"pid": "pid", "network": "net", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "time": "time"}
 IDS = [{"containerID": 0, "hostID": 100000, "size": 65536}]
@@ -51,6 +53,7 @@ class TestNamespaces(_Native):
 
     def test_a_joined_user_namespace(self, boxes: Boxes) -> None:
         """With the mappings beside its path that podman writes, which say nothing there."""
+        needs_root(boxes, "an ordinary user maps one id by itself")
         data = boxes.config("sh", "-c", "echo up; exec sleep 1000")
         data["linux"]["namespaces"].append({"type": "user"})
         data["linux"]["uidMappings"] = data["linux"]["gidMappings"] = IDS
@@ -67,6 +70,7 @@ class TestNamespaces(_Native):
         assert text.split()[-1] == str(Path(f"/proc/{pid}/ns/net").readlink())
 
     def test_those_that_are_left_out_are_the_caller_s(self, boxes: Boxes) -> None:
+        needs_root(boxes, "an ordinary user's containers have a user namespace of their own")
         data = boxes.config("sh", "-c", "readlink /proc/self/ns/*")
         data["linux"]["namespaces"] = spaces("mount")
         del data["hostname"]
@@ -86,7 +90,8 @@ class TestNamespaces(_Native):
     )
     def test_what_cannot_be_joined(self, boxes: Boxes, kind: str, path: str, message: str) -> None:
         data = boxes.config("true")
-        data["linux"]["namespaces"] = spaces("mount", **{kind: path})
+        own = spaces("user") if boxes.rootless else []
+        data["linux"]["namespaces"] = [*spaces("mount", **{kind: path}), *own]
         del data["hostname"]
         with pytest.raises(Invalid, match=message):
             boxes.create(data)
@@ -97,8 +102,8 @@ class TestNamespaces(_Native):
         data["linux"]["timeOffsets"] = offsets
         return data
 
-    @pytest.mark.skipif(not Path("/proc/self/ns/time").exists(), reason="no time namespaces; bare machines have them")
     def test_a_clock_of_its_own(self, boxes: Boxes) -> None:
+        needs(Path("/proc/self/ns/time").exists(), "time namespaces", "qemu")
         data = self.clocks(boxes, {"boottime": {"secs": 10**6}, "monotonic": {"secs": 5, "nanosecs": 7}})
         box = boxes.started(data)
         words = box.until("boottime      1000000").split()
@@ -107,8 +112,8 @@ class TestNamespaces(_Native):
         uptime = run_inside(boxes, box.id, "cat", "/proc/uptime")[1]
         assert float(uptime.split()[0]) > 10**6
 
-    @pytest.mark.skipif(not Path("/proc/self/ns/time").exists(), reason="no time namespaces; bare machines have them")
     def test_a_clock_before_the_machine_s_start(self, boxes: Boxes) -> None:
+        needs(Path("/proc/self/ns/time").exists(), "time namespaces", "qemu")
         with pytest.raises(MobyError, match=r"set the clocks \(config.json: linux.timeOffsets\)"):
             boxes.create(self.clocks(boxes, {"boottime": {"secs": -(10**12)}}))
 
@@ -158,6 +163,8 @@ class TestTraits(_Native):
         ],
     )
     def test_the_scheduler(self, boxes: Boxes, wanted: dict[str, Any], shown: str) -> None:
+        if wanted.get("nice", 0) < 0:
+            needs_root(boxes, "an ordinary user takes no time from others")
         data = boxes.config("sh", "-c", "chrt -p 1; cat /proc/1/stat", scheduler=wanted)
         lines = boxes.run_config(data)[1].splitlines()
         assert lines[0] == f"pid 1's current scheduling policy: {shown}"
@@ -178,8 +185,8 @@ class TestTraits(_Native):
         data["linux"]["personality"] = {"domain": "LINUX"}
         assert boxes.started(data).until("\n").strip() == os.uname().machine
 
-    @pytest.mark.skipif(not NUMA, reason="the kernel has no memory policies")
     def test_the_memory_policy(self, boxes: Boxes) -> None:
+        needs(NUMA, "memory policies", "qemu")
         shown = self.said(boxes, "cat", "/proc/self/numa_maps", memoryPolicy={"mode": "MPOL_BIND", "nodes": "0"})
         assert {line.split()[1] for line in shown.splitlines()} >= {"bind:0"}
         shown = self.said(boxes, "cat", "/proc/self/numa_maps", memoryPolicy={"mode": "MPOL_DEFAULT"})
