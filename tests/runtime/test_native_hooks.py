@@ -19,6 +19,7 @@ from moby.contracts.types import TaskStatus
 from moby.errors import Invalid, NotFound
 from moby.testing.boxes import Boxes, MakeRuntime
 from moby.testing.runtime import RuntimeFixtures
+from moby.testing.runtime_offers import needs_root
 
 IN_CREATE = ("prestart", "createRuntime", "createContainer")
 IN_START = ("startContainer", "poststart")
@@ -253,6 +254,7 @@ class TestHooks(RuntimeFixtures):
             boxes.started(hooked(boxes, log, {"startContainer": [{"path": "/proc/self/exe", "args": ["sh"]}]}))
 
     def test_the_container_s_hook_is_its_user(self, boxes: Boxes, log: Path) -> None:
+        needs_root(boxes, "an ordinary user has one id to give")
         log.chmod(0o777)
         data = hooked(boxes, log, {"startContainer": [shell(f"id -u > {log}/uid")]})
         data["process"]["user"] = {"uid": 7, "gid": 8}

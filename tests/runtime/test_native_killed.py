@@ -16,6 +16,7 @@ from moby_runtime.native.runtime import Native
 from moby.host import processes
 from moby.testing.boxes import Boxes, MakeRuntime, cgroup_folders, children
 from moby.testing.runtime import RuntimeFixtures
+from moby.testing.runtime_offers import needs_root
 
 POINTS = 30
 _KERNEL = frozenset({"posix", "_socket", "_io", "fcntl"})
@@ -96,6 +97,7 @@ class TestKilled(RuntimeFixtures):
         data = boxes.config("sleep", "1000")
         data["linux"]["resources"] = {"pids": {"limit": 20}}
         if kind == "whole":
+            needs_root(boxes, "an ordinary user maps one id by itself")
             mapping = [{"containerID": 0, "hostID": 100000, "size": 65536}]
             data["linux"]["namespaces"].append({"type": "user"})
             data["linux"] |= {"uidMappings": mapping, "gidMappings": mapping}
@@ -130,7 +132,7 @@ class TestKilled(RuntimeFixtures):
         assert -signal.SIGKILL in ends
 
     def test_while_it_deletes(self, boxes: Boxes) -> None:
-        bundle, before = self.bundle(boxes, "whole"), children()
+        bundle, before = self.bundle(boxes, "plain" if boxes.rootless else "whole"), children()
 
         def delete() -> None:
             Native(boxes.place).delete("half", force=True)

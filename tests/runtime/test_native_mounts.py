@@ -15,6 +15,7 @@ from moby.errors import HostUnfit, Invalid, MobyError
 from moby.host import mounts, namespaces
 from moby.testing.boxes import Boxes, MakeRuntime
 from moby.testing.runtime import RuntimeFixtures
+from moby.testing.runtime_offers import needs_root
 
 IDS = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 Mount = dict[str, Any]
@@ -56,6 +57,8 @@ def options_of(line: str) -> set[str]:
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[Path]:
     """Lend a mount whose options a user namespace can't take back, in a mount namespace for this test alone."""
+    if os.geteuid():
+        pytest.skip("an ordinary user mounts nothing on the host; runs as root")
     folder = tmp_path / "locked"
     folder.mkdir()
     for each in (folder, *list(folder.parents)[:3]):
@@ -114,7 +117,9 @@ class TestMounts(RuntimeFixtures):
             points += [tmpfs(f"/tmp/t-{option}", option), tmpfs(f"/tmp/o-{option}", option, opposite, "mode=700")]
         folder = boxes.bundles.folder / "source"
         folder.mkdir()
-        of_mounts = ("ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "nosymfollow", "relatime")
+        of_mounts = ("ro", "nosuid", "nodev", "noexec", "nosymfollow")
+        if not boxes.rootless:  # a user namespace can't change when access is noted (mount_namespaces(7))
+            of_mounts += ("noatime", "nodiratime", "relatime")
         points += [bound(folder, f"/tmp/b-{option}", option) for option in of_mounts]
         points += [tmpfs("/tmp/plain", "defaults", "loud", "silent", "nomand", "iversion", "noiversion", "rw")]
         points += [tmpfs("/tmp/strict", "strictatime"), tmpfs("/tmp/size", "size=64k", "nr_inodes=50")]
@@ -133,7 +138,9 @@ class TestMounts(RuntimeFixtures):
         below = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         below = [each for each in below if each.startswith("/sys/")]
         assert below, "this host has nothing mounted below /sys"
-        wanted = ("rro", "rnosuid", "rnodev", "rnoexec", "rnoatime", "rnosymfollow")
+        wanted = ("rro", "rnosuid", "rnodev", "rnoexec", "rnosymfollow")
+        if not boxes.rootless:
+            wanted += ("rnoatime",)
         data = {"destination": "/tmp/sys", "source": "/sys", "options": ["rbind", *wanted]}
         found, _ = mounted(boxes, data)
         lines = [line for place, line in found.items() if place == "/tmp/sys" or place.startswith("/tmp/sys/")]
@@ -207,6 +214,7 @@ class TestMounts(RuntimeFixtures):
         assert box.text().split() == ["1757", "700", "1777"]
 
     def test_a_tmpfs_that_begins_with_what_it_covers(self, boxes: Boxes) -> None:
+        needs_root(boxes, "an ordinary user makes no devices")
         names = "file deep deep/er/file link pipe node ."
         script = f"cd /etc/many; stat -c '%n %a %u:%g %Y %t:%T' {names}; cat file link; echo new > file; cat file"
         data = boxes.config("sh", "-c", script)
@@ -269,10 +277,12 @@ class TestMounts(RuntimeFixtures):
         point = {"destination": "/tmp/o", "type": "overlay", "source": "overlay", "options": options}
         _, said = mounted(boxes, point, script="cat /tmp/o/file; echo above > /tmp/o/file")
         assert said == "below\n"
+        (folder / "work/work").chmod(0o700)  # else an ordinary user can't remove it
         assert ((folder / "upper/file").read_text(), (folder / "lower/file").read_text()) == ("above\n", "below\n")
 
     @pytest.mark.parametrize("option", ["idmap", "ridmap", None])
     def test_ids_of_a_mount(self, boxes: Boxes, option: str | None) -> None:
+        needs_root(boxes, "an ordinary user gives no file away")
         folder = boxes.bundles.folder / "owned"
         folder.mkdir()
         os.chown(folder, 1000, 2000)
@@ -288,6 +298,7 @@ class TestMounts(RuntimeFixtures):
         assert said.split() == ["7000:8000", "1000:2000"]
 
     def test_ids_of_a_mount_are_those_of_the_user_namespace(self, boxes: Boxes) -> None:
+        needs_root(boxes, "an ordinary user gives no file away")
         folder = boxes.bundles.folder / "owned"
         folder.mkdir()
         (folder / "file").write_text("x")
@@ -298,6 +309,7 @@ class TestMounts(RuntimeFixtures):
         assert (folder / "made").stat().st_uid == 0
 
     def test_sources_that_only_the_host_s_root_may_see(self, boxes: Boxes) -> None:
+        needs_root(boxes, "an ordinary user maps one id by itself")
         closed = boxes.bundles.folder / "closed"
         closed.mkdir(mode=0o700)
         (closed / "file").write_text("seen\n")
@@ -325,6 +337,8 @@ class TestMounts(RuntimeFixtures):
         ],
     )
     def test_what_cannot_be_mounted(self, boxes: Boxes, point: Mount, message: str) -> None:
+        if point.get("type") == "none" and "idmap" in point["options"]:
+            needs_root(boxes, "an ordinary user maps one id by itself")
         data = boxes.config("true")
         data["mounts"].append(point)
         with pytest.raises(Invalid, match=message):
@@ -332,6 +346,7 @@ class TestMounts(RuntimeFixtures):
 
     def test_a_root_that_cannot_be_pivoted_to(self, boxes: Boxes, monkeypatch) -> None:
         """As on a ramdisk: the root is moved, and the host's proc and sysfs are gone from below it."""
+        needs_root(boxes, "an ordinary user can't take single mounts of the host away")
 
         def refuse(new_root: str, put_old: str) -> None:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), new_root)
@@ -363,6 +378,7 @@ class TestDevices(RuntimeFixtures):
         return boxes.run_config(data)[1].splitlines()
 
     def test_kinds_modes_and_owners(self, boxes: Boxes) -> None:
+        needs_root(boxes, "an ordinary user makes no devices")
         kinds = [
             {"path": "/dev/one", "type": "c", "major": 1, "minor": 5, "fileMode": 0o20640, "uid": 3, "gid": 4},
             {"path": "/dev/two", "type": "b", "major": 7, "minor": 200, "fileMode": 0o600},
@@ -380,12 +396,14 @@ class TestDevices(RuntimeFixtures):
         ]
 
     def test_another_file_in_its_place(self, boxes: Boxes) -> None:
+        needs_root(boxes, "an ordinary user makes no devices")
         data = boxes.config("true")
         data["linux"]["devices"] = [{"path": "/etc/passwd", "type": "c", "major": 1, "minor": 3}]
         with pytest.raises(MobyError, match=r"linux\.devices\[0\].*File exists: /etc/passwd"):
             boxes.create(data)
 
     def test_in_a_user_namespace_they_are_the_host_s(self, boxes: Boxes) -> None:
+        needs_root(boxes, "an ordinary user maps one id by itself")
         data = mapped(boxes, boxes.config("sh", "-c", "stat -c %t:%T /dev/null /dev/zero; stat -c %F /tmp/pipe"))
         data["linux"]["devices"] = [
             {"path": "/dev/zero", "type": "c", "major": 1, "minor": 5},

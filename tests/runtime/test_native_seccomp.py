@@ -29,6 +29,7 @@ from moby.testing.as_user import as_nobody
 from moby.testing.boxes import Boxes, MakeRuntime, place_in, run_inside
 from moby.testing.bundles import Bundles
 from moby.testing.runtime import RuntimeFixtures
+from moby.testing.runtime_offers import needs_root
 
 STARTS = pytest.mark.parametrize("no_new_privileges", [False, True], ids=["privileges", "no-new-privileges"])
 KINDS = ("SCMP_ACT_KILL_PROCESS", "SCMP_ACT_ERRNO")
@@ -206,6 +207,7 @@ class TestNativeSeccomp(RuntimeFixtures):
 
     @STARTS
     def test_a_listener_answers(self, boxes: Boxes, agent: Any, tmp_path: Path, no_new_privileges: bool) -> None:  # noqa: F811
+        needs_root(boxes, "an ordinary user may not look into a process that hides from its container")
         found = agent(errno.EXDEV)
         wanted = self.listening(tmp_path, "mkdir mkdirat", listenerMetadata="of this test")
         data = filtered(boxes, wanted, "mkdir", "/tmp/new", noNewPrivileges=no_new_privileges)
@@ -225,6 +227,7 @@ class TestNativeSeccomp(RuntimeFixtures):
 
     def test_a_listener_of_everything(self, boxes: Boxes, agent: Any, tmp_path: Path) -> None:  # noqa: F811
         """Also of what the start itself needs, which goes on once the listener has it."""
+        needs_root(boxes, "an ordinary user may not look into a process that hides from its container")
         found = agent(0)
         wanted = self.listening(tmp_path, "mkdir", defaultAction="SCMP_ACT_NOTIFY")
         assert boxes.run_config(filtered(boxes, wanted, "true")) == (0, "")
@@ -232,6 +235,7 @@ class TestNativeSeccomp(RuntimeFixtures):
 
     @STARTS
     def test_a_listener_of_exec(self, boxes: Boxes, agent: Any, tmp_path: Path, no_new_privileges: bool) -> None:  # noqa: F811
+        needs_root(boxes, "an ordinary user may not look into a process that hides from its container")
         found = agent(errno.EXDEV)
         box = boxes.started(filtered(boxes, self.listening(tmp_path, "mkdir mkdirat"), "sleep", "1000"))
         code, text = run_inside(boxes, box.id, "mkdir", "/tmp/new", noNewPrivileges=no_new_privileges)
@@ -243,6 +247,7 @@ class TestNativeSeccomp(RuntimeFixtures):
         assert second["state"]["status"] == "running"
 
     def test_nobody_listens(self, boxes: Boxes, tmp_path: Path) -> None:
+        needs_root(boxes, "an ordinary user may not look into a process that hides from its container")
         box = boxes.create(filtered(boxes, self.listening(tmp_path, "mkdir"), "true"))
         with pytest.raises(Invalid, match=r"send the seccomp listener to .*linux\.seccomp\.listenerPath.*No such file"):
             boxes.runtime.start(box.id)
@@ -250,6 +255,7 @@ class TestNativeSeccomp(RuntimeFixtures):
         assert boxes.runtime.state(box.id).status is TaskStatus.STOPPED
 
     def test_nobody_listens_to_exec(self, boxes: Boxes, agent: Any, tmp_path: Path) -> None:  # noqa: F811
+        needs_root(boxes, "an ordinary user may not look into a process that hides from its container")
         agent(0)
         box = boxes.started(filtered(boxes, self.listening(tmp_path, "mkdir"), "sleep", "1000"))
         (tmp_path / "agent.sock").unlink()
