@@ -42,11 +42,11 @@ MORE = {"uml": ("vxlan", "nf_tables"), "qemu": NETWORK_MODULES}
 # What neither this machine nor the other guest has: an emulated processor is slow.
 RARE = "AppArmor or clock or mapped or cpus or mems or weight or huge or disk or docker or rdma"
 ALL = ("tests/runtime", "tests/host")
-# Tests that take for granted what every machine has but that kernel: time namespaces, personalities, memory of a node.
+# Tests that take for granted what every machine has but that kernel: time namespaces.
 # And checkpoints, for whose restore an emulated processor takes minutes.
 IMAGES = "native_images or image_mutants"
 LACKING = {
-    "uml": f"not (timeOffsets or joined_ones or personality or nodes_beyond or {IMAGES})", "qemu": f"not ({IMAGES})",
+    "uml": f"not (timeOffsets or {IMAGES})", "qemu": f"not ({IMAGES})",
 }  # fmt: skip
 
 

@@ -44,6 +44,7 @@ def spaces(*kinds: str, **paths: str) -> list[dict[str, str]]:
 class TestNamespaces(_Native):
     def test_joined_ones(self, boxes: Boxes) -> None:
         """All but the mount namespace are another container's."""
+        needs_root(boxes, "an ordinary user's containers have a user namespace of their own")
         needs_root(boxes, "an ordinary user joins no namespace of a container of its own")
         data = boxes.config("sh", "-c", "echo up; exec sleep 1000")
         data["linux"]["namespaces"] = spaces("mount", *KINDS)
