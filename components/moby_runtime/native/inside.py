@@ -10,31 +10,33 @@ import os
 import sys
 
 from moby.contracts.runtime_values import DIE_WITH_PARENT
-from moby.host import bare, keyrings, namespaces, processes
+from moby.host import keyrings, namespaces, processes
 from moby.host.cgroups import NO_GROUP, Entrance
 from moby.host.files import write_text
 from moby.host.lean import accept, signals, sockets
 from moby.values import evolve, frozen
 from moby_runtime.native import rootfs, sources
 from moby_runtime.native.messages import GROUPS, MOUNTED, READY
-from moby_runtime.native.root import Root, open_in_own
 from moby_runtime.native.values import CREATED, CREATING, Hook, ProcessSpec, Spec
-from moby_runtime.programs import executable, program, quick
-from moby_runtime.records.failures import doing, fail, guarded
+from moby_runtime.programs import executable, program
+from moby_runtime.records.failures import doing, guarded
 from moby_runtime.records.gate import GO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import NoReturn
 
     from moby.contracts.streams import Stdio
-    from moby.host.bare import Step
     from moby.oci.seccomp.filter import Filter
     from moby_runtime.native.hooks import Hooks
+    from moby_runtime.native.root import Root
     from moby_runtime.native.sources import Trees
 
-__all__ = ["MADE_INSIDE", "Channel", "Further", "Start", "run_init"]
+__all__ = [
+    "MADE_INSIDE", "Channel", "Start", "await_release", "become_root", "isolate", "kept_capabilities", "last_step",
+    "leave_session", "run_init",
+]  # fmt: skip
 
 MADE_INSIDE = ("network", "mount", "uts", "ipc", "cgroup")
 """Namespaces that the process makes for itself, while its caller does other things; that of control groups shows the
@@ -98,14 +100,14 @@ class Channel:
         return tuple([fd for fd in (group.folder, group.counted, *[each[0] for each in self.joins]) if fd >= 0])
 
 
-def _isolate(keep: tuple[int, ...]) -> None:
+def isolate(keep: tuple[int, ...]) -> None:
     """Drop what came with the copy of the caller: descriptors, and the ways to import."""
     gc.disable()
     sys.meta_path.clear()
     processes.close_other_descriptors(keep)
 
 
-def _await_release(channel: Channel) -> bool:
+def await_release(channel: Channel) -> bool:
     """Wait for the caller's go, and return whether groups may be set; if it died instead, so does this process."""
     word = os.read(channel.release, 1)
     if not word:
@@ -113,13 +115,13 @@ def _await_release(channel: Channel) -> bool:
     return word == GROUPS
 
 
-def _leave_session() -> None:
+def leave_session() -> None:
     """Let go of the caller's session keyring."""
     with doing("make a session keyring"):
         keyrings.join_new_session()
 
 
-def _become_root(user_namespace: bool, may_set_groups: bool) -> None:
+def become_root(user_namespace: bool, may_set_groups: bool) -> None:
     """Take on the ids of root in a user namespace, as whom everything is set up."""
     if not user_namespace:
         return
@@ -138,7 +140,7 @@ def _make_namespaces(spec: Spec, channel: Channel) -> bool:
     with doing("make the namespaces"):
         made = [name for name in MADE_INSIDE if spec.new(name) and name not in late]
         namespaces.unshare(sum(namespaces.FLAGS[name] for name in made))
-    may_set_groups = _await_release(channel)
+    may_set_groups = await_release(channel)
     if late:
         with doing("make the control groups' namespace", "linux.namespaces"):
             namespaces.unshare(namespaces.FLAGS["cgroup"])
@@ -186,7 +188,7 @@ def run_init(start: Start) -> NoReturn:
         _become_user(start, kept, may_set_groups)
         channel.tell(READY)
         os.close(channel.report)
-        _await_release(channel)
+        await_release(channel)
         os.close(channel.release)
         _await_start(start)
 
@@ -196,7 +198,7 @@ def run_init(start: Start) -> NoReturn:
 def _enter_namespaces(start: Start, kept: tuple[int, ...]) -> tuple[Root, bool, Trees]:
     """Get into all namespaces, with the root mounted; return whether groups may be set, and what was opened before."""
     spec, trees = start.spec, start.trees
-    _isolate((*kept, *trees.values()))
+    isolate((*kept, *trees.values()))
     may_set_groups = _make_namespaces(spec, start.channel)
     root = rootfs.mount_root(spec)
     opened = sources.open_trees(spec, trees) if spec.user_namespace else trees
@@ -204,9 +206,9 @@ def _enter_namespaces(start: Start, kept: tuple[int, ...]) -> tuple[Root, bool, 
         from moby_runtime.native import clocks
 
         clocks.enter_time(spec.time_offsets)
-    _become_root(spec.user_namespace, may_set_groups)
+    become_root(spec.user_namespace, may_set_groups)
     if spec.keyring:
-        _leave_session()
+        leave_session()
     return root, may_set_groups, opened
 
 
@@ -231,7 +233,7 @@ def _become_user(start: Start, kept: tuple[int, ...], may_set_groups: bool) -> N
     program.take_terminal(spec.process)
     # Whatever the steps before have opened was the host's.
     processes.close_other_descriptors([fd for fd in kept if fd != channel.console])
-    program.become_user(spec.process, may_set_groups=may_set_groups, kept=_kept(spec.process, spec.seccomp))
+    program.become_user(spec.process, may_set_groups=may_set_groups, kept=kept_capabilities(spec.process, spec.seccomp))
     if spec.looks and spec.process.args:
         executable.look(spec.process)
     if spec.annotations.get(DIE_WITH_PARENT) == "true":
@@ -239,7 +241,7 @@ def _become_user(start: Start, kept: tuple[int, ...], may_set_groups: bool) -> N
         processes.set_parent_death_signal(signals.SIGKILL)
 
 
-def _kept(process: ProcessSpec, wanted: Filter | None) -> frozenset[int]:
+def kept_capabilities(process: ProcessSpec, wanted: Filter | None) -> frozenset[int]:
     """Return the capabilities that it needs until its filter is installed."""
     if wanted is None:
         return frozenset()
@@ -248,7 +250,7 @@ def _kept(process: ProcessSpec, wanted: Filter | None) -> frozenset[int]:
     return seccomp.kept(process, wanted)
 
 
-def _last(
+def last_step(
     process: ProcessSpec, wanted: Filter | None, tell: Callable[[bytes], object], answers: int
 ) -> tuple[Callable[[], object], bool]:
     """Return the last step before the program, a filter of its calls if there is one, and if it starts by its path."""
@@ -312,110 +314,7 @@ def _await_start(start: Start) -> None:
         if start.told is not None:
             start.told.run("startContainer", CREATED, os.getpid(), as_container)
         process = start.spec.process
-        last, by_path = _last(process, start.spec.seccomp, tell, connection)
+        last, by_path = last_step(process, start.spec.seccomp, tell, connection)
         executable.execute(process, interpreter, last, by_path=by_path)
 
     guarded(tell, steps)
-
-
-@frozen
-class Further:
-    """One more process of a container: what runs in it, and what it is lent."""
-
-    process: ProcessSpec
-    stdio: Stdio
-    user_namespace: bool
-    wanted: Filter | None
-
-    @property
-    def asks(self) -> bool:
-        """Whether it waits for an answer of the caller's, once it is let go."""
-        return self.wanted is not None and self.wanted.notifies
-
-    def run(self, channel: Channel) -> NoReturn:
-        """Be it, in a copy of the caller that is in the container's namespaces already."""
-        channel = self._above_extra(channel)
-
-        def steps() -> None:
-            channel.join()
-            _isolate((*program.take_stdio(self.stdio), *channel.descriptors))
-            may_set_groups = _await_release(channel)
-            _become_root(self.user_namespace, may_set_groups)
-            _leave_session()
-            if channel.console >= 0:
-                from moby_runtime.native import console
-
-                console.take(channel.console, open_in_own)
-            program.take_terminal(self.process)
-            if self.process.affinity[1]:
-                self._choose_processors()
-            bare.take_usual(self._prepare_user(may_set_groups))
-            last, by_path = _last(self.process, self.wanted, channel.tell, channel.release)
-            executable.execute(self.process, channel.interpreter, last, by_path=by_path)
-
-        guarded(channel.tell, steps)
-
-    def prepare(self, channel: Channel, may_set_groups: bool) -> tuple[Channel, Callable[[], NoReturn]]:
-        """Do for a copy of this process what it inherits, and return what it does itself, with no release and terminal.
-
-        This one shares the caller's memory: so it stays root, whom nobody else may kill, and touches no file of the
-        container's, for which it might have to wait, and the caller with it.
-        """
-        channel = self._above_extra(channel)
-        kept = (*program.take_stdio(self.stdio), *channel.descriptors)
-        processes.close_other_descriptors((*kept, *channel.doors))
-        _leave_session()
-        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        kept = (*kept, root)
-        later = self._prepare_user(may_set_groups, program.Room(root, bare.lowest_free((0, 1, 2, *kept))))
-        processes.set_dumpable(False)  # which a change of group has taken back where fs.suid_dumpable is 1
-        execute = quick.prepared(self.process, channel.interpreter, root)
-        steps = (*self._first_steps(channel, kept), *later, (bare.hide(), _hide))
-
-        last, by_path = _last(self.process, self.wanted, channel.tell, channel.release)
-        take, tell = bare.take, channel.tell
-
-        def child() -> NoReturn:
-            try:
-                take(steps)
-                execute(last, by_path=by_path)
-            except BaseException as error:
-                fail(tell, error)
-
-        return channel, child
-
-    def _first_steps(self, channel: Channel, kept: tuple[int, ...]) -> Iterator[Step]:
-        """Yield what a copy does that is prepared for, before it becomes its user."""
-        yield bare.unblock_signals(), _unblock
-        if channel.group.counted >= 0:
-            yield channel.group.counted_calls, lambda: _enter_counted(channel.group)
-        if channel.joins:
-            yield tuple([bare.join(fd, flags) for fd, flags, _ in channel.joins]), channel.join
-        yield bare.close_others(kept), lambda: processes.close_other_descriptors(kept)
-        yield bare.start_session(), lambda: program.take_terminal(self.process)
-        if self.process.affinity[1]:
-            yield None, self._choose_processors
-
-    def _above_extra(self, channel: Channel) -> Channel:
-        return channel.above(3 + len(self.stdio.extra))
-
-    def _prepare_user(self, may_set_groups: bool, room: program.Room | None = None) -> list[Step]:
-        kept = _kept(self.process, self.wanted)
-        return program.prepare_user(self.process, may_set_groups=may_set_groups, kept=kept, room=room)
-
-    def _choose_processors(self) -> None:
-        with doing("choose processors", "process.execCPUAffinity.final"):
-            os.sched_setaffinity(0, self.process.affinity[1])
-
-
-def _enter_counted(group: Entrance) -> None:
-    with doing("enter the control group", "linux.cgroupsPath"):
-        group.enter_counted()
-
-
-def _unblock() -> None:
-    signals.pthread_sigmask(signals.SIG_SETMASK, ())
-
-
-def _hide() -> None:
-    processes.set_dumpable(False)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import NoReturn
 
-    from moby_runtime.native.inside import Further
+    from moby_runtime.native.further import Further
 
     Body = Callable[[Channel], NoReturn]
 

@@ -314,9 +314,11 @@ def _add(
     groups: Mapping[str, str],
     patient: bool,
 ) -> Process:
+    from moby_runtime.native.further import Further  # which most commands don't need
+
     lent = undo.enter_context(Undo())
     console, streams = _console_of(stdio, lent)
-    further = inside.Further(process, streams, record.user_namespace, wanted)
+    further = Further(process, streams, record.user_namespace, wanted)
     held = bool(console or record.rdt or record.scope_of_user)
     with Undo() as entered:
         group = _group(record, groups)
