@@ -10,6 +10,7 @@ calls, or None, and what does the same in the usual way, and says what is wrong.
 from __future__ import annotations
 
 import os
+import sys
 
 from moby.host.lean import signals
 from moby.host.syscalls import NUMBERS, holding_gil
@@ -27,14 +28,15 @@ else:
     from moby.host import foreign as ctypes
 
 __all__ = [
-    "any_call", "close", "close_others", "enter_folder", "expect_folder", "hide", "join", "lowest_free", "set_user",
-    "start_session", "take", "take_usual", "unblock_signals", "write",
+    "any_call", "close", "close_others", "ends_with", "enter_folder", "expect_folder", "hide", "join", "lowest_free",
+    "set_user", "start_session", "take", "take_usual", "unblock_signals", "write",
 ]  # fmt: skip
 
 any_call = holding_gil["syscall"]
 """By its number; integers are no wider than C's."""
-_close, _fchdir, _prctl, _setns, _setresuid, _setsid, _sigprocmask, _write = [
-    holding_gil[name] for name in ("close", "fchdir", "prctl", "setns", "setresuid", "setsid", "sigprocmask", "write")
+_close, _fchdir, _poll, _prctl, _setns, _setresuid, _setsid, _sigprocmask, _write = [
+    holding_gil[name]
+    for name in ("close", "fchdir", "poll", "prctl", "setns", "setresuid", "setsid", "sigprocmask", "write")
 ]
 _PR_SET_DUMPABLE = 4
 _NO_SIGNALS = bytes(128)
@@ -85,6 +87,18 @@ def join(fd: int, flags: int) -> Call:
 def close(fd: int) -> Call:
     """Close one descriptor."""
     return (_close, (fd,), 0)
+
+
+def ends_with(report: int) -> Callable[[], None]:
+    """Return what ends this process where nobody has the other end of a pipe any more, as after its maker's death."""
+    asked = bytearray(report.to_bytes(4, sys.byteorder) + bytes(4))  # struct pollfd, by which POLLERR is always told
+    at, poll, end = ctypes.byref((ctypes.c_char * 8).from_buffer(asked)), _poll, os._exit
+
+    def look() -> None:
+        if poll(at, 1, 0) > 0:
+            end(70)
+
+    return look
 
 
 def close_others(keep: Collection[int]) -> Calls:

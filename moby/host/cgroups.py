@@ -177,9 +177,9 @@ class Entrance:
             os.write(self.counted, b"0")
 
     @property
-    def counted_calls(self) -> Calls:
-        """What enters that, in a copy of this process."""
-        return (bare.write(self.counted, b"0"),)
+    def calls(self) -> Calls:
+        """What does as `enter`, in a copy of this process."""
+        return tuple([bare.write(fd, b"0") for fd in (*self.tasks, self.counted) if fd >= 0])
 
     def enter_all(self, *, counted: bool = True) -> None:
         """Enter all trees; in that of version 2 the kernel may make it wait."""

@@ -81,9 +81,10 @@ def prepared_program(
                     return (folder if runs(folder, name) else -1), name, index
                 length = readlinkat(folder, name, text_at, _MOST)
                 close(folder)
-                head, _, name = bytes(text[: max(length, 0)]).rpartition(b"/")  # noqa: PLW2901
-                above = head.lstrip(b"/") if head.startswith(b"/") else above + b"/" + head  # noqa: PLW2901
-                if not above or name in (b"", b".", b"..") or length == _MOST:
+                target = bytes(text[: max(length, 0)])
+                head, _, name = target.rpartition(b"/")  # noqa: PLW2901
+                above = (head.lstrip(b"/") or b".") if target[:1] == b"/" else above + b"/" + head  # noqa: PLW2901
+                if name in (b"", b".", b"..") or length == _MOST:
                     return -1, name, index
         return -1, b"", index
 

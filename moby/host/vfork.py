@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import mmap
+import os
 import sys
 
 from moby.host.lean import signals
@@ -63,28 +64,37 @@ _stacks: list[tuple[mmap.mmap, int]] = []
 
 def _run(body: Callable[[], None], flags: int, top: int) -> tuple[int, int]:
     failed: list[BaseException] = []
+    through: list[bool] = []
 
     def guarded(_: object) -> int:
         try:
             body()
         except BaseException as error:
             failed.append(error)
+        through.append(True)
         return 0
 
     function, pidfd = _Body(guarded), ctypes.c_int(-1)
     flags |= _CLONE_VM | _CLONE_VFORK | _CLONE_PIDFD | signals.SIGCHLD
     collects = gc.isenabled()
-    gc.disable()  # what is collected there would be closed only there
-    before = signals.pthread_sigmask(signals.SIG_SETMASK, _ALL)
+    before = signals.pthread_sigmask(signals.SIG_BLOCK, ())
     try:
+        gc.disable()  # what is collected there would be closed only there
+        signals.pthread_sigmask(signals.SIG_SETMASK, _ALL)  # which may raise what a handler of the caller's does
         pid = call(holding_gil.clone, function, ctypes.c_void_p(top), flags, None, ctypes.byref(pidfd), what="clone")
-    finally:
+        if not through:
+            os._exit(137)  # somebody killed it in the middle of what this interpreter is: nothing of it holds any more
+        if failed:
+            raise failed[0]
         signals.pthread_sigmask(signals.SIG_SETMASK, before)
+    except BaseException:
+        if pidfd.value >= 0:
+            from moby.host import processes
+
+            processes.dismiss(pidfd.value)
+        raise
+    finally:
         if collects:
             gc.enable()
-    if failed:
-        from moby.host import processes
-
-        processes.dismiss(pidfd.value)
-        raise failed[0]
+        signals.pthread_sigmask(signals.SIG_SETMASK, before)
     return pid, pidfd.value

@@ -82,14 +82,15 @@ class Further:
         later = self._prepare_user(may_set_groups, program.Room(root, bare.lowest_free((0, 1, 2, *kept))))
         processes.set_dumpable(False)  # which a change of group has taken back where fs.suid_dumpable is 1
         execute = quick.prepared(self.process, channel.interpreter, root)
-        steps = (*self._first_steps(channel, kept), *later, (bare.hide(), _hide))
+        steps = (*self._first_steps(channel, kept), *later)
 
         last, by_path = inside.last_step(self.process, self.wanted, channel.tell, channel.release)
-        take, tell = bare.take, channel.tell
+        take, tell, end_with_caller = bare.take, channel.tell, bare.ends_with(channel.report)
 
         def child() -> NoReturn:
             try:
                 take(steps)
+                end_with_caller()
                 execute(last, by_path=by_path)
             except BaseException as error:
                 fail(tell, error)
@@ -99,8 +100,7 @@ class Further:
     def _first_steps(self, channel: Channel, kept: tuple[int, ...]) -> Iterator[Step]:
         """Yield what a copy does that is prepared for, before it becomes its user."""
         yield bare.unblock_signals(), _unblock
-        if channel.group.counted >= 0:
-            yield channel.group.counted_calls, lambda: _enter_counted(channel.group)
+        yield channel.group.calls, lambda: _enter(channel.group)
         if channel.joins:
             yield tuple([bare.join(fd, flags) for fd, flags, _ in channel.joins]), channel.join
         yield bare.close_others(kept), lambda: processes.close_other_descriptors(kept)
@@ -120,14 +120,10 @@ class Further:
             os.sched_setaffinity(0, self.process.affinity[1])
 
 
-def _enter_counted(group: Entrance) -> None:
+def _enter(group: Entrance) -> None:
     with doing("enter the control group", "linux.cgroupsPath"):
-        group.enter_counted()
+        group.enter()
 
 
 def _unblock() -> None:
     signals.pthread_sigmask(signals.SIG_SETMASK, ())
-
-
-def _hide() -> None:
-    processes.set_dumpable(False)

@@ -84,7 +84,12 @@ class Channel:
             release=moved(self.release),
             report=moved(self.report),
             console=moved(self.console),
-            group=evolve(self.group, folder=moved(self.group.folder), counted=moved(self.group.counted)),
+            group=evolve(
+                self.group,
+                folder=moved(self.group.folder),
+                tasks=tuple([moved(fd) for fd in self.group.tasks]),
+                counted=moved(self.group.counted),
+            ),
             joins=tuple([(moved(fd), flags, name) for fd, flags, name in self.joins]),
         )
 
@@ -96,8 +101,8 @@ class Channel:
     @property
     def doors(self) -> tuple[int, ...]:
         """All that a copy of this process enters something by."""
-        group = self.group
-        return tuple([fd for fd in (group.folder, group.counted, *[each[0] for each in self.joins]) if fd >= 0])
+        groups = (self.group.folder, *self.group.tasks, self.group.counted)
+        return tuple([fd for fd in (*groups, *[each[0] for each in self.joins]) if fd >= 0])
 
 
 def isolate(keep: tuple[int, ...]) -> None:
@@ -234,6 +239,8 @@ def _become_user(start: Start, kept: tuple[int, ...], may_set_groups: bool) -> N
     # Whatever the steps before have opened was the host's.
     processes.close_other_descriptors([fd for fd in kept if fd != channel.console])
     program.become_user(spec.process, may_set_groups=may_set_groups, kept=kept_capabilities(spec.process, spec.seccomp))
+    if channel.hides:
+        processes.set_dumpable(False)  # anew, since where fs.suid_dumpable is 1 the change of user took it back
     if spec.looks and spec.process.args:
         executable.look(spec.process)
     if spec.annotations.get(DIE_WITH_PARENT) == "true":

@@ -223,7 +223,9 @@ def spawn(entry: Entry, body: Body, undo: Undo, lent: Undo, console: int = -1, e
     def child() -> NoReturn:
         os.close(release_write)
         os.close(report_read)
-        if entry.joined:
+        if lends:
+            entry.group.enter()
+        elif entry.joined:
             entry.group.enter_counted()
         body(channel)
 
@@ -391,8 +393,8 @@ def _lending(entry: Entry, cloned: Callable[[], int], lent: Undo) -> tuple[int, 
     def between() -> None:
         _prepare(entry, forget=False)
         sys.meta_path.clear()  # from here on the files that it sees may be the container's
-        with doing("enter the control group"):
-            entry.group.enter(counted=False)
+        # It enters no group: of one that is frozen, or has no time left, it would wait, and the caller with it; and
+        # what a group without memory kills takes with it all that share theirs.
         _join_all(entry)
         if entry.root >= 0:
             with doing("enter the container's root"):
@@ -404,6 +406,10 @@ def _lending(entry: Entry, cloned: Callable[[], int], lent: Undo) -> tuple[int, 
     try:
         with doing("start a process"):
             _, pidfd = vfork.run(between, processes.sibling())
+    except BaseException:
+        if made:  # what a handler of the caller's raised has waited until it was through
+            _end(os.pidfd_open(made[0]))
+        raise
     finally:
         sys.meta_path[:] = finders
         if entry.watched:

@@ -128,7 +128,9 @@ def prepare_user(
         steps.append((None, lambda: _limit(process)))
     return [
         *steps,
-        (bare.set_user(process.uid), lambda: _become(process.uid)),
+        # Hidden while it may do more than the user's other processes, which could look into it where fs.suid_dumpable
+        # is 1.
+        ((*bare.set_user(process.uid), *(bare.hide() if room else ())), lambda: _become(process.uid, hides=bool(room))),
         (_into(process.cwd, room), lambda: _change_folder(process)),
         _limited(process, kept),
     ]
@@ -139,9 +141,11 @@ def _limit(process: ProcessSpec) -> None:
         set_limit(0, *limit)
 
 
-def _become(uid: int) -> None:
+def _become(uid: int, *, hides: bool) -> None:
     with doing("change user and groups", "process.user"):
         os.setresuid(uid, uid, uid)
+    if hides:
+        processes.set_dumpable(False)
 
 
 def _into(cwd: str, room: Room | None) -> Calls | None:
