@@ -1,5 +1,6 @@
 """A further program of a container, whose way in is prepared on the caller's memory: as by a copy, and no less safe."""
 
+import functools
 import gc
 import os
 import signal
@@ -19,6 +20,7 @@ from moby.errors import MobyError
 from moby.host import bare, lookups, processes, vfork
 from moby.host.mounts import file_system
 from moby.testing.boxes import Box, Boxes, MakeRuntime, run_inside
+from moby.testing.copied import in_copy
 from moby.testing.runtime import RuntimeFixtures
 
 pytestmark = [
@@ -90,6 +92,16 @@ def shown(text: str) -> str:
     return "\n".join([before, name, *lines])
 
 
+def alone(test: Callable[..., None]) -> Callable[..., None]:
+    """Have a test go on in a copy of this process, with one thread, as only such a caller lends its memory."""
+
+    @functools.wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        in_copy(lambda: test(*arguments, **named), test.__name__)
+
+    return run
+
+
 class TestFurther(RuntimeFixtures):
     @pytest.fixture
     def make_runtime(self) -> MakeRuntime:
@@ -118,6 +130,7 @@ class TestFurther(RuntimeFixtures):
             return lent, outcome()
 
     @pytest.mark.parametrize("uid", [0, 1000])
+    @alone
     def test_programs(self, boxes: Boxes, box: Box, uid: int, monkeypatch) -> None:
         for name in (*PLAIN, *OTHERS):
             lent, copied = self.both_ways(
@@ -126,21 +139,27 @@ class TestFurther(RuntimeFixtures):
             assert lent == copied
             assert (lent == (0, "said\n")) is (name in PLAIN or name == "/unreadable"), name
 
+    @alone
     def test_plain_ones_are_found_without_more(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         monkeypatch.setattr(executable, "execute", lambda *arguments, **options: os._exit(99))
         for name in PLAIN:
             assert run_inside(boxes, box.id, name, "said", env=["PATH=/absent:/bin"]) == (0, "said\n")
         assert run_inside(boxes, box.id, "/script")[0] == 99
 
-    def test_the_interpreter_that_runs_this_is_none(self, boxes: Boxes, monkeypatch) -> None:
+    @pytest.fixture
+    def lent_python(self, boxes: Boxes) -> Box:
         data = boxes.config("sleep", "1000")
         interpreter = str(Path("/proc/self/exe").resolve())
         data["mounts"].append({"destination": "/python", "source": interpreter, "options": ["bind", "ro"]})
-        box = boxes.started(data)
-        lent, copied = self.both_ways(boxes, box, monkeypatch, "/python", "-c", "")
+        return boxes.started(data)
+
+    @alone
+    def test_the_interpreter_that_runs_this_is_none(self, boxes: Boxes, lent_python: Box, monkeypatch) -> None:
+        lent, copied = self.both_ways(boxes, lent_python, monkeypatch, "/python", "-c", "")
         assert lent == copied
         assert "/python" in lent[1]
 
+    @alone
     def test_a_program_that_is_swapped_meanwhile(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         """What was looked at isn't what would be read: then it is left to others, who look again."""
         openat = lookups._openat
@@ -155,6 +174,7 @@ class TestFurther(RuntimeFixtures):
         monkeypatch.setattr(lookups, "_openat", swapping)
         assert run_inside(boxes, box.id, "/data") == (0, "new /data\n")
 
+    @alone
     def test_all_that_a_process_has(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         lent, copied = self.both_ways(boxes, box, monkeypatch, "sh", "-c", SHOW, **EVERYTHING)
         assert lent[0] == copied[0] == 0
@@ -165,6 +185,7 @@ class TestFurther(RuntimeFixtures):
         assert "CapAmb:\t0000000000002001" in text
         assert "Gid:\t1001\t1001\t1001\t1001" in text
 
+    @alone
     def test_its_home(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         for process, home in HOMES:
             lent, copied = self.both_ways(
@@ -173,18 +194,21 @@ class TestFurther(RuntimeFixtures):
             assert lent == copied == (0, f"{home}\n")
 
     @pytest.mark.parametrize("size", [4000, 5000])
+    @alone
     def test_a_home_in_a_long_list(self, boxes: Boxes, box: Box, size: int, monkeypatch) -> None:
         users = boxes.bundles.folder / "further/rootfs/etc/passwd"
         users.write_text("#" * (size - 20) + "\nroot:x:0:0::/q:\n", encoding="ascii")
         lent, copied = self.both_ways(boxes, box, monkeypatch, "/bin/sh", "-c", "echo $HOME", env=[])
         assert lent == copied == (0, "/q\n")
 
+    @alone
     def test_working_folders(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         (boxes.bundles.folder / "further/rootfs/to").symlink_to("links")
         for folder in FOLDERS:
             lent, copied = self.both_ways(boxes, box, monkeypatch, "sh", "-c", "pwd -P", cwd=folder)
             assert lent == copied, folder
 
+    @alone
     def test_what_cannot_be(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         for process in REFUSED:
             lent, copied = self.both_ways(boxes, box, monkeypatch, "true", **process)
@@ -201,6 +225,7 @@ class TestFurther(RuntimeFixtures):
         signal.signal(signal.SIGUSR1, before[0])
         signal.pthread_sigmask(signal.SIG_SETMASK, before[1])
 
+    @alone
     def test_signals_do_what_they_do_by_default(self, boxes: Boxes, box: Box, signals, monkeypatch) -> None:
         lent, copied = self.both_ways(boxes, box, monkeypatch, "cat", "/proc/self/status")
         lines = [
@@ -242,32 +267,36 @@ class TestBetween(RuntimeFixtures):
     def make_runtime(self) -> MakeRuntime:
         return Native
 
-    def test_it_stays_who_nobody_else_may_kill(self, boxes: Boxes, monkeypatch) -> None:
-        box = boxes.sleeping()
+    @pytest.fixture
+    def box(self, boxes: Boxes) -> Box:
+        return boxes.sleeping()
+
+    @alone
+    def test_it_stays_who_nobody_else_may_kill(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         seen = recorded(monkeypatch, lambda: (os.getresuid(), os.getpid()))
         assert run_inside(boxes, box.id, "true", user={"uid": 1000, "gid": 1000})[0] == 0
         ((ids, pid),) = seen
         assert ids == (0, 0, 0)
         assert pid not in (os.getpid(), 0)
 
-    def test_nobody_may_look_into_it(self, boxes: Boxes, monkeypatch) -> None:
-        box = boxes.sleeping()
+    @alone
+    def test_nobody_may_look_into_it(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         seen = recorded(monkeypatch, lambda: (processes.prctl(3), Path("/proc/self").exists()))
         arguments = Path("/proc/self/cmdline").read_bytes()
         assert run_inside(boxes, box.id, "true", user={"uid": 0, "gid": 1000})[0] == 0
         assert [dumpable for dumpable, _ in seen] == [0]
         assert (processes.prctl(3), Path("/proc/self/cmdline").read_bytes()) == (1, arguments)
 
-    def test_it_imports_nothing_of_the_container_s(self, boxes: Boxes, monkeypatch) -> None:
-        box = boxes.sleeping()
+    @alone
+    def test_it_imports_nothing_of_the_container_s(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         finders = list(sys.meta_path)
         seen = recorded(monkeypatch, sys.meta_path.copy)
         assert run_inside(boxes, box.id, "true")[0] == 0
         assert (seen, sys.meta_path) == ([[]], finders)
         assert run_inside(boxes, box.id, "true")[0] == 0
 
-    def test_it_has_what_its_copy_needs_open(self, boxes: Boxes, monkeypatch) -> None:
-        box = boxes.sleeping()
+    @alone
+    def test_it_has_what_its_copy_needs_open(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         seen = recorded(monkeypatch, descriptors)
         before = sorted(Path("/proc/self/fd").iterdir())
         assert run_inside(boxes, box.id, "true")[0] == 0
@@ -276,11 +305,11 @@ class TestBetween(RuntimeFixtures):
         assert len(kinds) - kinds.count("group") <= 3
         assert sorted(Path("/proc/self/fd").iterdir()) == before
 
-    def test_what_fails_there_leaves_nothing(self, boxes: Boxes, monkeypatch) -> None:
+    @alone
+    def test_what_fails_there_leaves_nothing(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         def fail() -> None:
             raise PermissionError(1, "no")
 
-        box = boxes.sleeping()
         recorded(monkeypatch, fail)
         before, finders = sorted(Path("/proc/self/fd").iterdir()), list(sys.meta_path)
         with pytest.raises(MobyError, match="make the namespaces"):
@@ -290,9 +319,9 @@ class TestBetween(RuntimeFixtures):
         monkeypatch.undo()
         assert run_inside(boxes, box.id, "true")[0] == 0
 
-    def test_it_touches_no_file_of_the_container(self, boxes: Boxes, monkeypatch) -> None:
+    @alone
+    def test_it_touches_no_file_of_the_container(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         """Which may be on a file system that never answers: then the caller would wait as long."""
-        box = boxes.sleeping()
         opened: list[Any] = []
         sys.addaudithook(lambda event, arguments: opened.append(arguments[0]) if event == "open" and noting else None)
         noting: list[bool] = []
@@ -302,9 +331,9 @@ class TestBetween(RuntimeFixtures):
         assert run_inside(boxes, box.id, "/bin/true", cwd="/tmp")[0] == 0
         assert (seen, opened) == ([None], ["/"])
 
-    def test_it_enters_no_group_of_the_container(self, boxes: Boxes, monkeypatch) -> None:
+    @alone
+    def test_it_enters_no_group_of_the_container(self, boxes: Boxes, box: Box, monkeypatch) -> None:
         """Which may be frozen, without time or without memory: so may the caller be then."""
-        box = boxes.sleeping()
         seen: list[str] = []
         join = launch._join_all
         monkeypatch.setattr(
@@ -317,8 +346,9 @@ class TestBetween(RuntimeFixtures):
         assert run_inside(boxes, box.id, "sh", "-c", "cat /proc/1/cgroup")[1] == inside
         assert theirs != ours
 
-    def test_what_a_handler_raises_meanwhile_leaves_nothing(self, boxes: Boxes, monkeypatch) -> None:
-        box, caller = boxes.sleeping(), os.getpid()
+    @alone
+    def test_what_a_handler_raises_meanwhile_leaves_nothing(self, boxes: Boxes, box: Box, monkeypatch) -> None:
+        caller = os.getpid()
         recorded(monkeypatch, lambda: os.kill(caller, signal.SIGUSR1))
 
         def interrupt(number: int, frame: object) -> None:
