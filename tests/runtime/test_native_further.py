@@ -252,7 +252,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, look: Callable[[], Any]) -> list[A
 
 def descriptors() -> dict[int, str]:
     found = {}
-    for number in range(3, 64):
+    for number in range(3, 1024):
         with suppress(OSError):
             mode = os.fstat(number).st_mode
             kind = "pipe" if stat.S_ISFIFO(mode) else "folder" if stat.S_ISDIR(mode) else "other"
