@@ -143,7 +143,7 @@ INSIDE = [
     (rootfs, "make_devices", lambda root, console: None, "test_default_devices", {}),
     (console, "take", lambda console, open_below: None, "test_terminal", {}),
     (program, "take_terminal", lambda process: None, "test_terminal_controls_it", {}),
-    (inside, "_await_release", lambda channel: not os.read(channel.release, 1),
+    (inside, "await_release", lambda channel: not os.read(channel.release, 1),
      "test_groups_of_the_caller_are_gone", {}),
     (mounts, "open_in_root", open_anywhere, "test_a_link_in_the_image_leads_nowhere_else", {"link": "absolute"}),
 ]  # fmt: skip
