@@ -134,7 +134,10 @@ def enter_folder(fd: int) -> Calls:
 
 
 def expect_folder(path: str) -> Call:
-    """See that the working folder is exactly a path, and so inside the root, as syscalls.current_folder says it."""
+    """See that the kernel's name of the working folder is as long as a path; the usual way looks at it whole.
+
+    A name of that length may still be another: what keeps it inside the root is how it was opened.
+    """
     return (
         any_call,
         (NUMBERS["getcwd"], ctypes.byref(ctypes.create_string_buffer(_LONGEST)), _LONGEST),

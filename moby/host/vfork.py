@@ -50,7 +50,8 @@ def run(body: Callable[[], None], flags: int = 0) -> tuple[int, int]:
     """Have another process call `body`, and return its pid and a pidfd once it has; what `body` raises is raised.
 
     What it has opened is closed by then, whatever numbers it left in this one's memory. The caller must be
-    single-threaded, and reaps it. `flags` may be CLONE_PARENT. OSError as clone(2).
+    single-threaded, and reaps it. `flags` may be CLONE_PARENT. OSError as clone(2). Where somebody kills the other
+    process amid `body`, the caller ends at once with code 137.
     """
     if not _stacks:
         stack = mmap.mmap(-1, _STACK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE | _MAP_STACK)
