@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,14 +46,26 @@ class Serving:
 
     def ask(self, line: str = "who") -> tuple[int, int, str]:
         """Return the engine's pid, the shelf's, and the file that the toys were imported from."""
+        with self.asked(line) as answer:
+            return answer()
+
+    @contextmanager
+    def asked(self, line: str) -> Iterator[Callable[[], tuple[int, int, str]]]:
+        """Ask; within the block, what is yielded reads the answer. An answer to `wait` has begun by then."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(60)
             sock.connect(os.path.relpath(self.path))
             with sock.makefile("rw") as lines:
                 lines.write(f"{line}\n")
                 lines.flush()
-                engine, shelf, file = lines.readline().split()
-        return int(engine), int(shelf), file
+                if line.startswith("wait"):
+                    assert lines.readline() == "begun\n"
+
+                def answer() -> tuple[int, int, str]:
+                    engine, shelf, file = lines.readline().split()
+                    return int(engine), int(shelf), file
+
+                yield answer
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,13 +48,11 @@ def test_it_answers_and_ends_in_order(archive: Make, root: Path) -> None:
         engine, shelf, file = serving.ask()
         assert engine == serving.process.pid != shelf
         assert Path(file).is_relative_to(root / "run/distributions"), "it runs from a copy of its own"
-        answers: list[tuple[int, int, str]] = []
-        waiting = threading.Thread(target=lambda: answers.append(serving.ask("wait 0.5")))
-        waiting.start()
-        eventually(serving.ask)
-        serving.process.send_signal(signal.SIGHUP)
-        assert serving.end() == 0
-        waiting.join()
+        with serving.asked("wait 0.5") as answer:
+            serving.process.send_signal(signal.SIGHUP)
+            serving.process.send_signal(signal.SIGTERM)
+            assert answer() == (engine, shelf, file), "what was asked before is answered before it ends"
+        assert serving.process.wait(60) == 0
         assert not serving.path.exists()
 
 

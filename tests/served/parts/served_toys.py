@@ -238,6 +238,7 @@ class Front:
         self.shelf = shelf
         self.listeners: list[socket.socket] = []
         self.paths: list[str] = []
+        self.accepting: list[threading.Thread] = []
         self.threads: list[threading.Thread] = []
 
     def __enter__(self) -> "Front":
@@ -264,7 +265,8 @@ class Front:
                 raise Invalid(f"{address}: no address")
             listener.settimeout(None)
             self.listeners.append(listener)
-            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+            self.accepting.append(threading.Thread(target=self._accept, args=(listener,), daemon=True))
+            self.accepting[-1].start()
         return tuple(addresses)
 
     def drain(self, timeout_s: float) -> bool:
@@ -272,6 +274,8 @@ class Front:
         for listener in self.listeners:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
+        for accepting in self.accepting:
+            accepting.join()
         for thread in self.threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(each.is_alive() for each in self.threads)
@@ -290,6 +294,8 @@ class Front:
                 if line.startswith("hold"):
                     self.shelf.hold("x", client.fileno())
                 if line.startswith("wait"):
+                    lines.write("begun\n")
+                    lines.flush()
                     time.sleep(float(line.split()[1]))
                 lines.write(f"{os.getpid()} {self.shelf.pid()} {__file__}\n")
                 lines.flush()
