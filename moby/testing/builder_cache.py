@@ -51,9 +51,10 @@ class Cache(BuilderFixtures):
     def test_what_is_kept(self, workshop: Workshop) -> None:
         """It is listed with what it takes, and goes when it is asked to; what was built stays."""
         image = built(workshop, BASE + RANDOM)
+        built(workshop, BASE + RANDOM + "RUN echo more > /more\n")
         found = workshop.builder.usage()
         assert found == tuple(sorted(found, key=lambda each: each.id))
-        assert found
+        assert len(found) > 1
         gone = workshop.builder.prune(Keep(all=True))
         assert {each.id for each in gone.entries} <= {each.id for each in found}
         assert workshop.builder.usage() == ()
