@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from moby.errors import Invalid, MobyError, printable
+from moby.host.unwinding import unwind_on
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -109,9 +110,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 done, 1 assembly at fault, 2 usage, 3 host can't, 70 a bug, 128+n signal."""
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
-        signal.signal(signal.SIGHUP, _terminate)
+    unwind_on((signal.SIGTERM, signal.SIGHUP))
     sys.exit(_run(arguments))
 
 
@@ -160,8 +159,3 @@ def report() -> None:
     click.echo(
         "\nThis is a bug in moby. Please report it, with the lines above, at the project's issue tracker.", err=True
     )
-
-
-def _terminate(number: int, _frame: object) -> None:
-    """Unwind on a signal, so that nothing half-made is left behind."""
-    sys.exit(128 + number)

@@ -11,6 +11,7 @@ from typing import Any
 from moby.engine.call import Call
 from moby.engine.words import split
 from moby.errors import Corrupt, Invalid, MobyError, printable
+from moby.host.unwinding import unwind_on
 from moby.plan import Plan, check, load
 
 __all__ = ["LOCK", "embedded", "main"]
@@ -64,9 +65,7 @@ def main(arguments: Sequence[str] | None = None, read: Callable[[], tuple[dict[s
     folders: tuple[str, ...] = ()
     try:
         _open_standard_streams()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-                signal.signal(number, _unwind)
+        unwind_on((signal.SIGTERM, signal.SIGHUP))
         call = _parse(given, *(read or embedded)())
         if isinstance(call, int):
             return call
@@ -201,8 +200,3 @@ def _help(plan: Plan) -> str:
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name.ljust(width)}  {summary}" for name, summary in sorted(rows)]
     return "\n".join([f"usage: {_usage(plan)}", "", "commands:", *lines])
-
-
-def _unwind(number: int, _frame: object) -> None:
-    """Leave by way of every `finally`, so that nothing of this call stays behind."""
-    sys.exit(128 + number)

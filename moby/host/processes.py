@@ -21,10 +21,10 @@ else:
 
 __all__ = [
     "CLONE_PARENT", "LONGEST_POLL_MS", "ProcessStat", "act_for_parent", "clone", "close_other_descriptors", "dismiss",
-    "execute", "execute_path", "forget_arguments", "fork", "has_threads", "prctl", "prepared_start", "process_stat",
-    "readable", "reap", "remember_arguments", "send_signal", "set_child_subreaper", "set_domain_name", "set_dumpable",
-    "set_keep_capabilities", "set_no_new_privileges", "set_parent_death_signal", "settle_signals", "sibling",
-    "take_dismissed", "wait_ended",
+    "execute", "execute_path", "forget_arguments", "fork", "has_threads", "is_dumpable", "prctl", "prepared_start",
+    "process_stat", "readable", "reap", "remember_arguments", "send_signal", "set_child_subreaper", "set_domain_name",
+    "set_dumpable", "set_keep_capabilities", "set_no_new_privileges", "set_parent_death_signal", "settle_signals",
+    "sibling", "take_dismissed", "wait_ended",
 ]  # fmt: skip
 
 CLONE_PARENT = 0x00008000
@@ -40,6 +40,7 @@ LONGEST_POLL_MS = 2**31 - 1
 _PF_EXITING = 0x4
 _PF_FORKNOEXEC = 0x40
 _PR_SET_PDEATHSIG = 1
+_PR_GET_DUMPABLE = 3
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
 _PR_SET_CHILD_SUBREAPER = 36
@@ -282,6 +283,11 @@ def set_keep_capabilities(on: bool) -> None:
 def set_dumpable(on: bool) -> None:
     """Say whether others of the same user may look into this process by /proc."""
     prctl(_PR_SET_DUMPABLE, int(on))
+
+
+def is_dumpable() -> bool:
+    """Return whether others of the same user may look into this process by /proc."""
+    return prctl(_PR_GET_DUMPABLE) == 1
 
 
 def forget_arguments() -> list[tuple[int, bytes]]:

@@ -45,7 +45,7 @@ class Waiting:
     def layers(self, snapshot, lease):
         self.asked.append(snapshot)
         self.begun.set()
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(60)
         return self.images.layers(snapshot, lease)
 
 
@@ -77,12 +77,14 @@ def test_what_has_not_begun_is_left_to_the_export(yard):
     early = EarlyLayers(images, yard.content)
     first, second = yard.layer("1", LARGE), yard.layer("2", LARGE)
     early.add(first, 1 << 20)
-    assert images.begun.wait(30)
+    assert images.begun.wait(60)
     early.add(second, 1 << 20)
     settling = threading.Thread(target=early.settle)
     settling.start()
+    while early._wanted:
+        threading.Event().wait(0.001)
     images.go_on.set()
-    settling.join(30)
+    settling.join(60)
     assert not settling.is_alive()
     assert images.asked == [first]
     early.close()
@@ -93,7 +95,7 @@ def test_a_build_that_ends_waits_for_no_layer(yard):
     images = Waiting(yard.images)
     early = EarlyLayers(images, yard.content)
     early.add(yard.layer("1", LARGE), 1 << 20)
-    assert images.begun.wait(30)
+    assert images.begun.wait(60)
     early.close()
     early.add(yard.layer("2", LARGE), 1 << 20)  # after the end nothing is begun
     images.go_on.set()

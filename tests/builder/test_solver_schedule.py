@@ -75,7 +75,7 @@ def test_the_first_failure_ends_all(graph, threads, data):
 
 
 def test_tasks_are_done_side_by_side():
-    meet = threading.Barrier(5, timeout=10)
+    meet = threading.Barrier(5, timeout=60)
 
     def steps():
         yield LONG
@@ -99,7 +99,7 @@ def test_what_is_quick_takes_no_further_thread():
 
 
 def test_what_is_ready_once_others_take_long_is_done_meanwhile():
-    meet = threading.Barrier(2, timeout=10)
+    meet = threading.Barrier(2, timeout=60)
 
     def long(below):
         yield below
@@ -116,13 +116,16 @@ def test_what_is_ready_once_others_take_long_is_done_meanwhile():
 
 
 def test_no_more_threads_than_asked_for():
-    lock, at_once, most = threading.Lock(), [], []
+    lock, at_once, most, all_there = threading.Lock(), [], [], threading.Event()
 
     def steps():
         yield LONG
         with lock:
             at_once.append(1)
             most.append(len(at_once))
+            if len(at_once) == 3:
+                all_there.set()
+        all_there.wait(60)
         threading.Event().wait(0.002)
         with lock:
             at_once.pop()

@@ -296,7 +296,7 @@ def test_two_builds_do_what_both_want_once_and_both_hear_of_it(bench):
         waiting_on(bench, 2)
         gate.set()
         for thread, _ in threads:
-            thread.join(10)
+            thread.join()
     assert [each["value"][0].tree for _, each in threads] == [threads[0][1]["value"][0].tree] * 2
     assert Counter(first.done + second.done)["first"] == 1
     assert other.vertex("first").cached
@@ -313,7 +313,7 @@ def test_a_build_goes_on_with_what_another_one_gave_up(bench):
         waiting_on(bench, 2)
         cancel.set()
         for thread, _ in (given_up, goes_on):
-            thread.join(10)
+            thread.join()
     assert isinstance(given_up[1]["error"], Unavailable)
     assert "first" in second.done
     assert goes_on[1]["value"]
@@ -332,7 +332,7 @@ def test_who_waited_shares_a_bad_end_but_not_what_the_other_build_lacked(bench, 
         waiting_on(bench, 2)
         gate.set()
         for thread, _ in threads:
-            thread.join(10)
+            thread.join()
     assert all(isinstance(each["error"], BuildFailed) for _, each in threads)
     assert [each.vertex("first").error for each in (one, other)] == ["it failed"] * 2
     assert all(each.vertex("first").started_ns for each in (one, other))
@@ -351,9 +351,9 @@ def test_who_waits_can_be_given_up(bench):
         waits = in_thread(other, chain())
         waiting_on(bench, 2)
         cancel.set()
-        waits[0].join(10)
+        waits[0].join()
         gate.set()
-        working[0].join(10)
+        working[0].join()
     assert isinstance(waits[1]["error"], Unavailable)
     assert working[1]["value"]
 

@@ -23,6 +23,12 @@ PLACES = (
 
 @pytest.fixture
 def asker(make):
+    return make(attempts=2)
+
+
+@pytest.fixture
+def hasty(make):
+    """One that soon gives up who says nothing more."""
     return make(attempts=2, stall_s=0.3)
 
 
@@ -39,17 +45,17 @@ def endless(head):
 
 
 @pytest.mark.parametrize("length", ["abc", "-5", "12, 12", "9" * 5000, "\xb2"])
-def test_a_length_that_is_none(asker, length):
+def test_a_length_that_is_none(hasty, length):
     with raw(lambda head: answer(200, body=b"{}", length=length)) as service, pytest.raises(Unavailable):
-        asker.manifest(named(service))
+        hasty.manifest(named(service))
     with raw(lambda head: answer(404, body=b"{}", length=length)) as service, pytest.raises((NotFound, Unavailable)):
-        asker.manifest(named(service))
+        hasty.manifest(named(service))
 
 
-def test_a_length_that_is_none_of_a_tag(asker):
+def test_a_length_that_is_none_of_a_tag(hasty):
     told = f"Docker-Content-Digest: sha256:{'a' * 64}"
     with raw(lambda head: answer(200, told, length="9" * 5000)) as service, pytest.raises(Unavailable):
-        asker.resolve(named(service))
+        hasty.resolve(named(service))
 
 
 @pytest.mark.parametrize(

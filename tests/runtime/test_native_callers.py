@@ -110,8 +110,16 @@ class TestCallers(RuntimeFixtures):
         assert run_inside(boxes, box.id, "cat", "/proc/self/cgroup") == run_inside(
             boxes, box.id, "cat", "/proc/1/cgroup"
         )
-        dumpable = 3  # PR_GET_DUMPABLE
-        assert (Path("/proc/self/cmdline").read_bytes(), processes.prctl(dumpable)) == (arguments, 1)
+        assert (Path("/proc/self/cmdline").read_bytes(), processes.is_dumpable()) == (arguments, True)
+
+    def test_a_caller_that_shows_nothing_goes_on_so(self, boxes: Boxes) -> None:
+        box = boxes.sleeping()
+        processes.set_dumpable(False)
+        try:
+            assert run_inside(boxes, box.id, "true") == (0, "")
+            assert not processes.is_dumpable()
+        finally:
+            processes.set_dumpable(True)
 
     def test_a_caller_that_lives_on_keeps_nothing_and_imports_once(self, boxes: Boxes) -> None:
         null = os.open("/dev/null", os.O_RDWR)

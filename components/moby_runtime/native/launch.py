@@ -402,6 +402,7 @@ def _lending(entry: Entry, cloned: Callable[[], int], lent: Undo) -> tuple[int, 
                 os.chroot(".")
         made.append(cloned())
 
+    shows = processes.is_dumpable()
     forgotten = processes.forget_arguments() if entry.watched else []
     try:
         with doing("start a process"):
@@ -413,7 +414,7 @@ def _lending(entry: Entry, cloned: Callable[[], int], lent: Undo) -> tuple[int, 
     finally:
         sys.meta_path[:] = finders
         if entry.watched:
-            processes.set_dumpable(True)
+            processes.set_dumpable(shows)
             processes.remember_arguments(forgotten)
     lent.callback(processes.dismiss, pidfd)
     # It is an unreaped child of ours, or of who waits for our answer, so the number can't have become another's.
