@@ -23,7 +23,7 @@ def shop(apart, tmp_path_factory):
         yield Workshop(engine.builder, engine.images, tmp_path_factory.mktemp("contexts"))
         active = [each.key for each in engine.snapshotter.list() if each.key.startswith("builder/active")]
         assert (active, engine.supervisor.list()) == ([], ())
-        assert not list((folder / "run/builder/mounts").iterdir())
+        assert not list((folder / "run/builder/mounts").glob("*"))
 
 
 class TestDockerfile(BuilderSuite):

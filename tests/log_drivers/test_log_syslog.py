@@ -81,6 +81,8 @@ class Server:
         self.thread.join(PATIENCE_S)
         self.socket.close()
         for each in self.connections:
+            with contextlib.suppress(OSError):  # what a thread reads from would stay open until something comes
+                each.shutdown(socket.SHUT_RDWR)
             each.close()
 
 
