@@ -22,8 +22,9 @@ SLEEP = ("/bin/sleep", "1000")
 
 
 @pytest.fixture
-def launcher(tmp_path: Path) -> Iterator[Launcher]:
-    made = Launcher(tmp_path, linger_s=0.2)
+def launcher(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Launcher]:
+    """Of a keeper that stays until the test is over, however long that takes, unless the test says otherwise."""
+    made = Launcher(tmp_path, linger_s=getattr(request, "param", 600))
     user = made.user()
     yield made
     os.close(user)
@@ -67,6 +68,7 @@ def test_it_is_nobodys_child_and_small(launcher: Launcher, talk: Conversation) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("launcher", [0.2], indirect=True)
 def test_it_ends_when_nothing_is_left(launcher: Launcher, talk: Conversation) -> None:
     want(launcher)
     launcher.stop("k/a")
@@ -85,7 +87,7 @@ def test_it_ignores_what_ends_others(launcher: Launcher, talk: Conversation) -> 
 @pytest.mark.slow
 def test_many_callers_at_once_start_one(launcher: Launcher, tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from moby.served.launching import Launcher\n"
-    code += "print(Launcher(Path(sys.argv[1]), linger_s=0.2).reach().pid)"
+    code += "print(Launcher(Path(sys.argv[1]), linger_s=600).reach().pid)"
     command = [sys.executable, "-c", code, str(tmp_path)]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
     assert len({child.communicate()[0] for child in children}) == 1

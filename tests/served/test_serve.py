@@ -9,6 +9,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from served import distributions
@@ -43,6 +44,14 @@ def root(around: Surroundings, archive: Make) -> Iterator[Path]:
     assert eventually(lambda: not pids_of(around.roots.run.parent))
 
 
+def whole(path: Path) -> Any:
+    """Return what a file of JSON holds; None where it isn't written to its end yet."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None
+
+
 def test_it_answers_and_ends_in_order(archive: Make, root: Path) -> None:
     with distributions.serving(archive(), root) as serving:
         engine, shelf, file = serving.ask()
@@ -65,7 +74,7 @@ def test_the_archive_may_be_replaced_under_it(archive: Make, root: Path) -> None
         assert serving.ask()[1] != first[1], "its part starts again all the same"
         serving.process.send_signal(signal.SIGUSR1)
         dump = eventually(lambda: next((root / "run/dumps").glob("*.json"), None))
-        states = eventually(lambda: dump.read_text() and json.loads(dump.read_text()))["states"]
+        states = eventually(lambda: whole(dump))["states"]
         assert states["served-shelf/threads"][0] == "running"
         assert serving.end() == 0
 

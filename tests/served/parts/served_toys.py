@@ -6,7 +6,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,6 +75,10 @@ class Shelf(Protocol):
 
     def wait(self, seconds: float) -> None: ...
 
+    def until(self, name: str) -> None: ...
+
+    def asked_until(self) -> int: ...
+
     def hold(self, name: str, fd: Fd) -> None: ...
 
     @repeatable
@@ -103,6 +107,7 @@ class Kept:
     def __init__(self, state: Path, keeper: Keeper | None = None) -> None:
         self.state = state
         self.keeper = keeper
+        self.names_asked: list[str] = []
 
     def echo(self, thing: Thing) -> Thing:
         return thing
@@ -151,6 +156,16 @@ class Kept:
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
 
+    def until(self, name: str) -> None:
+        """Wait until there is something of a name."""
+        self.names_asked.append(name)
+        while not (self.state / name).exists():
+            time.sleep(0.001)
+
+    def asked_until(self) -> int:
+        """Return how many calls of `until` have begun."""
+        return len(self.names_asked)
+
     def hold(self, name: str, fd: Fd) -> None:
         assert self.keeper is not None
         self.keeper.hold(name, [fd])
@@ -189,23 +204,28 @@ class Dented(Conflict):
 
 
 class Looping(Kept):
-    """Answers `wait` when its time has come, and meanwhile others."""
+    """Answers `wait` and `until` when their time has come, and meanwhile others."""
 
     def serve(self, endpoint: Endpoint) -> None:
         poll = select.epoll()
         poll.register(endpoint.fileno(), select.EPOLLIN)
-        waiting: list[tuple[float, Request]] = []
+        waiting: list[tuple[Callable[[], bool], Request]] = []
         while not endpoint.ending:
             poll.poll(0.01 if waiting else -1)
             for request in endpoint.requests():
                 if request.method == "wait":
-                    waiting.append((time.monotonic() + request.arguments["seconds"], request))
+                    at = time.monotonic() + request.arguments["seconds"]
+                    waiting.append((lambda at=at: time.monotonic() >= at, request))  # type: ignore[misc]
+                    continue
+                if request.method == "until":
+                    self.names_asked.append(request.arguments["name"])
+                    waiting.append(((self.state / request.arguments["name"]).exists, request))
                     continue
                 try:
                     request.answer(getattr(self, request.method)(**request.arguments))
                 except Exception as error:
                     request.fail(error)
-            for entry in [each for each in waiting if each[0] <= time.monotonic()]:
+            for entry in [each for each in waiting if each[0]()]:
                 waiting.remove(entry)
                 entry[1].answer()
         poll.close()
@@ -258,8 +278,9 @@ class Front:
                 listener = socket.socket(fileno=int(rest))
             elif scheme == "unix":
                 listener = socket.socket(socket.AF_UNIX)
-                listener.bind(rest)
+                listener.bind(f"{rest}.new")
                 listener.listen()
+                Path(f"{rest}.new").rename(rest)  # who finds it there may connect
                 self.paths.append(rest)
             else:
                 raise Invalid(f"{address}: no address")
