@@ -410,7 +410,7 @@ def test_an_accelerator_is_tried(
     program = tmp_path / "qemu"
     program.write_text(f"#!/bin/sh\necho >> {tmp_path}/calls\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(qemu, "_PATIENCE_S", 0.5 if "sleep" in script else 30)
+    monkeypatch.setattr(qemu, "_PATIENCE_S", 3 if "sleep" in script else 30)
     monkeypatch.setattr("os.access", lambda path, mode: True)
     for _ in range(2):
         assert qemu.accelerator(program, tmp_path / "kernel", tmp_path / "cache") == wanted

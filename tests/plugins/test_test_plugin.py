@@ -214,7 +214,8 @@ def test_what_a_part_started_ends_with_its_suite(run_program, tmp_path, ending):
     source = verb_py.read_text(encoding="utf-8")
     head = f"import os, subprocess, time\n{source}\n\nif not os.path.exists({str(pids)!r}):\n    {start}\n    {wait}\n"
     verb_py.write_text(head + ending, encoding="utf-8")
-    done = run_program(*MOBY, "test-plugin", folder, "--json", "--time-limit", "5", cwd=tmp_path)
+    limit = "10" if "sleep" in ending else "200"
+    done = run_program(*MOBY, "test-plugin", folder, "--json", "--time-limit", limit, cwd=tmp_path)
     assert json.loads(done.stdout)["ok"] is (ending == "")
     for pid in map(int, pids.read_text().split()):
         stat = Path(f"/proc/{pid}/stat")

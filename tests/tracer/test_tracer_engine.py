@@ -29,7 +29,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             out.write(data + b"\\n")
         self.send_response(200)
         self.end_headers()
-http.server.HTTPServer(("127.0.0.1", 4318), Handler).serve_forever()
+server = http.server.HTTPServer(("127.0.0.1", 4318), Handler)
+print("listening", flush=True)
+server.serve_forever()
 """
 
 
@@ -39,6 +41,7 @@ def engine(tmp_path_factory):
     image = archive(folder / "image.tar", folder / "rootfs")
     with opened(Moby, folder, image, distribution=assembled(folder, "docker", ASSEMBLY)) as found:
         collector = found.sandbox.start(sys.executable, "-c", COLLECTOR, log=folder / "collector.log")
+        until(lambda: "listening" in (folder / "collector.log").read_text(), "who takes the traces")
         yield found
         found.remove_all()
         collector.kill()
@@ -47,7 +50,7 @@ def engine(tmp_path_factory):
 
 def spans(engine):
     path = engine.sandbox.seen("/var/lib/peers/traces")
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []  # whole ones
     found = [json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"] for line in lines]
     return [span for batch in found for span in batch]
 
