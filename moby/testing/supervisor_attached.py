@@ -9,7 +9,7 @@ import pytest
 from moby.contracts.supervisor import Streams, Supervisor, SupervisorFeature, TaskConfig
 from moby.contracts.types import TaskStatus, Window
 from moby.errors import Conflict
-from moby.testing.supervisor_world import Bundles, SupervisorFixtures, read_all, read_until, readable, window_of
+from moby.testing.supervisor_world import Bundles, SupervisorFixtures, quiet, read_all, read_until, window_of
 
 __all__ = ["StreamsAndExecs"]
 
@@ -115,7 +115,7 @@ class StreamsAndExecs(SupervisorFixtures):
         supervisor.kill("b", signal.SIGKILL)
         assert self.end(supervisor, "b").code == 128 + signal.SIGKILL
         container = supervisor.exit_fd("a")
-        assert not readable(container, 0.1)
+        assert quiet(container)
         os.close(container)
         self.close(streams)
 

@@ -10,7 +10,7 @@ from moby.contracts.supervisor import Streams, Supervisor
 from moby.contracts.types import TaskStatus
 from moby.errors import Conflict
 from moby.testing import supervisor_world as basic
-from moby.testing.supervisor_world import Bundles, SupervisorFixtures, read_all, read_until, readable
+from moby.testing.supervisor_world import Bundles, SupervisorFixtures, quiet, read_all, read_until, readable
 
 __all__ = ["Exits"]
 
@@ -23,7 +23,7 @@ class Exits(SupervisorFixtures):
         streams = self.begin(supervisor, bundle, "read line", stdin=True)
         first, second = supervisor.exit_fd("a"), supervisor.exit_fd("a")
         assert first != second
-        assert not readable(first, 0.1)
+        assert quiet(first)
         os.close(first)
         os.close(streams.stdin)
         assert readable(second)
@@ -96,7 +96,7 @@ class Exits(SupervisorFixtures):
         with pytest.raises(Conflict):
             supervisor.pause("a")
         os.write(streams.stdin, b"this\n")
-        assert not readable(streams.stdout, 0.1)
+        assert quiet(streams.stdout)
         supervisor.resume("a")
         assert supervisor.state("a").status is TaskStatus.RUNNING
         os.close(streams.stdin)

@@ -9,7 +9,7 @@ from moby.contracts.runtime import RuntimeFeature
 from moby.contracts.supervisor import Supervisor, TaskConfig
 from moby.contracts.types import TaskStatus
 from moby.errors import Conflict, Invalid, NotFound
-from moby.testing.supervisor_world import Bundles, SupervisorFixtures, open_descriptors, read_all, readable
+from moby.testing.supervisor_world import Bundles, SupervisorFixtures, closes_to, open_descriptors, quiet, read_all
 
 __all__ = ["Life"]
 
@@ -51,7 +51,7 @@ class Life(SupervisorFixtures):
         before = open_descriptors()
         with pytest.raises(NotFound):
             supervisor.create(TaskConfig("a", tmp_path / "empty"))
-        assert open_descriptors() == before
+        assert closes_to(before)
         assert supervisor.list() == ()
         self.make(supervisor, bundle, ":")
 
@@ -62,7 +62,7 @@ class Life(SupervisorFixtures):
         assert (state.id, state.status, state.exit) == ("a", TaskStatus.CREATED, None)
         assert state.pid > 0
         streams = supervisor.attach("a")
-        assert not readable(streams.stdout, 0.1)
+        assert quiet(streams.stdout)
         self.close(streams)
 
     def test_start_runs_the_program(self, supervisor: Supervisor, bundle: Bundles) -> None:
@@ -140,4 +140,4 @@ class Life(SupervisorFixtures):
             self.close(streams)
             self.make(supervisor, bundle, ":", stdin=True, terminal=terminal)
             supervisor.delete("a", force=True)
-        assert open_descriptors() == before
+        assert closes_to(before)

@@ -8,14 +8,13 @@ import pytest
 from moby.contracts.supervisor import Supervisor, SupervisorFeature
 from moby.testing import supervisor_world as basic
 from moby.testing.supervisor import Bundles, SupervisorSuite, read_all, read_until, readable
+from moby.testing.supervisor_world import quiet
 
 __all__ = ["SupervisorStreamsSuite"]
 
 MUCH = 2**20
 WRITES_MUCH = "x=0123456789abcdef; while [ ${#x} -lt 1048576 ]; do x=$x$x; done; printf %s $x; echo done >&2"
 """More than any pipe holds."""
-SHORTLY_S = 0.3
-"""For what must not happen."""
 
 
 class SupervisorStreamsSuite(SupervisorSuite):
@@ -32,7 +31,7 @@ class SupervisorStreamsSuite(SupervisorSuite):
         self.make(supervisor, bundle, WRITES_MUCH)
         supervisor.start("a")
         ended = supervisor.exit_fd("a")
-        assert not readable(ended, SHORTLY_S)
+        assert quiet(ended)
         streams = supervisor.attach("a")
         assert len(read_all(streams.stdout)) == MUCH
         assert read_all(streams.stderr) == b"done\n"
@@ -99,7 +98,7 @@ class SupervisorStreamsSuite(SupervisorSuite):
             assert read_until(streams.stdout, b"\n") == b"got " + word + b"\n"
             self.close(streams)
         ended = supervisor.exit_fd("a")
-        assert not readable(ended, SHORTLY_S)
+        assert quiet(ended)
         os.close(ended)
 
     def test_who_does_not_read_holds_it_up(self, supervisor: Supervisor, bundle: Bundles, many: None) -> None:
@@ -108,7 +107,7 @@ class SupervisorStreamsSuite(SupervisorSuite):
         second = supervisor.attach("a")
         waiting = supervisor.exit_fd("a")
         found = os.read(first.stdout, 65536)
-        while readable(first.stdout, SHORTLY_S) and (chunk := os.read(first.stdout, 65536)):
+        while not quiet(first.stdout) and (chunk := os.read(first.stdout, 65536)):
             found += chunk
         assert 0 < len(found) < MUCH
         assert not readable(waiting, 0)

@@ -23,7 +23,8 @@ from moby.contracts.types import TaskStatus
 from moby.errors import Conflict, Invalid, NotFound, Unsupported
 from moby.testing import supervisor_world as basic
 from moby.testing.supervisor import Bundles, read_all, readable
-from moby.testing.supervisor_streams import SHORTLY_S, SupervisorStreamsSuite
+from moby.testing.supervisor_streams import SupervisorStreamsSuite
+from moby.testing.supervisor_world import quiet
 
 __all__ = ["WholeSupervisorSuite"]
 
@@ -139,7 +140,7 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
         supervisor.start("a")
         follower = supervisor.logs(log, LogQuery(framed=False, follow=True))
         assert basic.read_until(follower, b"\n") == b"one\n"
-        assert not readable(follower, SHORTLY_S)
+        assert quiet(follower)
         streams = supervisor.attach("a")
         os.write(streams.stdin, b"\n")
         assert read_all(follower) == b"two\n"
@@ -157,7 +158,7 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
         self.make(supervisor, bundle, "read x; echo one; read x; echo two", stdin=True, log=log)
         supervisor.start("a")
         follower = supervisor.logs(log, LogQuery(framed=False, follow=True))
-        assert not readable(follower, SHORTLY_S)
+        assert quiet(follower)
         streams = supervisor.attach("a")
         os.write(streams.stdin, b"\n")
         assert basic.read_until(follower, b"\n") == b"one\n"
@@ -201,7 +202,7 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
 
     def watched(self, supervisor: Supervisor, bundle: Bundles, *test: str, **options: Any) -> None:
         """Run a task that is looked at often."""
-        times = {"interval_ns": 30 * MS, "timeout_ns": 20_000 * MS, "retries": 2, **options}
+        times = {"interval_ns": 30 * MS, "timeout_ns": 600_000 * MS, "retries": 2, **options}
         check = HealthCheck(test, **times)
         self.make(supervisor, bundle, "while :; do read x; done", stdin=True, stdin_once=False, health=check)
         assert supervisor.state("a").health.status is HealthStatus.NONE
@@ -226,8 +227,15 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
 
     def test_unwell(self, supervisor: Supervisor, bundle: Bundles, health: None) -> None:
         """Only so many failures in a row make it unhealthy; output is bounded."""
-        script = "x=y; while [ ${#x} -lt 10000 ]; do x=$x$x; done; echo $x; exit 3"
-        self.watched(supervisor, bundle, "CMD", "sh", "-c", script)
+        much = "x=y; while [ ${#x} -lt 10000 ]; do x=$x$x; done; echo $x"
+        first = "[ -e /tmp/first ] || { echo > /tmp/first; exit 3; }"
+        second = "until [ -e /tmp/go ]; do :; done; [ -e /tmp/second ] || { echo > /tmp/second; exit 3; }"
+        # Which has time to be looked at: the second waits until it may go on, and the third for ever.
+        self.watched(supervisor, bundle, "CMD", "sh", "-c", f"{much}; {first}; {second}; while :; do :; done")
+        state = self.seen(supervisor, lambda state: state.health.results != ())
+        assert (state.health.status, state.health.failing_streak) == (HealthStatus.STARTING, 1)
+        supervisor.exec("a", "b", self.process("echo > /tmp/go"), TaskConfig("b", Path()))
+        self.end(supervisor, "b")
         state = self.seen(supervisor, lambda state: state.health.status is not HealthStatus.STARTING)
         assert (state.health.status, state.health.failing_streak) == (HealthStatus.UNHEALTHY, 2)
         assert [each.code for each in state.health.results] == [3, 3]
@@ -235,7 +243,7 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
 
     def test_start_period(self, supervisor: Supervisor, bundle: Bundles, health: None) -> None:
         """In it failures don't count, and it is looked at by another interval."""
-        options = {"start_period_ns": 20_000 * MS, "start_interval_ns": 30 * MS, "interval_ns": 10_000 * MS}
+        options = {"start_period_ns": 600_000 * MS, "start_interval_ns": 30 * MS, "interval_ns": 600_000 * MS}
         self.watched(supervisor, bundle, "CMD", "sh", "-c", "exit 1", **options)
         state = self.seen(supervisor, lambda state: len(state.health.results) > 3)
         assert (state.health.status, state.health.failing_streak) == (HealthStatus.STARTING, 0)
@@ -310,7 +318,7 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
         first = self.last(supervisor, bundle)
         waiting = supervisor.journal_fd(first)
         later = supervisor.journal_fd(first + 1)
-        assert not readable(waiting, SHORTLY_S)
+        assert quiet(waiting)
         assert self.last(supervisor, bundle) == first + 1
         assert readable(waiting)
         assert len(supervisor.journal(first)) == 1
@@ -330,7 +338,7 @@ class WholeSupervisorSuite(SupervisorStreamsSuite):
         supervisor.trim_journal(first + 1)
         assert supervisor.journal(0) == ()
         waiting = supervisor.journal_fd(0)
-        assert not readable(waiting, SHORTLY_S)
+        assert quiet(waiting)
         assert self.last(supervisor, bundle) == first + 2
         assert [each.number for each in supervisor.journal(0)] == [first + 2]
         assert readable(waiting)

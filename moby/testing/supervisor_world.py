@@ -1,8 +1,10 @@
 """What supervisors are tested with: streams that are read in time, tasks of a shell's scripts."""
 
+import gc
 import os
 import select
 import termios
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +17,13 @@ from moby.contracts.types import Exit, TaskStatus
 from moby.errors import NotFound, Unsupported
 
 __all__ = [
-    "PATIENCE_S", "Bundles", "SupervisorFixtures", "open_descriptors", "read_all", "read_until", "readable",
-    "window_of",
+    "PATIENCE_S", "SHORTLY_S", "Bundles", "SupervisorFixtures", "closes_to", "open_descriptors", "quiet", "read_all",
+    "read_until", "readable", "window_of",
 ]  # fmt: skip
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+SHORTLY_S = 0.3
+"""For what must not happen."""
 Bundles = Callable[..., Path]
 
 
@@ -28,6 +32,11 @@ def readable(descriptor: int, timeout_s: float | None = None) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll((PATIENCE_S if timeout_s is None else timeout_s) * 1000))
+
+
+def quiet(descriptor: int) -> bool:
+    """Say whether a descriptor isn't readable for a while, in which what must not happen would."""
+    return not readable(descriptor, SHORTLY_S)
 
 
 def read_all(descriptor: int) -> bytes:
@@ -70,6 +79,17 @@ def window_of(pid: int) -> tuple[int, int]:
 def open_descriptors() -> int:
     """Count what this process has open."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def closes_to(before: int) -> bool:
+    """Say whether this process comes to have no more open than before; what others of its threads close may be less."""
+    gc.collect()
+    deadline = time.monotonic() + PATIENCE_S
+    while open_descriptors() > before:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 class SupervisorFixtures:

@@ -347,8 +347,9 @@ def right(forking, tmp_path):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """What never comes, doesn't come in half a second either."""
+    """What never comes, doesn't come in half a second either; what must not come has the time to, on any machine."""
     monkeypatch.setattr("moby.testing.supervisor_world.PATIENCE_S", 0.5)
+    monkeypatch.setattr("moby.testing.supervisor_world.SHORTLY_S", 5)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

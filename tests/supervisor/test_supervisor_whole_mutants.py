@@ -4,7 +4,6 @@ import contextlib
 import os
 import select
 import threading
-import time
 from functools import partial
 
 import attrs
@@ -99,36 +98,42 @@ class HoldsUpNobody(Mutant):
 
 
 class EndsWithItsReader(Mutant):
+    """Passes on what is typed only to one whose output somebody reads."""
+
     def attach(self, task_id):
         found = self.right.attach(task_id)
+        self.kept = found.stdout
+        typed, keyboard = os.pipe()
         read, write = os.pipe()
-        threading.Thread(target=self.pass_on, args=(task_id, found.stdout, write), daemon=True).start()
-        return Streams(found.stdin, read, found.stderr)
+        threading.Thread(target=self.pass_on, args=(task_id, typed, found.stdin, write), daemon=True).start()
+        return Streams(keyboard, read, found.stderr)
 
-    def pass_on(self, task_id, source, sink):
+    def pass_on(self, task_id, source, sink, output):
         poll = select.poll()
-        poll.register(sink, 0)
-        while not poll.poll(10):
-            if select.select([source], [], [], 0)[0]:
-                chunk = os.read(source, 65536)
-                if not chunk:
-                    break
+        poll.register(output, 0)
+        while chunk := os.read(source, 65536):
+            if poll.poll(0):
+                self.right.kill(task_id, 9)
+            with contextlib.suppress(OSError):
                 os.write(sink, chunk)
-        else:
-            self.right.kill(task_id, 9)
-        os.close(sink)
+        for fd in (source, sink, output):
+            os.close(fd)
 
 
 class LosesSome(Mutant):
     def attach(self, task_id):
         found = self.right.attach(task_id)
-        threading.Thread(target=self.lose, args=(os.dup(found.stdout),), daemon=True).start()
-        return found
+        read, write = os.pipe()
+        threading.Thread(target=self.lose, args=(found.stdout, write), daemon=True).start()
+        return Streams(found.stdin, read, found.stderr)
 
-    def lose(self, source):
-        time.sleep(0.02)
+    def lose(self, source, sink):
         os.read(source, 1)
-        os.close(source)
+        with contextlib.suppress(OSError):
+            while chunk := os.read(source, 65536):
+                os.write(sink, chunk)
+        for fd in (source, sink):
+            os.close(fd)
 
 
 class NoDrivers(Mutant):
@@ -323,8 +328,9 @@ def right(tmp_path):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """What never comes, doesn't come in half a second either."""
+    """What never comes, doesn't come in half a second either; what must not come has the time to, on any machine."""
     monkeypatch.setattr("moby.testing.supervisor_world.PATIENCE_S", 0.5)
+    monkeypatch.setattr("moby.testing.supervisor_world.SHORTLY_S", 5)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
