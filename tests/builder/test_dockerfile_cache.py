@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from attrs import evolve
@@ -364,7 +363,7 @@ def test_what_is_too_much_goes_by_itself(engine, context):
     (context / "a").write_bytes(b"a" * 100_000)
     with service(engine, keep_bytes=50_000) as builder:
         build(engine, context, FILE, builder=builder, key="client")
-        builder._collector.join(30)
+        builder._collector.join()
     assert sum(each.size_bytes for each in engine.builder.usage()) <= 50_000
     again = Service(engine.builder._parts, Policy(keep_bytes=50_000))
     with again as builder:
@@ -376,7 +375,7 @@ def test_what_is_not_too_much_stays(engine, context):
     (context / "a").write_bytes(b"a" * 100_000)
     with service(engine) as builder:
         build(engine, context, FILE, builder=builder, key="client")
-        builder._collector.join(30)
+        builder._collector.join()
     with service(engine, collect=False, keep_bytes=1) as builder:
         assert all(build(engine, context, FILE, builder=builder, key="client").values())
         assert builder._collector is None
@@ -399,7 +398,7 @@ def test_a_builder_that_leaves_ends_its_builds(engine, context):
     errors = []
     builder = service(engine)
     with builder:
-        at = opened(engine, context, "FROM box\nRUN echo begun; sleep 60\n", builder=builder)
+        at = opened(engine, context, "FROM box\nRUN echo begun; sleep 1000\n", builder=builder)
 
         def solve():
             try:
@@ -409,10 +408,8 @@ def test_a_builder_that_leaves_ends_its_builds(engine, context):
 
         thread = threading.Thread(target=solve)
         thread.start()
-        assert at.wait_for(lambda events: any(b"begun" in getattr(each, "data", b"") for each in events), 20)
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 10
-    thread.join(10)
+        assert at.wait_for(lambda events: any(b"begun" in getattr(each, "data", b"") for each in events), 60)
+    thread.join()
     assert errors
     with pytest.raises(Unavailable, match="the builder ends"):
         builder.open(Lending(), lambda event: None)

@@ -19,7 +19,7 @@ def dialled():
     thread.start()
 
     def end():
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
         return outcome[0]
 
@@ -28,7 +28,7 @@ def dialled():
     engine.close()
     for fd in open_:
         os.close(fd)
-    thread.join(10)
+    thread.join(60)
     os.close(source)
 
 
@@ -71,12 +71,12 @@ def test_an_output_that_nobody_reads_ends_it(dialled):
 
 def test_a_slow_reader_holds_up_its_own_way_alone(dialled):
     engine, typed, _said, _end, _ = dialled
-    engine.settimeout(10)
+    engine.settimeout(60)
     engine.setblocking(False)
     try:
         while True:
             engine.send(b"x" * 65536)
     except BlockingIOError:
-        engine.settimeout(10)
+        engine.settimeout(60)
     os.write(typed, b"asked")
     assert engine.recv(10) == b"asked"
