@@ -75,8 +75,7 @@ class Moby(Docker):
 
     def pid(self):
         """Return the engine's process id inside."""
-        (found,) = [pid for pid, words in self.sandbox.processes().items() if " serve --host " in words]
-        return found
+        return self.sandbox.pid(" serve --host ")
 
 
 @contextlib.contextmanager

@@ -55,8 +55,7 @@ class Packaged(Docker):
         return [PROGRAM, "--config", "/etc/moby/docker.toml", "serve", "--host", f"unix://{SOCKET}"]
 
     def again(self):
-        (pid,) = [pid for pid, words in self.sandbox.processes().items() if " serve --host " in words]
-        self.sandbox.run("kill", str(pid))
+        self.sandbox.run("kill", str(self.sandbox.pid(" serve --host ")))
         self._daemon.wait(60)
         self._begin()
 

@@ -142,8 +142,7 @@ def test_it_goes_on_while_an_engine_is_killed_and_comes_back(hosts):
     with Talk(two, *two.within("web"), "python3", "-c", SERVER, "80", "web") as server:
         assert server.line() == "ready"
         until(lambda: one.ask("client", "web").startswith("web heard hello 10.9.0.2"), "the far container by name")
-        (pid,) = [pid for pid, words in two.sandbox.processes().items() if f"--root {FOLDER}/host2 serve" in words]
-        two.sandbox.run("kill", "-9", str(pid))
+        two.sandbox.run("kill", "-9", str(two.sandbox.pid(f"--root {FOLDER}/host2 serve")))
         two.process.wait(PATIENCE_S)
         assert one.ask("client", "web").startswith("web heard hello")
         two.serve()

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import time
 
 import pytest
 from clients.engine import ROOT, SOCKET
@@ -200,12 +199,9 @@ def test_an_interrupt_ends_at_once_and_leaves_nothing(box):
         for line in running.stderr:
             if "begun" in line and "RUN" not in line:
                 break
-        (pid,) = [pid for pid, each in box.sandbox.processes().items() if "/never" in each]
-        begun = time.monotonic()
-        box.sandbox.run("kill", "-INT", pid)
+        box.sandbox.run("kill", "-INT", box.sandbox.pid("/never"))
         running.stderr.read()
         assert running.wait(PATIENCE_S) == 130
-    assert time.monotonic() - begun < 10
     assert not box.sandbox.seen(TEMPORARY / "never").exists()
     until(lambda: not [each for each in box.sandbox.processes().values() if "sleep 1000" in each], "its end")
     until(lambda: not [each for each in box.sandbox.trace() - before if "mount" in each], "all unmounted")
@@ -257,8 +253,7 @@ def serving(box, tmp_path_factory):
     running = box.sandbox.start(*box.argv("serve", "--host", f"unix://{SOCKET}"), log=log)
     until(lambda: box.sandbox.seen(SOCKET).exists(), "the engine")
     yield
-    (pid,) = [pid for pid, words in box.sandbox.processes().items() if " serve --host " in words]
-    box.sandbox.run("kill", str(pid))
+    box.sandbox.run("kill", str(box.sandbox.pid(" serve --host ")))
     running.wait(PATIENCE_S)
 
 
@@ -302,8 +297,7 @@ class TestServed:
             for line in running.stderr:
                 if line == "begun\n":
                     break
-            (pid,) = [pid for pid, each in box.sandbox.processes().items() if "interrupted=" in each]
-            box.sandbox.run("kill", "-INT", pid)
+            box.sandbox.run("kill", "-INT", box.sandbox.pid("interrupted="))
             assert running.wait(PATIENCE_S) == 130
         until(lambda: not [each for each in box.sandbox.processes().values() if "sleep 1000" in each], "its end")
 

@@ -97,8 +97,7 @@ def tried(engine):
     seen += networked(engine)
     calls = [json.loads(line) for line in engine.sandbox.seen(folder / "calls").read_text().splitlines()]
     engine.sandbox.run("rm", "-rf", "/run/docker/plugins", str(folder))
-    (pid,) = [pid for pid, said in engine.sandbox.processes().items() if said.startswith(" ".join(words))]
-    engine.sandbox.run("kill", str(pid))
+    engine.sandbox.run("kill", str(engine.sandbox.pid(" ".join(words))))
     process.wait(60)
     return seen, calls
 

@@ -132,6 +132,17 @@ class Sandbox:
                         found[int(each.name)] = b" ".join(words).decode(errors="replace")
         return found
 
+    def pid(self, words):
+        """Return the pid inside of the one program whose command line has these words.
+
+        Who starts another is two for a moment, of which the second is about to be that other.
+        """
+        return until(lambda: self._only(words), f"the one program with {words!r}")
+
+    def _only(self, words):
+        found = [pid for pid, line in self.processes().items() if words in line]
+        return found[0] if len(found) == 1 else 0
+
     def mounts(self):
         """Return where file systems were mounted inside."""
         lines = map(str.split, Path(f"/proc/{self._pid}/mountinfo").read_text().splitlines())
@@ -200,7 +211,10 @@ def _reap_inner():
     Where a test has made this process a subreaper, nobody else does, and the sandbox's first process waits for it.
     """
     for thread in Path("/proc/self/task").iterdir():
-        for pid in map(int, (thread / "children").read_text().split()):
+        children = ""
+        with contextlib.suppress(OSError):  # one that has ended meanwhile
+            children = (thread / "children").read_text()
+        for pid in map(int, children.split()):
             with contextlib.suppress(OSError, StopIteration):
                 lines = Path(f"/proc/{pid}/status").read_text().splitlines()
                 namespaces = next(line for line in lines if line.startswith("NSpid:")).split()[1:]
