@@ -25,34 +25,44 @@ def registry(folder, *, passwords=False, tls=None):
     """Run one, and lend its HOST:PORT; `tls` is a certificate's and a key's path."""
     program = need("docker-registry", "registry")
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    http = {"addr": f"127.0.0.1:{port}", "secret": "shared"}
-    if tls:
-        http["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
     config = {
-        "version": 0.1, "log": {"level": "error"}, "http": http,
+        "version": 0.1, "log": {"level": "error"}, "http": {"secret": "shared"},
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
     }  # fmt: skip
+    if tls:
+        config["http"]["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
     if passwords:
         (folder / "passwords").write_text(PASSWORDS)
         config["auth"] = {"htpasswd": {"realm": "ours", "path": str(folder / "passwords")}}
-    (folder / "config.yml").write_text(json.dumps(config))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, "serve", str(folder / "config.yml")], env=environment(), stdout=log, stderr=log
-        )
+    host, process = _started(program, folder, config)
     try:
-        _wait(port, process, folder / "log")
-        yield f"127.0.0.1:{port}"
+        yield host
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
 
 
-def _wait(port, process, log):
-    limit = time.monotonic() + PATIENCE_S
+def _started(program, folder, config):
+    """Start one at a port that is free, or where somebody was faster there, at the next one."""
     while True:
+        port = free_port()
+        config["http"]["addr"] = f"127.0.0.1:{port}"
+        (folder / "config.yml").write_text(json.dumps(config))
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [program, "serve", str(folder / "config.yml")], env=environment(), stdout=log, stderr=log
+            )
+        if _listens(port, process, folder / "log"):
+            return f"127.0.0.1:{port}", process
+
+
+def _listens(port, process, log):
+    """Wait until it does; False where somebody else has its port."""
+    limit = time.monotonic() + PATIENCE_S
+    while process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert process.poll() is None and time.monotonic() < limit, log.read_text()
+            return True
+        assert time.monotonic() < limit, log.read_text()
         time.sleep(0.02)
+    assert "address already in use" in log.read_text(), log.read_text()
+    return False
