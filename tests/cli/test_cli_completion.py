@@ -82,11 +82,11 @@ def test_the_script_of_a_shell(shell: str) -> None:
     """Where the shell is installed, it reads the script too."""
     environment = {**os.environ, "_MOBY_COMPLETE": f"{shell}_source"}
     command = [sys.executable, "-c", "from moby.cli.main import main; main()"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "_MOBY_COMPLETE" in done.stdout
     if shutil.which(shell):
-        subprocess.run([shell, "-n"], input=done.stdout, text=True, timeout=20, check=True)
+        subprocess.run([shell, "-n"], input=done.stdout, text=True, timeout=120, check=True)
 
 
 ASK = """
@@ -104,5 +104,5 @@ def test_bash_completes(folder: Path) -> None:
     script.write_text(f"#!{sys.executable}\nfrom moby.cli.main import main\nmain()\n")
     script.chmod(0o755)
     environment = {**os.environ, "PATH": f"{script.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-c", ASK], env=environment, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(["bash", "-c", ASK], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("quickstart\n", "")

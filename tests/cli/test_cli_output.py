@@ -110,7 +110,7 @@ def test_a_real_terminal_gets_a_table_without_colours() -> None:
     try:
         while chunk := _read(ours):
             shown += chunk
-        assert child.wait(timeout=20) == 0
+        assert child.wait(timeout=120) == 0
     finally:
         child.kill()
         child.wait()

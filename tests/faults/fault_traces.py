@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def mounts(folder: Path) -> list[str]:

@@ -40,7 +40,7 @@ def test_run_into_a_closed_pipe(stocked: Engine) -> None:
     process.stdout.read(1)
     process.stdout.close()
     try:
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
     finally:
         process.kill()
     assert (process.returncode, said) == (5, f"{128 + signal.SIGPIPE}\n")
