@@ -10,7 +10,6 @@ import errno
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, NoReturn
 
 from attrs import frozen
 
-from moby.host import cgroups, namespaces, network_facts, processes, programs, subordinate_ids
+from moby.host import cgroups, namespaces, network_facts, processes, programs, subordinate_ids, versions
 from moby.host.settings import confinement, forbidding_setting
 from moby.host.syscalls import NUMBERS, libc
 
@@ -231,12 +230,8 @@ def _binary_facts(name: str) -> dict[str, str] | None:
 def _version_of(path: str) -> str:
     """Return the first number that a binary prints when asked for its version; empty where it prints none."""
     try:
-        with programs.surroundings() as environment:
-            done = subprocess.run(
-                [path, "--version"], capture_output=True, text=True, errors="replace", check=False, timeout=_VERSION_S,
-                stdin=subprocess.DEVNULL, env=environment,
-            )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+        done = versions.asked(path, _VERSION_S)
+    except OSError:
         return ""
     found = re.search(r"\d+(?:\.\d+)+", done.stdout or done.stderr)
     return found.group() if found else ""

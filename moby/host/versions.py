@@ -6,23 +6,28 @@ import subprocess
 
 from moby.host import programs
 
-__all__ = ["said_of", "versions_in"]
+__all__ = ["asked", "said_of", "versions_in"]
 
 _NAMED = re.compile(r"^(\S+) version:? (\S+)", re.MULTILINE)
 _COMMIT = re.compile(r"^commit: *(\S+)", re.MULTILINE)
 _PATIENCE_S = 30.0
 
 
-def said_of(path: str) -> str:
-    """Return what a program prints with --version; OSError where it can't be run, fails, or takes too long."""
+def asked(path: str, patience_s: float = _PATIENCE_S) -> "subprocess.CompletedProcess[str]":
+    """Run a program with --version, in the host's surroundings; OSError where it can't be run, or takes too long."""
     try:
         with programs.surroundings() as environment:
-            done = subprocess.run(
-                [path, "--version"], capture_output=True, text=True, errors="replace", timeout=_PATIENCE_S, check=False,
+            return subprocess.run(
+                [path, "--version"], capture_output=True, text=True, errors="replace", timeout=patience_s, check=False,
                 stdin=subprocess.DEVNULL, env=environment,
             )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(errno.ETIMEDOUT, f"{path} --version takes too long") from error
+
+
+def said_of(path: str) -> str:
+    """Return what a program prints with --version; OSError as `asked`, and where it fails."""
+    done = asked(path)
     if done.returncode:
         told = (done.stderr or done.stdout).strip()[:300]
         raise OSError(errno.EIO, f"{path} --version fails: {told or f'exit code {done.returncode}'}")
