@@ -315,22 +315,7 @@ def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo, forked: bool
     def between() -> NoReturn:
         code = 70
         try:
-            _prepare(entry)
-            if entry.joined:
-                with doing("enter the control group"):  # from here, since a namespace may not let it do so
-                    if forked:
-                        entry.group.enter_all(counted=False)
-                    else:
-                        entry.group.enter(counted=False)
-            _join_all(entry)
-            if entry.root >= 0:
-                with doing("enter the container's root"):
-                    os.fchdir(entry.root)
-                    os.chroot(".")
-            with doing("make the namespaces"):
-                group = -1 if entry.joined else entry.group.folder
-                pid, _ = processes.clone(child, entry.new | processes.CLONE_PARENT, group=group)
-            os.write(pid_write, str(pid).encode())
+            os.write(pid_write, str(_clone_there(entry, child, forked)).encode())
             code = 0
         except Failed as error:
             os.write(pid_write, error.failure.encode())
@@ -357,6 +342,29 @@ def _clone(entry: Entry, child: Callable[[], NoReturn], lent: Undo, forked: bool
     pid = int(data)
     # It is an unreaped child of ours, so the number can't have become somebody else's.
     return pid, os.pidfd_open(pid)
+
+
+def _clone_there(entry: Entry, child: Callable[[], NoReturn], forked: bool) -> int:
+    """Go where the child belongs, for good, and make it there, as this process's sibling; return its pid."""
+    _prepare(entry)
+    if entry.joined:
+        with doing("enter the control group"):  # from here, since a namespace may not let it do so
+            if forked:
+                entry.group.enter_all(counted=False)
+            else:
+                entry.group.enter(counted=False)
+    _join_all(entry)
+    _enter_root(entry)
+    with doing("make the namespaces"):
+        group = -1 if entry.joined else entry.group.folder
+        return processes.clone(child, entry.new | processes.CLONE_PARENT, group=group)[0]
+
+
+def _enter_root(entry: Entry) -> None:
+    if entry.root >= 0:
+        with doing("enter the container's root"):
+            os.fchdir(entry.root)
+            os.chroot(".")
 
 
 def _clone_lending(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> tuple[int, int]:
@@ -396,10 +404,7 @@ def _lending(entry: Entry, cloned: Callable[[], int], lent: Undo) -> tuple[int, 
         # It enters no group: of one that is frozen, or has no time left, it would wait, and the caller with it; and
         # what a group without memory kills takes with it all that share theirs.
         _join_all(entry)
-        if entry.root >= 0:
-            with doing("enter the container's root"):
-                os.fchdir(entry.root)
-                os.chroot(".")
+        _enter_root(entry)
         made.append(cloned())
 
     shows = processes.is_dumpable()
