@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from forking import ForkingRuntime
 from moby_supervisor.foreground.tasks import Foreground
 from moby_supervisor.run.bundle import Bundle
 from moby_supervisor.run.command import Run
+from moby_supervisor.run.forwarding import Forwarding
 
 from moby.contracts.ambient import Place
 from moby.contracts.images import Image, ImageConfig
@@ -60,6 +62,18 @@ def runtime(name, root):
     return Native(place(root, "native"))
 
 
+def be_patient_once_asked(grace_s):
+    """Have who was sent SIGTERM have another time to end in than who was told by SIGHUP alone."""
+    kill = Forwarding._kill
+
+    def kills(forwarding, number):
+        kill(forwarding, number)
+        if number == signal.SIGTERM:
+            forwarding._grace_s = grace_s
+
+    Forwarding._kill = kills
+
+
 def main(root, runtime_name, rootfs, verb, *arguments):
     root = Path(root)
     runtimes = {runtime_name: runtime(runtime_name, root)}
@@ -69,6 +83,7 @@ def main(root, runtime_name, rootfs, verb, *arguments):
             if verb == "bundle":
                 return Bundle(supervisor, place(root, "bundle")).run(arguments)
             grace_s = float(os.environ.get("ENGINE_GRACE_S", "5"))
+            be_patient_once_asked(float(os.environ.get("ENGINE_ASKED_GRACE_S", grace_s)))
             return Run(OneImage(Path(rootfs)), supervisor, place(root, "run"), log, grace_s=grace_s).run(arguments)
     except MobyError as error:
         print(error, file=sys.stderr)

@@ -73,6 +73,7 @@ class LinesReader:
 
 
 def logged(folder, stream=None):
-    """What a log has, of one stream or both."""
-    found = (json.loads(line) for line in (folder / "lines").read_text().splitlines())
+    """What a log has, of one stream or both, but for a line that is just being written."""
+    lines = (folder / "lines").read_text().splitlines(keepends=True)
+    found = (json.loads(line) for line in lines if line.endswith("\n"))
     return b"".join(text.encode("latin-1") for _, each, text in found if stream in (None, each))

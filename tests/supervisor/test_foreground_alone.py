@@ -142,7 +142,7 @@ def aside(work):
     found = []
     thread = threading.Thread(target=lambda: found.append(work()))
     thread.start()
-    thread.join(20)
+    thread.join(60)
     return found[0]
 
 
@@ -172,7 +172,7 @@ def test_what_a_thread_made_outlives_that_thread_and_not_the_process(make, bundl
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    assert readable(watched, 20)
+    assert readable(watched, 60)
     for each in (theirs, watched):
         os.close(each)
 
@@ -181,7 +181,7 @@ def test_what_several_threads_make_is_made_at_once(supervisor, bundles, forking,
     create, together = forking.create, threading.Barrier(3)
 
     def creates(*arguments):
-        together.wait(20)
+        together.wait(60)
         return create(*arguments)
 
     monkeypatch.setattr(forking, "create", creates)
@@ -190,7 +190,7 @@ def test_what_several_threads_make_is_made_at_once(supervisor, bundles, forking,
         for each in made:
             each.start()
         for each in made:
-            each.join(20)
+            each.join(60)
     assert [each.id for each in supervisor.list()] == list("abcdef")
     assert [each.name for each in threading.enumerate()].count("lasting") == 3
 

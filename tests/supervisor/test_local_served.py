@@ -70,7 +70,7 @@ def test_nothing_stays_open_in_it(served, tmp_path, rootfs):
         )
         streams, ended = served.supervisor.attach("a"), served.supervisor.exit_fd("a")
         served.supervisor.start("a")
-        assert readable(ended, 30)
+        assert readable(ended)
         assert read_all(streams.stdout).split() == [b"out"]
         reader = served.supervisor.logs(where, LogQuery(framed=False))
         assert read_all(reader).split() == [b"out"]
@@ -87,5 +87,6 @@ def test_nothing_stays_open_in_it(served, tmp_path, rootfs):
     before = open_in(served.pid()), open_in(served.keeper())
     for number, (driver, terminal) in enumerate(variants * 3, len(variants)):
         once(number, driver, terminal)
-    eventually(lambda: (open_in(served.pid()), open_in(served.keeper())) == before, "descriptors are left open")
+    pids = served.pid(), served.keeper()
+    eventually(lambda: all(open_in(pid) <= most for pid, most in zip(pids, before, strict=True)), "some are left open")
     assert [*(run / "supervisor/local/tasks").iterdir()] == []

@@ -207,7 +207,7 @@ def ask(process):
 def finish(process):
     process.stdin.close()
     with process.stdout, process.stderr:
-        return process.wait(30)
+        return process.wait(60)
 
 
 @pytest.mark.parametrize("number", ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH"])
@@ -246,7 +246,7 @@ def test_reader_that_leaves(plain):
     process = plain.start("demo", "sh", "-c", "trap 'exit 9' PIPE; while :; do echo x; done")
     os.read(process.stdout.fileno(), 1)
     process.stdout.close()
-    assert process.wait(30) in (9, 128 + signal.SIGPIPE)
+    assert process.wait(60) in (9, 128 + signal.SIGPIPE)
     process.stdin.close()
     process.stderr.close()
 
@@ -293,7 +293,7 @@ def test_terminal_is_passed_on(engine):
     process.send_signal(signal.SIGWINCH)
     read_until(master, b"sized")
     os.write(master, b"\r")
-    assert process.wait(30) == 5
+    assert process.wait(60) == 5
     assert termios.tcgetattr(master)[3] & termios.ECHO, "restored"
     os.close(master)
 
@@ -302,7 +302,7 @@ def test_interrupt_key_goes_to_the_container(engine):
     process, master = in_terminal(engine, "-it", "demo", "sh", "-c", "trap 'exit 6' INT; " + READY)
     read_until(master, b"ready")
     os.write(master, b"\x03")
-    assert process.wait(30) == 6
+    assert process.wait(60) == 6
     os.close(master)
 
 
@@ -312,7 +312,7 @@ def test_signal_during_unpacking(plain, tmp_path):
     os.mkfifo(blocked)
     process = plain.start("demo", env={**os.environ, "ENGINE_BLOCKS_ON": str(blocked)})
     with blocked.open("rb") as waiting:
-        assert select.select([waiting], [], [], 30)[0]
+        assert select.select([waiting], [], [], 60)[0]
         process.terminate()
         assert finish(process) == 128 + signal.SIGTERM
 
@@ -336,7 +336,7 @@ def test_memory_limit_kills(limiting):
 def test_output_to_a_file(plain, tmp_path):
     with (tmp_path / "out").open("wb") as out:
         process = plain.start("demo", "sh", "-c", "for i in 1 2 3; do echo $i; done", stdout=out)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert (tmp_path / "out").read_text() == "1\n2\n3\n"
 
 

@@ -16,13 +16,15 @@ pytestmark = pytest.mark.slow
 
 LOOP = "echo ready; while :; do sleep 0.1; done"
 GRACE_S = 0.3
+LONG_S = 600
+"""For who is to end by itself."""
 
 
-def in_terminal(engine, *arguments, controlling=True):
+def in_terminal(engine, *arguments, controlling=True, grace_s=GRACE_S, asked_grace_s=GRACE_S):
     """Start `run` with a terminal as its standard streams; return it and the master's descriptor."""
     master, slave = pty.openpty()
     take = (lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if controlling else None
-    environment = {**os.environ, "ENGINE_GRACE_S": str(GRACE_S)}
+    environment = {**os.environ, "ENGINE_GRACE_S": str(grace_s), "ENGINE_ASKED_GRACE_S": str(asked_grace_s)}
     streams = {"stdin": slave, "stdout": slave, "stderr": slave}
     process = engine.start(*arguments, **streams, start_new_session=True, preexec_fn=take, env=environment)
     os.close(slave)
@@ -31,11 +33,11 @@ def in_terminal(engine, *arguments, controlling=True):
 
 
 @pytest.mark.parametrize(
-    ("traps", "code"),
+    ("traps", "code", "graces"),
     [
-        pytest.param("trap 'exit 7' HUP", 7, id="told"),
-        pytest.param("trap '' HUP; trap 'exit 8' TERM", 8, id="asked again"),
-        pytest.param("trap '' HUP TERM", 128 + signal.SIGKILL, id="killed"),
+        pytest.param("trap 'exit 7' HUP", 7, {"grace_s": LONG_S}, id="told"),
+        pytest.param("trap '' HUP; trap 'exit 8' TERM", 8, {"asked_grace_s": LONG_S}, id="asked again"),
+        pytest.param("trap '' HUP TERM", 128 + signal.SIGKILL, {}, id="killed"),
     ],
 )
 @pytest.mark.parametrize(
@@ -47,17 +49,18 @@ def in_terminal(engine, *arguments, controlling=True):
         pytest.param(["-it"], False, id="not the controlling one"),
     ],
 )
-def test_container_ends(isolating, options, controlling, traps, code):
-    process, master = in_terminal(isolating, *options, "demo", "sh", "-c", f"{traps}; {LOOP}", controlling=controlling)
+def test_container_ends(isolating, options, controlling, traps, code, graces):
+    command = ["demo", "sh", "-c", f"{traps}; {LOOP}"]
+    process, master = in_terminal(isolating, *options, *command, controlling=controlling, **graces)
     os.close(master)
-    assert process.wait(30) == code
+    assert process.wait(60) == code
 
 
 def test_shell_of_a_terminal_that_hangs_up(isolating):
     """The first process of a container ignores what it has no handler for, SIGHUP and SIGTERM too."""
     process, master = in_terminal(isolating, "-it", "demo", "sh", "-c", "echo ready; exec sh")
     os.close(master)
-    assert process.wait(30) in {0, 128 + signal.SIGHUP, 128 + signal.SIGKILL}
+    assert process.wait(60) in {0, 128 + signal.SIGHUP, 128 + signal.SIGKILL}
 
 
 def test_hang_up_sent_by_hand_ends_nothing(plain):
@@ -68,7 +71,7 @@ def test_hang_up_sent_by_hand_ends_nothing(plain):
     time.sleep(4 * GRACE_S)
     assert process.poll() is None
     process.terminate()
-    assert process.wait(30) == 128 + signal.SIGTERM
+    assert process.wait(60) == 128 + signal.SIGTERM
     os.close(master)
 
 
@@ -86,7 +89,7 @@ def test_nohup_keeps_it_running(plain):
     time.sleep(4 * GRACE_S)
     assert process.poll() is None
     process.terminate()
-    assert process.wait(30) == 128 + signal.SIGTERM
+    assert process.wait(60) == 128 + signal.SIGTERM
 
 
 def test_terminal_that_hangs_up_before_it_is_used():
