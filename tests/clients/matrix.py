@@ -172,6 +172,7 @@ def lived(engine, network, volume):
         address = engine.inspect("one", ".NetworkSettings.Networks.town.IPAddress")
         found = engine.sandbox.run(*inside(engine, "two"), sys.executable, "-c", ASK, "one")
         assert found.stdout.strip() == address
+    until(lambda: engine.out("logs", "one") == "up", "the program's word")
     engine("stop", "-t", "0", "one")
     assert engine.out("logs", "one") == "up"
     engine("rm", "one")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from peers.binaries import file
+from peers.sandbox import until
 
 pytestmark = pytest.mark.slow
 FOLDER = "/var/lib/peers/app"
@@ -85,7 +86,7 @@ def test_nothing_to_do(app):
 
 
 def test_what_it_says(app):
-    assert "up" in app.compose("logs", "--no-log-prefix", "web")
+    until(lambda: "up" in app.compose("logs", "--no-log-prefix", "web"), "its word")
 
 
 def test_commands_inside(app):

@@ -10,9 +10,10 @@ import pytest
 from docker.errors import APIError, ContainerError, ImageNotFound, NotFound
 from docker.types import Healthcheck, LogConfig, Mount, Ulimit
 from peers.images import NAME
+from peers.sandbox import until
 
 pytestmark = pytest.mark.slow
-STAY = ["sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"]
+STAY = ["sh", "-c", "trap 'exit 3' TERM; echo up; while :; do sleep 0.1; done"]
 
 
 # docker-py leaves the connections of streams to the garbage collector.
@@ -37,8 +38,9 @@ def client(moby):
 
 @pytest.fixture
 def up(client):
-    """A container that stays until it is told to end."""
+    """A container that stays until it is told to end, which it listens for by now."""
     container = client.containers.run(NAME, STAY, detach=True, network_mode="none")
+    until(lambda: container.logs() == b"up\n", "the program's word")
     yield container
     container.remove(force=True)
 

@@ -60,6 +60,10 @@ def running(service):
     return [each for each in service.tasks() if each["Status"]["State"] == "running" == each["DesiredState"]]
 
 
+def updated(service):
+    return service.client.services.get(service.id).attrs["UpdateStatus"]["State"]
+
+
 def test_the_swarm(client):
     found = client.swarm
     found.reload()
@@ -93,7 +97,7 @@ def test_a_service(client, service):
     policy = {"Condition": "any", "Delay": 10**9, "MaxAttempts": 0}
     assert spec["TaskTemplate"]["RestartPolicy"].items() >= policy.items()
     assert found.attrs["Endpoint"]["Ports"][0]["PublishedPort"] == 8080
-    assert b"hello" in b"".join(found.logs(stdout=True))
+    until(lambda: b"".join(found.logs(stdout=True)).count(b"hello") == 2, "what both say")
     assert [each.name for each in client.services.list(filters={"name": "we"}, status=True)] == ["web"]
     task = running(service)[0]
     assert client.api.inspect_task(task["ID"])["Status"]["ContainerStatus"]["PID"] > 0
@@ -110,6 +114,7 @@ def test_scaling_and_updating(client, service):
     old = {each["ID"] for each in running(service)}
     service.force_update()
     until(lambda: len(fresh := running(service)) == 3 and not old & {each["ID"] for each in fresh}, "three others")
+    until(lambda: updated(service) == "completed", "the update's end, with which the service has its last version")
     stale = service.version
     service.reload()
     service.update(labels={"l": "2"}, fetch_current_spec=True, name="web", image=NAME)

@@ -28,6 +28,7 @@ def later(request, tmp_path_factory, image, docker_pyz):
     """This release's engine, on a state of an earlier one's; at its end nothing of either is left."""
     folder = tmp_path_factory.mktemp("later")
     with opened(Later, folder, image, distribution=docker_pyz, kept=str(request.param)) as found:
+        until(lambda: found.inspect("again", ".State.Running"), "the one that is started again")
         yield found
         found.check_gone()
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from clients.engine import SOCKET
-from peers.sandbox import TEMPORARY
+from peers.sandbox import TEMPORARY, until
 
 pytestmark = pytest.mark.slow
 
@@ -101,9 +101,10 @@ commit looked localhost/x@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 @pytest.fixture(scope="module")
 def looked(engine):
     engine.verb("volume", "create", "--label", "x=y", "kept")
-    script = "echo out; echo err >&2; echo x >/tmp/new; exec sleep 1000"
+    script = "echo x >/tmp/new; echo out; echo err >&2; exec sleep 1000"
     engine.verb("run", "-d", "--network", "none", "--name", "looked", "-l", "a=b", "localhost/box", "sh", "-c", script)
-    assert "err" in engine.verb("logs", "looked").stderr
+    until(lambda: "sleep 1000" in engine.sandbox.processes().values(), "all of the script")
+    until(lambda: "err" in engine.verb("logs", "looked").stderr, "what it said")
     engine.verb("create", "--network", "none", "--name", "made", "localhost/box")
     yield
     engine.verb("rm", "-f", "looked", "made", check=False)

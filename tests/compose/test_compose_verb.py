@@ -199,6 +199,8 @@ def test_anonymous_volumes_stay(app):
 
 
 def test_what_is_told(app):
+    until(lambda: app.inspected(DB)["State"]["Health"]["Status"] == "healthy", "the database's health")
+    until(lambda: app.ours("logs", "web").stdout == "web-1  | up\n", "what web says")
     listed = [json.loads(each) for each in app.ours("ps", "--all", "--format", "json").stdout.splitlines()]
     theirs = [json.loads(each) for each in app.theirs("ps", "--all", "--format", "json").stdout.splitlines()]
     keys = ("ID", "Name", "Service", "State", "Health", "ExitCode", "Project")
@@ -208,7 +210,6 @@ def test_what_is_told(app):
     assert app.ours("ps", "--quiet", "web").stdout == app.there()[WEB] + "\n"
     assert "127.0.0.1:8081->80/tcp" in app.ours("ps").stdout
     assert app.ours("port", "web", "80").stdout == "127.0.0.1:8081\n"
-    assert app.ours("logs", "web").stdout == "web-1  | up\n"
     assert app.ours("logs", "--no-log-prefix", "--tail", "1", "web").stdout == "up\n"
     assert "sleep 1000" in app.ours("top", "web").stdout
     assert "running(2)" in app.ours("ls").stdout
@@ -362,7 +363,8 @@ def test_watching(app):
         (app.folder / "source/sub/file").unlink()
         until(lambda: app.cat("/copied/sub/file") == "", "a removed file to go")
         assert app.cat("/copied/node/big") == ""
-        (app.folder / "hooked/file").write_text("text\n")
+        (app.folder / "whole").write_text("text\n")
+        (app.folder / "whole").rename(app.folder / "hooked/file")  # seen once, not empty before
         until(lambda: app.cat("/hooks") == "ran\n", "the command to run")
         before = app.inspected(WEB)["State"]["StartedAt"]
         (app.folder / "settings").write_text("2")

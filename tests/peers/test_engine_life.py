@@ -194,7 +194,8 @@ class TestLimits:
         assert engine.said("nproc", options=["--cpuset-cpus", "0", "--cpu-shares", "512"]) == "1"
 
     def test_processes_are_counted(self, engine):
-        done = engine.run("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 2 & done; wait", options=["--pids-limit=5"])
+        script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; wait"
+        done = engine.run("sh", "-c", script, options=["--pids-limit=5"])
         assert done.returncode != 0
         assert "fork" in done.stderr
 
