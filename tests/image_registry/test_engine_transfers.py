@@ -17,7 +17,7 @@ moby: 1
 name: docker
 extends: [docker]
 components:
-  image-registry: {use: distribution, config: {attempts: 2, stall_s: 2}}
+  image-registry: {use: distribution, config: {attempts: 2, stall_s: 5}}
 """
 
 
@@ -148,7 +148,7 @@ def test_a_connection_that_is_cut(around, far):
     [
         ({"flip": True}, "is not what its digest"),
         ({"cuts": 1000, "cut_after": 1000, "no_ranges": True}, "broke off"),
-        ({"stall_s": 3}, "gives no answer"),
+        ({"stall_s": 8}, "gives no answer"),
         ({"status": 503, "statuses": 1000}, "can't serve"),
     ],
     ids=["lies", "dies", "stalls", "busy"],
