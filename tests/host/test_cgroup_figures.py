@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from descriptors import closed_again, descriptors
 
 from moby.contracts.runtime import DeviceIo, HugePages, Stall, Stats
 from moby.host import cgroup_figures, oom
@@ -176,9 +177,9 @@ def test_a_watch_needs_a_controller_of_memory(tmp_path: Path) -> None:
 
 
 def test_a_watch_that_fails_leaves_nothing_open(two: Group, one: Group) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     (Path(two.folders[0]) / "cgroup.events").unlink()
     for group in (two, one):
         with pytest.raises(OSError, match=r"cgroup\.event"):
             oom.watch(group)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    closed_again(before)

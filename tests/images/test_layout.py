@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from attrs import evolve
+from descriptors import closed_again, descriptors
 from moby_images.layout.store import Layout
 
 from moby.errors import Corrupt, HostUnfit, Invalid, NotFound, Unsupported
@@ -391,14 +392,14 @@ def test_an_error_of_the_borrowers_stays_what_it_is(images):
 
 def test_no_descriptor_stays_open(images):
     image = add(images, "a")
-    before = len(list(os.scandir("/proc/self/fd")))
+    before = descriptors()
     for _ in range(3):
         with images.rootfs(images.get("a")):
             pass
         list(images.export_layers(image))
         add(images, "b")
         images.remove("b")
-    assert len(list(os.scandir("/proc/self/fd"))) == before
+    closed_again(before)
 
 
 def test_a_layout_asks_no_image_registry(images):

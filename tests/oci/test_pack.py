@@ -2,9 +2,9 @@ import io
 import os
 import socket
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
+from descriptors import closed_again, descriptors
 
 from moby.host import tree
 from moby.oci import layer
@@ -88,12 +88,12 @@ def packing_again(path):
 def test_leaves_no_descriptor_open(tmp_path):
     for name in "ab":
         (tmp_path / name).write_bytes(bytes(2 << 20))
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     entries = packing_again(tmp_path)
     for _ in range(2):
         next(entries)
     entries.close()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    closed_again(before)
 
 
 def test_a_stream_is_its_entries_written(tmp_path, packing):

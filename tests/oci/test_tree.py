@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from descriptors import closed_again, descriptors
 
 from moby.errors import Conflict, HostUnfit
 from moby.host import tree
@@ -66,9 +67,9 @@ def test_depth_costs_neither_stack_nor_descriptors(tmp_path):
 
 def test_leaves_no_descriptor_open(tmp_path):
     (tmp_path / "root/a/b").mkdir(parents=True)
-    before = sorted(Path("/proc/self/fd").iterdir())
+    before = descriptors()
     remove(tmp_path / "root")
-    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    closed_again(before)
 
 
 def test_read_only_folders_go_too(unprivileged):

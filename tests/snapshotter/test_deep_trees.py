@@ -1,11 +1,11 @@
 """Trees as deep as a container makes them, and folders that go while they are looked at."""
 
-import gc
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from descriptors import closed_again, descriptors
 from moby_snapshotter.copy.snapshots import Copy
 from moby_snapshotter.folders.trees import opened, usage_of, walk
 
@@ -20,12 +20,6 @@ from moby.oci.unpack import Unpacking
 DEEP = 900
 """More than Python's stack has room for."""
 TOO_DEEP = 1100
-
-
-def descriptors() -> set[str]:
-    """Those that this process has, of which others' may be closed at any time."""
-    gc.collect()
-    return {each.name for each in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.fixture
@@ -72,7 +66,7 @@ def test_more_than_a_layer_may_have(deep, kind):
     with pytest.raises(Invalid, match=r"^d/d/.* is nested deeper than 1024 folders") as caught:
         _entries(deep(TOO_DEEP), kind)
     assert caught.value.hint
-    assert descriptors() <= before
+    closed_again(before)
 
 
 @pytest.mark.parametrize("kind", [Packing, MergedPacking])
@@ -84,7 +78,7 @@ def test_whoever_stops_half_way_leaves_nothing_open(deep, kind):
         for _ in range(5):
             next(entries)
         entries.close()
-    assert descriptors() <= before
+    closed_again(before)
 
 
 def test_walking_costs_neither_stack_nor_descriptors(deep):

@@ -76,16 +76,24 @@ def processes(state):
     for each in Path("/proc").glob("[0-9]*"):
         try:
             words = (each / "cmdline").read_bytes()
-            shows = any(link.readlink().is_relative_to(state) for link in (each / "fd").iterdir())
+            links = list((each / "fd").iterdir())
         except OSError:
             continue
-        if b"fuse-overlayfs" in words and shows:
+        if b"fuse-overlayfs" in words and any(leads(link, state) for link in links):
             found.append(int(each.name))
     return found
 
 
+def leads(link, folder):
+    """Whether a process's descriptor is of something in a folder, and isn't closed meanwhile."""
+    try:
+        return link.readlink().is_relative_to(folder)
+    except OSError:
+        return False
+
+
 def gone(state):
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while processes(state):
         assert time.monotonic() < limit, "a process that shows nothing any more goes on"
         time.sleep(0.01)
