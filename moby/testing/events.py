@@ -13,7 +13,7 @@ from moby.contracts.events import Event, Events, Subscription
 
 __all__ = ["EventsSuite", "following", "numbered", "numbers"]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 KEPT = 256
 MOST = 1024
 

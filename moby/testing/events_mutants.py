@@ -235,7 +235,9 @@ class _Gap(_Broken):
 
     def subscribe(self, since_ns: int = 0, wanted: Callable[[Event], bool] | None = None) -> Subscription:
         past = list(self.events.past(since_ns, 1 << 62)) if since_ns else []
-        time.sleep(0.005)
+        until = time.monotonic() + 1
+        while past and [*self.events.past(since_ns, 1 << 62)] == past and time.monotonic() < until:
+            time.sleep(0.001)
         inner = self.events.subscribe(0, wanted)
 
         class Late(_Reader):

@@ -317,7 +317,9 @@ class _RemovesHeld(_Broken):
         users = self.inner.get(name).users
         if users:
             raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
-        time.sleep(0.02)
+        until = time.monotonic() + 0.2
+        while not self.inner.get(name).users and time.monotonic() < until:
+            time.sleep(0.001)
         for each in self.inner.get(name).users:
             self.inner.release(name, each)
         try:

@@ -297,7 +297,8 @@ def test_a_program_that_fails(tmp_path, stack, script, message, log):
     program = tmp_path / "program"
     program.write_text(script)
     program.chmod(0o755)
-    driver = make(Config(binary=str(program), timeout_s=0.5), place=place_in(tmp_path), log=log)
+    timeout_s = 0.5 if "sleep" in script else 60
+    driver = make(Config(binary=str(program), timeout_s=timeout_s), place=place_in(tmp_path), log=log)
     network, there, before = plain(driver), member(stack), devices()
     driver.make(network)
     with pytest.raises(HostUnfit, match=message):
