@@ -24,7 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 MakeRuntime = Callable[[Place], Runtime]
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def readable(fd: int, timeout_s: float | None = None) -> bool:
@@ -218,7 +218,8 @@ def children() -> frozenset[int]:
     """Return the pids of this process's children, zombies included."""
     found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
-        found.update(int(word) for word in (task / "children").read_text(encoding="ascii").split())
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found.update(int(word) for word in (task / "children").read_text(encoding="ascii").split())
     return frozenset(found)
 
 

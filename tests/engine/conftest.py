@@ -1,6 +1,7 @@
 """Plans of toy parts, made by hand."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,11 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def _children() -> set[str]:
-    return {pid for each in Path("/proc/self/task").iterdir() for pid in (each / "children").read_text().split()}
+    found: set[str] = set()
+    for each in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found.update((each / "children").read_text().split())
+    return found
 
 
 @pytest.fixture

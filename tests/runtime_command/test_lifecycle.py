@@ -70,16 +70,14 @@ class TestLife:
         command("delete", "--force", "box")
 
     def test_signals_by_name_and_number(self, command):
-        pid = command.started("box", "sh", "-c", "trap 'exit 3' USR1; trap 'exit 4' TERM; while :; do sleep 0.05; done")
-        command("kill", "box", "0")
-        command("kill", "box", "SIGUSR1")
-        assert ended(pid) == 3
-        for wanted, names in {4: (), 137: ("9",)}.items():
-            command("delete", "box")
-            pid = command.started("box", "sh", "-c", "trap 'exit 4' TERM; echo >/tmp/up; while :; do sleep 0.05; done")
-            until(lambda: command("exec", "box", "ls", "/tmp/up", check=False).returncode == 0, "the trap")
+        script = "trap 'exit 3' USR1; trap 'exit 4' TERM; echo >/tmp/up; while :; do sleep 0.05; done"
+        for wanted, names in {3: ("SIGUSR1",), 4: (), 137: ("9",)}.items():
+            pid = command.started("box", "sh", "-c", script)
+            until(lambda: command("exec", "box", "ls", "/tmp/up", check=False).returncode == 0, "the traps")
+            command("kill", "box", "0")
             command("kill", "box", *names)
             assert ended(pid) == wanted
+            command("delete", "box")
 
     def test_kill_all_of_a_stopped_one_is_fine(self, command):
         pid = command.sleeping()
