@@ -29,7 +29,7 @@ from moby.testing.net_namespaces import new_network, own_network
 __all__ = ["DiscoverySuite", "Given", "NamesSuite", "PortsSuite", "ask"]
 
 NET, OTHER = "a" * 64, "b" * 64
-_PATIENCE_S = 10.0
+_PATIENCE_S = 60.0
 _ASKING, _QUERIES, _CHANGES = 4, 100, 100
 
 
@@ -568,6 +568,8 @@ class PortsSuite(_Within):
         for kind, protocol in ((socket.SOCK_STREAM, "tcp"), (socket.SOCK_DGRAM, "udp")):
             with closing(socket.socket(socket.AF_INET, kind)) as service:
                 service.bind(("127.0.0.9", 0))
+                if kind == socket.SOCK_STREAM:
+                    service.listen()
                 Thread(target=_echo, args=(service,), daemon=True).start()
                 inside = service.getsockname()[1]
                 wanted = PortRequest(protocol, inside, targets=("127.0.0.9",))
@@ -648,7 +650,6 @@ def _echo(service: socket.socket, last: bytes = b"") -> None:
                 if not data:  # shut down
                     return
                 service.sendto(data, peer)
-        service.listen()
         while True:
             sock, _ = service.accept()
             Thread(target=_echo_one, args=(sock, last), daemon=True).start()

@@ -32,7 +32,7 @@ __all__ = ["EnclosureSuite", "Given"]
 
 _SUBORDINATE = f"{NOBODY}:100000:65536\n"
 _KINDS = ("user", "mnt", "net")
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 _TUN = "/dev/net/tun"
 
 

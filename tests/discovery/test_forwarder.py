@@ -15,7 +15,7 @@ from moby_discovery.dns.loop import Loop
 
 from moby.surroundings import TextLog
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_down_keeps_what_is_mounted_below(tmp_path: Path) -> None:
         "subprocess.run(['mount', '--bind', sys.argv[2], target], check=True); root.purge(roots)"
     )
     command = ["unshare", "--mount", sys.executable, "-c", code, str(tmp_path / "root"), str(kept)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "moby.errors.Conflict" in done.stderr
     assert (kept / "file").read_text() == "x"
 
@@ -213,7 +213,7 @@ def test_missing_configuration(run: Run, tmp_path: Path) -> None:
 
 def test_main_outside_a_distribution_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     code = "import sys; from moby.engine.entry import main; sys.exit(main(['version']))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "this is not a distribution" in done.stderr
 
@@ -344,7 +344,7 @@ def test_closed_standard_streams_are_not_taken_by_the_lock(tmp_path: Path) -> No
     shown = "; import os; sys.stderr.write(' '.join(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1)))"
     code = code.replace("sys.exit(entry.main(", "code = (entry.main(").rstrip() + shown
     command = ["sh", "-c", 'exec "$0" "$@" <&- >&-', sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == "/dev/null /dev/null"
 
 
@@ -374,7 +374,7 @@ def test_serve_ends_in_order_on_a_signal(tmp_path: Path, number: int) -> None:
 def test_an_address_that_is_refused_starts_nothing(tmp_path: Path) -> None:
     code = SERVING.format(parts=str(Path(__file__).parent / "parts"), root=str(tmp_path))
     code = code.replace('{"name": "f"}', '{"name": "f", "fail": "check"}')
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
     assert done.stdout == "make f\ncheck f\n"
     assert "told to fail at check" in done.stderr

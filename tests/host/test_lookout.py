@@ -20,7 +20,7 @@ def test_what_fails_is_told_once_until_it_works_again(monkeypatch):
             raise error
 
     looking = Lookout(look, told.append, "here")
-    assert done.wait(20)
+    assert done.wait(60)
     looking.close()
     assert told == [errors[0], errors[3]]
     assert "here" not in {each.name for each in threading.enumerate()}

@@ -32,7 +32,7 @@ def served(namespace, tables):
     datagrams, listener = in_namespace(namespace, servers)
     redirect(namespace, datagrams.getsockname()[1], listener.getsockname()[1])
     for each in (datagrams, listener):
-        each.settimeout(20)
+        each.settimeout(60)
     yield datagrams, listener
     datagrams.close()
     listener.close()
@@ -46,7 +46,7 @@ def client(namespace, kind):
         return found
 
     found = in_namespace(namespace, lambda: socket.socket(socket.AF_INET, kind))
-    found.settimeout(20)
+    found.settimeout(60)
     return in_namespace(namespace, connect)
 
 
@@ -77,7 +77,7 @@ def test_what_is_sent_first_comes_from_port_53(namespace, served):
         return found
 
     with in_namespace(namespace, listen) as asks:
-        asks.settimeout(20)
+        asks.settimeout(60)
         served[0].sendto(b"late", asks.getsockname())
         assert asks.recvfrom(100) == (b"late", (ADDRESS, 53))
 
@@ -98,7 +98,7 @@ def test_other_ports_lead_where_they_did(namespace, served):
 def test_repeating_leads_elsewhere(namespace, served):
     datagrams, listener = in_namespace(namespace, servers)
     with datagrams, listener, client(namespace, socket.SOCK_DGRAM) as asks:
-        datagrams.settimeout(20)
+        datagrams.settimeout(60)
         redirect(namespace, datagrams.getsockname()[1], listener.getsockname()[1])
         asks.send(b"again")
         assert datagrams.recv(100) == b"again"

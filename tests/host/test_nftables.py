@@ -323,7 +323,7 @@ def test_losses_are_told_with_who_did_it(nftables):
         peer("flush", "ruleset")
         found = []
         while not any(each.what == "table" for each in found):
-            assert select.select([losses], [], [], 20)[0]
+            assert select.select([losses], [], [], 60)[0]
             found += losses.read()
         assert (found[0].what, found[0].by) == ("element", nftables.port)
         assert {(each.family, each.table) for each in found} == {(INET, "mine")}

@@ -360,7 +360,7 @@ def test_connections_go_on_while_the_table_is_replaced(world, firewall):
     firewall.publish([to(world.web)])
     with server(world.web, "tcp", 80) as listener, client(world.outside, "tcp", HOST[4], PORT) as asks:
         answers, _ = listener.accept()
-        asks.settimeout(20)
+        asks.settimeout(60)
         with answers:
             firewall.keep(BRIDGES, [to(world.web)])
             asks.sendall(b"still")

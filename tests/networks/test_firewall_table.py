@@ -270,7 +270,7 @@ def older(host, log):
 
 def stands_again(bridges, published):
     """Wait until the table is whole."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     wanted = fresh(bridges, published).replace("\tflags owner,persist\n", "")
     while True:
         try:
