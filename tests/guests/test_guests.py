@@ -157,8 +157,8 @@ class TestMachine:
         assert target.read_text() == "as it was"
 
     def test_one_that_is_late_is_ended_with_its_words(self, tmp_path):
-        with pytest.raises(GuestDied, match=r"(?s)job wait .*not over after 5 s.*waiting now"):
-            uml().run(tmp_path, [Job("wait", ["sh", "-c", "echo waiting now; sleep 1000"])], 5)
+        with pytest.raises(GuestDied, match=r"(?s)job wait .*not over after 20 s.*waiting now"):
+            uml().run(tmp_path, [Job("wait", ["sh", "-c", "echo waiting now; sleep 1000"])], 20)
 
     def test_one_that_dies_is_told_with_its_console(self, tmp_path):
         crash = "echo c > /proc/sysrq-trigger; sleep 100"

@@ -107,10 +107,16 @@ class TestTasks:
 
     def test_the_kernels_killing_is_an_event(self, engine):
         events = TEMPORARY / "events"
-        engine.sandbox.run("sh", "-c", f"ctr events >{events} 2>&1 & echo $! >{events}.pid")
+        engine.sandbox.run("sh", "-c", f": >{events}; ctr events >{events} 2>&1 & echo $! >{events}.pid")
+        seen = engine.sandbox.seen(events)
+
+        def listens():
+            engine("namespaces", "label", "default", "said=again")
+            return "/namespaces/update" in seen.read_text()
+
+        until(listens, "an event that comes")
         options = ["--memory-limit", "33554432"]
         done = engine.run("tail", "/dev/zero", options=options)
         assert done.returncode == 137
-        seen = engine.sandbox.seen(events)
         until(lambda: "/tasks/oom" in seen.read_text(), "the event of the kernel's killing")
         engine.sandbox.run("sh", "-c", f"kill $(cat {events}.pid)")
