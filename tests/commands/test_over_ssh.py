@@ -62,7 +62,7 @@ def test_the_end_of_the_input_reaches_it_and_all_comes_back(docker):
 def test_exec_and_logs(docker):
     docker("run", "-d", "--network", "none", "--name", "far", "localhost/box", "sh", "-c", "echo up; exec sleep 1000")
     assert docker("exec", "-i", "far", "cat", input="typed").stdout == "typed"
-    assert docker("logs", "far").stdout == "up\n"
+    until(lambda: docker("logs", "far").stdout == "up\n", "what it says")
     assert docker("rm", "-f", "far").stdout == "far\n"
 
 
