@@ -17,7 +17,7 @@ from moby.errors import Conflict, Invalid, Unsupported
 __all__ = ["FrontendSuite", "connects"]
 
 Make = Callable[[], Frontend]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def connects(path: Path) -> bool:

@@ -22,7 +22,7 @@ from supervisor.ambient import ListLog, RealClock
 from moby.contracts.ambient import Place
 from moby.contracts.containers import ContainerConfig
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 PARTS = {"runtime/native": "1.2", "runtime/runc": "1.2", "content/local": "1.2", "supervisor/local": "3.4"}
 
 

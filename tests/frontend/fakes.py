@@ -189,7 +189,7 @@ class FakeContainers:
             return False
         program = self.programs[identity]
         program.process.kill()
-        program.ended.wait(20)
+        program.ended.wait(60)
         while self.all.get(identity) and self.get(identity).state.status is Status.RUNNING:
             time.sleep(0.001)
         return True

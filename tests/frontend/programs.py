@@ -156,4 +156,4 @@ class Program:
             return
         with suppress(ProcessLookupError):
             self.process.kill()
-        self.watcher.join(20)
+        self.watcher.join(60)

@@ -2,7 +2,7 @@
 
 from frontend.test_docker_http import head
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 OUT, ERR = 1, 2
 
 

@@ -285,7 +285,7 @@ class TestJob:
 
     @pytest.mark.parametrize("ends", [True, False], ids=["one that ends", "one that hangs"])
     def test_what_is_told_of_one_that_is_given_up(self, ends, monkeypatch):
-        monkeypatch.setattr("moby_frontend.docker.buildkit.jobs._LAST_WORDS_S", 20 if ends else 0.01)
+        monkeypatch.setattr("moby_frontend.docker.buildkit.jobs._LAST_WORDS_S", 60 if ends else 0.01)
         begun, go, last = threading.Event(), threading.Event(), Vertex(ONE, "a", error="context canceled")
 
         class Dying(Several):
@@ -294,7 +294,7 @@ class TestJob:
 
                 def solve(request):
                     begun.set()
-                    go.wait(20)
+                    go.wait(60)
                     tell(last)
                     raise Unavailable("context canceled")
 
@@ -312,14 +312,14 @@ class TestJob:
 
         thread = threading.Thread(target=run)
         thread.start()
-        assert begun.wait(20)
+        assert begun.wait(60)
         job.cancel()
         job.cancel()
         if ends:
             job.over()
         told = [each for events in job.feed.watch() for each in events]
         go.set()
-        thread.join(20)
+        thread.join(60)
         job.close()
         assert (told, errors) == ([last] if ends else [], ["context canceled"])
 
@@ -379,7 +379,7 @@ class TestKnown:
     def test_who_comes_early(self):
         known = Known()
         threading.Timer(0.05, known.add, ("a", "A")).start()
-        assert known.get("a", 20) == "A"
+        assert known.get("a", 60) == "A"
 
 
 class TestFeed:

@@ -32,7 +32,7 @@ from moby_frontend.docker.buildkit.protocol.lending import Bytes
 
 from moby.contracts.types import Platform
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 CONTROL, BRIDGE = "/moby.buildkit.v1.Control/", "/moby.buildkit.v1.frontend.LLBBridge/"
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "h2c"}
 

@@ -383,13 +383,13 @@ class TestLink:
 
         with joined(wait) as link:
             stream = link.open(ASK)
-            assert entered.wait(10)
+            assert entered.wait(60)
             stream.give_up()
             stream.give_up()
             for call in (stream.receive, lambda: stream.send(b"x"), lambda: stream.send_headers(ASK), stream.begun):
                 with pytest.raises(Given):
                     call()
-            limit = time.monotonic() + 10
+            limit = time.monotonic() + 60
             while len(seen) < 2 and time.monotonic() < limit:
                 time.sleep(0.01)
             assert sorted(map(str, seen)) == ["8", "lost"]
@@ -410,7 +410,7 @@ class TestLink:
         entered = threading.Event()
 
         def late(stream):
-            entered.wait(10)
+            entered.wait(60)
             while stream.receive():
                 pass
 
@@ -421,7 +421,7 @@ class TestLink:
             thread.join(0.2)
             assert thread.is_alive()
             entered.set()
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
     def test_what_goes_together(self):
@@ -487,7 +487,7 @@ class TestLink:
             assert len(link._left) < 3 << 20
         finally:
             theirs.close()
-            thread.join(10)
+            thread.join(60)
             for each in (ours, never, other):
                 each.close()
         assert not thread.is_alive()

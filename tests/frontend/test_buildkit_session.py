@@ -400,7 +400,7 @@ class TestCalls:
     def test_a_client_that_asks_without_end(self):
         with session({"/one": (Bytes, lambda call, asked: asked)}) as lent:
             exchange = Caller(lent.link).begin("/one")
-            patience = threading.Timer(20, lent.link.close)
+            patience = threading.Timer(60, lent.link.close)
             patience.start()
             exchange.send(Bytes(b"1"), Bytes(b"2"))  # and maybe more, it doesn't say
             with pytest.raises(Fault, match="2 messages where one is asked for"):
@@ -436,7 +436,7 @@ class TestCalls:
         go_on = threading.Event()
 
         def wait(call, asked):
-            go_on.wait(20)
+            go_on.wait(60)
             return Bytes()
 
         with session({"/wait": (Bytes, wait)}) as lent:

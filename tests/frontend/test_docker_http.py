@@ -11,7 +11,7 @@ from moby_frontend.docker.times import http_date
 
 from moby.contracts.requests import REQUEST
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 def head(method, path, *headers):

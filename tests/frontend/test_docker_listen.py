@@ -17,7 +17,7 @@ from moby_frontend.listening import addresses
 from moby.contracts.containers import ContainerConfig
 from moby.errors import Conflict, HostUnfit, Invalid, Unsupported
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 class TestCheck:

@@ -177,7 +177,7 @@ class TestImages:
                 assert missing.message.startswith(f"failed to GET http://{at}/none.tar with status 404 File not found")
             finally:
                 server.shutdown()
-                thread.join(30)
+                thread.join(60)
         refused = served.call("POST", f"/images/create?fromSrc=http://{at}/flat.tar")
         assert refused.message.startswith(f'Get "http://{at}/flat.tar": [Errno 111] Connection refused')
 
@@ -201,7 +201,7 @@ class TestImages:
                 found = served.call("POST", f"/images/create?fromSrc=127.0.0.1:{server.server_port}/a.tar")
             finally:
                 server.shutdown()
-                thread.join(30)
+                thread.join(60)
         assert "/a.tar broke off: 997 bytes are missing" in messages(found)[1]["error"]
 
     @pytest.mark.parametrize("source", ["file:///etc/passwd", "ftp://127.0.0.1/x"])

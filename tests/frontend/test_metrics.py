@@ -25,7 +25,7 @@ from moby.contracts.runtime import DeviceIo, Stall, Stats
 from moby.errors import NotFound, Unsupported
 from moby.testing.frontend import FrontendSuite
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 @pytest.fixture

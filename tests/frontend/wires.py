@@ -39,7 +39,7 @@ def joined(serve, room=None):
         client.close()
         server.close()
         for each in (*threads, *handlers):
-            each.join(20)
+            each.join(60)
             assert not each.is_alive()
         for each in (near, far, never, other):
             each.close()

@@ -18,7 +18,7 @@ from moby.plan import Binding, Instance, Plan
 from moby.served.launching import Launcher
 from moby.surroundings import Roots, Surroundings
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 Running = Callable[..., AbstractContextManager[Engine]]
 
 

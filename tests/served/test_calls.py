@@ -46,12 +46,12 @@ def serve(request: pytest.FixtureRequest, toys: ModuleType, tmp_path: Path) -> I
 
             thread = threading.Thread(target=loop)
         thread.start()
-        made = client(toys.Shelf, path, name="the shelf", patience_s=20)
+        made = client(toys.Shelf, path, name="the shelf", patience_s=60)
 
         def end() -> None:
             os.eventfd_write(stop, 1)
             made.close()
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive()
             os.close(stop)
             path.unlink(missing_ok=True)
@@ -301,7 +301,7 @@ class threads:
     def __exit__(self, *error: object) -> None:
         os.eventfd_write(self.stop, 1)
         self.client.close()
-        self.thread.join(30)
+        self.thread.join(60)
         os.close(self.stop)
 
 
@@ -316,7 +316,7 @@ class TestHostilePeers:
         answers: list[Any] = []
         reader = wire.Reader()
         with wire.connect(path) as sock:
-            sock.settimeout(30)
+            sock.settimeout(60)
             for each in messages:
                 try:
                     sock.sendall(each if isinstance(each, bytes) else wire.pack(each))

@@ -286,7 +286,7 @@ class TestCallers:
     @pytest.fixture
     def raw(self, launcher: Launcher, talk: Conversation) -> Iterator[Callable[[bytes], bytes]]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.settimeout(30)
+            sock.settimeout(60)
             sock.connect(os.path.relpath(launcher.folder / "socket"))
 
             def ask(packet: bytes) -> bytes:

@@ -169,7 +169,7 @@ def test_a_killed_engine_loses_nothing(plan: Plans, running: Running, around: Su
             signal.pause()
         os._exit(0)
     os.close(writes)
-    assert select.select([reads], [], [], 30)[0]
+    assert select.select([reads], [], [], 60)[0]
     pid = int(os.read(reads, 20))
     os.kill(engine_pid, signal.SIGKILL)
     os.waitpid(engine_pid, 0)

@@ -124,7 +124,7 @@ def test_down_ends_all(archive: Make, root: Path) -> None:
         pids = serving.ask()[:2]
         done = distributions.run(path, root, "down")
         assert (done.returncode, done.stderr) == (0, "")
-        assert serving.process.wait(30) == 0
+        assert serving.process.wait(60) == 0
     assert not any(map(alive, pids))
     assert not (root / "run").exists()
     assert (root / "state/served-shelf/threads/reclaimed").exists()
@@ -139,7 +139,7 @@ def test_sockets_that_are_there_already(archive: Make, root: Path, tmp_path: Pat
     listener.listen()
     told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     told.bind(str(tmp_path / "notify"))
-    told.settimeout(30)
+    told.settimeout(60)
     code = (
         "import os, sys\n"
         f"os.dup2({listener.fileno()}, 3)\n"
@@ -153,7 +153,7 @@ def test_sockets_that_are_there_already(archive: Make, root: Path, tmp_path: Pat
         assert distributions.Serving(process, path).ask()[0] == process.pid  # type: ignore[arg-type]
         process.terminate()
         assert told.recv(1000) == b"STOPPING=1"
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert path.exists(), "the socket is systemd's"
     listener.close()
     told.close()

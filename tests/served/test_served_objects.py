@@ -209,7 +209,7 @@ def test_an_object_is_called_and_closed(desk, oak):
     assert drawer.fileno() == drawer.fileno() >= 0
     drawer.close()
     drawer.close()
-    assert oak.drawers[0].close_seen.wait(30)
+    assert oak.drawers[0].close_seen.wait(60)
     with pytest.raises(Unavailable, match="Drawer: it was closed"):
         drawer.put(b"")
 
@@ -219,7 +219,7 @@ def test_one_that_nobody_has_any_more_is_closed(desk, oak):
     drawer.put(b"a")
     del drawer
     gc.collect()
-    assert oak.drawers[0].close_seen.wait(30)
+    assert oak.drawers[0].close_seen.wait(60)
 
 
 def test_one_that_comes_home_is_itself(desk):
@@ -266,7 +266,7 @@ def test_context_managers(desk, oak):
     assert oak.drawers[0].closed == 1
     del drawer
     desk.drawer().close()
-    assert oak.drawers[1].close_seen.wait(30)
+    assert oak.drawers[1].close_seen.wait(60)
     assert oak.drawers[0].closed == 1, "a context manager's own to close, once"
     with pytest.raises(Conflict, match="mine"), desk.locked():
         raise Conflict("mine")
@@ -279,7 +279,7 @@ def test_one_who_vanishes_in_a_context_leaves_it(desk, oak):
     manager = desk.locked()
     manager.__enter__()
     manager._remote.close()
-    assert oak.out.wait(30)
+    assert oak.out.wait(60)
     assert isinstance(oak.left[0], Unavailable)
 
 
@@ -309,7 +309,7 @@ def test_an_object_of_an_ended_process_in_a_context_of_the_next(oak):
         first._connections._path = second._connections._path
         first._connections._idle.pop()[0].close()
         drawer._remote._sock.shutdown(socket.SHUT_RDWR)
-        assert oak.drawers[0].close_seen.wait(30)
+        assert oak.drawers[0].close_seen.wait(60)
         with first.alone():
             drawer.put(b"a")
         assert [each.data for each in oak.drawers] == [b"", b"a"]
@@ -429,7 +429,7 @@ def test_bytes_of_a_call_that_is_made_again(tmp_path):
                     wire.send(connection, wire.pack({"value": got[-1]}))
 
     with wire.listen(tmp_path / "socket") as listener:
-        listener.settimeout(30)
+        listener.settimeout(60)
         thread = threading.Thread(target=answer, args=(listener,))
         thread.start()
         again = client(Desk, tmp_path / "socket")
@@ -530,7 +530,7 @@ def test_a_process_that_takes_no_more_threads(desk, oak, monkeypatch):
     drawer = desk.once()
     with pytest.raises(Unavailable, match="its process has ended"):
         drawer.put(b"")
-    assert oak.drawers[0].close_seen.wait(30)
+    assert oak.drawers[0].close_seen.wait(60)
 
 
 def test_nothing_of_a_server_stays_open(oak):
