@@ -8,8 +8,7 @@ import pytest
 
 from moby.contracts.builder import BuildFailed, Range, Request
 from moby.errors import MobyError, Unavailable
-from moby.testing.boxes import PATIENCE_S
-from moby.testing.builder_world import BASE, BuilderFixtures, Workshop, building, built, output
+from moby.testing.builder_world import BASE, PATIENCE_S, BuilderFixtures, Workshop, building, built, output
 from moby.testing.lending import Building
 
 __all__ = ["WRONG", "Failures"]

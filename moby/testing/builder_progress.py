@@ -7,9 +7,9 @@ import pytest
 
 from moby.contracts.builder import BuildFailed, Log, Request, Vertex
 from moby.errors import NotFound
-from moby.testing.boxes import PATIENCE_S
 from moby.testing.builder_world import (
     BASE,
+    PATIENCE_S,
     RANDOM,
     BuilderFixtures,
     Workshop,

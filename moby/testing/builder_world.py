@@ -14,11 +14,12 @@ from moby.contracts.images import Image, Images
 from moby.testing.lending import Building, Lending
 
 __all__ = [
-    "BASE", "RANDOM", "BuilderFixtures", "Files", "Workshop", "building", "built", "exported", "files", "output",
-    "written",
+    "BASE", "PATIENCE_S", "RANDOM", "BuilderFixtures", "Files", "Workshop", "building", "built", "exported", "files",
+    "output", "written",
 ]  # fmt: skip
 
 Files = Mapping[str, str]
+PATIENCE_S = 60.0
 BASE = "FROM box\n"
 RANDOM = "RUN cat /proc/sys/kernel/random/uuid > /made\n"
 

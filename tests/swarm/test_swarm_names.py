@@ -90,6 +90,7 @@ def seen_as(address):
 def resolve(name, kind="A"):
     resolver = dns.resolver.Resolver(configure=False)
     resolver.nameservers = ["127.0.0.11"]
+    resolver.timeout, resolver.lifetime = 20, 60
     try:
         return sorted(each.address for each in resolver.resolve(name, kind))
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
