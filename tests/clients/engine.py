@@ -13,7 +13,7 @@ from peers.sandbox import Sandbox
 
 ROOT = "/var/lib/docker/engine"
 SOCKET = "/run/docker.sock"
-LEFT_S = 30
+LEFT_S = 60
 
 
 @define
