@@ -65,7 +65,7 @@ class TestConsoleSocket:
         assert ended(int((sockets / "pid").read_text())) == 0
 
     def test_run_detached_and_exec(self, command, sockets):
-        script = "trap 'echo ouch' INT; while :; do sleep 0.05; done"
+        script = "trap 'echo ouch' INT; echo up; while :; do sleep 0.05; done"
         with listening(sockets / "c") as listener:
             command(
                 "run",
@@ -77,6 +77,7 @@ class TestConsoleSocket:
                 "box",
             )
             master = received(listener)
+            read_until(master, "up")
             command(
                 "exec",
                 "--tty",
