@@ -362,13 +362,13 @@ def test_a_signal_in_the_middle(
     command = [sys.executable, "-P", "-c", PROGRAM, installed_copy, "assemble", "quickstart", "-o", tmp_path / "out"]
     command += ["--format", "pyz", "--format", "endless"]
     running = subprocess.Popen(command, env={**os.environ, **odd}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not list((tmp_path / "out").glob(".quickstart.*/.endless/half")):
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     running.send_signal(number)
-    running.communicate(timeout=60)
+    running.communicate(timeout=200)
     assert running.returncode == (-number if number == signal.SIGKILL else 128 + number)
     assert digests(tmp_path / "out" / "quickstart") == digests(quickstart)
     if number == signal.SIGKILL:  # nothing can be tidied then, so the next call does

@@ -36,7 +36,7 @@ def shoot(command: list[str], env: dict[str, str], number: int, delay_s: float, 
     time.sleep(delay_s)
     process.send_signal(number)
     try:
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=200)
     finally:
         process.kill()
     print(f"{signal.Signals(number).name} after {delay_s:.3f} s: {process.returncode}")
