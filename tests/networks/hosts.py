@@ -14,7 +14,7 @@ from moby.host.netlink import Channel
 from moby.host.rtnetlink import addresses, links, routes
 from moby.testing.net_namespaces import new_network
 
-PRESENT_S, ABSENT_S = 20, 0.25
+PRESENT_S, ABSENT_S = 60, 0.25
 """How long a test waits for what should come, and for what shouldn't: on a machine that is slower than that, a test
 that should fail may not."""
 
