@@ -6,10 +6,11 @@ import select
 import socket
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
+from descriptors import closed_again, descriptors
 from moby_discovery.dns.forwarder import Forwarder
 from moby_discovery.dns.loop import Loop
 
@@ -126,6 +127,38 @@ def refuses(held, monkeypatch, greetings=(b"",)):
     while (after := len(list(Path("/proc/self/fd").iterdir()))) > before + 5 and time.monotonic() < limit:
         time.sleep(0.01)
     assert after <= before + 5, "the server's ends may still be open"
+
+
+def test_what_is_under_way_ends_with_it():
+    before, loop = descriptors(), Loop("ports", TextLog("ports"))
+    forwarder = Forwarder(loop)
+    with ExitStack() as stack:
+
+        def bound(kind, protocol):
+            sock = stack.enter_context(socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK, protocol))
+            sock.bind(("127.0.0.1", 0))
+            return sock
+
+        tcp = bound(socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        tcp.listen()
+        udp = bound(socket.SOCK_DGRAM, socket.IPPROTO_UDP)
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        service = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        service.bind(("127.0.0.1", 0))
+        for sock, to in ((tcp, server), (udp, service)):
+            forwarder.add(sock, ["127.0.0.1"], to.getsockname()[1])
+        loop.start()
+        client = stack.enter_context(socket.create_connection(tcp.getsockname(), PATIENCE_S))
+        server.settimeout(PATIENCE_S)
+        answers = stack.enter_context(server.accept()[0])
+        asks = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        asks.sendto(b"asked", udp.getsockname())
+        service.settimeout(PATIENCE_S)
+        assert service.recv(100) == b"asked"
+        forwarder.close()
+        assert (client.recv(1), answers.recv(1)) == (b"", b"")
+        loop.stop()
+    closed_again(before)
 
 
 def test_what_could_not_be_watched_can_be_later():

@@ -30,6 +30,7 @@ class Forwarder:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._watched: dict[int, _Peers | None] = {}
+        self._pairs: set[_Pair] = set()
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._room = (limit if limit != resource.RLIM_INFINITY else _UNLIMITED) // _SHARE
         """How many connections more there may be; anybody on this host can make them."""
@@ -58,6 +59,17 @@ class Forwarder:
                 if peers is not None:
                     peers.close()
 
+    def close(self) -> None:
+        """Take no more, and end what is under way."""
+        with self._loop.lock:
+            for fd, peers in self._watched.items():
+                self._loop.unwatch(fd)
+                if peers is not None:
+                    peers.close()
+            self._watched.clear()
+            for each in [*self._pairs]:
+                each.close()
+
     def _accept(self, sock: socket.socket, target: tuple[str, int], _: int) -> None:
         for _ in range(64):
             try:
@@ -77,11 +89,12 @@ class Forwarder:
             other = socket.socket(_family(target), socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             undo.callback(other.close)
             if other.connect_ex(target) in (0, errno.EINPROGRESS):
-                _Pair(self._loop, connection, other, self._parted)
+                self._pairs.add(_Pair(self._loop, connection, other, self._parted))
                 self._room -= 1
                 undo.pop_all()
 
-    def _parted(self) -> None:
+    def _parted(self, pair: "_Pair") -> None:
+        self._pairs.discard(pair)
         self._room += 1
 
 
@@ -99,7 +112,9 @@ def _reset(sock: socket.socket) -> None:
 class _Pair:
     """Two connections, and the bytes between them, which the kernel moves (splice(2))."""
 
-    def __init__(self, loop: Loop, client: socket.socket, server: socket.socket, parted: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: Loop, client: socket.socket, server: socket.socket, parted: "Callable[[_Pair], None]"
+    ) -> None:
         self._loop = loop
         self._parted = parted
         self._connected = False
@@ -112,6 +127,10 @@ class _Pair:
             self._ways = (there, back)
             loop.watch(server.fileno(), select.EPOLLOUT, self._turn)
             undo.pop_all()
+
+    def close(self) -> None:
+        """End both."""
+        self._close(reset=False)
 
     def _turn(self, _: int) -> None:
         try:
@@ -147,7 +166,7 @@ class _Pair:
         for sock in self._socks:
             self._loop.unwatch(sock.fileno())
             _reset(sock) if reset else sock.close()
-        self._parted()
+        self._parted(self)
 
 
 class _Way:

@@ -68,6 +68,7 @@ class Service:
         with self._loop.lock:
             self._server.close_all()
         self._loop.stop()
+        self._forwarder.close()
         self._carrying.stop()
         for room in self._rooms.values():
             _close_room(room)
