@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,7 +136,7 @@ class TestCallers(RuntimeFixtures):
         modules, descriptors = set(sys.modules), opened()
         for _ in range(5):
             whole()
-        assert opened() == descriptors
+        assert not Counter(opened()) - Counter(descriptors), "others' may have been closed meanwhile"
         assert set(sys.modules) == modules
         os.close(null)
 
