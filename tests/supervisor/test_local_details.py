@@ -386,10 +386,41 @@ def again(tmp_path):
         return Local(natives, drivers, keeper, place(tmp_path, "supervisor"), RealClock(), log, **options)
 
     again.keeper, again.log, again.folder, again.natives = keeper, log, tmp_path / "supervisor", natives
+    before = children()
     yield again
+    over = threading.Event()
+    others = before | {pid for each in keeper.pids.values() for pid in each}
+    reaper = threading.Thread(target=reap_forgotten, args=(over, others), daemon=True)
+    reaper.start()
     with again() as supervisor:  # noqa: F811
         supervisor.reclaim()
+    over.set()
+    reaper.join()
     keeper.close()
+
+
+def children():
+    """The processes that this one is to reap."""
+    return {int(pid) for each in Path("/proc/self/task").iterdir() for pid in (each / "children").read_text().split()}
+
+
+def reap_forgotten(over, others):
+    """Reap what supervisors of this process have left amid a probe, as a keeper does where they are of their own.
+
+    A container's first process ends only once somebody has reaped all in its PID namespace.
+    """
+    seen = set()
+    while not over.wait(2):
+        ended = {pid for pid in children() - others if has_ended(pid, os.WNOWAIT)}
+        seen = {pid for pid in ended if pid not in seen or not has_ended(pid)}
+
+
+def has_ended(pid, more=0):
+    """Whether a child has ended, and is reaped with this; False where it was reaped before."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | more) is not None
+    except ChildProcessError:
+        return False
 
 
 def edit(path, changes):
