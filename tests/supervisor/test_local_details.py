@@ -1,5 +1,6 @@
 """What the suite doesn't say of the supervisor `local`: its records, its journal, OOM kills, and health by network."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -110,6 +111,11 @@ class Answers(http.server.BaseHTTPRequestHandler):
         if self.path == "/endless":
             self.wfile.write(b"HTTP/1.0 " + b"2" * 5000 + b" ok\r\n\r\n")
             return
+        if self.path == "/trickling":
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    self.wfile.write(b"2")
+                    time.sleep(0.01)
         code = {"/well": 204, "/moved": 302, "/ill": 503}.get(self.path)
         if code is None:
             self.rfile.read(1)  # to the end of who asks
@@ -143,6 +149,7 @@ def port():
         ("/ill", HealthStatus.UNHEALTHY, "ill\n"),
         ("/endless", HealthStatus.UNHEALTHY, "HTTP/1.0 2222"),
         ("/never", HealthStatus.UNHEALTHY, "Health check exceeded timeout (300ms)"),
+        ("/trickling", HealthStatus.UNHEALTHY, "Health check exceeded timeout (300ms)"),
         (None, HealthStatus.HEALTHY, ""),
     ],
 )
@@ -150,7 +157,7 @@ def test_health_is_asked_for_without_a_process(supervisor, raw, port, path, stat
     data = config(["sh", "-c", "while :; do read x; done"], rootless=os.geteuid() != 0)
     data["linux"]["namespaces"] = [each for each in data["linux"]["namespaces"] if each["type"] != "network"]
     test = ("TCP", str(port)) if path is None else ("HTTP", f"http://localhost:{port}{path}")
-    check = HealthCheck(test, interval_ns=20 * MS, timeout_ns=(300 if path == "/never" else 20_000) * MS, retries=1)
+    check = HealthCheck(test, interval_ns=20 * MS, timeout_ns=(300 if "300" in said else 20_000) * MS, retries=1)
     supervisor.create(TaskConfig("a", raw(data), stdin=True, stdin_once=False, health=check))
     supervisor.start("a")
     state = eventually(lambda: (s := supervisor.state("a")).health.results and s)

@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from moby.contracts.runtime import Process
 from moby.contracts.supervisor import HealthCheck, HealthResult
@@ -187,9 +187,14 @@ def _enter(pid: int) -> None:
     raise OSError(3, "the container has stopped")
 
 
+def _too_slow(number: int, frame: object) -> NoReturn:
+    raise TimeoutError
+
+
 def _get(port: int, path: str, timeout_s: float) -> tuple[int, str]:
     """Ask a web server; an answer from 200 to 399 is well."""
     with socket.create_connection(("127.0.0.1", port), timeout_s) as connection:
+        signal.signal(signal.SIGALRM, _too_slow)
         signal.alarm(max(1, int(timeout_s + 1)))  # who answers a byte now and then is too slow, too
         request = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: moby-health\r\n\r\n"
         connection.sendall(request.encode("ascii"))
