@@ -72,6 +72,8 @@ class Guest:
     """Has its kernel's modules, below lib/modules."""
     modules: Sequence[str]
     boot: Callable[[Launch, Path, Path, Sequence[str]], subprocess.Popen[bytes]]
+    emulated: bool = False
+    """Whether this machine imitates its processor, which takes some forty times as long."""
 
     def run(self, folder: Path, jobs: Sequence[Job], timeout_s: float) -> dict[str, Ended]:
         """Boot, run the jobs one after another, power off; GuestDied where one isn't over by then.

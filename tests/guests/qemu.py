@@ -21,6 +21,7 @@ _WORDS = (
     "console=ttyS0 quiet panic=-1 rootfstype=virtiofs root=hostroot ro apparmor=1 security=apparmor "
     "mitigations=off cryptomgr.notests nokaslr audit=0 tsc=reliable no_timer_check"
 )
+_EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
 FOLDERS = tuple(word for each in ("qemu", "seabios") for word in ("-L", str(binaries.ROOT / "usr/share" / each)))
 """Where QEMU finds a machine's own programs."""
 MACHINE = ("-machine", "q35", "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio")
@@ -66,7 +67,7 @@ def qemu() -> Guest:
             env=environment,
         )  # fmt: skip
 
-    return Guest("qemu", module_tree(CACHE, folder), _MODULES, boot)
+    return Guest("qemu", module_tree(CACHE, folder), _MODULES, boot, accelerated == _EMULATED)
 
 
 @cache
@@ -76,9 +77,8 @@ def accelerator(program: Path, kernel: Path) -> tuple[str, ...]:
     That /dev/kvm opens is not enough, since some can't run just any kernel: so ours comes up, for want of a root goes
     down, and has seconds for what takes one.
     """
-    emulated = ("-accel", "tcg,thread=multi", "-cpu", "max")
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return emulated
+        return _EMULATED
     virtual = ("-accel", "kvm", "-cpu", "host")
     words = "console=ttyS0 panic=-1"
     command = [program, *FOLDERS, *virtual, *MACHINE, "-m", "256M", "-kernel", kernel, "-append", words]
@@ -87,5 +87,5 @@ def accelerator(program: Path, kernel: Path) -> tuple[str, ...]:
             command, env=binaries.environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False
         )
     except subprocess.TimeoutExpired:
-        return emulated
-    return virtual if done.returncode == 0 and b"Unable to mount root" in done.stdout else emulated
+        return _EMULATED
+    return virtual if done.returncode == 0 and b"Unable to mount root" in done.stdout else _EMULATED
