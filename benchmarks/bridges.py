@@ -51,8 +51,8 @@ def _engines(folder: Path) -> Iterator[tuple[Any, Any]]:
     """Lend both, each with an image loaded."""
     from clients.engine import opened_moby  # type: ignore[import-not-found]
     from peers import bridged  # type: ignore[import-not-found]
+    from peers.box import archive  # type: ignore[import-not-found]
     from peers.engines import opened  # type: ignore[import-not-found]
-    from peers.images import archive  # type: ignore[import-not-found]
 
     distribution.assemble("docker", folder / "dist")
     image = archive(folder / "image.tar", folder / "rootfs")
@@ -66,7 +66,7 @@ def _engines(folder: Path) -> Iterator[tuple[Any, Any]]:
 @contextmanager
 def _pair(engine: Any) -> Iterator[tuple[int, int, str]]:
     """Lend the network namespaces of two containers on one network, and the address of the second."""
-    from peers.images import NAME
+    from peers.box import NAME
 
     engine("network", "create", "town")
     for each in _NAMES:
@@ -140,7 +140,7 @@ def _echo(sock: socket.socket) -> None:
 
 def _ports(*engines: Any) -> Row:
     """Start a container with 1,000 ports, and remove it; with dockerd once, which takes its time."""
-    from peers.images import NAME
+    from peers.box import NAME
 
     run = ("docker", "run", "-d", "--name", "many", "-p", f"{PORTS}:{PORTS}", NAME, *_IDLES)
     medians = []

@@ -43,7 +43,7 @@ class _Taken:
 
 def _run(worker: "Worker", clients: int, count: int) -> _Taken:
     """Have light clients begin, stop and remove containers; whatever fails ends the benchmark."""
-    from peers.images import NAME  # type: ignore[import-not-found]
+    from peers.box import NAME  # type: ignore[import-not-found]
 
     before = used_s(worker.engine.sandbox)
     command = (sys.executable, "-IS", LIGHT, "/run/docker.sock", NAME, clients, count)
@@ -77,7 +77,7 @@ def _light(pair: "Pair") -> Iterator[Row]:
 
 def _commands(pair: "Pair") -> Row:
     """The same by docker's own commands at once on both, which keep two processors busy by themselves."""
-    from peers.images import NAME
+    from peers.box import NAME
 
     def start(worker: "Worker") -> float:
         count = AT_ONCE if worker is pair.ours else IN_TURN
@@ -92,7 +92,7 @@ def _commands(pair: "Pair") -> Row:
 
 def _listing(pair: "Pair") -> Row:
     """Time `docker ps` with so many containers running; both engines have them for as long as that takes."""
-    from peers.images import NAME
+    from peers.box import NAME
 
     def begin(worker: "Worker") -> None:
         line = f"docker run -d --network none --name crowdN {NAME} sleep 10000"

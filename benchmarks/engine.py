@@ -98,7 +98,7 @@ def workers() -> Iterator[Pair]:
     """Lend both engines, with an image loaded."""
     sys.path.insert(0, str(ROOT / "tests"))
     from clients.engine import opened_docker, opened_moby  # type: ignore[import-not-found]
-    from peers.images import archive  # type: ignore[import-not-found]
+    from peers.box import archive  # type: ignore[import-not-found]
 
     from moby import distribution
 
@@ -125,7 +125,7 @@ def rows() -> Iterator[Row]:
 
 
 def _speed(pair: Pair) -> Iterator[Row]:
-    from peers.images import NAME
+    from peers.box import NAME
 
     floor = statistics.median(pair.ours.seconds("docker", "--version") for _ in range(RUNS)) * 1000
     run = ("docker", "run", "--rm", "--network", "none", NAME)
@@ -144,7 +144,7 @@ def _speed(pair: Pair) -> Iterator[Row]:
 
 
 def _memory(pair: Pair) -> Iterator[Row]:
-    from peers.images import NAME
+    from peers.box import NAME
 
     time.sleep(IDLE_S)
     before = {id(each): _pss_mib(each) for each in (pair.ours, pair.dockerd)}
@@ -173,7 +173,7 @@ def _pss_mib(worker: Worker) -> float:
 
 
 def _logs(pair: Pair) -> Iterator[Row]:
-    from peers.images import NAME
+    from peers.box import NAME
 
     script = f"yes {'x' * 79} | head -n {LINES}"
     names = iter(range(100))

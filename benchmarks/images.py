@@ -197,7 +197,7 @@ def _load(worker: Worker) -> float:
 
 def _containers(worker: Worker) -> None:
     """Make one of the image that was loaded last, from which all can be copied, and one that has changed much."""
-    from peers.images import NAME  # type: ignore[import-not-found]
+    from peers.box import NAME  # type: ignore[import-not-found]
 
     worker.seconds("docker", "create", "--name", "full", _name("plain"), "x")
     count = "docker cp full:/ - | tar t | grep -c 'layer[0-9]/folder[0-9]*/file'"

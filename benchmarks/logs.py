@@ -151,8 +151,8 @@ def _rows(dockerd: _Dockerd, folder: Path) -> Iterator[Row]:
 def rows() -> Iterator[Row]:
     """Measure; needs root, and what `tools/peers docker` unpacks."""
     sys.path.insert(0, str(ROOT / "tests"))
+    from peers.box import archive  # type: ignore[import-not-found]
     from peers.engines import opened  # type: ignore[import-not-found]
-    from peers.images import archive  # type: ignore[import-not-found]
 
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         folder = Path(name)

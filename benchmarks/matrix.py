@@ -27,7 +27,7 @@ def rows() -> Iterator[Row]:
     """Measure; needs root, and what `tools/peers` unpacks."""
     sys.path.insert(0, str(ROOT / "tests"))
     from clients import matrix  # type: ignore[import-not-found]
-    from peers.images import archive  # type: ignore[import-not-found]
+    from peers.box import archive  # type: ignore[import-not-found]
 
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
@@ -62,7 +62,7 @@ def _row(row: tuple[str, ...], ours: Worker, peer: str, other: Worker) -> Row:
 
 def _script(engine: Any, network: str) -> str:
     """Return the scenario as a shell's commands; it leaves nothing."""
-    from peers.images import NAME
+    from peers.box import NAME
 
     words = " ".join(engine.command())
     at_once = "-t 0" if engine.name == "podman" else ""  # which else waits for ten seconds

@@ -209,8 +209,8 @@ def rows() -> Iterator[Row]:
     sys.path.insert(0, str(ROOT / "tests"))
     from clients.engine import opened_moby  # type: ignore[import-not-found]
     from peers import bridged  # type: ignore[import-not-found]
+    from peers.box import archive  # type: ignore[import-not-found]
     from peers.engines import opened  # type: ignore[import-not-found]
-    from peers.images import archive  # type: ignore[import-not-found]
 
     from moby import distribution
 

@@ -152,8 +152,8 @@ def _ours(tools: Any) -> Iterator[Any]:
 def _dockerds(tools: Any, folder: Path) -> Iterator[Any]:
     """The same by dockerd, without its proxy."""
     from peers import bridged  # type: ignore[import-not-found]
+    from peers.box import NAME, archive  # type: ignore[import-not-found]
     from peers.engines import opened  # type: ignore[import-not-found]
-    from peers.images import NAME, archive  # type: ignore[import-not-found]
 
     image = archive(folder / "image.tar", folder / "rootfs")
     (folder / "docker").mkdir()

@@ -81,7 +81,7 @@ def _idle(engine: Any) -> float:
 def _engines() -> Iterator[tuple[Any, Any]]:
     sys.path.insert(0, str(ROOT / "tests"))
     from clients.engine import opened_docker, opened_moby  # type: ignore[import-not-found]
-    from peers.images import archive  # type: ignore[import-not-found]
+    from peers.box import archive  # type: ignore[import-not-found]
 
     from moby import distribution
 

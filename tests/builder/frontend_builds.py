@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from building_engines import Engine, box_root
 from frontend_parts import RICH, TRIGGER
-from peers.images import archive
+from peers.box import archive
 
 from moby.contracts.builder import Export, ExportType
 from moby.testing.lending import Lending

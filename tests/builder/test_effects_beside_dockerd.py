@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from copies import CASES, TIME_S, context, described, line, settled
+from peers.box import archive
 from peers.engines import opened
-from peers.images import archive
 
 ANSWERS = Path(__file__).parent / "answers/copies.json"
 PLACE = "/var/lib/peers"

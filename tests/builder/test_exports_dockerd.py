@@ -4,8 +4,8 @@ import json
 
 import pytest
 from exporting import EPOCH, opened_yard, solution, solved
+from peers.box import NAME, archive
 from peers.engines import opened
-from peers.images import NAME, archive
 
 from moby.contracts.builder import Export, ExportType
 from moby.oci.reference import parse

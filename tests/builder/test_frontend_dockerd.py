@@ -10,8 +10,8 @@ from frontend_parts import BOX, IMAGES, RICH, TRIGGER, cases
 from moby_builder.dockerfile.frontend.planning import plan
 from moby_builder.dockerfile.operations import Stack, Write, ancestors
 from peers.binaries import file, need
+from peers.box import NAME, archive
 from peers.engines import opened
-from peers.images import NAME, archive
 from peers.sandbox import TEMPORARY
 from test_frontend_answers import FILE, ask
 

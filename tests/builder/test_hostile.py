@@ -15,7 +15,7 @@ from clients.engine import ROOT, opened_moby
 from lenders import Lender
 from moby_builder.dockerfile.plugin import Config
 from peers.binaries import file
-from peers.images import archive
+from peers.box import archive
 from peers.sandbox import PATIENCE_S, TEMPORARY, until
 
 from moby.contracts.builder import BuildFailed, Log, Request

@@ -10,8 +10,8 @@ from moby_builder.dockerfile.language.arguments import split_words
 from moby_frontend.docker.call import Query
 from moby_frontend.docker.classic.options import request
 from peers.binaries import file, need
+from peers.box import archive
 from peers.engines import opened
-from peers.images import archive
 from peers.sandbox import PATIENCE_S
 from test_language_parser import REFUSED
 from test_language_words import TEXTS, VARIABLES

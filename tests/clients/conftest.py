@@ -1,7 +1,7 @@
 import pytest
 from clients.engine import opened_docker, opened_moby
 from peers.assembled import assembled
-from peers.images import archive
+from peers.box import archive
 
 
 @pytest.fixture(scope="session")

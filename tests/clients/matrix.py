@@ -9,8 +9,8 @@ from clients.engine import Moby
 from clients.test_networks import inside
 from image_registry.engines import OPEN, Around
 from peers.binaries import need
+from peers.box import NAME
 from peers.engines import OURS, command_of
-from peers.images import NAME
 from peers.sandbox import TEMPORARY, until
 
 PARTS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from clients.asking import ANSWERS, ask
 from clients.engine import opened_docker
 from clients.everyday import SCENARIOS
-from peers.images import NAME, archive
+from peers.box import NAME, archive
 
 
 def main(names):

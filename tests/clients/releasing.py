@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from clients.engine import ROOT, Moby, opened
-from peers.images import archive
+from peers.box import archive
 
 from moby import distribution
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clients.engine import opened_docker
 from clients.swarming import ANSWERS, SCENARIOS, ask
-from peers.images import NAME, archive
+from peers.box import NAME, archive
 
 
 def main(names):

@@ -6,7 +6,7 @@ import tarfile
 import pytest
 from image_registry.engines import OPEN, Around
 from peers.binaries import file
-from peers.images import NAME
+from peers.box import NAME
 
 pytestmark = pytest.mark.slow
 PLACE = "/var/lib/peers"

@@ -7,7 +7,7 @@ import pytest
 from clients.test_networks import inside
 from peers.assembled import assembled
 from peers.binaries import need
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import until
 
 pytestmark = pytest.mark.long

@@ -9,7 +9,7 @@ import docker
 import pytest
 from docker.errors import APIError, ContainerError, ImageNotFound, NotFound
 from docker.types import Healthcheck, LogConfig, Mount, Ulimit
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import until
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ import docker as dockerpy
 import pytest
 from docker.errors import APIError
 from docker.types import EndpointConfig, IPAMConfig, IPAMPool
-from peers.images import NAME
+from peers.box import NAME
 
 pytestmark = pytest.mark.slow
 VERSION = "1.45"

@@ -17,7 +17,7 @@ from docker.types import (
     TaskTemplate,
     UpdateConfig,
 )
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import PATIENCE_S, until
 
 pytestmark = [

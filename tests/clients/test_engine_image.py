@@ -11,8 +11,8 @@ import pytest
 from moby_packager.oci.image import Oci
 from moby_packager.tree.folder import Tree
 from peers.binaries import environment, need
+from peers.box import NAME
 from peers.engines import opened
-from peers.images import NAME
 from peers.sandbox import until
 
 from moby.contracts.packager import Artifact, Entry, Given, Source

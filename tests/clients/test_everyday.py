@@ -7,7 +7,7 @@ To write it down anew: `python -m clients.recording` from the folder `tests`.
 import pytest
 from clients.asking import ask, recorded
 from clients.everyday import SCENARIOS
-from peers.images import NAME
+from peers.box import NAME
 
 
 def compared(lines, ours, theirs):

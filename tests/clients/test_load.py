@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import docker
 import pytest
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]

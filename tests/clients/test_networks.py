@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 import pytest
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import PATIENCE_S
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from clients.engine import need
 from clients.test_networks import ASK, SERVER, Talk
 from peers import binaries
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import PATIENCE_S, Sandbox, until
 
 pytestmark = pytest.mark.long

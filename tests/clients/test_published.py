@@ -8,7 +8,7 @@ import docker
 import pytest
 from attrs import frozen
 from clients.published import description
-from peers.images import NAME
+from peers.box import NAME
 
 pytestmark = pytest.mark.slow
 VERSIONS = ("1.25", "1.32", "1.41", "1.45")

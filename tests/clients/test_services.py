@@ -5,7 +5,7 @@ Their programs are the sandbox's own, shown inside, since no image registry is a
 
 import pytest
 from peers.binaries import need
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import until
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from clients.engine import Moby, opened_moby
 from peers.assembled import assembled
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import TEMPORARY, until
 
 pytestmark = pytest.mark.long

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from clients.swarming import PATIENCE_S, SCENARIOS, ask, recorded
 from clients.test_everyday import compared
-from peers.images import NAME
+from peers.box import NAME
 
 
 @pytest.mark.slow

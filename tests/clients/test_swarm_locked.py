@@ -1,7 +1,7 @@
 """A swarm whose managers are locked, over an engine's end and its start, with the unmodified docker command."""
 
 import pytest
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

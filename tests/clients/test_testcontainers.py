@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from builder import host_images
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import until
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from attrs import define
 from peers.binaries import need
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import Sandbox, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]

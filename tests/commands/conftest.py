@@ -1,6 +1,6 @@
 import pytest
 from clients.engine import opened_moby
-from peers.images import archive
+from peers.box import archive
 
 
 @pytest.fixture(scope="module")  # whose processes are this one's children, for which others wait

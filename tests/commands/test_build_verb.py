@@ -11,7 +11,7 @@ import tarfile
 
 import pytest
 from clients.engine import ROOT, SOCKET
-from peers.images import archive
+from peers.box import archive
 from peers.sandbox import PATIENCE_S, TEMPORARY, Sandbox, until
 
 pytestmark = pytest.mark.slow

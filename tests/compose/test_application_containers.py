@@ -10,7 +10,7 @@ from clients.engine import opened_moby
 from compose.test_applications import ENVIRONMENT
 from moby_orchestrator.compose.files.reading import Asked, read
 from peers.binaries import file
-from peers.images import NAME, archive
+from peers.box import NAME, archive
 from peers.sandbox import TEMPORARY
 
 pytestmark = pytest.mark.long

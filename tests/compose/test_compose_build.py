@@ -2,7 +2,7 @@
 
 import pytest
 from clients.engine import opened_moby
-from peers.images import archive
+from peers.box import archive
 from peers.sandbox import TEMPORARY
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from clients.engine import opened_moby
 from compose.killed_orchestrator import NAMES, application
 from compose.orchestrating import Orchestrated
-from peers.images import archive
+from peers.box import archive
 from peers.sandbox import TEMPORARY
 
 from moby.contracts.orchestrator import TaskState

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from clients.engine import opened_moby
 from peers.binaries import file
-from peers.images import archive
+from peers.box import archive
 from peers.sandbox import TEMPORARY, until
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import pytest
 from clients.engine import opened_moby
 from peers.assembled import assembled
 from peers.binaries import file
-from peers.images import archive
+from peers.box import archive
 from peers.sandbox import TEMPORARY
 
 pytestmark = pytest.mark.long

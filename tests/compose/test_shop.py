@@ -9,7 +9,7 @@ import pytest
 from clients.engine import opened_moby
 from compose import shop_roots
 from peers.binaries import file
-from peers.images import archive
+from peers.box import archive
 from peers.sandbox import TEMPORARY, until
 
 pytestmark = pytest.mark.long

@@ -10,8 +10,8 @@ import pytest
 from clients.engine import Moby, opened, opened_docker, opened_moby
 from docker_plugins import plugin_server
 from peers.assembled import assembled
+from peers.box import NAME, archive
 from peers.engines import Docker
-from peers.images import NAME, archive
 from peers.sandbox import TEMPORARY, until
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from clients.engine import opened_docker, opened_moby
 from image_registry.engines import OPEN, Around
 from peers.binaries import need
-from peers.images import NAME, archive
+from peers.box import NAME, archive
 
 from moby.testing.archives import Archived, described, layout
 from moby.testing.images import layer_of

@@ -8,7 +8,7 @@ import pytest
 from clients.engine import SOCKET, opened_moby
 from image_registry.engines import FAULTY, GUARDED, OPEN, SECURE, Around
 from peers.assembled import assembled
-from peers.images import NAME, archive
+from peers.box import NAME, archive
 from peers.sandbox import until
 
 pytestmark = pytest.mark.slow

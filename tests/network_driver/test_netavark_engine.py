@@ -5,7 +5,7 @@ from clients.engine import opened_moby
 from clients.test_networks import SERVER, Talk, ask, inside
 from peers import binaries
 from peers.assembled import assembled
-from peers.images import NAME, archive
+from peers.box import NAME, archive
 
 pytestmark = pytest.mark.slow
 

@@ -2,8 +2,8 @@ import time
 from collections import Counter
 
 import pytest
+from peers.box import archive
 from peers.engines import opened
-from peers.images import archive
 
 LEFT_S = 60
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 import pytest
 from attrs import define, field
 from peers.binaries import need
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import PATIENCE_S, Sandbox, until
 
 from moby.testing.boxes import read_until, readable

@@ -3,8 +3,8 @@
 import re
 
 import pytest
+from peers.box import NAME
 from peers.engines import choices
-from peers.images import NAME
 from peers.sandbox import TEMPORARY, until
 
 pytestmark = [

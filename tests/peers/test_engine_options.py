@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from peers.box import NAME
 from peers.engines import choices
-from peers.images import NAME
 
 pytestmark = [
     pytest.mark.usefixtures("tidy"),

@@ -18,7 +18,7 @@ import pytest
 from clients.engine import ROOT, opened_moby
 from peers.binaries import ROOT as PEERS
 from peers.binaries import file
-from peers.images import NAME, archive
+from peers.box import NAME, archive
 from served.test_programs import conversation, exchange
 
 pytestmark = pytest.mark.slow

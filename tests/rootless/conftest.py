@@ -1,6 +1,6 @@
 import pytest
 from peers.assembled import assembled
-from peers.images import archive
+from peers.box import archive
 from rootless_engine import opened
 
 

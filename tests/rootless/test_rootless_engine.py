@@ -6,7 +6,7 @@ import os
 import tarfile
 
 import pytest
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import until
 from rootless_engine import HOME, PROGRAMS, UID
 

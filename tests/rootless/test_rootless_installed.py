@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from clients.test_under_systemd import BOOT, SYSTEMD, Booted, first_of
 from peers.binaries import need
-from peers.images import NAME
+from peers.box import NAME
 from peers.sandbox import Sandbox, until
 from rootless_engine import HOME, PYZ, RUNTIME, SOCKET, UID, as_user, prepare
 

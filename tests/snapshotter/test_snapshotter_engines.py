@@ -6,7 +6,7 @@ import pytest
 from clients.engine import Moby, opened
 from peers.assembled import assembled
 from peers.binaries import need
-from peers.images import NAME, archive
+from peers.box import NAME, archive
 from peers.sandbox import TEMPORARY, until
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ import time
 import pytest
 from clients.engine import opened_moby
 from peers.assembled import assembled
-from peers.images import archive
+from peers.box import archive
 
 pytestmark = [pytest.mark.long]
 PATIENCE_S = 120

@@ -6,7 +6,7 @@ import sys
 import pytest
 from clients.engine import Moby, opened
 from peers.assembled import assembled
-from peers.images import NAME, archive
+from peers.box import NAME, archive
 from peers.sandbox import until
 
 from moby.contracts.events import Events
