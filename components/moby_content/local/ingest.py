@@ -68,7 +68,8 @@ class FileWriter:
     def _open(self, ref: str) -> int:
         """Open the bytes and lock them; one that was dropped meanwhile is begun anew."""
         while True:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            with suppress(FileExistsError):  # which `exist_ok` raises where it goes right then
+                self._folder.mkdir(mode=0o700)
             fd = -1
             try:
                 fd = os.open(self._folder / "data", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
