@@ -223,9 +223,10 @@ class Group:
     def file(self, name: str) -> str | None:
         """Return the path of a group's file, in whichever tree has it."""
         controller = name.partition(".")[0]
+        paths = [f"{each}/{name}" for each in self.folders]
         # Where each controller has a tree, that most often has its name.
-        paths = sorted([f"{each}/{name}" for each in self.folders], key=lambda path: f"/{controller}/" not in path)
-        return next((path for path in paths if os.access(path, os.F_OK)), None)
+        likely = [path for path in paths if f"/{controller}/" in path]
+        return next((path for path in likely + paths if os.access(path, os.F_OK)), None)
 
     @property
     def unified(self) -> str | None:

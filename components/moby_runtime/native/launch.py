@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Child", "Entry", "into_new", "into_running", "map_ids", "spawn"]
 
+_MOMENT_S = 0.01
+"""More than a program takes to start on a machine that isn't busy."""
 _PATIENCE_S = 60.0
 """Far more than any start needs, however busy the machine."""
 _INNER = frozenset({"network", "uts", "ipc"})
@@ -175,10 +177,12 @@ def into_new(spec_namespaces: Mapping[str, str], oom_score_adj: int | None, grou
     return Entry(new, tuple(joined), oom_score_adj, entrance)
 
 
-def into_running(first: tuple[int, int], process: ProcessSpec, group: Group, undo: Undo, *, chroot: bool) -> Entry:
+def into_running(
+    first: tuple[int, int], process: ProcessSpec, group: Group, undo: Undo, *, chroot: bool, waits: bool
+) -> Entry:
     """Return the entry of a further process: it joins all that the first process of a container has.
 
-    `first` is its pid and a pidfd; `chroot` says that its root isn't that of its mount namespace.
+    `first` is its pid and a pidfd; `chroot` says that its root isn't that of its mount namespace; `waits` as Entry's.
     """
     pid, pidfd = first
     with doing("look at the container's namespaces"):
@@ -190,7 +194,7 @@ def into_running(first: tuple[int, int], process: ProcessSpec, group: Group, und
         if chroot:
             root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             undo.callback(os.close, root)
-    return Entry(0, joined, process.oom_score_adj, _entrance(group, undo), process, root, inner)
+    return Entry(0, joined, process.oom_score_adj, _entrance(group, undo), process, root, inner, waits)
 
 
 def _entrance(group: Group, undo: Undo) -> Entrance:
@@ -241,6 +245,9 @@ def spawn(entry: Entry, body: Body, undo: Undo, lent: Undo, console: int = -1, e
     if release_read >= 0:
         os.close(release_read)
     os.close(report_write)
+    if at_once is not None:
+        # What this process does now, it would do in the way of the copy, and with a page fault a page.
+        processes.readable(report_read, _MOMENT_S)
     return Child(pid, pidfd, release_write, report_read, at_once is not None)
 
 
@@ -380,14 +387,18 @@ def _clone_lending(entry: Entry, child: Callable[[], NoReturn], lent: Undo) -> t
 def _clone_at_once(entry: Entry, early: Further, channel: Channel, lent: Undo) -> tuple[int, int]:
     """As `_clone_lending`, where the process between does most of what the child would have to do."""
     may_set_groups = read_text("/proc/self/setgroups").strip() == "allow"
+    kept: list[object] = []
 
     def cloned() -> int:
         own, child = early.prepare(channel, may_set_groups)
+        kept.append(child)
         with doing("make the namespaces"):
             flags = entry.new | processes.CLONE_PARENT
             processes.settle_signals()
             return processes.clone(child, flags, group=own.group.folder, settled=True)[0]
 
+    # What the copy was prepared with is freed once it is another program: until then each page of it costs a fault.
+    lent.callback(kept.clear)
     return _lending(entry, cloned, lent)
 
 

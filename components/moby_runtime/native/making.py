@@ -322,8 +322,9 @@ def _add(
     held = bool(console or record.rdt or record.scope_of_user)
     with Undo() as entered:
         group = _group(record, groups)
-        entry = launch.into_running((record.pid, first), process, group, entered, chroot=record.shares_mounts)
-        entry = evolve(entry, waits=patient)
+        entry = launch.into_running(
+            (record.pid, first), process, group, entered, chroot=record.shares_mounts, waits=patient
+        )
         child = launch.spawn(
             entry, further.run, undo, lent, console.child if console else -1, early=None if held else further
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 
 from moby.errors import Invalid, NotFound, Problem, Unsupported
@@ -45,6 +46,28 @@ def read(bundle: str | os.PathLike[str]) -> Spec:
 
 def process_spec(data: Mapping[str, Any], shared: Mapping[str, Any]) -> ProcessSpec:
     """Read and check a process, as Runtime.exec gets it; `shared` is what its container's `linux` says of all."""
+    asked = _bytes_of((data, shared))
+    for same, answer in _last:
+        if same == asked:
+            return answer
+    answer = _checked(data, shared)
+    _last[:] = [(asked, answer)] if asked else []
+    return answer
+
+
+_last: list[tuple[bytes, ProcessSpec]] = []
+"""What was asked for last, if anything, and the answer: a health check asks the same each time."""
+
+
+def _bytes_of(data: Any) -> bytes:
+    """Return what nothing else is written as; nothing where it isn't made of what JSON has."""
+    try:
+        return marshal.dumps(data, 2)  # later versions write the same in several ways
+    except ValueError:
+        return b""
+
+
+def _checked(data: Mapping[str, Any], shared: Mapping[str, Any]) -> ProcessSpec:
     data = reading.without_null(data)
     _check(data, PROCESS, "process")
     _refuse([*reading.process_problems(data), *_rare_problems(data, {})], [])

@@ -13,7 +13,7 @@ from moby_runtime.records.json_text import decoded, encoded
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol, TypeVar
+    from typing import Any, Protocol, TypeVar
 
     R = TypeVar("R")
 
@@ -41,6 +41,12 @@ def _may_be(container_id: str) -> bool:
     )  # fmt: skip
 
 
+def _made(path: str, data: dict[str, Any], make: Callable[..., R]) -> R:
+    if data.pop("format") != FORMAT:
+        raise Corrupt(f"{path} is of another version", hint="use the version that made this container")
+    return make(**{**data, "cgroups": tuple(data["cgroups"])})
+
+
 _OTHERS = ("start.sock",)
 """What else there is in most folders."""
 
@@ -51,6 +57,8 @@ class Folders:
     def __init__(self, root: str | os.PathLike[str], name: str) -> None:
         self.root = os.fspath(root)
         self._name = name
+        self._last: tuple[str, bytes, Any] = ("", b"", None)
+        """What was read last, which an engine asks for again and again."""
 
     def path(self, container_id: str) -> str:
         """Return the folder of a container; Invalid for an id that can't name one."""
@@ -99,10 +107,12 @@ class Folders:
         """Return what `make` makes of a record's values; NotFound where there is none, Corrupt."""
         path = f"{self.path(container_id)}/{self._name}"
         try:
-            data = decoded(read_bytes(path).decode())
-            if data.pop("format") != FORMAT:
-                raise Corrupt(f"{path} is of another version", hint="use the version that made this container")
-            return make(**{**data, "cgroups": tuple(data["cgroups"])})
+            text = read_bytes(path)
+            known, same, record = self._last
+            if path != known or text != same:
+                record = _made(path, decoded(text.decode()), make)
+                self._last = path, text, record
+            return record  # type: ignore[no-any-return]
         except FileNotFoundError:
             raise NotFound(f"there is no container {container_id!r}") from None
         except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
