@@ -116,7 +116,8 @@ class TestTasks:
 
         until(listens, "an event that comes")
         options = ["--memory-limit", "33554432"]
-        done = engine.run("tail", "/dev/zero", options=options)
+        # It listens for that only once the program runs.
+        done = engine.run("sh", "-c", "sleep 1; exec tail /dev/zero", options=options)
         assert done.returncode == 137
         until(lambda: "/tasks/oom" in seen.read_text(), "the event of the kernel's killing")
         engine.sandbox.run("sh", "-c", f"kill $(cat {events}.pid)")
