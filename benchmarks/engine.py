@@ -1,4 +1,4 @@
-"""The engine `docker` beside dockerd, each in a sandbox of its own, driven by the same docker command."""
+"""The engine `docker` beside dockerd and podman, each in a sandbox of its own; the first two by the same command."""
 
 import contextlib
 import json
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = 21
 READ_RUN = 45 / 244
 """The figures that the targets were read from: ours beside dockerd's on one machine."""
+READ_RUN_PODMAN = 45 / 159
 READ_BRIDGE = 60 / 284
 READ_EXEC = 35 / 88
 READ_START = 0.4 / 1.25
@@ -72,33 +73,46 @@ class Worker:
 
 @frozen
 class Pair:
-    """Our engine and dockerd, each with what times commands in its sandbox."""
+    """Our engine and dockerd, each with what times commands in its sandbox, and podman."""
 
     ours: Worker
     dockerd: Worker
+    podman: Worker
 
-    def row(self, what: str, *command: str, target: float, note: str = "", runs: int = RUNS, output: str = "") -> Row:
+    def row(self, what: str, *command: str, target: float, note: str = "", output: str = "") -> Row:
         """Time a command on both, in turn."""
-        taken: tuple[list[float], list[float]] = ([], [])
-        for number in range(runs + 1):
-            for worker, times in zip((self.ours, self.dockerd), taken, strict=True):
-                seconds = worker.seconds(*command, output=output)
-                if number:
-                    times.append(seconds)
-        ours, theirs = (statistics.median(each) * 1000 for each in taken)
+        ours, theirs = _in_turn((self.ours, command), (self.dockerd, command), output=output)
         return Row(what, ours, "dockerd", theirs, target, note)
+
+    def beside_podman(self, what: str, *words: str, target: float, output: str = "") -> Row:
+        """Time what docker and podman spell alike, in turn."""
+        theirs = tuple(self.podman.engine.command(*words))
+        mine, other = _in_turn((self.ours, ("docker", *words)), (self.podman, theirs), output=output)
+        return Row(what, mine, "podman", other, target)
 
     def each(self, what: str, figure: Callable[[Worker], float], *, target: float | None, note: str = "") -> Row:
         """Take one figure of both."""
         return Row(what, figure(self.ours), "dockerd", figure(self.dockerd), target, note)
 
 
+def _in_turn(*asks: tuple[Worker, tuple[str, ...]], output: str) -> list[float]:
+    """Return the median milliseconds of each command, after one of each that isn't counted."""
+    taken: list[list[float]] = [[] for _ in asks]
+    for number in range(RUNS + 1):
+        for (worker, command), times in zip(asks, taken, strict=True):
+            seconds = worker.seconds(*command, output=output)
+            if number:
+                times.append(seconds)
+    return [statistics.median(each) * 1000 for each in taken]
+
+
 @contextlib.contextmanager
 def workers() -> Iterator[Pair]:
-    """Lend both engines, with an image loaded."""
+    """Lend the engines, with an image loaded."""
     sys.path.insert(0, str(ROOT / "tests"))
     from clients.engine import opened_docker, opened_moby  # type: ignore[import-not-found]
     from peers.box import archive  # type: ignore[import-not-found]
+    from peers.engines import opened  # type: ignore[import-not-found]
 
     from moby import distribution
 
@@ -108,10 +122,13 @@ def workers() -> Iterator[Pair]:
         image = archive(folder / "image.tar", folder / "rootfs")
         ours = stack.enter_context(opened_moby(folder / "moby", image, folder / "dist" / "docker" / "docker.pyz"))
         theirs = stack.enter_context(opened_docker(folder / "dockerd", image))
-        pair = Pair(Worker(ours), Worker(theirs))
-        stack.callback(pair.ours.close)
-        stack.callback(pair.dockerd.close)
-        yield pair
+        (folder / "podman").mkdir()
+        podman = stack.enter_context(opened("podman", "crun", folder / "podman", image))
+        found = []
+        for engine in (ours, theirs, podman):
+            found.append(Worker(engine))
+            stack.callback(found[-1].close)
+        yield Pair(*found)
 
 
 def rows() -> Iterator[Row]:
@@ -133,6 +150,9 @@ def _speed(pair: Pair) -> Iterator[Row]:
         "docker run --rm true", *run, "echo", "done", output="done\n", target=READ_RUN,
         note=f"`docker --version` alone {floor:.0f} ms",
     )  # fmt: skip
+    yield pair.beside_podman(
+        "docker run --rm true, beside podman run", *run[1:], "echo", "done", target=READ_RUN_PODMAN, output="done\n"
+    )
     yield pair.row(
         "docker run --rm true, on the default bridge", "docker", "run", "--rm", NAME, "echo", "done", output="done\n",
         target=READ_BRIDGE, note="dockerd without iptables",
