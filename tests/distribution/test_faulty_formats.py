@@ -107,12 +107,14 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Formats]:
 
 
 @pytest.fixture
-def formats(everything: Formats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Formats:
+def formats(everything: Formats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Formats]:
     """All formats, with a folder for temporary files of the test's own, on a host whose programs are on PATH alone."""
     monkeypatch.setattr(programs, "_ADMINISTRATORS", ())
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    return everything
+    yield everything
+    # Copies of disks are whole, and those of all tests together more than most hosts have room for.
+    shutil.rmtree(tmp_path / "dist", ignore_errors=True)
 
 
 def tools_but(folder: Path, left_out: str, instead: str = "") -> str:
