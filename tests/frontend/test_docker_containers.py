@@ -5,13 +5,14 @@ import json
 import tracemalloc
 
 import pytest
+from attrs import evolve
 from frontend.fakes import IMAGE
 from moby_frontend.docker.filters import Filters
 from moby_frontend.docker.handlers.listing import _ports
 from moby_frontend.docker.modes import go_mode
 
 from moby.contracts.containers import FileStat, Status
-from moby.contracts.types import Mount
+from moby.contracts.types import Digest, Mount
 from moby.host.overlay import FUSE, escape
 
 
@@ -246,6 +247,22 @@ class TestList:
         assert newest["Command"] == "sh -c 'exit 3'"
         assert newest["Status"].startswith("Exited (3) ")
 
+    def test_images_whose_name_means_another_or_none_by_then(self, served, monkeypatch):
+        def shown():
+            found = served.call("GET", "/containers/json?all=1").json()
+            assert served.call("GET", "/system/df").json()["Containers"][0]["Image"] == found[0]["Image"]
+            return [each["Image"] for each in found]
+
+        asked = []
+        get = served.images.get
+        monkeypatch.setattr(served.images, "get", lambda name: asked.append(name) or get(name))
+        assert shown() == ["box", IMAGE, "box"]  # nothing is named `localhost/box`
+        assert sorted(asked[:2]) == ["box", "localhost/box"]  # once each
+        assert len(asked) == 4
+        monkeypatch.setattr(served.images, "image", evolve(served.images.image, id=Digest("sha256", "d" * 64)))
+        assert shown() == [IMAGE] * 3
+        assert self.names(served, f"all=1&filters={filters(ancestor=['box'])}") == []
+
     @pytest.mark.parametrize(
         ("wanted", "names"),
         [
@@ -263,7 +280,7 @@ class TestList:
             ({"exited": ["%2B3"]}, ["cc"]),
             ({"exited": ["0" * 5000 + "3"]}, ["cc"]),
             ({"exited": ["-9223372036854775808"]}, []),
-            ({"ancestor": ["localhost/box"]}, ["bb"]),
+            ({"ancestor": ["localhost/box"]}, []),  # a name that no image has any more, though `bb` was made by it
             ({"ancestor": ["box"]}, ["cc", "bb", "aa"]),
             ({"ancestor": ["nonesuch"]}, []),
             ({"before": ["bb"]}, ["aa"]),

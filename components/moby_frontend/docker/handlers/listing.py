@@ -1,11 +1,12 @@
 """A list of containers, and what it is cut down to."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from moby.contracts.containers import Container, State, Status
 from moby.contracts.supervisor import HealthStatus
-from moby.errors import Invalid, NotFound
+from moby.errors import Corrupt, Invalid, NotFound
 from moby_frontend.docker.call import Call, Reply, Version, reply_json
 from moby_frontend.docker.failures import Status as Failure
 from moby_frontend.docker.filters import Filters
@@ -14,7 +15,7 @@ from moby_frontend.docker.times import elapsed, parsed_ns
 from moby_frontend.docker.translate.mounts import show_mounted
 from moby_frontend.docker.translate.network import show_networks, show_ports
 
-__all__ = ["containers", "show_summary"]
+__all__ = ["containers", "image_names", "show_summary"]
 
 _KNOWN = frozenset({
     "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
@@ -39,29 +40,48 @@ def containers(parts: Parts, call: Call) -> Reply:
         tests.insert(0, lambda each: each.state.status in _UP)
     found = [each for each in every if all(test(each) for test in tests)]
     sizes = query.flag("size")
-    now = parts.clock.now_ns()
-    shown = [_sized(parts, each, call.version, now, sizes) for each in (found[:limit] if limit > 0 else found)]
+    now, name = parts.clock.now_ns(), image_names(parts)
+    shown = []
+    for each in found[:limit] if limit > 0 else found:
+        shown.append(show_summary(each, name(each), call.version, now) | (_sizes(parts, each) if sizes else {}))
     return reply_json(shown)
 
 
-def _sized(parts: Parts, container: Container, version: Version, now: int, sizes: bool) -> dict[str, Any]:
-    shown = show_summary(container, version, now)
-    if sizes:
-        found = parts.containers.sizes(container.id)
-        shown |= {"SizeRw": found.own_bytes} if found.own_bytes else {}
-        shown |= {"SizeRootFs": found.root_bytes} if found.root_bytes else {}
+def _sizes(parts: Parts, container: Container) -> dict[str, Any]:
+    found = parts.containers.sizes(container.id)
+    shown = {"SizeRw": found.own_bytes, "SizeRootFs": found.root_bytes}
+    return {key: size for key, size in shown.items() if size}
+
+
+def image_names(parts: Parts) -> Callable[[Container], str]:
+    """Return what tells by which name a container's image goes: by its id, once the name means another or none.
+
+    Each name is looked up once, however many containers have it.
+    """
+
+    @cache
+    def meant(name: str) -> str:
+        try:
+            return str(parts.images.get(name).id)
+        except (NotFound, Invalid, Corrupt):
+            return ""
+
+    def shown(container: Container) -> str:
+        name, own = container.config.image, container.image_id
+        return name if not own or name == own or meant(name) == own else own
+
     return shown
 
 
-def show_summary(container: Container, version: Version, now_ns: int) -> dict[str, Any]:
-    """Return a container as a list shows it."""
+def show_summary(container: Container, image: str, version: Version, now_ns: int) -> dict[str, Any]:
+    """Return a container as a list shows it, with the name that its image goes by."""
     host: dict[str, Any] = {"NetworkMode": container.config.network or "default"}
     if version >= (1, 46) and container.config.annotations:
         host["Annotations"] = dict(container.config.annotations)
     return {
         "Id": container.id,
         "Names": [f"/{container.name}"],
-        "Image": container.config.image,
+        "Image": image,
         "ImageID": container.image_id,
         "Command": _command(container),
         "Created": parsed_ns(container.created) // 10**9,
@@ -158,7 +178,7 @@ def _placed(parts: Parts, filters: Filters) -> list[Test]:
     tests: list[Test] = []
     if "ancestor" in filters:
         ids = _ancestors(parts, filters.get("ancestor"))
-        tests.append(lambda each: each.image_id in ids or each.config.image in filters.get("ancestor"))
+        tests.append(lambda each: each.image_id in ids)
     if volumes := set(filters.get("volume")):
         tests.append(
             lambda each: any({mount.name or mount.source, mount.destination} & volumes for mount in each.mounts)

@@ -6,7 +6,7 @@ from moby.errors import Invalid
 from moby_frontend.docker.call import Call, Reply, reply_json
 from moby_frontend.docker.handlers.cache import show_entry
 from moby_frontend.docker.handlers.images import show_summary as show_image
-from moby_frontend.docker.handlers.listing import show_summary
+from moby_frontend.docker.handlers.listing import image_names, show_summary
 from moby_frontend.docker.handlers.volumes import show_volume
 from moby_frontend.docker.parts import Parts
 
@@ -42,11 +42,11 @@ def _images(parts: Parts, call: Call) -> list[dict[str, Any]]:
 
 
 def _containers(parts: Parts, call: Call) -> list[dict[str, Any]]:
-    now = parts.clock.now_ns()
+    now, name = parts.clock.now_ns(), image_names(parts)
     found = []
     for each in parts.containers.list():
         sizes = parts.containers.sizes(each.id)
-        shown = show_summary(each, call.version, now)
+        shown = show_summary(each, name(each), call.version, now)
         found.append(shown | {"SizeRw": sizes.own_bytes, "SizeRootFs": sizes.root_bytes})
     return found
 
