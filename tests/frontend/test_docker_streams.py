@@ -150,6 +150,13 @@ class TestEvents:
         assert line["Actor"] == {"ID": "i" * 64, "Attributes": {"image": "box", "name": "aa"}}
         assert line["timeNano"] // 10**9 == line["time"]
 
+    @pytest.mark.parametrize("span", ["until=%.9f", "since=0&until=%.9f"])
+    @pytest.mark.parametrize("more_s", [0, 0.2], ids=["of the past", "to come"])
+    def test_to_an_end_without_a_beginning(self, served, span, more_s):
+        self.publish(served, "volume", "create", "v")
+        found = served.call("GET", f"/events?{span % (time.time() + more_s)}")
+        assert [each["Action"] for each in self.lines(found)] == ["create"]
+
     def test_in_sequences_of_json(self, served):
         self.publish(served, "volume", "create", "v")
         found = self.past(served, headers={"Accept": "application/json-seq"})

@@ -21,6 +21,8 @@ _SEQUENCES = {
     "application/x-ndjson": (b"", "application/x-ndjson"),
     "application/jsonl": (b"", "application/jsonl"),
 }
+_ALL_NS = 1
+"""Since when events are told where only their end is said: of all that are kept."""
 _LONGEST_WAIT_S = 3600.0
 """poll(2) takes no more than some weeks."""
 
@@ -33,6 +35,8 @@ def events(parts: Parts, call: Call) -> Reply:
         raise Invalid(
             f"`since` time ({query.text('since')}) cannot be after `until` time ({query.text('until')})"
         )  # fmt: skip
+    if until or query.text("since"):
+        since = since or _ALL_NS
     wanted = _wanted(Filters(query.text("filters"), _KNOWN), call.version)
     mark, kind = _form(call)
 
@@ -40,7 +44,7 @@ def events(parts: Parts, call: Call) -> Reply:
         return mark + encode(_shown(worded(event))) + b"\n"
 
     if until and until <= parts.clock.now_ns():
-        found = [line(each) for each in past(parts, since, until) if wanted(each)] if since else []
+        found = [line(each) for each in past(parts, since, until) if wanted(each)]
         return stream(iter(found), kind)
     return stream(_followed(parts, call, since, until, wanted, line), kind)
 
