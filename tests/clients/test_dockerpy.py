@@ -244,6 +244,15 @@ class TestFiles:
         finally:
             client.images.remove("committed:2")
 
+    def test_commit_with_a_config(self, client, up):
+        up.commit("configured", "1", conf={"Cmd": ["echo", "mine"], "Labels": {"a": "b"}, "Env": ["X=1"]})
+        try:
+            config = client.images.get("configured:1").attrs["Config"]
+            assert (config["Cmd"], config["Labels"]["a"], config["Env"][0]) == (["echo", "mine"], "b", "X=1")
+            assert client.containers.run("configured:1", remove=True, network_mode="none") == b"mine\n"
+        finally:
+            client.images.remove("configured:1")
+
 
 class TestImages:
     def test_save_and_load(self, client):

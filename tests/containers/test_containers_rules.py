@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from moby_containers.engine import checks, names, processes, states
+from moby_containers.engine import changing, checks, names, processes, states
 from moby_containers.engine.codec import decode, encode
 from moby_containers.engine.devices import mapped_devices, numbers_of
 from moby_containers.engine.failures import exit_code, telling
@@ -270,6 +270,33 @@ def test_names_that_are_taken_are_not_given():
     assert len(given) > 40
     tried = []
     assert names.fresh(lambda name: tried.append(name) or len(tried) < 3)[-1] == "1"
+
+
+@pytest.mark.parametrize(
+    ("over", "changes"),
+    [
+        ({}, {}),
+        ({"command": ("x",)}, {"command": ("x",)}),
+        ({"command": (), "user": ""}, {}),
+        ({"entrypoint": ("x",)}, {"entrypoint": ("x",), "command": ()}),
+        ({"entrypoint": ("x",), "command": ("y",)}, {"entrypoint": ("x",), "command": ("y",)}),
+        ({"entrypoint": ()}, {"entrypoint": ()}),
+        ({"environment": ("B=2", "C=3")}, {"environment": ("B=2", "C=3", "A=1")}),
+        ({"labels": {"b": "2", "c": "3"}}, {"labels": {"a": "1", "b": "2", "c": "3"}}),
+        ({"exposed_ports": ("5/udp", "80/tcp")}, {"exposed_ports": ("5/udp", "80/tcp")}),
+        ({"volumes": ("/a",)}, {"volumes": ("/a", "/v")}),
+        ({"healthcheck": {"Retries": 3}}, {"healthcheck": {"Test": ["CMD", "t"], "Interval": 10**9, "Retries": 3}}),
+        ({"on_build": ("RUN x",), "stop_signal": "INT"}, {"on_build": ("RUN x",), "stop_signal": "INT"}),
+    ],
+)
+def test_what_a_commit_says_is_over_what_the_container_was(over, changes):
+    held = ContainerConfig(
+        "i", ("c",), entrypoint=("e",), environment=("A=1", "B=1"), user="ann", labels={"a": "1", "b": "1"},
+        exposed_ports=("80/tcp",), volumes=("/v",), health=HealthCheck(
+            ("CMD", "t"), interval_ns=10**9, timeout_ns=0, start_period_ns=0, start_interval_ns=0, retries=0
+        ),
+    )  # fmt: skip
+    assert changing.image_config(held, over) == evolve(changing.image_config(held, {}), **changes)
 
 
 def test_values_survive_storage():

@@ -152,8 +152,12 @@ class TestLife:
         _, reference, options = served.containers.calls[-1]
         assert reference == "me/app:v1"
         assert options == {
-            "message": "why", "author": "me", "changes": ("CMD x",), "pause": False, "config": {"Env": ["A=b"]},
+            "message": "why", "author": "me", "changes": ("CMD x",), "pause": False,
+            "config": {"environment": ("A=b",)},
         }  # fmt: skip
+        served.call("POST", "/commit?container=aa", {"HostConfig": {}})
+        assert served.containers.calls[-1][2]["config"] is None
+        assert served.call("POST", "/commit?container=aa", {"Env": "A=b"}).status == 400
         assert served.call("POST", "/commit").message == 'invalid name or ID supplied: ""'
         assert served.call("POST", "/commit?container=aa&tag=x").status == 400
 

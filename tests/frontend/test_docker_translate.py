@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moby_frontend.docker.translate.config import read_create, show_create
+from moby_frontend.docker.translate.config import read_commit, read_create, show_create
 from moby_frontend.docker.translate.limits import read_update
 
 from moby.contracts.containers import ContainerConfig, MountRequest
@@ -362,6 +362,20 @@ class TestErrors:
     def test_create(self, body, words):
         with pytest.raises(Invalid, match=words.replace("(", r"\(")):
             read_create(body)
+
+
+def test_a_commit():
+    body = {
+        "Cmd": "x", "entrypoint": [], "Env": ["A=b"], "Labels": {"l": "v"}, "ExposedPorts": {"80/tcp": {}, "5/udp": {}},
+        "Volumes": {"/v": {}}, "User": "ann", "WorkingDir": "/w", "OnBuild": ["RUN x"], "StopSignal": "INT",
+        "Shell": ["ash"], "Healthcheck": {"Test": ["CMD", "x"], "Retries": 3}, "Hostname": "h", "Tty": None,
+    }  # fmt: skip
+    assert read_commit(body) == {
+        "command": ("x",), "entrypoint": (), "environment": ("A=b",), "labels": {"l": "v"},
+        "exposed_ports": ("5/udp", "80/tcp"), "volumes": ("/v",), "user": "ann", "working_directory": "/w",
+        "on_build": ("RUN x",), "stop_signal": "INT", "shell": ("ash",),
+        "healthcheck": {"Test": ["CMD", "x"], "Retries": 3},
+    }  # fmt: skip
 
 
 def test_a_swappiness_that_nobody_asked_for_is_none():

@@ -155,4 +155,27 @@ def image_config(config: ContainerConfig, over: Mapping[str, Any]) -> ImageConfi
         healthcheck={"Test": encode(health.test), **{k: v for k, v in times.items() if v}} if health else {},
         shell=config.shell,
     )
-    return evolve(found, **over)
+    return _under(found, over)
+
+
+def _under(config: ImageConfig, over: Mapping[str, Any]) -> ImageConfig:
+    """Return a config under what is said over it, as docker merges the two: names are united, and empty says nothing.
+
+    But an entry point that is said to be none is none; one that is said takes the older command away.
+    """
+    said = {name: value for name, value in over.items() if value}
+    for name in ("labels", "healthcheck"):
+        if name in said:
+            said[name] = {**getattr(config, name), **said[name]}
+    for name in ("exposed_ports", "volumes"):
+        if name in said:
+            said[name] = tuple(sorted({*getattr(config, name), *said[name]}))
+    if "environment" in said:
+        named = {each.partition("=")[0] for each in said["environment"]}
+        older = (each for each in config.environment if each.partition("=")[0] not in named)
+        said["environment"] = (*said["environment"], *older)
+    if "entrypoint" in said:
+        said.setdefault("command", ())
+    elif "entrypoint" in over:
+        said["entrypoint"] = ()
+    return evolve(config, **said)

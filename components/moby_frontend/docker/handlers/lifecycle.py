@@ -1,7 +1,5 @@
 """A container's life: create, start, stop and what else changes it."""
 
-from typing import Any
-
 from moby.contracts.containers import Container, Status
 from moby.contracts.images import Image
 from moby.contracts.types import Platform, Window
@@ -170,8 +168,10 @@ def prune(parts: Parts, call: Call) -> Reply:
 
 def commit(parts: Parts, call: Call) -> Reply:
     """Make an image of it."""
+    from moby_frontend.docker.translate.config import read_commit
+
     query = call.query
-    body: dict[str, Any] = call.json()
+    config = read_commit(call.json())
     name = query.text("container")
     if not name:
         raise Invalid('invalid name or ID supplied: ""')
@@ -183,6 +183,6 @@ def commit(parts: Parts, call: Call) -> Reply:
         author=query.text("author"),
         changes=query.texts("changes"),
         pause=query.flag("pause", default=True),
-        config=body or None,
+        config=config or None,
     )
     return reply_json({"Id": made}, 201)

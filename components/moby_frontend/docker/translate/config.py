@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moby.contracts.containers import ContainerConfig, LogChoice
+from moby.contracts.images import ImageConfig
 from moby.contracts.supervisor import HealthCheck
 from moby.contracts.types import Window
 from moby.errors import Invalid
@@ -35,7 +36,9 @@ from moby_frontend.docker.translate.network import (
     show_endpoint_config,
 )
 
-__all__ = ["read_create", "read_health", "show_config", "show_create", "show_health_check", "show_host_config"]
+__all__ = [
+    "read_commit", "read_create", "read_health", "show_config", "show_create", "show_health_check", "show_host_config",
+]  # fmt: skip
 
 _HEALTH = (
     Field("Test", "test", SOME_TEXTS, omit=True),
@@ -86,6 +89,9 @@ _CONFIG = (
     Field("StopTimeout", "stop_timeout_s", MAYBE_NUMBER),
     Field("Shell", "shell", TEXTS, omit=True),
 )  # fmt: skip
+
+_ON_BUILD = Field("OnBuild", "on_build", TEXTS)
+_OF_IMAGES = vars(ImageConfig()).keys()
 
 
 def _log(value: Any, where: str) -> LogChoice:
@@ -168,6 +174,17 @@ def read_create(body: Mapping[str, Any], platform: str = "") -> ContainerConfig:
         endpoints=read_endpoints(lower.get("networkingconfig")),
         platform=platform,
     )
+
+
+def read_commit(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the body of a commit says of an image's config, by attributes of ImageConfig; Invalid as create."""
+    found = read((*_CONFIG, _ON_BUILD), body, "ContainerConfigWrapper.Config")
+    if "health" in found:
+        found["healthcheck"] = show_health_check(found["health"])
+    for each in ("exposed_ports", "volumes"):
+        if each in found:
+            found[each] = tuple(sorted(found[each]))
+    return {name: value for name, value in found.items() if name in _OF_IMAGES}
 
 
 def show_config(config: ContainerConfig) -> dict[str, Any]:
