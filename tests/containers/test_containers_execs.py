@@ -1,14 +1,17 @@
-"""How long an exec can be asked about."""
+"""As whom an exec runs, and how long it can be asked about."""
 
+import pytest
 from moby_containers.engine import execs
 
 from moby.contracts.containers import ExecConfig
 from moby.errors import NotFound
+from moby.testing.boxes import read_all
+from moby.testing.containers import close
 from moby.testing.containers_world import eventually
 
 
-def started(engine):
-    made = engine.create("while :; do sleep 1; done")
+def started(engine, **config):
+    made = engine.create("while :; do sleep 1; done", **config)
     engine.containers.start(made)
     return made
 
@@ -22,6 +25,23 @@ def run(engine, container):
     engine.containers.exec_start(exec_id, detach=True)
     eventually(lambda: engine.containers.exec_get(exec_id).exit_code == 3, "it ends")
     return exec_id
+
+
+def said(engine, container, script, **asked):
+    config = ExecConfig(("sh", "-c", script), attach_stdout=True, **asked)
+    streams = engine.containers.exec_start(engine.containers.exec_create(container, config))
+    try:
+        return read_all(streams.stdout)
+    finally:
+        close(streams)
+
+
+@pytest.mark.parametrize(
+    ("user", "groups"), [("", "0 777"), ("0", "0 777"), ("1000", "1000 100 777"), ("5:users", "100 777")]
+)
+def test_further_groups_are_any_users(engine, user, groups):
+    found = said(engine, started(engine, group_add=("777",)), "id -G", user=user)
+    assert {*found.split()} == {*groups.split()}
 
 
 def is_gone(engine, exec_id):

@@ -91,8 +91,7 @@ class Execs:
         )
         try:
             config = entry.container.config
-            user = asked.user or config.user
-            found, groups = user_of(self._parts.rootfs(entry.id), user, () if asked.user else config.group_add)
+            found, groups = user_of(self._parts.rootfs(entry.id), asked.user or config.user, config.group_add)
             linked = linked_of(entry, self._parts)
             process = bundle.exec_process(entry.container, asked, found, groups, linked)
             self._bucket.put(session.id, {"container": entry.id, "config": encode(asked)})
