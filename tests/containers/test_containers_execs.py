@@ -44,6 +44,13 @@ def test_further_groups_are_any_users(engine, user, groups):
     assert {*found.split()} == {*groups.split()}
 
 
+def test_no_new_privileges_are_none_for_privileged_ones_too(engine):
+    script = "grep NoNewPrivs /proc/self/status"
+    confined = started(engine, security_options=("no-new-privileges",))
+    assert said(engine, confined, script, privileged=True).split()[1] == "1"
+    assert said(engine, started(engine), script, privileged=True).split()[1] == "0"
+
+
 def is_gone(engine, exec_id):
     try:
         engine.containers.exec_get(exec_id)

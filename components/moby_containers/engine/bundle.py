@@ -279,7 +279,7 @@ def exec_process(
         "env": list(spec.environment(term, own, asked.environment)),
         "cwd": asked.working_directory or config.working_directory or "/",
         "capabilities": _sets(held, root=user.uid == 0),
-        "noNewPrivileges": security(config, "no-new-privileges") in ("", "true") and not asked.privileged,
+        "noNewPrivileges": security(config, "no-new-privileges") in ("", "true"),
         "oomScoreAdj": config.oom_score_adjust,
     }
     if asked.terminal and asked.window:
