@@ -60,6 +60,15 @@ def test_a_place_on_a_network(networked):
     assert networked.containers.get(made).endpoints[0].ipv4_address == "10.1.0.3"
 
 
+@pytest.mark.parametrize(
+    ("hostname", "domainname", "names"),
+    [("a", "d.e", "a.d.e a"), ("a.b.c", "", "a.b.c a"), ("a.b.c", "d.e", "a.b.c.d.e a")],
+)
+def test_the_short_name_is_what_is_before_the_first_dot(networked, hostname, domainname, names):
+    made = begin(networked, network="one", hostname=hostname, domainname=domainname)
+    assert hosts(networked, made) == [f"10.1.0.2\t{names}"]
+
+
 def test_files_follow_what_changes(networked):
     made = begin(networked, "web", network="bridge", hostname="here")
     assert hosts(networked, made) == ["172.17.0.2\there"]

@@ -87,9 +87,9 @@ def hosts_text(config: ContainerConfig, hostname: str, sandbox: Sandbox) -> str:
             text += "\n"
     lines = [_extra(each, sandbox) for each in config.extra_hosts]
     lines += [f"{address}\t{names}\n" for address, names in sandbox.hosts]
-    own = f"{hostname}.{config.domainname} {hostname}" if config.domainname else hostname
-    if not config.domainname and "." in hostname:
-        own = f"{hostname} {hostname.partition('.')[0]}"
+    whole = f"{hostname}.{config.domainname}" if config.domainname else hostname
+    bare, dot, _ = whole.partition(".")
+    own = f"{whole} {bare}" if dot else whole
     for endpoint in sandbox.endpoints:
         lines += [f"{each}\t{own}\n" for each in (endpoint.ipv4_address, endpoint.ipv6_address) if each]
     return text + "".join(lines)
