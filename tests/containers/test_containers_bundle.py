@@ -91,7 +91,8 @@ def test_security(engine):
     assert status("Seccomp", security_options=("seccomp=unconfined",)) == "0"
     assert status("Seccomp", privileged=True) == "0"
     assert status("NoNewPrivs") == "0"
-    assert status("NoNewPrivs", security_options=("no-new-privileges",)) == "1"
+    for value, told in (("", "1"), ("=true", "1"), (":1", "1"), ("=T", "1"), ("=False", "0"), ("=0", "0")):
+        assert status("NoNewPrivs", security_options=(f"no-new-privileges{value}",)) == told
 
 
 def test_a_seccomp_profile(engine):

@@ -132,6 +132,8 @@ def test_health_of_both():
         ({"shm_size_bytes": -1}, "SHM size can not be less than 0"),
         ({"extra_hosts": ("db",)}, 'invalid extra host: "db"'),
         ({"security_options": ("systempaths=odd",)}, "invalid --security-opt 2"),
+        ({"security_options": ("no-new-privileges=maybe",)}, 'invalid --security-opt 2: "no-new-privileges=maybe"'),
+        ({"security_options": ("no-new-privileges:",)}, "invalid --security-opt 2"),
     ],
 )
 def test_refused(change, words):

@@ -15,6 +15,7 @@ from moby.host.user_maps import is_host_root
 from moby.oci import spec
 from moby.oci.user import User
 from moby.values import frozen
+from moby_containers.engine.checks import TRUE
 from moby_containers.engine.devices import all_devices, mapped_devices, rules_of
 from moby_containers.engine.limits import limits_of, rlimits_of
 
@@ -112,7 +113,7 @@ def _process(config: ContainerConfig, settled: Settled) -> dict[str, Any]:
         "env": list(environment_of(config, settled.hostname, user.home, settled.linked)),
         "cwd": config.working_directory or "/",
         "capabilities": _sets(held, root=user.uid == 0),
-        "noNewPrivileges": security(config, "no-new-privileges") in ("", "true"),
+        "noNewPrivileges": security(config, "no-new-privileges") in ("", *TRUE),
         "oomScoreAdj": config.oom_score_adjust,
     }
     limits = rlimits_of(config.resources)
@@ -279,7 +280,7 @@ def exec_process(
         "env": list(spec.environment(term, own, asked.environment)),
         "cwd": asked.working_directory or config.working_directory or "/",
         "capabilities": _sets(held, root=user.uid == 0),
-        "noNewPrivileges": security(config, "no-new-privileges") in ("", "true"),
+        "noNewPrivileges": security(config, "no-new-privileges") in ("", *TRUE),
         "oomScoreAdj": config.oom_score_adjust,
     }
     if asked.terminal and asked.window:

@@ -8,14 +8,18 @@ from moby.contracts.containers import ContainerConfig, Resources, RestartPolicy
 from moby.errors import Invalid
 from moby.oci.spec import capability
 
-__all__ = ["check", "check_asked", "check_resources", "check_restart", "signal_number"]
+__all__ = ["TRUE", "check", "check_asked", "check_resources", "check_restart", "signal_number"]
 
 _LEAST_MEMORY_BYTES = 6 << 20
 _MS_NS = 1_000_000
 # What the kernel and a line of /etc/hosts take, also where it is no name for the DNS, such as my_service.
 _HOSTNAME = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]+")
 _LONGEST_HOSTNAME = 64
-_SECURITY = ("seccomp", "apparmor", "label", "systempaths", "no-new-privileges")
+_NO_NEW = "no-new-privileges"
+_SECURITY = ("seccomp", "apparmor", "label", "systempaths", _NO_NEW)
+TRUE = ("1", "t", "T", "TRUE", "true", "True")
+"""Words for yes, as Go reads them."""
+_FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
 def signal_number(name: str) -> int:
@@ -253,8 +257,12 @@ def _check_security(config: ContainerConfig) -> None:
                 full = f"CAP_{name.upper().removeprefix('CAP_')}"
                 raise Invalid(f'invalid {what}: unknown capability: "{full}"') from error
     for each in config.security_options:
-        name = re.split("[=:]", each, maxsplit=1)[0]
-        if name not in _SECURITY or (name == each and name != "no-new-privileges"):
+        if each == _NO_NEW:
+            continue
+        name, *value = re.split("[=:]", each, maxsplit=1)
+        if name not in _SECURITY or not value:
             raise Invalid(f'invalid --security-opt 1: "{each}"')
         if name == "systempaths" and each.partition("=")[2] != "unconfined":
+            raise Invalid(f'invalid --security-opt 2: "{each}"')
+        if name == _NO_NEW and value[0] not in (*TRUE, *_FALSE):
             raise Invalid(f'invalid --security-opt 2: "{each}"')
