@@ -127,10 +127,28 @@ class TestLife:
         found = served.call("DELETE", "/containers/aa")
         assert found.status == 409
         assert found.message.startswith('cannot remove container "/aa": container is running')
-        assert served.call("DELETE", "/containers/aa?link=1").status == 400
         assert served.call("DELETE", "/containers/aa?force=1&v=true").status == 204
         assert served.containers.calls[1] == ("remove", True, True)
         assert served.call("DELETE", "/containers/aa").status == 404
+
+    @pytest.mark.parametrize(
+        ("name", "status", "words"),
+        [
+            ("web/db", 501, "link /web/db can't be removed by itself: a container keeps the links that it was created"),
+            ("web/aa", 404, "No such container: web/aa"),
+            ("nonesuch/db", 404, "No such container: nonesuch"),
+            ("web", 500, "Conflict, cannot remove the default link name of the container"),
+            ("nonesuch", 404, "No such container: nonesuch"),
+        ],
+    )
+    def test_links_stay(self, served, box, name, status, words):
+        body = {"Image": "box", "HostConfig": {"Links": ["aa:db"]}}
+        served.call("POST", "/containers/create?name=web", body)
+        found = served.call("DELETE", f"/containers/{name}?link=1")
+        assert found.status == status
+        assert found.message.startswith(words)
+        assert served.containers.get("web").config.links == ("aa:db",)
+        assert served.call("DELETE", "/containers/web/db").message == "No such container: web/db"
 
     def test_prune(self, served, box):
         for name, label in (("bb", "x"), ("cc", "y")):

@@ -1,6 +1,6 @@
 """The routes of the API as data: method, path, the module and function that answers, the version that brought it.
 
-`{name}` takes one part of a path, `{name:*}` as many as there are, as names of images have slashes.
+`{name}` takes one part of a path, `{name:*}` as many as there are, as names of images and of links have slashes.
 """
 
 import re
@@ -65,13 +65,13 @@ POST    /containers/{name}/update           lifecycle.update
 POST    /containers/{name}/resize           lifecycle.resize
 POST    /containers/{name}/wait             waiting.wait
 POST    /containers/{name}/exec             execs.create
-DELETE  /containers/{name}                  lifecycle.remove
 HEAD    /containers/{name}/archive          archives.stat               reads
 GET     /containers/{name}/archive          archives.read
 PUT     /containers/{name}/archive          archives.write
 GET     /containers/{name}/checkpoints      absent.experimental 1.25    reads
 POST    /containers/{name}/checkpoints      absent.experimental 1.25
 DELETE  /containers/{name}/checkpoints/{id} absent.experimental 1.25
+DELETE  /containers/{name:*}                lifecycle.remove
 POST    /commit                             lifecycle.commit
 GET     /exec/{id}/json                     execs.inspect               reads
 POST    /exec/{id}/start                    execs.start

@@ -3,7 +3,7 @@
 from moby.contracts.containers import Container, Status
 from moby.contracts.images import Image
 from moby.contracts.types import Platform, Window
-from moby.errors import Conflict, Invalid, NotFound
+from moby.errors import Conflict, Invalid, MobyError, NotFound, Unsupported
 from moby_frontend.docker import failures
 from moby_frontend.docker.call import Call, Reply, empty, reply_json
 from moby_frontend.docker.filters import Filters
@@ -144,11 +144,27 @@ def resize(parts: Parts, call: Call) -> Reply:
 
 def remove(parts: Parts, call: Call) -> Reply:
     """Remove it."""
-    if call.query.flag("link"):
-        raise Invalid("links between containers on the default network are not supported by this engine")
     name = call.names["name"]
+    if call.query.flag("link"):
+        raise _link_stays(parts, name.removeprefix("/"))
     parts.containers.remove(name, force=call.query.flag("force"), volumes=call.query.flag("v"))
     return empty()
+
+
+def _link_stays(parts: Parts, name: str) -> MobyError:
+    """Return why a link, `web/db`, isn't removed: it is there as long as what was created with it."""
+    from moby_frontend.docker.translate.network import show_links
+
+    owner, slash, _ = name.partition("/")
+    container = parts.containers.get(owner)
+    if not slash:
+        return failures.Status(500, "Conflict, cannot remove the default link name of the container")
+    if f"/{name}" not in [each.partition(":")[2] for each in show_links(container) or ()]:
+        return NotFound(f"No such container: {name}")
+    return Unsupported(
+        f"link /{name} can't be removed by itself: a container keeps the links that it was created with",
+        hint=f"remove {owner}, and create it without --link; or put both on a network of your own",
+    )
 
 
 def prune(parts: Parts, call: Call) -> Reply:
