@@ -187,6 +187,7 @@ class Ending(ContainersFixtures):
     def test_on_failure(self, world: World) -> None:
         """As often as was said, and not after a success."""
         made = self.begin(world, "exit 1", restart=RestartPolicy("on-failure", 2))
+        eventually(lambda: world.containers.get(made).state.status is Status.EXITED, "it is left alone")
         assert self.wait(world, made).exit_code == 1
         assert world.containers.get(made).restart_count == 2
         made = self.begin(world, "exit 0", restart=RestartPolicy("on-failure", 2))

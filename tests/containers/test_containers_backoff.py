@@ -1,9 +1,13 @@
 """How long a container waits for its next start, by a clock that goes when it is told to."""
 
+import os
+
 import pytest
 from containers_engine import eventually
 
-from moby.contracts.containers import RestartPolicy, Status
+from moby.contracts.containers import Condition, RestartPolicy, Status
+from moby.testing.boxes import readable
+from moby.testing.containers import close
 
 pytestmark = pytest.mark.slow
 
@@ -77,3 +81,46 @@ def test_so_many_attempts_in_a_window(engine):
     assert over(2)
     engine.containers.start(made)
     eventually(lambda: over(2) and engine.containers.get(made).state.started, "it is over again")
+
+
+@pytest.fixture
+def ends(engine):
+    """End what reads a line once more."""
+
+    def end(made):
+        streams = engine.containers.attach(made)
+        os.write(streams.stdin, b"\n")
+        close(streams)
+
+    return end
+
+
+def told(waiter):
+    assert readable(waiter.fileno())
+    found = waiter.result().exit_code
+    waiter.close()
+    return found
+
+
+def test_who_waits_is_told_of_each_end(engine, clock, ends):
+    """Who comes while it waits for its restart is told of the next one, as it counts as running."""
+    made = engine.create("read a; exit 3", open_stdin=True, restart=RestartPolicy("always"))
+    engine.containers.start(made)
+    running, gone = engine.containers.wait(made), engine.containers.wait(made, Condition.REMOVED)
+    ends(made)
+    assert told(running) == 3
+    waits(engine, clock, made, 1)
+    waiting = engine.containers.wait(made)
+    assert not readable(waiting.fileno(), 0.1)
+    passes(engine, clock, 0.1)
+    eventually(lambda: engine.containers.get(made).state.status is Status.RUNNING, "it runs again")
+    assert not readable(waiting.fileno(), 0.1)
+    ends(made)
+    assert told(waiting) == 3
+    waits(engine, clock, made, 2)
+    called_off = engine.containers.wait(made)
+    engine.containers.stop(made)
+    assert told(called_off) == 3
+    assert not readable(gone.fileno(), 0)
+    engine.containers.remove(made)
+    assert told(gone) == 3

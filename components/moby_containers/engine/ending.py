@@ -80,7 +80,7 @@ class Ending:
             code = "unknown" if exit.code is None else str(exit.code)
             self._tell(entry, "die", execDuration=str(ran_ns // 10**9), exitCode=code)
             self._starting.leave_networks(entry)  # first, so that who waited for its end finds its ports free
-            tell_ended(entry, for_good=not again)
+            tell_ended(entry)
             if goes:
                 self._go(entry)
             else:

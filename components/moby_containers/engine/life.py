@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from moby.contracts.containers import Condition, Status
 from moby.contracts.supervisor import Health, HealthStatus, Streams
@@ -117,7 +117,7 @@ class Life:
         entry.show(endpoints=at_rest(entry.container.endpoints), ports=(), sandbox="")
         self._parts.shelf.save(entry)
         if waited:
-            tell_ended(entry, for_good=True)
+            tell_ended(entry)
         if entry.container.config.auto_remove:
             self._ending.remove_later(entry)
 
@@ -157,8 +157,8 @@ class Life:
         number = signal_number(signal_name or config.stop_signal or "TERM")
         if timeout_s is None:
             timeout_s = config.stop_timeout_s if config.stop_timeout_s is not None else _STOP_S
-        with self._waiting(entry) as waiting:
-            with entry.lock:
+        with ExitStack() as held:
+            with entry.lock:  # so that a start which is under way is over, and it's the end of this run that is told
                 if entry.status is Status.RESTARTING:
                     self._give_up(entry)
                     return True
@@ -168,6 +168,7 @@ class Life:
                 if manually:
                     entry.keep(manually_stopped=True)
                     self._parts.shelf.save(entry)
+                waiting = held.enter_context(_waiting(entry))
             self._signal(entry, number)
             if not waiting.wait(_FOREVER_S if timeout_s < 0 else timeout_s):
                 self._signal(entry, int(signal.SIGKILL))
@@ -188,18 +189,8 @@ class Life:
         entry.keep(manually_stopped=True)
         entry.set_state(status=after(entry.status, Act.GIVE_UP))
         self._parts.shelf.save(entry)
-        tell_ended(entry, for_good=True)
+        tell_ended(entry)
         self._parts.tell(entry.container, "stop")
-
-    @contextmanager
-    def _waiting(self, entry: Entry) -> Iterator[Waiting]:
-        with entry.lock:  # so that a start which is under way is over
-            waiting = begin_to_wait(entry, Condition.NOT_RUNNING, gone=lambda: False)
-        try:
-            yield waiting
-        finally:
-            wait_no_more(entry, waiting)
-            waiting.close()
 
     def _signal(self, entry: Entry, number: int) -> None:
         """Send a signal, which a paused one gets too; one that has ended meanwhile is fine."""
@@ -293,6 +284,16 @@ class Watch:
 
     def watch(self, task_id: str) -> None:
         """Note a task."""
+
+
+@contextmanager
+def _waiting(entry: Entry) -> Iterator[Waiting]:
+    waiting = begin_to_wait(entry, Condition.NOT_RUNNING, gone=lambda: False)
+    try:
+        yield waiting
+    finally:
+        wait_no_more(entry, waiting)
+        waiting.close()
 
 
 def _end_early(entry: Entry) -> None:

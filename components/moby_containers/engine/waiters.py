@@ -81,19 +81,19 @@ def wait_no_more(entry: Entry, waiting: Waiting) -> None:
         entry.waiters.remove(waiting)
 
 
-def tell_ended(entry: Entry, *, for_good: bool) -> None:
-    """Settle those who wait for this end: all of them where it is for good, but for those who wait for the removal.
+def tell_ended(entry: Entry) -> None:
+    """Settle those who wait for an end, also where it is to be started again; not those who wait for the removal.
 
-    Its state says already that it has ended, so that whoever comes later knows.
+    Its state says already that it has ended; one that waits for its restart counts as running for whoever comes later.
     """
     result = Ended(entry.state.exit_code, entry.state.error)
     left = []
     with entry.waiting:
         for each in entry.waiters:
-            if each.condition is Condition.NEXT_EXIT or (for_good and each.condition is Condition.NOT_RUNNING):
-                each.settle(result)
-            else:
+            if each.condition is Condition.REMOVED:
                 left.append(each)
+            else:
+                each.settle(result)
         entry.waiters = left
 
 
