@@ -1,6 +1,7 @@
 """Archives that mean harm, and what else can be in one, unpacked into a container."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -13,7 +14,8 @@ import pytest
 from moby_containers.engine.archives import _Reading
 
 from moby.contracts.containers import MountRequest
-from moby.errors import Conflict, Invalid, NotFound
+from moby.errors import Conflict, HostUnfit, Invalid, NotFound
+from moby.host import mounts
 
 
 def archive(*entries):
@@ -102,6 +104,63 @@ def test_volumes_and_binds_are_reached(engine, outside):
     put(engine, made, "/v/", archive(("f", b"1", {})))
     assert (engine.volumes.get("kept").mountpoint / "f").read_text() == "1"
     assert engine.volumes.get("kept").users == (made,)
+
+
+def missing(*_, **__):
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+
+@pytest.mark.parametrize(
+    ("runs", "recent"), [(True, True), (False, True), (False, False)], ids=["running", "created", "before-5.12"]
+)
+def test_nothing_is_written_through_what_is_read_only(engine, outside, monkeypatch, runs, recent):
+    binds = (MountRequest("bind", "/in", str(outside), read_only=True), MountRequest("volume", "/v", read_only=True))
+    made = engine.create("cat", open_stdin=True, mounts=binds)
+    if runs:
+        engine.containers.start(made)
+    if not recent:
+        monkeypatch.setattr(mounts, "set_attributes", missing)
+    (outside / "d").mkdir()
+    (outside / "d/f").write_text("kept")
+    for name, fields in (
+        ("in/evil", {}), ("in", FOLDER), ("in/new", FOLDER), ("in/new/evil", {}), ("in/secret", {}), ("in/d", {}),
+        ("in/link", {**SYMLINK, "linkname": "a"}), ("in/hard", {**LINK, "linkname": "in/secret"}),
+        ("in/fifo", {"type": tarfile.FIFOTYPE}), ("v/evil", {}),
+    ):  # fmt: skip
+        with pytest.raises(HostUnfit, match=r"(?i)can't be unpacked: .*read-only file system"):
+            put(engine, made, "/", archive((name, b"", fields)))
+    assert sorted(each.name for each in outside.iterdir()) == ["d", "secret"]
+    assert entries(engine, made, "/in").keys() == {"in", "in/secret", "in/d", "in/d/f"}
+    assert b"secret" in b"".join(engine.containers.read_path(made, "/in/secret"))
+
+
+def test_what_is_mounted_below_is_as_the_container_has_it(engine, outside, tmp_path):
+    """Read-only too, or writable, or not there at all."""
+    (tmp_path / "below").mkdir()
+    (outside / "sub").mkdir()
+    mounts.mount(str(tmp_path / "below"), str(outside / "sub"), "", mounts.FLAGS["bind"])
+    kinds = {"/deep": {}, "/shallow": {"read_only_non_recursive": True}, "/alone": {"non_recursive": True}}
+    binds = [MountRequest("bind", path, str(outside), read_only=True, **how) for path, how in kinds.items()]
+    made = engine.create(":", mounts=tuple(binds))
+    try:
+        for name in ("deep/sub/evil", "alone/sub/evil"):
+            with pytest.raises(HostUnfit, match="read-only file system"):
+                put(engine, made, "/", archive((name, b"", {})))
+        put(engine, made, "/", archive(("shallow/sub/f", b"", {})))
+        assert "deep/sub/f" in entries(engine, made, "/deep")
+        assert "alone/sub/f" not in entries(engine, made, "/alone")
+    finally:
+        mounts.unmount(str(outside / "sub"))
+    assert [each.name for each in (tmp_path / "below").iterdir()] == ["f"]
+    assert not list((outside / "sub").iterdir())
+
+
+def test_no_place_for_a_mount_is_made_in_what_is_read_only(engine, outside):
+    binds = (MountRequest("bind", "/in", str(outside), read_only=True), MountRequest("volume", "/in/new"))
+    made = engine.create(":", mounts=binds)
+    with pytest.raises(OSError, match="Read-only file system"):
+        engine.containers.stat_path(made, "/etc")
+    assert [each.name for each in outside.iterdir()] == ["secret"]
 
 
 def test_no_device_is_opened_that_takes_a_file_s_place_meanwhile(engine, outside, monkeypatch):

@@ -1,5 +1,6 @@
 """Archives of what is at a path in a container, and archives unpacked there (docker cp)."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,7 +9,7 @@ from typing import BinaryIO
 
 from attrs import define, field, frozen
 
-from moby.errors import Invalid
+from moby.errors import Conflict, HostUnfit, Invalid
 from moby.host import tree
 from moby.host.mounts import open_in_root
 from moby.oci.compression import plain
@@ -22,6 +23,8 @@ __all__ = ["Piece", "Unpacked", "single", "unpack"]
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
+_OF_THE_PLACE = frozenset({errno.EROFS, errno.EBUSY, errno.EPERM, errno.EACCES})
+"""Errors for which no other archive would help: a mount is read-only, or there, or a file may not be changed."""
 _XATTRS = ("user.", "security.capability", "system.posix_acl_")
 
 Piece = tuple[LayerEntry, Iterable[bytes]]
@@ -71,7 +74,10 @@ def unpack(source: BinaryIO, root_fd: int, folder: str, how: Unpacked) -> None:
         try:
             writer.put(entry, content)
         except OSError as error:
-            raise Invalid(f"{entry.path!r} can't be unpacked: {(error.strerror or '').lower()}") from error
+            kind = HostUnfit if error.errno in _OF_THE_PLACE else Invalid
+            raise kind(f"{entry.path!r} can't be unpacked: {(error.strerror or '').lower()}") from error
+        except Conflict as error:  # what is in its place can't be removed
+            raise HostUnfit(f"{entry.path!r} can't be unpacked: {error.message}") from error
     writer.finish()
 
 
@@ -113,7 +119,10 @@ class _Writer:
             finally:
                 os.close(fd)
             return True
-        tree.remove(parent, name)
+        if was:
+            tree.remove(parent, name)
+        else:
+            os.unlink(name, dir_fd=parent)
         return False
 
     def _make(self, parent: int, name: str, entry: LayerEntry, content: Iterable[bytes | memoryview]) -> None:

@@ -30,6 +30,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PARAMETERS = Path("/sys/module/overlay/parameters")
 """What a kernel does where a mount's options don't say."""
 _REFERRING = ("redirect_dir", "metacopy")
+_KEPT = ("nosuid", "nodev", "noexec")
+"""What a mount that is mounted anew has to keep; statvfs(3) numbers these as mount(2) does."""
 
 
 class View:
@@ -152,8 +154,9 @@ def _source(parts: Parts, point: Point, user: str, stack: ExitStack) -> Path | N
 
 
 def _bind(view: View, mount: Mount, point: Point) -> None:
+    asked = point.request
     view.layers = ()
-    tree = kernel.clone_tree(mount.source, recursive=True)
+    tree = kernel.clone_tree(mount.source, recursive=not asked.non_recursive)
     try:
         folder = stat.S_ISDIR(os.fstat(tree).st_mode)
         place = _place(view.root_fd, mount.destination, folder=folder)
@@ -161,14 +164,21 @@ def _bind(view: View, mount: Mount, point: Point) -> None:
             kernel.attach(tree, place)
         finally:
             os.close(place)
+        if asked.read_only:
+            _protect(tree, deep=not asked.read_only_non_recursive)
+            view.read_only.add(mount_id(tree))
     finally:
         os.close(tree)
-    if point.request.read_only:
-        here = open_in_root(view.root_fd, mount.destination)
-        try:
-            view.read_only.add(mount_id(here))
-        finally:
-            os.close(here)
+
+
+def _protect(mount_fd: int, *, deep: bool) -> None:
+    """Make a mount read-only, and those below it too where the kernel can (since 5.12)."""
+    try:
+        kernel.set_attributes(mount_fd, on=kernel.ATTRIBUTES["ro"], recursive=deep)
+    except OSError:
+        kept = os.fstatvfs(mount_fd).f_flag & sum(kernel.FLAGS[each] for each in _KEPT)
+        flags = sum(kernel.FLAGS[each] for each in ("remount", "bind", "ro"))
+        kernel.mount("none", f"/proc/self/fd/{mount_fd}", "", flags | kept)
 
 
 def _place(root_fd: int, path: str, *, folder: bool) -> int:
