@@ -8,7 +8,7 @@ from networks.wired import Ledger, Veths
 
 from moby.contracts.containers import ContainerConfig, PortBinding
 from moby.contracts.networks import EndpointConfig, Network
-from moby.errors import Conflict, Invalid, NotFound
+from moby.errors import Conflict, Invalid, NotFound, Unsupported
 from moby.testing.net_namespaces import own_network
 
 pytestmark = pytest.mark.slow
@@ -67,6 +67,17 @@ def test_a_place_on_a_network(networked):
 def test_the_short_name_is_what_is_before_the_first_dot(networked, hostname, domainname, names):
     made = begin(networked, network="one", hostname=hostname, domainname=domainname)
     assert hosts(networked, made) == [f"10.1.0.2\t{names}"]
+
+
+def test_who_was_on_none_is_on_another_from_its_next_start(networked):
+    made = begin(networked, network="none")
+    networked.containers.disconnect(made, "none")
+    with pytest.raises(Unsupported, match="can be put on another only while it is stopped"):
+        networked.containers.connect(made, "one", PLAIN)
+    networked.containers.stop(made, timeout_s=0)
+    networked.containers.connect(made, "one", PLAIN)
+    networked.containers.start(made)
+    assert [each.network for each in networked.containers.get(made).endpoints] == ["one"]
 
 
 def test_files_follow_what_changes(networked):

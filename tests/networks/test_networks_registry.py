@@ -233,6 +233,15 @@ def test_who_is_on_none_or_host_is_on_no_other(lonely, first):
         lonely.join("c1", {first: PLAIN, "mine": PLAIN})
 
 
+def test_who_was_on_none_is_told_how_to_be_on_another(lonely):
+    lonely.create(Network("", "mine", "lonely", ""))
+    lonely.join("c1", {"none": PLAIN})
+    lonely.disconnect("none", "c1")
+    with pytest.raises(Unsupported, match="container c1 was started on network none") as caught:
+        lonely.connect("mine", "c1", PLAIN, running=True)
+    assert caught.value.hint == "stop it, connect it, and start it again"
+
+
 def test_events_of_networks_that_users_make(lonely, world):
     lonely.join("c1", {})
     reader = world.events.subscribe()

@@ -6,18 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 from moby.contracts.network_driver import NetworkDriver
 from moby.contracts.networks import EndpointConfig, Network
-from moby.errors import Denied, Invalid
-from moby_networks.registry.records import Known
+from moby.errors import Denied, Invalid, Unsupported
+from moby_networks.registry.records import Joined, Known
 
 __all__ = [
-    "ALONE", "check_config", "check_configuration", "check_made", "check_name", "check_together", "is_exclusive",
+    "check_config", "check_configuration", "check_made", "check_name", "check_reachable", "check_together",
+    "is_exclusive",
 ]  # fmt: skip
 
 _KEPT_NAMES = ("bridge", "host", "none", "default")
 _CHARACTERS = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
 _NAME = re.compile(f"{_CHARACTERS}*")
 _MAC = re.compile("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
-ALONE = (
+_ALONE = (
     "container sharing network namespace with another container or host, or with none, cannot be connected to any "
     "other network"
 )
@@ -60,7 +61,21 @@ def is_exclusive(network: Network, driver: NetworkDriver) -> bool:
 def check_together(networks: Sequence[Network], driver_of: Callable[[str], NetworkDriver]) -> None:
     """Refuse networks that don't go together."""
     if len(networks) > 1 and any(is_exclusive(each, driver_of(each.driver)) for each in networks):
-        raise Invalid(ALONE, hint="choose one of them")
+        raise Invalid(_ALONE, hint="choose one of them")
+
+
+def check_reachable(joined: Joined) -> None:
+    """Refuse to put running containers on networks into whose namespace no interface can be put."""
+    if joined.namespace not in ("", "host"):
+        return
+    if joined.memberships:
+        raise Unsupported(_ALONE, hint="create it on that network")
+    # It was on `none`: its namespace is one that the runtime made, which nobody else knows.
+    name = joined.config.name or joined.container_id[:12]
+    raise Unsupported(
+        f"container {name} was started on network none, after which it can be put on another only while it is stopped",
+        hint="stop it, connect it, and start it again",
+    )
 
 
 def check_config(known: Known, driver: NetworkDriver, config: EndpointConfig, *, prefix: str = "") -> None:

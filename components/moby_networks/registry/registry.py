@@ -8,7 +8,7 @@ from moby.contracts.networks import Endpoint, EndpointConfig, Network, Sandbox, 
 from moby.errors import Conflict, NotFound, Unsupported
 from moby.values import evolve
 from moby_networks.registry import ways
-from moby_networks.registry.checks import ALONE, check_config, check_made, check_together, is_exclusive
+from moby_networks.registry.checks import check_config, check_made, check_reachable, check_together, is_exclusive
 from moby_networks.registry.context import Context
 from moby_networks.registry.following import Following
 from moby_networks.registry.joining import Joining
@@ -153,8 +153,7 @@ class Registry:
             return Endpoint(known.network.id, known.network.name, dns_names=names, config=config)
         with self._context.container(container_id):
             joined = self._joined(container_id)
-            if joined.namespace in ("", "host"):
-                raise Unsupported(ALONE, hint="create it on that network")
+            check_reachable(joined)
             if joined.membership(known.network.id):
                 name = joined.config.name or container_id[:12]
                 raise Conflict(f"endpoint with name {name} already exists in network {known.network.name}")
