@@ -6,6 +6,7 @@ import pytest
 from containers_engine import eventually
 
 from moby.contracts.containers import Condition, RestartPolicy, Status
+from moby.errors import Conflict
 from moby.testing.boxes import readable
 from moby.testing.containers import close
 
@@ -124,3 +125,23 @@ def test_who_waits_is_told_of_each_end(engine, clock, ends):
     assert not readable(gone.fileno(), 0)
     engine.containers.remove(made)
     assert told(gone) == 3
+
+
+@pytest.mark.parametrize("signal", ["KILL", "USR1"])
+def test_a_kill_calls_its_restart_off(engine, clock, signal):
+    """Where the signal is one that is to end it."""
+    made = engine.create("exit 3", stop_signal="USR1", restart=RestartPolicy("always"))
+    engine.containers.start(made)
+    waits(engine, clock, made, 1)
+    engine.containers.kill(made, "HUP")
+    passes(engine, clock, 0.1)
+    waits(engine, clock, made, 2)
+    waiting = engine.containers.wait(made)
+    engine.containers.kill(made, signal)
+    assert told(waiting) == 3
+    assert engine.containers.get(made).state.status is Status.EXITED
+    passes(engine, clock, 60)
+    with pytest.raises(Conflict, match="is not running"):
+        engine.containers.kill(made)
+    assert engine.containers.get(made).restart_count == 2
+    assert engine.actions()[-1] == "die"

@@ -161,6 +161,7 @@ class Life:
             with entry.lock:  # so that a start which is under way is over, and it's the end of this run that is told
                 if entry.status is Status.RESTARTING:
                     self._give_up(entry)
+                    self._parts.tell(entry.container, "stop")
                     return True
                 if not entry.alive:
                     return False
@@ -190,7 +191,6 @@ class Life:
         entry.set_state(status=after(entry.status, Act.GIVE_UP))
         self._parts.shelf.save(entry)
         tell_ended(entry)
-        self._parts.tell(entry.container, "stop")
 
     def _signal(self, entry: Entry, number: int) -> None:
         """Send a signal, which a paused one gets too; one that has ended meanwhile is fine."""
@@ -219,14 +219,20 @@ class Life:
         number = signal_number(name or "KILL")
         config = entry.container.config
         with entry.lock:
-            if not entry.alive:
+            restarting = entry.status is Status.RESTARTING
+            if not entry.alive and not restarting:
                 raise Conflict(f"cannot kill container: {entry.container.name}: container {entry.id} is not running")
             last = number == signal.SIGKILL or not config.stop_signal or number == signal_number(config.stop_signal)
+            if last and restarting:
+                self._give_up(entry)
+                return
             if last:
                 entry.no_restart = True
             if not entry.keeping.manually_stopped:
                 entry.keep(manually_stopped=True)
                 self._parts.shelf.save(entry)
+            if restarting:
+                return  # there is nothing to send it to
             paused = entry.status is Status.PAUSED
         try:
             self._parts.supervisor.kill(entry.id, number)
