@@ -204,6 +204,19 @@ class TestStreams:
         socket.close()
         assert client.api.exec_inspect(made["Id"])["ExitCode"] == 0
 
+    @LEFT_TO_THE_COLLECTOR
+    def test_the_size_of_an_exec_that_has_just_begun(self, client, up, collected):
+        for _ in range(5):
+            made = client.api.exec_create(up.id, ["sh", "-c", "read line; stty size"], tty=True, stdin=True)
+            socket = client.api.exec_start(made["Id"], socket=True, tty=True)
+            client.api.exec_resize(made["Id"], 33, 99)
+            socket._sock.sendall(b"\n")
+            found = b""
+            while chunk := socket._sock.recv(100):
+                found += chunk
+            assert b"33 99" in found
+            socket.close()
+
     def test_events(self, client):
         found = []
         events = client.events(decode=True, filters={"type": "container", "label": "marked=yes"})

@@ -1,10 +1,13 @@
 """As whom an exec runs, and how long it can be asked about."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from moby_containers.engine import execs
 
 from moby.contracts.containers import ExecConfig
-from moby.errors import NotFound
+from moby.contracts.types import Window
+from moby.errors import Conflict, Invalid, NotFound
 from moby.testing.boxes import read_all
 from moby.testing.containers import close
 from moby.testing.containers_world import eventually
@@ -49,6 +52,34 @@ def test_no_new_privileges_are_none_for_privileged_ones_too(engine):
     confined = started(engine, security_options=("no-new-privileges",))
     assert said(engine, confined, script, privileged=True).split()[1] == "1"
     assert said(engine, started(engine), script, privileged=True).split()[1] == "0"
+
+
+def test_a_size_waits_for_the_start(engine):
+    script = "until stty size | grep '33 99'; do sleep 0.05; done"
+    config = ExecConfig(("sh", "-c", script), terminal=True, attach_stdout=True)
+    exec_id = engine.containers.exec_create(started(engine), config)
+    with ThreadPoolExecutor(1) as thread:
+        told = thread.submit(engine.containers.exec_resize, exec_id, Window(33, 99))
+        with pytest.raises(TimeoutError):
+            told.result(0.1)
+        streams = engine.containers.exec_start(exec_id)
+        told.result(10)
+        assert "33 99" in read_all(streams.stdout)
+    close(streams)
+
+
+def test_a_size_of_what_never_runs(engine, monkeypatch):
+    container = started(engine)
+    failed = engine.containers.exec_create(container, ExecConfig(("/none",), terminal=True))
+    with ThreadPoolExecutor(1) as thread:
+        told = thread.submit(engine.containers.exec_resize, failed, Window(33, 99))
+        with pytest.raises(Invalid):
+            engine.containers.exec_start(failed, detach=True)
+        with pytest.raises(Conflict, match="is not running"):
+            told.result(5)
+    monkeypatch.setattr(execs, "_STARTED_S", 0.0)
+    with pytest.raises(Conflict, match="is not running"):
+        engine.containers.exec_resize(made(engine, container), Window(33, 99))
 
 
 def is_gone(engine, exec_id):

@@ -63,6 +63,8 @@ class Session:
     ended: bool = False
     held: bool = False
     """Whether somebody is about to attach to it."""
+    settled: threading.Event = field(factory=threading.Event)
+    """Set once it runs, or never will."""
     exit_code: int | None = None
     pid: int = 0
     exit_fds: list[int] = field(factory=list)

@@ -25,6 +25,8 @@ __all__ = ["Execs", "said"]
 
 _BUCKET = "containers-execs"
 _READ_S = 5.0
+_STARTED_S = 10.0
+"""How long a size waits for the start of what has that terminal, as long as with dockerd."""
 _KEPT_S = 300.0
 """How long one that has ended, or was never started, can still be asked about."""
 
@@ -105,6 +107,7 @@ class Execs:
         with entry.lock:
             session.pid = state.pid
             session.running = not session.ended
+            session.settled.set()
         self._watch.watch(session.id)
         if not streamed:
             return Streams(-1, -1, -1) if not detach else None
@@ -125,6 +128,7 @@ class Execs:
 
     def _end(self, entry: Entry, session: Session, code: int | None) -> None:
         session.running, session.ended, session.exit_code = False, True, code
+        session.settled.set()
         entry.sessions.pop(session.id, None)
         entry.show(exec_ids=tuple(entry.sessions))
         self._tell(entry, session, "exec_die", exitCode="unknown" if code is None else str(code))
@@ -176,8 +180,9 @@ class Execs:
                 self._parts.shelf.drop_session(session)
 
     def resize(self, exec_id: str, window: Window) -> None:
-        """Tell its terminal the size."""
+        """Tell its terminal the size, also where it's just about to run: whoever asked for that may be ahead of it."""
         session = self._parts.shelf.session(exec_id)
+        session.settled.wait(_STARTED_S)
         if not session.running:
             raise Conflict(f"exec {exec_id} is not running")
         try:
@@ -214,6 +219,7 @@ class Execs:
                 continue
             config = decode(ExecConfig, document["config"])
             session = Session(exec_id, entry.id, config, 0, running=True, started=True, pid=running[exec_id])
+            session.settled.set()
             entry.sessions[exec_id] = session
             entry.show(exec_ids=tuple(entry.sessions))
             self._parts.shelf.add_session(session)

@@ -126,6 +126,9 @@ def resize(parts: Parts, call: Call) -> Reply:
     try:
         parts.containers.exec_resize(exec_id, size)
     except Conflict as error:
+        session = parts.containers.exec_get(exec_id)
+        if not session.pid and session.exit_code is None:
+            raise failures.Status(500, "timeout waiting for exec session ready") from error
         raise NotFound(f"process does not exist {exec_id}: {failures.message(error)}") from error
     return empty(200)
 
