@@ -142,6 +142,16 @@ def test_devices(engine):
     assert engine.run(":", resources=Resources(device_cgroup_rules=("c 10:* rwm",)))[0] == 0
 
 
+def test_devices_of_a_privileged_one(engine):
+    asked = tuple(DeviceMapping("/dev/full", path, "r") for path in ("/dev/mine", "/dev/full", "/dev/null"))
+    script = ": > /dev/mine && stat -c %t:%T /dev/mine /dev/full /dev/null /dev/zero"
+    found = lines(engine, script, privileged=True, resources=Resources(devices=asked))
+    assert found == ["1:7", "1:7", "1:3", "1:5"], "where the host has one, it stays"
+    none = engine.create(":", privileged=True, resources=Resources(devices=(DeviceMapping("/dev/none", "/dev/a"),)))
+    with pytest.raises(Invalid, match='adding custom device "/dev/none": no such'):
+        engine.containers.start(none)
+
+
 def test_ulimits(engine):
     found = lines(engine, "ulimit -n; ulimit -Hn", resources=Resources(ulimits=(Ulimit("nofile", 77, 99),)))
     assert found == ["77", "99"]

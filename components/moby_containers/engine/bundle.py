@@ -178,13 +178,12 @@ def _system_paths(config: ContainerConfig) -> tuple[tuple[str, ...], tuple[str, 
 
 def _devices(config: ContainerConfig) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Mount]]:
     """Return device nodes, what may be done with which, and what is mounted in place of a node."""
-    if config.privileged:
-        found = all_devices()
-        return list(found.nodes), list(found.rules), []
-    found = mapped_devices(config.resources.devices)
-    asked = rules_of(config.resources.device_cgroup_rules)
+    asked = config.resources
+    found = all_devices(asked.devices) if config.privileged else mapped_devices(asked.devices)
     binds = [Mount(inside, host, "bind", ("bind",)) for host, inside in found.binds]
-    return list(found.nodes), [*spec.device_rules(), *found.rules, *asked], binds
+    if config.privileged:
+        return list(found.nodes), list(found.rules), binds
+    return list(found.nodes), [*spec.device_rules(), *found.rules, *rules_of(asked.device_cgroup_rules)], binds
 
 
 def _sysctls(config: ContainerConfig, settled: Settled) -> dict[str, str]:

@@ -92,15 +92,22 @@ def _node(host: str, inside: str) -> dict[str, Any]:
     }
 
 
-def all_devices() -> Devices:
-    """Return all devices of the host, as for a privileged container."""
+def all_devices(asked: Iterable[DeviceMapping] = ()) -> Devices:
+    """Return all devices of the host, as for a privileged container, and those that it is to have elsewhere.
+
+    Where the host has a device, that one stays.
+    """
     nodes = []
     for each in _below("/dev"):
         try:
             nodes.append(_node(each, each))
         except FileNotFoundError:
             continue  # it has just gone
-    return Devices(tuple(nodes), ({"allow": True, "access": "rwm"},))
+    there = {each["path"] for each in nodes}
+    moved = mapped_devices(each for each in asked if each.path not in ("", each.host_path))
+    nodes += [each for each in moved.nodes if each["path"] not in there]
+    binds = tuple((host, inside) for host, inside in moved.binds if inside not in there)
+    return Devices(tuple(nodes), ({"allow": True, "access": "rwm"},), binds)
 
 
 def rules_of(asked: Iterable[str]) -> tuple[dict[str, Any], ...]:
