@@ -24,6 +24,10 @@ logs nonesuch
 exec looked sh -c "echo in; echo err >&2; exit 5"
 exec -e A=b -w /tmp looked sh -c "echo $A; pwd"
 exec -d looked true
+exec nonesuch true
+exec -d nonesuch true
+exec made true
+exec -it looked true
 inspect -f "{{.State.Status}} {{.Config.Image}} {{.Config.Labels}} {{.HostConfig.AutoRemove}}" looked
 inspect -f "{{json .Config.Cmd}}" looked
 inspect nonesuch
@@ -37,6 +41,7 @@ wait nonesuch
 stop nonesuch
 kill nonesuch
 rm nonesuch
+rm -f nonesuch
 rm looked
 pause nonesuch
 unpause looked
@@ -61,6 +66,7 @@ events --since 1h --until 0s --filter type=volume --format "{{.Action}} {{.Actor
 events --since 1h --until 0s --filter type=volume
 run --rm --network none localhost/box sh -c "echo out; echo err >&2; exit 7"
 run --rm --network none localhost/box nonesuch
+run --rm -it --network none localhost/box true
 run --rm --network none localhost/box /etc
 run --rm --network none -e A=b -w /tmp -u 1000 --read-only localhost/box sh -c "echo $A; pwd; id -u; touch /x"
 run --rm --network none -h here --tmpfs /t:size=1m --mount type=volume,source=kept,target=/v localhost/box sh -c "hostname; ls -d /t /v"
@@ -129,7 +135,6 @@ def test_it_is_as_docker_does_it(engine, looked, line):
     own = engine.verb(*words, check=False)
     docker = engine.sandbox.run("docker", "-H", f"unix://{SOCKET}", *words, check=False)
     assert said(own) == said(docker)
-    # A program of a container's, and of the verbs that return its code, is 125 where docker's exec has 1.
     assert own.returncode == docker.returncode
 
 

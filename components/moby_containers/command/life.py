@@ -50,7 +50,7 @@ def rm(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     _names(parser)
     asked = parser.parse_args(arguments)
     more = query(force=asked.force, v=asked.volumes, link=asked.link)
-    return each(asked.names, lambda name: client.delete(f"/containers/{name}{more}"))
+    return each(asked.names, lambda name: client.delete(f"/containers/{name}{more}"), may_be_absent=asked.force)
 
 
 def pause(client: Client, parser: Parser, arguments: Sequence[str]) -> int:

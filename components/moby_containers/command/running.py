@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from moby.errors import Conflict, Invalid, MobyError
+from moby.errors import Conflict, Invalid, MobyError, NotFound
 from moby_containers.command import bodies, options, pulling, streams, values
 from moby_containers.command.client import Client, query
 from moby_containers.command.verb import Parser, complain, each, say
 
 __all__ = ["attach", "create", "exec", "run", "start"]
 
+_NO_PROGRAM = 1
+"""There is nothing to run it in, or with: here docker's command has no 125."""
 _NOT_FOUND = 127
 _NOT_RUNNABLE = 126
 _MISSING = re.compile(r"executable file not found|no such file or directory|system cannot find")
@@ -42,8 +44,8 @@ def run(client: Client, parser: Parser, arguments: Sequence[str]) -> int:
     options.add(parser)
     asked = parser.parse_args(arguments)
     keys = streams.keys(asked.detach_keys)
-    if asked.tty and asked.interactive and not asked.detach and not streams.is_terminal(0):
-        raise Invalid("the input device is not a TTY")
+    if _lacks_terminal(asked):
+        return _NO_PROGRAM
     if asked.detach:
         number = _created(client, asked, attach=False)
         _start(client, number)
@@ -141,15 +143,19 @@ def exec(client: Client, parser: Parser, arguments: Sequence[str]) -> int:  # no
     asked = parser.parse_args(arguments)
     if not asked.command:
         parser.error("exec needs a container and a command")
-    if asked.tty and asked.interactive and not asked.detach and not streams.is_terminal(0):
-        raise Invalid("the input device is not a TTY")
+    if _lacks_terminal(asked):
+        return _NO_PROGRAM
     attached = not asked.detach
     body = {
         "Cmd": asked.command, "Env": values.environment(asked.env, asked.env_file), "User": asked.user,
         "WorkingDir": asked.workdir, "Tty": asked.tty, "Privileged": asked.privileged,
         "AttachStdin": attached and asked.interactive, "AttachStdout": attached, "AttachStderr": attached,
     }  # fmt: skip
-    number = client.post(f"/containers/{asked.name}/exec", body)["Id"]
+    try:
+        number = client.post(f"/containers/{asked.name}/exec", body)["Id"]
+    except (Conflict, Invalid, NotFound) as error:
+        complain(error.message)
+        return _NO_PROGRAM
     if asked.detach:
         client.post(f"/exec/{number}/start", {"Detach": True, "Tty": asked.tty})
         return 0
@@ -166,6 +172,14 @@ def exec(client: Client, parser: Parser, arguments: Sequence[str]) -> int:  # no
             return 0
     code = client.get(f"/exec/{number}/json")["ExitCode"]
     return 125 if code is None else int(code)
+
+
+def _lacks_terminal(asked: argparse.Namespace) -> bool:
+    """Whether a terminal is wanted that standard input isn't, which is then said."""
+    lacks = bool(asked.tty and asked.interactive and not asked.detach and not streams.is_terminal(0))
+    if lacks:
+        complain("the input device is not a TTY")
+    return lacks
 
 
 def _keep(rows: int, columns: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from moby.contracts.ambient import Place
 from moby.contracts.command import ENGINE_FAILED, engine_socket
-from moby.errors import MobyError
+from moby.errors import MobyError, NotFound
 from moby_containers.command.client import Client
 
 __all__ = ["Parser", "Verb", "complain", "each", "say"]
@@ -107,14 +107,17 @@ def complain(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201  # a command's output
 
 
-def each(names: Iterable[str], call: Callable[[str], object], *, quiet: bool = False) -> int:
+def each(
+    names: Iterable[str], call: Callable[[str], object], *, quiet: bool = False, may_be_absent: bool = False
+) -> int:
     """Do something with each name, and print those that it was done with; go on past errors, which end with 1."""
     failed = 0
     for name in names:
         try:
             call(name)
         except MobyError as error:
-            failed = 1
+            if not (may_be_absent and isinstance(error, NotFound)):
+                failed = 1
             complain(error.message)
         else:
             if not quiet:
