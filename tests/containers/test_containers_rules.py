@@ -165,7 +165,6 @@ def test_hostnames(name):
         ({"cpuset_cpus": "3-1"}, "Invalid value 3-1 for cpuset cpus"),
         ({"cpuset_cpus": "5000"}, "Requested CPUs are not available - requested 5000"),
         ({"cpuset_mems": "5000"}, "Requested memory nodes are not available"),
-        ({"pids_limit": -2}, "invalid value for PIDs limit"),
         ({"blkio_weight": 5}, "Range of blkio weight is from 10 to 1000"),
         ({"blkio_weight_devices": (DeviceWeight("/dev/x", 5),)}, "Range of blkio weight is from 10 to 1000"),
         (
@@ -217,8 +216,10 @@ def test_what_the_kernel_lacks(needs, asked, words):
     assert limits_of(found) != limits_of(resources)
 
 
-def test_no_limit_needs_nothing():
-    asked = Resources(memory_swap_bytes=-1, memory_swappiness=-1, pids_limit=-1)
+@pytest.mark.parametrize("pids", [-1, -2, 0])
+def test_no_limit_needs_nothing(pids):
+    asked = Resources(memory_swap_bytes=-1, memory_swappiness=-1, pids_limit=pids)
+    checks.check_resources(asked)
     assert warnings_of(asked, Support()) == (asked, ())
 
 
@@ -237,6 +238,8 @@ def test_support_is_what_controllers_say():
         ({"memory_bytes": 8, "memory_swap_bytes": -1}, {"memory": {"limit": 8, "swap": -1}}),
         ({"memory_swappiness": 0}, {"memory": {"swappiness": 0}}),
         ({"pids_limit": 5, "oom_kill_disable": True}, {"pids": {"limit": 5}, "memory": {"disableOOMKiller": True}}),
+        ({"pids_limit": -2}, {"pids": {"limit": -1}}),
+        ({"pids_limit": 0}, {"pids": {"limit": -1}}),
         ({"cpuset_cpus": "0", "cpu_shares": 2}, {"cpu": {"cpus": "0", "shares": 2}}),
         ({"blkio_weight": 100}, {"blockIO": {"weight": 100}}),
     ],

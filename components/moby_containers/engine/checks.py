@@ -169,8 +169,6 @@ def check_resources(asked: Resources) -> None:
     """Refuse limits that can't be."""
     _check_memory(asked)
     _check_cpu(asked)
-    if asked.pids_limit is not None and asked.pids_limit < -1:
-        raise Invalid("invalid value for PIDs limit: it can not be less than -1")
     if asked.blkio_weight and not 10 <= asked.blkio_weight <= 1000:
         raise Invalid("Range of blkio weight is from 10 to 1000")
     for weight in asked.blkio_weight_devices:

@@ -17,7 +17,7 @@ def limits_of(asked: Resources) -> dict[str, Any]:
     found = {
         "memory": _memory(asked),
         "cpu": _cpu(asked),
-        "pids": {"limit": asked.pids_limit} if asked.pids_limit else {},
+        "pids": _pids(asked),
         "blockIO": _io(asked),
     }
     return {name: values for name, values in found.items() if values}
@@ -35,6 +35,13 @@ def _memory(asked: Resources) -> dict[str, Any]:
     if asked.memory_swappiness is not None and asked.memory_swappiness >= 0:
         found["swappiness"] = asked.memory_swappiness
     return found
+
+
+def _pids(asked: Resources) -> dict[str, Any]:
+    """Return the limit; what isn't above 0 is none, and takes an older one away."""
+    if asked.pids_limit is None:
+        return {}
+    return {"limit": asked.pids_limit if asked.pids_limit > 0 else -1}
 
 
 def _cpu(asked: Resources) -> dict[str, Any]:

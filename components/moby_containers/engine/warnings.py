@@ -118,5 +118,7 @@ def foreign(asked: str, image: Platform, host: Platform) -> tuple[str, ...]:
 
 
 def _asked(name: str, value: Any) -> bool:
-    """Whether a limit was really asked for: -1 is none, of swap and of swappiness."""
-    return bool(value) and not (value == -1 and name in ("memory_swap_bytes", "memory_swappiness", "pids_limit"))
+    """Whether a limit was really asked for: -1 is none, of swap and of swappiness, as is what is below 0 of PIDs."""
+    if name == "pids_limit":
+        return value is not None and value > 0
+    return bool(value) and not (value == -1 and name in ("memory_swap_bytes", "memory_swappiness"))
