@@ -88,7 +88,7 @@ LIMITS = dict(  # noqa: C408 - as the functions beside it
     ),
     MemorySwappiness=NUMBER.filter(lambda value: value != -1),
     OomKillDisable=st.booleans(),
-    PidsLimit=NUMBER,
+    PidsLimit=st.integers(1, 2**63 - 1),
     Ulimits=st.lists(some(Name=TEXT, Hard=NUMBER, Soft=NUMBER), max_size=2),
 )
 HOST = some(
@@ -292,6 +292,7 @@ class TestForms:
     def test_updates_keep_what_is_zero(self):
         change = read_update({"Memory": 5, "CpuShares": 0, "PidsLimit": 0, "RestartPolicy": {"Name": ""}})
         assert change.resources == {"memory_bytes": 5, "pids_limit": 0}
+        assert read_update({"PidsLimit": -2}).resources == {"pids_limit": 0}
         assert change.restart is None
         assert read_update({"RestartPolicy": {"Name": "always"}}).restart.name == "always"
 
@@ -376,6 +377,12 @@ def test_a_commit():
         "on_build": ("RUN x",), "stop_signal": "INT", "shell": ("ash",),
         "healthcheck": {"Test": ["CMD", "x"], "Retries": 3},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", [0, -1, -2, None])
+def test_no_limit_of_processes_is_shown_as_none(limit):
+    config = read_create({"Image": "x", "HostConfig": {"PidsLimit": limit}})
+    assert show_create(config, LATEST)["HostConfig"]["PidsLimit"] is None
 
 
 def test_a_swappiness_that_nobody_asked_for_is_none():

@@ -123,6 +123,8 @@ def read_resources(value: Mapping[str, Any], where: str = "HostConfig") -> Resou
     given = read(FIELDS, value, where)
     if given.get("memory_swappiness") == _USUAL:
         given["memory_swappiness"] = None
+    if given.get("pids_limit", 0) <= 0:  # docker's command says 0 where none is asked for, and any negative is none
+        given["pids_limit"] = None
     return Resources(**given)
 
 
@@ -140,7 +142,9 @@ def read_restart(value: Any) -> RestartPolicy:
 def read_update(value: Mapping[str, Any]) -> ContainerUpdate:
     """Return what the body of an update changes; a zero, and what is left out, stays as it is, as with docker."""
     given = read(FIELDS, value, "UpdateConfig")
-    changed = {name: each for name, each in given.items() if each or name == "pids_limit"}
+    changed = {name: each for name, each in given.items() if each}
+    if "pids_limit" in given:
+        changed["pids_limit"] = max(given["pids_limit"], 0)  # which takes the older one away
     policy = {key.lower(): each for key, each in value.items()}.get("restartpolicy")
     name = object_of(policy, "UpdateConfig.RestartPolicy").get("Name", "")
     return ContainerUpdate(changed, read_restart(policy) if name else None)
