@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -245,6 +246,19 @@ class TestNativeSeccomp(RuntimeFixtures):
         assert first["pid"] == first["state"]["pid"] == second["state"]["pid"] == box.process.pid
         assert second["pid"] != box.process.pid
         assert second["state"]["status"] == "running"
+
+    def test_an_agent_that_hangs_up_early(self, boxes: Boxes, agent: Any, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
+        needs_root(boxes, "an ordinary user may not look into a process that hides from its container")
+        agent(0)
+        send = seccomp.send_descriptor
+
+        def heard(connection: Any, data: bytes, fd: int) -> int:
+            sent = send(connection, data, fd)
+            connection.shutdown(socket.SHUT_WR)  # after which any send fails, as to who has hung up
+            return sent
+
+        monkeypatch.setattr(seccomp, "send_descriptor", heard)
+        assert boxes.run_config(filtered(boxes, self.listening(tmp_path, "mkdir"), "true")) == (0, "")
 
     def test_nobody_listens(self, boxes: Boxes, tmp_path: Path) -> None:
         needs_root(boxes, "an ordinary user may not look into a process that hides from its container")

@@ -6,10 +6,11 @@ import os
 import stat
 
 from moby.host import mounts
-from moby_runtime.native.root import Root, bind
 from moby_runtime.records.failures import doing
 
 TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from moby_runtime.native.root import Root
 
 __all__ = ["make_readonly", "mask"]
 
@@ -36,7 +37,17 @@ def mask(root: Root, path: str) -> None:
         if stat.S_ISDIR(os.stat(target).st_mode):
             mounts.mount("tmpfs", f"/proc/self/fd/{target}", "tmpfs", mounts.FLAGS["ro"], "size=0")
         else:
-            bind("/dev/null", target, recursive=False)
+            _put_null(target)
 
     with doing(f"hide {path}", "linux.maskedPaths"):
         root.if_there(path, hide)
+
+
+def _put_null(target: int) -> None:
+    """Cover a file with the host's /dev/null, whose mode and times the container's root could else change."""
+    tree = mounts.clone_tree("/dev/null", recursive=False)
+    try:
+        mounts.set_attributes(tree, on=mounts.ATTRIBUTES["ro"])
+        mounts.attach(tree, target)
+    finally:
+        os.close(tree)

@@ -6,6 +6,7 @@ import errno
 import os
 
 from moby.host import mounts
+from moby.host.blocks import suppress
 from moby_runtime.native import masks, mount_options, mount_points
 from moby_runtime.native.devices import make_devices
 from moby_runtime.native.root import DIRECTORY, Root, bind
@@ -63,12 +64,20 @@ def build(root: Root, cgroups: tuple[str, ...], trees: Trees, *, terminal: int =
         console.take(terminal, root.open)
     if not any(point.destination.rstrip("/") == "/dev" and mount_options.binds(point) for point in spec.mounts):
         make_devices(root, "/proc/self/fd/0" if terminal >= 0 else "")
+    _make_working_folder(root, spec.process.cwd)
     for path in spec.readonly_paths:
         masks.make_readonly(root, path)
     for path in spec.masked:
         masks.mask(root, path)
     for fd, point in later:
         mount_points.make_readonly(fd, point)
+
+
+def _make_working_folder(root: Root, path: str) -> None:
+    """Make the folder that the program starts in, as images may lack it; who can't be in it is told so later."""
+    if path.strip("/"):
+        with suppress(OSError):
+            os.close(root.target(path, folder=True))
 
 
 def _privatise_above(folder: str) -> None:

@@ -153,7 +153,8 @@ def pass_listener(wanted: Filter, process: tuple[int, int], number: int, state: 
                 connection.connect(wanted.listener_path)
                 data = encoded(about).encode()
                 sent = send_descriptor(connection, data, listener)
-                connection.sendall(data[sent:])
+                if sent < len(data):  # even of nothing a send fails, where the agent has all and hung up
+                    connection.sendall(data[sent:])
         finally:
             connection.close()
     finally:

@@ -126,12 +126,14 @@ def prepare_user(
     steps: list[Step] = [(None, process.traits.apply)] if process.traits is not None else []
     if process.rlimits:
         steps.append((None, lambda: _limit(process)))
+    folder = _Folder(process)
     return [
         *steps,
+        (_into(process.cwd, room), folder.enter),
         # Hidden while it may do more than the user's other processes, which could look into it where fs.suid_dumpable
         # is 1.
         ((*bare.set_user(process.uid), *(bare.hide() if room else ())), lambda: _become(process.uid, hides=bool(room))),
-        (_into(process.cwd, room), lambda: _change_folder(process)),
+        *([(None, folder.enter_as_user)] if process.uid else ()),
         _limited(process, kept),
     ]
 
@@ -161,9 +163,28 @@ def _into(cwd: str, room: Room | None) -> Calls | None:
     return (*entered, bare.close(room.free), bare.expect_folder(cwd))
 
 
-def _change_folder(process: ProcessSpec) -> None:
-    with doing(f"change to the folder {process.cwd}", "process.cwd"):
-        _enter(process)
+class _Folder:
+    """The working folder, which root enters for its user, as images have some that only root may; or else the user."""
+
+    def __init__(self, process: ProcessSpec) -> None:
+        self._process = process
+        self._denied = False
+
+    def enter(self) -> None:
+        """Enter it as who this process still is."""
+        with doing(f"change to the folder {self._process.cwd}", "process.cwd"):
+            try:
+                _enter(self._process)
+            except PermissionError:
+                if not self._process.uid:
+                    raise
+                self._denied = True
+
+    def enter_as_user(self) -> None:
+        """Enter it where root may not, as on a file system of others' that is the user's own."""
+        if self._denied:
+            with doing(f"change to the folder {self._process.cwd}", "process.cwd"):
+                _enter(self._process)
 
 
 def _limited(process: ProcessSpec, kept: frozenset[int]) -> Step:

@@ -14,7 +14,7 @@ from moby_runtime.records.json_text import decoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
 __all__ = ["MAX_ID", "config_of", "process_of", "process_problems", "refuse", "without_null", "wrong"]
@@ -116,6 +116,11 @@ def _number_of(limit: str) -> int | None:
     return getattr(resource, limit, None) if limit.startswith("RLIMIT_") else None
 
 
+def _variables(given: Iterable[str]) -> tuple[str, ...]:
+    """Return each variable once, as it was said last: programs take the first that they find."""
+    return tuple({each.partition("=")[0]: each for each in given}.values())
+
+
 def process_of(data: Mapping[str, Any]) -> ProcessSpec:
     """Return a process that was checked, but for what of it is rarely set."""
     user = data.get("user") or {}
@@ -126,7 +131,7 @@ def process_of(data: Mapping[str, Any]) -> ProcessSpec:
     return ProcessSpec(
         args=tuple(data.get("args") or ()),
         cwd=data.get("cwd", ""),
-        env=tuple(data.get("env") or ()),
+        env=_variables(data.get("env") or ()),
         terminal=bool(data.get("terminal")),
         window=(console.get("height", 0), console.get("width", 0)) if console else None,
         uid=user.get("uid", 0),

@@ -200,7 +200,7 @@ def _hint(failure: Failure, user_namespace: bool) -> str:
 
 
 def _denied(failure: Failure) -> str:
-    if "propagation" in failure.step or "root" in failure.step:
+    if failure.step.startswith(("set the propagation", "bind the root", "change the root")):
         return "every folder above the bundle must be open (o+x) to the user that root inside is mapped to"
     if failure.step.startswith("mount"):
         return "where this machine is a container itself, its /proc and /sys must not be masked"

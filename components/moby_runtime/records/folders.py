@@ -113,15 +113,16 @@ class Folders:
                 record = _made(path, decoded(text.decode()), make)
                 self._last = path, text, record
             return record  # type: ignore[no-any-return]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"there is no container {container_id!r}") from None
         except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise Corrupt(f"{path} can't be read: {error}", hint=f"remove {os.path.dirname(path)}") from error
 
     def ids(self) -> tuple[str, ...]:
-        """Return all ids, sorted."""
+        """Return all ids, sorted; what else is in the folder is somebody's own."""
         try:
-            return tuple(sorted(filter(_may_be, os.listdir(self.root))))
+            with os.scandir(self.root) as found:
+                return tuple(sorted(each.name for each in found if _may_be(each.name) and each.is_dir()))
         except FileNotFoundError:
             return ()
 

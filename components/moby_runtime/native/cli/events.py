@@ -122,8 +122,8 @@ def _cpu(stats: Stats) -> dict[str, Any]:
 def _memory(stats: Stats) -> dict[str, Any]:
     detail = stats.memory_detail
     used, swap = stats.memory_bytes or 0, stats.swap_bytes or 0
-    limit, swap_limit = stats.memory_limit_bytes or 0, stats.swap_limit_bytes or 0
-    both = limit + swap_limit if limit and swap_limit else 0
+    limit, swap_limit = stats.memory_limit_bytes or 0, stats.swap_limit_bytes
+    both = limit + swap_limit if limit and swap_limit is not None else 0
     return {
         "cache": detail.get("total_cache", detail.get("cache", detail.get("file", 0))),
         "usage": _entry(used, limit, stats.memory_peak_bytes or 0),

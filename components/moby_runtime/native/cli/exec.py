@@ -77,7 +77,7 @@ def _process(call: Call, record: Record) -> dict[str, Any]:
     if path:
         if call.arguments[1:]:
             raise Invalid("--process is a whole process, so no program may follow the id")
-        return _document(path, "--process")
+        return _may_as_much(_document(path, "--process"), record)
     if not call.arguments[1:]:
         raise Invalid("there is no program to run", hint="name it after the id, or use --process")
     config = f"{record.bundle}/config.json"
@@ -85,6 +85,18 @@ def _process(call: Call, record: Record) -> dict[str, Any]:
     if not isinstance(process, dict):
         raise Invalid(f"{config} has no process", hint="give a whole one with --process")
     return _changed(process, call)
+
+
+def _may_as_much(process: dict[str, Any], record: Record) -> dict[str, Any]:
+    """Add the capabilities of the container's own process where none are said, while its bundle is there."""
+    if process.get("capabilities") is not None:
+        return process
+    try:
+        own = _document(f"{record.bundle}/config.json", "the container's").get("process")
+    except NotFound:
+        return process
+    sets = own.get("capabilities") if isinstance(own, dict) else None
+    return {**process, "capabilities": sets} if sets else process
 
 
 def _document(path: str, what: str) -> dict[str, Any]:

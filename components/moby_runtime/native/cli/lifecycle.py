@@ -8,6 +8,7 @@ from moby.errors import Conflict, Invalid
 from moby.host.blocks import Undo
 from moby.host.lean import signals
 from moby_runtime.native.cli.containers import native
+from moby_runtime.native.members import kill_all
 from moby_runtime.native.values import CREATED
 
 TYPE_CHECKING = False
@@ -41,12 +42,14 @@ def kill(call: Call) -> int:
     """Send a signal, SIGTERM by default."""
     name = call.arguments[1] if call.arguments[1:] else "SIGTERM"
     everyone = call.on("all")
+    runtime, number = native(call), _signal(name)
     try:
-        native(call).kill(call.arguments[0], _signal(name), everyone=everyone)
+        runtime.kill(call.arguments[0], number, everyone=everyone)
     except Conflict:
-        # Whoever wants all to end has it: there is nobody left.
         if not everyone:
             raise
+        # Without a PID namespace of its own others outlive the first process; else there is nobody left.
+        kill_all(runtime.look(call.arguments[0])[1], number)
     return 0
 
 

@@ -7,6 +7,7 @@ import sys
 
 from moby.errors import HostUnfit, Invalid, Unavailable
 from moby_runtime.native.cli.containers import native
+from moby_runtime.native.members import pids_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def ps(call: Call) -> int:
     form = call.text("format") or "table"
     if form not in ("table", "json"):
         raise Invalid(f"invalid format option {form!r}", hint="table or json")
-    pids = native(call).pids(call.arguments[0])
+    pids = pids_of(native(call).look(call.arguments[0])[1])  # also those that outlived the first process
     if form == "json":
         sys.stdout.write(json.dumps(list(pids), separators=(",", ":")) + "\n")
         return 0

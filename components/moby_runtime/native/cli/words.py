@@ -40,7 +40,7 @@ def _marks(verb: str, error: MobyError) -> str:
 
     containerd: checkKillError of its shim; podman: libpod/oci_util.go; dockerd: daemon/errors.go.
     """
-    if isinstance(error, NotFound) and "container" in error.message:
+    if isinstance(error, NotFound) and error.message.startswith("there is no container "):
         return ": container does not exist"
     if isinstance(error, Conflict) and verb == "kill":
         return ": container not running"
