@@ -174,6 +174,18 @@ class TestStreams:
             container.remove(force=True)
 
     @LEFT_TO_THE_COLLECTOR
+    @pytest.mark.parametrize("logs", [True, False])
+    def test_what_was_attached_to_its_end_has_ended(self, client, logs, collected):
+        for _ in range(10):
+            container = client.containers.create(NAME, ["sh", "-c", "echo a"], network_mode="none")
+            stream = container.attach(stream=True, logs=logs)
+            container.start()
+            assert list(stream) == [b"a\n"]
+            container.reload()
+            assert container.status == "exited"
+            container.remove()
+
+    @LEFT_TO_THE_COLLECTOR
     def test_attach_socket_takes_input(self, client, collected):
         container = client.containers.create(NAME, "cat", network_mode="none", stdin_open=True, tty=True)
         try:

@@ -2,8 +2,8 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
 
 from moby.contracts.containers import Condition, Status
 from moby.contracts.supervisor import Health, HealthStatus, Streams
@@ -19,7 +19,7 @@ from moby_containers.engine.networking import Networking, at_rest
 from moby_containers.engine.parts import Parts, rfc3339
 from moby_containers.engine.starting import Starting
 from moby_containers.engine.states import Act, after
-from moby_containers.engine.waiters import Waiting, begin_to_wait, tell_ended, wait_no_more
+from moby_containers.engine.waiters import Waiting, begin_to_wait, tell_ended
 
 __all__ = ["Life"]
 
@@ -169,7 +169,7 @@ class Life:
                 if manually:
                     entry.keep(manually_stopped=True)
                     self._parts.shelf.save(entry)
-                waiting = held.enter_context(_waiting(entry))
+                waiting = held.enter_context(closing(begin_to_wait(entry, Condition.NOT_RUNNING, gone=lambda: False)))
             self._signal(entry, number)
             if not waiting.wait(_FOREVER_S if timeout_s < 0 else timeout_s):
                 self._signal(entry, int(signal.SIGKILL))
@@ -290,16 +290,6 @@ class Watch:
 
     def watch(self, task_id: str) -> None:
         """Note a task."""
-
-
-@contextmanager
-def _waiting(entry: Entry) -> Iterator[Waiting]:
-    waiting = begin_to_wait(entry, Condition.NOT_RUNNING, gone=lambda: False)
-    try:
-        yield waiting
-    finally:
-        wait_no_more(entry, waiting)
-        waiting.close()
 
 
 def _end_early(entry: Entry) -> None:

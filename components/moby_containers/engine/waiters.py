@@ -10,7 +10,7 @@ from moby.errors import Conflict
 from moby.host.processes import readable
 from moby_containers.engine.entries import Entry
 
-__all__ = ["Waiting", "begin_to_wait", "tell_ended", "tell_removed", "wait_no_more"]
+__all__ = ["Waiting", "begin_to_wait", "tell_ended", "tell_removed"]
 
 _LONG_S = 86400.0
 
@@ -18,8 +18,9 @@ _LONG_S = 86400.0
 class Waiting:
     """One who waits. Thread-safe."""
 
-    def __init__(self, condition: Condition) -> None:
+    def __init__(self, entry: Entry, condition: Condition) -> None:
         self.condition = condition
+        self._entry = entry
         self._lock = threading.Lock()
         self._result: Ended | None = None
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -52,7 +53,9 @@ class Waiting:
         return self._result is not None
 
     def close(self) -> None:
-        """Let go."""
+        """Let go, and be forgotten."""
+        with self._entry.waiting, suppress(ValueError):
+            self._entry.waiters.remove(self)
         with self._lock:
             fd, self._fd = self._fd, -1
         if fd >= 0:
@@ -64,7 +67,7 @@ def begin_to_wait(entry: Entry, condition: Condition, *, gone: Callable[[], bool
 
     It takes no lock that a start holds, so that clients which wait before they start needn't wait for what is made.
     """
-    waiting = Waiting(condition)
+    waiting = Waiting(entry, condition)
     with entry.waiting:
         state = entry.state
         idle = state.status in (Status.CREATED, Status.EXITED, Status.DEAD)
@@ -73,12 +76,6 @@ def begin_to_wait(entry: Entry, condition: Condition, *, gone: Callable[[], bool
         else:
             entry.waiters.append(waiting)
     return waiting
-
-
-def wait_no_more(entry: Entry, waiting: Waiting) -> None:
-    """Forget one who waits; one that has been settled is fine."""
-    with entry.waiting, suppress(ValueError):
-        entry.waiters.remove(waiting)
 
 
 def tell_ended(entry: Entry) -> None:

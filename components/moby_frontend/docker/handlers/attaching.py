@@ -1,17 +1,19 @@
 """Attaching to a container's streams."""
 
 import os
+import select
 import socket
+import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from typing import Any
 
-from moby.contracts.containers import Container, Status
+from moby.contracts.containers import Condition, Container, Status, Waiter
 from moby.contracts.events import Event
 from moby.contracts.log_driver import STDERR, LogQuery, frame
 from moby.contracts.supervisor import Streams
-from moby.errors import Conflict, MobyError
+from moby.errors import Conflict, MobyError, NotFound
 from moby_frontend.docker import failures
 from moby_frontend.docker.call import Call
 from moby_frontend.docker.hijack import Pump, head, keys
@@ -22,10 +24,21 @@ __all__ = ["attach", "described", "prepare", "tell_detached"]
 _CHUNK = 256 << 10
 _NOTHING: Mapping[str, bool] = {}
 _NO_STREAMS = Streams(-1, -1, -1)
+_LOOK_MS = 20
+_START_S = 1.0
+"""How long a start that goes well may take, from when its program runs, to be shown."""
 
 
 def attach(parts: Parts, call: Call) -> None:
     """Attach to it; with `logs` what it wrote before comes first, with `stream` what it writes from now on."""
+    with ExitStack() as held:
+        waiter = None
+        if call.query.flag("stream"):  # begun before anything can end, so that it is this run's end
+            waiter = held.enter_context(closing(parts.containers.wait(call.names["name"], Condition.NEXT_EXIT)))
+        _attach(parts, call, waiter)
+
+
+def _attach(parts: Parts, call: Call, waiter: Waiter | None) -> None:
     query = call.query
     detach = keys(query.text("detachKeys"))
     early, terminal = b"", False
@@ -60,9 +73,30 @@ def attach(parts: Parts, call: Call) -> None:
         stdout=query.flag("stdout"),
         stderr=query.flag("stderr"),
         detach=detach if terminal else b"",
+        last=partial(_await_end, parts, call, container, waiter) if waiter else None,
     )
     if pump.detached:
         tell_detached(parts, container, "detach")
+
+
+def _await_end(parts: Parts, call: Call, before: Container, waiter: Waiter, sock: socket.socket) -> None:
+    """Wait until it is shown as ended, as who reads to the end of a stream takes it to be.
+
+    One that closes its streams and goes on is waited for, too, as with dockerd; one whose start fails never ends.
+    """
+    poll = select.poll()
+    for each in (waiter.fileno(), call.link.ending_fd()):
+        poll.register(each, select.POLLIN)
+    poll.register(sock, 0)  # it has gone
+    limit = time.monotonic() + _START_S
+    with suppress(NotFound):
+        while not poll.poll(_LOOK_MS):
+            state = parts.containers.get(before.id).state
+            if state.status in (Status.RUNNING, Status.PAUSED):
+                poll.poll()
+                return
+            if state != before.state or time.monotonic() > limit:
+                return
 
 
 def _tell_failed(sock: socket.socket, error: Exception, *, terminal: bool) -> None:
