@@ -163,6 +163,48 @@ def test_no_place_for_a_mount_is_made_in_what_is_read_only(engine, outside):
     assert [each.name for each in outside.iterdir()] == ["secret"]
 
 
+def content(engine, made, path):
+    data = b"".join(engine.containers.read_path(made, path))
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return tar.extractfile(path.rpartition("/")[2]).read()
+
+
+OF_ETC = ("hosts", "hostname", "resolv.conf")
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["running", "ended"])
+def test_files_of_its_etc_are_read_as_it_has_them_and_stay(engine, ends):
+    made = engine.create("cat", open_stdin=True, hostname="named")
+    engine.containers.start(made)
+    if ends:
+        engine.containers.kill(made)
+        engine.containers.wait(made)
+    assert content(engine, made, "/etc/hostname") == b"named\n"
+    before = {name: content(engine, made, f"/etc/{name}") for name in OF_ETC}
+    assert b"localhost" in before["hosts"]
+    folder = entries(engine, made, "/etc")
+    for name, data in before.items():
+        assert folder[f"etc/{name}"].size == engine.containers.stat_path(made, f"/etc/{name}").size == len(data)
+        with pytest.raises(HostUnfit, match=f"'{name}' can't be unpacked: device or resource busy"):
+            put(engine, made, "/etc", archive((name, b"mine", {})))
+    assert {name: content(engine, made, f"/etc/{name}") for name in OF_ETC} == before
+
+
+def test_files_of_its_etc_are_the_image_s_before_its_first_start(engine):
+    made = engine.create(":")
+    put(engine, made, "/etc", archive(("hosts", b"mine", {})))
+    assert content(engine, made, "/etc/hosts") == b"mine"
+    engine.finish(made)
+    assert b"localhost" in content(engine, made, "/etc/hosts")
+
+
+def test_a_file_of_its_etc_that_the_user_mounts_is_that_one(engine, outside):
+    made = engine.create(":", mounts=(MountRequest("bind", "/etc/hosts", str(outside / "secret")),))
+    engine.finish(made)
+    assert content(engine, made, "/etc/hosts") == b"secret"
+    assert content(engine, made, "/etc/hostname") == f"{made[:12]}\n".encode()
+
+
 def test_no_device_is_opened_that_takes_a_file_s_place_meanwhile(engine, outside, monkeypatch):
     made = engine.create(":", mounts=(MountRequest("bind", "/in", str(outside)),))
     (outside / "a").write_bytes(bytes(8 << 20))

@@ -94,19 +94,25 @@ rm -r /home; mkdir /home; echo 2 > /home/mine; ln -s /etc/deep /way; chmod 700 /
 
 
 PATHS = ("/", "/etc", "/etc/", "/etc/.", "/etc/deep/er", "/way/", "/way/er", "/home", "/etc/new")
+HOLD_MOUNTS = PATHS[:4]
+"""Its hosts file and such are in these, once it has been started."""
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("runs", [True, False], ids=["running", "ended"])
-def test_an_archive_is_what_overlayfs_shows(stored, monkeypatch, path, runs):
-    """It is read from the layers; through a mount it would be the same, byte by byte."""
-    made = changed(stored, runs)
+@pytest.mark.parametrize("state", ["running", "ended", "created"])
+def test_an_archive_is_what_overlayfs_shows(stored, monkeypatch, path, state):
+    """It is read from the layers where nothing is mounted; through a mount it would be the same, byte by byte."""
+    made = changed(stored, state == "running")
+    if state == "created":
+        stored.containers.commit(made, "changed:1")
+        made = stored.containers.create(ContainerConfig("changed:1")).id
     shown = []
     monkeypatch.setattr(View, "layers_at", spied(View.layers_at, shown))
     found = b"".join(stored.containers.read_path(made, path))
     monkeypatch.setattr(View, "layers_at", lambda *_: [])
     assert found == b"".join(stored.containers.read_path(made, path))
-    assert [len(each) > 0 for each in shown] == ([] if path == "/etc/new" else [True])
+    apart = state == "created" or path not in HOLD_MOUNTS
+    assert [len(each) > 0 for each in shown] == ([] if path == "/etc/new" else [apart])
 
 
 @pytest.mark.parametrize("path", ["/", "/in"])
@@ -115,6 +121,16 @@ def test_an_archive_of_what_has_a_volume_is_read_through_its_mounts(stored, path
     stored.finish(made)
     with tarfile.open(fileobj=io.BytesIO(b"".join(stored.containers.read_path(made, path)))) as tar:
         assert "in/mine" in {name.lstrip("./") for name in tar.getnames()}
+
+
+def test_an_archive_of_a_folder_beside_a_volume_is_read_from_the_layers(stored, monkeypatch):
+    made = stored.create("mkdir /beside; echo > /beside/f", mounts=(MountRequest("volume", "/in/a", "kept"),))
+    stored.finish(made)
+    shown = []
+    monkeypatch.setattr(View, "layers_at", spied(View.layers_at, shown))
+    for path in ("/beside", "/in", "/in/a"):
+        b"".join(stored.containers.read_path(made, path))
+    assert [len(each) > 0 for each in shown] == [True, False, False]
 
 
 def test_an_archive_of_a_folder_that_goes_meanwhile_is_read_through_the_mount(stored, monkeypatch):

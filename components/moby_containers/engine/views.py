@@ -8,11 +8,12 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from moby.contracts.containers import MountRequest
 from moby.contracts.types import Mount
 from moby.host import mounts as kernel
 from moby.host.mounts import open_in_root
@@ -21,6 +22,7 @@ from moby.host.overlay import mount_root, paths_of
 from moby.host.tree import mount_id
 from moby.oci.merged import folders_at
 from moby.oci.pack import marks_of
+from moby_containers.engine import etc
 from moby_containers.engine.entries import Entry, Point
 from moby_containers.engine.parts import Parts
 
@@ -45,6 +47,8 @@ class View:
         """Folders that overlayfs shows together as the whole root, the topmost first; none where it is otherwise."""
         self.marks = marks_of(userxattr=any("userxattr" in each.options for each in mounts))
         """What overlayfs goes by there."""
+        self.mounted: list[str] = []
+        """Where something else is mounted in it."""
 
     def layers_at(self, folder_fd: int, held: ExitStack) -> list[int]:
         """Return what of the layers shows together as a folder, which `held` closes; nothing where that can't be told.
@@ -52,7 +56,9 @@ class View:
         Reading there takes half of what it takes through overlayfs, which has to find each file anew in every mount.
         """
         root, here = (os.readlink(f"/proc/self/fd/{each}") for each in (self.root_fd, folder_fd))  # noqa: PTH115  # text
-        if not self.layers or not f"{here}/".startswith(f"{root}/"):
+        if not self.layers or not _is_below(here, root):
+            return []
+        if any(_is_below(each, here) or _is_below(here, each) for each in self.mounted):
             return []
         shown: list[int] | None = []
         try:
@@ -92,7 +98,8 @@ def _assembled(parts: Parts, entry: Entry, stack: ExitStack) -> View:
         view = View(os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), mounts)
     stack.callback(os.close, view.root_fd)
     user = f"view-{secrets.token_hex(8)}"
-    for each in sorted(entry.keeping.points, key=lambda point: point.request.target.count("/")):
+    points = sorted(entry.keeping.points, key=lambda point: point.request.target.count("/"))
+    for each in (*points, *_files(entry)):
         source = _source(parts, each, user, stack)
         if source is not None:
             _bind(view, Mount(each.request.target, str(source)), each)
@@ -100,6 +107,19 @@ def _assembled(parts: Parts, entry: Entry, stack: ExitStack) -> View:
     with suppress(OSError):
         kernel.set_attributes(view.root_fd, on=kernel.ATTRIBUTES["nodev"], recursive=True)
     return view
+
+
+def _files(entry: Entry) -> Iterator[Point]:
+    """Yield the files of its folder that are in its /etc; there are none before its first start."""
+    container = entry.container
+    if container.hosts_path:
+        taken, read_only = [each.request.target for each in entry.keeping.points], container.config.read_only_root
+        for each in etc.mounts(Path(container.hosts_path).parent, read_only=read_only, taken=taken):
+            yield Point(MountRequest("bind", each.destination, each.source, read_only=read_only))
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder}/")
 
 
 def _layers(mounts: Sequence[Mount]) -> tuple[str, ...]:
@@ -155,7 +175,6 @@ def _source(parts: Parts, point: Point, user: str, stack: ExitStack) -> Path | N
 
 def _bind(view: View, mount: Mount, point: Point) -> None:
     asked = point.request
-    view.layers = ()
     tree = kernel.clone_tree(mount.source, recursive=not asked.non_recursive)
     try:
         folder = stat.S_ISDIR(os.fstat(tree).st_mode)
@@ -164,6 +183,7 @@ def _bind(view: View, mount: Mount, point: Point) -> None:
             kernel.attach(tree, place)
         finally:
             os.close(place)
+        view.mounted.append(os.readlink(f"/proc/self/fd/{tree}"))  # noqa: PTH115  # text
         if asked.read_only:
             _protect(tree, deep=not asked.read_only_non_recursive)
             view.read_only.add(mount_id(tree))
