@@ -437,6 +437,18 @@ class TestLimits(RuntimeFixtures):
         assert [field for _, field in warned] == ["linux.resources.memory.kernel", "linux.resources.memory.kernelTCP"]
         assert all("has no effect" in message for message, _ in warned)
 
+    def test_where_one_is_refused_the_others_are_as_they_were(self, boxes: Boxes) -> None:
+        box = boxes.started(limited(boxes, {"memory": {"limit": 128 * MIB}, "cpu": {"shares": 77}}))
+        group = group_of(boxes, box)
+        names = [name for name in ("memory.limit_in_bytes", "memory.max", "cpu.shares", "cpu.weight", "pids.max")
+                 if group.file(name)]  # fmt: skip
+        before = [shown(group, name) for name in names]
+        assert len(before) >= 3
+        asked = {"memory": {"limit": 64 * MIB}, "cpu": {"shares": 88, "cpus": "777"}, "pids": {"limit": 44}}
+        with pytest.raises(Invalid, match=r"cpuset\.cpus"):
+            boxes.runtime.update(box.id, asked)
+        assert [shown(group, name) for name in names] == before
+
     def test_less_memory_than_is_used_is_refused(self, boxes: Boxes) -> None:
         script = "while read line; do for i in $(echo $line); do :; done; x=$x$line$x; echo up; done"
         box = boxes.started(limited(boxes, {}, "sh", "-c", script), stdin=True)

@@ -7,6 +7,7 @@ import os
 
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError
 from moby.host.blocks import suppress
+from moby.host.files import read_text
 from moby_runtime.groups.limit_files import Files, Write, writes
 from moby_runtime.records.failures import Failure, error_of
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from moby.host.cgroups import Group
 
-__all__ = ["apply", "asked", "without_effect"]
+__all__ = ["apply", "asked", "change", "without_effect"]
 
 _ZERO_IS_A_LIMIT = frozenset({"swappiness"})
 _ASKS_FOR_NOTHING = frozenset({"kernel", "kernelTCP", "checkBeforeUpdate", "useHierarchy"})
@@ -63,6 +64,28 @@ def apply(group: Group, resources: Mapping[str, Any]) -> None:
                 _write(path, each.text)
             except OSError as error:
                 raise _refused(files, each, error) from error
+
+
+def change(group: Group, resources: Mapping[str, Any]) -> None:
+    """Set limits of what runs, all or none: where one is refused, the others are again what they were; as `apply`."""
+    before = list(_now(Files(group), resources))
+    try:
+        apply(group, resources)
+    except BaseException:
+        # As with `apply`, some let the others go back only after them.
+        for path, line in [*reversed(before), *before]:
+            with suppress(OSError):
+                _write(path, line)
+        raise
+
+
+def _now(files: Files, resources: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is written to which files for all to be as it is, a line at a time, as such with one a device want."""
+    for each in writes(files, resources):
+        with suppress(_Optional, MobyError, OSError):  # what is wrong with it, `apply` tells
+            path = _path(files, each)
+            for line in read_text(path).splitlines() or [""]:
+                yield path, f"{line}\n"
 
 
 class _Optional(Exception):

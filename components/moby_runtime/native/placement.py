@@ -96,17 +96,13 @@ def make(planned: Planned, undo: Undo) -> Group:
 
 def limit(group: Group, spec: Spec) -> None:
     """Set the limits but for those on devices, and give the group to a user who may manage it from inside."""
-    _apply(group, spec.resources)
+    if spec.resources.keys() - {"devices"}:
+        from moby_runtime.groups import limits
+
+        limits.apply(group, spec.resources)
     if spec.new("cgroup") and os.geteuid() == 0 and (owner := _owner(spec)):
         with doing("give the control group to its user", "linux.cgroupsPath"):
             group.give(owner)
-
-
-def _apply(group: Group, resources: Mapping[str, Any]) -> None:
-    if resources.keys() - {"devices"}:
-        from moby_runtime.groups import limits
-
-        limits.apply(group, resources)
 
 
 def _owner(spec: Spec) -> int:
@@ -152,8 +148,11 @@ def tell_without_effect(resources: Mapping[str, Any], warn: Callable[[Failure], 
 
 
 def change(group: Group, resources: Mapping[str, Any], warn: Callable[[Failure], None]) -> None:
-    """Change the limits of a container that is there; rules for devices replace all before."""
+    """Change the limits of a container that is there, all or none; rules for devices replace all before."""
     tell_without_effect(resources, warn)
-    _apply(group, resources)
+    if resources.keys() - {"devices"}:
+        from moby_runtime.groups import limits
+
+        limits.change(group, resources)
     if (rules := resources.get("devices")) and is_root_of_host():
         device_rules.set_devices(group, rules, live=True)
