@@ -110,8 +110,9 @@ class TestHooks(RuntimeFixtures):
         boxes.runtime.delete(box.id)
         found = told(log)
         assert [each[0] for each in found] == list(ALL)
-        for name, mount, pid, _, state in found:
+        for name, mount, pid, folder, state in found:
             of_host = name in OF_THE_HOST
+            assert not of_host or Path(folder).samefile(box.bundle), name
             assert (mount, pid) == (outside if of_host else inside), name
             assert state.pop("pid") == {"poststop": 0}.get(name, box.process.pid if of_host else 1), name
             assert state == {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Become = Callable[[Hook], NoReturn]
 
-__all__ = ["Become", "Hooks", "as_host", "state_of"]
+__all__ = ["Become", "Hooks", "state_of"]
 
 _KEPT = 2048
 """How much of the end of what a hook says is told when it fails."""
@@ -46,12 +46,6 @@ def state_of(container_id: str, status: str, pid: int, bundle: str, annotations:
         "bundle": bundle,
         "annotations": dict(annotations),
     }
-
-
-def as_host(hook: Hook) -> NoReturn:
-    """Become a hook whose path is the caller's own; OSError where it can't be run."""
-    os.execve(hook.path, hook.args, _environment(hook))  # noqa: S606 - a program, and no line for a shell
-    raise AssertionError("execve returned")
 
 
 def _environment(hook: Hook) -> dict[str, str]:
@@ -81,16 +75,16 @@ class Hooks:
             for index, each in enumerate(self.configured.get(name, ()))
         )
 
-    def run(self, name: str, status: str, pid: int, become: Become = as_host) -> None:
+    def run(self, name: str, status: str, pid: int, become: Become | None = None) -> None:
         """Run those of one kind; the first that fails is a Failed that names it, and those after it aren't run."""
         for hook in self.named(name):
-            _run(hook, self._state(status, pid), become)
+            _run(hook, self._state(status, pid), become or self._as_host)
 
     def run_poststop(self, warn: Callable[[Failure], object]) -> None:
         """Run those of a container that is gone, all of them; `warn` is told each failure."""
         for hook in self.named("poststop"):
             try:
-                _run(hook, self._state(STOPPED, 0), as_host)
+                _run(hook, self._state(STOPPED, 0), self._as_host)
             except Failed as error:
                 warn(error.failure)
 
@@ -98,6 +92,13 @@ class Hooks:
         """Return how long those of some kinds may take in all; None is for ever."""
         times = [hook.timeout_s for name in names for hook in self.named(name)]
         return None if None in times else sum(each or 0 for each in times)
+
+    def _as_host(self, hook: Hook) -> NoReturn:
+        """Become a hook whose path is the caller's own, in the bundle's folder while that is there, as with others."""
+        with suppress(OSError):
+            os.chdir(self.bundle)
+        os.execve(hook.path, hook.args, _environment(hook))  # noqa: S606 - a program, and no line for a shell
+        raise AssertionError("execve returned")
 
     def _state(self, status: str, pid: int) -> dict[str, Any]:
         return state_of(self.container_id, status, pid, self.bundle, self.annotations)
