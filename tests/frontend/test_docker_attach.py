@@ -295,10 +295,14 @@ class TestExec:
         late = served.call("POST", f"/exec/{identity}/resize?h=7&w=9")
         assert (late.status, late.message.startswith(f"process does not exist {identity}")) == (404, True)
 
-    def test_a_size_of_what_nobody_starts(self, served, box):
+    def test_a_size_of_what_does_not_run(self, served, box):
         identity = self.prepared(served, box, "sh", Tty=True)
         found = served.call("POST", f"/exec/{identity}/resize?h=7&w=9")
         assert (found.status, found.message) == (500, "timeout waiting for exec session ready")
+        identity = self.prepared(served, box, "/no/such")
+        served.call("POST", f"/exec/{identity}/start", {"Detach": True})
+        found = served.call("POST", f"/exec/{identity}/resize?h=7&w=9")
+        assert (found.status, found.message) == (400, "exec process is not started")
 
     def test_detached(self, served, box, tmp_path):
         identity = self.prepared(served, box, "touch", str(tmp_path / "made"))

@@ -129,6 +129,8 @@ def resize(parts: Parts, call: Call) -> Reply:
         session = parts.containers.exec_get(exec_id)
         if not session.pid and session.exit_code is None:
             raise failures.Status(500, "timeout waiting for exec session ready") from error
+        if not session.pid:
+            raise Invalid("exec process is not started") from error
         raise NotFound(f"process does not exist {exec_id}: {failures.message(error)}") from error
     return empty(200)
 
