@@ -48,6 +48,12 @@ def state_of(container_id: str, status: str, pid: int, bundle: str, annotations:
     }
 
 
+def _as_host(hook: Hook) -> NoReturn:
+    """Become a hook whose path is the caller's own; OSError where it can't be run."""
+    os.execve(hook.path, hook.args, _environment(hook))  # noqa: S606 - a program, and no line for a shell
+    raise AssertionError("execve returned")
+
+
 def _environment(hook: Hook) -> dict[str, str]:
     return dict(each.partition("=")[::2] for each in hook.env)
 
@@ -77,14 +83,16 @@ class Hooks:
 
     def run(self, name: str, status: str, pid: int, become: Become | None = None) -> None:
         """Run those of one kind; the first that fails is a Failed that names it, and those after it aren't run."""
+        # Those in the container's mounts begin where its root will be, where this process is.
+        become = become or (_as_host if name == "createContainer" else self._in_bundle)
         for hook in self.named(name):
-            _run(hook, self._state(status, pid), become or self._as_host)
+            _run(hook, self._state(status, pid), become)
 
     def run_poststop(self, warn: Callable[[Failure], object]) -> None:
         """Run those of a container that is gone, all of them; `warn` is told each failure."""
         for hook in self.named("poststop"):
             try:
-                _run(hook, self._state(STOPPED, 0), self._as_host)
+                _run(hook, self._state(STOPPED, 0), self._in_bundle)
             except Failed as error:
                 warn(error.failure)
 
@@ -93,12 +101,11 @@ class Hooks:
         times = [hook.timeout_s for name in names for hook in self.named(name)]
         return None if None in times else sum(each or 0 for each in times)
 
-    def _as_host(self, hook: Hook) -> NoReturn:
-        """Become a hook whose path is the caller's own, in the bundle's folder while that is there, as with others."""
+    def _in_bundle(self, hook: Hook) -> NoReturn:
+        """As `_as_host`, in the bundle's folder while that is there, as with other runtimes."""
         with suppress(OSError):
             os.chdir(self.bundle)
-        os.execve(hook.path, hook.args, _environment(hook))  # noqa: S606 - a program, and no line for a shell
-        raise AssertionError("execve returned")
+        _as_host(hook)
 
     def _state(self, status: str, pid: int) -> dict[str, Any]:
         return state_of(self.container_id, status, pid, self.bundle, self.annotations)
