@@ -140,7 +140,9 @@ def test_owners_of_an_image(engine, owner, kept):
 
 def test_what_takes_more_than_root_of_a_namespace(engine):
     """Devices by mounts, the host's /proc as it is; a privileged container is no more than its user."""
-    assert engine.said("sh", "-c", "echo x >/dev/nothing && echo y", options=["--device=/dev/null:/dev/nothing"]) == "y"
+    for more in ([], ["--privileged"]):
+        options = ["--device=/dev/null:/dev/nothing", *more]
+        assert engine.said("sh", "-c", "echo x >/dev/nothing && echo y", options=options) == "y"
     assert f"/proc/{engine.pid()}\n" in engine.said("ls", "-d", f"/proc/{engine.pid()}", options=["--pid=host"]) + "\n"
     script = "mount -t tmpfs x /mnt 2>&1 || mount -t tmpfs x /tmp && echo mounted; echo 1 >/proc/sys/kernel/panic"
     done = engine.run("sh", "-c", script, options=["--privileged"])
