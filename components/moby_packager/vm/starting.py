@@ -279,7 +279,9 @@ class _Start:
         with self._if_there(root, path, what, _O_DIRECTORY) as found:
             self._mount_here(found, "tmpfs", "tmpfs", ("ro", "size=0"), what)
         with self.steps.unless_done(), self._if_there(root, path, what) as found:
-            self._attach(self._tree(_HERE, "/dev/null", what), found, what)
+            tree = self._tree(_HERE, "/dev/null", what)
+            self._set(tree, what, on=ATTRIBUTES["ro"])
+            self._attach(tree, found, what)
 
     def enter_root(self) -> None:
         """Make the working folder, which is the new root, the root, and let go of the old one."""
@@ -308,12 +310,16 @@ class _Start:
         steps.call(what, _PRCTL, _KEEP_CAPABILITIES, 1, 0, 0, 0)
         steps.call(what, _SETGROUPS, len(groups), steps.data(struct.pack(f"<{len(groups)}I", *groups)))
         steps.call(what, _SETRESGID, *[user["gid"]] * 3)
+        self._change_folder(process["cwd"])
         steps.call(what, _SETRESUID, *[user["uid"]] * 3)
         steps.call(what, _PRCTL, _KEEP_CAPABILITIES, 0, 0, 0, 0)
         steps.call("set the umask", _UMASK, user["umask"])
-        what = f"change to the folder {process['cwd']}"
+
+    def _change_folder(self, path: str) -> None:
+        """Enter the working folder as root still, as some are root's alone."""
+        steps, what = self.steps, f"change to the folder {path}"
         root = steps.call(what, _OPENAT, _HERE, steps.text("/"), _O_PATH | _O_DIRECTORY | _O_CLOEXEC)
-        steps.call(what, _FCHDIR, self._open(root, process["cwd"].strip("/"), what, _NO_MAGIC, _O_DIRECTORY))
+        steps.call(what, _FCHDIR, self._open(root, path.strip("/"), what, _NO_MAGIC, _O_DIRECTORY))
 
     def run(self, program: str, code: bytes) -> None:
         """Become the program, through a filter of its calls."""
