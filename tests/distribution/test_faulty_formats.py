@@ -113,7 +113,7 @@ def formats(everything: Formats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     yield everything
-    # Copies of disks are whole, and those of all tests together more than most hosts have room for.
+    # It may be a whole disk, of which no other test has any use.
     shutil.rmtree(tmp_path / "dist", ignore_errors=True)
 
 
