@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from moby.contracts.runtime import RuntimeFeature
 from moby.contracts.types import Stdio
 from moby.errors import Conflict, Corrupt, HostUnfit, Invalid, NotFound, Unavailable
 from moby.host.cgroups import Group
+from moby.host.processes import process_stat
 from moby.testing.boxes import Boxes, MakeRuntime
 from moby.testing.runtime import RuntimeFixtures
 
@@ -54,6 +57,25 @@ def test_a_record_is_reserved_once_and_removed_as_often_as_wanted(tmp_path: Path
         records.remove("a")
     with pytest.raises(NotFound, match="no container 'a'"):
         records.read("a")
+
+
+@pytest.mark.parametrize("begun", [1, 0], ids=["earlier", "of-this-boot"])
+def test_a_process_that_has_the_number_of_one_that_ended_is_none_of_it(begun: int) -> None:
+    other = subprocess.Popen(["sleep", "1000"])
+    try:
+        stat = process_stat(other.pid)
+        assert stat is not None
+        boot = boot_id() if begun else "another"
+        gone = Record(id="a", bundle="/b", boot=boot, pid=other.pid, start_ticks=stat.start_ticks - begun)
+        assert members.pids_of(gone) == ()
+        members.kill_all(gone, signal.SIGKILL)
+        members.end(gone)
+        assert other.poll() is None
+        own = Record(id="a", bundle="/b", boot=boot_id(), pid=other.pid, start_ticks=stat.start_ticks)
+        assert members.pids_of(own) == (other.pid,)
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_record_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch) -> None:

@@ -32,7 +32,9 @@ def pids_of(record: Record) -> tuple[int, ...]:
     if not record.pid:
         return ()
     try:
-        wanted = os.stat(f"/proc/{record.pid}/ns/pid").st_ino
+        # Once it has ended, and all in its namespace with it, its number may be another process's.
+        with record.first():
+            wanted = os.stat(f"/proc/{record.pid}/ns/pid").st_ino
     except OSError:
         return ()
     if os.stat("/proc/self/ns/pid").st_ino == wanted:
