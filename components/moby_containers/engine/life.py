@@ -137,14 +137,24 @@ class Life:
         return streams
 
     def _streams(self, entry: Entry, certain: Callable[[], object] | None) -> Streams:
-        if certain is not None and entry.phase in (Phase.NONE, Phase.ENDED):
-            certain()
         if entry.phase == Phase.ENDED:
             self._starting.clear(entry)
         if entry.phase == Phase.NONE:
+            refused: list[BaseException] = []
+
+            def told() -> None:
+                try:
+                    if certain is not None:
+                        certain()
+                except BaseException as error:
+                    refused.append(error)
+                    raise
+
             try:
-                streams = self._starting.prepare(entry, attach=True)
-            except (MobyError, OSError):
+                streams = self._starting.prepare(entry, attach=True, certain=told)
+            except (MobyError, OSError) as error:
+                if error in refused:
+                    raise
                 # Its start will say why; who attaches before waits for that.
                 return _early_streams(entry)
             if streams is not None:

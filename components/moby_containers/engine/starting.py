@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,10 +47,18 @@ class Starting:
         self._parts = parts
         self._networking = networking
 
-    def prepare(self, entry: Entry, window: Window | None = None, *, attach: bool = False) -> Streams | None:
+    def prepare(
+        self,
+        entry: Entry,
+        window: Window | None = None,
+        *,
+        attach: bool = False,
+        certain: Callable[[], object] | None = None,
+    ) -> Streams | None:
         """Make the task, up to the user's program; an error leaves nothing.
 
-        Where its caller is to `attach`, its streams may be returned.
+        Where its caller is to `attach`, its streams may be returned. `certain` is called before the supervisor's part,
+        which takes the longest: whom it lets go on would only slow down what comes before.
         """
         if entry.doubtful:
             self.clear(entry)
@@ -71,6 +79,8 @@ class Starting:
                 health=effective_health(config.health),
                 attach=attach,
             )
+            if certain is not None:
+                certain()
             with telling(bundle.program(config)[0]):
                 state = self._parts.supervisor.create(task)
         except BaseException:
