@@ -37,3 +37,14 @@ def upgraded(served, path, body=b"", version="v1.47", upgrade=True):
     kind = ("Content-Type: application/json",) if body else ()
     sock.sendall(head("POST", f"/{version}{path}", f"Content-Length: {len(body)}", *more, *kind) + body)
     return sock, read_head(sock)
+
+
+def by_websocket(served, path):
+    """Ask for a stream by a WebSocket; return the connection."""
+    sock = served.raw()
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    sock.sendall(head("GET", path, *upgrade, "Sec-WebSocket-Version: 13"))
+    found = read_head(sock)
+    assert "101 Switching Protocols" in found
+    assert "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in found  # RFC 6455, 1.3
+    return sock

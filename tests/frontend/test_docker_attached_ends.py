@@ -6,8 +6,9 @@ import threading
 import time
 
 import pytest
-from frontend.streaming import PATIENCE_S, joined, upgraded
+from frontend.streaming import PATIENCE_S, by_websocket, joined, upgraded
 from frontend.test_docker_http import until_closed
+from moby_frontend.docker.handlers.websocket import message
 
 from moby.contracts.containers import Status
 from moby.contracts.supervisor import Streams
@@ -43,6 +44,14 @@ def goes_on(sock):
     return False
 
 
+def idle(served):
+    """Whether nobody is answered any more, in the end."""
+    limit = time.monotonic() + PATIENCE_S
+    while served.frontend._server._busy and time.monotonic() < limit:
+        time.sleep(0.01)
+    return not served.frontend._server._busy
+
+
 def attached(served, identity):
     return upgraded(served, ATTACH.format(identity))[0]
 
@@ -55,6 +64,26 @@ def test_the_end_is_shown_before_the_stream_ends(served, make, late):
     late.set()
     assert until_closed(sock) == b""
     assert served.containers.get(identity).state.status is Status.EXITED
+
+
+def test_the_end_is_shown_before_a_websocket_is_closed(served, make, late):
+    identity = make("echo", "x")
+    sock = by_websocket(served, f"/containers/{identity}/attach/ws?stream=1&stdout=1")
+    served.containers.start(identity)
+    assert sock.recv(100) == message(2, b"x\n")
+    assert goes_on(sock)
+    late.set()
+    assert until_closed(sock) == message(8, b"\x03\xe8")
+    assert served.containers.get(identity).state.status is Status.EXITED
+
+
+def test_who_leaves_a_websocket_meanwhile_is_waited_for_no_more(served, make, late):
+    identity = make("echo", "x")
+    sock = by_websocket(served, f"/containers/{identity}/attach/ws?stream=1&stdout=1")
+    served.containers.start(identity)
+    assert goes_on(sock)
+    sock.close()
+    assert idle(served)
 
 
 def test_a_start_may_be_shown_late(served, make, late, monkeypatch):
@@ -81,10 +110,7 @@ def test_who_goes_meanwhile_is_waited_for_no_more(served, make, late):
     served.containers.start(identity)
     assert goes_on(sock)
     sock.close()
-    limit = time.monotonic() + PATIENCE_S
-    while served.frontend._server._busy and time.monotonic() < limit:
-        time.sleep(0.01)
-    assert not served.frontend._server._busy
+    assert idle(served)
 
 
 def test_the_log_alone_ends_by_itself(served, make, late):

@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from frontend.streaming import ERR, OUT, PATIENCE_S, frames, joined, read_head
+from frontend.streaming import ERR, OUT, PATIENCE_S, by_websocket, frames, joined, read_head
 from frontend.test_docker_http import answer, head, until_closed
 from moby_frontend.docker.handlers.websocket import Messages, message
 
@@ -262,13 +262,7 @@ def masked(kind, data, final=True):
 class TestWebSocket:
     def test_both_ways(self, served, make):
         identity = make("cat", open_stdin=True, stdin_once=True)
-        sock = served.raw()
-        upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
-        path = f"/containers/{identity}/attach/ws?stream=1&stdin=1&stdout=1"
-        sock.sendall(head("GET", path, *upgrade, "Sec-WebSocket-Version: 13"))
-        found = read_head(sock)
-        assert "101 Switching Protocols" in found
-        assert "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in found  # RFC 6455, 1.3
+        sock = by_websocket(served, f"/containers/{identity}/attach/ws?stream=1&stdin=1&stdout=1")
         served.containers.start(identity)
         sock.sendall(masked(2, b"typed\n"))
         assert sock.recv(100) == message(2, b"typed\n")

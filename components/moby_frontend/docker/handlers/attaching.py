@@ -5,7 +5,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from moby_frontend.docker.call import Call
 from moby_frontend.docker.hijack import Pump, head, keys
 from moby_frontend.docker.parts import Parts
 
-__all__ = ["attach", "described", "prepare", "tell_detached"]
+__all__ = ["attach", "await_end", "described", "prepare", "release", "send_past", "tell_detached", "until_next_end"]
 
 _CHUNK = 256 << 10
 _NOTHING: Mapping[str, bool] = {}
@@ -34,8 +34,13 @@ def attach(parts: Parts, call: Call) -> None:
     with ExitStack() as held:
         waiter = None
         if call.query.flag("stream"):  # begun before anything can end, so that it is this run's end
-            waiter = held.enter_context(closing(parts.containers.wait(call.names["name"], Condition.NEXT_EXIT)))
+            waiter = held.enter_context(until_next_end(parts, call))
         _attach(parts, call, waiter)
+
+
+def until_next_end(parts: Parts, call: Call) -> AbstractContextManager[Waiter]:
+    """Return what waits for the end of a container's run, of the next one where it doesn't run."""
+    return closing(parts.containers.wait(call.names["name"], Condition.NEXT_EXIT))
 
 
 def _attach(parts: Parts, call: Call, waiter: Waiter | None) -> None:
@@ -73,13 +78,13 @@ def _attach(parts: Parts, call: Call, waiter: Waiter | None) -> None:
         stdout=query.flag("stdout"),
         stderr=query.flag("stderr"),
         detach=detach if terminal else b"",
-        last=partial(_await_end, parts, call, container, waiter) if waiter else None,
+        last=partial(await_end, parts, call, container, waiter) if waiter else None,
     )
     if pump.detached:
         tell_detached(parts, container, "detach")
 
 
-def _await_end(parts: Parts, call: Call, before: Container, waiter: Waiter, sock: socket.socket) -> None:
+def await_end(parts: Parts, call: Call, before: Container, waiter: Waiter, sock: socket.socket) -> None:
     """Wait until it is shown as ended, as who reads to the end of a stream takes it to be.
 
     One that closes its streams and goes on is waited for, too, as with dockerd; one whose start fails never ends.

@@ -2,10 +2,20 @@
 
 import base64
 import hashlib
+import socket
+from contextlib import suppress
 
+from moby.contracts.containers import Waiter
 from moby.contracts.log_driver import STDERR, STDOUT
 from moby_frontend.docker.call import Call, Reply, plain
-from moby_frontend.docker.handlers.attaching import prepare, release, send_past, tell_detached
+from moby_frontend.docker.handlers.attaching import (
+    await_end,
+    prepare,
+    release,
+    send_past,
+    tell_detached,
+    until_next_end,
+)
 from moby_frontend.docker.hijack import Pump, keys
 from moby_frontend.docker.parts import Parts
 
@@ -21,6 +31,12 @@ def attach(parts: Parts, call: Call) -> Reply | None:
     key = call.headers.get("sec-websocket-key", "")
     if call.headers.get("upgrade", "").lower() != "websocket" or not key:
         return plain("not websocket protocol", 400)
+    with until_next_end(parts, call) as waiter:  # begun before anything can end, so that it is this run's end
+        _attach(parts, call, key, waiter)
+    return None
+
+
+def _attach(parts: Parts, call: Call, key: str, waiter: Waiter) -> None:
     query = call.query
     detach = keys(query.text("detachKeys"))
     old = call.version < (1, 42)
@@ -41,6 +57,13 @@ def attach(parts: Parts, call: Call) -> Reply | None:
     kind = _BINARY if call.version >= (1, 28) else _TEXT
     messages = Messages(sock.sendall)
     pump = Pump(sock, streams, call.link.ending_fd(), terminal=container.config.terminal)
+
+    def end(sock: socket.socket) -> None:
+        """Say that nothing follows, once the container is shown as ended."""
+        await_end(parts, call, container, waiter, sock)
+        with suppress(OSError):  # who has gone meanwhile
+            sock.sendall(message(_CLOSE, (1000).to_bytes(2, "big")))
+
     send_past(_Wrapped(sock.sendall, kind), past)
     pump.run(
         early,
@@ -50,11 +73,10 @@ def attach(parts: Parts, call: Call) -> Reply | None:
         detach=detach if container.config.terminal else b"",
         receive=messages.feed,
         wrap=lambda stream, data: message(kind, data) if stream in {STDOUT, STDERR} else b"",
-        last=lambda sock: sock.sendall(message(_CLOSE, (1000).to_bytes(2, "big"))),
+        last=end,
     )
     if pump.detached:
         tell_detached(parts, container, "detach")
-    return None
 
 
 def message(kind: int, data: bytes) -> bytes:
