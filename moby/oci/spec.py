@@ -127,10 +127,15 @@ def environment(*layers: Iterable[str]) -> tuple[str, ...]:
 
 
 def capabilities(add: Sequence[str] = (), drop: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return Docker's default set with some added and dropped, by number; `ALL` is all, and names win over it."""
+    """Return Docker's default set with some added and dropped, by number, as Docker weighs them.
+
+    To add `ALL` leaves out those alone that are dropped by name; else what is added wins over what is dropped.
+    """
     adds, drops = ({capability(each) for each in names} for names in (add, drop))
-    found = set(NAMES) if "ALL" in adds else set(DEFAULT_CAPABILITIES)
-    found = (adds & set(NAMES) if "ALL" in drops else found | adds) - drops
+    if "ALL" in adds:
+        found = set(NAMES) - drops
+    else:
+        found = adds | (set() if "ALL" in drops else set(DEFAULT_CAPABILITIES) - drops)
     return tuple(each for each in NAMES if each in found)
 
 
