@@ -11,7 +11,9 @@ from moby_frontend.docker.filters import Filters
 from moby_frontend.docker.handlers.listing import _ports
 from moby_frontend.docker.modes import go_mode
 
-from moby.contracts.containers import FileStat, Status
+from moby.contracts.containers import FileStat, State, Status
+from moby.contracts.network_driver import Port
+from moby.contracts.networks import Endpoint
 from moby.contracts.types import Digest, Mount
 from moby.host.overlay import FUSE, escape
 
@@ -313,10 +315,7 @@ class TestList:
             ({"network": ["nnnn"]}, ["cc", "bb", "aa"]),
             ({"network": ["host"]}, []),
             ({"volume": ["v"]}, []),
-            ({"expose": ["80"]}, ["bb"]),
-            ({"expose": ["79-81/tcp"]}, ["bb"]),
-            ({"expose": ["80/udp"]}, []),
-            ({"expose": ["1-79", "81", "90-70"]}, []),
+            ({"expose": ["80"]}, []),  # of what runs alone
             ({"publish": ["80"]}, []),
             ({"is-task": ["true"]}, []),
             ({"is-task": ["false"]}, ["cc", "bb", "aa"]),
@@ -325,6 +324,33 @@ class TestList:
         ],
     )
     def test_filters(self, served, wanted, names):
+        assert self.names(served, f"all=1&filters={filters(**wanted)}") == names
+
+    @pytest.mark.parametrize(
+        ("wanted", "names"),
+        [
+            ({"expose": ["80"]}, ["bb"]),
+            ({"expose": ["79-81/tcp"]}, ["bb"]),
+            ({"expose": ["80/"]}, ["bb"]),
+            ({"expose": ["80/tcp/udp"]}, ["bb"]),
+            ({"expose": ["080-80-x"]}, ["bb"]),
+            ({"expose": ["80/udp"]}, []),
+            ({"expose": ["1-79", "82"]}, []),
+            ({"publish": ["80"]}, []),
+            ({"publish": ["8080"]}, ["bb"]),
+            ({"publish": ["8080"], "expose": ["9"]}, ["bb"]),
+            ({"publish": ["9"], "expose": ["80"]}, ["bb"]),
+            ({"publish": ["0"]}, ["bb"]),  # what is exposed alone
+            ({"publish": ["0/udp"]}, []),
+        ],
+    )
+    def test_ports_of_what_runs(self, served, wanted, names):
+        found = served.containers.get("bb")
+        served.containers.all[found.id] = evolve(
+            found, config=evolve(found.config, exposed_ports=("80/tcp", "81/tcp")), state=State(Status.RUNNING, pid=7),
+            endpoints=(Endpoint("n" * 64, "front", "e" * 64),), ports=(Port("tcp", 80, "0.0.0.0", 8080),),
+            sandbox="/run/netns/bb",
+        )  # fmt: skip
         assert self.names(served, f"all=1&filters={filters(**wanted)}") == names
 
     def test_ids(self, served, box):
@@ -345,6 +371,22 @@ class TestList:
             ({"is-task": ["y"]}, 400, "invalid filter 'is-task=[y]'"),
             ({"publish": ["y"]}, 500, 'error while looking up for publish y: strconv.ParseUint: parsing "y": invalid'),
             ({"publish": ["9" * 5000]}, 500, "error while looking up for publish 999"),
+            (
+                {"publish": ["70000"]},
+                500,
+                'error while looking up for publish 70000: strconv.ParseUint: parsing "70000": v',
+            ),
+            (
+                {"expose": ["80-"]},
+                500,
+                'error while looking up for expose 80-: strconv.ParseUint: parsing "": invalid s',
+            ),
+            (
+                {"expose": ["9-7"]},
+                500,
+                "error while looking up for expose 9-7: Invalid range specified for the Port: 9-7",
+            ),
+            ({"expose": ["/tcp"]}, 500, "error while looking up for expose /tcp: Empty string specified for ports."),
             ({"expose": ["1:2"]}, 500, "filter for 'expose' should not contain ':': 1:2"),
         ],
     )

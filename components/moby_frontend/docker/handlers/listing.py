@@ -1,6 +1,6 @@
 """A list of containers, and what it is cut down to."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -26,7 +26,9 @@ _HEALTHS = frozenset(each.value for each in HealthStatus)
 _MOST_DIGITS = 20
 """Of a number of 64 bits, and one more."""
 _UP = frozenset({Status.RUNNING, Status.PAUSED, Status.RESTARTING})
+_PORTS = 65536
 Test = Callable[[Container], bool]
+_Ranges = set[tuple[range, str]]
 
 
 def containers(parts: Parts, call: Call) -> Reply:
@@ -167,10 +169,15 @@ def _exit_code(text: str) -> int:
     said = f"invalid filter 'exited={text}': strconv.Atoi: parsing \"{text}\": "
     if not (digits.isascii() and digits.isdigit()):
         raise Invalid(f"{said}invalid syntax")
-    code = int(digits.lstrip("0")[:_MOST_DIGITS] or "0") * (-1 if text.startswith("-") else 1)
+    code = _number(digits) * (-1 if text.startswith("-") else 1)
     if not -(2**63) <= code < 2**63:
         raise Invalid(f"{said}value out of range")
     return code
+
+
+def _number(digits: str) -> int:
+    """Return a number that may be written with more digits than Python reads; one of 64 bits is right."""
+    return int(digits.lstrip("0")[:_MOST_DIGITS] or "0")
 
 
 def _placed(parts: Parts, filters: Filters) -> list[Test]:
@@ -185,14 +192,9 @@ def _placed(parts: Parts, filters: Filters) -> list[Test]:
         )
     if networks := filters.get("network"):
         tests.append(lambda each: any(_is_on(each, name) for name in networks))
-    if "publish" in filters:
-        public = _ports("publish", filters)
-        tests.append(
-            lambda each: any(_among(public, port.get("PublicPort", -1), port["Type"]) for port in show_ports(each))
-        )
-    if "expose" in filters:
-        private = _ports("expose", filters)
-        tests.append(lambda each: any(_among(private, *_spelled(port)) for port in each.config.exposed_ports))
+    if "publish" in filters or "expose" in filters:
+        public, private = _ports("publish", filters), _ports("expose", filters)
+        tests.append(lambda each: any(_is_asked_for(port, public, private) for port in show_ports(each)))
     return tests
 
 
@@ -224,31 +226,37 @@ def _ancestors(parts: Parts, names: Iterable[str]) -> set[str]:
     return found
 
 
-def _ports(key: str, filters: Filters) -> set[tuple[range, str]]:
+def _ports(key: str, filters: Filters) -> _Ranges:
     """Return ports as ranges: written out, those of a client that may only look would take all memory."""
-    found = set()
+    found: _Ranges = set()
     for text in filters.get(key):
         if ":" in text:
             raise Failure(500, f"filter for '{key}' should not contain ':': {text}")
         numbers, _, protocol = text.partition("/")
-        first, _, last = numbers.partition("-")
-        last = last or first
-        for each in (first, last):
-            if not (each.isascii() and each.isdigit() and len(each) < 10 and int(each) < 65536):
-                raise Failure(
-                    500, f'error while looking up for {key} {text}: strconv.ParseUint: parsing "{each}": invalid syntax'
-                )
-        found.add((range(int(first), int(last) + 1), protocol or "tcp"))
+        if why := _wrong_range(numbers):
+            raise Failure(500, f"error while looking up for {key} {text}: {why}")
+        first, last = map(_number, (numbers.split("-") * 2)[:2])
+        found.add((range(first, last + 1), protocol.partition("/")[0] or "tcp"))
     return found
 
 
-def _among(ports: Iterable[tuple[range, str]], number: int, protocol: str) -> bool:
-    return any(number in numbers and protocol == each for numbers, each in ports)
+def _wrong_range(text: str) -> str:
+    """Return what is wrong with a range of ports, as Go reads one; what follows a second dash is passed over."""
+    bounds = text.split("-")[:2]
+    for each in bounds if text else ():
+        if not (each.isascii() and each.isdigit()):
+            return f'strconv.ParseUint: parsing "{each}": invalid syntax'
+        if _number(each) >= _PORTS:
+            return f'strconv.ParseUint: parsing "{each}": value out of range'
+    if not text:
+        return "Empty string specified for ports."
+    return f"Invalid range specified for the Port: {text}" if _number(bounds[-1]) < _number(bounds[0]) else ""
 
 
-def _spelled(port: str) -> tuple[int, str]:
-    number, _, protocol = port.partition("/")
-    return (int(number) if number.isdigit() else -1, protocol)
+def _is_asked_for(port: Mapping[str, Any], public: _Ranges, private: _Ranges) -> bool:
+    """Whether a port that is shown is among those asked for: one of either sort is enough, as with docker."""
+    asked = ((public, port.get("PublicPort", 0)), (private, port["PrivatePort"]))
+    return any(number in numbers and port["Type"] == protocol for ports, number in asked for numbers, protocol in ports)
 
 
 def _aged(parts: Parts, filters: Filters, every: list[Container]) -> list[Test]:
