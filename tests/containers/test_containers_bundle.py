@@ -397,6 +397,24 @@ def test_anonymous_volumes_go_with_their_container(engine):
     assert engine.volumes.get("named").users == ()
 
 
+def test_modes_are_shown_as_they_are_spelled(engine, tmp_path):
+    bind, volume = f"{tmp_path}:/b:ro,rslave", "vol:/c:nocopy"
+    donor = engine.create(":", volumes=("/a",), mounts=(
+        MountRequest("bind", "/b", str(tmp_path), read_only=True, propagation="rslave", spelled=bind),
+        MountRequest("volume", "/c", "vol", no_copy=True, spelled=volume),
+        MountRequest("volume", "/d", "vol", spelled="vol:/d"),
+        MountRequest("volume", "/e", "vol"),
+    ))  # fmt: skip
+    heir = engine.create(":", volumes_from=(donor,))
+
+    def modes(name):
+        return {each.destination: each.mode for each in engine.containers.get(name).mounts}
+
+    assert modes(donor) == {"/a": "", "/b": "ro,rslave", "/c": "nocopy", "/d": "z", "/e": "z"}
+    assert modes(heir) == dict.fromkeys(modes(donor), "")
+    assert {each.propagation for each in engine.containers.get(heir).mounts} == {"", "rslave"}
+
+
 def test_volumes_from(engine):
     donor = engine.create("echo mine > /a/f", volumes=("/a",))
     engine.finish(donor)

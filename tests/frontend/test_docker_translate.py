@@ -333,8 +333,18 @@ class TestErrors:
             ({"Image": "x", "HostConfig": {"Binds": ["/a:/"]}}, "destination can't be '/'"),
             ({"Image": "x", "HostConfig": {"Binds": ["/a:/b:xx"]}}, "^invalid mode: xx$"),
             ({"Image": "x", "HostConfig": {"Binds": ["/a:/b:ro,rw"]}}, "invalid mode: ro,rw"),
-            ({"Image": "x", "HostConfig": {"Binds": ["/a:/b:nocopy"]}}, "invalid mode: nocopy"),
-            ({"Image": "x", "HostConfig": {"Binds": ["v:/b:rshared"]}}, "invalid mode: rshared"),
+            ({"Image": "x", "HostConfig": {"Binds": ["/a:/b:shared,slave"]}}, "invalid mode: shared,slave"),
+            ({"Image": "x", "HostConfig": {"Binds": ["v:/b:cached,consistent"]}}, "invalid mode: cached,consistent"),
+            ({"Image": "x", "HostConfig": {"Binds": ["v:/b:copy"]}}, "invalid mode: copy"),
+            (
+                {"Image": "x", "HostConfig": {"Binds": ["/a:/b:nocopy"]}},
+                "'/a:/b:nocopy': invalid mount config for type \"bind\": field VolumeOptions must not be specified",
+            ),
+            (
+                {"Image": "x", "HostConfig": {"Binds": ["v:/b:ro,rshared"]}},
+                "'v:/b:ro,rshared': invalid mount config for type \"volume\": field BindOptions must not be specified",
+            ),
+            ({"Image": "x", "HostConfig": {"Binds": ["/b:ro"]}}, "^invalid volume specification: '/b:ro'$"),
             (
                 {"Image": "x", "HostConfig": {"Isolation": "hyperv"}},
                 'Invalid isolation: "hyperv" - linux only supports',

@@ -22,6 +22,8 @@ class Point:
     """Of a volume with the name that it has, in `source`."""
     volume: str = ""
     anonymous: bool = False
+    bare: bool = False
+    """Whether just its place was asked for, by an image or of another container: it is shown without a mode."""
 
 
 @frozen

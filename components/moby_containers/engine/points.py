@@ -14,6 +14,7 @@ from moby_containers.engine.tmpfs_options import check_options
 
 __all__ = ["check_mount", "settle", "shown"]
 
+_LOCAL = "local"
 _PROPAGATION = ("", "private", "rprivate", "shared", "rshared", "slave", "rslave")
 
 
@@ -82,7 +83,7 @@ def settle(config: ContainerConfig, container_id: str, volumes: Volumes, shelf: 
         clean = posixpath.normpath("/" + target.lstrip("/"))  # from the root, as `VOLUME data` is
         if clean == "/":
             raise Invalid(f"invalid volume specification: '{target}'")
-        found.setdefault(clean, Point(MountRequest("volume", clean, driver=config.volume_driver)))
+        found.setdefault(clean, Point(MountRequest("volume", clean, driver=config.volume_driver), bare=True))
     held: list[Point] = []
     try:
         for each in found.values():
@@ -101,7 +102,9 @@ def _inherited(text: str, shelf: Shelf) -> Mapping[str, Point]:
     # What a volume holds was copied up for the one that it was made for.
     return {
         each.request.target: Point(
-            evolve(each.request, no_copy=True, read_only=each.request.read_only or mode == "ro"), each.volume
+            evolve(each.request, no_copy=True, read_only=each.request.read_only or mode == "ro"),
+            each.volume,
+            bare=True,
         )
         for each in points
         if each.request.type != "tmpfs"
@@ -120,7 +123,7 @@ def _held(point: Point, config: ContainerConfig, container_id: str, volumes: Vol
     else:
         driver = asked.driver or config.volume_driver
         volume = volumes.create(name, driver, asked.driver_options or None, asked.labels or None, container_id)
-    return Point(asked, volume.name, anonymous=not name)
+    return evolve(point, volume=volume.name, anonymous=not name)
 
 
 def release(points: Iterable[Point], container_id: str, volumes: Volumes, *, with_anonymous: bool) -> list[Exception]:
@@ -150,21 +153,25 @@ def shown(points: Iterable[Point], volumes: Volumes) -> tuple[MountedVolume, ...
         if each.volume:
             found.append(_shown_volume(each, volumes.get(each.volume)))
         elif asked.type == "bind":
-            words = asked.spelled.split(":")[2].split(",") if asked.spelled.count(":") > 1 else []
-            modes = [word for word in words if word not in _PROPAGATION]
             propagation = asked.propagation or "rprivate"
             found.append(
-                MountedVolume("bind", asked.source, asked.target, ",".join(modes), not asked.read_only, propagation)
+                MountedVolume("bind", asked.source, asked.target, _mode(each), not asked.read_only, propagation)
             )
         elif not asked.spelled:
             found.append(MountedVolume("tmpfs", "", asked.target, "", read_write=not asked.read_only))
     return tuple(sorted(found, key=lambda each: each.destination))
 
 
+def _mode(point: Point) -> str:
+    """Return what the short form says of a mount, word for word."""
+    return "" if point.bare else ":".join(point.request.spelled.split(":")[2:])
+
+
 def _shown_volume(point: Point, volume: Volume) -> MountedVolume:
     asked = point.request
-    words = asked.spelled.split(":")[2].split(",") if asked.spelled.count(":") > 1 else []
-    mode = ",".join(words) or ("z" if asked.spelled else "")
+    mode = _mode(point)
+    if not mode and not point.bare and volume.driver == _LOCAL:
+        mode = "z"  # as docker has it
     source = str(volume.mountpoint or "")
     return MountedVolume(
         "volume", source, asked.target, mode, not asked.read_only, "", volume.name, volume.driver

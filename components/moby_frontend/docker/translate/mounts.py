@@ -24,7 +24,10 @@ __all__ = ["read_mounts", "show_mounted", "show_mounts"]
 _NO_OPTIONS = ","
 """How a tmpfs without options in the short form is kept, so that it isn't taken for one in the long form."""
 _PROPAGATION = frozenset({"rprivate", "private", "rshared", "shared", "rslave", "slave"})
-_MODES = frozenset({"ro", "rw", "z", "Z", "copy", "nocopy", "consistent", "cached", "delegated", "rro"})
+_CONSISTENCY = frozenset({"consistent", "cached", "delegated"})
+_MODES = frozenset({"ro", "rw", "z", "Z", "nocopy", "rro", *_CONSISTENCY})
+_ALONE = (frozenset({"ro", "rw", "rro"}), frozenset({"z", "Z"}), _CONSISTENCY, _PROPAGATION)
+"""Of each of these at most one goes."""
 _TYPES = frozenset({"bind", "volume", "tmpfs"})
 
 
@@ -58,8 +61,8 @@ def _bind(text: str) -> MountRequest:
     if not 1 <= len(parts) <= 3 or not all(parts):
         raise Invalid(f"invalid volume specification: '{text}'")
     source, target = ("", parts[0]) if len(parts) == 1 else (parts[0], parts[1])
-    if len(parts) == 2 and target.split(",")[0] in _MODES | _PROPAGATION:
-        source, target, parts = "", source, ["", source, target]
+    if len(parts) == 2 and target.split(",")[0] in _MODES | _PROPAGATION:  # a place alone has no mode
+        raise Invalid(f"invalid volume specification: '{text}'")
     bind = source.startswith("/")
     where = f"invalid volume specification: '{text}': invalid mount config for type \"{'bind' if bind else 'volume'}\""
     if not target.startswith("/"):
@@ -67,7 +70,7 @@ def _bind(text: str) -> MountRequest:
     if target.rstrip("/") == "":
         raise Invalid(f"{where}: invalid specification: destination can't be '/'")
     modes = parts[2].split(",") if len(parts) == 3 else []
-    _check_modes(modes, bind)
+    _check_modes(modes, where, bind=bind)
     return MountRequest(
         type="bind" if bind else "volume",
         target=target,
@@ -82,12 +85,13 @@ def _bind(text: str) -> MountRequest:
     )
 
 
-def _check_modes(modes: list[str], bind: bool) -> None:
-    unknown = [each for each in modes if each not in _MODES | _PROPAGATION]
-    twice = len(modes) != len(set(modes)) or {"ro", "rw"} <= set(modes) or {"z", "Z"} <= set(modes)
-    wrong = (_PROPAGATION if not bind else frozenset({"copy", "nocopy"})) & set(modes)
-    if unknown or twice or wrong:
+def _check_modes(modes: list[str], where: str, *, bind: bool) -> None:
+    asked = set(modes)
+    if len(asked) != len(modes) or asked - _MODES - _PROPAGATION or any(len(asked & each) > 1 for each in _ALONE):
         raise Invalid(f"invalid mode: {','.join(modes)}")
+    others, field = ({"nocopy"}, "VolumeOptions") if bind else (_PROPAGATION, "BindOptions")
+    if asked & others:
+        raise Invalid(f"{where}: field {field} must not be specified")
 
 
 def _tmpfs(target: str, text: str) -> MountRequest:
