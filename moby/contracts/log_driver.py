@@ -30,7 +30,7 @@ class LogConfig:
     driver: str = ""
     """Name of the driver; empty is the default one."""
     options: Mapping[str, str] = field(factory=dict)
-    """As with `docker run --log-opt`; `mode` and `max-buffer-size` are the supervisor's."""
+    """As with `docker run --log-opt`; `mode`, `max-buffer-size` and `cache-...` are the supervisor's."""
     name: str = ""
     image: str = ""
     """As it was named."""
@@ -93,7 +93,7 @@ class LogDriver(Protocol):
     waits: bool
     """Whether a writer may wait for another process or host."""
     readable: bool
-    """Whether `read` is there."""
+    """Whether `read` is there. Where it isn't, a supervisor may keep what a driver that `waits` takes, to be read."""
 
     @repeatable
     def check(self, options: Mapping[str, str]) -> None:

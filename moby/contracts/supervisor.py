@@ -191,7 +191,7 @@ class Supervisor(Protocol):
 
     @repeatable
     def check_log(self, driver: str, options: Mapping[str, str]) -> None:
-        """Refuse a log's options, as `LogDriver.check` and for its own `mode` and `max-buffer-size`.
+        """Refuse a log's options, as `LogDriver.check` and for its own `mode`, `max-buffer-size` and `cache-...`.
 
         NotFound for a driver that isn't there.
         """
@@ -284,6 +284,7 @@ class Supervisor(Protocol):
     def logs(self, config: LogConfig, query: LogQuery) -> Fd:
         """Return a descriptor to read a log from, as `LogDriver.read` yields it; the caller closes it.
 
+        Of a driver that can't be read it is what the supervisor has kept itself, or Unsupported where it keeps nothing.
         With `query.follow` it ends once the task `config.container_id` has stopped, or at once where there is none.
         Closing it ends the reading. Feature `logs`; errors as LogDriver.read, where they show before the first byte.
         """

@@ -30,6 +30,18 @@ class LinesDriver:
         yield from LinesReader(config, query, ended).chunks()
 
 
+class SentLines(LinesDriver):
+    """Writes the same, and says that it is sent where it can't be read."""
+
+    readable = False
+
+    def __init__(self):
+        super().__init__(waits=True)
+
+    def check(self, options):
+        super().check({name: value for name, value in options.items() if name not in ("labels", "tag")})
+
+
 class LinesWriter:
     def __init__(self, config):
         self.folder = config.folder

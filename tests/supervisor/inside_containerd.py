@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from ambient import ListLog, RealClock
 from engine import place
-from holding import LinesDriver
+from holding import LinesDriver, SentLines, logged
+from moby_log.local.driver import Local as LocalLog
 from moby_supervisor.local import FEATURES
 from moby_supervisor.local.containerd import bundles, protocol
 from moby_supervisor.local.containerd.supervisor import Containerd
 from moby_supervisor.local.containerd.tasks import _ends_with
 
+from moby.contracts.log_driver import LogConfig, LogQuery
 from moby.contracts.supervisor import TaskConfig
 from moby.contracts.types import Stdio, Window
 from moby.errors import Conflict, HostUnfit, Invalid, Unavailable, Unsupported
@@ -48,7 +50,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def supervisor(home, keeper, log):
-    drivers = {"lines": LinesDriver(), "waiting": LinesDriver(waits=True)}
+    drivers = {"lines": LinesDriver(), "waiting": LinesDriver(waits=True), "sent": SentLines(), "local": LocalLog()}
     with Containerd(BINARIES, drivers, keeper, place(home, "s"), RealClock(), log) as supervisor:
         yield supervisor
         for each in supervisor.list():
@@ -112,6 +114,20 @@ def test_containerd_may_be_killed(home, supervisor, bundle, log):
     os.close(streams.stdin)
     assert read_all(streams.stdout) == b""
     assert supervisor.delete("a", force=True).code == 0
+
+
+def test_what_is_sent_elsewhere_is_read_here(supervisor, bundle, tmp_path):
+    log = LogConfig("a", tmp_path, "sent")
+    supervisor.create(TaskConfig("a", bundle("sh", "-c", "read x; echo said; printf end"), stdin=True, log=log))
+    follower = supervisor.logs(log, LogQuery(follow=True, framed=False))
+    streams = supervisor.attach("a")
+    supervisor.start("a")
+    os.write(streams.stdin, b"\n")
+    assert read_all(follower) == b"said\nend"
+    for each in (follower, streams.stdin, streams.stdout, streams.stderr):
+        os.close(each)
+    supervisor.delete("a")
+    assert logged(tmp_path) == b"said\nend"
 
 
 def test_what_is_said_before_a_terminal_has_its_size_is_kept(supervisor, bundle):

@@ -17,6 +17,7 @@ from moby.surroundings import Roots, Surroundings
 PARTS = str(Path(__file__).parent / "parts")
 PATIENCE_S = 60.0
 KEY = "supervisor/local"
+_OWN_LOGS = ("lines", "waiting", "sent")
 
 
 def eventually(check, what=""):
@@ -31,6 +32,7 @@ def plan():
     if PARTS not in sys.path:
         sys.path.append(PARTS)
     import lines_part
+    import moby_log.local.plugin as local_log
     import moby_runtime.native.plugin as native
     import moby_supervisor.local.plugin as local
 
@@ -41,10 +43,11 @@ def plan():
 
     bindings = {
         "runtimes": Binding(Arity.EACH, ("runtime/native",)),
-        "logs": Binding(Arity.EACH, ("log-driver/lines", "log-driver/waiting")),
+        "logs": Binding(Arity.EACH, tuple(f"log-driver/{name}" for name in (*_OWN_LOGS, "local"))),
     }
-    parts = (instance(lines_part, "lines"), instance(lines_part, "waiting"), instance(native, "native"))
-    return placed(Plan("served", (*parts, instance(local, "local", bindings=bindings, served=True))))
+    logs = (*(instance(lines_part, name) for name in _OWN_LOGS), instance(local_log, "local"))
+    supervisor = instance(local, "local", bindings=bindings, served=True)
+    return placed(Plan("served", (*logs, instance(native, "native"), supervisor)))
 
 
 class Served:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from moby.contracts.log_driver import LogConfig
 from moby.errors import Invalid
 from moby.values import evolve, frozen
+from moby_supervisor.local import log_cache
 
 __all__ = ["LogMode", "for_driver", "mode_of", "others"]
 
 _DEFAULT_BUFFER = 1 << 20
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp])?(?:i?b)?", re.IGNORECASE)
 _UNITS = {unit: 1 << 10 * power for power, unit in enumerate(("", "k", "m", "g", "t", "p"))}
-_OWN = ("mode", "max-buffer-size")
+_OWN = ("mode", "max-buffer-size", *log_cache.NAMES)
 
 
 @frozen

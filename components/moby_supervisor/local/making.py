@@ -218,6 +218,8 @@ class Maker:
         """Whether a task's end is to be told later, once its log's process has written all, or has had time for it."""
         now_ns = self._world.clock.monotonic_ns()
         task.told_by_ns = task.told_by_ns or now_ns + _BEHIND_NS
+        if now_ns < task.told_by_ns:
+            sink.finish()  # who is told of the end may read the log at once
         if not sink.behind or now_ns >= task.told_by_ns:
             return False
 

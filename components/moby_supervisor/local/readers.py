@@ -9,6 +9,7 @@ from typing import NoReturn
 from moby.contracts.log_driver import LogConfig, LogDriver, LogQuery
 from moby.errors import MobyError, Unavailable, Unsupported
 from moby.host import processes
+from moby_supervisor.local.log_cache import Kept, kept
 from moby_supervisor.local.log_options import for_driver
 from moby_supervisor.local.starter import Line, decode_error, encode_error
 from moby_supervisor.local.task import new_exit_event
@@ -25,9 +26,7 @@ _PIPE = 1 << 18
 
 async def read(world: World, config: LogConfig, query: LogQuery) -> int:
     """Return a descriptor to read a log from; errors as LogDriver.read, where they show before the first byte."""
-    driver = world.driver(config.driver)
-    if not driver.readable:
-        raise Unsupported("configured logging driver does not support reading", hint="choose another, as json-file")
+    source = _source(world, config)
     task = world.tasks.get(config.container_id)
     ended = os.dup(task.exit_event) if task is not None else new_exit_event()
     if task is None:
@@ -38,7 +37,7 @@ async def read(world: World, config: LogConfig, query: LogQuery) -> int:
     try:
         with Line() as line:
             keep = {ours, ended, line.theirs.fileno()}
-            body = _Reading(driver, for_driver(config), query, ended, ours, line)
+            body = _Reading(source.driver, source.config, query, ended, ours, line)
             _, pidfd = world.starter.fork(body.run, keep)
             line.theirs.close()
             world.loop.background(_watch(world, pidfd, os.dup(ours)), "watch who reads a log")
@@ -51,6 +50,17 @@ async def read(world: World, config: LogConfig, query: LogQuery) -> int:
         os.close(ours)
         os.close(ended)
     return theirs
+
+
+def _source(world: World, config: LogConfig) -> Kept:
+    """Return from whom a log is read: its driver, or who keeps what that one can't give back."""
+    driver = world.driver(config.driver)
+    if driver.readable:
+        return Kept(driver, for_driver(config))
+    found = kept(world.log_cache, driver, config)
+    if found is None:
+        raise Unsupported("configured logging driver does not support reading", hint="choose another, as json-file")
+    return found
 
 
 def _raise_error(line: Line) -> None:

@@ -4,26 +4,22 @@ import os
 import select
 import signal
 import socket
-import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
 
 from moby.contracts.ambient import Clock, Log
 from moby.contracts.log_driver import LogConfig, LogDriver, LogWriter
 from moby.errors import MobyError, Unavailable
 from moby.host import processes
 from moby_supervisor.local.log_buffer import Buffer
-from moby_supervisor.local.log_options import LogMode, for_driver
+from moby_supervisor.local.log_options import for_driver
+from moby_supervisor.local.logger import FINISH, HEAD, HEARD, MISSED, Logger
 from moby_supervisor.local.loop import Loop, Promise
 from moby_supervisor.local.marks import Slot
-from moby_supervisor.local.starter import Starter, decode_error, encode_error
+from moby_supervisor.local.starter import Starter, decode_error
 
 __all__ = ["DirectSink", "LoggerSink"]
 
-_HEAD = struct.Struct("<BQ")
-_HEARD = struct.Struct("<Q?")
-_LARGEST = 1 << 17
 _AGAIN_S = 1.0
 _OPENED_S = 60.0
 
@@ -103,9 +99,7 @@ class LoggerSink:
 
     def __init__(
         self,
-        driver: LogDriver,
-        config: LogConfig,
-        mode: LogMode,
+        logger: Logger,
         slot: Slot,
         clock: Clock,
         log: Log,
@@ -119,16 +113,18 @@ class LoggerSink:
         self.on_room: Callable[[], object] = lambda: None
         self.on_heard: Callable[[], object] = lambda: None
         """Called when it has `behind` no more."""
-        self._driver = driver
-        self._config = for_driver(config)
-        self._mode = mode
+        self._logger = logger
         self._slot = slot
         self._clock = clock
         self._log = log
         self._starter = starter
         self._loop: Loop = starter.loop
         self._on_change = on_change
-        self._buffer = Buffer(None if mode.blocking else mode.buffer_bytes)
+        self._blocking = logger.mode.blocking
+        self._buffer = Buffer(None if self._blocking else logger.mode.buffer_bytes)
+        self._unfinished = self._finish_due = False
+        self._finishing = 0
+        """How often its process was, or is to be, told to finish, and hasn't said that it has."""
         self._opened: Promise[None] = Promise()
         self._pidfd = -1
         self._closing = False
@@ -137,7 +133,8 @@ class LoggerSink:
     @property
     def behind(self) -> bool:
         """Whether its process is there and hasn't said of all yet that it is written."""
-        return self.sock is not None and (bool(self._buffer) or self._slot.read(Slot.UNHEARD) > 0)
+        waiting = bool(self._buffer) or self._finishing > 0
+        return self.sock is not None and (waiting or self._slot.read(Slot.UNHEARD) > 0)
 
     # --- its process --------------------------------------------------------------------------------------------
 
@@ -156,6 +153,7 @@ class LoggerSink:
     def take_over(self, sock: socket.socket | None, process: tuple[int, int]) -> None:
         """Go on with the process of another supervisor; where its socket is lost, with a new one once it has ended."""
         self.process = process
+        self._unfinished = True
         stat = processes.process_stat(process[0]) if process[0] else None
         alive = stat is not None and stat.start_ticks == process[1] and not stat.ended
         if alive:
@@ -182,7 +180,7 @@ class LoggerSink:
             try:
                 await self.begin()
             except (MobyError, RuntimeError) as error:
-                self._log.warning("a log can't be opened", task=self._config.container_id, error=str(error))
+                self._log.warning("a log can't be opened", task=self._logger.task, error=str(error))
                 await self._loop.sleep(_AGAIN_S)
             else:
                 return
@@ -190,7 +188,7 @@ class LoggerSink:
     def _fork(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            pid, self._pidfd = self._starter.fork(lambda: _write(self._driver, self._config, theirs), {theirs.fileno()})
+            pid, self._pidfd = self._starter.fork(lambda: self._logger.run(theirs), {theirs.fileno()})
         except BaseException:
             ours.close()
             raise
@@ -219,21 +217,33 @@ class LoggerSink:
                 said = b""
             if not said:
                 self._ended()
-            elif len(said) == _HEARD.size and self._opened.done:
-                size, well = _HEARD.unpack(said)
-                self._slot.write(Slot.UNHEARD, max(0, self._slot.read(Slot.UNHEARD) - size))
-                if not well:
-                    self._slot.add(Slot.LOST, size)
-                if not self.behind:
-                    self.on_heard()
+            elif self._opened.done:
+                self._heard(said)
             elif said == b"open":
                 self._opened.set(None)
                 self._flush()
             else:
                 self._opened.fail(_refusal(said))
 
+    def _heard(self, said: bytes) -> None:
+        """Count what the process says of what it was given."""
+        if len(said) == MISSED.size:
+            lost, dropped = MISSED.unpack(said)
+            self._slot.add(Slot.LOST, lost)
+            self._slot.add(Slot.DROPPED, dropped)
+        elif len(said) == HEARD.size:
+            size, well = HEARD.unpack(said)
+            self._slot.write(Slot.UNHEARD, max(0, self._slot.read(Slot.UNHEARD) - size))
+            if not well:
+                self._slot.add(Slot.LOST, size)
+            if not size:
+                self._finishing = max(0, self._finishing - 1)
+            if not self.behind:
+                self.on_heard()
+
     def _ended(self) -> None:
         """Take notice that the process has ended."""
+        self._finish_due, self._finishing = False, 0
         waiting = not self._opened.done
         self._drop_socket()
         self._slot.lose(Slot.UNHEARD)
@@ -242,7 +252,7 @@ class LoggerSink:
         if self._closing:
             self._closed.set(None)
         elif not waiting:
-            self._log.warning("the process that writes a log has ended", task=self._config.container_id)
+            self._log.warning("the process that writes a log has ended", task=self._logger.task)
             self._loop.after(_AGAIN_S, lambda: self._loop.background(self._replace(), "start a log's process again"))
 
     def _drop_socket(self) -> None:
@@ -274,27 +284,41 @@ class LoggerSink:
 
     def write(self, stream: int, chunk: bytes) -> None:
         """Log a chunk; in the mode `non-blocking`, drop what there is no room for."""
+        self._unfinished = True
         dropped = self._buffer.push(stream, self._clock.now_ns(), chunk)
         if dropped:
             self._slot.add(Slot.DROPPED, dropped)
         self._flush()
+
+    def finish(self) -> None:
+        """Have all that is left be there to be read, a line without an end too; it is `behind` until then."""
+        if self._unfinished and not self._closing and self.sock is not None:
+            self._unfinished = False
+            if not self._finish_due:
+                self._finish_due = True
+                self._finishing += 1
+            self._flush()
 
     def _flush(self) -> None:
         if self.sock is not None and self._opened.done:
             while self._buffer:
                 stream, time_ns, chunk = self._buffer.first()
                 try:
-                    self.sock.send(_HEAD.pack(stream, time_ns) + chunk)
+                    self.sock.send(HEAD.pack(stream, time_ns) + chunk)
                 except BlockingIOError:
                     break
                 except OSError:
                     break  # its end shows by reading
                 self._slot.add(Slot.UNHEARD, len(chunk))
                 self._buffer.taken()
-            watched = select.EPOLLIN | (select.EPOLLOUT if self._buffer else 0)
+            if self._finish_due and not self._buffer:
+                with suppress(OSError):  # as above
+                    self.sock.send(HEAD.pack(FINISH, 0))
+                    self._finish_due = False
+            watched = select.EPOLLIN | (select.EPOLLOUT if self._buffer or self._finish_due else 0)
             self._loop.watch(self.sock.fileno(), watched, self._ready)
         self._slot.write(Slot.IN_FLIGHT, self._buffer.size)
-        was_full, self.full = self.full, self._mode.blocking and bool(self._buffer)
+        was_full, self.full = self.full, self._blocking and bool(self._buffer)
         if was_full and not self.full:
             self.on_room()
         if self._closing and not self._buffer and self.sock is not None:
@@ -319,28 +343,3 @@ class LoggerSink:
 def _refusal(said: bytes) -> MobyError:
     error = decode_error(said)
     return error if isinstance(error, MobyError) else Unavailable(f"the log can't be opened: {error}")
-
-
-def _write(driver: LogDriver, config: LogConfig, sock: socket.socket) -> NoReturn:
-    """Write one task's log until there is no more; the copy's whole life."""
-    try:
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        try:
-            writer = driver.open(config)
-        except Exception as error:
-            sock.send(encode_error(error))
-            os._exit(1)
-        sock.send(b"open")
-        while data := sock.recv(_LARGEST):
-            stream, time_ns = _HEAD.unpack_from(data)
-            chunk = data[_HEAD.size :]
-            well = True
-            try:
-                writer.write(stream, time_ns, chunk)
-            except Exception:
-                well = False
-            with suppress(BrokenPipeError):
-                sock.send(_HEARD.pack(len(chunk), well))
-        writer.close()
-    finally:
-        os._exit(0)

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from moby_supervisor.local.log_options import mode_of, others
+from moby_supervisor.local import log_cache
+from moby_supervisor.local.log_options import for_driver, mode_of, others
+from moby_supervisor.local.logger import Logger
 from moby_supervisor.local.sinks import DirectSink, LoggerSink
 from moby_supervisor.local.starter import Line
 from moby_supervisor.local.task import Task
@@ -20,6 +22,7 @@ def check(world: World, driver: str, options: Mapping[str, str]) -> None:
     """Refuse a log's options: the supervisor's own, and the driver's."""
     found = world.driver(driver)
     mode_of(options)
+    log_cache.check(world.log_cache, found, options)
     found.check(others(options))
 
 
@@ -53,10 +56,8 @@ def _sink(world: World, task: Task) -> DirectSink | LoggerSink:
     # A disk may be slow, too: who asked not to wait for the log isn't made to wait for that either.
     if not driver.waits and mode.blocking:
         return DirectSink(driver, config, task.slot, world.clock, world.log)
-    sink = LoggerSink(
-        driver, config, mode, task.slot, world.clock, world.log, world.starter,
-        lambda: _hold(world, task, sink),
-    )  # fmt: skip
+    logger = Logger(driver, for_driver(config), mode, log_cache.kept(world.log_cache, driver, config))
+    sink = LoggerSink(logger, task.slot, world.clock, world.log, world.starter, lambda: _hold(world, task, sink))
     sink.on_room = task.begin_reading
     return sink
 

@@ -9,6 +9,7 @@ from moby.contracts.log_driver import LogDriver
 from moby.contracts.runtime import Process, Runtime
 from moby.errors import Conflict, NotFound
 from moby.host import processes
+from moby_supervisor.local import log_cache
 from moby_supervisor.local.exits import Endings
 from moby_supervisor.local.journal import Journal
 from moby_supervisor.local.loop import Loop, Turns
@@ -86,6 +87,12 @@ class World:
             known = ", ".join(self.drivers) or "none"
             raise NotFound(f"there is no log driver {chosen!r} in this engine", hint=f"it has: {known}")
         return self.drivers[chosen]
+
+    @property
+    def log_cache(self) -> LogDriver | None:
+        """Return the driver that keeps what others can't give back, where this engine has it."""
+        found = self.drivers.get(log_cache.DRIVER)
+        return found if found is not None and found.readable else None
 
     def task(self, task_id: str) -> "Task":
         """Find a task; NotFound where there is none, or none yet."""

@@ -1,4 +1,4 @@
-"""Log drivers of tests, as parts: one that is called in the supervisor's loop, and one that may wait."""
+"""Log drivers of tests, as parts: called in the supervisor's loop, or one that may wait, or can't be read either."""
 
 import sys
 from collections.abc import Iterable
@@ -32,7 +32,15 @@ def make_waiting(config: Config) -> LogDriver:
     return LinesDriver(waits=True)
 
 
+def make_sent(config: Config) -> LogDriver:
+    """Writes lines of JSON where they can't be read."""
+    from holding import SentLines
+
+    return SentLines()
+
+
 @hookimpl
 def moby_components() -> Iterable[Component]:
     """Return the components."""
-    return [Component(name="lines", factory=make), Component(name="waiting", factory=make_waiting)]
+    made = {"lines": make, "waiting": make_waiting, "sent": make_sent}
+    return [Component(name=name, factory=factory) for name, factory in made.items()]
