@@ -239,7 +239,7 @@ class ContainerConfig:
     oom_score_adjust: int = 0
     init: bool | None = None
     network: str = ""
-    """A network's name, or `container:NAME`; empty is the default network, shown as `default`."""
+    """A network's name, or `container:NAME`; empty or `default` is the default network, shown by its name."""
     endpoints: Mapping[str, EndpointConfig] = field(factory=dict)
     network_disabled: bool = False
     mac_address: str = ""
@@ -444,9 +444,9 @@ class Containers(Protocol):
     def create(self, config: ContainerConfig, name: str = "") -> Created:
         """Make a container; without a name it gets one, as docker's.
 
-        NotFound for an image, `No such image: ...`, a volume driver, a log driver, and who is named in `container:`;
-        Conflict for a name that is taken; Invalid, in docker's words, for what can't be asked, an unknown runtime too.
-        A network that isn't there is NotFound at `start`.
+        NotFound for an image, `No such image: ...`, a volume driver, a log driver, and who is named in `container:` of
+        `pid_mode` or `ipc_mode`; Conflict for a name that is taken; Invalid, in docker's words, for what can't be
+        asked, an unknown runtime too. A network that isn't there, or whose container isn't, is NotFound at `start`.
         """
         ...
 
@@ -467,8 +467,8 @@ class Containers(Protocol):
 
         Invalid where the program isn't there or isn't runnable, in docker's words (its `__cause__` is the kernel's
         OSError, and the container's exit code then 127 or 126, else 128), and for an unknown user or group; NotFound
-        for a network; Conflict where it is paused or being removed, or what it joins isn't running; HostUnfit names
-        the setting or the package.
+        for a network, or whose it is; Conflict where it is paused or being removed, or what it joins isn't running;
+        HostUnfit names the setting or the package.
         """
         ...
 

@@ -101,6 +101,18 @@ class Life(ContainersFixtures):
         ended = world.containers.get(made)
         assert (ended.endpoints[0].endpoint_id, ended.sandbox, ended.ports) == ("", "", ())
 
+    def test_the_network_of_who_is_not_there_yet(self, world: World) -> None:
+        """Can be asked for; a start says who is missing or doesn't run, and goes well later."""
+        made = self.make(world, ":", network="container:later")
+        with pytest.raises(NotFound, match="No such container: later"):
+            world.containers.start(made)
+        self.make(world, "read x", "later", open_stdin=True, hostname="here")
+        with pytest.raises(Conflict, match="cannot join network of a non running container: later"):
+            world.containers.start(made)
+        world.containers.start("later")
+        assert world.containers.start(made)
+        assert world.containers.get(made).config.hostname == "here"
+
     def test_connect_and_disconnect(self, world: World) -> None:
         """Change where it is from its next start on; networks that aren't there, or take nobody later, are refused."""
         made = self.make(world, "read x", open_stdin=True, network="none")

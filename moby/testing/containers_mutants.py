@@ -346,6 +346,8 @@ MUTANTS = (
     Mutant(forgives("rename", Conflict), "test_rename", called="renames to a taken one"),
     Mutant(_OnNoNetwork, "test_its_networks"),
     Mutant(_OnItsNetworksForEver, "test_its_networks"),
+    Mutant(forgives("start", NotFound), "test_the_network_of_who_is_not_there_yet", called="joins nobody"),
+    Mutant(forgives("start", Conflict), "test_the_network_of_who_is_not_there_yet", called="joins who doesn't run"),
     Mutant(_StaysConnected, "test_connect_and_disconnect"),
     Mutant(forgives("connect", NotFound), "test_connect_and_disconnect", called="connects to nothing"),
     Mutant(forgives("connect", Unsupported), "test_connect_and_disconnect", called="connects to none"),

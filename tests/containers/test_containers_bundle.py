@@ -213,9 +213,11 @@ def test_namespaces(engine):
 
 def test_joining_one_that_does_not_run(engine):
     other = engine.create(":")
-    for config, words in (({"pid_mode": f"container:{other}"}, "PID"), ({"network": f"container:{other}"}, "network")):
+    for config, words in (
+        ({"pid_mode": f"container:{other}"}, "PID namespace"), ({"network": f"container:{other}"}, "network"),
+    ):  # fmt: skip
         made = engine.create(":", **config)
-        with pytest.raises(Conflict, match=f"cannot join {words} namespace of a non running container"):
+        with pytest.raises(Conflict, match=f"cannot join {words} of a non running container: {other}"):
             engine.containers.start(made)
     with pytest.raises(NotFound, match="No such container: none"):
         engine.create(":", pid_mode="container:none")

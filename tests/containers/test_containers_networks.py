@@ -6,10 +6,11 @@ import pytest
 from containers_engine import Engine
 from networks.wired import Ledger, Veths
 
-from moby.contracts.containers import ContainerConfig, PortBinding
+from moby.contracts.containers import ContainerConfig, MountRequest, PortBinding
 from moby.contracts.networks import EndpointConfig, Network
 from moby.errors import Conflict, Invalid, NotFound, Unsupported
 from moby.testing.net_namespaces import own_network
+from moby.values import evolve
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +183,36 @@ def test_another_s_network(networked, config, words):
     assert networked.containers.get(made).config.hostname == networked.containers.get("other").config.hostname
     with pytest.raises(Invalid, match="cannot be connected to any other network"):
         networked.containers.connect(made, "one", PLAIN)
+
+
+def test_another_s_files(networked, tmp_path):
+    """Are those that it sees itself: its user's own, where it has such."""
+    for name in ("own", "more"):
+        (tmp_path / name).write_text(name)
+    over = MountRequest("bind", "/etc/hosts", str(tmp_path / "own"))
+    begin(networked, "other", network="one", mounts=(over,), hostname="here")
+    assert networked.containers.get("other").hosts_path == str(tmp_path / "own")
+    made = begin(networked, network="container:other")
+    shown, theirs = networked.containers.get(made), networked.containers.get("other")
+    assert (shown.hosts_path, shown.hostname_path, shown.resolv_conf_path) == (
+        theirs.hosts_path, theirs.hostname_path, theirs.resolv_conf_path
+    )  # fmt: skip
+    assert Path(f"/proc/{shown.state.pid}/root/etc/hosts").read_text() == "own"
+    assert Path(f"/proc/{shown.state.pid}/root/etc/hostname").read_text() == "here\n"
+    made = begin(networked, network="container:other", mounts=(evolve(over, source=str(tmp_path / "more")),))
+    assert networked.containers.get(made).hosts_path == str(tmp_path / "more")
+    assert (tmp_path / "own").read_text() == "own"
+
+
+def test_ones_own_network(networked):
+    made = create(networked, "self", network="container:self")
+    with pytest.raises(Conflict, match="cannot join own network"):
+        networked.containers.start(made)
+
+
+@pytest.mark.parametrize("asked", ["", "default", "bridge"])
+def test_the_default_network_has_a_name(networked, asked):
+    assert networked.containers.get(create(networked, network=asked)).config.network == "bridge"
 
 
 def test_another_s_network_that_is_nobody_s(networked):

@@ -11,7 +11,6 @@ from moby.oci.reference import familiar, parse
 from moby.values import evolve
 from moby_containers.engine.checks import check_resources, check_restart
 from moby_containers.engine.codec import encode
-from moby_containers.engine.creating import config_text
 from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.life import Life
 from moby_containers.engine.limits import limits_of
@@ -61,9 +60,7 @@ class Changing:
             check_restart(restart, auto_remove=config.auto_remove)
             if change.resources and entry.phase in (Phase.CREATED, Phase.STARTED):
                 self._parts.supervisor.update(entry.id, limits_of(resources))
-            config = evolve(config, resources=resources, restart=restart)
-            entry.show(config=config)
-            entry.config_text = config_text(config)
+            entry.reconfigure(resources=resources, restart=restart)
             if change.restart is not None:
                 entry.no_restart = False if entry.alive else entry.no_restart
             self._parts.shelf.save(entry)

@@ -1,6 +1,5 @@
 """How a container is made: of its image and of what was asked for."""
 
-import json
 import secrets
 import socket
 from contextlib import ExitStack, suppress
@@ -16,26 +15,20 @@ from moby.oci import spec
 from moby.values import evolve
 from moby_containers.engine import bundle, placing, points
 from moby_containers.engine.checks import check, check_asked
-from moby_containers.engine.codec import encode
 from moby_containers.engine.devices import rules_of
-from moby_containers.engine.entries import Entry, Keeping, Point
+from moby_containers.engine.entries import Entry, Keeping, Point, config_text
 from moby_containers.engine.fixtures import FIXTURES
 from moby_containers.engine.merge import merged
-from moby_containers.engine.networking import first_endpoints, link_of, port_requests
+from moby_containers.engine.networking import DEFAULTS, called_as, first_endpoints, link_of, port_requests
 from moby_containers.engine.parts import Parts, rfc3339
 from moby_containers.engine.warnings import foreign, warnings_of
 
-__all__ = ["Creating", "config_text"]
+__all__ = ["Creating"]
 
 _SHM_BYTES = 64 << 20
 _NO_BRIDGE = (
     "This engine has no bridge network: without a network's name a container gets loopback alone, as with network none."
 )
-
-
-def config_text(config: ContainerConfig) -> str:
-    """Return a config as the JSON that is stored."""
-    return json.dumps(encode(config), separators=(",", ":"))
 
 
 def fresh_id() -> str:
@@ -129,7 +122,7 @@ class Creating:
         profile = bundle.security(config, "seccomp")
         if profile not in (None, "", spec.UNCONFINED, spec.BUILTIN):
             bundle.check_profile(profile or "", bundle.capabilities_of(config))
-        for mode in (config.network, config.pid_mode, config.ipc_mode):
+        for mode in (config.pid_mode, config.ipc_mode):
             if mode.startswith("container:"):
                 self._parts.shelf.get(mode.partition(":")[2])
         for link in config.links:
@@ -147,7 +140,7 @@ class Creating:
         limits, warnings = warnings_of(config.resources, parts.support)
         if limits.memory_bytes and not limits.memory_swap_bytes and parts.support.swap:
             limits = evolve(limits, memory_swap_bytes=2 * limits.memory_bytes)
-        unnamed = config.network in ("", "default") and not config.network_disabled
+        unnamed = config.network in DEFAULTS and not config.network_disabled
         if unnamed and parts.networks.default() == "none" and "null" in parts.networks.drivers():
             warnings = (*warnings, _NO_BRIDGE)
         profile = bundle.security(config, "apparmor")
@@ -177,17 +170,21 @@ class Creating:
         ), warnings
 
     def _network(self, config: ContainerConfig) -> str:
-        """Return its network: another container's by its id, which stays when that one is renamed."""
-        kind, colon, name = config.network.partition(":")
-        if colon and kind == "container":
-            return f"container:{self._parts.shelf.get(name).id}"
-        return config.network or "default"
+        """Return its network: the default one by name, another container's by its id, which stays when it is renamed.
+
+        Who isn't there yet stays as it is named, and is looked for at each start.
+        """
+        if config.network.startswith("container:"):
+            with suppress(NotFound):
+                return f"container:{self._parts.shelf.get(config.network.partition(':')[2]).id}"
+        return self._parts.networks.default() if config.network in DEFAULTS else config.network
 
     def _called(self, config: ContainerConfig, container_id: str) -> tuple[str, str]:
         """Return its names of host and domain: who is on another's network is called as that one is."""
-        if config.uts_mode != "host" and config.network.startswith("container:"):
-            other = self._parts.shelf.get(config.network.partition(":")[2]).container
-            return other.config.hostname or other.id[:12], config.domainname or other.config.domainname
+        if config.network.startswith("container:"):
+            with suppress(NotFound):
+                other = self._parts.shelf.get(config.network.partition(":")[2]).container
+                return called_as(config, other)
         return config.hostname or _hostname(config, container_id), config.domainname
 
     def _copy_up(self, container_id: str, settled: tuple[Point, ...]) -> None:

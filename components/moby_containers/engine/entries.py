@@ -1,5 +1,6 @@
 """What the service knows of each container: what is shown of it, what is remembered besides, and what goes on now."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +8,12 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from moby.contracts.containers import Container, ExecConfig, MountRequest, State, Status
+from moby.contracts.containers import Container, ContainerConfig, ExecConfig, MountRequest, State, Status
 from moby.contracts.types import Mount
 from moby.values import evolve
+from moby_containers.engine.codec import encode
 
-__all__ = ["Entry", "Keeping", "Phase", "Point", "Session"]
+__all__ = ["Entry", "Keeping", "Phase", "Point", "Session", "config_text"]
 
 
 @frozen
@@ -40,6 +42,11 @@ class Keeping:
     """Whether its endpoints say where it is to be; older engines noted where it was alone."""
     with_volumes: bool = False
     """Of one whose removal has begun: whether its anonymous volumes go too."""
+
+
+def config_text(config: ContainerConfig) -> str:
+    """Return a config as the JSON that is stored."""
+    return json.dumps(encode(config), separators=(",", ":"))
 
 
 class Phase:
@@ -135,6 +142,12 @@ class Entry:
     def show(self, **changes: Any) -> None:
         """Change what is shown."""
         self.container = evolve(self.container, **changes)
+
+    def reconfigure(self, **changes: Any) -> None:
+        """Change its config."""
+        config = evolve(self.container.config, **changes)
+        self.show(config=config)
+        self.config_text = config_text(config)
 
     def set_state(self, **changes: Any) -> None:
         """Change how it is."""

@@ -2,19 +2,38 @@
 
 import ipaddress
 import socket
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from moby.contracts.containers import ContainerConfig
+from moby.contracts.containers import Container, ContainerConfig
 from moby.contracts.networks import Sandbox
 from moby.contracts.types import Mount
 from moby.errors import Invalid
 from moby.oci.etc import LOCAL_HOSTS, MOST_BYTES, host_file
 from moby_containers.engine.resolving import resolv_conf
 
-__all__ = ["FILES", "change", "host_name", "hosts_text", "mounts", "relink", "write"]
+__all__ = [
+    "FILES", "change", "files_in", "files_of", "host_name", "hosts_text", "mounts", "relink", "seen", "write",
+]  # fmt: skip
 
 FILES = ("resolv.conf", "hostname", "hosts")
+
+
+def files_in(folder: Path) -> Mapping[str, str]:
+    """Return the files of a container's folder, by name."""
+    return {name: str(folder / name) for name in FILES}
+
+
+def files_of(container: Container) -> Mapping[str, str]:
+    """Return the files that a container has seen since its last start, whosever they are; none before."""
+    found = (container.resolv_conf_path, container.hostname_path, container.hosts_path)
+    return {name: path for name, path in zip(FILES, found, strict=True) if path}
+
+
+def seen(files: Mapping[str, str], mounts: Iterable[Mount]) -> Mapping[str, str]:
+    """Return files as a container sees them that has such mounts of its user's."""
+    over = {each.destination: each.source for each in mounts if each.type == "bind"}
+    return {name: over.get(f"/etc/{name}", path) for name, path in files.items()}
 
 
 def write(folder: Path, config: ContainerConfig, hostname: str, sandbox: Sandbox) -> None:
@@ -69,12 +88,12 @@ def _text(path: Path) -> str:
         return file.read(MOST_BYTES)
 
 
-def mounts(folder: Path, *, read_only: bool, taken: Iterable[str]) -> tuple[Mount, ...]:
+def mounts(files: Mapping[str, str], *, read_only: bool, taken: Iterable[str]) -> tuple[Mount, ...]:
     """Return the mounts of the files, but for those that the user mounts something else on."""
     options = ("rbind", "rprivate", *(["ro"] if read_only else []))
     there = set(taken)
     return tuple(
-        Mount(f"/etc/{name}", str(folder / name), "bind", options) for name in FILES if f"/etc/{name}" not in there
+        Mount(f"/etc/{name}", path, "bind", options) for name, path in files.items() if f"/etc/{name}" not in there
     )
 
 

@@ -1,10 +1,11 @@
 """A container's networks: which it is to be on, what it wants of them, and how they change while it runs."""
 
 import re
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 
-from moby.contracts.containers import ContainerConfig, PortBinding, Status
+from moby.contracts.containers import Container, ContainerConfig, PortBinding, Status
 from moby.contracts.discovery import PortRequest
 from moby.contracts.networks import Endpoint, EndpointConfig, Networks, Sandbox, SandboxConfig
 from moby.errors import Conflict, Invalid, MobyError, NotFound
@@ -14,9 +15,13 @@ from moby_containers.engine.entries import Entry
 from moby_containers.engine.linked import Linked, variables
 from moby_containers.engine.parts import Parts
 
-__all__ = ["Networking", "at_rest", "first_endpoints", "joins", "link_of", "linked_of", "port_requests", "wanted_of"]
+__all__ = [
+    "DEFAULTS", "Networking", "at_rest", "called_as", "first_endpoints", "joins", "link_of", "linked_of",
+    "port_requests", "wanted_of",
+]  # fmt: skip
 
-_DEFAULTS = ("", "default")
+DEFAULTS = ("", "default")
+"""How the default network is asked for."""
 _PORTS = range(1, 65536)
 _ID = re.compile("[0-9a-f]{1,64}")
 
@@ -30,12 +35,19 @@ def first_endpoints(config: ContainerConfig, networks: Networks) -> tuple[Endpoi
     """Return where a container is to be, as it is created; its first network comes first."""
     if not joins(config):
         return ()
-    first = networks.default() if config.network in _DEFAULTS else config.network
+    first = networks.default() if config.network in DEFAULTS else config.network
     wanted = {first: config.endpoints.get(first) or config.endpoints.get("default") or EndpointConfig()}
     if config.mac_address and not wanted[first].mac_address:
         wanted[first] = evolve(wanted[first], mac_address=config.mac_address)
-    wanted |= {name: each for name, each in config.endpoints.items() if name not in {first, *_DEFAULTS}}
+    wanted |= {name: each for name, each in config.endpoints.items() if name not in {first, *DEFAULTS}}
     return tuple(Endpoint("", _name_of(name, networks), config=each) for name, each in wanted.items())
+
+
+def called_as(config: ContainerConfig, other: Container) -> tuple[str, str]:
+    """Return the names of host and domain of a container that is on another's network."""
+    if config.uts_mode == "host":
+        return config.hostname or socket.gethostname(), config.domainname
+    return other.config.hostname or other.id[:12], config.domainname or other.config.domainname
 
 
 def _name_of(name: str, networks: Networks) -> str:

@@ -20,7 +20,7 @@ from moby_containers.engine import bundle, etc, placing
 from moby_containers.engine.entries import Entry, Phase
 from moby_containers.engine.failures import telling
 from moby_containers.engine.merge import effective_health
-from moby_containers.engine.networking import Networking, joins, linked_of
+from moby_containers.engine.networking import Networking, called_as, joins, linked_of
 from moby_containers.engine.parts import Parts
 from moby_containers.engine.views import make_folders
 
@@ -124,7 +124,10 @@ class Starting:
                 self._parts.log.warning("a container's networks can't be left", container=entry.id, error=str(error))
 
     def _write_bundle(self, entry: Entry) -> None:
-        parts, config = self._parts, entry.container.config
+        parts = self._parts
+        if entry.container.config.network.startswith("container:"):
+            self._be_called_as_who_has_its_network(entry)
+        config = entry.container.config
         folder, rootfs, lasting = parts.bundle(entry.id), parts.rootfs(entry.id), parts.folder(entry.id)
         for each in (folder, rootfs, lasting):
             each.mkdir(mode=0o700, exist_ok=True)
@@ -134,8 +137,8 @@ class Starting:
             _make_working_folder(rootfs, config.working_directory)
         sandbox, files = self._sandbox(entry)
         hostname = etc.host_name(config, entry.id, sandbox)
-        if files == lasting:
-            etc.write(files, config, hostname, sandbox)
+        if not config.network.startswith("container:"):
+            etc.write(lasting, config, hostname, sandbox)
         placed = placing.place(entry.keeping.points, entry.id, parts, folder)
         taken = [each.destination for each in placed]
         user, groups = _user(rootfs, config)
@@ -159,25 +162,42 @@ class Starting:
         with open(folder / "config.json", "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(json.dumps(spec, separators=(",", ":")))
         entry.keep(placed=True)
+        seen = etc.seen(files, placed)
         entry.show(
             endpoints=sandbox.endpoints,
             ports=sandbox.ports,
             sandbox=sandbox.namespace if sandbox.namespace not in ("", "host") else "",
-            resolv_conf_path=str(files / "resolv.conf"),
-            hostname_path=str(files / "hostname"),
-            hosts_path=str(files / "hosts"),
+            resolv_conf_path=seen["resolv.conf"],
+            hostname_path=seen["hostname"],
+            hosts_path=seen["hosts"],
         )
 
-    def _sandbox(self, entry: Entry) -> tuple[Sandbox, Path]:
-        """Return a container's sandbox on its networks, and the folder of the files that go with it."""
-        parts, config = self._parts, entry.container.config
-        lasting = parts.folder(entry.id)
+    def _sandbox(self, entry: Entry) -> tuple[Sandbox, Mapping[str, str]]:
+        """Return a container's sandbox on its networks, and the files that go with it."""
+        config, own = entry.container.config, etc.files_in(self._parts.folder(entry.id))
         if config.network.startswith("container:"):
-            other = self._running(config.network, "network")
-            return Sandbox(f"/proc/{other.state.pid}/ns/net"), parts.folder(other.id)
+            other = self._who_has_the_network_of(entry)
+            return Sandbox(f"/proc/{other.state.pid}/ns/net"), {**own, **etc.files_of(other.container)}
         if config.network_disabled:
-            return Sandbox(""), lasting
-        return self._networking.join(entry), lasting
+            return Sandbox(""), own
+        return self._networking.join(entry), own
+
+    def _who_has_the_network_of(self, entry: Entry) -> Entry:
+        """Return who has the network that a container is to be on; it is looked for as late as with docker."""
+        name = entry.container.config.network.partition(":")[2]
+        other = self._parts.shelf.get(name)
+        if other is entry:
+            raise Conflict("cannot join own network")
+        if not other.alive:
+            raise Conflict(f"cannot join network of a non running container: {name}")
+        return other
+
+    def _be_called_as_who_has_its_network(self, entry: Entry) -> None:
+        """Take over the names of one that may not have been there yet when this one was made."""
+        config = entry.container.config
+        hostname, domainname = called_as(config, self._who_has_the_network_of(entry).container)
+        if (hostname, domainname) != (config.hostname, config.domainname):
+            entry.reconfigure(hostname=hostname, domainname=domainname)
 
     def _running(self, mode: str, kind: str) -> Entry:
         name = mode.partition(":")[2]

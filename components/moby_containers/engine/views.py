@@ -110,12 +110,10 @@ def _assembled(parts: Parts, entry: Entry, stack: ExitStack) -> View:
 
 
 def _files(entry: Entry) -> Iterator[Point]:
-    """Yield the files of its folder that are in its /etc; there are none before its first start."""
-    container = entry.container
-    if container.hosts_path:
-        taken, read_only = [each.request.target for each in entry.keeping.points], container.config.read_only_root
-        for each in etc.mounts(Path(container.hosts_path).parent, read_only=read_only, taken=taken):
-            yield Point(MountRequest("bind", each.destination, each.source, read_only=read_only))
+    """Yield the files that are in its /etc; there are none before its first start."""
+    files, read_only = etc.files_of(entry.container), entry.container.config.read_only_root
+    for each in etc.mounts(files, read_only=read_only, taken=[each.request.target for each in entry.keeping.points]):
+        yield Point(MountRequest("bind", each.destination, each.source, read_only=read_only))
 
 
 def _is_below(path: str, folder: str) -> bool:
