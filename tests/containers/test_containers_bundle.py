@@ -174,6 +174,20 @@ def test_shared_memory(engine):
     assert engine.run(script, ipc_mode="none")[0] == 1
 
 
+def test_ipc_of_the_host(engine):
+    """What is shared has the flags that the host mounts it with; queues are there where the host mounts none, too."""
+
+    def flags(mount):
+        return set(mount.split()[3].split(","))
+
+    script = "grep -E ' /dev/(shm|mqueue) ' /proc/mounts"
+    queues, memory = sorted(lines(engine, script, ipc_mode="host"))
+    assert queues.split()[2] == "mqueue"
+    assert {"nosuid", "nodev", "noexec"} <= flags(queues)
+    host = [each for each in Path("/proc/mounts").read_text().splitlines() if " /dev/shm " in each]
+    assert ("noexec" in flags(memory)) == ("noexec" in flags(host[-1]))
+
+
 def test_shared_ipc(engine):
     donor = engine.create("echo mine > /dev/shm/f; echo up; cat", open_stdin=True, ipc_mode="shareable")
     streams = engine.containers.attach(donor)

@@ -243,9 +243,9 @@ def _mounts(config: ContainerConfig, settled: Settled) -> list[dict[str, Any]]:
             if settled.shm is None:
                 continue
             mount = settled.shm
-        elif each.destination == "/dev/mqueue" and "ipc" not in settled.namespaces:
+        elif each.destination == "/dev/mqueue" and "ipc" not in settled.namespaces and not is_host_root():
             if not Path("/dev/mqueue").is_dir():
-                continue  # a host that mounts none has none to share
+                continue  # a host that mounts none has none to share with who can't mount it
             mount = Mount("/dev/mqueue", "/dev/mqueue", "bind", ("rbind", "nosuid", "noexec", "nodev"))
         elif each.destination == "/proc" and "pid" not in settled.namespaces and not is_host_root():
             mount = Mount(

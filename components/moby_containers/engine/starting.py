@@ -224,7 +224,7 @@ class Starting:
     def _shm(self, entry: Entry) -> Mount | None:
         config = entry.container.config
         mode = config.ipc_mode
-        binding = ("rbind", *_SHM_FLAGS)
+        binding = ("rbind",)  # with the flags of what is shared
         if mode == "none":
             return None
         if mode == "host":
