@@ -158,6 +158,7 @@ def test_hostnames(name):
         ({"nano_cpus": 1, "cpu_quota_us": 5000}, "Nano CPUs and CPU Quota cannot both be set"),
         ({"nano_cpus": 1, "cpu_period_us": 5000}, "Nano CPUs and CPU Period cannot both be set"),
         ({"nano_cpus": 10**15}, "Range of CPUs is from 0.01 to"),
+        ({"nano_cpus": 9_999_999}, "Range of CPUs is from 0.01 to"),
         ({"cpu_shares": -1}, "invalid CPU shares"),
         ({"cpu_period_us": 1}, "CPU cfs period can not be less than 1ms"),
         ({"cpu_quota_us": 1}, "CPU cfs quota can not be less than 1ms"),

@@ -12,6 +12,8 @@ __all__ = ["TRUE", "check", "check_asked", "check_resources", "check_restart", "
 
 _LEAST_MEMORY_BYTES = 6 << 20
 _MS_NS = 1_000_000
+_LEAST_NANO_CPUS = 10_000_000
+"""A share of each period of 100 ms; kernels take no quota of less than 1 ms."""
 # What the kernel and a line of /etc/hosts take, also where it is no name for the DNS, such as my_service.
 _HOSTNAME = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]+")
 _LONGEST_HOSTNAME = 64
@@ -204,7 +206,7 @@ def _check_cpu(asked: Resources) -> None:
         which = "Period" if asked.cpu_period_us else "Quota"
         raise Invalid(f"Conflicting options: Nano CPUs and CPU {which} cannot both be set")
     count = os.cpu_count() or 1
-    if asked.nano_cpus < 0 or asked.nano_cpus > count * 10**9:
+    if asked.nano_cpus and not _LEAST_NANO_CPUS <= asked.nano_cpus <= count * 10**9:
         raise Invalid(f"Range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available")
     if asked.cpu_shares < 0:
         raise Invalid(f"invalid CPU shares ({asked.cpu_shares}): value must be a positive integer")

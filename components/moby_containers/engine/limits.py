@@ -56,6 +56,7 @@ def _cpu(asked: Resources) -> dict[str, Any]:
     }
     if asked.nano_cpus:
         found["period"] = _PERIOD_US
+        # Of a container of an older engine, which took less than a kernel does.
         found["quota"] = max(1000, asked.nano_cpus * _PERIOD_US // _BILLION)
     return {name: value for name, value in found.items() if value}
 
