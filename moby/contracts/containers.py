@@ -278,7 +278,7 @@ class State:
     finished: str = ""
     health: Health | None = None
     """None without a health check. Of an ended or paused container it is unhealthy, as docker has it, with its last
-    results."""
+    results; those of earlier runs are among the last."""
 
 
 @frozen

@@ -60,6 +60,11 @@ def _as_it_was(state: State) -> State:
     return evolve(state, health=evolve(state.health, status=HealthStatus.HEALTHY)) if ended else state
 
 
+def _without_results(state: State) -> State:
+    starting = state.health is not None and state.health.status is HealthStatus.STARTING
+    return evolve(state, health=evolve(state.health, results=())) if starting else state
+
+
 def _as_before_the_pause(state: State) -> State:
     paused = state.health is not None and state.status is Status.PAUSED
     return evolve(state, health=evolve(state.health, status=HealthStatus.HEALTHY)) if paused else state
@@ -393,6 +398,7 @@ MUTANTS = (
     Mutant(_OldStats, "test_stats"),
     Mutant(_state(lambda state: evolve(state, health=None)), "test_health", called="never looks"),
     Mutant(_state(_as_it_was), "test_health_after_the_end", called="stays as it was"),
+    Mutant(_state(_without_results), "test_health_after_the_end", called="forgets the results"),
     Mutant(_state(_as_before_the_pause), "test_health_of_the_paused", called="stays as it was before the pause"),
     Mutant(_UpdatesOnPaper, "test_update"),
     Mutant(_ForgetsLabels, "test_created"),

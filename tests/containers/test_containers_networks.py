@@ -227,6 +227,15 @@ def test_links_on_the_host_s_network(networked):
     assert "Published ports are discarded" in networked.containers.create(config).warnings[0]
 
 
+def test_networks_are_left_before_the_end_is_told(networked):
+    made = begin(networked, network="one")
+    networked.containers.stop(made, timeout_s=0)
+    told = networked.actions("container", "network")
+    assert [each for each in told if each in ("connect", "disconnect", "die", "stop")] == [
+        "connect", "disconnect", "die", "stop",
+    ]  # fmt: skip
+
+
 def test_wishes_are_checked_as_it_is_created(networked):
     with pytest.raises(Invalid, match="invalid config for network one: invalid endpoint settings:\nno conf"):
         create(networked, network="one", endpoints={"one": EndpointConfig(ipv4_address="10.9.0.9")})

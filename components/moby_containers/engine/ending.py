@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from moby.contracts.containers import Condition, Container, RestartPolicy, Status
-from moby.contracts.supervisor import HealthStatus
+from moby.contracts.supervisor import HealthResult, HealthStatus
 from moby.contracts.types import Exit
 from moby.errors import Conflict, MobyError, NotFound, Unavailable
 from moby.values import evolve
@@ -31,6 +31,8 @@ _FIRST_REMOVAL_S, _LONGEST_REMOVAL_S = 0.5, 32.0
 _LONG_RUN_NS = 10 * 10**9
 _KILL_PATIENCE_S = 10.0
 _KILL = 9
+_RESULTS = 5
+"""How many results of probes are shown."""
 
 
 def counting(policy: RestartPolicy, restarts_ns: tuple[int, ...], end_ns: int) -> tuple[int, ...]:
@@ -78,8 +80,8 @@ class Ending:
                 if not goes:
                     self._parts.shelf.save(entry, position=position)
             code = "unknown" if exit.code is None else str(exit.code)
-            self._tell(entry, "die", execDuration=str(ran_ns // 10**9), exitCode=code)
             self._starting.leave_networks(entry)  # first, so that who waited for its end finds its ports free
+            self._tell(entry, "die", execDuration=str(ran_ns // 10**9), exitCode=code)
             tell_ended(entry)
             if goes:
                 self._go(entry)
@@ -211,7 +213,10 @@ class Ending:
                 self._parts.shelf.reach(position)
 
     def refresh_health(self, entry: Entry) -> None:
-        """Take over the health that the supervisor knows, of one that has a health check."""
+        """Take over the health that the supervisor knows, of one that has a health check.
+
+        The supervisor knows of this run alone; as with docker, the last results of earlier ones stay among the last.
+        """
         if effective_health(entry.container.config.health) is None:
             return
         try:
@@ -219,7 +224,8 @@ class Ending:
         except MobyError:
             return
         if found.status is not HealthStatus.NONE:  # as of one that ended before anybody probed it
-            entry.set_state(health=found)
+            before = entry.state.health.results if entry.state.health else ()
+            entry.set_state(health=evolve(found, results=_together(before, found.results)))
 
     def remove(self, entry: Entry, *, force: bool, volumes: bool, whole: bool = True) -> None:
         """Remove a container; see the contract. One that isn't removed `whole` is then to be cleared by the caller."""
@@ -331,6 +337,12 @@ class Ending:
             self._parts.log.warning(
                 "nobody can be told what happened to a container", container=entry.id, action=action, error=str(error)
             )
+
+
+def _together(before: tuple[HealthResult, ...], new: tuple[HealthResult, ...]) -> tuple[HealthResult, ...]:
+    """Return the last results of what was known before and what is known now, which may begin with some of those."""
+    older = [each for each in before if not new or each.start_ns < new[0].start_ns]
+    return (*older, *new)[-_RESULTS:]
 
 
 def _goes_at_once(entry: Entry) -> bool:

@@ -90,6 +90,7 @@ class Life:
         now = parts.clock.now_ns()
         entry.phase = Phase.STARTED
         watched = effective_health(entry.container.config.health) is not None
+        probed = entry.state.health.results if entry.state.health else ()
         entry.set_state(
             status=after(entry.status, Act.START),
             pid=entry.pid,
@@ -97,7 +98,7 @@ class Life:
             error="",
             oom_killed=False,
             started=rfc3339(now),
-            health=Health(HealthStatus.STARTING) if watched else None,
+            health=Health(HealthStatus.STARTING, results=probed) if watched else None,
         )
         entry.show(sandbox=entry.container.sandbox or f"/proc/{entry.pid}/ns/net")
         entry.keep(started_ns=now)
