@@ -191,10 +191,10 @@ class Networks(Protocol):
     def connect(
         self, network: str, container_id: str, config: EndpointConfig, *, running: bool, wants: SandboxConfig = PLAIN
     ) -> Endpoint:
-        """Put a container on one more network; Unsupported for sorts that take none later, as `host` and `none`.
+        """Put a container on one more network; Unsupported for sorts that take none later, as `host`.
 
-        Conflict where it is on it. One that is running gets its interface at once. Of another, `wants` says what it is
-        called, and so by which names it will be found there.
+        Conflict where it is on it. One that is running gets its interface at once; Invalid where it would be on `none`
+        and another. Of another, `wants` says what it is called, and so by which names it will be found there.
         """
         ...
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from moby.contracts.networks import EndpointConfig, Network, SandboxConfig
-from moby.errors import Denied, Invalid, NotFound, Unsupported
+from moby.errors import Conflict, Denied, Invalid, NotFound, Unsupported
 from moby.testing.networks_made import MadeNetworks
 from moby.testing.networks_world import PLAIN, Given, told
 
@@ -212,14 +212,28 @@ class NetworksSuite(MadeNetworks):
         assert networks.sandbox("c1") == sandbox
 
     def test_connecting_later(self, given: Given) -> None:
-        """Is Unsupported for these sorts, whether the container runs or not."""
+        """Is Unsupported for `host`, whether the container runs or not."""
         networks = given.open()
-        for name in {"none", "host"} & {each.name for each in networks.list()}:
-            for running in (True, False):
-                with pytest.raises(Unsupported, match="cannot"):
-                    networks.connect(name, "c1", PLAIN, running=running)
+        for running in (True, False) if "host" in [each.name for each in networks.list()] else ():
+            with pytest.raises(Unsupported, match="cannot"):
+                networks.connect("host", "c1", PLAIN, running=running)
         with pytest.raises(NotFound):
             networks.connect("nonesuch", "c1", PLAIN, running=False)
+
+    def test_connecting_to_none_later(self, given: Given) -> None:
+        """Is for who is on no network, whether the container runs or not; Conflict where it is on it."""
+        networks = given.open()
+        shown = networks.connect("none", "c1", PLAIN, running=False)
+        assert (shown.network, shown.endpoint_id, networks.get("none").containers) == ("none", "", {})
+        for before in ({"none": PLAIN}, {}):
+            networks.join("c1", before)
+            networks.disconnect("none", "c1", force=True)
+            added = networks.connect("none", "c1", PLAIN, running=True)
+            assert given.open().get("none").containers == {"c1": added}
+            assert networks.sandbox("c1").endpoints == (added,)
+            with pytest.raises(Conflict, match="endpoint with name c1 already exists in network none"):
+                networks.connect("none", "c1", PLAIN, running=True)
+            networks.leave("c1")
 
     def test_disconnecting(self, given: Given) -> None:
         """Takes it off; NotFound where it isn't on it, unless by force."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from moby.contracts.networks import EndpointConfig, Network, SandboxConfig
-from moby.errors import Conflict, Denied, NotFound
+from moby.errors import Conflict, Denied, Invalid, NotFound
 from moby.testing.networks_world import PLAIN, Given, NetworksFixtures, told
 
 __all__ = ["MadeNetworks"]
@@ -118,6 +118,8 @@ class MadeNetworks(NetworksFixtures):
         with pytest.raises(Conflict, match="endpoint with name c1 already exists in network two"):
             networks.connect("two", "c1", PLAIN, running=True)
         assert networks.join("c1", {"one": PLAIN, "two": added.config}).endpoints == (first, added)
+        with pytest.raises(Invalid, match="cannot be connected to multiple networks"):
+            networks.connect("none", "c1", PLAIN, running=True)
         networks.disconnect("one", "c1")
         assert (networks.get("one").containers, networks.sandbox("c1").endpoints) == ({}, (added,))
 

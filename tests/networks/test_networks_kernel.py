@@ -106,8 +106,8 @@ def test_who_finds_no_address_left_is_told_of_the_network_by_its_name(networks):
 
 def test_one_that_does_not_run_is_shown_what_it_will_be_called(networks):
     there = SandboxConfig("web", "host1")
-    for network, names in (("one", ("web", "w", "c" * 12, "host1")), ("bridge", ())):
-        found = networks.connect(network, "c" * 64, EndpointConfig(aliases=("w",)), running=False, wants=there)
+    for network, asked, names in (("one", ("w",), ("web", "w", "c" * 12, "host1")), ("bridge", (), ())):
+        found = networks.connect(network, "c" * 64, EndpointConfig(aliases=asked), running=False, wants=there)
         assert (found.dns_names, found.endpoint_id) == (names, "")
 
 

@@ -106,8 +106,8 @@ def test_the_network_that_is_named_is_joined_without_more(world):
 def test_an_address_of_a_card_of_the_host(world):
     with pytest.raises(Invalid, match="mac-address"):
         world.open().join("c1", {"host": EndpointConfig(mac_address="02:00:00:00:00:01")})
-    world.open().join("c1", {"none": EndpointConfig(mac_address="02:00:00:00:00:01", aliases=("w",))})
-    assert world.open().get("none").containers["c1"].config.aliases == ("w",)
+    world.open().join("c1", {"none": EndpointConfig(mac_address="02:00:00:00:00:01")})
+    assert world.open().get("none").containers["c1"].config.mac_address == "02:00:00:00:00:01"
 
 
 def test_nobody_leaves_the_host_s_network(world):
@@ -223,14 +223,40 @@ def test_what_one_host_has_is_for_all(world):
     assert not made.services_only
 
 
-@pytest.mark.parametrize("first", ["none", "host"])
-def test_who_is_on_none_or_host_is_on_no_other(lonely, first):
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ("none", r"cannot be connected to multiple networks with one of the networks in private \(none\) mode"),
+        ("host", "sharing network namespace with another container or host cannot be connected to any other network"),
+    ],
+)
+def test_who_is_on_none_or_host_is_on_no_other(lonely, first, words):
     lonely.create(Network("", "mine", "lonely", ""))
     lonely.join("c1", {first: PLAIN})
-    with pytest.raises(Unsupported, match="cannot be connected to any other network"):
+    with pytest.raises(Invalid, match=words):
         lonely.connect("mine", "c1", PLAIN, running=True)
-    with pytest.raises(Invalid, match="cannot be connected to any other network"):
+    with pytest.raises(Invalid, match=words):
         lonely.join("c1", {first: PLAIN, "mine": PLAIN})
+
+
+def test_who_is_on_none_late_can_be_on_another_after_that(lonely):
+    lonely.create(Network("", "mine", "lonely", ""))
+    lonely.join("c1", {"mine": PLAIN})
+    lonely.disconnect("mine", "c1")
+    lonely.connect("none", "c1", PLAIN, running=True)
+    with pytest.raises(Invalid, match=r"private \(none\) mode"):
+        lonely.connect("mine", "c1", PLAIN, running=True)
+    lonely.disconnect("none", "c1")
+    lonely.connect("mine", "c1", PLAIN, running=True)
+    assert [each.network for each in lonely.sandbox("c1").endpoints] == ["mine"]
+
+
+def test_other_names_on_networks_that_nobody_made(lonely):
+    asked = EndpointConfig(aliases=("x",))
+    with pytest.raises(Invalid, match="network-scoped alias is supported only for containers in user defined networks"):
+        lonely.check({"none": asked})
+    with pytest.raises(Invalid, match="network-scoped alias"):
+        lonely.connect("none", "c1", asked, running=False)
 
 
 def test_who_was_on_none_is_told_how_to_be_on_another(lonely):

@@ -18,10 +18,8 @@ _KEPT_NAMES = ("bridge", "host", "none", "default")
 _CHARACTERS = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
 _NAME = re.compile(f"{_CHARACTERS}*")
 _MAC = re.compile("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
-_ALONE = (
-    "container sharing network namespace with another container or host, or with none, cannot be connected to any "
-    "other network"
-)
+_SHARED = "container sharing network namespace with another container or host cannot be connected to any other network"
+_PRIVATE = "container cannot be connected to multiple networks with one of the networks in private ({}) mode"
 
 
 def check_name(name: str) -> None:
@@ -60,16 +58,19 @@ def is_exclusive(network: Network, driver: NetworkDriver) -> bool:
 
 def check_together(networks: Sequence[Network], driver_of: Callable[[str], NetworkDriver]) -> None:
     """Refuse networks that don't go together."""
-    if len(networks) > 1 and any(is_exclusive(each, driver_of(each.driver)) for each in networks):
-        raise Invalid(_ALONE, hint="choose one of them")
+    if len(networks) < 2:
+        return
+    if any(driver_of(each.driver).shares_host for each in networks):
+        raise Invalid(_SHARED, hint="choose one of them")
+    alone = next((each.name for each in networks if is_exclusive(each, driver_of(each.driver))), None)
+    if alone is not None:
+        raise Invalid(_PRIVATE.format(alone), hint="choose one of them")
 
 
 def check_reachable(joined: Joined) -> None:
     """Refuse to put running containers on networks into whose namespace no interface can be put."""
-    if joined.namespace not in ("", "host"):
+    if joined.namespace:
         return
-    if joined.memberships:
-        raise Unsupported(_ALONE, hint="create it on that network")
     # It was on `none`: its namespace is one that the runtime made, which nobody else knows.
     name = joined.config.name or joined.container_id[:12]
     raise Unsupported(
@@ -84,6 +85,8 @@ def check_config(known: Known, driver: NetworkDriver, config: EndpointConfig, *,
     problems = []
     if wanted and known.network.predefined:
         problems.append("user specified IP address is supported on user defined networks only")
+    if config.aliases and known.network.predefined:
+        problems.append("network-scoped alias is supported only for containers in user defined networks")
     problems += [f"invalid IPv{version} address: {text}" for version, text in wanted.items() if not _is(text, version)]
     problems += [f"invalid link-local IP address: {each}" for each in config.link_local_ips if not _is(each, 4, 6)]
     problems += _out_of_range(known, wanted)

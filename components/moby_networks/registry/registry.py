@@ -146,17 +146,21 @@ class Registry:
         """Put a container on one more network."""
         known = self._find(network)
         check_made(known.network)
-        self._refuse_late(known)
-        check_config(known, self._context.driver(known.network.driver), config)
+        driver = self._context.driver(known.network.driver)
+        check_config(known, driver, config)
+        if driver.shares_host:
+            raise Unsupported(_NOT_LATER, hint="create it with --network host")
         if not running:
             names = self._presences.names(container_id, known.network, config, wants)
             return Endpoint(known.network.id, known.network.name, dns_names=names, config=config)
         with self._context.container(container_id):
             joined = self._joined(container_id)
-            check_reachable(joined)
             if joined.membership(known.network.id):
                 name = joined.config.name or container_id[:12]
                 raise Conflict(f"endpoint with name {name} already exists in network {known.network.name}")
+            check_together([*self._those_of(joined), known.network], self._context.driver)
+            if not is_exclusive(known.network, driver):
+                check_reachable(joined)
             joined = self._joining.connect(joined, known, config)
         self._presences.enter_who_knows(container_id)
         membership = joined.membership(known.network.id)
@@ -177,16 +181,10 @@ class Registry:
             self._joining.disconnect(joined, known)
         self._presences.enter_who_knows(container_id)
 
-    def _refuse_late(self, known: Known) -> None:
-        """Refuse networks that take no container later."""
-        driver, name = self._context.driver(known.network.driver), known.network.name
-        if driver.shares_host:
-            raise Unsupported(_NOT_LATER, hint="create it with --network host")
-        if is_exclusive(known.network, driver):
-            text = (
-                f"container cannot be connected to multiple networks with one of the networks in private ({name}) mode"
-            )
-            raise Unsupported(text, hint=f"create it with --network {name}")
+    def _those_of(self, joined: Joined) -> Sequence[Network]:
+        """Return the networks that a container is on."""
+        there = {each.endpoint.network_id for each in joined.memberships}
+        return [each.network for each in self._there() if each.network.id in there]
 
     def _joined(self, container_id: str) -> Joined:
         found = self._records.joined(container_id)
