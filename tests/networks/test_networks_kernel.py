@@ -176,6 +176,18 @@ def test_wishes_that_can_t_be(networks, network, config, words):
     assert caught.value.message.startswith("invalid endpoint settings:\n")
 
 
+@pytest.mark.parametrize("address", ["1.1.1.1", "10.1.0.8", "fd00::8"])
+def test_addresses_that_are_not_of_the_link(networks, address):
+    """As with docker they are taken until somebody is to have them."""
+    config = EndpointConfig(link_local_ips=("169.254.3.4", address))
+    networks.check({"one": config})
+    with pytest.raises(Invalid, match=f"^invalid link local IP address: {address}"):
+        networks.join("c1", {"one": config})
+    networks.join("c1", {"two": PLAIN})
+    with pytest.raises(Invalid, match=f"^invalid link local IP address: {address}"):
+        networks.connect("one", "c1", config, running=True)
+
+
 def test_names_of_interfaces(networks):
     networks.create(Network("", "named", "veths", "", options={"com.docker.network.container_iface_prefix": "net"}))
     wish = EndpointConfig(driver_options={"com.docker.network.endpoint.ifname": "mine"})

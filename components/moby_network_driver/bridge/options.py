@@ -16,10 +16,10 @@ _BRIDGE = "com.docker.network.bridge."
 _NAME, _ICC, _MASQUERADE = f"{_BRIDGE}name", f"{_BRIDGE}enable_icc", f"{_BRIDGE}enable_ip_masquerade"
 _BINDING, _INHIBIT, _DEFAULT = f"{_BRIDGE}host_binding_ipv4", f"{_BRIDGE}inhibit_ipv4", f"{_BRIDGE}default_bridge"
 _MODES = {4: f"{_BRIDGE}gateway_mode_ipv4", 6: f"{_BRIDGE}gateway_mode_ipv6"}
-_MTU = "com.docker.network.driver.mtu"
+_MTU, _IPV6 = "com.docker.network.driver.mtu", "com.docker.network.enable_ipv6"
 _PREFIX, _LONG_PREFIX = "com.docker.network.container_iface_prefix", "com.docker.network.container_interface_prefix"
 _KNOWN = frozenset(
-    {_NAME, _ICC, _MASQUERADE, _BINDING, _INHIBIT, _DEFAULT, *_MODES.values(), _MTU, _PREFIX, _LONG_PREFIX}
+    {_NAME, _ICC, _MASQUERADE, _BINDING, _INHIBIT, _DEFAULT, *_MODES.values(), _MTU, _IPV6, _PREFIX, _LONG_PREFIX}
 )
 _NAT, _UNPROTECTED, _ROUTED, _ISOLATED = "nat", "nat-unprotected", "routed", "isolated"
 
@@ -27,7 +27,7 @@ _NAT, _UNPROTECTED, _ROUTED, _ISOLATED = "nat", "nat-unprotected", "routed", "is
 def check(options: Mapping[str, str]) -> None:
     """Refuse what isn't known or can't be; Invalid."""
     words.known(options, _KNOWN, "bridge")
-    for each in (_ICC, _MASQUERADE, _INHIBIT, _DEFAULT):
+    for each in (_ICC, _MASQUERADE, _INHIBIT, _DEFAULT, _IPV6):  # the last is read, and means nothing, as with docker
         words.truth(options, each, True)
     for each in (_NAME, _PREFIX, _LONG_PREFIX):
         words.interface_name(options, each, "")

@@ -15,14 +15,18 @@ _LEAST_MTU, _MOST_MTU = 68, 65535
 _LEAST_IPV6_MTU = 1280
 
 
-_OURS = "com.docker.network."
-"""What docker's own options begin with; others of a domain, as `org.example.owner`, are notes of somebody else's."""
+_LACKING = frozenset({"com.docker.network.host_ipv4", "com.docker.network.host_ipv6"})
+"""What docker's networks heed and none of ours: the address that packets leave the host with."""
 
 
 def known(options: Mapping[str, str], keys: Collection[str], sort: str) -> None:
-    """Refuse unknown options; those of other domains than docker's are passed over."""
+    """Refuse unknown options.
+
+    As with docker those of a domain are passed over: its own may be of another version or another driver, and others,
+    as `org.example.owner`, are somebody's notes.
+    """
     for each in options:
-        if each not in keys and ("." not in each.strip(".") or each.startswith(_OURS)):
+        if each not in keys and ("." not in each.strip(".") or each in _LACKING):
             raise Invalid(f"{each!r} is not an option of {sort} networks", hint=f"there are {', '.join(sorted(keys))}")
 
 

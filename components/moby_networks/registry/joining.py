@@ -111,6 +111,7 @@ class Joining:
         context, network = self._context, known.network
         if network.services_only and not config.service:
             raise Denied(_SERVICES_ONLY.format(network.name), hint="make it with --attachable")
+        _check_link_local(config)
         endpoint_id = secrets.token_hex(32)
         addresses: tuple[str, ...] = ()
         if context.driver(network.driver).addressed:
@@ -335,6 +336,13 @@ class Joining:
         if any(each.endpoint.dns_names for each in memberships):
             self._presences.enter(new)
         return new
+
+
+def _check_link_local(config: EndpointConfig) -> None:
+    """Refuse addresses that other links have, too, as late as docker does."""
+    for each in config.link_local_ips:
+        if not ipaddress.ip_address(each).is_link_local:
+            raise Invalid(f"invalid link local IP address: {each}", hint="as 169.254.8.8 or fe80::8")
 
 
 def _binding(network: Network) -> str:
