@@ -349,9 +349,33 @@ def test_what_is_said_of_how_layers_are_kept(tmp_path, metadata):
     assert Containerd(tmp_path / "names", metadata, None, "native").details() == {
         "driver-type": "io.containerd.snapshotter.v1"
     }
-    assert overlay.details() == {
-        **on, "Using metacopy": "false", "Native Overlay Diff": "true", "userxattr": str(not is_host_root()).lower(),
-    }  # fmt: skip
+    own = {"Using metacopy": "false", "Native Overlay Diff": "true", "userxattr": str(not is_host_root()).lower()}
+    there = {each.name for each in tmp_path.iterdir()}
+    assert [*overlay.details().items()] == [*on.items(), ("Supports d_type", "true"), *own.items()]
+    assert {each.name for each in tmp_path.iterdir()} == there
+
+
+def test_a_file_system_whose_folders_tell_no_kinds(tmp_path):
+    """Is made of ext4 without that feature (ext4(5), filetype)."""
+    if os.geteuid() or not shutil.which("mke2fs"):
+        pytest.skip("root makes a file system, by mke2fs")
+    image, place = tmp_path / "image", tmp_path / "place"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    script = """
+import sys
+from pathlib import Path
+from moby_snapshotter.overlay.entries import tells_kinds
+print(tells_kinds(Path(sys.argv[1])))
+"""
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^filetype", str(image)], check=True)
+    shown = 'mount -o loop "$1" "$2" && exec "$0" -c "$3" "$2"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", shown, sys.executable, str(image), str(place), script],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "False\n", done.stderr
 
 
 @pytest.mark.parametrize("kind", ["overlay", "fuse-overlayfs"])

@@ -49,8 +49,12 @@ class Shelved:
         if key:
             return self._details(self._shelf.record(key))
         with host_errors("look at where snapshots are kept"):
-            found = kind_at(str(next(each for each in (self._state, *self._state.parents) if each.exists())))
+            found = kind_at(str(self._on()))
         return {"Backing Filesystem": found} if found else {}
+
+    def _on(self) -> Path:
+        """Return a folder of the file system that the folders are, or will be, on."""
+        return next(each for each in (self._state, *self._state.parents) if each.exists())
 
     def _details(self, record: Record) -> Mapping[str, str]:
         """Return nothing: a snapshot's folder is a whole tree, of which docker tells nothing."""

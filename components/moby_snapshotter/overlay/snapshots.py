@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,7 @@ from moby_snapshotter.folders.shelf import Record
 from moby_snapshotter.folders.shelved import Shelved
 from moby_snapshotter.folders.trees import Seen, keeps_owners, looked_at, opened, usage_of
 from moby_snapshotter.overlay.changes import changes
+from moby_snapshotter.overlay.entries import tells_kinds
 from moby_snapshotter.overlay.unpacking import unpack
 from moby_snapshotter.overlay.workers import Task, Workers
 
@@ -48,7 +50,14 @@ class Overlay(Shelved):
         if key:
             return super().details(key)
         own = {"Using metacopy": False, "Native Overlay Diff": True, "userxattr": _is_users()}
-        return {**super().details(), **{name: str(value).lower() for name, value in own.items()}}
+        return {**super().details(), **{name: str(value).lower() for name, value in (self._below | own).items()}}
+
+    @cached_property
+    def _below(self) -> dict[str, bool]:
+        """What is so of the file system below; nothing where it can't be tried."""
+        with suppress(OSError):
+            return {"Supports d_type": tells_kinds(self._on())}
+        return {}
 
     def _details(self, record: Record) -> Mapping[str, str]:
         trees = [str(each) for each in self._trees(record)]
