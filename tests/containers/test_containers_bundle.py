@@ -340,6 +340,7 @@ def test_propagation_from_what_is_private(engine, tmp_path, asked, kinds):
         (MountRequest("tmpfs", "/a", size_bytes=-1), "invalid tmpfs size"),
         (MountRequest("volume", "/a", "v", subpath="../x"), "subpath must be a relative path"),
         (MountRequest("volume", "/a", subpath="x"), "must not set Subpath when using anonymous volumes"),
+        (MountRequest("volume", "/a", read_only=True), "must not set ReadOnly mode when using anonymous volumes"),
     ],
 )
 def test_no_mount(engine, mount, words):

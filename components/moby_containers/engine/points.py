@@ -59,6 +59,8 @@ def _wrong_source(asked: MountRequest) -> str:
         return f"invalid tmpfs size: {asked.size_bytes}" if asked.size_bytes < 0 else ""
     if asked.subpath and (asked.subpath.startswith("/") or ".." in asked.subpath.split("/")):
         return f"subpath must be a relative path within the volume: {asked.subpath}"
+    if asked.read_only and not asked.source:
+        return "must not set ReadOnly mode when using anonymous volumes"
     if asked.subpath and not asked.source:
         return "must not set Subpath when using anonymous volumes"
     return ""
