@@ -55,7 +55,7 @@ def run(call: "Call", key: str) -> int:
     instance = call.plan.get(key)
     assert instance is not None
     try:
-        serving = root.serving(call.roots)
+        serving = root.serving(call.roots, call.verb)
         serving.__enter__()
     except Conflict:
         from moby.wiring import construct

@@ -20,6 +20,9 @@ FORMAT = 1
 """Of everything stored under the state folder; raised when an older engine could no longer read it."""
 _RESERVE_BYTES = 512 << 10
 """What ending writes, with room to spare: databases' logs, the keeper's program, what parts are told."""
+_SERVE = "serve"
+_PID_SIZE = 20
+"""What a process that serves writes of itself: its number, filled up with spaces, and behind that its verb."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -49,18 +52,30 @@ def hold(roots: Roots, *, alone: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def serving(roots: Roots) -> Iterator[None]:
-    """Be the one process that serves these folders, and say who it is; Conflict where another is."""
+def serving(roots: Roots, verb: str = _SERVE) -> Iterator[None]:
+    """Be the one process that serves these folders, and say who it is; Conflict where another is, which it names."""
     make_folder(roots.run)
     descriptor = _open(roots.run / "serve.lock")
     try:
         if not _taken(descriptor):
-            raise Conflict(f"the engine {roots.engine!r} in {roots.run} is served already", hint="end that one first")
+            raise _served(roots, descriptor)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid():<{_PID_SIZE}}{verb}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _served(roots: Roots, descriptor: int) -> Conflict:
+    """Return an error that says who serves these folders, since when, and what can be done."""
+    said, began = os.pread(descriptor, 200, 0).decode("ascii", "replace"), os.fstat(descriptor).st_mtime
+    pid, verb = said[:_PID_SIZE].strip(), said[_PID_SIZE:].strip()
+    hint = "end that one first"
+    if verb not in ("", _SERVE):
+        hint = f"wait until that {verb} has ended, or end it; where `serve` is begun first, such commands call it"
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began))
+    who = f" by process {pid} ({verb or _SERVE}) since {since}" if pid.isdigit() else ""
+    return Conflict(f"the engine {roots.engine!r} in {roots.run} is served already{who}", hint=hint)
 
 
 def stop_serving(roots: Roots, patience_s: float) -> None:
@@ -73,7 +88,7 @@ def stop_serving(roots: Roots, patience_s: float) -> None:
         deadline = time.monotonic() + patience_s
         told = 0
         while not _taken(descriptor):
-            pid = os.pread(descriptor, 20, 0).strip()  # of the one who has the lock, unless he just took it
+            pid = os.pread(descriptor, _PID_SIZE, 0).strip()  # of the one who has the lock, unless he just took it
             if pid.isdigit() and int(pid) != told:
                 told = int(pid)
                 with contextlib.suppress(ProcessLookupError):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,10 +17,12 @@ from served import distributions
 from served.conftest import alive, eventually, pids_of
 
 from moby.distribution.contents import contents
+from moby.engine import root as engine_root
+from moby.errors import Conflict
 from moby.placement import placed
 from moby.plan import Instance, Plan
 from moby.served.launching import Launcher
-from moby.surroundings import Surroundings
+from moby.surroundings import Roots, Surroundings
 
 pytestmark = pytest.mark.slow
 
@@ -104,8 +107,29 @@ def test_a_killed_engine_is_followed_by_another(archive: Make, root: Path) -> No
         assert serving.ask()[1] == before
         refused = distributions.run(path, root, "serve", "--host", f"unix://{root}/other")
         assert refused.returncode == 1
-        assert "is served already" in refused.stderr
+        assert f"is served already by process {serving.process.pid} (serve) since 2" in refused.stderr
         assert serving.end() == 0
+
+
+def test_who_else_may_serve_them_is_named(tmp_path: Path) -> None:
+    """A command that serves for its own time, and one that has just begun or was of an earlier engine."""
+    roots = Roots.under(tmp_path, "toy")
+    with engine_root.serving(roots, "run"):
+        os.utime(roots.run / "serve.lock", (0, 1_700_000_000))
+        with pytest.raises(Conflict) as caught, engine_root.serving(roots):
+            pass
+        assert caught.value.message == (
+            f"the engine 'toy' in {roots.run} is served already by process {os.getpid()} (run) "
+            "since 2023-11-14T22:13:20Z"
+        )
+        assert caught.value.hint is not None
+        assert caught.value.hint.startswith("wait until that run has ended, or end it;")
+        for said, words in (("", " already$"), ("123\n", r" already by process 123 \(serve\) since ")):
+            (roots.run / "serve.lock").write_text(said)
+            with pytest.raises(Conflict) as caught, engine_root.serving(roots):
+                pass
+            assert re.search(words, caught.value.message)
+            assert caught.value.hint == "end that one first"
 
 
 def test_commands_beside_it_use_the_same_part(archive: Make, root: Path) -> None:
