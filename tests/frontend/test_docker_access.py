@@ -4,6 +4,7 @@ import io
 import os
 
 import pytest
+from frontend.fake_parts import FakeImageRegistry
 from moby_frontend.docker.access import _SAME, access
 from moby_frontend.docker.bounds import bounds
 from moby_frontend.docker.call import Call, Client, Query
@@ -13,7 +14,8 @@ from moby.errors import Invalid, MobyError
 
 
 def test_reading_changes_nothing(serve):
-    served = serve(allow="read")
+    registry = FakeImageRegistry()
+    served = serve(allow="read", image_registry=registry)
     identity = served.containers.create(_config()).id
     for path in (
         "/_ping",
@@ -31,10 +33,21 @@ def test_reading_changes_nothing(serve):
         ("GET", f"/containers/{identity}/export"),
         ("GET", f"/containers/{identity}/archive?path=/"),
         ("GET", "/images/box/get"),
+        ("GET", "/images/search?term=box"),
+        ("GET", "/distribution/registry.internal:5000/box/json"),
     ):
         found = served.call(method, path)
         assert found.status == 403
         assert found.message.startswith(f"authorization denied by plugin allow: {method} {path.partition('?')[0]}")
+    assert registry.asked == [], "no registry is asked for who only looks"
+
+
+def test_asking_registries_can_be_allowed_besides(serve):
+    registry = FakeImageRegistry()
+    served = serve(rules=("read", "allow GET /images/search"), image_registry=registry)
+    assert served.call("GET", "/images/search?term=box").status == 200
+    assert len(registry.asked) == 1
+    assert served.call("GET", "/distribution/box/json").status == 403
 
 
 def _config():

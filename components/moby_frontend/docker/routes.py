@@ -23,7 +23,7 @@ class Route:
     """Module below `handlers`, a dot, and its function."""
     since: Version = (1, 24)
     changes: bool = True
-    """Whether it changes anything, or shows what isn't for everybody."""
+    """Whether it changes anything, shows what isn't for everybody, or has the engine call whom its client names."""
 
 
 def _route(line: str) -> Route:
@@ -78,7 +78,7 @@ POST    /exec/{id}/start                    execs.start
 POST    /exec/{id}/resize                   execs.resize
 
 GET     /images/json                        images.listed               reads
-GET     /images/search                      searching.search            reads
+GET     /images/search                      searching.search
 GET     /images/get                         images.save
 POST    /images/load                        images.load
 POST    /images/create                      images.create
@@ -89,7 +89,7 @@ GET     /images/{name:*}/history            images.history              reads
 POST    /images/{name:*}/push               images_registry.push
 POST    /images/{name:*}/tag                images.tag
 DELETE  /images/{name:*}                    images.remove
-GET     /distribution/{name:*}/json         images_registry.distribution 1.30 reads
+GET     /distribution/{name:*}/json         images_registry.distribution 1.30
 POST    /build                              builds.build
 POST    /build/prune                        cache.prune         1.31
 POST    /build/cancel                       builds.cancel       1.31
