@@ -44,7 +44,7 @@ def test_reading_changes_nothing(serve):
 
 def test_asking_registries_can_be_allowed_besides(serve):
     registry = FakeImageRegistry()
-    served = serve(rules=("read", "allow GET /images/search"), image_registry=registry)
+    served = serve(allow="read", rules=("allow GET /images/search",), image_registry=registry)
     assert served.call("GET", "/images/search?term=box").status == 200
     assert len(registry.asked) == 1
     assert served.call("GET", "/distribution/box/json").status == 403
