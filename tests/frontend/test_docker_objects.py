@@ -426,6 +426,8 @@ class TestEngine:
         assert found["Swarm"]["LocalNodeState"] == "inactive"
         assert found["ID"] == served.call("GET", "/info").json()["ID"]
         assert found["DriverStatus"] == [["Backing Filesystem", "ext4"], ["userxattr", "false"]]
+        options = found["SecurityOptions"]
+        assert (options[0], options[-1]) == ("name=seccomp,profile=builtin", "name=cgroupns")
         assert "BridgeNfIptables" not in served.call("GET", "/info", version="v1.50").json()
 
     def test_folders_of_an_image(self, served):

@@ -166,7 +166,7 @@ def test_limits_without_a_delegated_group(engine):
 
 def test_what_info_says(engine):
     found = engine.out("info", "--format", "{{json .SecurityOptions}} {{.CgroupDriver}} {{.MemoryLimit}}")
-    assert found == '["name=seccomp,profile=builtin","name=rootless"] none false'
+    assert found == '["name=seccomp,profile=builtin","name=rootless","name=cgroupns"] none false'
     assert "WARNING: Running in rootless-mode without cgroups" in engine("info").stderr
 
 

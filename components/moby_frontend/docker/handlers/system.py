@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -238,9 +239,15 @@ def _fixed(parts: Parts) -> dict[str, Any]:
         "LiveRestoreEnabled": True,
         "Isolation": "",
         "InitBinary": "docker-init",
-        "SecurityOptions": ["name=seccomp,profile=builtin", *(["name=rootless"] if is_ordinary() else [])],
+        "SecurityOptions": _security(),
         "CDISpecDirs": [],
     }  # fmt: skip
+
+
+def _security() -> list[str]:
+    """Return what keeps containers apart that ask for nothing else, in dockerd's order."""
+    there = {"name=rootless": is_ordinary(), "name=cgroupns": Path("/proc/self/ns/cgroup").exists()}
+    return ["name=seccomp,profile=builtin", *(name for name, is_so in there.items() if is_so)]
 
 
 def _commits(parts: Parts, version: Version) -> dict[str, dict[str, str]]:
