@@ -60,7 +60,7 @@ def test_a_root_into_which_nobody_may_look(tmp_path, monkeypatch, capfd):
     call = Call(moby.resolve(moby.load("docker")), {}, str(tmp_path), None, "warning", "ps", ("--nonesuch",))
     monkeypatch.setattr(os, "stat", look)
     assert fronted.answered(call, "command/ps") == 2
-    assert "unrecognized arguments: --nonesuch" in capfd.readouterr().err
+    assert "unknown flag: --nonesuch" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,24 @@ def test_wrong_usage_is_told_without_pages_of_options(place, capfd):
     assert more.endswith(" run --help'.")
 
 
+@pytest.mark.parametrize(
+    ("verb", "words", "code", "told"),
+    [
+        pytest.param("ps", ["--nope=3", "-a"], 2, "unknown flag: --nope", id="long"),
+        pytest.param("ps", ["-z"], 2, "unknown shorthand flag: 'z' in -z", id="short"),
+        pytest.param("start", ["--nope"], 2, "unknown flag: --nope", id="nothing-else"),
+        pytest.param("run", ["--nope", "box", "--other"], 125, "unknown flag: --nope", id="run"),
+        pytest.param("ps", ["-n", "x", "--nope"], 2, "argument -n/--last: invalid int value: 'x'", id="value"),
+        pytest.param("ps", ["box"], 2, "unrecognized arguments: box", id="no-flag"),
+        pytest.param("network", ["create", "--nope"], 2, "unknown flag: --nope", id="below"),
+    ],
+)
+def test_flags_that_are_not_known(place, capfd, verb, words, code, told):
+    """Are told of in docker's words, before what lacks."""
+    assert Verb(verb, place).run(words) == code
+    assert capfd.readouterr().err.splitlines()[-2].partition(": ")[2] == told
+
+
 # What containers use, in docker's words
 
 SAMPLE = {

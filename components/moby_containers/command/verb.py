@@ -73,6 +73,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=prog, add_help=False, allow_abbrev=False)
         self.failure = failure
         self.only_read = only_read
+        self._given: Any = ()
         self.add_argument("--help", action="help", help="show this text")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -88,12 +89,32 @@ class Parser(argparse.ArgumentParser):
             raise Understood
         return asked
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read a command line as far as it is known."""
+        self._given = args
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> Any:
         """Say what is wrong and how it is used; the options are told elsewhere, for there may be pages of them."""
+        message = self._unknown() or message
         formatter = argparse.HelpFormatter(f"{self.prog} [OPTIONS]")
         formatter.add_usage(None, [each for each in self._actions if not each.option_strings], ())
         usage = formatter.format_help().rstrip()
         self.exit(self.failure, f"{usage}\n{self.prog}: {message}\nSee '{self.prog} --help'.\n")
+
+    def _unknown(self) -> str:
+        """Return docker's words for the first flag that isn't known, whatever else lacks; nothing where all are."""
+        for each in self._actions:
+            each.required = False
+        self.exit_on_error = False
+        try:
+            _, rest = super().parse_known_args(self._given)
+        except argparse.ArgumentError:
+            return ""
+        flag = next((word for word in rest if word.startswith("-")), "").partition("=")[0]
+        if flag.startswith("--") or not flag:
+            return flag and f"unknown flag: {flag}"
+        return f"unknown shorthand flag: {flag[1]!r} in {flag}"
 
 
 def say(text: str) -> None:
