@@ -1,8 +1,10 @@
 """Logs that go where they can't be read: what is kept of them beside, and how that ends, fails and is bounded."""
 
+import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from ambient import ListLog, RealClock
@@ -16,7 +18,7 @@ from moby_supervisor.local import log_cache
 from moby_supervisor.local.local import Local
 from test_local import bundle, keeper, runtime  # noqa: F401 - fixtures
 from test_local_killed import COUNTS, WAITS, all_counted, ends, make, served  # noqa: F401 - fixtures
-from test_local_logs import FLOOD, LINE, PATIENCE_S, eventually, logger_of, reading, said
+from test_local_logs import FLOOD, LINE, PATIENCE_S, children_of, eventually, logger_of, reading, said
 
 from moby.contracts.log_driver import LogConfig, LogQuery
 from moby.contracts.supervisor import TaskConfig
@@ -324,3 +326,32 @@ def test_a_killed_supervisor_loses_nothing_that_waits_for_a_slow_sink(served, ma
     (folder / "waiting").unlink()
     eventually(lambda: said(folder) == b"ready\n")
     assert served.supervisor.state("a").lost_bytes == 0
+
+
+def zombies():
+    found = set()
+    for each in children_of(os.getpid()):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                found.add(each)
+    return found
+
+
+@pytest.mark.parametrize(("driver", "prefix"), [("sent", "cache_"), ("local", "")])
+@pytest.mark.parametrize("mode", ["blocking", "non-blocking"])
+def test_who_compressed_what_was_rotated_is_reaped(supervisor, task, driver, prefix, mode):
+    before = zombies()  # of other tests
+    for _ in range(2):
+        log = task(FLOOD, driver, mode=mode, **{f"{prefix}max_size": "64k"})
+        ended(supervisor)
+        supervisor.delete("a")
+    assert list(log.folder.rglob("container.log.*.gz"))
+    eventually(lambda: not list(log.folder.rglob("*.part")))
+
+    def reaped():
+        task(":", "local")  # since the supervisor itself reaps when there is another log
+        supervisor.delete("a", force=True)
+        time.sleep(0.1)
+        return not zombies() - before
+
+    eventually(reaped)

@@ -7,7 +7,6 @@ before what it wants; and `inode` of what was compressed, by which one who follo
 import contextlib
 import json
 import os
-import select
 import time
 import zlib
 from pathlib import Path
@@ -21,6 +20,8 @@ __all__ = ["Compression", "compress"]
 
 _BLOCK = 1 << 18
 _MAGIC, _EXTRA_FIELD = b"\x1f\x8b\x08", 4
+_left: set[int] = set()
+"""Processes that went on when their logs were closed, and aren't reaped yet."""
 
 
 class Compression:
@@ -28,11 +29,11 @@ class Compression:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._running = -1
-        """Readable once the process has ended."""
+        self._running = 0
 
     def clear(self) -> None:
         """Remove what a killed process left unfinished."""
+        _reap_left()
         name = self._path.name
         for each in self._path.parent.iterdir():
             if each.name.startswith(f"{name}.") and each.name.endswith(".gz.part"):
@@ -40,40 +41,37 @@ class Compression:
 
     def start(self) -> None:
         """Compress what there is, unless that goes on already; where no process can be made, it stays as it is."""
-        if self._running >= 0:
-            if not select.select([self._running], [], [], 0)[0]:
-                return
-            self.close()
-        ours, theirs = os.pipe2(os.O_CLOEXEC)
-
-        def compressor() -> NoReturn:
-            _detached(self._path, theirs)
-
-        try:
-            pid, pidfd = processes.fork(compressor)
-        except OSError:
-            os.close(ours)
-            os.close(theirs)
+        _reap_left()
+        if self._running and not _ended(self._running):
             return
-        os.close(theirs)
-        # It only forks; its child belongs to whoever reaps orphans.
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-        os.close(pidfd)
-        self._running = ours
+        self._running = 0
+        with contextlib.suppress(OSError):
+            self._running, pidfd = processes.fork(lambda: _apart(self._path))
+            os.close(pidfd)
 
     def close(self) -> None:
-        """Forget the process, which goes on to its end."""
-        if self._running >= 0:
-            os.close(self._running)
-            self._running = -1
+        """Forget the process, which goes on to its end and is reaped when there is a log to be opened or closed."""
+        if self._running:
+            _left.add(self._running)
+            self._running = 0
+        _reap_left()
 
 
-def _detached(path: Path, mark: int) -> NoReturn:
+def _reap_left() -> None:
+    _left.difference_update([each for each in _left if _ended(each)])
+
+
+def _ended(pid: int) -> bool:
+    """Whether a child has ended, which is reaped then; one of whom this process is just a copy of the parent counts."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True
+
+
+def _apart(path: Path) -> NoReturn:
     # The writer's own descriptors would stay open here: pipes of containers, sockets of clients.
-    processes.close_other_descriptors([mark])
-    if os.fork():
-        os._exit(0)
+    processes.close_other_descriptors([])
     with contextlib.suppress(OSError):
         os.nice(10)
     os.chdir("/")

@@ -32,6 +32,7 @@ HEARD = struct.Struct("<Q?")
 MISSED = struct.Struct("<QQ")
 """Besides: bytes that were lost, and records that were dropped."""
 _LARGEST = 1 << 17
+_LONGEST_S = 600
 
 
 @frozen
@@ -66,6 +67,8 @@ class Logger:
                 else:
                     writing.write(stream, time_ns, data[HEAD.size :])
             writing.close()
+            sock.close()
+            _reap_all()
         finally:
             os._exit(0)
 
@@ -84,6 +87,15 @@ class Logger:
         if self.mode.blocking:
             return _Cached(sink, tell, self.driver, cache)
         return _CachedAhead(sink, tell, self.driver, cache, self.mode.buffer_bytes)
+
+
+def _reap_all() -> None:
+    """Wait for what drivers have started, for some minutes at most, as nobody would reap it later."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(_LONGEST_S)
+    with suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
 
 
 class _Writer:

@@ -330,14 +330,28 @@ class LoggerSink:
         if self._closing:
             return
         self._closing = True
+        well = False
         if self.sock is not None:
             timer = self._loop.after(timeout_s, lambda: self._closed.set(None))
             self._flush()
             await self._closed
             timer.cancel()
+            well = self.sock is None
         self._slot.lose(Slot.UNHEARD)
         self._slot.lose(Slot.IN_FLIGHT)
+        if well:
+            pidfd, self._pidfd = self._pidfd, -1
+            self._loop.background(_reaped(self._loop, pidfd), "reap a log's process")
         self._end_process()
+
+
+async def _reaped(loop: Loop, pidfd: int) -> None:
+    """Reap a process that has written all, and ends once all that it has started has."""
+    try:
+        await loop.readable(pidfd)
+        processes.reap(pidfd)
+    finally:
+        os.close(pidfd)
 
 
 def _refusal(said: bytes) -> MobyError:
