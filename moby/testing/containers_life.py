@@ -118,8 +118,10 @@ class Life(ContainersFixtures):
         made = self.make(world, "read x", open_stdin=True, network="none")
         with pytest.raises(NotFound, match="nonesuch"):
             world.containers.connect(made, "nonesuch", EndpointConfig())
-        with pytest.raises(Unsupported, match="cannot be connected"):
-            world.containers.connect(made, "none", EndpointConfig())
+        with pytest.raises(Unsupported, match="or connected to host network"):
+            world.containers.connect(made, "host", EndpointConfig())
+        world.containers.connect(made, "none", EndpointConfig())
+        assert [each.network for each in world.containers.get(made).endpoints] == ["none"]
         world.containers.disconnect(made, "none")
         assert world.containers.get(made).endpoints == ()
         with pytest.raises(NotFound, match="is not connected to the network none"):

@@ -355,7 +355,7 @@ MUTANTS = (
     Mutant(forgives("start", Conflict), "test_the_network_of_who_is_not_there_yet", called="joins who doesn't run"),
     Mutant(_StaysConnected, "test_connect_and_disconnect"),
     Mutant(forgives("connect", NotFound), "test_connect_and_disconnect", called="connects to nothing"),
-    Mutant(forgives("connect", Unsupported), "test_connect_and_disconnect", called="connects to none"),
+    Mutant(forgives("connect", Unsupported), "test_connect_and_disconnect", called="connects to host"),
     Mutant(forgives("disconnect", NotFound), "test_connect_and_disconnect", called="disconnects from nothing"),
     Mutant(_OldestFirst, "test_list"),
     Mutant(_KeepsTheNameOfAFailure, "test_unknown_image"),
