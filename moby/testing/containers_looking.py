@@ -172,7 +172,7 @@ class Looking(ContainersFixtures):
 
     def test_read_only(self, world: World) -> None:
         """Denied."""
-        made = self.make(world, ":", read_only_root=True, mounts=(MountRequest("volume", "/v", "v", read_only=True),))
+        made = self.make(world, ":", read_only_root=True, mounts=(MountRequest("volume", "/v", "vol", read_only=True),))
         with pytest.raises(Denied, match="container rootfs is marked read-only"):
             world.containers.write_path(made, "/etc", archive(("a", b"")))
         with pytest.raises(Denied, match="mounted volume is marked read-only"):

@@ -114,7 +114,10 @@ def missing(*_, **__):
     ("runs", "recent"), [(True, True), (False, True), (False, False)], ids=["running", "created", "before-5.12"]
 )
 def test_nothing_is_written_through_what_is_read_only(engine, outside, monkeypatch, runs, recent):
-    binds = (MountRequest("bind", "/in", str(outside), read_only=True), MountRequest("volume", "/v", read_only=True))
+    binds = (
+        MountRequest("bind", "/in", str(outside), read_only=True),
+        MountRequest("volume", "/v", "vol", read_only=True),
+    )
     made = engine.create("cat", open_stdin=True, mounts=binds)
     if runs:
         engine.containers.start(made)
