@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,20 @@ def test_a_slow_sink_holds_up_a_container_in_blocking_mode(supervisor, task, tmp
     eventually(lambda: logs(supervisor, log) == (LINE + b"\n") * 40000 + b"end\n")
     state = supervisor.state("a")
     assert (state.lost_bytes, state.dropped_records) == (0, 0)
+
+
+def test_what_is_kept_is_read_while_a_deletion_waits_for_the_sink(supervisor, task, tmp_path):
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log/waiting").touch()
+    log = task("echo one", slow="1")
+    ended(supervisor)
+    with ThreadPoolExecutor() as threads:
+        deletion = threads.submit(supervisor.delete, "a")
+        time.sleep(0.2)
+        assert logs(supervisor, log) == logs(supervisor, log, follow=True) == b"one\n"
+        assert not deletion.done()
+        (log.folder / "waiting").unlink()
+    assert said(log.folder) == b"one\n"
 
 
 @pytest.mark.parametrize("mode", ["blocking", "non-blocking"])

@@ -28,8 +28,10 @@ async def read(world: World, config: LogConfig, query: LogQuery) -> int:
     """Return a descriptor to read a log from; errors as LogDriver.read, where they show before the first byte."""
     source = _source(world, config)
     task = world.tasks.get(config.container_id)
-    ended = os.dup(task.exit_event) if task is not None else new_exit_event()
-    if task is None:
+    if task is not None and task.exit_event >= 0:
+        ended = os.dup(task.exit_event)
+    else:  # or it is being forgotten, and its log's process has yet to end
+        ended = new_exit_event()
         os.eventfd_write(ended, 1)
     theirs, ours = os.pipe2(os.O_CLOEXEC)
     with suppress(OSError):  # who has many pipes may not have larger ones
