@@ -1,11 +1,21 @@
 """A closed set of errors, told apart by what the caller can do about them."""
 
+import re
+
 from moby.values import frozen
 
 __all__ = [
     "Conflict", "Corrupt", "Denied", "HostUnfit", "Invalid", "MobyError", "NotFound", "Origin", "Problem",
-    "Unavailable", "Unsupported", "printable",
+    "Unavailable", "Unsupported", "masked", "printable",
 ]  # fmt: skip
+
+_PASSWORD = re.compile(r"(://[^\s/?#:@\"'<>]*:)[^\s/?#\"'<>]*@")
+"""Of a user in a URL's authority, which ends at its last `@` (RFC 3986, 3.2)."""
+
+
+def masked(text: str) -> str:
+    """Return a text without the passwords of URLs in it, as `http://user:xxxxx@host/`."""
+    return _PASSWORD.sub(r"\1xxxxx@", text) if "@" in text else text
 
 
 def printable(text: str) -> str:

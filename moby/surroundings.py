@@ -10,7 +10,7 @@ from pathlib import Path
 
 from moby.contracts.ambient import Clock, Keeper, Log, Place
 from moby.contracts.requests import REQUEST
-from moby.errors import HostUnfit
+from moby.errors import HostUnfit, masked
 from moby.host.user_maps import is_ordinary
 from moby.values import field, frozen
 
@@ -105,6 +105,7 @@ class SystemClock:
 class TextLog:
     """A log on standard error: a line has time, level, component, message, fields; or they are a line of JSON.
 
+    Passwords of URLs are masked.
     Where standard error is the journal's, a line begins with its priority instead of the time (sd-daemon(3)).
     """
 
@@ -144,7 +145,7 @@ class TextLog:
             line = f"{self.component}: {message}{pairs}".replace("\n", "\\n")
             line = f"<{PRIORITIES[level]}>{line}" if self.form == JOURNAL else f"{at} {level} {line}"
         try:
-            sys.stderr.write(f"{line}\n")
+            sys.stderr.write(f"{masked(line)}\n")
         except (OSError, ValueError):
             return  # a log that can't be written must not stop what it tells about
 

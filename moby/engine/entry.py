@@ -10,7 +10,7 @@ from typing import Any
 
 from moby.engine.call import Call
 from moby.engine.words import split
-from moby.errors import Corrupt, Invalid, MobyError, printable
+from moby.errors import Corrupt, Invalid, MobyError, masked, printable
 from moby.host.unwinding import unwind_on
 from moby.plan import Plan, check, load
 
@@ -97,7 +97,7 @@ def _failed(error: Exception, folders: Sequence[str] = ()) -> int:
     errors = [_told(each, folders) for each in (error.exceptions if isinstance(error, ExceptionGroup) else (error,))]
     known = [each for each in errors if isinstance(each, MobyError)]
     for each in known:
-        sys.stderr.write(f"{printable(str(each))}\n")
+        sys.stderr.write(f"{printable(masked(str(each)))}\n")
     if len(known) == len(errors):
         return max(each.exit_code for each in known)
     import traceback

@@ -10,22 +10,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moby.engine.redaction import HIDDEN, redacted
 from moby.errors import HostUnfit, MobyError
 from moby.plan import Plan, dump
 
 if TYPE_CHECKING:
     from moby.engine.call import Call
 
-__all__ = ["redacted", "support"]
+__all__ = ["support"]
 
 TAIL = 256 << 10
 """Bytes of each log."""
-SECRET = re.compile(r"passw|secret|token|credential|auth|private|api_?key|^key$", re.IGNORECASE)
-IN_TEXT = (
-    re.compile(r"(?i)((?:passw\w*|secret\w*|token\w*|credential\w*|authorization|api_?key)\"?\s*[=:]\s*)(?:(?:bearer|basic)\s+)?(\"[^\"]*\"|\S+)"),
-    re.compile(r"(?<=://)()([^/@\s]+)(?=@)"),
-)  # fmt: skip
-HIDDEN = "(hidden)"
+SECRET = re.compile(r"passw|pwd|secret|token|credential|auth(?!or(?!iz))|private|api_?key|^key$", re.IGNORECASE)
 
 
 def support(call: "Call") -> int:
@@ -57,13 +53,6 @@ def support(call: "Call") -> int:
             archive.addfile(entry, io.BytesIO(data))
     sys.stdout.write(f"{path}\n")
     return 0
-
-
-def redacted(text: str) -> str:
-    """Return a text without what looks like a secret: values of such names, and users in addresses."""
-    for pattern in IN_TEXT:
-        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
-    return text
 
 
 def _versions(call: "Call") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Images, volumes, networks, the engine itself; and what this engine hasn't got."""
 
+import base64
 import functools
 import http.server
 import json
@@ -180,6 +181,41 @@ class TestImages:
                 thread.join(60)
         refused = served.call("POST", f"/images/create?fromSrc=http://{at}/flat.tar")
         assert refused.message.startswith(f'Get "http://{at}/flat.tar": [Errno 111] Connection refused')
+
+    def test_import_of_what_wants_a_password(self, served):
+        """It is sent where the URL says to alone, and told to nobody."""
+        asked = []
+
+        class Asking(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append(self.headers["Authorization"])
+                self.send_response(302 if self.path == "/moved" else 200 if asked[-1] else 401)
+                self.send_header("Location", "/there")
+                self.send_header("Content-Length", "3")
+                self.end_headers()
+                self.wfile.write(b"tar")
+
+            def log_message(self, *_):
+                """Say nothing."""
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Asking) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            at = f"127.0.0.1:{server.server_port}"
+            try:
+                found = served.call("POST", f"/images/create?fromSrc=http://u:hunter%25402@{at}/x")
+                moved = served.call("POST", f"/images/create?fromSrc=http://u:hunter2@{at}/moved")
+            finally:
+                server.shutdown()
+                thread.join(60)
+        proof = base64.b64encode(b"u:hunter@2").decode()
+        assert messages(found) == [{"status": f"Downloading from http://u:xxxxx@{at}/x"}, {"status": IMAGE}]
+        assert served.images.calls[-1][4] == f"Imported from http://u:xxxxx@{at}/x"
+        assert asked == [f"Basic {proof}", f"Basic {base64.b64encode(b'u:hunter2').decode()}", None]
+        assert moved.message.startswith(f"failed to GET http://u:xxxxx@{at}/moved with status 401")
+        refused = served.call("POST", f"/images/create?fromSrc=http://u:hunter2@{at}/x")
+        assert refused.message.startswith(f'Get "http://u:xxxxx@{at}/x": [Errno 111]')
+        assert "hunter2" not in repr(served.log.lines)
 
     def test_import_of_what_breaks_off(self, served):
         """An archive may look whole wherever it ends."""

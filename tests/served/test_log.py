@@ -21,6 +21,17 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+@pytest.mark.parametrize("form", ["text", JSON])
+def test_passwords_of_urls_are_masked(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    log = TextLog("k/a", "info", form)
+    log.info("GET http://me:hunter2@host/x", error='Get "https://me:a:hunter2@h2@h": no', remote="git@host me@[::1]:80")
+    said = capsys.readouterr().err
+    assert "hunter2" not in said
+    assert "GET http://me:xxxxx@host/x" in said
+    assert "https://me:xxxxx@h" in said
+    assert "git@host me@[::1]:80" in said
+
+
 def test_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     around = Surroundings(Roots.under(tmp_path, "e"), log_level="debug", log_form=JSON)
     around.log("k/a").error("failed", request="r1", path=Path("/x"), level="mine")

@@ -191,6 +191,19 @@ def test_long_words_and_many_are_cut():
     assert (len(found.attributes["long"]), len(found.attributes)) == (1024, 64)
 
 
+def test_passwords_of_urls_are_masked():
+    kept = []
+
+    class Keeping:
+        add = kept.append
+
+    with pytest.raises(ValueError), Otlp(SystemClock(), Keeping(), 1.0).span("one") as span:
+        span.note(at="http://u:hunter2@h/x")
+        raise ValueError("can't get http://u:hunter2@h/x")
+    [found] = kept
+    assert (found.attributes["at"], found.message) == ("http://u:xxxxx@h/x", "can't get http://u:xxxxx@h/x")
+
+
 @pytest.mark.parametrize(
     ("endpoint", "said"),
     [("here:4318", "no address of a collector"), ("http://", "no address"), ("http://h:port", "no address"),

@@ -1,6 +1,17 @@
 """Errors in, answers in docker's words out."""
 
-from moby.errors import Conflict, Corrupt, Denied, HostUnfit, Invalid, MobyError, NotFound, Unavailable, Unsupported
+from moby.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    HostUnfit,
+    Invalid,
+    MobyError,
+    NotFound,
+    Unavailable,
+    Unsupported,
+    masked,
+)
 from moby_frontend.docker.call import Reply, reply_json
 
 __all__ = ["Status", "failed", "message", "status_of"]
@@ -26,10 +37,14 @@ def status_of(error: Exception) -> int:
 
 
 def message(error: Exception) -> str:
-    """Return what is told to a client, on one line.
+    """Return what is told to a client, on one line, without passwords of URLs.
 
     Words that are docker's own stay as they are; a hint is added where it is the host, or the moment, that is at fault.
     """
+    return masked(_words(error))
+
+
+def _words(error: Exception) -> str:
     if isinstance(error, Invalid) and error.problems:
         return "; ".join(str(each.message) for each in error.problems)
     if isinstance(error, MobyError):

@@ -20,6 +20,7 @@ from moby_frontend.docker.failures import Status, failed, message, status_of
 from moby_frontend.docker.parts import RELEASE, Parts, spelled
 from moby_frontend.docker.routes import Route, find
 from moby_frontend.docker.server import Server
+from moby_frontend.docker.targets import shown
 from moby_frontend.listening.addresses import Listener, checked, listening
 
 __all__ = ["DockerFrontend", "Tls"]
@@ -122,11 +123,11 @@ class DockerFrontend:
         """Answer one request; what its handler raises is told to the client, streams' first chunk included."""
         method, target = request.method.decode("ascii"), request.target.decode("ascii", "replace")
         REQUEST.set(token_hex(4))  # until this thread's next one, as a stream goes on after its answer has begun
-        self._parts.log.debug("call", method=method, target=target, client=str(connection.client))
+        self._parts.log.debug("call", method=method, target=shown(target), client=str(connection.client))
         try:
             return self._routed(connection, request, method, target)
         except (Gone, Ending):
-            self._parts.log.debug("client gone", method=method, target=target)
+            self._parts.log.debug("client gone", method=method, target=shown(target))
             raise
         except Exception as error:
             return self._failure(method, target, error)
@@ -136,14 +137,14 @@ class DockerFrontend:
         if not isinstance(error, MobyError | OSError):
             self._tell_bug(method, target, error)
         elif status_of(error) >= 500:
-            self._parts.log.info("call failed", method=method, target=target, error=message(error))
+            self._parts.log.info("call failed", method=method, target=shown(target), error=message(error))
         return failed(error)
 
     def _tell_bug(self, method: str, target: str, error: Exception) -> None:
         import traceback
 
         text = "".join(traceback.format_exception(error))
-        self._parts.log.error("call met a bug", method=method, target=target, error=text)
+        self._parts.log.error("call met a bug", method=method, target=shown(target), error=text)
 
     def _begun(self, reply: Reply | None) -> Reply | None:
         """Take the first chunk of a stream, so that what fails before it is an answer of its own."""

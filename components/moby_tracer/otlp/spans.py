@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from moby.contracts.ambient import Clock
 from moby.contracts.tracer import Attribute, Origin, SpanKind
+from moby.errors import masked
 
 __all__ = ["Ended", "Making", "Recording"]
 
@@ -84,11 +85,11 @@ class Recording:
         """Say more of it."""
         for name, value in attributes.items():
             if self.sampled and len(self.attributes) < _MOST_ATTRIBUTES:
-                self.attributes[name.replace("__", ".")] = value[:_LONGEST] if isinstance(value, str) else value
+                self.attributes[name.replace("__", ".")] = masked(value)[:_LONGEST] if isinstance(value, str) else value
 
     def fail(self, message: str) -> None:
         """Say that it failed."""
-        self.failed, self.message = True, message[:_LONGEST]
+        self.failed, self.message = True, masked(message)[:_LONGEST]
 
     def traceparent(self) -> str:
         """Return the header by which others go on with it."""

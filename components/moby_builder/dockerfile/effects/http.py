@@ -19,7 +19,7 @@ from attrs import asdict, field, frozen
 
 from moby.contracts.builder import BuildFailed
 from moby.contracts.metadata import Metadata
-from moby.errors import Unavailable
+from moby.errors import Unavailable, masked
 from moby.oci.digest import CHUNK_BYTES
 from moby_builder.dockerfile.effects.archives import is_archive_file
 from moby_builder.dockerfile.effects.files import opened
@@ -107,11 +107,11 @@ class HttpSources:
                 watch.cancel.check()
                 done += len(chunk)
                 if done > self.most_bytes:
-                    raise BuildFailed(f"{source.url} is bigger than {self.most_bytes} bytes")
+                    raise BuildFailed(f"{masked(source.url)} is bigger than {self.most_bytes} bytes")
                 digest.update(chunk)
                 file.write(chunk)
-                watch.progress(f"downloading {source.url}", done, total)
-        watch.progress(f"downloading {source.url}", done, total, done=True)
+                watch.progress(f"downloading {masked(source.url)}", done, total)
+        watch.progress(f"downloading {masked(source.url)}", done, total, done=True)
         headers = answer.headers
         seen = _Seen(
             f"{algorithm}:{digest.hexdigest()}", headers.get("ETag", ""), headers.get("Last-Modified", ""), time.time()
@@ -175,13 +175,13 @@ def _answer(url: str, seen: _Seen | None, watch: Watch) -> Iterator[Any]:
     for _ in range(_MOST_REDIRECTS + 1):
         parts = urlsplit(where)
         if parts.scheme not in _SCHEMES:
-            raise BuildFailed(f"{where}: only http and https are fetched")
+            raise BuildFailed(f"{masked(where)}: only http and https are fetched")
         watch.cancel.check()
         with _pool(urllib3, where) as pool:
             try:
                 answer = pool.request("GET", where, headers=headers, preload_content=False, redirect=False)
             except urllib3.exceptions.HTTPError as error:
-                raise Unavailable(f"failed to fetch {url}: {_why(error)}", hint=_HINT) from error
+                raise Unavailable(f"failed to fetch {masked(url)}: {_why(error)}", hint=_HINT) from error
             back = watch.cancel.add(answer.close)
             try:
                 target = answer.get_redirect_location()
@@ -195,7 +195,7 @@ def _answer(url: str, seen: _Seen | None, watch: Watch) -> Iterator[Any]:
             finally:
                 back()
                 answer.close()
-    raise BuildFailed(f"{url} redirects more than {_MOST_REDIRECTS} times")
+    raise BuildFailed(f"{masked(url)} redirects more than {_MOST_REDIRECTS} times")
 
 
 def _pool(urllib3: Any, url: str) -> Any:
@@ -214,7 +214,7 @@ def _chunks(answer: Any, url: str) -> Iterator[bytes]:
     try:
         yield from answer.stream(CHUNK_BYTES)
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Unavailable(f"failed to fetch {url}: {_why(error)}", hint="try again") from error
+        raise Unavailable(f"failed to fetch {masked(url)}: {_why(error)}", hint="try again") from error
 
 
 def _why(error: BaseException) -> str:

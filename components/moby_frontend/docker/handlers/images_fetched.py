@@ -1,14 +1,16 @@
 """Archives that the engine itself fetches for an import, as its client names only where they are."""
 
+import base64
 import http.client
 import io
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
+from urllib.parse import unquote, urlsplit
 
 from moby.contracts.images import Image
-from moby.errors import Invalid, MobyError, Unavailable
+from moby.errors import Invalid, MobyError, Unavailable, masked
 from moby_frontend.docker.call import Reply, stream
 from moby_frontend.docker.handlers.progress import line, shown_error
 
@@ -30,12 +32,13 @@ def import_fetched(source: str, store: Callable[[BinaryIO, str], Image]) -> Repl
     """Have the archive at a URL stored; what goes wrong once it has begun to come is told in the stream."""
     url = _url_of(source)
     archive = _fetched(url)
+    shown = masked(url)
 
     def answer() -> Iterator[bytes]:
         with archive:
-            yield line({"status": f"Downloading from {url}"})
+            yield line({"status": f"Downloading from {shown}"})
             try:
-                image = store(archive, url)
+                image = store(archive, shown)
             except (MobyError, OSError, http.client.HTTPException) as error:
                 yield line(shown_error(error))
                 return
@@ -59,15 +62,29 @@ def _fetched(url: str) -> BinaryIO:
     for each in _HANDLERS:
         opener.add_handler(each())
     try:
-        found = opener.open(url, timeout=_TIMEOUT_S)
+        found = opener.open(_asked(url), timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(_LONGEST_REASON).decode(errors="replace").strip()
-        raise Unavailable(f"failed to GET {url} with status {error.code} {error.reason}: {said}") from error
+        raise Unavailable(f"failed to GET {masked(url)} with status {error.code} {error.reason}: {said}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise Unavailable(f'Get "{url}": {reason}', hint="check the address, and the network between") from error
+        raise Unavailable(
+            f'Get "{masked(url)}": {reason}', hint="check the address, and the network between"
+        ) from error
     return cast(BinaryIO, _Whole(found, url))
+
+
+def _asked(url: str) -> urllib.request.Request:
+    """Return the request for a URL; who is named in it proves that to its own host alone (RFC 7617)."""
+    parts = urlsplit(url)
+    named, at, host = parts.netloc.rpartition("@")
+    asked = urllib.request.Request(parts._replace(netloc=host).geturl())  # noqa: S310  # http and https alone come here
+    if at:
+        user, _, password = named.partition(":")
+        proof = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+        asked.add_unredirected_header("Authorization", f"Basic {proof}")
+    return asked
 
 
 class _Whole(io.RawIOBase):
@@ -86,7 +103,7 @@ class _Whole(io.RawIOBase):
         missing = self._body.length
         data = self._body.read(size)
         if not data and size and missing:
-            raise Unavailable(f"{self._url} broke off: {missing} bytes are missing", hint="try again")
+            raise Unavailable(f"{masked(self._url)} broke off: {missing} bytes are missing", hint="try again")
         return data
 
     def close(self) -> None:
