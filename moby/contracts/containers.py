@@ -500,7 +500,10 @@ class Containers(Protocol):
         ...
 
     def update(self, name: str, change: ContainerUpdate) -> tuple[str, ...]:
-        """Change limits, at once where it runs, and its restart policy; return warnings."""
+        """Change limits, at once where it runs, and its restart policy; return warnings.
+
+        Invalid, in docker's words, for what can't be asked; Conflict for what doesn't go with what it has.
+        """
         ...
 
     def connect(self, name: str, network: str, config: EndpointConfig) -> None:
@@ -615,6 +618,20 @@ class Containers(Protocol):
 
     def exec_get(self, exec_id: str) -> Exec:
         """Return an exec session; NotFound `No such exec instance: ID`."""
+        ...
+
+    def carrier(self) -> int:
+        """Return a number of who carries streams now: another once those that were lent before have been cut.
+
+        They are when the supervisor's process is killed, and end then as if there were no more; programs run on.
+        """
+        ...
+
+    def attach_again(self, id: str) -> Streams | None:
+        """Return the streams of a container or an exec whose streams were cut; None where nothing goes on.
+
+        An exec has those that it was asked for. No event tells of it.
+        """
         ...
 
     def exec_exit_fd(self, exec_id: str) -> Fd:

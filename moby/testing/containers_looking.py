@@ -8,7 +8,7 @@ import pytest
 
 from moby.contracts.containers import ContainerUpdate, MountRequest, Resources, RestartPolicy
 from moby.contracts.supervisor import Health, HealthCheck, HealthStatus
-from moby.errors import Denied, Invalid, NotFound
+from moby.errors import Conflict, Denied, Invalid, NotFound
 from moby.testing.containers_world import ContainersFixtures, World, archive, close, eventually
 
 __all__ = ["Looking"]
@@ -110,6 +110,9 @@ class Looking(ContainersFixtures):
         assert found.pids_limit == 17
         with pytest.raises(Invalid, match="Minimum memory limit"):
             world.containers.update(made, ContainerUpdate({"memory_bytes": 1}))
+        world.containers.update(made, ContainerUpdate({"nano_cpus": 500_000_000}))
+        with pytest.raises(Conflict, match="CPU Period cannot be updated as NanoCPUs has already been set"):
+            world.containers.update(made, ContainerUpdate({"cpu_period_us": 5000}))
 
     def test_event_attributes(self, world: World) -> None:
         """Labels, image and name; at the end exit code and how long it ran."""

@@ -401,6 +401,7 @@ MUTANTS = (
     Mutant(_state(_without_results), "test_health_after_the_end", called="forgets the results"),
     Mutant(_state(_as_before_the_pause), "test_health_of_the_paused", called="stays as it was before the pause"),
     Mutant(_UpdatesOnPaper, "test_update"),
+    Mutant(forgives("update", Conflict), "test_update", called="takes both"),
     Mutant(_ForgetsLabels, "test_created"),
     Mutant(_WritesToTheRoot, "test_copy", (False,)),
     Mutant(_ReadsTheFolder, "test_copy_of_a_folder"),

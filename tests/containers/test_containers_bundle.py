@@ -9,10 +9,12 @@ import pytest
 from moby.contracts.containers import (
     Condition,
     ContainerConfig,
+    ContainerUpdate,
     DeviceMapping,
     LogChoice,
     MountRequest,
     Resources,
+    RestartPolicy,
     Ulimit,
 )
 from moby.contracts.types import Platform
@@ -478,6 +480,31 @@ def test_running_out_of_memory(engine):
     assert code == 137
     assert engine.containers.get(made).state.oom_killed
     assert "oom" in engine.actions()
+
+
+@pytest.mark.parametrize(
+    ("there", "change", "error", "words"),
+    [
+        ({"nano_cpus": 10**9}, {"cpu_quota_us": 5000}, Conflict, "CPU Quota cannot be updated as NanoCPUs"),
+        ({"nano_cpus": 10**9}, {"cpu_period_us": 5}, Invalid, "^CPU cfs period can not be less than 1ms"),
+        ({"nano_cpus": 10**9}, {"nano_cpus": 10**9, "cpu_quota_us": 5000}, Invalid, "^Conflicting options: Nano CPUs"),
+        ({"cpu_quota_us": 5000}, {"nano_cpus": 10**9}, Conflict, "Nano CPUs cannot be updated as CPU Quota"),
+        ({"memory_bytes": 8 << 20, "memory_swap_bytes": 9 << 20}, {"memory_bytes": 10 << 20}, Conflict, "same time$"),
+    ],
+)
+def test_limits_that_do_not_go_together(engine, there, change, error, words):
+    made = engine.create(":", resources=Resources(**there))
+    with pytest.raises(error, match=words) as caught:
+        engine.containers.update(made, ContainerUpdate(change))
+    assert caught.value.message.startswith(f"Cannot update container {made}: ") is (error is Conflict)
+    assert engine.containers.get(made).config.resources.nano_cpus == there.get("nano_cpus", 0)
+
+
+def test_a_restart_policy_of_what_goes_at_its_end(engine):
+    made = engine.create(":", auto_remove=True)
+    engine.containers.update(made, ContainerUpdate({}, RestartPolicy("no")))
+    with pytest.raises(Conflict, match="Restart policy cannot be updated because AutoRemove is enabled"):
+        engine.containers.update(made, ContainerUpdate({}, RestartPolicy("always")))
 
 
 def test_annotations_and_score(engine):

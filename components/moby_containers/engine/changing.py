@@ -23,6 +23,25 @@ __all__ = ["Changing"]
 _NAMES = vars(Resources()).keys()
 
 
+def _conflict(config: ContainerConfig, change: ContainerUpdate) -> str:
+    """Return what of a change doesn't go with what there is, in docker's words; nothing where all does."""
+    old, asked = config.resources, change.resources
+    if asked.get("nano_cpus") and (old.cpu_period_us or old.cpu_quota_us):
+        which = "Period" if old.cpu_period_us else "Quota"
+        return f"Conflicting options: Nano CPUs cannot be updated as CPU {which} has already been set"
+    for name, which in (("cpu_period_us", "Period"), ("cpu_quota_us", "Quota")):
+        if asked.get(name) and old.nano_cpus:
+            return f"Conflicting options: CPU {which} cannot be updated as NanoCPUs has already been set"
+    memory = asked.get("memory_bytes", 0)
+    if memory and not asked.get("memory_swap_bytes") and 0 < old.memory_swap_bytes < memory:
+        return (
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+        )
+    if config.auto_remove and change.restart is not None and change.restart.name not in ("", "no"):
+        return "Restart policy cannot be updated because AutoRemove is enabled for the container"
+    return ""
+
+
 class Changing:
     """Renames, updates and commits."""
 
@@ -55,9 +74,14 @@ class Changing:
             if entry.removing or entry.status is Status.DEAD:
                 raise Conflict("container is marked for removal and cannot be updated")
             config = entry.container.config
-            resources, warnings = self._resources(config, change)
+            check_resources(Resources(**change.resources), alone=False)
             restart = change.restart or config.restart
-            check_restart(restart, auto_remove=config.auto_remove)
+            check_restart(restart, auto_remove=False)
+            if why := _conflict(config, change):
+                raise Conflict(f"Cannot update container {entry.id}: {why}")
+            whole = evolve(config.resources, **change.resources)
+            check_resources(whole)
+            resources, warnings = warnings_of(whole, self._parts.support)
             if change.resources and entry.phase in (Phase.CREATED, Phase.STARTED):
                 self._parts.supervisor.update(entry.id, limits_of(resources))
             entry.reconfigure(resources=resources, restart=restart)
@@ -66,23 +90,6 @@ class Changing:
             self._parts.shelf.save(entry)
             self._parts.tell(entry.container, "update")
         return warnings
-
-    def _resources(self, config: ContainerConfig, change: ContainerUpdate) -> tuple[Resources, tuple[str, ...]]:
-        old, asked = config.resources, dict(change.resources)
-        if asked.get("nano_cpus") and (old.cpu_period_us or old.cpu_quota_us):
-            which = "Period" if old.cpu_period_us else "Quota"
-            raise Invalid(f"Conflicting options: Nano CPUs cannot be updated as CPU {which} has already been set")
-        if (asked.get("cpu_period_us") or asked.get("cpu_quota_us")) and old.nano_cpus:
-            raise Invalid("Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set")
-        memory = asked.get("memory_bytes", 0)
-        if memory and not asked.get("memory_swap_bytes") and 0 < old.memory_swap_bytes < memory:
-            raise Invalid(
-                "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the "
-                "same time"
-            )
-        new = evolve(old, **asked)
-        check_resources(new)
-        return warnings_of(new, self._parts.support)
 
     def commit(
         self,

@@ -167,9 +167,9 @@ def check_restart(policy: RestartPolicy, *, auto_remove: bool) -> None:
         raise Invalid("can't create 'AutoRemove' container with restart policy")
 
 
-def check_resources(asked: Resources) -> None:
-    """Refuse limits that can't be."""
-    _check_memory(asked)
+def check_resources(asked: Resources, *, alone: bool = True) -> None:
+    """Refuse limits that can't be; those that are not `alone` come to others that there are."""
+    _check_memory(asked, alone=alone)
     _check_cpu(asked)
     if asked.blkio_weight and not 10 <= asked.blkio_weight <= 1000:
         raise Invalid("Range of blkio weight is from 10 to 1000")
@@ -185,13 +185,13 @@ def check_resources(asked: Resources) -> None:
             raise Invalid(f"ulimit soft limit must be less than or equal to hard limit: {limit.soft} > {limit.hard}")
 
 
-def _check_memory(asked: Resources) -> None:
+def _check_memory(asked: Resources, *, alone: bool) -> None:
     memory, swap, reserved = asked.memory_bytes, asked.memory_swap_bytes, asked.memory_reservation_bytes
     if memory and memory < _LEAST_MEMORY_BYTES:
         raise Invalid("Minimum memory limit allowed is 6MB")
     if memory > 0 and 0 < swap < memory:
         raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if memory == 0 and swap > 0:
+    if alone and memory == 0 and swap > 0:
         raise Invalid("You should always set the Memory limit when using Memoryswap limit, see usage")
     if asked.memory_swappiness is not None and not -1 <= asked.memory_swappiness <= 100:
         raise Invalid(f"Invalid value: {asked.memory_swappiness}, valid memory swappiness range is 0-100")
