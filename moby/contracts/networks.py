@@ -189,12 +189,21 @@ class Networks(Protocol):
         ...
 
     def connect(
-        self, network: str, container_id: str, config: EndpointConfig, *, running: bool, wants: SandboxConfig = PLAIN
+        self,
+        network: str,
+        container_id: str,
+        config: EndpointConfig,
+        *,
+        running: bool,
+        wants: SandboxConfig = PLAIN,
+        namespace: str = "",
     ) -> Endpoint:
         """Put a container on one more network; Unsupported for sorts that take none later, as `host`.
 
         Conflict where it is on it. One that is running gets its interface at once; Invalid where it would be on `none`
-        and another. Of another, `wants` says what it is called, and so by which names it will be found there.
+        and another. Who began on `none` is put on another by the path of the namespace that the runtime made, which is
+        that sandbox's from then on; Unsupported without. Of one that isn't running, `wants` says what it is called, and
+        so by which names it will be found there.
         """
         ...
 

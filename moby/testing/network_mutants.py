@@ -361,6 +361,23 @@ class _ConnectsNobody(_Broken):
         return self.inner.connect(network, container_id, config, running=running)
 
 
+class _ConnectsNoNamespace(_Broken):
+    """Passes over where the namespace is that a runtime made."""
+
+    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool, **more: Any) -> Any:
+        return self.inner.connect(network, container_id, config, running=running, **{**more, "namespace": ""})
+
+
+class _ConnectsApart(_Broken):
+    """Says that who began on none is where it isn't."""
+
+    def connect(self, network: str, container_id: str, config: EndpointConfig, *, running: bool, **more: Any) -> Any:
+        if more.get("namespace"):
+            self.inner.join(container_id, {network: config})
+            return self.inner.sandbox(container_id).endpoints[0]
+        return self.inner.connect(network, container_id, config, running=running, **more)
+
+
 class _DisconnectsFromAll(_Broken):
     def disconnect(self, network: str, container_id: str, *, force: bool = False) -> None:
         self.inner.disconnect(network, container_id, force=force)
@@ -388,6 +405,8 @@ MUTANTS = (
     Mutant(_DisconnectsFromAll, "test_one_network_more"),
     Mutant(_ConnectsSooner, "test_one_network_more_for_one_that_doesn_t_run"),
     Mutant(_ConnectsNobody, "test_one_network_more_for_one_that_doesn_t_run"),
+    Mutant(_ConnectsNoNamespace, "test_who_began_on_none"),
+    Mutant(_ConnectsApart, "test_who_began_on_none"),
     Mutant(_MakesTwice, "test_events_of_those_that_are_made"),
     Mutant(_DisconnectsNothing, "test_events_of_those_that_are_made"),
     Mutant(_NoNamespace, "test_joining_nothing"),
@@ -420,6 +439,8 @@ MUTANTS = (
     Mutant(_AnyAddress, "test_what_can_t_be_joined"),
     Mutant(_JoinsFirst, "test_none_and_another"),
     Mutant(_ConnectsAny, "test_connecting_later"),
+    Mutant(_ConnectsAgain, "test_connecting_to_none_later"),
+    Mutant(_ConnectsLater, "test_connecting_to_none_later"),
     Mutant(_DisconnectsAny, "test_disconnecting"),
     Mutant(_DisconnectsNothing, "test_disconnecting"),
     Mutant(_TellsAlways, "test_events"),

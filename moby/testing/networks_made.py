@@ -1,12 +1,15 @@
 """What every part that knows networks does with those that users make."""
 
+import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from moby.contracts.networks import EndpointConfig, Network, SandboxConfig
-from moby.errors import Conflict, Denied, Invalid, NotFound
+from moby.errors import Conflict, Denied, Invalid, NotFound, Unsupported
+from moby.testing.net_namespaces import new_network
 from moby.testing.networks_world import PLAIN, Given, NetworksFixtures, told
 
 __all__ = ["MadeNetworks"]
@@ -122,6 +125,27 @@ class MadeNetworks(NetworksFixtures):
             networks.connect("none", "c1", PLAIN, running=True)
         networks.disconnect("one", "c1")
         assert (networks.get("one").containers, networks.sandbox("c1").endpoints) == ({}, (added,))
+
+    def test_who_began_on_none(self, given: Given) -> None:
+        """Is on another by its namespace, once it is on none no more."""
+        _make(given, "one", ["10.1.0.0/24"])
+        networks, own = given.open(), new_network()
+        try:
+            there = f"/proc/{os.getpid()}/fd/{own}"
+            networks.join("c1", {"none": PLAIN})
+            with pytest.raises(Invalid, match="cannot be connected to multiple networks"):
+                networks.connect("one", "c1", PLAIN, running=True, namespace=there)
+            networks.disconnect("none", "c1")
+            with pytest.raises(Unsupported, match="started on network none"):
+                networks.connect("one", "c1", PLAIN, running=True)
+            added = networks.connect("one", "c1", PLAIN, running=True, namespace=there)
+            sandbox = given.open().sandbox("c1")
+            assert sandbox.endpoints == (added,)
+            assert Path(sandbox.namespace).samefile(there)
+            networks.leave("c1")
+            assert not Path(sandbox.namespace).exists()
+        finally:
+            os.close(own)
 
     def test_one_network_more_for_one_that_doesn_t_run(self, given: Given) -> None:
         """Isn't joined, and shows the names by which it will be found."""

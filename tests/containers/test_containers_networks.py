@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from containers_engine import Engine
-from networks.wired import Ledger, Veths
+from networks.wired import Ledger, Veths, inside
 
 from moby.contracts.containers import ContainerConfig, MountRequest, PortBinding
 from moby.contracts.networks import EndpointConfig, Network
-from moby.errors import Conflict, Invalid, NotFound, Unsupported
+from moby.errors import Conflict, Invalid, NotFound
 from moby.testing.net_namespaces import own_network
 from moby.values import evolve
 
@@ -70,13 +70,18 @@ def test_the_short_name_is_what_is_before_the_first_dot(networked, hostname, dom
     assert hosts(networked, made) == [f"10.1.0.2\t{names}"]
 
 
-def test_who_was_on_none_is_on_another_from_its_next_start(networked):
+def test_who_was_on_none_can_be_on_another(networked):
     made = begin(networked, network="none")
-    networked.containers.disconnect(made, "none")
-    with pytest.raises(Unsupported, match="can be put on another only while it is stopped"):
+    with pytest.raises(Invalid, match="cannot be connected to multiple networks"):
         networked.containers.connect(made, "one", PLAIN)
-    networked.containers.stop(made, timeout_s=0)
+    networked.containers.disconnect(made, "none")
     networked.containers.connect(made, "one", PLAIN)
+    assert hosts(networked, made) == [f"10.1.0.2\t{made[:12]}"]
+    pid = networked.containers.get(made).state.pid
+    found, ways = inside(f"/proc/{pid}/ns/net")
+    assert (found["eth0"], ways) == (["10.1.0.2/24"], {("eth0", "10.1.0.1")})
+    assert networked.containers.get(made).endpoints == networked.networks.sandbox(made).endpoints
+    networked.containers.stop(made, timeout_s=0)
     networked.containers.start(made)
     assert [each.network for each in networked.containers.get(made).endpoints] == ["one"]
 

@@ -239,6 +239,18 @@ def test_who_is_on_none_or_host_is_on_no_other(lonely, first, words):
         lonely.join("c1", {first: PLAIN, "mine": PLAIN})
 
 
+@pytest.mark.parametrize("path", ["/proc/self/ns/net", "/nonesuch"])
+def test_a_namespace_that_is_no_container_s(lonely, path):
+    """Or is one no more: nothing is put into the host's own."""
+    lonely.create(Network("", "mine", "lonely", ""))
+    lonely.join("c1", {"none": PLAIN})
+    lonely.disconnect("none", "c1")
+    before = lonely.sandbox("c1")
+    with pytest.raises(HostUnfit, match=f"container c1's network namespace {path} can't be held: No such"):
+        lonely.connect("mine", "c1", PLAIN, running=True, namespace=path)
+    assert (lonely.sandbox("c1"), lonely.get("mine").containers) == (before, {})
+
+
 def test_who_is_on_none_late_can_be_on_another_after_that(lonely):
     lonely.create(Network("", "mine", "lonely", ""))
     lonely.join("c1", {"mine": PLAIN})

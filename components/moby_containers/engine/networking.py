@@ -172,7 +172,8 @@ class Networking:
                 raise Invalid("container sharing network namespace with another container or host cannot be connected "
                               "to any other network")  # fmt: skip
             before = networks.sandbox(entry.id) if runs else None
-            made = networks.connect(network, entry.id, config, running=runs, wants=_called(entry))
+            own = f"/proc/{entry.container.state.pid}/ns/net" if before and not before.namespace else ""
+            made = networks.connect(network, entry.id, config, running=runs, wants=_called(entry), namespace=own)
             if before is None:
                 networks.check({**wanted, made.network: config})
                 there = self._endpoints(entry)

@@ -220,12 +220,19 @@ class Joining:
         if self._context.driver(known.network.driver).addressed:
             self._context.ipam(known.network.ipam_driver).unassign(known.network.id, membership.taker)
 
-    def connect(self, joined: Joined, known: Known, config: EndpointConfig) -> Joined:
-        """Put a running container on one more network; an error leaves it as it was."""
+    def connect(self, joined: Joined, known: Known, config: EndpointConfig, namespace: str = "") -> Joined:
+        """Put a running container on one more network; an error leaves it as it was.
+
+        One whose namespace the runtime made has that held from then on, as those are that are made here.
+        """
         if not joined.discovered:
             joined = evolve(joined, discovered=True)
             self._context.records.put_joined(joined)  # first, so that one who is killed leaves what is left by
         with self._using([known]), ExitStack() as undo:
+            if namespace and not joined.namespace:
+                undo.callback(self._quietly, self._context.namespaces.remove, joined.container_id)
+                held = self._context.namespaces.adopt(joined.container_id, namespace)
+                joined = evolve(joined, namespace=held, interfaces=0)
             membership = self._membership(joined, known, config, undo)
             new = evolve(joined, memberships=(*joined.memberships, membership), interfaces=joined.interfaces + 1)
             new = self._moved(joined, new, undo)

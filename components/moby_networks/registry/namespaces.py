@@ -1,5 +1,6 @@
 """Network namespaces that nobody need be in: each is held by a mount of its own, and so outlives this process."""
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -50,6 +51,22 @@ class Namespaces:
             self.remove(container_id)
             text = f"a network namespace can't be made at {path}: {errors[0].strerror}"
             raise HostUnfit(text, hint="the engine must be root on this host") from errors[0]
+        return path
+
+    def adopt(self, container_id: str, source: str) -> str:
+        """Hold a namespace that a container has; HostUnfit where that can't be, or it is this process's own."""
+        self.remove(container_id)
+        path = self.path(container_id)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        Path(path).touch(mode=0o600)
+        try:
+            if Path(source).samefile(_OWN):  # as of who got a number that was a container's
+                raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+            mounts.mount(source, path, flags=mounts.FLAGS["bind"])
+        except OSError as error:
+            self.remove(container_id)
+            text = f"container {container_id[:_SHORT]}'s network namespace {source} can't be held: {error.strerror}"
+            raise HostUnfit(text, hint="stop the container, connect it, and start it again") from error
         return path
 
     @contextmanager

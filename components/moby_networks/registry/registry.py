@@ -141,7 +141,14 @@ class Registry:
         return failed
 
     def connect(
-        self, network: str, container_id: str, config: EndpointConfig, *, running: bool, wants: SandboxConfig = _PLAIN
+        self,
+        network: str,
+        container_id: str,
+        config: EndpointConfig,
+        *,
+        running: bool,
+        wants: SandboxConfig = _PLAIN,
+        namespace: str = "",
     ) -> Endpoint:
         """Put a container on one more network."""
         known = self._find(network)
@@ -159,9 +166,11 @@ class Registry:
                 name = joined.config.name or container_id[:12]
                 raise Conflict(f"endpoint with name {name} already exists in network {known.network.name}")
             check_together([*self._those_of(joined), known.network], self._context.driver)
-            if not is_exclusive(known.network, driver):
+            if is_exclusive(known.network, driver):
+                namespace = ""  # it needs none
+            elif not namespace:
                 check_reachable(joined)
-            joined = self._joining.connect(joined, known, config)
+            joined = self._joining.connect(joined, known, config, namespace)
         self._presences.enter_who_knows(container_id)
         membership = joined.membership(known.network.id)
         assert membership is not None
