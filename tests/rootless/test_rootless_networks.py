@@ -132,3 +132,12 @@ def test_the_gate_outlives_no_engine(engine):
     engine.verb("rm", "-f", name)
     until(lambda: not [words for words in engine.sandbox.processes().values() if "gate" in words], "the gate's end")
     engine._begin()
+
+
+def test_who_was_on_none_is_put_on_another(engine):
+    name = engine.up()
+    engine("network", "disconnect", "none", name)
+    engine("network", "connect", "bridge", name)
+    address = engine.inspect(name, ".NetworkSettings.Networks.bridge.IPAddress")
+    assert f"inet {address}/" in engine.out("exec", name, "ip", "-o", "address", "show", "eth0")
+    engine.remove(name)
