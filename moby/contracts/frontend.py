@@ -40,6 +40,7 @@ class Frontend(Protocol):
     def drain(self, timeout_s: float) -> bool:
         """Accept no more clients, and wait for requests under way, at most so long; return whether all have ended.
 
-        Requests that only their client ends (events, followed logs, attached streams) are ended by this first.
+        Requests that only their client ends (events, followed logs) are broken off by this first, so that it sees that
+        there were more. From then on no request begins, on connections that are there already, too.
         """
         ...

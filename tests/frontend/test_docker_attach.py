@@ -150,13 +150,6 @@ class TestAttach:
         assert not served.frontend._server._busy
         assert served.containers.get(identity).state.status == "running"
 
-    def test_draining_ends_it(self, served, make):
-        identity = make("sleep", "100")
-        sock, _ = upgraded(served, f"/containers/{identity}/attach?stream=1&stdout=1")
-        served.containers.start(identity)
-        assert served.frontend.drain(PATIENCE_S)
-        assert until_closed(sock) == b""
-
 
 class TestTerminals:
     @pytest.fixture

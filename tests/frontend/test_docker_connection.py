@@ -1,7 +1,6 @@
 """A connection that another thread ends, and one whose answers are long."""
 
 import http.client
-import os
 import socket
 import ssl
 import threading
@@ -9,21 +8,22 @@ import threading
 import pytest
 from moby_frontend.docker.call import Client, Reply
 from moby_frontend.docker.connection import Connection
+from moby_frontend.docker.ends import Ends
 
 
 def test_one_that_is_ended_before_its_client_has_said_who_it_is():
     ours, theirs = socket.socketpair()
-    ending = os.eventfd(0)
+    ends = Ends()
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         wrapped = context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False)
-        connection = Connection(wrapped, Client("afar"), ending, lambda: ())
+        connection = Connection(wrapped, Client("afar"), ends, lambda: ())
         connection.abort()
         assert connection.serve(lambda *asked: None) is False
         assert connection.fileno() == -1
     finally:
         theirs.close()
-        os.close(ending)
+        ends.close()
 
 
 class Interrupted(socket.socket):
@@ -40,10 +40,10 @@ class Interrupted(socket.socket):
 @pytest.mark.parametrize("most", [1, 70_000, 1 << 30])
 def test_a_long_answer_is_whole_though_a_signal_comes_between(most):
     ours, theirs = socket.socketpair()
-    ending = os.eventfd(0)
+    ends = Ends()
     sock = Interrupted(fileno=ours.detach())
     sock.most = most
-    connection = Connection(sock, Client("near"), ending, lambda: ())
+    connection = Connection(sock, Client("near"), ends, lambda: ())
     chunks = [bytes([number]) * 100_000 for number in range(5)]
     answering = threading.Thread(target=connection.serve, args=(lambda *asked: Reply(200, iter(chunks)),))
     answering.start()
@@ -55,4 +55,4 @@ def test_a_long_answer_is_whole_though_a_signal_comes_between(most):
     finally:
         theirs.close()
         answering.join()
-        os.close(ending)
+        ends.close()

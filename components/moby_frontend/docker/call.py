@@ -99,8 +99,11 @@ class Body(Protocol):
 class Link(Protocol):
     """The connection that a call came by."""
 
-    def watch(self, fd: int, timeout_s: float | None = None) -> bool:
-        """Wait until a descriptor is readable, return whether it is; Gone or Ending where that comes first."""
+    def watch(self, fd: int, timeout_s: float | None = None, *, follows: bool = False) -> bool:
+        """Wait until a descriptor is readable, return whether it is; Gone or Ending where that comes first.
+
+        The front end's end comes as soon as it drains to who `follows` what only clients end, else once that is over.
+        """
         ...
 
     def hijack(self, head: bytes) -> socket.socket:
@@ -111,8 +114,12 @@ class Link(Protocol):
         """Return what the client sent after the call, once it is hijacked."""
         ...
 
+    def draining_fd(self) -> int:
+        """Return a descriptor that becomes readable once no call begins any more; it stays this one's."""
+        ...
+
     def ending_fd(self) -> int:
-        """Return a descriptor that becomes readable when the front end stops; it stays this one's."""
+        """Return a descriptor that becomes readable once calls under way are given up; it stays this one's."""
         ...
 
     def common_headers(self) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,7 @@ from attrs import evolve
 from moby.errors import Invalid
 from moby_frontend.docker.call import Client, Ending, Gone, Reply
 from moby_frontend.docker.chunks import BadChunks, Chunks
+from moby_frontend.docker.ends import Ends
 from moby_frontend.docker.times import http_date
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ def _is_tls(sock: socket.socket) -> TypeGuard["ssl.SSLSocket"]:
 class Connection:
     """A connection, used by one thread at a time."""
 
-    def __init__(self, sock: socket.socket, client: Client, ending_fd: int, common: Callable[[], Any]) -> None:
+    def __init__(self, sock: socket.socket, client: Client, ends: Ends, common: Callable[[], Any]) -> None:
         self.sock = sock
         self.client = client
-        self._ending_fd = ending_fd
+        self._ends = ends
         self._common = common
         self._h11 = self._begun()
         self._chunks: Chunks | None = None
@@ -133,9 +134,9 @@ class Connection:
             return True
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
-        poll.register(self._ending_fd, select.POLLIN)
+        poll.register(self._ends.draining_fd, select.POLLIN)
         found = poll.poll(timeout_s * 1000)
-        if any(fd == self._ending_fd for fd, _ in found):
+        if any(fd == self._ends.draining_fd for fd, _ in found):
             raise Ending
         return bool(found)
 
@@ -148,7 +149,7 @@ class Connection:
         except h11.RemoteProtocolError as error:
             self._refuse(error)
             return False
-        if request is None:
+        if request is None or self._ends.draining:
             return False
         reply = answer(self, request)
         if self._hijacked or reply is None:
@@ -301,7 +302,8 @@ class Connection:
             self._send_chunks(reply, reply.body, head_only)
 
     def _headers(self, reply: Reply, *more: tuple[str, str]) -> list[tuple[str, str]]:
-        return [*self.common_headers(), *reply.headers, ("Date", _date(int(time.time()))), *more]
+        last = (("Connection", "close"),) if self._ends.draining and not _closes(reply) else ()
+        return [*self.common_headers(), *reply.headers, ("Date", _date(int(time.time()))), *last, *more]
 
     def _send_whole(self, reply: Reply, body: bytes, head_only: bool) -> None:
         length = () if reply.status in {204, 304} else (("Content-Length", str(len(body))),)
@@ -315,7 +317,10 @@ class Connection:
         self.sock.sendall(b"".join(filter(None, parts)))
 
     def _send_chunks(self, reply: Reply, chunks: Iterable[bytes], head_only: bool) -> None:
-        """Send chunks as they come. What fails before the first is raised, so that it can be told."""
+        """Send chunks as they come. What fails before the first is raised, so that it can be told.
+
+        Without the last one, where something fails later or the front end stops, a client sees that there were more.
+        """
         iterator: Iterator[bytes] = iter(chunks)
         try:
             first = next(iterator, b"")
@@ -325,9 +330,8 @@ class Connection:
             self.sock.sendall(self._h11.send(response) or b"")
             if not head_only:
                 self._chunked(first)
-                with contextlib.suppress(Ending):
-                    for chunk in iterator:
-                        self._chunked(chunk)
+                for chunk in iterator:
+                    self._chunked(chunk)
             self.sock.sendall(self._h11.send(h11.EndOfMessage()) or b"")
         finally:
             close = getattr(iterator, "close", None)
@@ -357,14 +361,17 @@ class Connection:
 
     # What calls see of it -------------------------------------------------------------------------------------------
 
-    def watch(self, fd: int, timeout_s: float | None = None) -> bool:
+    def watch(self, fd: int, timeout_s: float | None = None, *, follows: bool = False) -> bool:
         """Wait until a descriptor is readable, return whether it is; Gone or Ending where that comes first."""
+        ending = self._ends.draining_fd if follows else self._ends.ending_fd
         poll = select.poll()
         if fd >= 0:
             poll.register(fd, select.POLLIN)
-        poll.register(self._ending_fd, select.POLLIN)
+        poll.register(ending, select.POLLIN)
         poll.register(self.sock, select.POLLRDHUP)
         found = dict(poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000))
+        if follows and ending in found:  # whatever there is to be followed, which may be no end of it
+            raise Ending
         if fd in found:
             return True
         if self.sock.fileno() in found:
@@ -388,14 +395,22 @@ class Connection:
         """Return what the client sent after the call, once it is hijacked."""
         return bytes(self._h11.trailing_data[0]) if self._chunks is None else self._chunks.rest
 
+    def draining_fd(self) -> int:
+        """Return a descriptor that becomes readable once no call begins any more; it stays this one's."""
+        return self._ends.draining_fd
+
     def ending_fd(self) -> int:
-        """Return a descriptor that becomes readable when the front end stops; it stays this one's."""
-        return self._ending_fd
+        """Return a descriptor that becomes readable once calls under way are given up; it stays this one's."""
+        return self._ends.ending_fd
 
     def common_headers(self) -> tuple[tuple[str, str], ...]:
         """Return the headers that all answers have."""
         found: tuple[tuple[str, str], ...] = self._common()
         return found
+
+
+def _closes(reply: Reply) -> bool:
+    return any(name == "Connection" for name, _ in reply.headers)
 
 
 _date = lru_cache(maxsize=1)(http_date)

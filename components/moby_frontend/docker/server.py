@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from moby.contracts.ambient import Log
 from moby_frontend.docker.call import Client
 from moby_frontend.docker.connection import Answer, Connection
+from moby_frontend.docker.ends import Ends
 from moby_frontend.listening.addresses import Listener
 
 __all__ = ["Server"]
@@ -27,7 +28,7 @@ class Server:
     def __init__(self, answer: Answer, common: Callable[[], object], log: Log, limit: int) -> None:
         self._answer, self._common, self._log, self._limit = answer, common, log, limit
         self._poll = select.epoll()
-        self._ending = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._ends = Ends()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll.register(self._wake, select.EPOLLIN)
         self._lock = threading.Condition()
@@ -51,10 +52,13 @@ class Server:
                 self._thread.start()
 
     def drain(self, timeout_s: float) -> bool:
-        """Accept no more, end what only clients would, and wait for the rest."""
+        """Accept no more, end what only clients would, and wait for the rest.
+
+        Whose stream ends asks how its program ended, and must not be told so by an engine that has let go of it.
+        """
         self._stop_listening()
-        os.eventfd_write(self._ending, 1)
         self._close_idle()
+        self._ends.drain()
         limit = time.monotonic() + timeout_s
         with self._lock:
             while self._busy:
@@ -69,7 +73,7 @@ class Server:
         if self._closed:
             return
         self._stop_listening()
-        os.eventfd_write(self._ending, 1)
+        self._ends.end()
         self._closed = True
         os.eventfd_write(self._wake, 1)
         self._close_idle()
@@ -86,7 +90,7 @@ class Server:
         if not self._busy:  # else a thread that is stuck in a call still knows these by their numbers
             self._poll.close()
             os.close(self._wake)
-            os.close(self._ending)
+            self._ends.close()
 
     def _stop_listening(self) -> None:
         with self._lock:
@@ -176,7 +180,7 @@ class Server:
 
             assert isinstance(tls, ssl.SSLContext)
             sock = tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        return Connection(sock, client, self._ending, self._common)
+        return Connection(sock, client, self._ends, self._common)
 
     def _watch(self, connection: Connection) -> None:
         """Wait for its next request, without a thread."""

@@ -29,7 +29,7 @@ def grpc(parts: Parts, call: Call) -> Reply | None:
     with closing(sock):
         link = Link(sock, client=False, accept=answering.accept)
         link.begin()
-        link.run(early, call.link.ending_fd(), answering.busy)
+        link.run(early, call.link.draining_fd(), answering.busy)
         answering.wait(_ENDING_S)
     return None
 
@@ -54,7 +54,7 @@ def session(parts: Parts, call: Call) -> Reply | None:
             link.begin()
             lent = ClientSession(link, identity, call.headers.get(f"{_HEADERS}sharedkey", ""), offered)
             sessions.add(identity, lent)
-            link.run(early, call.link.ending_fd(), lambda: parts.building.lends(lent))
+            link.run(early, call.link.draining_fd(), lambda: parts.building.lends(lent))
     finally:
         sessions.remove(identity)
     return None

@@ -71,7 +71,7 @@ def _followed(
             left = (until - parts.clock.now_ns()) / 10**9 if until else None
             if left is not None and left <= 0:
                 return
-            call.link.watch(all_.fileno(), None if left is None else min(left, _LONGEST_WAIT_S))
+            call.link.watch(all_.fileno(), None if left is None else min(left, _LONGEST_WAIT_S), follows=True)
             taken = [each for each in all_.take() if not until or each.time_ns <= until]
             yield b"".join(map(line, taken))
 

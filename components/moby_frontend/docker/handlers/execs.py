@@ -91,7 +91,8 @@ def _on_connection(parts: Parts, call: Call, session: Exec, size: Window | None)
         with sock:
             _await_end(parts, call, session.id, sock)
         return
-    pump = Pump(sock, streams, call.link.ending_fd(), terminal=terminal)
+    # Who still asks for its exit code is refused, so that waiting for it would be of no use.
+    pump = Pump(sock, streams, call.link.draining_fd(), terminal=terminal)
     pump.run(
         early,
         stdin=config.attach_stdin,
@@ -112,7 +113,7 @@ def _await_end(parts: Parts, call: Call, exec_id: str, sock: socket.socket) -> N
         return  # gone with its container
     try:
         poll = select.poll()
-        for each in (fd, call.link.ending_fd()):
+        for each in (fd, call.link.draining_fd()):
             poll.register(each, select.POLLIN)
         poll.register(sock, 0)  # it has gone
         poll.poll()

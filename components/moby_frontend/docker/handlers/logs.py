@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from moby.contracts.log_driver import LogQuery
 from moby.values import evolve
-from moby_frontend.docker.call import Call, Ending, Reply, stream
+from moby_frontend.docker.call import Call, Reply, stream
 from moby_frontend.docker.failures import Status
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import unix_ns
@@ -24,7 +24,7 @@ def logs(parts: Parts, call: Call) -> Reply:
     fd = parts.containers.logs(container.id, evolve(wanted, framed=framed))
     multiplexed = framed and call.version >= (1, 42)
     kind = "multiplexed-stream" if multiplexed else "raw-stream"
-    return stream(passed_on(call, fd), f"application/vnd.docker.{kind}")
+    return stream(passed_on(call, fd, follows=wanted.follow), f"application/vnd.docker.{kind}")
 
 
 def log_query(call: Call, status: int = 400) -> LogQuery:
@@ -54,15 +54,12 @@ def _tail(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else _ALL
 
 
-def passed_on(call: Call, fd: int) -> Iterator[bytes]:
+def passed_on(call: Call, fd: int, *, follows: bool) -> Iterator[bytes]:
     """Yield what is in a descriptor as it comes, to its end, and close it."""
     try:
         yield b""
         while True:
-            try:
-                call.link.watch(fd)
-            except Ending:
-                return
+            call.link.watch(fd, follows=follows)
             data = os.read(fd, _CHUNK)
             if not data:
                 return

@@ -134,4 +134,4 @@ def shown_logs(orchestrator: Orchestrator, call: Call, identity: str, query: Any
     fd = orchestrator.logs(identity, evolve(query, framed=not terminal))
     multiplexed = not terminal and call.version >= (1, 42)
     kind = "multiplexed-stream" if multiplexed else "raw-stream"
-    return stream(passed_on(call, fd), f"application/vnd.docker.{kind}")
+    return stream(passed_on(call, fd, follows=query.follow), f"application/vnd.docker.{kind}")

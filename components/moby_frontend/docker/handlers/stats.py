@@ -41,11 +41,11 @@ def _followed(call: Call, sample: "_Samples") -> Iterator[bytes]:
     yield b""
     sample.take()
     if sample.running:
-        call.link.watch(-1, _EVERY_S)
+        call.link.watch(-1, _EVERY_S, follows=True)
     while True:
         shown = sample.take()
         yield encode(shown) + b"\n"
-        call.link.watch(-1, _EVERY_S)
+        call.link.watch(-1, _EVERY_S, follows=True)
         if sample.gone:
             return
 
