@@ -355,3 +355,45 @@ def test_an_update_changes_what_was_given_alone(tmp_path):
         "Memory": 64 << 20, "NanoCpus": 1_500_000_000, "PidsLimit": 0,
         "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3},
     }  # fmt: skip
+
+
+EVENT = json.dumps({"timeNano": 1, "Type": "container", "Action": "start", "Actor": {"ID": "box"}}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "sent"),
+    [
+        ("wait", ["box"], b""),
+        ("events", [], EVENT),
+        ("logs", ["-f", "box"], bytes((1, 0, 0, 0, 0, 0, 0, 3)) + b"up\n"),
+        ("pull", ["box"], b'{"status":"Pulling"}\n'),
+    ],
+)
+def test_an_answer_that_is_broken_off_is_no_end(tmp_path, capfd, verb, given, sent):
+    """As where the engine ends meanwhile; what came before that is shown."""
+    text = b'{"Config":{"Tty":false}}'
+    kind = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    broken = kind + b"Transfer-Encoding: chunked\r\n\r\n" + (b"%x\r\n%s\r\n" % (len(sent), sent) if sent else b"")
+    first = [kind + b"Content-Length: %d\r\n\r\n%s" % (len(text), text)] if verb == "logs" else []
+    answering(tmp_path / "s", *first, broken)
+    client = Client(tmp_path / "s")
+    with pytest.raises(Unavailable, match="the engine ended before it had answered"):
+        pulling.pull(client, "box") if verb == "pull" else do_whole(client, verb, given)
+    out, err = capfd.readouterr()
+    assert {"wait": "", "events": "start box", "logs": "up\n", "pull": "Pulling"}[verb] in out + err
+
+
+def do_whole(client, verb, given):
+    """Do a verb; what it tells of each name is raised."""
+    if verb == "wait":
+        client.post(f"/containers/{given[0]}/wait")
+    else:
+        do(client, verb, given, prefix="engine")
+
+
+def test_lines_come_as_they_are(tmp_path):
+    """However the chunks lie across them, and without an end of the last."""
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (b"1\n2", b"2\n\n3", b"\n4"))
+    answering(tmp_path / "s", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+    with Client(tmp_path / "s").open("GET", "/events") as answer:
+        assert [*answer] == [b"1\n", b"22\n", b"\n", b"3\n", b"4"]

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from moby.errors import Unavailable
 from moby.host.unix_http import PATIENCE_S, answered, connected, refusal
+from moby_containers.command.answers import Answer
 
 __all__ = ["Client", "query"]
 
@@ -63,7 +64,9 @@ class Client:
     ) -> http.client.HTTPResponse:
         """Begin a call, and return its answer to be read and closed; an error of the engine's is raised."""
         sent = {**(headers or {}), **({"Content-Type": kind} if body is not None else {})}
-        return answered(connected(self._path, self._patience_s), method, f"/{_VERSION}{path}", body, sent)
+        connection = connected(self._path, self._patience_s)
+        connection.response_class = Answer
+        return answered(connection, method, f"/{_VERSION}{path}", body, sent)
 
     def lines(self, path: str) -> Iterator[Any]:
         """Yield the JSON values of an answer that goes on, as they come."""
