@@ -14,7 +14,8 @@ FIRST = 3
 def passed_sockets(environ: MutableMapping[str, str] = os.environ) -> dict[int, str]:
     """Take the listening sockets that this process was started with: number to name (sd_listen_fds(3)).
 
-    They no longer pass on to children, and the variables are gone, so that no child takes them for its own.
+    They no longer pass on to children, and the variables are gone, so that no child takes them for its own. Invalid
+    where fewer are open than the variables say.
     """
     pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
@@ -22,7 +23,13 @@ def passed_sockets(environ: MutableMapping[str, str] = os.environ) -> dict[int, 
         return {}
     found = {}
     for place in range(min(int(count), 1024)):
-        os.set_inheritable(FIRST + place, False)
+        try:
+            os.set_inheritable(FIRST + place, False)
+        except OSError as error:
+            raise Invalid(
+                f"LISTEN_FDS={count} says that {count} sockets were passed, but {FIRST + place} isn't open",
+                hint="start it by a systemd socket unit, or unset LISTEN_FDS",
+            ) from error
         found[FIRST + place] = names[place] if place < len(names) else ""
     return found
 

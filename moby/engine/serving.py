@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moby.contracts.command import THROUGH_FRONTEND, engine_socket
-from moby.engine import activation, copies, settings
+from moby.engine import activation, copies, listening, settings
 from moby.engine import root as engine_root
 from moby.engine.words import split
-from moby.errors import Invalid, MobyError
+from moby.errors import MobyError
 from moby.plan import Plan
-from moby.surroundings import Surroundings, Unmade, make_folder
-from moby.values import evolve, frozen
+from moby.surroundings import Surroundings, make_folder
+from moby.values import frozen
 
 if TYPE_CHECKING:
     from moby.engine.call import Call
     from moby.engine.running import Engine
 
-__all__ = ["hosts", "serve"]
+__all__ = ["serve"]
 
 USAGE = 2
 DRAIN_S = 10.0
@@ -55,7 +55,7 @@ def serve(call: "Call") -> int:
     copies.import_from_copy(roots)
     passed = activation.passed_sockets()
     signals = _Signals()
-    addresses = hosts(call.plan, flags.hosts or (["fd://"] if passed else []), passed)
+    addresses = listening.hosts(call.plan, flags.hosts or (["fd://"] if passed else []), passed)
     around = Surroundings(roots, log_level=call.log_level, log_form=call.log_form)
     from moby.engine.running import start
     from moby.host.memory import keep_little
@@ -65,7 +65,7 @@ def serve(call: "Call") -> int:
     plan = call.plan.closure(frozenset(each.key for each in call.plan.instances if each.kind != "command"))
     with ExitStack() as stack:
         stack.enter_context(engine_root.serving(roots))
-        _check(plan, addresses, opened, around)
+        listening.check(plan, addresses, opened, around)
         engine = stack.enter_context(start(plan, settings=opened, around=around, replace=True))
         _listen(engine, addresses, around)
         _listen_to_own_verbs(engine, call.plan)
@@ -100,47 +100,6 @@ def _flags(call: "Call") -> Flags | None:
             return None
         raise
     return Flags(found.host, found.drain_timeout)
-
-
-def hosts(plan: Plan, given: Sequence[str], passed: Mapping[int, str] | None = None) -> dict[str, list[str]]:
-    """Return the addresses of each front end by its key; none is where its own options say.
-
-    A socket that systemd passed and named as a front end is that one's, where `fd://` stands for all. Invalid for a
-    front end that there is not.
-    """
-    known = plan.of_kind("frontend")
-    found: dict[str, list[str]] = {each.key: [] for each in known}
-    for text in given:
-        name, equals, address = text.partition("=")
-        if not equals or "://" in name:
-            name, address = known[0].name, text
-        if f"frontend/{name}" not in found:
-            names = ", ".join(each.name for each in known)
-            raise Invalid(f"--host {text}: no front end {name!r}; there are {names}")
-        for each in activation.expanded(address, passed or {}):
-            fd = each.removeprefix("fd://")
-            of = (passed or {}).get(int(fd), "") if fd != each and fd.isdigit() and not equals else ""
-            found[f"frontend/{of}" if f"frontend/{of}" in found else f"frontend/{name}"].append(each)
-    return found
-
-
-def _check(
-    plan: Plan, addresses: Mapping[str, list[str]], opened: Mapping[str, Mapping[str, Any]], around: Surroundings
-) -> None:
-    """Raise what front ends would at their addresses, while no other part has been given anything of the host's."""
-    from moby.wiring import construct
-
-    roots = around.roots
-    unmade = evolve(around, roots=Unmade(roots.state, roots.run, roots.cache, roots.engine))
-    for each in plan.of_kind("frontend"):
-        behind = dict.fromkeys(key for binding in each.bindings.values() for key in binding.targets)
-        try:
-            part = construct(each, behind, unmade, opened.get(each.key))
-        except MobyError:
-            if each.policy in ("optional", "skip-if-unfit"):
-                continue  # left out in its turn, which is told then
-            raise
-        part.check(addresses[each.key])
 
 
 def _listen(engine: "Engine", addresses: Mapping[str, list[str]], around: Surroundings) -> None:

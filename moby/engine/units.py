@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from moby.errors import HostUnfit, Invalid
+from moby.engine import activation
+from moby.errors import Conflict, HostUnfit, Invalid
 
 if TYPE_CHECKING:
     from moby.engine.call import Call
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Units", "install", "render", "uninstall"]
 
 USAGE = 2
+LONGEST_PATH = 107
+"""Of a Unix socket, in bytes (unix(7), sun_path)."""
 BOOTED = Path("/run/systemd/system")
 """Is there where systemd runs (sd_booted(3))."""
 
@@ -44,7 +47,11 @@ class Units:
 
 def install(call: "Call") -> int:
     """Write the units and, unless for another root (`--destdir`), have systemd start the socket now, both at boot."""
+    if not call.plan.of_kind("frontend"):
+        sys.stderr.write(f"{call.plan.name} has no front end, so there is nothing that could be started\n")
+        return USAGE
     units, destdir = _asked(call)
+    _check(call, units, here=not destdir)
     if not destdir and not BOOTED.is_dir():
         raise HostUnfit(
             "systemd doesn't run here", hint="use `serve`; --destdir DIR writes the units of another system"
@@ -140,7 +147,14 @@ def _asked(call: "Call") -> tuple[Units, str]:
     parser.add_argument(
         "--destdir", default="", metavar="DIR", help="root of another system to write to; nothing is started"
     )
-    parser.add_argument("-H", "--host", action="append", default=[], metavar="ADDRESS")
+    parser.add_argument(
+        "-H",
+        "--host",
+        action="append",
+        default=[],
+        metavar="[NAME=]ADDRESS",
+        help="unix:///PATH of the socket that systemd opens, or a further address for `serve`",
+    )
     flags = parser.parse_args(call.arguments)
     name = f"moby-{call.plan.name}"
     if flags.user:
@@ -150,19 +164,49 @@ def _asked(call: "Call") -> tuple[Units, str]:
     else:
         folder = Path("/etc/systemd/system")
         default = f"/run/moby/{call.plan.name}.sock"
-    sockets = [each.removeprefix("unix://") for each in flags.host if each.startswith("unix://")]
+    sockets = [_socket(each) for each in flags.host if each.startswith("unix://")]
     if len(sockets) > 1:
         raise Invalid("the socket unit has one Unix socket", hint="name others in ExecStart with `systemctl edit`")
     units = Units(
         Path(f"{flags.destdir}{folder}") if flags.destdir else folder,
         name,
         flags.user,
-        sockets[0].replace("%", "%%") if sockets else default,
+        sockets[0] if sockets else default,
         tuple(each for each in flags.host if not each.startswith("unix://")),
         _command(call),
         "" if flags.user else _group(),
     )
     return units, flags.destdir
+
+
+def _socket(address: str) -> str:
+    """Return a Unix socket's path as its unit has it, where `%t` alone means something; Invalid for what none has."""
+    path = address.removeprefix("unix://")
+    folder, rest = ("%t", path[2:]) if path.startswith("%t/") else ("", path)
+    if not rest.startswith("/") or rest.endswith("/") or not path.isprintable():
+        raise Invalid(f"{address!r} names no absolute path of a file", hint="write unix:///PATH")
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise Invalid(f"{path} is longer than a Unix socket's path may be, {LONGEST_PATH} bytes")
+    return folder + rest.replace("%", "%%")
+
+
+def _check(call: "Call", units: Units, *, here: bool) -> None:
+    """Raise what `serve` would at these addresses, as far as that can be told now; of another system that is less."""
+    from moby.engine import listening, settings
+    from moby.surroundings import Surroundings
+
+    passed = {activation.FIRST: f"{units.name}.socket"}
+    found = listening.hosts(call.plan, ["fd://", *units.hosts], passed)
+    opened = {key: [each for each in addresses if not each.startswith("fd://")] for key, addresses in found.items()}
+    own = {key: addresses for key, addresses in opened.items() if addresses or not found[key]}
+    config = call.config if here or (call.config and call.config.exists()) else None
+    try:
+        listening.check(call.plan, own, settings.read(call.plan, config), Surroundings(call.roots))
+    except Conflict:
+        pass  # this engine itself may have it now
+    except HostUnfit:
+        if here:
+            raise
 
 
 def _command(call: "Call") -> tuple[str, ...]:
@@ -234,4 +278,6 @@ def _systemctl(units: Units, *words: str) -> None:
     except FileNotFoundError as error:
         raise HostUnfit("systemctl isn't there", hint="this host has no systemd; use `serve`") from error
     if done.returncode:
-        raise HostUnfit(f"{' '.join(command)} failed: {done.stderr.strip()}", hint="see that systemd runs here")
+        status = " ".join(["systemctl", *(["--user"] if units.user else []), "status", *words[1:]])
+        hint = f"see `{status}`" if words[0] == "start" else "see that systemd runs here"
+        raise HostUnfit(f"{' '.join(command)} failed: {done.stderr.strip()}", hint=hint)

@@ -55,6 +55,23 @@ class TestCheck:
 
 
 class TestUnix:
+    def test_a_folder_that_was_not_there_is_gone_again(self, serve, tmp_path):
+        served = serve(listen=False)
+        kept, gone = tmp_path / "kept/b/s.sock", tmp_path / "gone/b/s.sock"
+        addresses = [f"unix://{kept}", f"unix://{gone}"]
+        served.frontend.check(addresses)
+        assert not (tmp_path / "kept").exists()
+        served.frontend.listen(addresses)
+        (kept.parent / "other").touch()
+        served.frontend.__exit__(None, None, None)
+        assert [each.name for each in kept.parent.iterdir()] == ["other"]
+        assert not (tmp_path / "gone").exists()
+
+    def test_what_fails_leaves_no_folder(self, serve, tmp_path):
+        with pytest.raises(Invalid, match="no group 'nonesuch'"):
+            serve(listen=False, group="nonesuch").frontend.listen([f"unix://{tmp_path}/a/b/s.sock"])
+        assert not (tmp_path / "a").exists()
+
     def test_its_file_is_for_owner_and_group(self, served):
         found = Path(served.path).stat()
         assert stat.S_IMODE(found.st_mode) == 0o660

@@ -184,11 +184,40 @@ def test_sockets_that_are_there_already(archive: Make, root: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("count", "words", "message"),
+    [
+        pytest.param(
+            1, ("--host", "fd://", "--host", "fd://"), "fd://3 is given twice, by --host fd:// too", id="twice"
+        ),
+        pytest.param(2, (), "says that 2 sockets were passed, but 4 isn't open", id="fewer"),
+    ],
+)
+def test_sockets_that_are_not_there(
+    archive: Make, root: Path, tmp_path: Path, count: int, words: tuple[str, ...], message: str
+) -> None:
+    code = (
+        "import os, sys\n"
+        "os.dup2(int(sys.argv[1]), 3)\n"
+        "os.closerange(4, 64)\n"
+        f"os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='{count}')\n"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])\n"
+    )
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "passed.sock"))
+        listener.listen()
+        fd = listener.fileno()
+        command = [sys.executable, "-c", code, str(fd), str(archive()), "--root", str(root), "serve", *words]
+        done = subprocess.run(command, pass_fds=[fd], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, message in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+
+
+@pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         pytest.param(("--host", "x=unix:///y"), 1, "no front end 'x'; there are front", id="name"),
         pytest.param(("--host", "fd://"), 1, "systemd has passed no such socket", id="fd"),
-        pytest.param(("--host", "ftp://x"), 1, "ftp://x: no address", id="scheme"),
+        pytest.param(("--host", "ftp://x"), 1, "frontend/front: ftp://x: no address", id="scheme"),
+        pytest.param(("--host", "unix:///y") * 2, 1, "unix:///y is given twice", id="twice"),
         pytest.param(("--hots", "x"), 2, "unrecognized arguments", id="flag"),
     ],
 )

@@ -2,26 +2,40 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from moby import api
 from moby.engine import entry, units
-from moby.plan import Plan
+from moby.placement import placed
+from moby.plan import Instance, Plan
 
 Run = Callable[..., tuple[int, list[Path]]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def toy(instance: Callable[..., Instance]) -> Plan:
+    return placed(Plan("toy", (instance("threads"), instance("front", needs="served-shelf/threads"))))
+
+
+@pytest.fixture(scope="module")
+def docker() -> Plan:
+    """An engine that docker's clients drive."""
+    return api.resolve(api.load("docker"))
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, toy: Plan) -> Run:
     monkeypatch.setattr("sys.argv", ["/opt/my engines/toy.pyz"])
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
 
     def call(*words: str, flags: tuple[str, ...] = ()) -> tuple[int, list[Path]]:
-        code = entry.main([*flags, *words, "--destdir", str(tmp_path)], lambda: ({}, Plan("toy")))
+        code = entry.main([*flags, *words, "--destdir", str(tmp_path)], lambda: ({}, toy))
         return code, [Path(line) for line in capsys.readouterr().out.splitlines()]
 
     return call
@@ -48,11 +62,11 @@ def test_what_is_written_is_what_is_taken_back(run: Run, tmp_path: Path) -> None
 
 
 def test_flags_go_into_the_command(run: Run, tmp_path: Path) -> None:
-    hosts = ("--host", "unix:///run/100%.sock", "--host", "tcp://127.0.0.1:2376")
+    hosts = ("--host", "unix:///run/100%.sock", "--host", "front=unix:///further")
     _, (service, socket) = run("install", *hosts, flags=("--root", "/srv/a b", "--log-format", "json"))
     start = next(line for line in service.read_text().splitlines() if line.startswith("ExecStart="))
     assert '"/opt/my engines/toy.pyz" --root "/srv/a b" --log-level warning --log-format json serve' in start
-    assert start.endswith("--host fd:// --host tcp://127.0.0.1:2376")
+    assert start.endswith("--host fd:// --host front=unix:///further")
     assert "ListenStream=/run/100%%.sock" in socket.read_text().splitlines()
 
 
@@ -72,6 +86,65 @@ def test_what_is_refused(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture
     assert run("install")[0] == 3
 
 
+@pytest.mark.parametrize("here", [False, True], ids=["destdir", "here"])
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("bogus", "frontend/docker: can't listen at 'bogus'"),
+        ("tcp://127.0.0.1:2375", "frontend/docker: tcp://127.0.0.1:2375 without TLS"),
+        ("fd://", "--host fd://: fd://3 is given twice"),
+        ("fd://other", "systemd has passed no such socket"),
+        ("unix://rel", "'unix://rel' names no absolute path"),
+        ("unix:///a\nExecStart=b", "names no absolute path"),
+        ("unix:///a/", "names no absolute path of a file"),
+        (f"unix:///{'a' * 107}", "longer than a Unix socket's path may be, 107 bytes"),
+        ("metrics=unix:///a", "no front end 'metrics'; there are docker"),
+    ],
+)
+def test_addresses_that_serve_would_refuse(
+    docker: Plan, booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    address: str, message: str, here: bool,
+) -> None:  # fmt: skip
+    booted.mkdir()
+    words = ("install", "--user", "-H", address, *([] if here else ["--destdir", str(tmp_path)]))
+    assert entry.main([*words], lambda: ({}, docker)) == 1
+    done = capsys.readouterr()
+    assert (done.out, message in done.err) == ("", True), done.err
+    assert [each.name for each in tmp_path.rglob("*.s*")] == ["systemctl"] or not list(tmp_path.rglob("moby-*"))
+
+
+def test_an_address_that_this_engine_has_already(docker: Plan, booted: Path, tmp_path: Path) -> None:
+    """As when it is installed anew, while it runs."""
+    booted.mkdir()
+    (tmp_path / "systemctl").write_text("#!/bin/sh\n")
+    path = tmp_path / "a.sock"
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(path))
+        taken.listen()
+        assert entry.main(["install", "--user", "-H", f"docker=unix://{path}"], lambda: ({}, docker)) == 0
+
+
+def test_where_the_socket_may_be(run: Run) -> None:
+    for path, shown in {"/run/a b.sock": "/run/a b.sock", "%t/100%.sock": "%t/100%%.sock"}.items():
+        _, (_, written) = run("install", "-H", f"unix://{path}")
+        assert f"ListenStream={shown}" in written.read_text().splitlines()
+
+
+def test_without_a_front_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["install", "--destdir", str(tmp_path)], lambda: ({}, Plan("toy"))) == 2
+    assert "toy has no front end" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_socket_that_does_not_start(
+    call: Callable[..., int], booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    booted.mkdir()
+    (tmp_path / "systemctl").write_text('#!/bin/sh\nfor each; do [ "$each" != start ] || exit 1; done\n')
+    assert call("install", "--user") == 3
+    assert "fix: see `systemctl --user status moby-toy.socket`" in capsys.readouterr().err
+
+
 @pytest.fixture
 def booted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder that says that systemd runs; it isn't there yet, and systemctl fails."""
@@ -84,41 +157,48 @@ def booted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return folder
 
 
-def _call(*words: str) -> int:
-    return entry.main([*words], lambda: ({}, Plan("toy")))
+@pytest.fixture
+def call(toy: Plan) -> Callable[..., int]:
+    return lambda *words: entry.main([*words], lambda: ({}, toy))
 
 
-def test_no_systemctl(booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_systemctl(
+    call: Callable[..., int], booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     booted.mkdir()
     (tmp_path / "systemctl").unlink()
-    assert _call("install", "--user") == 3
+    assert call("install", "--user") == 3
     assert "systemctl isn't there" in capsys.readouterr().err
     assert not list(tmp_path.glob("config/systemd/user/*"))
 
 
-def test_no_systemd_runs(booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _call("install", "--user") == 3
+def test_no_systemd_runs(
+    call: Callable[..., int], booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("install", "--user") == 3
     assert "systemd doesn't run here\n  fix: use `serve`" in capsys.readouterr().err
     assert not (tmp_path / "config").exists()
     folder = tmp_path / "config/systemd/user"
     folder.mkdir(parents=True)
     (folder / "moby-toy.service").write_text("left")
-    assert _call("uninstall", "--user") == 0
+    assert call("uninstall", "--user") == 0
     assert not any(folder.iterdir())
 
 
-def test_a_systemd_that_cannot_be_asked(booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_systemd_that_cannot_be_asked(
+    call: Callable[..., int], booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Units are as they were: none, or those of an earlier version."""
     booted.mkdir()
     folder = tmp_path / "config/systemd/user"
-    assert _call("install", "--user") == 3
+    assert call("install", "--user") == 3
     done = capsys.readouterr()
     assert (done.out, "systemctl --user daemon-reload failed: no bus" in done.err) == ("", True)
     assert not any(folder.iterdir())
     (folder / "moby-toy.service").write_text("older")
-    assert _call("install", "--user") == 3
+    assert call("install", "--user") == 3
     assert {each.name: each.read_text() for each in folder.iterdir()} == {"moby-toy.service": "older"}
-    assert _call("uninstall", "--user") == 3
+    assert call("uninstall", "--user") == 3
     assert "systemctl --user disable --now moby-toy.service moby-toy.socket failed: no bus" in capsys.readouterr().err
     assert (folder / "moby-toy.service").exists()
 

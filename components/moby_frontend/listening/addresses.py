@@ -6,8 +6,8 @@ import grp
 import os
 import socket
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,13 +28,17 @@ Check = Callable[[str, str], None]
 
 @frozen
 class Listener:
-    """A listening socket; `path` is its file, to be removed at the end, `tls` whether clients have to speak it."""
+    """A listening socket; `path` is its file, to be removed at the end, `tls` whether clients have to speak it.
+
+    So are the folders that were `made` for the file, the innermost first, where nothing else is in them.
+    """
 
     sock: socket.socket
     address: str
     path: Path | None = None
     inode: int = 0
     tls: bool = False
+    made: tuple[Path, ...] = ()
 
     def close(self) -> None:
         """Stop listening, and remove the file if it is still this one's."""
@@ -43,6 +47,7 @@ class Listener:
             with suppress(OSError):
                 if self.path.lstat().st_ino == self.inode:
                     self.path.unlink()
+        _unmake(self.made)
 
 
 def in_runtime_folder(path: str) -> str:
@@ -95,10 +100,14 @@ def _look(where: Path, address: str, group: str) -> None:
     """Look whether a socket can be made here, without one that clients would find."""
     _group(group, where)
     try:
-        with _alone(where):
-            _replace(where, address)
-            if not os.access(where.parent, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        folder = next(each for each in where.parents if each.exists())
+        if folder == where.parent:
+            with _alone(where):
+                _replace(where, address)
+        elif not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise HostUnfit(f"can't listen at {address}: {error.strerror}") from error
 
@@ -117,32 +126,40 @@ def _socket_file(path: str, address: str) -> Path:
 
 def _unix(path: str, address: str, group: str) -> Listener:
     where = _socket_file(path, address)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with _alone(where):
-            _replace(where, address)
-            old = os.umask(0o177)  # so that nobody gets in before its mode is set
-            try:
-                sock.bind(path)
-            finally:
-                os.umask(old)
-            inode = where.lstat().st_ino
-            _permit(where, group)
-            sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise HostUnfit(f"can't listen at {address}: {error.strerror}") from error
-    except BaseException:
-        sock.close()
-        raise
-    return Listener(sock, address, where, inode)
+    with ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        try:
+            made = tuple(each for each in where.parents if not each.exists())
+            undo.callback(_unmake, made)
+            where.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with _alone(where):
+                _replace(where, address)
+                old = os.umask(0o177)  # so that nobody gets in before its mode is set
+                try:
+                    sock.bind(path)
+                finally:
+                    os.umask(old)
+                undo.callback(where.unlink)
+                inode = where.lstat().st_ino
+                _permit(where, group)
+                sock.listen(_BACKLOG)
+        except OSError as error:
+            raise HostUnfit(f"can't listen at {address}: {error.strerror}") from error
+        undo.pop_all()
+    return Listener(sock, address, where, inode, made=made)
+
+
+def _unmake(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, up to one in which something is."""
+    with suppress(OSError):
+        for each in folders:
+            each.rmdir()
 
 
 class _alone:  # noqa: N801 - used as a function
     """Keep others from replacing the same socket meanwhile, by a lock on its folder."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         self._fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def __enter__(self) -> None:

@@ -269,7 +269,10 @@ class Front:
             Path(path).unlink()
 
     def check(self, addresses: Sequence[str] = ()) -> None:
-        """Refuse nothing beforehand."""
+        """Refuse addresses that are none."""
+        for address in addresses:
+            if address.partition("://")[0] not in ("fd", "unix"):
+                raise Invalid(f"{address}: no address")
 
     def listen(self, addresses: Sequence[str] = ()) -> tuple[str, ...]:
         for address in addresses:
