@@ -10,6 +10,7 @@ from moby_frontend.docker import connection
 from moby_frontend.docker.times import http_date
 
 from moby.contracts.requests import REQUEST
+from moby.errors import Conflict, HostUnfit, NotFound, Unavailable
 
 PATIENCE_S = 60
 
@@ -232,6 +233,25 @@ class TestRefusals:
         bugs = [each for each in served.log.lines if each[0] == "error"]
         assert "ZeroDivisionError" in bugs[0][2]["error"]
         served.log.lines.clear()
+
+    @pytest.mark.parametrize(
+        ("error", "level", "words"),
+        [
+            (HostUnfit("no space left"), "error", "call failed"),
+            (Unavailable("not yet"), "error", "call failed"),
+            (NotFound("No such container: x"), "debug", "call refused"),
+            (Conflict("it runs"), "debug", "call refused"),
+        ],
+    )
+    def test_a_failure_is_logged_as_an_error_where_it_is_not_the_client_s(self, served, error, level, words):
+        def start(name, **more):
+            raise error
+
+        served.containers.start = start
+        found = served.call("POST", "/containers/x/start")
+        logged = [each for each in served.log.lines if each[1] != "call"]
+        fields = {"method": "POST", "target": "/v1.47/containers/x/start", "error": found.message}
+        assert logged == [(level, words, fields)]
 
     def test_each_call_has_an_id_that_its_log_goes_by(self, served):
         found = []

@@ -4,14 +4,16 @@ import contextlib
 import grp
 import os
 import select
+import shutil
 import socket
 import ssl
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from frontend.test_docker_http import answer, head
+from frontend.test_docker_http import answer, head, until_closed
 from moby_frontend.listening import addresses
 
 from moby.contracts.containers import ContainerConfig
@@ -257,22 +259,46 @@ class TestTls:
                 sock.sendall(head("GET", "/_ping"))
                 assert answer(sock)[2] == b"OK"
 
+    def refused(self, certificates, port, own=True):
+        """Ask without being answered; return what is logged of it, with the client's address as its own."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):
+                sock = stack.enter_context(self.client(certificates, port, own))
+                sock.sendall(head("GET", "/_ping"))
+                assert sock.recv(100) == b""
+            return self.logged()
+
+    def logged(self):
+        deadline = time.monotonic() + PATIENCE_S
+        while not (found := list(self.served.log.lines)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        [(level, message, fields)] = found
+        assert (level, message) == ("warning", "TLS handshake failed")
+        assert fields["client"].startswith("127.0.0.1:")
+        return fields["error"]
+
     def test_clients_without_one(self, certificates, port):
-        with pytest.raises(OSError), self.client(certificates, port, own=False) as sock:
-            sock.sendall(head("GET", "/_ping"))
-            assert sock.recv(100) == b""
-            raise OSError("it ended")
+        assert self.refused(certificates, port, own=False) == "peer did not return a certificate"
+
+    def test_clients_with_one_of_another_authority(self, certificates, port, tmp_path):
+        for name in ("client.pem", "client.key"):
+            shutil.copy(certificates / name, tmp_path)
+        shutil.copy(certificates / "ca.pem", tmp_path)
+        subprocess.run(
+            ["openssl", "req", "-x509", "-key", "client.key", "-out", "client.pem", "-subj", "/CN=me", "-days", "1"],
+            check=True, cwd=tmp_path, capture_output=True,
+        )  # fmt: skip
+        assert self.refused(tmp_path, port) == "its certificate isn't taken: self-signed certificate"
+
+    def test_who_has_just_gone_is_no_news(self, certificates, port):
+        socket.create_connection(("127.0.0.1", port)).close()
+        assert self.refused(certificates, port, own=False) == "peer did not return a certificate"
 
     def test_plain_clients(self, port):
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as sock:
-            sock.sendall(head("GET", "/_ping"))
-            found = b""
-            try:
-                while data := sock.recv(1000):
-                    found += data
-            except ConnectionResetError:
-                pass
-            assert b"OK" not in found
+            sock.sendall(head("GET", f"/{'x' * 50_000}"))
+            assert until_closed(sock).endswith(b"\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+        assert self.logged() == "http request"
 
     def test_a_client_that_says_nothing_holds_up_nobody(self, certificates, port):
         with socket.create_connection(("127.0.0.1", port)), self.client(certificates, port) as sock:

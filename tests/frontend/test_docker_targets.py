@@ -26,5 +26,8 @@ def test_the_log_has_none_of_them(served):
     served.call("POST", "/nothing?buildargs=hunter2&all=1")
     served.call("POST", "/images/create?fromSrc=http://u:hunter2@127.0.0.1:1/x")
     targets = {message: fields["target"] for _, message, fields in served.log.lines}
-    assert targets == {"call": "/v1.47/images/create?fromSrc=...", "call failed": "/v1.47/images/create?fromSrc=..."}
+    assert targets == {
+        "call": "/v1.47/images/create?fromSrc=...", "call failed": "/v1.47/images/create?fromSrc=...",
+        "call refused": "/v1.47/nothing?buildargs=...&all=1",
+    }  # fmt: skip
     assert "hunter2" not in repr(served.log.lines)

@@ -11,8 +11,8 @@ from attrs import define, field, frozen
 from moby.errors import Invalid
 
 __all__ = [
-    "MAX_JSON_BYTES", "Body", "Call", "Client", "Ending", "Gone", "Link", "Query", "Reply", "Version", "empty",
-    "encode", "plain", "reply_json", "stream",
+    "MAX_JSON_BYTES", "Body", "Call", "Client", "Ending", "Gone", "Link", "Query", "Reply", "Stranger", "Version",
+    "empty", "encode", "plain", "reply_json", "stream",
 ]  # fmt: skip
 
 Version = tuple[int, int]
@@ -25,6 +25,10 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 class Gone(Exception):
     """The client has gone; nobody is there to be answered."""
+
+
+class Stranger(Exception):
+    """Who has come by TLS can't say who it is; it has been let go."""
 
 
 class Ending(Exception):

@@ -6,13 +6,13 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 import h11
 from attrs import evolve
 
 from moby.errors import Invalid
-from moby_frontend.docker.call import Client, Ending, Gone, Reply
+from moby_frontend.docker.call import Client, Ending, Gone, Reply, Stranger
 from moby_frontend.docker.chunks import BadChunks, Chunks
 from moby_frontend.docker.ends import Ends
 from moby_frontend.docker.times import http_date
@@ -84,7 +84,10 @@ class Connection:
             self.sock.shutdown(socket.SHUT_RDWR)
 
     def serve(self, answer: Answer) -> bool:
-        """Answer requests; return whether it is idle and is to be watched, else it is closed."""
+        """Answer requests; return whether it is idle and is to be watched, else it is closed.
+
+        Stranger where it comes by TLS, and fails to.
+        """
         try:
             self._shake()
             if self.silent and not self._more(LINGER_S):
@@ -124,10 +127,19 @@ class Connection:
                 self.sock.do_handshake()
             except AttributeError:  # the module's own, where another thread has ended the connection (`abort`)
                 raise Gone from None
+            except OSError as error:
+                self._refuse_stranger(error)
             from moby_frontend.docker.tls import subject
 
             self.client = evolve(self.client, subject=subject(self.sock))
             self.shaken = True
+
+    def _refuse_stranger(self, error: OSError) -> NoReturn:
+        from moby_frontend.docker.tls import refuse_plain, why
+
+        refuse_plain(self.sock, error)
+        told = why(error)
+        raise Stranger(told) if told else Gone from error
 
     def _more(self, timeout_s: float) -> bool:
         if _is_tls(self.sock) and self.sock.pending():

@@ -133,11 +133,16 @@ class DockerFrontend:
             return self._failure(method, target, error)
 
     def _failure(self, method: str, target: str, error: Exception) -> Reply:
-        """Return the answer to a call that failed; what isn't the client's fault is logged."""
+        """Return the answer to a call that failed; what isn't the client's fault is an error in the log, as dockerd's.
+
+        So is what it asks for that isn't to be had here; else a client's own faults matter to who looks for them alone.
+        """
         if not isinstance(error, MobyError | OSError):
             self._tell_bug(method, target, error)
         elif status_of(error) >= 500:
-            self._parts.log.info("call failed", method=method, target=shown(target), error=message(error))
+            self._parts.log.error("call failed", method=method, target=shown(target), error=message(error))
+        else:
+            self._parts.log.debug("call refused", method=method, target=shown(target), error=message(error))
         return failed(error)
 
     def _tell_bug(self, method: str, target: str, error: Exception) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from moby.contracts.ambient import Log
-from moby_frontend.docker.call import Client
+from moby_frontend.docker.call import Client, Stranger
 from moby_frontend.docker.connection import Answer, Connection
 from moby_frontend.docker.ends import Ends
 from moby_frontend.listening.addresses import Listener
@@ -225,6 +225,8 @@ class Server:
         idle = False
         try:
             idle = connection.serve(self._answer)
+        except Stranger as error:
+            self._log.warning("TLS handshake failed", client=connection.client.address, error=str(error))
         except Exception as error:
             self._log.error("a connection failed", client=str(connection.client), error=repr(error))
         finally:

@@ -1,5 +1,6 @@
 """Mutual TLS for TCP: the context of a listener, and a hijacked connection as a plain socket."""
 
+import os
 import select
 import socket
 import ssl
@@ -10,9 +11,10 @@ from typing import Any
 
 from moby.errors import HostUnfit, Invalid
 
-__all__ = ["bridged", "context", "subject"]
+__all__ = ["bridged", "context", "refuse_plain", "subject", "why"]
 
 _CHUNK = 64 << 10
+_PLAIN_S = 1.0
 
 
 def context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
@@ -36,6 +38,29 @@ def subject(sock: ssl.SSLSocket) -> str:
     certificate: dict[str, Any] = sock.getpeercert() or {}
     names = [value for part in certificate.get("subject", ()) for name, value in part if name == "commonName"]
     return str(names[0]) if names else ""
+
+
+def why(error: OSError) -> str:
+    """Return why a client and this server don't agree; nothing where it has gone before they could."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate isn't taken: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return (error.reason or str(error)).lower().replace("_", " ")
+    return ""
+
+
+def refuse_plain(sock: socket.socket, error: OSError) -> None:
+    """Tell a client that speaks HTTP without TLS that it should, in the words of Go's server."""
+    if not (isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST"):
+        return
+    plain = socket.socket(fileno=os.dup(sock.fileno()))  # the other takes nothing that isn't encrypted
+    with plain, suppress(OSError):
+        plain.settimeout(_PLAIN_S)
+        plain.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+        plain.shutdown(socket.SHUT_WR)
+        for _ in range(64):  # a socket that is closed on unread bytes resets the client's end
+            if not plain.recv(_CHUNK):
+                return
 
 
 def bridged(sock: ssl.SSLSocket) -> socket.socket:
