@@ -90,9 +90,14 @@ def _flags(call: "Call") -> Flags | None:
         return Flags(quick[0]["host"], DRAIN_S)
     import argparse
 
+    def seconds(text: str) -> float:
+        if not (value := float(text)) >= 0:  # nor one that is no number
+            raise ValueError
+        return value
+
     parser = argparse.ArgumentParser(prog=f"{call.plan.name} serve", allow_abbrev=False)
     parser.add_argument("-H", "--host", action="append", default=[], metavar="[NAME=]ADDRESS")
-    parser.add_argument("--drain-timeout", type=float, default=DRAIN_S, metavar="SECONDS")
+    parser.add_argument("--drain-timeout", type=seconds, default=DRAIN_S, metavar="SECONDS")
     try:
         found = parser.parse_args(call.arguments)
     except SystemExit as error:
@@ -103,11 +108,15 @@ def _flags(call: "Call") -> Flags | None:
 
 
 def _listen(engine: "Engine", addresses: Mapping[str, list[str]], around: Surroundings) -> None:
+    somewhere = False
     for key, wanted in addresses.items():
         part = engine.instances.get(key)
         if part is not None:  # an optional one that failed was told of already
             found = part.listen(wanted)
+            somewhere = somewhere or bool(found)
             around.log(key).info("listening", addresses=list(found))
+    if not somewhere:
+        around.log("engine").warning("listening nowhere", fix="say where, as --host unix:///PATH")
 
 
 def _listen_to_own_verbs(engine: "Engine", plan: Plan) -> None:
@@ -125,10 +134,10 @@ def _has_own_verbs(plan: Plan) -> bool:
 def _drain(engine: "Engine", timeout_s: float, signals: "_Signals") -> None:
     """Let requests under way end, of all front ends within one time; a second signal goes on at once."""
     deadline = time.monotonic() + timeout_s
-    for instance in engine.plan.of_kind("frontend"):
-        part = engine.instances.get(instance.key)
-        while part is not None and not signals.again() and time.monotonic() < deadline:
-            if part.drain(min(0.5, max(0.0, deadline - time.monotonic()))):
+    parts = [engine.instances.get(each.key) for each in engine.plan.of_kind("frontend")]
+    for part in [each for each in parts if each is not None and not each.drain(0)]:  # all begin with it at once
+        while not signals.again() and (left := deadline - time.monotonic()) > 0:
+            if part.drain(min(0.5, left)):
                 break
 
 
@@ -171,17 +180,20 @@ class _Signals:
 
 def _dump(engine: "Engine", call: "Call") -> None:
     """Write what the engine is doing into the run folder: states, threads, descriptors."""
-    import traceback
+    from traceback import format_stack
 
-    names = {each.ident: each.name for each in _threads()}
-    frames = sys._current_frames().items()
+    frames = sys._current_frames()
     data = {
-        "schema": 1,
+        "schema": 2,
         "name": call.plan.name,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "pid": os.getpid(),
         "states": {key: [seen.status.value, seen.detail] for key, seen in engine.states().items()},
-        "threads": {names.get(ident, str(ident)): traceback.format_stack(frame) for ident, frame in frames},
+        "threads": [
+            {"name": each.name, "id": each.native_id, "stack": format_stack(frames[each.ident])}
+            for each in _threads()
+            if each.ident in frames
+        ],
         "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
         "status": Path("/proc/self/status").read_text("utf-8").splitlines(),
     }

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from email.utils import formatdate
 
@@ -255,10 +256,11 @@ class TestRefusals:
 
     def test_each_call_has_an_id_that_its_log_goes_by(self, served):
         found = []
-        served.containers.list = lambda: found.append(REQUEST.get()) or ()
+        served.containers.list = lambda: found.append((REQUEST.get(), threading.current_thread().name)) or ()
         for _ in range(2):
             served.call("GET", "/containers/json")
-        first, second = found
+        assert all(name == f"call {identity}" for identity, name in found)  # as a state dump has it
+        (first, _), (second, _) = found
         assert first
         assert second not in ("", first)
         assert REQUEST.get() == ""

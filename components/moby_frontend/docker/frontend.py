@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -122,7 +123,9 @@ class DockerFrontend:
     def _answer(self, connection: Connection, request: Request) -> Reply | None:
         """Answer one request; what its handler raises is told to the client, streams' first chunk included."""
         method, target = request.method.decode("ascii"), request.target.decode("ascii", "replace")
-        REQUEST.set(token_hex(4))  # until this thread's next one, as a stream goes on after its answer has begun
+        identity = token_hex(4)
+        REQUEST.set(identity)  # until this thread's next one, as a stream goes on after its answer has begun
+        threading.current_thread().name = f"call {identity}"  # so that a state dump tells which it is at
         self._parts.log.debug("call", method=method, target=shown(target), client=str(connection.client))
         try:
             return self._routed(connection, request, method, target)
