@@ -17,6 +17,7 @@ from moby.plan import ENGINE, Instance, Plan, dump
 from moby.served import faults
 from moby.served.launching import KeptPart, Launcher
 from moby.served.stored import stored_file
+from moby.served.unheard import end_unheard
 from moby.surroundings import Roots, Surroundings
 from moby.wiring import protocol_of
 
@@ -132,6 +133,7 @@ class Elsewhere:
         environ = {name: value for name, value in os.environ.items() if name in KEPT}
         environ["PYTHONPATH"] = os.pathsep.join(self._places())
         outlives = key in outliving(self.plan)
+        end_unheard(self.launcher, key, socket_of(self.around.roots, key))
         return self.launcher.want(key, self._command(key), environ, outlives=outlives, replace=replace)
 
     def _places(self) -> list[str]:

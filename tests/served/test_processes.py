@@ -14,6 +14,7 @@ from served.conftest import Running, alive, eventually, own_kib, parent, pids_of
 
 from moby.component import Arity
 from moby.engine import start
+from moby.engine.elsewhere import socket_of
 from moby.engine.running import Status
 from moby.errors import HostUnfit, Unavailable, Unsupported
 from moby.placement import placed
@@ -83,6 +84,24 @@ def test_a_killed_part_is_started_again_with_what_it_had(plan: Plans, running: R
         os.close(reads)
         os.write(writes, b"still somebody who reads")
         os.close(writes)
+
+
+@SHELVES
+def test_one_whose_socket_is_gone_is_started_again_with_what_it_had(
+    plan: Plans, running: Running, around: Surroundings, shelf: str
+) -> None:
+    """By who comes next, as `down` does; who was there goes on with it."""
+    key = f"served-shelf/{shelf}"
+    with running(plan(shelf)) as engine:
+        kept = engine.instances[key]
+        with Path(os.devnull).open() as file:
+            kept.hold("x", file.fileno())
+        before = kept.pid()
+        socket_of(around.roots, key).unlink()
+        with running(plan(shelf)) as other:
+            assert other.instances[key].pid() != before
+            assert other.instances[key].held() == kept.held() == {"x": 1}
+            assert other.instances[key].pid() == kept.pid()
 
 
 def test_a_call_that_may_have_been_done_is_not_repeated(plan: Plans, running: Running) -> None:
