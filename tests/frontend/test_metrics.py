@@ -187,7 +187,10 @@ def test_other_requests(ask):
     answer, body = ask("HEAD")
     assert (answer.status, body, int(answer.headers["Content-Length"]) > 100) == (200, b"", True)
     assert ask(path="/")[0].status == 404
-    assert ask("POST")[0].status == 501
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        refused = ask(method)[0]
+        assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
+    assert ask("BREW")[0].status == 501
 
 
 def test_figures_that_can_t_be_told(ask, served):

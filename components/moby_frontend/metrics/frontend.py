@@ -183,9 +183,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815
 
-    def _reply(self, status: int, kind: str, body: bytes) -> None:
+    def do_POST(self) -> None:
+        """Say that there is nothing but to be read."""
+        self._reply(405, "text/plain; charset=utf-8", b"the figures can only be read\n", ("Allow", "GET, HEAD"))
+
+    do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
+
+    def _reply(self, status: int, kind: str, body: bytes, *more: tuple[str, str]) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        for name, value in (("Content-Type", kind), *more):
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
