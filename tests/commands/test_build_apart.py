@@ -503,6 +503,18 @@ def test_an_error_in_the_answer_and_none_at_all(tmp_path):
         Caller(tmp_path / "nonesuch", patience_s=0).ask("GET", "/x")
 
 
+@pytest.mark.parametrize("cut", [b"", b"5\r\n{"], ids=["between chunks", "within one"])
+def test_an_answer_that_is_broken_off_is_no_end(tmp_path, cut):
+    """As where the engine is killed meanwhile; lines come as they are, however the chunks lie across them."""
+    texts = (b'{"stream":"a"}\n{"str', b'eam":"b"}\n')
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in texts)
+    answering(tmp_path / "s", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + cut)
+    lines = Caller(tmp_path / "s").lines("/build")
+    assert [next(lines), next(lines)] == [{"stream": "a"}, {"stream": "b"}]
+    with pytest.raises(Unavailable, match="the engine didn't answer"):
+        list(lines)
+
+
 def test_an_engine_of_somebody_else(tmp_path, unprivileged):
     tmp_path.chmod(0)
 

@@ -25,6 +25,7 @@ from moby_builder.command.packing import packed
 __all__ = ["Caller", "build"]
 
 _VERSION = "v1.47"
+_READ = 64 << 10
 _ELSEWHERE = (
     "secret", "ssh", "output", "cache_to", "build_context", "check", "call", "sbom", "provenance", "attest",
     "annotation", "allow", "explain", "no_cache_filter",
@@ -53,7 +54,7 @@ class Caller:
             closing(connected(self._path, self._patience_s)) as connection,
             self._answer(connection, "POST", path, body, sent) as answer,
         ):
-            for line in answer:
+            for line in _texts(answer):
                 found = json.loads(line) if line.strip() else {}
                 if found.get("error"):
                     raise _Failed(str(found["error"]))
@@ -76,6 +77,19 @@ class Caller:
         if answer.status >= 400:
             raise refusal(answer.status, answer.read(), "")
         return answer
+
+
+def _texts(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield lines as they come; Unavailable where the answer is broken off, which the library takes for an end."""
+    rest = b""
+    try:
+        while chunk := answer.read1(_READ):
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from whole
+    except (http.client.HTTPException, OSError) as error:
+        raise unanswered(error) from error
+    if rest:
+        yield rest
 
 
 class _Failed(MobyError):
