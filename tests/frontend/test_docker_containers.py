@@ -226,11 +226,16 @@ class TestDescriptions:
         assert (sized["SizeRw"], sized["SizeRootFs"]) == (3, 10)
 
     def test_an_exit_code_that_nobody_saw(self, served, box):
-        served.containers.set("aa", status=Status.EXITED, exit_code=None)
+        """As dockerd shows it after a power cut; the error says that it's nobody's."""
+        since = "2026-01-01T00:00:00Z"
+        served.containers.set("aa", status=Status.EXITED, exit_code=None, started=since, finished=since)
         state = served.call("GET", "/containers/aa/json").json()["State"]
         assert (state["ExitCode"], state["Error"]) == (255, "the exit code is unknown: nobody saw it end")
         (shown,) = served.call("GET", "/containers/json?all=1").json()
-        assert not shown["Status"].startswith("Exited (0)")
+        assert shown["Status"].startswith("Exited (255) ")
+        for code, found in ((255, [box]), (0, [])):
+            listed = served.call("GET", f"/containers/json?all=1&filters={filters(exited=[str(code)])}").json()
+            assert [each["Id"] for each in listed] == found
 
     def test_top_and_changes(self, served, box):
         found = served.call("GET", "/containers/aa/top?ps_args=-ef").json()

@@ -6,6 +6,7 @@ from moby.contracts.containers import Container, State, Status
 from moby.contracts.supervisor import Health
 from moby.errors import MobyError
 from moby_frontend.docker.call import Call, Reply, Version, reply_json
+from moby_frontend.docker.handlers.waiting import UNKNOWN_EXIT
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import ZERO, rfc3339
 from moby_frontend.docker.translate.config import show_config, show_host_config
@@ -14,7 +15,6 @@ from moby_frontend.docker.translate.network import show_links, show_settings
 
 __all__ = ["changes", "inspect", "show_container", "top"]
 
-_UNKNOWN_EXIT = 255
 _FOLDERS = {"LowerDir": "lowerdir", "UpperDir": "upperdir", "WorkDir": "workdir"}
 
 
@@ -92,7 +92,7 @@ def _state(state: State) -> dict[str, Any]:
         "OOMKilled": state.oom_killed,
         "Dead": state.dead,
         "Pid": state.pid,
-        "ExitCode": _UNKNOWN_EXIT if unknown else state.exit_code,
+        "ExitCode": UNKNOWN_EXIT if unknown else state.exit_code,
         "Error": state.error or ("the exit code is unknown: nobody saw it end" if unknown else ""),
         "StartedAt": state.started or ZERO,
         "FinishedAt": state.finished or ZERO,

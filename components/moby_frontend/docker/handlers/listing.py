@@ -10,6 +10,7 @@ from moby.errors import Corrupt, Invalid, NotFound
 from moby_frontend.docker.call import Call, Reply, Version, reply_json
 from moby_frontend.docker.failures import Status as Failure
 from moby_frontend.docker.filters import Filters
+from moby_frontend.docker.handlers.waiting import UNKNOWN_EXIT
 from moby_frontend.docker.parts import Parts
 from moby_frontend.docker.times import elapsed, parsed_ns
 from moby_frontend.docker.translate.mounts import show_mounted
@@ -106,7 +107,7 @@ def _status(state: State, now_ns: int) -> str:
     """Return docker's words for how a container is."""
     since = elapsed((now_ns - parsed_ns(state.started)) / 10**9)
     ago = elapsed((now_ns - parsed_ns(state.finished)) / 10**9)
-    code = "unknown" if state.exit_code is None else state.exit_code
+    code = _code(state)
     match state.status:
         case Status.RESTARTING:
             return f"Restarting ({code}) {ago} ago"
@@ -119,6 +120,10 @@ def _status(state: State, now_ns: int) -> str:
         case Status.DEAD:
             return "Dead"
     return "Created" if not state.finished else f"Exited ({code}) {ago} ago"
+
+
+def _code(state: State) -> int:
+    return UNKNOWN_EXIT if state.exit_code is None else state.exit_code
 
 
 def _health(state: State) -> str:
@@ -145,7 +150,7 @@ def _tests(parts: Parts, filters: Filters, every: Iterable[Container]) -> list[T
         tests.append(lambda _: False)
     if exited:
         tests.append(
-            lambda each: each.state.status not in _UP and bool(each.state.started) and each.state.exit_code in exited
+            lambda each: each.state.status not in _UP and bool(each.state.started) and _code(each.state) in exited
         )
     if "isolation" in filters:
         tests.append(lambda _: filters.matches("isolation", "default"))
