@@ -3,7 +3,9 @@
 A config class has attributes of these types: `str`, `int`, `float`, `bool`, `Path`, an Enum or Literal of texts or
 numbers, `tuple[X, ...]`, `Mapping[str, X]`, `X | None`, and frozen attrs classes of such. What attrs' validators
 say (in_, ge, gt, le, lt, matches_re, min_len, max_len, optional, deep_iterable, deep_mapping) is in the schema; any
-other validator is run by `structure` alone. An attribute's help is its `metadata["help"]`.
+other validator is run by `structure` and `refusals` alone: it raises ValueError or an error of ours, and may read
+other options of the instance that it is given. An attribute's help is its `metadata["help"]`; with `metadata["alone"]`
+no two parts of an engine may have the same value, as of the path of a socket.
 """
 
 import enum
@@ -18,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from moby.errors import Invalid, Problem
+from moby.errors import Invalid, MobyError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Option", "describe", "problems", "schema_of", "structure"]
+__all__ = ["Option", "Refusal", "describe", "problems", "refusals", "schema_of", "structure"]
 
 Schema = dict[str, Any]
 
@@ -63,16 +65,39 @@ def schema_of(options: "Sequence[Option]") -> Schema:
 
 def structure(config: type, values: Mapping[str, Any]) -> Any:
     """Return an instance of a config class made of plain data; Invalid carries a problem for each wrong option."""
-    found = problems(describe(config), values)
-    if found:
-        listed = tuple(Problem(f"option {path}: {message}") for path, message in found)
-        raise Invalid(f"option {found[0][0]}: {found[0][1]}", problems=listed)
-    return _instance(config, values)
+    wrong = problems(describe(config), values)
+    listed = [Problem(f"option {path}: {message}") for path, message in wrong]
+    if not listed:
+        try:
+            return _instance(config, values)
+        except MobyError as error:
+            listed = [
+                Problem(f"option {each.option}: {each.message}", fixes=(each.fix,) if each.fix else ())
+                for each in refusals(config, values)
+            ]
+            if not listed:
+                raise Invalid(f"options of {config.__module__}: {error.message}", hint=error.hint) from error
+    raise Invalid(listed[0].message, problems=tuple(listed))
 
 
 def problems(options: "Sequence[Option]", values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what is wrong with plain data as options: path (`name`, `hosts.0`, `limits.memory`) and message."""
     return list(_wrong(schema_of(options), values, ""))
+
+
+@attrs.frozen
+class Refusal:
+    """An option that a validator refuses, why, and which options that validator looked at."""
+
+    option: str
+    message: str
+    fix: str = ""
+    reads: frozenset[str] = frozenset()
+
+
+def refusals(config: type, values: Mapping[str, Any]) -> tuple[Refusal, ...]:
+    """Return what validators of a class refuse of plain data that its schema lets pass."""
+    return tuple(_refusals(config, values))
 
 
 # From a class to schemas ----------------------------------------------------------------------------------------
@@ -297,9 +322,64 @@ def _instance(config: type, values: Mapping[str, Any]) -> Any:
             if each.init and each.alias in values
         }
         return config(**arguments)
-    except (TypeError, ValueError, OverflowError) as error:  # from a validator or converter of the class
-        said = str(error.args[0]) if error.args else str(error)
-        raise Invalid(f"options of {config.__module__}: {said}") from error
+    except _FROM_VALIDATORS as error:
+        raise Invalid(_said(error)) from error
+
+
+_FROM_VALIDATORS = (TypeError, ValueError, OverflowError)
+"""What validators and converters of attrs raise, besides our own errors."""
+
+
+def _said(error: Exception) -> str:
+    return str(error.args[0]) if error.args else str(error)
+
+
+class _Looked:
+    """Values by attribute, as a validator sees them; it remembers at which was looked."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.__dict__["values"], self.__dict__["names"] = values, set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.__dict__["names"].add(name)
+        try:
+            return self.__dict__["values"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _refusals(config: type, values: Mapping[str, Any]) -> Iterator[Refusal]:
+    hints = _hints(config)
+    taken: dict[str, Any] = {}
+    aliases = {each.name: each.alias for each in attrs.fields(config) if each.init}
+    for each in attrs.fields(config):
+        try:
+            taken[each.name] = (
+                _structured(hints[each.name], values[each.alias]) if each.alias in values else _made(each)
+            )
+        except (MobyError, *_FROM_VALIDATORS) as error:
+            yield _refusal(each.alias, error, frozenset((each.alias,)))
+    for each in attrs.fields(config):
+        if each.validator is None or each.name not in taken:
+            continue
+        looked = _Looked(taken)
+        try:
+            each.validator(looked, each, taken[each.name])
+        except AttributeError:
+            if looked.names <= taken.keys():
+                raise
+        except (MobyError, *_FROM_VALIDATORS) as error:
+            reads = frozenset(aliases[name] for name in (*looked.names, each.name) if name in aliases)
+            yield _refusal(each.alias, error, reads)
+
+
+def _refusal(option: str, error: Exception, reads: frozenset[str]) -> Refusal:
+    return Refusal(option, _said(error), error.hint if isinstance(error, MobyError) else "", reads)
+
+
+def _made(attribute: "attrs.Attribute[Any]") -> Any:
+    default: Any = attribute.default
+    return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
 
 
 def _structured(annotation: Any, value: Any) -> Any:

@@ -9,6 +9,7 @@ from moby import manifest, registry, resolver
 from moby.errors import Invalid, MobyError, Origin, Problem
 from moby.manifest.assembly import Assembly, Choice, DistributionChoice, Setting
 from moby.plan import Plan
+from moby.refusals import refused
 from moby.registry import Catalog
 from moby.target import target_facts
 
@@ -50,6 +51,8 @@ def resolve_file(
         return resolver.resolve(assembly, installed, target=facts)
 
     plans = [_tried(each, problems) for each in (engine, lambda: resolver.resolve_build(assembly, installed))]
+    if not problems:
+        problems += refused(assembly, *(each for each in plans if each is not None))
     if problems or plans[0] is None or plans[1] is None:
         raise Invalid(f"{file} can't be assembled", problems=_in_order(problems))
     return Resolved(assembly, installed, plans[0], plans[1])

@@ -11,7 +11,7 @@ from moby.plan import Binding, Instance, Plan
 from moby.surroundings import Surroundings
 from moby.values import evolve
 
-__all__ = ["Missing", "construct", "construct_all", "protocol_of"]
+__all__ = ["Missing", "component_of", "config_of", "construct", "construct_all", "protocol_of"]
 
 
 class Missing(MobyError):
@@ -105,16 +105,24 @@ def _bound(instance: Instance, parameter: str, binding: Binding, made: Mapping[s
     raise Missing(f"{instance.key} needs {wanted} as {parameter!r}, which is not running")
 
 
-def _config(component: Component, instance: Instance, settings: Mapping[str, Any]) -> Any:
-    """Build the component's config, or return None where its factory takes none."""
+def config_of(component: Component) -> type | None:
+    """Return the class of a component's options, None where its factory takes none."""
     import inspect
 
     first = next(iter(inspect.signature(component.factory).parameters.values()), None)
     if first is None or first.kind is inspect.Parameter.KEYWORD_ONLY:
         return None
-    config_class = get_type_hints(component.factory)[first.name]
+    found: type = get_type_hints(component.factory)[first.name]
+    return found
+
+
+def _config(component: Component, instance: Instance, settings: Mapping[str, Any]) -> Any:
+    """Build the component's config, or return None where its factory takes none."""
+    config = config_of(component)
+    if config is None:
+        return None
     try:
-        return structure(config_class, {**instance.config, **settings})
+        return structure(config, {**instance.config, **settings})
     except Invalid as error:
         problems = tuple(evolve(each, message=f"{instance.key}: {each.message}") for each in error.problems)
         raise Invalid(f"{instance.key}: {error.message}", problems=problems, hint=error.hint) from error

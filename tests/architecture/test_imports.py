@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"registry", "build_hook"}),
     frozenset({"resolver", "target", "wiring"}),
     frozenset({"sharing"}),
-    frozenset({"lock", "difference", "graph", "resolution", "schema"}),
+    frozenset({"lock", "difference", "graph", "refusals", "resolution", "schema"}),
     frozenset({"engine", "distribution", "machines", "scaffold"}),
     frozenset({"api", "testing"}),
     frozenset({"cli"}),

@@ -355,7 +355,7 @@ class TestTls:
             serve(listen=False).frontend.listen(["tcp://127.0.0.1:0"])
 
     def test_files_that_are_not_there(self, serve, options):
-        with pytest.raises(HostUnfit, match="TLS: no file /nonesuch"):
+        with pytest.raises(HostUnfit, match="option tls_key: no file /nonesuch"):
             serve(listen=False, **options | {"tls_key": "/nonesuch"}).frontend.listen(["tcp://127.0.0.1:0"])
 
     def test_files_that_do_not_go_together(self, serve, options, certificates):

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moby.component import Option
-from moby.errors import Invalid
-from moby.options import describe, problems, schema_of, structure
+from moby.errors import Invalid, Unsupported
+from moby.options import Refusal, describe, problems, refusals, schema_of, structure
 
 
 class Level(enum.StrEnum):
@@ -414,3 +414,28 @@ def test_problems_are_found_where_jsonschema_finds_some(options: list[Option], v
 
 def test_schemas_are_json_schemas() -> None:
     jsonschema.Draft202012Validator.check_schema(schema_of(describe(Config)))
+
+
+def _below_high(config: Any, _attribute: Any, value: int) -> None:
+    if value > config.high:
+        raise Unsupported(f"{value} is above high", hint="lower it")
+
+
+@frozen
+class Ranged:
+    low: int = field(default=0, validator=[validators.ge(0), _below_high])
+    high: int = field(default=9, validator=validators.instance_of(int))
+    limits: Limits = field(factory=Limits)
+    word: str = field(default="a", validator=lambda *_: int("x"))
+
+
+def test_refusals_say_what_a_validator_looked_at() -> None:
+    low, word = refusals(Ranged, {"low": 5, "high": 3})
+    assert low == Refusal("low", "5 is above high", "lower it", frozenset({"low", "high"}))
+    assert (word.option, word.reads) == ("word", frozenset({"word"}))
+    assert [each.option for each in refusals(Ranged, {"low": 1})] == ["word"]
+    with pytest.raises(Invalid) as raised:
+        structure(Ranged, {"low": 5, "high": 3})
+    first, second = raised.value.problems
+    assert (first.message, first.fixes) == ("option low: 5 is above high", ("lower it",))
+    assert second.message.startswith("option word: invalid literal")

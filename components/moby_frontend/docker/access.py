@@ -5,13 +5,13 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from moby.errors import Invalid
+from moby.errors import Invalid, Unsupported
 from moby.values import frozen
 from moby_frontend.docker.call import Call
 from moby_frontend.docker.failures import Status
 from moby_frontend.docker.routes import ROUTES, Route
 
-__all__ = ["NAMED", "Access", "Rule", "access"]
+__all__ = ["NAMED", "Access", "Rule", "access", "guarded"]
 
 
 _SAME = (("/containers/json", "/containers/ps"), ("/networks", "/networks/"))
@@ -111,6 +111,15 @@ def access(words: Sequence[str]) -> Access:
     for text in words:
         found.extend(NAMED.get(text.strip()) or (_rule(text),))
     return Access(tuple(found))
+
+
+def guarded(address: str, *, tls: bool) -> None:
+    """Raise Unsupported for an address of others' networks where no TLS is to say who somebody is."""
+    if not tls:
+        raise Unsupported(
+            f"{address} without TLS would give this host to everybody who reaches the port",
+            hint="set tls_certificate, tls_key and tls_authority, so that clients need a certificate; or use unix://",
+        )
 
 
 def _rule(text: str) -> Rule:

@@ -12,9 +12,9 @@ from types import TracebackType
 from urllib.parse import quote, unquote
 
 from moby.contracts.requests import REQUEST
-from moby.errors import Invalid, MobyError, Unsupported
+from moby.errors import Invalid, MobyError
 from moby.values import frozen
-from moby_frontend.docker.access import Access
+from moby_frontend.docker.access import Access, guarded
 from moby_frontend.docker.call import Call, Ending, Gone, Query, Reply, Version, empty
 from moby_frontend.docker.connection import Connection, Request
 from moby_frontend.docker.failures import Status, failed, message, status_of
@@ -101,11 +101,7 @@ class DockerFrontend:
         return tuple(each.address for each in opened)
 
     def _check(self, address: str, host: str) -> None:
-        if self._tls is None:
-            raise Unsupported(
-                f"{address} without TLS would give this host to everybody who reaches the port",
-                hint="set tls_certificate, tls_key and tls_authority, so that clients need a certificate; or use unix://",
-            )
+        guarded(address, tls=self._tls is not None)
 
     def _context(self) -> object:
         if self._tls is None:

@@ -14,14 +14,15 @@ from moby.errors import HostUnfit, Invalid
 __all__ = ["bridged", "context", "refuse_plain", "subject", "why"]
 
 _CHUNK = 64 << 10
+_OPTIONS = ("tls_certificate", "tls_key", "tls_authority")
 _PLAIN_S = 1.0
 
 
 def context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
     """Return the context of a server whose clients have a certificate of the authority's; HostUnfit names the file."""
-    for each in (certificate, key, authority):
+    for name, each in zip(_OPTIONS, (certificate, key, authority), strict=True):
         if not each.is_file():
-            raise HostUnfit(f"TLS: no file {each}", hint="set tls_certificate, tls_key and tls_authority to PEM files")
+            raise HostUnfit(f"option {name}: no file {each}", hint="name a PEM file that is there")
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     found.minimum_version = ssl.TLSVersion.TLSv1_2
     found.verify_mode = ssl.CERT_REQUIRED
@@ -29,7 +30,8 @@ def context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
         found.load_cert_chain(certificate, key)
         found.load_verify_locations(authority)
     except (OSError, ssl.SSLError) as error:
-        raise Invalid(f"TLS: {certificate}, {key} and {authority} don't go together: {error}") from error
+        files = f"{certificate}, {key} and {authority}"
+        raise Invalid(f"options {', '.join(_OPTIONS)}: {files} don't go together: {error}") from error
     return found
 
 

@@ -15,10 +15,11 @@ from moby.errors import Conflict, HostUnfit, Invalid, Unsupported
 from moby.host.user_maps import is_ordinary
 from moby.values import frozen
 
-__all__ = ["Check", "Listener", "checked", "in_runtime_folder", "listening"]
+__all__ = ["Check", "Listener", "checked", "in_runtime_folder", "listening", "readable"]
 
 _BACKLOG = 1024
 _FIRST_PASSED = 3
+_ALL_PASSED = frozenset({"", "*"})
 _LONGEST_PATH = 107
 """Of a Unix socket's, without the NUL at its end (unix(7))."""
 
@@ -90,6 +91,20 @@ def checked(address: str, *, group: str, check: Check) -> None:
             _passed(number, False, check).sock.detach()
     else:
         raise _unreadable(address)
+
+
+def readable(addresses: Iterable[str], check: Check) -> None:
+    """Raise what `listening` would at these addresses on any host, and look at nothing of this one."""
+    for address in addresses:
+        scheme, separator, rest = address.partition("://")
+        if separator and scheme == "unix":
+            _socket_file(rest.replace("%t", "/run"), address)
+        elif separator and scheme == "tcp":
+            _host_and_port(address, check)
+        elif not separator or scheme != "fd":
+            raise _unreadable(address)
+        elif rest not in _ALL_PASSED:
+            _numbers(rest, address)
 
 
 def _unreadable(address: str) -> Invalid:
@@ -251,7 +266,7 @@ def _numbers(text: str, address: str) -> list[int]:
     """Return the descriptors that are meant: one, or without a number all that systemd passed (sd_listen_fds(3))."""
     if text.isascii() and text.isdigit():
         return [int(text)]
-    if text in {"", "*"}:
+    if text in _ALL_PASSED:
         count = os.environ.get("LISTEN_FDS", "0")
         if os.environ.get("LISTEN_PID") == str(os.getpid()) and count.isdigit() and int(count):
             return list(range(_FIRST_PASSED, _FIRST_PASSED + int(count)))

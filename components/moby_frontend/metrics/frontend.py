@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Any
 
 from moby.contracts.ambient import Log
-from moby.errors import Unsupported
 from moby_frontend.listening.addresses import Listener, checked, listening
 from moby_frontend.metrics.counting import EventCounts
 from moby_frontend.metrics.exposition import CONTENT_TYPE
+from moby_frontend.metrics.reach import private
 
 __all__ = ["MetricsFrontend"]
 
@@ -68,14 +67,7 @@ class MetricsFrontend:
         return tuple(each.address for each in opened)
 
     def _check(self, address: str, host: str) -> None:
-        with suppress(ValueError):
-            if self._public or ip_address(host).is_loopback:
-                return
-        if host != "localhost":
-            raise Unsupported(
-                f"{address} would tell everybody who reaches the port which containers there are",
-                hint="listen at tcp://127.0.0.1:PORT or unix:///PATH, or set `public: true`",
-            )
+        private(address, host, public=self._public)
 
     def drain(self, timeout_s: float) -> bool:
         """Accept no more clients, and wait for those under way; see the contract."""

@@ -1,6 +1,7 @@
 """The component `frontend/metrics`."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -13,7 +14,18 @@ from moby.contracts.images import Images
 from moby.contracts.volumes import Volumes
 from moby.hookspecs import hookimpl
 
+if TYPE_CHECKING:
+    from attrs import Attribute
+
 __all__ = ["Config", "make", "moby_components"]
+
+
+def _addresses(config: "Config", _option: "Attribute[tuple[str, ...]]", value: tuple[str, ...]) -> None:
+    from moby_frontend.listening.addresses import readable
+    from moby_frontend.metrics.reach import private
+
+    public = config.public
+    readable(value, lambda address, host: private(address, host, public=public))
 
 
 @frozen
@@ -21,7 +33,9 @@ class Config:
     """Options of `frontend/metrics`."""
 
     addresses: tuple[str, ...] = field(
-        default=(), metadata={"help": "Where to listen: tcp://127.0.0.1:PORT, unix:///PATH, fd://."}
+        default=(),
+        validator=_addresses,
+        metadata={"help": "Where to listen: tcp://127.0.0.1:PORT, unix:///PATH, fd://."},
     )
     group: str = field(default="docker", metadata={"help": "The group that may use Unix sockets, where there is it."})
     public: bool = field(default=False, metadata={"help": "Whether other machines may ask too, without any proof."})
