@@ -41,6 +41,6 @@ class Frontend(Protocol):
         """Accept no more clients, and wait for requests under way, at most so long; return whether all have ended.
 
         Requests that only their client ends (events, followed logs) are broken off by this first, so that it sees that
-        there were more. From then on no request begins, on connections that are there already, too.
+        there were more. From then on no request begins: clients that are connected, and ask nothing, are let go.
         """
         ...

@@ -159,6 +159,17 @@ class FrontendSuite:
                 assert sock.recv(1) == b"", "a client that still got in is let go, not answered"
         assert frontend.drain(PATIENCE_S) is True
 
+    def test_drained_it_lets_idle_clients_go(self, start: Make, folder: Path) -> None:
+        """Who is connected asks nothing more of a front end that drains, though that has not ended yet."""
+        frontend = start()
+        frontend.listen([f"unix://{folder / 'a'}"])
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE_S)
+            sock.connect(str(folder / "a"))
+            frontend.drain(0)
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+
     def test_an_idle_client_holds_up_no_end(self, start: Make, folder: Path) -> None:
         """A connection without a request ends with the front end."""
         frontend = start()

@@ -197,6 +197,7 @@ MUTANTS = (
     Mutant(_ChecksNothing, "test_a_check_says_what_listening_would"),
     Mutant(_ChecksByListening, "test_a_check_listens_nowhere"),
     Mutant(_DrainsNothing, "test_drained_it_takes_no_more_clients"),
+    Mutant(_DrainsNothing, "test_drained_it_lets_idle_clients_go"),
     Mutant(_NeverDrained, "test_drained_it_takes_no_more_clients"),
     Mutant(_WaitsForTheTimeout, "test_drained_it_takes_no_more_clients"),
 )

@@ -98,13 +98,17 @@ class _Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Accept no more; a repeated call does nothing."""
+        """Accept no more, and hear nothing more of who is there; a repeated call does nothing."""
         if self._end >= 0:
             os.eventfd_write(self._end, 1)
             self._thread.join()
             os.close(self._end)
             self._end = -1
             self._listener.close()
+            with self._changed:
+                for each in self._clients:
+                    with suppress(OSError):
+                        each.shutdown(socket.SHUT_RD)
 
     def idle(self, timeout_s: float) -> bool:
         """Wait until who has asked has been answered; return whether they have."""
