@@ -620,6 +620,20 @@ class Containers(Protocol):
         """Return an exec session; NotFound `No such exec instance: ID`."""
         ...
 
+    def carrier(self) -> int:
+        """Return a number of who carries streams now: another once those that were lent before have been cut.
+
+        They are when the supervisor's process is killed, and end then as if there were no more; programs run on.
+        """
+        ...
+
+    def attach_again(self, id: str) -> Streams | None:
+        """Return the streams of a container or an exec whose streams were cut; None where nothing goes on.
+
+        An exec has those that it was asked for. No event tells of it.
+        """
+        ...
+
     def exec_exit_fd(self, exec_id: str) -> Fd:
         """Return a descriptor that becomes readable when `exec_get` knows its end; the caller closes it."""
         ...

@@ -300,7 +300,10 @@ class Supervisor(Protocol):
 
     @repeatable
     def journal_fd(self, after: int) -> Fd:
-        """Return a descriptor that becomes readable once `journal(after)` has something; the caller closes it."""
+        """Return a descriptor that becomes readable once `journal(after)` has something; the caller closes it.
+
+        So it does where this supervisor's process ends, and with it the streams that it carried: who waits asks anew.
+        """
         ...
 
     @repeatable

@@ -1,8 +1,9 @@
 """Mutants of what keeps containers: each breaks one promise of the contract, and names the test that must see it."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, BinaryIO
 
 from moby.contracts.containers import (
@@ -23,6 +24,7 @@ from moby.contracts.runtime import Stats
 from moby.contracts.supervisor import HealthStatus, Streams
 from moby.contracts.types import Window
 from moby.errors import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported
+from moby.testing.containers_world import close
 from moby.testing.mutants import Broken, Mutant, forgives
 from moby.values import evolve
 
@@ -278,6 +280,25 @@ class _GuessesExecs(_Broken):
         return evolve(found, exit_code=0)
 
 
+class _AttachesOnce(_Broken):
+    def attach_again(self, id: str) -> Streams | None:
+        return None
+
+
+class _AttachesAgainAloud(_Broken):
+    def attach_again(self, id: str) -> Streams | None:
+        found: Streams | None = self.inner.attach_again(id)
+        if found is not None:
+            with suppress(NotFound):
+                close(self.inner.attach(id))
+        return found
+
+
+class _ChangesCarriers(_Broken):
+    def carrier(self) -> int:
+        return time.monotonic_ns()
+
+
 class _NeverEndsExecs(_Broken):
     def exec_exit_fd(self, exec_id: str) -> int:
         read, _ = os.pipe()
@@ -393,6 +414,9 @@ MUTANTS = (
     Mutant(_DeafExecs, "test_exec_stdin"),
     Mutant(_GuessesExecs, "test_exec_of_nothing"),
     Mutant(forgives("exec_create", Conflict), "test_exec_wants_a_running_container", called="execs anywhere"),
+    Mutant(_AttachesOnce, "test_attaching_again"),
+    Mutant(_AttachesAgainAloud, "test_attaching_again"),
+    Mutant(_ChangesCarriers, "test_attaching_again"),
     Mutant(_NeverEndsExecs, "test_exec_ends_with_its_container"),
     Mutant(_ListsNobody, "test_top"),
     Mutant(_OldStats, "test_stats"),

@@ -150,6 +150,29 @@ class StreamsAndExecs(ContainersFixtures):
         with pytest.raises(NotFound, match="No such exec instance: none"):
             world.containers.exec_get("none")
 
+    def test_attaching_again(self, world: World) -> None:
+        """Who carries streams stays the same while nobody is killed; they are had again, and no event tells of it."""
+        carrier = world.containers.carrier()
+        made = self.make(world, "cat; echo end >&2; sleep 1000", open_stdin=True)
+        assert world.containers.attach_again(made) is None
+        world.containers.start(made)
+        config = ExecConfig(("sh", "-c", "cat; echo end >&2"), attach_stdin=True, attach_stdout=True)
+        exec_id = world.containers.exec_create(made, config)
+        first = world.containers.exec_start(exec_id)
+        assert first is not None
+        before = self.actions(world, made)
+        for each in (made, exec_id):
+            streams = world.containers.attach_again(each)
+            assert streams is not None
+            os.write(streams.stdin, b"again\n")
+            assert read_until(streams.stdout, "again\n") == "again\n"
+            assert (streams.stderr >= 0) is (each == made)
+            close(streams)
+        assert (self.actions(world, made), world.containers.carrier()) == (before, carrier)
+        world.containers.stop(made, timeout_s=0)
+        close(first)
+        assert [world.containers.attach_again(each) for each in (made, "nobody")] == [None, None]
+
     def test_exec_ends_with_its_container(self, world: World) -> None:
         """And says so."""
         made = self.begin(world, "cat", open_stdin=True)

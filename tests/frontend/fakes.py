@@ -67,6 +67,8 @@ class FakeContainers:
         self.paths = {}
         self.written = []
         self.calls = []
+        self.again = []
+        """Streams that go on where others were cut."""
         self.hesitates = False
         """Whether attaching fails once the client goes on."""
         self.lock = threading.RLock()
@@ -387,6 +389,14 @@ class FakeContainers:
         running = program.process is not None and not program.ended.is_set()
         pid = program.process.pid if program.process else 0
         return evolve(session, running=running, exit_code=program.code, pid=pid)
+
+    carried_by = 1
+
+    def carrier(self):
+        return self.carried_by
+
+    def attach_again(self, id):
+        return self.again.pop(0) if self.again else None
 
     def exec_exit_fd(self, exec_id):
         _, program = self._exec(exec_id)

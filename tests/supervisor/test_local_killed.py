@@ -188,6 +188,50 @@ def until(descriptor, mark):
     return found
 
 
+def test_output_waits_for_who_was_attached(served, make):
+    """Logged or not, what comes while nobody carries it is for those who attach again; its log has it, too."""
+    script = "read a; i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; exit 3"
+    folder = make("logged", script, stdin=True, attach=True)
+    make("alone", script, driver="", stdin=True, attach=True)
+    first = {each: served.supervisor.attach(each) for each in ("logged", "alone")}
+    found = {}
+    for task, streams in first.items():
+        os.write(streams.stdin, b"go\n")
+        found[task] = until(streams.stdout, b"9\n")  # so it has read that
+    served.kill("supervisor")
+    said_again = {}
+    for task, streams in first.items():
+        before = found[task] + all_from(streams.stdout)
+        again = served.supervisor.attach(task)
+        said_again[task] = before + all_from(again.stdout)
+        for each in (streams.stdin, streams.stderr, again.stdin, again.stderr):
+            os.close(each)
+    everything = b"".join(b"%d\n" % number for number in range(3000))
+    assert said_again["alone"] == everything
+    lost = ends(served, "logged", 3).lost_bytes
+    assert len(said_again["logged"]) >= len(everything) - lost
+    assert said(folder) == everything or lost
+    ends(served, "alone", 3)
+
+
+def all_from(descriptor):
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def test_output_waits_no_longer_than_a_moment(served, make):
+    """Those who were attached may be gone for ever: then it is logged, and the end is told."""
+    folder = make("a", "read a; echo got $a; read b; echo got $b; exit 5", stdin=True, attach=True)
+    streams = served.supervisor.attach("a")
+    os.write(streams.stdin, b"one\ntwo\n")
+    assert until(streams.stdout, b"got ")
+    served.kill("supervisor")
+    ends(served, "a", 5)
+    assert said(folder).startswith(b"got one\n")
+    for each in (streams.stdin, streams.stdout, streams.stderr):
+        os.close(each)
+
+
 def test_what_was_ended_stays_so(served, make):
     """Exits, paused containers, a closed standard input and created containers are as they were."""
     make("stopped", "exit 4")

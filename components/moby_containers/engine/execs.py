@@ -113,6 +113,15 @@ class Execs:
             return Streams(-1, -1, -1) if not detach else None
         return _wanted(state.streams or self._parts.supervisor.attach(session.id), asked)
 
+    def attach_again(self, exec_id: str) -> Streams | None:
+        """Return its streams, where they aren't gone; see the contract."""
+        session = self._parts.shelf.find_session(exec_id)
+        if session is None:
+            return None
+        with suppress(NotFound):
+            return _wanted(self._parts.supervisor.attach(exec_id), session.config)
+        return None
+
     def ended(self, session: Session, exit: Exit) -> None:
         """Take the end of one."""
         try:

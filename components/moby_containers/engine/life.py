@@ -137,6 +137,15 @@ class Life:
             self._parts.tell(entry.container, "attach")
         return streams
 
+    def attach_again(self, entry: Entry) -> Streams | None:
+        """Return its streams where it runs on; see the contract."""
+        with entry.lock:
+            if not entry.alive:
+                return None
+            with suppress(NotFound):
+                return self._parts.supervisor.attach(entry.id)
+        return None
+
     def _streams(self, entry: Entry, certain: Callable[[], object] | None) -> Streams:
         if entry.phase == Phase.ENDED:
             self._starting.clear(entry)

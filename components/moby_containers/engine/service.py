@@ -28,6 +28,7 @@ from moby.contracts.types import Exit, Window
 from moby.contracts.volumes import Volumes
 from moby.errors import Conflict, NotFound, Unsupported
 from moby_containers.engine.archives import Archives
+from moby_containers.engine.carrier import Carrier
 from moby_containers.engine.changing import Changing
 from moby_containers.engine.creating import Creating
 from moby_containers.engine.ending import Ending
@@ -79,6 +80,7 @@ class Service:
         self._changing = Changing(self._parts, self._life, self._networking)
         self._execs = Execs(self._parts, metadata, self._later, self._follower)
         self._ending.clear_execs = self._execs.clear
+        self._carrier = Carrier(supervisor)
 
     def __enter__(self) -> Self:
         self._parts.ask_logs()
@@ -101,6 +103,7 @@ class Service:
         self._later.close()  # first, as who removes a container waits for its end
         self._follower.close()
         self._ending.clearing.close()
+        self._carrier.close()
 
     def reclaim(self) -> None:
         """Have nothing that ends now be started again, as its policy may ask of the next engine."""
@@ -214,6 +217,15 @@ class Service:
     def attach(self, name: str, certain: Callable[[], object] | None = None) -> Streams:
         """Return its streams."""
         return self._life.attach(self._shelf.get(name), certain)
+
+    def carrier(self) -> int:
+        """Return a number of who carries streams now."""
+        return self._carrier.number()
+
+    def attach_again(self, id: str) -> Streams | None:
+        """Return the streams of a container or an exec whose streams were cut."""
+        entry = self._shelf.by_id(id)
+        return self._execs.attach_again(id) if entry is None else self._life.attach_again(entry)
 
     def logs(self, name: str, query: LogQuery) -> int:
         """Return a descriptor to read its log from."""

@@ -15,12 +15,15 @@ from moby.contracts.log_driver import STDERR, STDOUT, frame
 from moby.contracts.supervisor import Streams
 from moby.errors import Invalid
 from moby_frontend.docker.call import Call
+from moby_frontend.docker.carried import Carried
 
 __all__ = ["DetachKeys", "Pump", "head", "keys"]
 
 _CHUNK = 64 << 10
 _HEAD_S = 2.0
 """A loaded machine may keep a client from running for longer than a tenth of a second."""
+_CUT_S = 0.1
+"""How long a killed process may take to close all that it had open."""
 _SMALL = 4096
 """What a pipe that is ready surely takes (PIPE_BUF, pipe(7)); a stdin is written so much at once, never waiting."""
 DEFAULT_KEYS = "ctrl-p,ctrl-q"
@@ -91,11 +94,26 @@ class Pump:
     """Carries bytes between a client and a program until the output ends, the client has gone, or typed the keys.
 
     It owns the streams and the connection, and closes them. The ends of the input half and the output half are apart.
+    Where the streams are cut, and `carried`, others are to come, which `run` is given by its `last`.
     """
 
-    def __init__(self, sock: socket.socket, streams: Streams, ending_fd: int, *, terminal: bool) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        streams: Streams,
+        ending_fd: int,
+        *,
+        terminal: bool,
+        carried: Carried | None = None,
+    ) -> None:
         self._sock, self._streams, self._ending_fd, self._terminal = sock, streams, ending_fd, terminal
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._carried = carried
+        self._renewed = threading.Condition()
+        """Held where the program's input is written to, or replaced."""
+        self._over = False
+        self._deaf: Streams | None = None
+        """Those by which the program reads no more."""
         self.detached = False
 
     def run(
@@ -108,9 +126,9 @@ class Pump:
         detach: bytes = b"",
         receive: Callable[[bytes], bytes | None] | None = None,
         wrap: Callable[[int, bytes], bytes] | None = None,
-        last: Callable[[socket.socket], None] | None = None,
+        last: Callable[[socket.socket], Streams | None] | None = None,
     ) -> None:
-        """Carry bytes; `last` is called before the client is told of the end.
+        """Carry bytes; `last` is called before the client is told of the end, and may return streams that go on.
 
         `receive` and `wrap` change what comes and what goes, where it isn't docker's own framing.
         """
@@ -120,24 +138,55 @@ class Pump:
             thread = threading.Thread(target=self._input, args=(early, stdin, seen, receive), name="input", daemon=True)
             thread.start()
         try:
-            with suppress(OSError):
-                self._output(stdout, stderr, wrap or self._framed, heard=thread is None)
-            if last and not self.detached:
-                last(self._sock)
+            while True:
+                with suppress(OSError):
+                    self._output(stdout, stderr, wrap or self._framed, heard=thread is None)
+                fresh = last(self._sock) if last and not self.detached else None
+                if fresh is None:
+                    break
+                self._renew(fresh)
         finally:
             os.eventfd_write(self._stop, 1)
+            with self._renewed:
+                self._over = True
+                self._renewed.notify_all()
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_WR)
             if thread is not None:
                 thread.join()
             self._discard()
             self._sock.close()
-            for fd in {self._streams.stdin, self._streams.stdout, self._streams.stderr} - {-1, self._closed}:
+            for fd in {*_all(self._streams), self._unread} - {-1, self._closed}:
                 os.close(fd)
             os.close(self._stop)
 
     _closed = -1
     """What the input closed already."""
+    _unread = -1
+    """The other end of that, by which what nobody has read can be had back."""
+
+    def _renew(self, fresh: Streams) -> None:
+        """Go on with other streams; what of the input nobody has read goes there first."""
+        with self._renewed:
+            old, closed = self._streams, self._closed >= 0
+            unread = self._unread if closed else _other_end(old.stdin)
+            with suppress(OSError):  # it reads no more
+                if unread >= 0 and fresh.stdin >= 0:
+                    _move(unread, fresh.stdin)
+            for fd in {*_all(old), unread} - {-1, self._closed}:
+                os.close(fd)
+            self._streams, self._closed, self._unread = fresh, -1, -1
+            if self._carried is not None:
+                self._carried.renewed()
+            if closed:
+                self._close_stdin()
+            self._renewed.notify_all()
+
+    def _close_stdin(self) -> None:
+        stdin = self._streams.stdin
+        if stdin >= 0:
+            self._unread, self._closed = _other_end(stdin), stdin
+            os.close(stdin)
 
     def _discard(self) -> None:
         """Take what nobody wants any more: a socket that is closed on unread bytes resets the client's end."""
@@ -219,9 +268,9 @@ class Pump:
                 data = self._received()
         except OSError:
             pass
-        if wanted and not self._terminal and self._streams.stdin >= 0:
-            self._closed = self._streams.stdin
-            os.close(self._streams.stdin)
+        if wanted and not self._terminal:
+            with self._renewed:
+                self._close_stdin()
 
     def _received(self) -> bytes:
         poll = select.poll()
@@ -232,20 +281,59 @@ class Pump:
 
     def _pass_on(self, data: bytes) -> bool:
         """Write to the program's input; return whether it takes more, and nobody has told to stop."""
-        if self._streams.stdin < 0:
-            return True
-        poll = select.poll()
-        poll.register(self._streams.stdin, select.POLLOUT)
-        poll.register(self._stop, select.POLLIN)
         view = memoryview(data)
         while view:
-            found = dict(poll.poll())
-            if self._stop in found:
+            streams = self._streams
+            if streams.stdin < 0:
+                return True
+            poll = select.poll()
+            poll.register(streams.stdin, select.POLLOUT)
+            poll.register(self._stop, select.POLLIN)
+            if self._stop in dict(poll.poll()):
                 return False
             try:
-                view = view[os.write(self._streams.stdin, view[:_SMALL]) :]
+                with self._renewed:
+                    if self._streams is streams:
+                        view = view[os.write(streams.stdin, view[:_SMALL]) :]
             except BrokenPipeError:
-                return True  # it reads no more; what follows is thrown away, and its output still comes
+                if not self._awaits_others(streams):
+                    return True  # it reads no more; what follows is thrown away, and its output still comes
+                with self._renewed:
+                    self._renewed.wait_for(lambda: self._over or self._streams is not streams)  # noqa: B023
             except BlockingIOError:
                 continue
         return True
+
+
+    def _awaits_others(self, streams: Streams) -> bool:
+        """Whether nobody reads these because they were cut, which is seen a moment later at times."""
+        if self._carried is None or self._deaf is streams:
+            return False
+        limit = time.monotonic() + _CUT_S
+        while self._streams is streams and not self._carried.is_cut():
+            if time.monotonic() > limit:
+                self._deaf = streams
+                return False
+            time.sleep(_CUT_S / 50)
+        return True
+
+
+def _all(streams: Streams) -> set[int]:
+    return {streams.stdin, streams.stdout, streams.stderr}
+
+
+def _other_end(fd: int) -> int:
+    """Return the end by which a pipe is read whose other end this is; -1 where it is none."""
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if fd >= 0 else -1
+    except OSError:
+        return -1
+
+
+def _move(source: int, target: int) -> None:
+    """Move what is in a pipe to another, which is empty and as large."""
+    with suppress(BlockingIOError):
+        while data := os.read(source, _CHUNK):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(target, view) :]

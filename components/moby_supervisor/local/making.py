@@ -94,7 +94,7 @@ class Maker:
         slot = world.marks.allocate()
         record = Record(
             self._boot, container, slot.number, doing="create", first_entry=world.journal.last,
-            attached=config.attach and config.log is None,
+            attached=config.attach,
         )  # fmt: skip
         try:
             world.records.begin(config, record)
@@ -185,6 +185,9 @@ class Maker:
             return
         if task.pidfd >= 0:
             world.loop.forget(task.pidfd)
+        if task.waits:
+            task.on_taken_up = lambda: self.ended(task)  # type: ignore[method-assign]
+            return
         for each in task.outputs:
             each.drain()
         if isinstance(task.sink, DirectSink):

@@ -19,6 +19,9 @@ from moby_supervisor.local.world import World, log_name, task_name
 
 __all__ = ["restore"]
 
+_DISCARDED_S, _LOGGED_S = 10.0, 2.0
+"""How long those who were attached have to attach again, before what they would have read is thrown away, or logged."""
+
 
 def restore(world: World, maker: Maker, verbs: Verbs) -> None:
     """Take all tasks back, from their records and the keeper; what is unfinished is finished in the background."""
@@ -64,6 +67,7 @@ def _take_up(
     except MobyError as error:
         world.log.error("a log can't be gone on with", task=task.id, error=error.message)
     task.take_fds(fds)
+    task.keep_for(_DISCARDED_S, _LOGGED_S)
     task.turns = world.turns_of(task.record.container)
     if task.record.stdin_ended and task.stdin is not None:
         task.stdin.close()

@@ -8,6 +8,7 @@ wants it, it isn't read, and stays in the pipe.
 import fcntl
 import os
 import select
+import stat
 import termios
 from array import array
 from collections.abc import Callable
@@ -52,11 +53,18 @@ def available(fd: int) -> int:
 class _Client:
     """One who reads an output."""
 
-    __slots__ = ("fd", "pending")
+    __slots__ = ("fd", "full", "pending")
 
     def __init__(self, fd: int, pending: bytes = b"") -> None:
         self.fd = fd
         self.pending: bytes | memoryview = pending
+        self.full = False
+        """Whether it takes no more now of what is moved to it."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether it is waited for."""
+        return self.full or bool(self.pending)
 
 
 class Output:
@@ -69,6 +77,8 @@ class Output:
         self.ended = False
         self.discards = discards
         """Whether what nobody wants is thrown away."""
+        self.waits = False
+        """Whether nothing is read, also not for the log, until somebody attaches."""
         self._keeps = keeps
         """Whether it is read even so, and kept for the first to attach; else it stays in the pipe."""
         self._kept = b""
@@ -81,6 +91,7 @@ class Output:
     def attach(self) -> int:
         """Return a fresh descriptor of what comes from now on, and of what was kept."""
         theirs, ours = os.pipe2(os.O_CLOEXEC)
+        self.waits = False
         client = _Client(ours, self._kept)
         self._keep(b"")
         if self.ended and not client.pending:
@@ -106,9 +117,9 @@ class Output:
             self._loop.watch(self.fd, select.EPOLLIN, lambda events: self._read())
 
     def _wanted(self) -> bool:
-        if self.ended or (self.sink is not None and self.sink.full):
+        if self.ended or self.waits or (self.sink is not None and self.sink.full):
             return False
-        if any(each.pending for each in self._clients):
+        if any(each.behind for each in self._clients):
             return False
         if self.sink is not None or self._clients or self.discards:
             return True
@@ -122,6 +133,8 @@ class Output:
 
     def _read(self) -> bool:
         """Take what there is to be read at once; whether there was anything."""
+        if self.sink is None and not self._keeps and len(self._clients) == 1:
+            return self._move(self._clients[0])
         try:
             size = min(available(self.fd), CHUNK) or CHUNK
             if self.sink is not None:
@@ -146,6 +159,23 @@ class Output:
             self._keep(self._kept + chunk)
         self.update()
         return True
+
+    def _move(self, client: _Client) -> bool:
+        """Move what there is to the only one who wants it: what is never in this process isn't lost with it."""
+        try:
+            moved = os.splice(self.fd, client.fd, CHUNK, flags=os.SPLICE_F_NONBLOCK)
+        except BlockingIOError:
+            if available(self.fd):
+                client.full = True
+                self._loop.watch(client.fd, select.EPOLLOUT, lambda events: self._taken(client, events))
+                self.update()
+            return False
+        except BrokenPipeError:
+            self._left(client)
+            return False
+        if not moved:
+            self.end()
+        return bool(moved)
 
     def _expect_nothing(self) -> None:
         if self.sink is not None:
@@ -172,6 +202,7 @@ class Output:
         if events & select.EPOLLERR:
             self._left(client)
             return
+        client.full = False
         self._send(client)
         if client in self._clients and not client.pending:
             self._loop.watch(client.fd, 0, lambda events: self._left(client))
@@ -215,6 +246,9 @@ class Input:
         self._loop = loop
         self._once = once
         self._on_end = on_end
+        self._moves = stat.S_ISFIFO(os.fstat(fd).st_mode)
+        """Whether what comes is moved there, so that none of it is lost with this process."""
+        self._full = False
         self._first = -1
         self._clients: set[int] = set()
         self._pending: bytes | memoryview = b""
@@ -230,7 +264,7 @@ class Input:
         if self._once and self._first < 0:
             self._first = ours
         self._clients.add(ours)
-        if not self._pending:
+        if not (self._pending or self._full):
             self._hear(ours)
         return theirs
 
@@ -239,8 +273,11 @@ class Input:
 
     def _heard(self, client: int) -> None:
         try:
-            chunk = os.read(client, CHUNK)
+            chunk = self._moved(client) if self._moves else os.read(client, CHUNK)
         except BlockingIOError:
+            return
+        except BrokenPipeError:  # nobody inside reads it any more
+            self.close()
             return
         if not chunk:
             self._left(client)
@@ -249,10 +286,22 @@ class Input:
                 self._ending = True
                 self._settle()
             return
-        self._pending = chunk
-        self._flush()
+        if isinstance(chunk, bytes):
+            self._pending = chunk
+            self._flush()
+
+    def _moved(self, client: int) -> int:
+        """Move what there is on, and return how much; BlockingIOError where that is nothing now."""
+        try:
+            return os.splice(client, self.fd, CHUNK, flags=os.SPLICE_F_NONBLOCK)
+        except BlockingIOError:
+            if available(client):
+                self._full = True
+                self._settle()
+            raise
 
     def _flush(self) -> None:
+        self._full = False
         try:
             self._pending = memoryview(self._pending)[os.write(self.fd, self._pending) :]
         except BlockingIOError:
@@ -264,7 +313,7 @@ class Input:
 
     def _settle(self) -> None:
         """Wait for what is to be waited for now."""
-        if self._pending:
+        if self._pending or self._full:
             for each in self._clients:
                 self._loop.forget(each)
             self._loop.watch(self.fd, select.EPOLLOUT, lambda events: self._flush())

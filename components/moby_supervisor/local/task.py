@@ -217,6 +217,37 @@ class Task:
         keeps = self.config.terminal and not self.pipes_terminal
         self.outputs.append(Output(self.loop, fd, stream, self.sink, self.slot, discards=discards, keeps=keeps))
 
+    def keep_for(self, discarded_s: float, logged_s: float) -> None:
+        """Wait so long at most for those who were attached to attach again, before output goes anywhere else."""
+        if not self.record.attached:
+            return
+        for each in self.outputs:
+            if each.sink is None:
+                each.discards = False
+            else:
+                each.waits = self.record.exit is None
+        self.loop.after(discarded_s, self._discard)
+        self.loop.after(logged_s, self._wait_no_more)
+
+    def _discard(self) -> None:
+        for each in self.outputs:
+            each.discards = self.config.log is None
+            each.update()
+
+    def _wait_no_more(self) -> None:
+        for each in self.outputs:
+            each.waits = False
+            each.update()
+        self.on_taken_up()
+
+    @property
+    def waits(self) -> bool:
+        """Whether its output waits for those who were attached."""
+        return any(each.waits for each in self.outputs)
+
+    def on_taken_up(self) -> None:
+        """To be told when its output waits no more; who cares sets it."""
+
     def begin_reading(self) -> None:
         """Read its output from now on, where somebody wants it."""
         for each in self.outputs:
@@ -224,13 +255,16 @@ class Task:
 
     def attach(self) -> Streams:
         """Return fresh descriptors of its streams."""
-        if not self.record.attached and self.config.log is None:
+        if not self.record.attached:
             self.change(attached=True)
         made: list[int] = []
+        waited = self.waits
         stdin = self.stdin.attach() if self.stdin is not None else -1
         for each in self.outputs:
             made.append(each.attach())
             each.discards = self.config.log is None
+        if waited:
+            self.loop.after(0, self.on_taken_up)
         return Streams(stdin, made[0] if made else -1, made[1] if len(made) > 1 else -1)
 
     def fds(self) -> list[int]:

@@ -5,21 +5,22 @@ import select
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from typing import Any
 
-from moby.contracts.containers import Condition, Container, Status, Waiter
+from moby.contracts.containers import Condition, Container, Status
 from moby.contracts.events import Event
 from moby.contracts.log_driver import STDERR, LogQuery, frame
 from moby.contracts.supervisor import Streams
 from moby.errors import Conflict, MobyError, NotFound
 from moby_frontend.docker import failures
 from moby_frontend.docker.call import Call
+from moby_frontend.docker.carried import LOOK_MS, Carried
 from moby_frontend.docker.hijack import Pump, head, keys
 from moby_frontend.docker.parts import Parts
 
-__all__ = ["attach", "await_end", "described", "prepare", "release", "send_past", "tell_detached", "until_next_end"]
+__all__ = ["Run", "attach", "described", "prepare", "release", "send_past", "tell_detached"]
 
 _CHUNK = 256 << 10
 _NOTHING: Mapping[str, bool] = {}
@@ -32,18 +33,48 @@ _START_S = 1.0
 def attach(parts: Parts, call: Call) -> None:
     """Attach to it; with `logs` what it wrote before comes first, with `stream` what it writes from now on."""
     with ExitStack() as held:
-        waiter = None
-        if call.query.flag("stream"):  # begun before anything can end, so that it is this run's end
-            waiter = held.enter_context(until_next_end(parts, call))
-        _attach(parts, call, waiter)
+        run = held.enter_context(closing(Run(parts, call))) if call.query.flag("stream") else None
+        _attach(parts, call, run)
 
 
-def until_next_end(parts: Parts, call: Call) -> AbstractContextManager[Waiter]:
-    """Return what waits for the end of a container's run, of the next one where it doesn't run."""
-    return closing(parts.containers.wait(call.names["name"], Condition.NEXT_EXIT))
+class Run:
+    """A container's run, the next one where it doesn't run; made before it can end, or its streams can be cut."""
+
+    def __init__(self, parts: Parts, call: Call) -> None:
+        self._containers = parts.containers
+        self._ending_fd = call.link.ending_fd()
+        self.carried = Carried(parts.containers)
+        self._waiter = parts.containers.wait(call.names["name"], Condition.NEXT_EXIT)
+
+    def close(self) -> None:
+        """Wait for its end no more."""
+        self._waiter.close()
+
+    def await_end(self, before: Container, sock: socket.socket) -> Streams | None:
+        """Wait until it is shown as ended, as who reads to the end of a stream takes it to be, or for more to come.
+
+        One that closes its streams and goes on is waited for, too, as with dockerd; one whose start fails never ends.
+        """
+        poll = select.poll()
+        for each in (self._waiter.fileno(), self._ending_fd):
+            poll.register(each, select.POLLIN)
+        poll.register(sock, 0)  # it has gone
+        limit, look_ms = time.monotonic() + _START_S, _LOOK_MS
+        with suppress(NotFound):
+            while True:
+                over = poll.poll(look_ms)
+                fresh = self.carried.again(before.id)
+                if over or fresh is not None:
+                    return fresh
+                state = self._containers.get(before.id).state
+                if state.status in (Status.RUNNING, Status.PAUSED):
+                    look_ms = LOOK_MS
+                elif state != before.state or time.monotonic() > limit:
+                    break
+        return None
 
 
-def _attach(parts: Parts, call: Call, waiter: Waiter | None) -> None:
+def _attach(parts: Parts, call: Call, run: Run | None) -> None:
     query = call.query
     detach = keys(query.text("detachKeys"))
     early, terminal = b"", False
@@ -69,7 +100,7 @@ def _attach(parts: Parts, call: Call, waiter: Waiter | None) -> None:
             release(streams, past)
             raise
     sock = taken[0]
-    pump = Pump(sock, streams, call.link.ending_fd(), terminal=terminal)
+    pump = Pump(sock, streams, call.link.ending_fd(), terminal=terminal, carried=run.carried if run else None)
     send_past(sock, past)
     stdin = query.flag("stdin") and container.config.open_stdin
     pump.run(
@@ -78,30 +109,10 @@ def _attach(parts: Parts, call: Call, waiter: Waiter | None) -> None:
         stdout=query.flag("stdout"),
         stderr=query.flag("stderr"),
         detach=detach if terminal else b"",
-        last=partial(await_end, parts, call, container, waiter) if waiter else None,
+        last=partial(run.await_end, container) if run else None,
     )
     if pump.detached:
         tell_detached(parts, container, "detach")
-
-
-def await_end(parts: Parts, call: Call, before: Container, waiter: Waiter, sock: socket.socket) -> None:
-    """Wait until it is shown as ended, as who reads to the end of a stream takes it to be.
-
-    One that closes its streams and goes on is waited for, too, as with dockerd; one whose start fails never ends.
-    """
-    poll = select.poll()
-    for each in (waiter.fileno(), call.link.ending_fd()):
-        poll.register(each, select.POLLIN)
-    poll.register(sock, 0)  # it has gone
-    limit = time.monotonic() + _START_S
-    with suppress(NotFound):
-        while not poll.poll(_LOOK_MS):
-            state = parts.containers.get(before.id).state
-            if state.status in (Status.RUNNING, Status.PAUSED):
-                poll.poll()
-                return
-            if state != before.state or time.monotonic() > limit:
-                return
 
 
 def _tell_failed(sock: socket.socket, error: Exception, *, terminal: bool) -> None:

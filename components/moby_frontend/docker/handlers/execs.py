@@ -8,10 +8,12 @@ from typing import Any
 
 from moby.contracts.containers import Exec, ExecConfig
 from moby.contracts.log_driver import STDOUT, frame
+from moby.contracts.supervisor import Streams
 from moby.contracts.types import Window
 from moby.errors import Conflict, Invalid, MobyError, NotFound
 from moby_frontend.docker import failures
 from moby_frontend.docker.call import Call, Reply, empty, reply_json
+from moby_frontend.docker.carried import LOOK_MS, Carried
 from moby_frontend.docker.handlers.attaching import tell_detached
 from moby_frontend.docker.handlers.lifecycle import window
 from moby_frontend.docker.hijack import Pump, head, keys
@@ -78,6 +80,7 @@ def _on_connection(parts: Parts, call: Call, session: Exec, size: Window | None)
     sock = call.link.hijack(head(call, terminal=terminal))
     attached = config.attach_stdin or config.attach_stdout or config.attach_stderr
     try:
+        carried = Carried(parts.containers)
         streams = parts.containers.exec_start(session.id, detach=not attached, window=size)
     except (MobyError, OSError) as error:
         text = failures.message(error).encode() + b"\r\n"
@@ -89,34 +92,38 @@ def _on_connection(parts: Parts, call: Call, session: Exec, size: Window | None)
         raise
     if streams is None:
         with sock:
-            _await_end(parts, call, session.id, sock)
+            _await_end(parts, call, session.id, sock, carried)
         return
     # Who still asks for its exit code is refused, so that waiting for it would be of no use.
-    pump = Pump(sock, streams, call.link.draining_fd(), terminal=terminal)
+    pump = Pump(sock, streams, call.link.draining_fd(), terminal=terminal, carried=carried)
     pump.run(
         early,
         stdin=config.attach_stdin,
         stdout=config.attach_stdout,
         stderr=config.attach_stderr,
         detach=keys(config.detach_keys) if terminal else b"",
-        last=lambda sock: _await_end(parts, call, session.id, sock),
+        last=lambda sock: _await_end(parts, call, session.id, sock, carried),
     )
     if pump.detached:
         tell_detached(parts, parts.containers.get(session.container_id), "exec_detach", execID=session.id)
 
 
-def _await_end(parts: Parts, call: Call, exec_id: str, sock: socket.socket) -> None:
-    """Wait until its exit code is known, which clients ask for once their connection has ended."""
+def _await_end(parts: Parts, call: Call, exec_id: str, sock: socket.socket, carried: Carried) -> Streams | None:
+    """Wait until its exit code is known, which clients ask for once their connection has ended; or for more to come."""
     try:
         fd = parts.containers.exec_exit_fd(exec_id)
     except MobyError:
-        return  # gone with its container
+        return None  # gone with its container
     try:
         poll = select.poll()
         for each in (fd, call.link.draining_fd()):
             poll.register(each, select.POLLIN)
         poll.register(sock, 0)  # it has gone
-        poll.poll()
+        while True:
+            over = poll.poll(LOOK_MS)
+            fresh = carried.again(exec_id)
+            if over or fresh is not None:
+                return fresh
     finally:
         os.close(fd)
 

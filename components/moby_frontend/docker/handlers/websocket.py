@@ -3,19 +3,12 @@
 import base64
 import hashlib
 import socket
-from contextlib import suppress
+from contextlib import closing, suppress
 
-from moby.contracts.containers import Waiter
 from moby.contracts.log_driver import STDERR, STDOUT
+from moby.contracts.supervisor import Streams
 from moby_frontend.docker.call import Call, Reply, plain
-from moby_frontend.docker.handlers.attaching import (
-    await_end,
-    prepare,
-    release,
-    send_past,
-    tell_detached,
-    until_next_end,
-)
+from moby_frontend.docker.handlers.attaching import Run, prepare, release, send_past, tell_detached
 from moby_frontend.docker.hijack import Pump, keys
 from moby_frontend.docker.parts import Parts
 
@@ -31,12 +24,12 @@ def attach(parts: Parts, call: Call) -> Reply | None:
     key = call.headers.get("sec-websocket-key", "")
     if call.headers.get("upgrade", "").lower() != "websocket" or not key:
         return plain("not websocket protocol", 400)
-    with until_next_end(parts, call) as waiter:  # begun before anything can end, so that it is this run's end
-        _attach(parts, call, key, waiter)
+    with closing(Run(parts, call)) as run:
+        _attach(parts, call, key, run)
     return None
 
 
-def _attach(parts: Parts, call: Call, key: str, waiter: Waiter) -> None:
+def _attach(parts: Parts, call: Call, key: str, run: Run) -> None:
     query = call.query
     detach = keys(query.text("detachKeys"))
     old = call.version < (1, 42)
@@ -56,13 +49,15 @@ def _attach(parts: Parts, call: Call, key: str, waiter: Waiter) -> None:
         raise
     kind = _BINARY if call.version >= (1, 28) else _TEXT
     messages = Messages(sock.sendall)
-    pump = Pump(sock, streams, call.link.ending_fd(), terminal=container.config.terminal)
+    pump = Pump(sock, streams, call.link.ending_fd(), terminal=container.config.terminal, carried=run.carried)
 
-    def end(sock: socket.socket) -> None:
-        """Say that nothing follows, once the container is shown as ended."""
-        await_end(parts, call, container, waiter, sock)
-        with suppress(OSError):  # who has gone meanwhile
-            sock.sendall(message(_CLOSE, (1000).to_bytes(2, "big")))
+    def end(sock: socket.socket) -> Streams | None:
+        """Say that nothing follows, once the container is shown as ended; or return what does."""
+        fresh = run.await_end(container, sock)
+        if fresh is None:
+            with suppress(OSError):  # who has gone meanwhile
+                sock.sendall(message(_CLOSE, (1000).to_bytes(2, "big")))
+        return fresh
 
     send_past(_Wrapped(sock.sendall, kind), past)
     pump.run(
