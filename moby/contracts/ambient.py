@@ -125,6 +125,21 @@ class Lifecycle(Protocol):
         """Return what an operator should know of a running part, empty when it is well; an error when it isn't."""
         ...
 
+    def go_on(self) -> None:
+        """Go on by itself with what earlier processes were at, as with starting again what has ended.
+
+        Called once, when all parts have started, of an engine that lasts: not of one that is there for a command alone,
+        nor by `down`; of parts in the engine's process, and of those with a process of their own.
+        """
+        ...
+
+    def wind_down(self, timeout_s: float | None) -> None:
+        """End in order what runs, and begin nothing more by itself; `down` calls it, last started first.
+
+        Each thing has its own time, and at most so much, where that is told; what doesn't end then is killed.
+        """
+        ...
+
     def reclaim(self) -> None:
         """Give back what earlier processes took of the host and, being killed, could not; repeating is fine."""
         ...

@@ -75,7 +75,7 @@ def _alone(call: "Call", key: str, around: Surroundings, path: str) -> int:
     front = next(iter(plan.of_kind("frontend")), None)
     if front is None:
         raise Invalid(f"{plan.name} has no front end, which {key} needs", hint="choose one in the assembly")
-    with start(plan, settings=settings.read(call.plan, call.config), around=around) as engine:
+    with start(plan, settings=settings.read(call.plan, call.config), around=around, brief=True) as engine:
         part: Any = engine.instances[front.key]
         part.listen([f"unix://{path}"])
         try:

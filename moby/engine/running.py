@@ -1,6 +1,6 @@
 """A running engine: instances that start in the plan's order and stop in reverse, each with a state to see."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from moby.engine import root as engine_root
 from moby.engine.interrupts import deferred
 from moby.engine.watchers import Watcher, watchers
-from moby.errors import HostUnfit, MobyError
+from moby.errors import HostUnfit, MobyError, Unsupported
 from moby.plan import ENGINE, Instance, Plan
 from moby.surroundings import Roots, Surroundings
 from moby.values import evolve
@@ -51,6 +51,7 @@ class Engine:
     instances: dict[str, Any] = field(factory=dict)
     _seen: dict[str, Seen] = field(factory=dict)
     _watch: Watcher = field(kw_only=True)
+    _around: Surroundings = field(kw_only=True)
 
     def states(self) -> Mapping[str, Seen]:
         """Return each instance's state, in start order; a part that has a `health` method is asked for it."""
@@ -64,6 +65,27 @@ class Engine:
             return Seen(seen.status, health())
         except MobyError as error:
             return Seen(Status.FAILED, str(error))
+
+    def go_on(self) -> None:
+        """Have each part go on by itself with what earlier engines were at (`Lifecycle`)."""
+        self._each("go_on", [each.key for each in self.plan.instances])
+
+    def wind_down(self, timeout_s: float | None) -> None:
+        """Have each part end in order what it runs, last started first (`Lifecycle`)."""
+        self._each("wind_down", [each.key for each in reversed(self.plan.instances)], timeout_s)
+
+    def _each(self, name: str, keys: Sequence[str], *arguments: Any) -> None:
+        """Call a method of the parts that have it; an error is written into the log, and the others are called."""
+        for key in keys:
+            method = getattr(self.instances.get(key), name, None)
+            if method is None:
+                continue
+            try:
+                method(*arguments)
+            except Unsupported:
+                continue  # a program in another language may know no such call
+            except (MobyError, OSError) as error:
+                self._around.log(key).error(f"{name} failed", error=str(error))
 
     def let_go(self) -> None:
         """Forget the parts that are left, which hold nothing and so had nothing to stop."""
@@ -86,6 +108,7 @@ def start(
     around: Surroundings | None = None,
     watch: Watcher | None = None,
     alone: bool = False,
+    brief: bool = False,
     process: str = ENGINE,
     replace: bool = False,
 ) -> Iterator[Engine]:
@@ -93,14 +116,15 @@ def start(
 
     Setup stops at the first error and undoes what stood, unless the failing part is `optional`; teardown goes on
     past errors and raises them together. `settings` are open options by instance key. With `alone` no other
-    process may use the same folders, and who calls ends the served parts too.
+    process may use the same folders, and who calls ends the served parts too. One that is `brief`, there for a command,
+    does just what it is asked to, and so does one that is alone: others go on with what earlier engines were at.
 
     `process` is which of the plan's processes this is; for parts of others there are clients, and those with a process
     of their own are started. With `replace` they become those of this distribution and these settings.
     """
     around = around or Surroundings(Roots.under(Path(root), plan.name) if root else Roots.usual(plan.name))
     around = evolve(around, parts={each.key: each.facts.version for each in plan.instances})
-    engine = Engine(plan, around.roots, watch=watch or watchers(plan))
+    engine = Engine(plan, around.roots, watch=watch or watchers(plan), around=around)
     for instance in plan.instances:
         engine.mark(instance.key, Status.WAITING)
     elsewhere = _elsewhere(plan, around, settings or {}, process, replace, lasting=not alone)
@@ -115,6 +139,8 @@ def start(
                         _start_one(engine, instance, around, (settings or {}).get(instance.key, {}), stack)
                     elif elsewhere is not None:
                         _reach_one(engine, instance, elsewhere, process)
+                if process == ENGINE and not alone and not brief:
+                    engine.go_on()
                 yield engine
         finally:
             engine.let_go()

@@ -114,7 +114,7 @@ def down(call: "Call") -> int:
     """End the engine and give back all that the host was given; --purge removes all state too."""
     from moby.engine import ending
 
-    return ending.down(call, purge=_flags(call, "--purge"))
+    return ending.down(call)
 
 
 def install(call: "Call") -> int:
@@ -158,7 +158,7 @@ def _started(call: "Call", plan: Plan) -> "AbstractContextManager[Engine]":
 
     opened = settings.read(plan, call.config)
     around = Surroundings(call.roots, log_level=call.log_level, log_form=call.log_form)
-    return start(plan, settings=opened, around=around)
+    return start(plan, settings=opened, around=around, brief=True)
 
 
 def _flags(call: "Call", flag: str) -> bool:

@@ -39,7 +39,7 @@ def client(
     """Return an object of a contract that calls the part behind a socket; nothing is connected yet.
 
     `revive` is called where nobody listens, to have the part started; then that is waited for. `name` is how errors
-    call the part. Thread-safe. The object also has `health`, `reclaim`, `reach` and `close`.
+    call the part. Thread-safe. The object also has what `LIFECYCLE` names, `reach` and `close`.
     """
     interface = interface_of(protocol)
     made = _class_of(interface)()

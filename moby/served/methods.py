@@ -14,7 +14,7 @@ from moby.served.streams import item_of
 
 __all__ = ["LIFECYCLE", "Interface", "Method", "interface_of"]
 
-LIFECYCLE: Mapping[str, Any] = {"health": "", "reclaim": None}
+LIFECYCLE: Mapping[str, Any] = {"health": "", "go_on": None, "wind_down": None, "reclaim": None}
 """What a part may be asked besides its contract (Lifecycle), and what one that hasn't the method would say."""
 
 
@@ -119,11 +119,19 @@ def _health(self: object) -> str:
     raise NotImplementedError
 
 
+def _go_on(self: object) -> None:
+    raise NotImplementedError
+
+
+def _wind_down(self: object, timeout_s: float | None) -> None:
+    raise NotImplementedError
+
+
 def _reclaim(self: object) -> None:
     raise NotImplementedError
 
 
-_LIFECYCLE: Mapping[str, FunctionType] = {"health": _health, "reclaim": _reclaim}  # type: ignore[dict-item]
+_LIFECYCLE: Mapping[str, Any] = {"health": _health, "go_on": _go_on, "wind_down": _wind_down, "reclaim": _reclaim}
 _known: dict[type, Interface] = {}
 
 

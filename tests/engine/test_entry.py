@@ -113,11 +113,42 @@ def test_down_reclaims_in_reverse_and_leaves_state(run: Run, toys: ModuleType, t
     run("say")
     toys.EVENTS.clear()
     assert run("down") == 0
-    assert [each for each in toys.EVENTS if "reclaim" in each] == ["reclaim top", "reclaim b", "reclaim a"]
+    down = ["wind down within None", "reclaim"]
+    assert [each for each in toys.EVENTS if each.startswith(("wind", "reclaim"))] == [
+        f"{each} {name}" for each in down for name in ("top", "b", "a")
+    ]
     assert not (tmp_path / "run").exists()
     assert (tmp_path / "state").exists()
     assert run("down", "--purge") == 0
     assert not (tmp_path / "state").exists()
+
+
+def test_down_goes_on_past_what_does_not_end(run: Run, toys: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """And within the time that it is told."""
+    step = "wind down within 2.5"
+    assert run("down", "--timeout", "2.5", "--purge", b={"fail": step}) == 0
+    assert [each for each in toys.EVENTS if each.startswith(("wind", "reclaim"))] == [
+        f"{each} {name}" for each in (step, "reclaim") for name in ("top", "b", "a")
+    ]
+    assert f'error engine-part/b: wind_down failed error="told to fail at {step}"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--timeout", "-1"], ["--timeout", "inf"], ["--timeout"], ["--prune"]])
+def test_what_down_does_not_take(run: Run, toys: ModuleType, tmp_path: Path, wrong: list[str]) -> None:
+    assert run("down", *wrong) == 2
+    assert (toys.EVENTS, [*tmp_path.iterdir()]) == ([], [])
+
+
+def test_a_command_has_no_part_go_on(run: Run, plan: Plans, toys: ModuleType, tmp_path: Path) -> None:
+    """With what earlier engines were at; an engine that lasts has, once all parts have started."""
+    from moby.engine import start
+
+    run("say")
+    run("down")
+    assert not any("go on" in each for each in toys.EVENTS)
+    toys.EVENTS.clear()
+    with start(plan(), tmp_path):
+        assert toys.EVENTS[-4:] == ["start top", "go on a", "go on b", "go on top"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
@@ -334,7 +365,7 @@ plan = Plan("toy", (Instance("frontend", "f", facts, {{"name": "f"}}),))
 sys.exit(entry.main(["--root", {root!r}, "serve"], lambda: ({{}}, plan)))
 """
 
-BEGUN = ["make f\n", "check f\n", "make f\n", "start f\n", "listen f\n"]
+BEGUN = ["make f\n", "check f\n", "make f\n", "start f\n", "go on f\n", "listen f\n"]
 
 
 def test_closed_standard_streams_are_not_taken_by_the_lock(tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ NEVER = HostNeed("binary", "no-such-binary-anywhere", package="nowhere")
 
 def test_parts_start_in_order_and_stop_in_reverse(plan: Plans, toys: ModuleType, tmp_path: Path) -> None:
     with start(plan(), tmp_path) as engine:
-        assert toys.EVENTS == ["make a", "start a", "make b", "start b", "make top", "start top"]
+        assert toys.EVENTS[:6] == ["make a", "start a", "make b", "start b", "make top", "start top"]
         assert {key: seen.status for key, seen in engine.states().items()} == {
             "engine-part/a": Status.RUNNING,
             "engine-part/b": Status.RUNNING,
             "engine-part/top": Status.RUNNING,
             "command/say": Status.RUNNING,
         }
-    assert toys.EVENTS[6:] == ["stop top", "stop b", "stop a"]
+    assert toys.EVENTS[9:] == ["stop top", "stop b", "stop a"]
     assert engine.states()["engine-part/a"].status is Status.STOPPED
 
 
@@ -58,6 +58,22 @@ def test_teardown_goes_on_past_errors_and_reports_all(plan: Plans, toys: ModuleT
         pass
     assert len(raised.value.exceptions) == 2
     assert toys.EVENTS[-1] == "stop a"
+
+
+def test_a_part_that_cannot_go_on_is_told_of(
+    plan: Plans, tmp_path: Path, toys: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for a program of an earlier day, which knows no such call."""
+    with start(plan(b={"fail": "go on"}), tmp_path):
+        assert toys.EVENTS[-1] == "go on top"
+    assert 'engine-part/b: go_on failed error="told to fail at go on"' in capsys.readouterr().err
+
+    def unknown(part: object) -> None:
+        raise Unsupported("the contract engine-part has no method go_on here")
+
+    monkeypatch.setattr(toys.Toy, "go_on", unknown)
+    with start(plan(), tmp_path):
+        assert capsys.readouterr().err == ""
 
 
 def test_error_inside_still_stops_everything(plan: Plans, toys: ModuleType, tmp_path: Path) -> None:

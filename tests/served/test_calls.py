@@ -240,6 +240,10 @@ def test_nobody_is_there(toys: ModuleType, tmp_path: Path) -> None:
 def test_the_lifecycle_that_a_part_lacks(toys: ModuleType, serve: Serve, tmp_path: Path) -> None:
     shelf = serve()
     assert shelf.health() == f"well in {os.getpid()}"
+    assert shelf.go_on() is None
+    for timeout_s in (None, 2.5):
+        assert shelf.wind_down(timeout_s) is None
+        assert (tmp_path / "ended").read_text() == str(timeout_s)
     assert shelf.reclaim() is None
     assert (tmp_path / "reclaimed").exists()
 

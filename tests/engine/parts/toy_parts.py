@@ -41,6 +41,12 @@ class Toy:
     def __exit__(self, *error: object) -> None:
         self._step("stop")
 
+    def go_on(self) -> None:
+        self._step("go on")
+
+    def wind_down(self, timeout_s: float | None) -> None:
+        self._step(f"wind down within {timeout_s}")
+
     def reclaim(self) -> None:
         self._step("reclaim")
 

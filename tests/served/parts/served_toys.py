@@ -195,6 +195,9 @@ class Kept:
     def health(self) -> str:
         return f"well in {os.getpid()}"
 
+    def wind_down(self, timeout_s: float | None) -> None:
+        (self.state / "ended").write_text(str(timeout_s), "ascii")
+
     def reclaim(self) -> None:
         (self.state / "reclaimed").touch()
 
