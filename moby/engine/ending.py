@@ -5,8 +5,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from moby.engine import root, settings
+from moby.plan import Plan
 from moby.surroundings import Surroundings
-from moby.values import frozen
+from moby.values import evolve, frozen
 
 if TYPE_CHECKING:
     from moby.engine.call import Call
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["down"]
 
 USAGE = 2
+_FOR_USERS = ("command", "frontend")
 PATIENCE_S = 60.0
 """For an engine that serves, to answer what it is answering."""
 
@@ -30,6 +32,7 @@ def down(call: "Call") -> int:
     if flags is None:
         return USAGE
     roots = call.roots
+    missing = root.missing(roots)
     root.stop_serving(roots, PATIENCE_S)
     with root.hold(roots, alone=True):
         pass  # an error here has touched nothing
@@ -37,7 +40,7 @@ def down(call: "Call") -> int:
     opened = settings.read(call.plan, call.config)
     around = Surroundings(roots, log_level=call.log_level, log_form=call.log_form)
     try:
-        with start(call.plan, settings=opened, around=around, alone=True) as engine:
+        with start(_sparing(call.plan), settings=opened, around=around, alone=True) as engine:
             engine.wind_down(flags.timeout_s)
             for instance in reversed(call.plan.instances):
                 reclaim = getattr(engine.instances.get(instance.key), "reclaim", None)
@@ -46,9 +49,10 @@ def down(call: "Call") -> int:
     finally:
         _end_parts(call)
     with root.hold(roots, alone=True):
-        root.purge(roots, everything=flags.purge)
-        if not flags.purge:
+        root.purge(roots, everything=flags.purge or roots.state in missing)
+        if roots.state.exists():
             root.keep_room(roots)  # for the state that stays
+    root.unmake(missing)
     return 0
 
 
@@ -82,6 +86,12 @@ def _flags(call: "Call") -> Flags | None:
             return None
         raise
     return Flags(found.purge, found.timeout)
+
+
+def _sparing(plan: Plan) -> Plan:
+    """Return a plan that goes on without what is there for users alone, which an end doesn't need: it may not start."""
+    spared = (evolve(each, policy="optional") if each.kind in _FOR_USERS else each for each in plan.instances)
+    return evolve(plan, instances=tuple(spared))
 
 
 def _end_parts(call: "Call") -> None:

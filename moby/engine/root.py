@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from moby.errors import Conflict, HostUnfit, Unavailable, Unsupported
 from moby.host import tree
 from moby.surroundings import Roots, make_folder
 
-__all__ = ["FORMAT", "hold", "keep_room", "make_room", "purge", "serving", "stop_serving"]
+__all__ = ["FORMAT", "hold", "keep_room", "make_room", "missing", "purge", "serving", "stop_serving", "unmake"]
 
 FORMAT = 1
 """Of everything stored under the state folder; raised when an older engine could no longer read it."""
@@ -23,6 +23,7 @@ _RESERVE_BYTES = 512 << 10
 _SERVE = "serve"
 _PID_SIZE = 20
 """What a process that serves writes of itself: its number, filled up with spaces, and behind that its verb."""
+_SOMEBODY_ELSES = "do it as the user that started this engine, or name a folder that you may write with --root DIR"
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -79,11 +80,17 @@ def _served(roots: Roots, descriptor: int) -> Conflict:
 
 
 def stop_serving(roots: Roots, patience_s: float) -> None:
-    """Tell the process that serves these folders to end, and wait for it; Unavailable where it doesn't in time."""
+    """Tell the process that serves these folders to end, and wait for it; Unavailable where it doesn't in time.
+
+    HostUnfit where who calls may not.
+    """
+    path = roots.run / "serve.lock"
     try:
-        descriptor = os.open(roots.run / "serve.lock", os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise HostUnfit(f"can't open {path}: {error.strerror}", hint=_SOMEBODY_ELSES) from error
     try:
         deadline = time.monotonic() + patience_s
         told = 0
@@ -147,6 +154,19 @@ def purge(roots: Roots, *, everything: bool = False) -> None:
             tree.remove(parent, folder.name)
         finally:
             os.close(parent)
+
+
+def missing(roots: Roots) -> tuple[Path, ...]:
+    """Return the folders, and those above them, that aren't there yet, the innermost first."""
+    folders = {each for folder in (roots.run, roots.state, roots.cache) for each in (folder, *folder.parents)}
+    return tuple(each for each in sorted(folders, key=lambda each: -len(each.parts)) if not os.path.lexists(each))
+
+
+def unmake(folders: Iterable[Path]) -> None:
+    """Remove folders in which nothing is."""
+    for each in folders:
+        with contextlib.suppress(OSError):
+            each.rmdir()
 
 
 def _open(path: Path) -> int:

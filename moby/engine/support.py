@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from moby.engine.redaction import HIDDEN, redacted
 from moby.errors import HostUnfit, MobyError
 from moby.plan import Plan, dump
+from moby.surroundings import Roots
 
 if TYPE_CHECKING:
     from moby.engine.call import Call
@@ -86,7 +87,7 @@ def _parts(call: "Call") -> Any:
     """Return what runs, as far as it can be asked."""
     roots = call.roots
     found: dict[str, Any] = {"roots": [str(roots.state), str(roots.run), str(roots.cache)], "parts": []}
-    if (roots.run / "keeper").exists():
+    if _is_kept(roots):
         from moby.served.launching import Launcher
 
         try:
@@ -95,6 +96,20 @@ def _parts(call: "Call") -> Any:
         except (MobyError, OSError) as error:
             found["error"] = str(error)
     return found
+
+
+def _is_kept(roots: Roots) -> bool:
+    """Return whether there is a keeper's folder; HostUnfit where who calls may not look."""
+    folder = roots.run / "keeper"
+    try:
+        folder.stat()
+        next(folder.iterdir(), None)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        hint = "do it as the user that started this engine, who alone may see what it logs"
+        raise HostUnfit(f"can't look into {folder}: {error.strerror}", hint=hint) from error
+    return True
 
 
 def _host() -> dict[str, Any]:
