@@ -97,6 +97,7 @@ class Engine:
         self.root, self.kind, self.rootfs, self.store = root, supervisor, rootfs, store
         self.network_drivers, self.discovery = drivers or {}, discovery or Nobody()
         self.log, self.clock = Lines(), Clock()
+        self.lasts = True
         self.images = TreeImages(rootfs, place(root, "images").state)
         self.last = ""
 
@@ -175,7 +176,7 @@ class Engine:
 
     def service(self, stack):
         """Make the service anew, with the parts as they are."""
-        return stack.enter_context(
+        made = stack.enter_context(
             Service(
                 images=self.images,
                 supervisor=self.supervisor,
@@ -188,10 +189,14 @@ class Engine:
                 log=self.log,
             )
         )
+        if self.lasts:
+            made.go_on()
+        return made
 
-    def restart(self, meanwhile=lambda: None):
-        """End the service and begin another; the supervisor lives on."""
+    def restart(self, meanwhile=lambda: None, *, lasts=True):
+        """End the service and begin another, one for a command where it doesn't last; the supervisor lives on."""
         self.above.close()
+        self.lasts = lasts
         meanwhile()
         self._open()
 

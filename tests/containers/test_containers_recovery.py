@@ -108,6 +108,52 @@ def test_policies(engine, policy, stopped, again):
         assert engine.containers.get(made).state.status is Status.EXITED
 
 
+def test_retries_that_are_used_up_stay_so(engine):
+    """Whoever starts: what was counted before counts on, also of one that ran meanwhile."""
+    policy = RestartPolicy("on-failure", maximum_retries=1)
+    used = engine.create("exit 3", restart=policy)
+    engine.containers.start(used)
+    running = started(engine, "read a; exit 4", restart=policy)
+    end(engine, running)
+    eventually(lambda: engine.actions().count("start") == 4, "each is started once more")
+    eventually(lambda: engine.containers.get(used).state.status is Status.EXITED, "it is given up")
+    before = engine.containers.get(used)
+    engine.restart()
+    end(engine, running)
+    eventually(lambda: engine.containers.get(running).state.status is Status.EXITED, "it is given up too")
+    assert engine.containers.get(running).restart_count == 1
+    engine.restart()
+    last = started(engine)  # after which what there is to start has been
+    eventually(lambda: not engine.containers._later._due, "all is done")
+    assert engine.containers.get(used) == before
+    engine.containers.stop(last, timeout_s=0)
+
+
+def test_an_engine_for_a_command_starts_nothing(engine):
+    """Neither what ended before nor what it sees end; the next one that lasts does, by their policies."""
+    policy = RestartPolicy("always")
+    over, waiting, running = (
+        started(engine, "read a; exit 3", restart=policy),
+        started(engine, "exit 4", restart=RestartPolicy("always", delay_ns=10**12)),
+        started(engine, "read a; exit 5", restart=policy),
+    )
+    eventually(lambda: engine.containers.get(waiting).state.status is Status.RESTARTING, "it waits")
+    engine.restart(lambda: end(engine, over), lasts=False)
+    own = started(engine, "read a; exit 6", restart=policy)
+    end(engine, running)
+    end(engine, own)
+    eventually(lambda: engine.containers.get(own).restart_count == 1, "what it has started itself is started again")
+    assert [engine.containers.get(each).state.status for each in (over, waiting)] == [Status.EXITED, Status.RESTARTING]
+    eventually(lambda: engine.containers.get(running).state.status is Status.EXITED, "its end is seen")
+    eventually(lambda: engine.actions().count("start") == 2, "one was started, and started again")
+    assert engine.containers.get(running).state.exit_code == 5
+    before = engine.containers.get(waiting).state.started
+    engine.restart()
+    for each in (over, running):
+        eventually(lambda each=each: engine.containers.get(each).state.status is Status.RUNNING, "it runs again")
+    eventually(lambda: engine.containers.get(waiting).state.started > before, "it is started again, too")
+
+
 def test_one_that_was_to_go(engine):
     made = started(engine, "read a", auto_remove=True)
     engine.restart(lambda: end(engine, made))

@@ -40,7 +40,7 @@ def counting(policy: RestartPolicy, restarts_ns: tuple[int, ...], end_ns: int) -
     return tuple(each for each in restarts_ns if not policy.window_ns or each > end_ns - policy.window_ns)
 
 
-def wants_restart(container: Container, *, restarts: int, counted: int, manually: bool) -> bool:
+def wants_restart(container: Container, *, counted: int, manually: bool) -> bool:
     """Whether its policy asks for another start after an end."""
     policy, code = container.config.restart, container.state.exit_code
     if policy.attempts and counted >= policy.attempts:
@@ -50,7 +50,7 @@ def wants_restart(container: Container, *, restarts: int, counted: int, manually
     if policy.name == "unless-stopped":
         return not manually
     if policy.name == "on-failure":
-        return code != 0 and (not policy.maximum_retries or restarts < policy.maximum_retries)
+        return code != 0 and (not policy.maximum_retries or container.restart_count < policy.maximum_retries)
     return False
 
 
@@ -66,6 +66,8 @@ class Ending:
         """Starts a container again whose turn has come; the service sets it."""
         self.clear_execs: Callable[[Entry], None] = _leave
         """Removes what there is of a container's execs; the service sets it."""
+        self.keeps_all = False
+        """Whether restart policies are kept of all containers; else just of those that this engine has started."""
 
     def ended(self, entry: Entry, exit: Exit, *, position: int = 0) -> None:
         """Take a container's end; where it can't be written down, nothing has changed, and the caller tries again."""
@@ -93,11 +95,11 @@ class Ending:
         self._look_no_more(entry)
         entry.set_state(exit_code=exit.code)
         counted = counting(entry.container.config.restart, entry.keeping.restarts_ns, exit.time_ns)
-        again = not entry.no_restart and wants_restart(
-            entry.container,
-            restarts=entry.restarts,
-            counted=len(counted),
-            manually=entry.keeping.manually_stopped,
+        kept = self.keeps_all or entry.begun_ns > 0
+        again = (
+            kept
+            and not entry.no_restart
+            and wants_restart(entry.container, counted=len(counted), manually=entry.keeping.manually_stopped)
         )
         entry.set_state(
             status=after(entry.status, Act.END_TO_RESTART if again else Act.END),
@@ -130,8 +132,7 @@ class Ending:
             return False
 
     def _count(self, entry: Entry, ran_ns: int) -> None:
-        entry.restarts += 1
-        entry.show(restart_count=entry.restarts)
+        entry.show(restart_count=entry.container.restart_count + 1)
         if delay_ns := entry.container.config.restart.delay_ns:
             entry.backoff_s = delay_ns / 10**9
             return

@@ -112,8 +112,6 @@ class Entry:
     early: list[int] = field(factory=list)
     """Descriptors that those hold on to who attached before a start that then failed."""
     backoff_s: float = 0.0
-    restarts: int = 0
-    """How often its policy has restarted it since somebody started it."""
     turn: int = 0
     """Raised to call off a restart that waits."""
     no_restart: bool = False
@@ -160,9 +158,9 @@ class Entry:
     @contextmanager
     def or_as_before(self) -> Iterator[None]:
         """Have it be as it was where what a block does fails, which mostly is to write it down."""
-        before = self.container, self.keeping, self.phase, self.restarts, self.backoff_s
+        before = self.container, self.keeping, self.phase, self.backoff_s
         try:
             yield
         except BaseException:
-            self.container, self.keeping, self.phase, self.restarts, self.backoff_s = before
+            self.container, self.keeping, self.phase, self.backoff_s = before
             raise

@@ -21,7 +21,7 @@ from moby_containers.engine.starting import Starting
 from moby_containers.engine.states import Act, after
 from moby_containers.engine.waiters import Waiting, begin_to_wait, tell_ended
 
-__all__ = ["Life"]
+__all__ = ["Life", "stop_patience_s", "stop_signal"]
 
 _STOP_S = 10
 _KILL_PATIENCE_S = 30.0
@@ -56,11 +56,21 @@ class Life:
                 raise Conflict("cannot start a paused container, try unpause instead")
             if entry.alive:
                 return False
-            entry.restarts, entry.backoff_s = 0, 0.0
-            entry.show(restart_count=0)
-            entry.keep(manually_stopped=False, restarts_ns=())
-            self._start(entry, window)
+            self._start_anew(entry, window)
         return True
+
+    def start_again(self, entry: Entry, counted: Callable[[Entry], tuple[int, ...] | None]) -> None:
+        """Run one that ended while nobody kept its policy, which counts these ends; None where that wants no start."""
+        with entry.lock:
+            ends = None if entry.status is not Status.EXITED or entry.removing else counted(entry)
+            if ends is not None:
+                self._start_anew(entry, None, ends)
+
+    def _start_anew(self, entry: Entry, window: Window | None, ends: tuple[int, ...] = ()) -> None:
+        entry.backoff_s = 0.0
+        entry.show(restart_count=0)
+        entry.keep(manually_stopped=False, restarts_ns=ends)
+        self._start(entry, window)
 
     def restart_by_policy(self, entry: Entry, turn: int) -> None:
         """Start a container that waits for it, unless somebody called that off."""
@@ -173,14 +183,12 @@ class Life:
 
     def stop(self, entry: Entry, timeout_s: int | None, signal_name: str, *, manually: bool = True) -> bool:
         """End it; see the contract."""
-        config = entry.container.config
-        number = signal_number(signal_name or config.stop_signal or "TERM")
-        if timeout_s is None:
-            timeout_s = config.stop_timeout_s if config.stop_timeout_s is not None else _STOP_S
+        number = stop_signal(entry, signal_name)
+        patience_s = stop_patience_s(entry, timeout_s)
         with ExitStack() as held:
             with entry.lock:  # so that a start which is under way is over, and it's the end of this run that is told
                 if entry.status is Status.RESTARTING:
-                    self._give_up(entry)
+                    self.give_up(entry)
                     self._parts.tell(entry.container, "stop")
                     return True
                 if not entry.alive:
@@ -190,9 +198,9 @@ class Life:
                     entry.keep(manually_stopped=True)
                     self._parts.shelf.save(entry)
                 waiting = held.enter_context(closing(begin_to_wait(entry, Condition.NOT_RUNNING, gone=lambda: False)))
-            self._signal(entry, number)
-            if not waiting.wait(_FOREVER_S if timeout_s < 0 else timeout_s):
-                self._signal(entry, int(signal.SIGKILL))
+            self.signal(entry, number)
+            if not waiting.wait(patience_s):
+                self.signal(entry, int(signal.SIGKILL))
                 self._wait_killed(entry, waiting)
         self._parts.tell(entry.container, "stop")
         return True
@@ -204,15 +212,16 @@ class Life:
                 "exit event"
             )
 
-    def _give_up(self, entry: Entry) -> None:
-        """Call off the restart that it waits for."""
+    def give_up(self, entry: Entry, *, manually: bool = True) -> None:
+        """Call off the restart that it waits for; with its lock held."""
         entry.turn += 1
-        entry.keep(manually_stopped=True)
+        if manually:
+            entry.keep(manually_stopped=True)
         entry.set_state(status=after(entry.status, Act.GIVE_UP))
         self._parts.shelf.save(entry)
         tell_ended(entry)
 
-    def _signal(self, entry: Entry, number: int) -> None:
+    def signal(self, entry: Entry, number: int) -> None:
         """Send a signal, which a paused one gets too; one that has ended meanwhile is fine."""
         with suppress(Conflict, NotFound):
             self._parts.supervisor.kill(entry.id, number)
@@ -244,7 +253,7 @@ class Life:
                 raise Conflict(f"cannot kill container: {entry.container.name}: container {entry.id} is not running")
             last = number == signal.SIGKILL or not config.stop_signal or number == signal_number(config.stop_signal)
             if last and restarting:
-                self._give_up(entry)
+                self.give_up(entry)
                 return
             if last:
                 entry.no_restart = True
@@ -303,6 +312,19 @@ class Life:
             return self._parts.supervisor.state(entry.id).status is TaskStatus.PAUSED
         except NotFound:
             return False
+
+
+def stop_signal(entry: Entry, name: str = "") -> int:
+    """Return the signal that is to end it: one of that name, else its own."""
+    return signal_number(name or entry.container.config.stop_signal or "TERM")
+
+
+def stop_patience_s(entry: Entry, timeout_s: int | None = None) -> float:
+    """Return how long it may take to end then: that long, else its own time; below 0 as long as it takes."""
+    if timeout_s is None:
+        timeout_s = entry.container.config.stop_timeout_s
+    wanted = _STOP_S if timeout_s is None else timeout_s
+    return _FOREVER_S if wanted < 0 else wanted
 
 
 class Watch:

@@ -1,6 +1,7 @@
 """How an engine finds its containers again: by what is on disk, what the supervisor has, and what lies about."""
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from moby_containers.engine.parts import Parts, rfc3339
 from moby_containers.engine.starting import Starting
 from moby_containers.engine.states import Act, after
 
-__all__ = ["Recovery"]
+__all__ = ["Recovery", "restart"]
 
 
 class Recovery:
@@ -150,26 +151,28 @@ class Recovery:
             return
         parts.remove_folders(container_id)
 
-    def restart(self, life: Life, later: Later) -> None:
-        """Start those whose policy says so."""
-        for entry in self._parts.shelf.entries():
-            waits = entry.status is Status.RESTARTING
-            if waits and entry.id not in self._was_alive:
-                later.soon(partial(life.restart_by_policy, entry, entry.turn))
-            elif entry.status is Status.EXITED and entry.state.started and self._wants(entry):
-                later.soon(partial(_start, life, entry))
 
-    def _wants(self, entry: Entry) -> bool:
-        keeping = entry.keeping
-        counted = counting(entry.container.config.restart, keeping.restarts_ns, keeping.finished_ns)
-        return wants_restart(entry.container, restarts=0, counted=len(counted), manually=keeping.manually_stopped)
+def restart(entries: Iterable[Entry], life: Life, later: Later) -> None:
+    """Start those whose policy says so, of what ended or waited for its restart as nobody was there to start it."""
+    for entry in entries:
+        if entry.status is Status.RESTARTING and not entry.backoff_s:  # else whoever noted its end sees to it
+            later.soon(partial(life.restart_by_policy, entry, entry.turn))
+        elif entry.status is Status.EXITED and _counted(entry) is not None:
+            later.soon(partial(life.start_again, entry, _counted))
+
+
+def _counted(entry: Entry) -> tuple[int, ...] | None:
+    """Return the ends that count at its next one; None where its policy wants no other start."""
+    policy, keeping = entry.container.config.restart, entry.keeping
+    counted = counting(policy, keeping.restarts_ns, keeping.finished_ns)
+    if not entry.state.started or not wants_restart(
+        entry.container, counted=len(counted), manually=keeping.manually_stopped
+    ):
+        return None
+    return (*counted, keeping.finished_ns) if policy.attempts else ()
 
 
 def _subpaths(folder: Path) -> list[Path]:
     with suppress(OSError):
         return [folder / each for each in os.listdir(folder) if each.startswith("subpath-")]  # noqa: PTH208
     return []
-
-
-def _start(life: Life, entry: Entry) -> None:
-    life.start(entry)

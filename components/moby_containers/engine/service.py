@@ -40,8 +40,9 @@ from moby_containers.engine.networking import Networking
 from moby_containers.engine.parts import Parts
 from moby_containers.engine.probes import tell_probe
 from moby_containers.engine.processes import table
-from moby_containers.engine.recovery import Recovery
+from moby_containers.engine.recovery import Recovery, restart
 from moby_containers.engine.shelf import Shelf
+from moby_containers.engine.shutdown import stop_all
 from moby_containers.engine.starting import Starting, log_config
 from moby_containers.engine.waiters import begin_to_wait
 
@@ -96,8 +97,12 @@ class Service:
         self._follower.catch_up(self._shelf.position)
         recovery.settle(self._follower)
         self._follower.open()
-        recovery.restart(self._life, self._later)
         return self
+
+    def go_on(self) -> None:
+        """Keep the restart policies of all containers, those too that ended before; else it's those started here."""
+        self._ending.keeps_all = True
+        restart(self._shelf.entries(), self._life, self._later)
 
     def __exit__(self, *_: object) -> None:
         self._later.close()  # first, as who removes a container waits for its end
@@ -105,8 +110,15 @@ class Service:
         self._ending.clearing.close()
         self._carrier.close()
 
+    def wind_down(self, timeout_s: float | None) -> None:
+        """Stop all that run, at once; the next engine that lasts starts them again by their policies."""
+        self.reclaim()
+        stop_all(self._shelf.entries(), self._life, self._parts, timeout_s)
+        self._ending.clearing.wait()
+
     def reclaim(self) -> None:
         """Have nothing that ends now be started again, as its policy may ask of the next engine."""
+        self._ending.keeps_all = False
         for entry in self._shelf.entries():
             with entry.lock:
                 entry.no_restart = True
