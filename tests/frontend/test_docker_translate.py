@@ -27,7 +27,7 @@ def some(**fields):
 BIND = st.one_of(
     st.builds("{}:{}".format, PATH, PATH),
     st.builds("{}:{}:{}".format, PATH, PATH, st.sampled_from(["ro", "rw", "z", "ro,Z", "rshared", "ro,rslave", "rro"])),
-    st.builds("{}:{}:{}".format, NAME, PATH, st.sampled_from(["ro", "nocopy", "rw,copy"])),
+    st.builds("{}:{}:{}".format, NAME, PATH, st.sampled_from(["ro", "nocopy", "rw,nocopy"])),
     st.builds("{}:{}".format, NAME, PATH),
     PATH,
 )
