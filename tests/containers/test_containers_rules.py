@@ -108,6 +108,20 @@ def test_health_of_both():
 
 
 @pytest.mark.parametrize(
+    ("asked", "run"),
+    [
+        pytest.param(("CMD-SHELL", "true"), ("CMD-SHELL", "true"), id="a line"),
+        pytest.param(("CMD-SHELL", "echo $0", "x"), ("CMD", "/bin/sh", "-c", "echo $0", "x"), id="words after a line"),
+        pytest.param(("CMD-SHELL",), ("CMD", "/bin/sh", "-c"), id="no line"),
+        pytest.param(("CMD", "a", "b"), ("CMD", "a", "b"), id="a program"),
+    ],
+)
+def test_the_words_of_a_health_check(asked, run):
+    checks.check(ContainerConfig("i", ("x",), health=HealthCheck(asked)))
+    assert effective_health(HealthCheck(asked)).test == run
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"hostname": "ü" * 33}, "invalid hostname format: ü"),
@@ -122,6 +136,9 @@ def test_health_of_both():
         ({"health": HealthCheck(("CMD", "x"), interval_ns=5)}, "Interval in Healthcheck cannot be less than 1ms"),
         ({"health": HealthCheck(("CMD", "x"), retries=-1)}, "Retries in Healthcheck cannot be negative"),
         ({"health": HealthCheck(("ODD",))}, 'Unknown type "ODD" in Healthcheck'),
+        ({"health": HealthCheck(("CMD",))}, "the health check CMD has no command"),
+        ({"health": HealthCheck(("TCP",))}, "the health check TCP takes one word, not 0"),
+        ({"health": HealthCheck(("HTTP", "http://localhost", "x"))}, "the health check HTTP takes one word, not 2"),
         ({"restart": RestartPolicy("odd")}, "unknown policy 'odd'"),
         ({"restart": RestartPolicy("always", 3)}, "maximum retry count can only be used with 'on-failure'"),
         ({"restart": RestartPolicy("on-failure", -1)}, "maximum retry count cannot be negative"),

@@ -142,6 +142,14 @@ def _check_health(config: ContainerConfig) -> None:
         raise Invalid("Retries in Healthcheck cannot be negative")
     if health.test and health.test[0] not in ("NONE", "CMD", "CMD-SHELL", "HTTP", "TCP"):
         raise Invalid(f'Unknown type "{health.test[0]}" in Healthcheck (try CMD)')
+    _check_test(*health.test)
+
+
+def _check_test(kind: str = "", *words: str) -> None:
+    if kind == "CMD" and not words:
+        raise Invalid("the health check CMD has no command", hint="name the program that is to be run")
+    if kind in ("HTTP", "TCP") and len(words) != 1:
+        raise Invalid(f"the health check {kind} takes one word, not {len(words)}", hint="say a URL or a port")
 
 
 def check_restart(policy: RestartPolicy, *, auto_remove: bool) -> None:

@@ -9,8 +9,10 @@ from moby.contracts.supervisor import HealthCheck
 from moby.errors import Invalid
 from moby.values import evolve
 
-__all__ = ["effective_health", "merged"]
+__all__ = ["SHELL", "effective_health", "merged"]
 
+SHELL = ("/bin/sh", "-c")
+"""What a health check's line is run by."""
 _DEFAULT = HealthCheck(("NONE",))
 _TIMES = ("interval_ns", "timeout_ns", "start_period_ns", "start_interval_ns", "retries")
 
@@ -89,8 +91,15 @@ def effective_health(asked: HealthCheck | None) -> HealthCheck | None:
     """Return what to look at and when, with the defaults filled in; None where nobody is to look."""
     if asked is None or not asked.test or asked.test[0] == "NONE":
         return None
-    found = HealthCheck(asked.test, **{name: getattr(asked, name) or getattr(_DEFAULT, name) for name in _TIMES})
+    found = HealthCheck(_test(asked.test), **{name: getattr(asked, name) or getattr(_DEFAULT, name) for name in _TIMES})
     if asked.start_interval_ns:
         return found
     # Nobody waits longer for a container that starts than for one that runs.
     return evolve(found, start_interval_ns=min(found.start_interval_ns, found.interval_ns))
+
+
+def _test(asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a test as the supervisor takes it: words after a shell's line, or none at all, are all the shell's."""
+    if asked[0] == "CMD-SHELL" and len(asked) != 2:
+        return ("CMD", *SHELL, *asked[1:])
+    return asked

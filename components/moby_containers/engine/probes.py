@@ -5,7 +5,7 @@ import secrets
 from moby.contracts.supervisor import TaskEvent
 from moby_containers.engine.entries import Entry
 from moby_containers.engine.execs import said
-from moby_containers.engine.merge import effective_health
+from moby_containers.engine.merge import SHELL, effective_health
 from moby_containers.engine.parts import Parts
 
 __all__ = ["tell_probe"]
@@ -17,7 +17,7 @@ def tell_probe(parts: Parts, entry: Entry, event: TaskEvent) -> None:
     if health is None or event.exit is None:
         return
     kind, *words = health.test
-    command = said(("/bin/sh", "-c", *words) if kind == "CMD-SHELL" else tuple(words))
+    command = said((*SHELL, *words) if kind == "CMD-SHELL" else tuple(words))
     exec_id = secrets.token_hex(32)
     for action in (f"exec_create: {command}", f"exec_start: {command}"):
         parts.tell(entry.container, action, time_ns=event.time_ns, execID=exec_id)
