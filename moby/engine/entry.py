@@ -22,6 +22,14 @@ BUG = 70
 USAGE = 2
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMS = ("text", "json")
+_OPTIONS = (
+    "  --root DIR            keep all of this engine's folders in one, instead of the usual ones",
+    "  --config FILE         TOML file that sets options which the assembly left open",
+    f"  --log-level LEVEL     what is logged to standard error: {', '.join(_LEVELS)}; usually warning",
+    f"  --log-format FORMAT   as {' or '.join(_FORMS)}; usually text",
+    "  --version             print what this distribution is",
+    "  -h, --help            print this; COMMAND --help tells of one command",
+)
 PART = "part"
 """The verb of a served part's own process, which no help shows: `part FILE`."""
 
@@ -199,4 +207,4 @@ def _help(plan: Plan) -> str:
     rows += [(name, (function.__doc__ or "").partition("\n")[0]) for name, function in verbs.VERBS.items()]
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name.ljust(width)}  {summary}" for name, summary in sorted(rows)]
-    return "\n".join([f"usage: {_usage(plan)}", "", "commands:", *lines])
+    return "\n".join([f"usage: {_usage(plan)}", "", "options:", *_OPTIONS, "", "commands:", *lines])

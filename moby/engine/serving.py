@@ -28,6 +28,11 @@ __all__ = ["serve"]
 
 USAGE = 2
 DRAIN_S = 10.0
+_ADDRESS = (
+    "where a front end listens, the default one or that of a name: unix:///PATH, tcp://HOST:PORT, or fd:// for the "
+    "sockets that systemd passes; may be given several times"
+)
+_DRAIN = f"how long requests that are under way may go on once it is told to end; usually {DRAIN_S:g}"
 DUMPS = 10
 """State dumps that are kept."""
 
@@ -96,8 +101,8 @@ def _flags(call: "Call") -> Flags | None:
         return value
 
     parser = argparse.ArgumentParser(prog=f"{call.plan.name} serve", allow_abbrev=False)
-    parser.add_argument("-H", "--host", action="append", default=[], metavar="[NAME=]ADDRESS")
-    parser.add_argument("--drain-timeout", type=seconds, default=DRAIN_S, metavar="SECONDS")
+    parser.add_argument("-H", "--host", action="append", default=[], metavar="[NAME=]ADDRESS", help=_ADDRESS)
+    parser.add_argument("--drain-timeout", type=seconds, default=DRAIN_S, metavar="SECONDS", help=_DRAIN)
     try:
         found = parser.parse_args(call.arguments)
     except SystemExit as error:

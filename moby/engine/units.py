@@ -90,6 +90,8 @@ def uninstall(call: "Call") -> int:
         sys.stdout.write(f"{path}\n")
     if found and runs:
         _systemctl(units, "daemon-reload")
+        with suppress(HostUnfit):  # as of units that had not failed
+            _systemctl(units, "reset-failed", *names)
     return 0
 
 
@@ -108,7 +110,6 @@ Wants=network-online.target
 Type=notify
 NotifyAccess=main
 ExecStart={start}
-ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=1
 TimeoutStopSec=90

@@ -162,10 +162,13 @@ def _started(call: "Call", plan: Plan) -> "AbstractContextManager[Engine]":
 
 
 def _flags(call: "Call", flag: str) -> bool:
-    """Return whether a verb was given its one flag; anything else is wrong usage."""
-    rest = [each for each in call.arguments if each != flag]
-    if rest:
-        sys.stderr.write(f"usage: {call.plan.name} {call.verb} [{flag}]\n")
+    """Return whether a verb was given its one flag; --help is answered, anything else is wrong usage."""
+    usage = f"usage: {call.plan.name} {call.verb} [{flag}]\n"
+    if {"-h", "--help"} & set(call.arguments):
+        sys.stdout.write(f"{usage}\n{(VERBS[call.verb].__doc__ or '').strip()}\n")
+        raise SystemExit(0)
+    if set(call.arguments) - {flag}:
+        sys.stderr.write(usage)
         raise SystemExit(USAGE)
     return flag in call.arguments
 

@@ -202,6 +202,27 @@ def test_help_lists_commands_and_verbs(run: Run, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert "say         Print the part's name." in out
     assert "doctor" in out
+    for flag in ("--root DIR", "--config FILE", "--log-level LEVEL", "--log-format FORMAT"):
+        assert f"\n  {flag}  " in out
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        ("version", "usage: toy version [--json]\n\nPrint what this distribution is.\n"),
+        ("down", "remove all state too"),
+        ("serve", "where a front end listens, the default one"),
+        ("serve", "how long requests that are under way may go on"),
+        ("install", "unix:///PATH of the socket that systemd opens"),
+    ],
+)
+def test_each_verb_helps(plan: Plans, capsys: pytest.CaptureFixture[str], verb: str, told: str) -> None:
+    fronted = evolve(plan(), instances=tuple(evolve(each, kind="frontend") for each in plan().instances[:1]))
+    with pytest.raises(SystemExit) as raised:
+        entry.run([verb, "--help"], {}, fronted)
+    assert not raised.value.code
+    done = capsys.readouterr()
+    assert (" ".join(told.split()) in " ".join(done.out.split()), done.err) == (True, ""), done
 
 
 def test_open_option_from_file_and_environment(

@@ -1,4 +1,4 @@
-"""A connection that another thread ends, and one whose answers are long."""
+"""A connection that another thread ends, one whose answers are long, and one that speaks no HTTP."""
 
 import http.client
 import socket
@@ -6,6 +6,7 @@ import ssl
 import threading
 
 import pytest
+from frontend.test_docker_http import until_closed
 from moby_frontend.docker.call import Client, Reply
 from moby_frontend.docker.connection import Connection
 from moby_frontend.docker.ends import Ends
@@ -56,3 +57,17 @@ def test_a_long_answer_is_whole_though_a_signal_comes_between(most):
         theirs.close()
         answering.join()
         ends.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (b"GARBAGE\r\n\r\n", "illegal request line: 'GARBAGE'"),
+        (b"say (b)\r\n\r\n", "illegal request line: 'say (b)'"),
+        (b"GET / HTTP/1.1\r\nno header\r\n\r\n", "illegal header line: 'no header'"),
+    ],
+)
+def test_what_is_not_http_is_told_in_words(served, sent, told):
+    sock = served.raw()
+    sock.sendall(sent)
+    assert until_closed(sock).decode().endswith(f"\r\n\r\n400 Bad Request: {told}")

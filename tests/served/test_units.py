@@ -54,6 +54,7 @@ def test_what_is_written_is_what_is_taken_back(run: Run, tmp_path: Path) -> None
         "WantedBy=multi-user.target",
     ):
         assert line in service.splitlines()
+    assert "ExecReload" not in service, "nothing is read anew"
     assert "ListenStream=/run/moby/toy.sock" in socket.splitlines()
     assert "SocketMode=0660" in socket.splitlines()
     assert run("uninstall") == (0, paths)
@@ -143,6 +144,20 @@ def test_a_socket_that_does_not_start(
     (tmp_path / "systemctl").write_text('#!/bin/sh\nfor each; do [ "$each" != start ] || exit 1; done\n')
     assert call("install", "--user") == 3
     assert "fix: see `systemctl --user status moby-toy.socket`" in capsys.readouterr().err
+
+
+def test_units_that_failed_are_forgotten(call: Callable[..., int], booted: Path, tmp_path: Path) -> None:
+    """Else systemd lists them as not found, and failed."""
+    booted.mkdir()
+    asked = tmp_path / "asked"
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$*" >> {asked}\n[ "$2" != reset-failed ]\n')
+    assert call("install", "--user") == 0
+    asked.unlink()
+    assert call("uninstall", "--user") == 0, "those that didn't fail have nothing to be forgotten"
+    names = "moby-toy.service moby-toy.socket"
+    assert asked.read_text().splitlines() == [
+        f"--user disable --now {names}", "--user daemon-reload", f"--user reset-failed {names}",
+    ]  # fmt: skip
 
 
 @pytest.fixture

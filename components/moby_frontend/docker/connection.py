@@ -1,6 +1,7 @@
 """One client's connection: requests in, answers out, by h11; until it is idle, taken over, or at its end."""
 
 import contextlib
+import re
 import select
 import socket
 import time
@@ -36,6 +37,8 @@ _LONG_BODY_BYTES = 1 << 20
 _LONG_READ = 128 << 10
 _JOIN = 32 << 10
 _WIDE_BYTES = 1 << 20
+_BYTES = re.compile(r"bytearray\(b(.+)\)")
+"""Bytes in h11's words, as Python writes them."""
 
 Request = h11.Request
 Answer = Callable[["Connection", h11.Request], Reply | None]
@@ -226,7 +229,8 @@ class Connection:
     def _refuse(self, error: h11.RemoteProtocolError) -> None:
         """Say what is wrong with what isn't HTTP; the connection ends."""
         status = error.error_status_hint
-        body = f"{status} {_REASONS.get(status, 'Bad Request')}: {error}".encode()
+        why = _BYTES.sub(r"\1", str(error))
+        body = f"{status} {_REASONS.get(status, 'Bad Request')}: {why}".encode()
         with contextlib.suppress(h11.LocalProtocolError, OSError):
             kind = [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")]
             self._send(Reply(status, body, tuple(kind)), head_only=False)
