@@ -21,6 +21,8 @@ class EndpointConfig:
     aliases: tuple[str, ...] = ()
     ipv4_address: str = ""
     ipv6_address: str = ""
+    earlier_addresses: tuple[str, ...] = ()
+    """That it had there when it ran last: it gets them again where nobody has them, else others."""
     link_local_ips: tuple[str, ...] = ()
     mac_address: str = ""
     links: tuple[str, ...] = ()
@@ -162,7 +164,8 @@ class Networks(Protocol):
 
         Interfaces are eth0, eth1 and so on, in whichever order networks are named: those of a higher gateway priority
         first, then those that aren't internal, then those of both families, then by name. Empty and `default` are the
-        default network. Repeating returns the same; what it joined otherwise before it leaves first, and what was made
+        default network. Earlier addresses are wished for, not asked for, and no part of what it has joined. Repeating
+        returns the same; what it joined otherwise before it leaves first, and what was made
         under another boot is gone. NotFound; Invalid where networks don't go together or can't be as wanted; Conflict
         where an address or a port of the host's is taken; HostUnfit. An error leaves nothing.
         """

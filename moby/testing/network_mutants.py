@@ -162,6 +162,36 @@ class _AnyAddress(_Broken):
         return found
 
 
+class _ForgetsAddresses(_Broken):
+    """Gives others in place of those that a container had."""
+
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        plain = {each: evolve(config, earlier_addresses=()) for each, config in wanted.items()}
+        found: Sandbox = self.inner.join(container_id, plain, *more)
+        return found
+
+
+class _DemandsAddresses(_Broken):
+    """Refuses whoever can't have again what it had."""
+
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        asked = {
+            each: evolve(config, ipv4_address=config.ipv4_address or next(iter(config.earlier_addresses), ""))
+            for each, config in wanted.items()
+        }
+        found: Sandbox = self.inner.join(container_id, asked, *more)
+        return found
+
+
+class _KeepsWishes(_Broken):
+    """Shows what a container had as part of what it has joined."""
+
+    def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
+        found: Sandbox = self.inner.join(container_id, wanted, *more)
+        shown = [evolve(each, config=wanted.get(each.network, each.config)) for each in found.endpoints]
+        return evolve(found, endpoints=tuple(shown))
+
+
 class _JoinsFirst(_Broken):
     def join(self, container_id: str, wanted: Mapping[str, EndpointConfig], *more: Any) -> Sandbox:
         found: Sandbox = self.inner.join(container_id, dict(list(wanted.items())[:1]), *more)
@@ -399,6 +429,9 @@ MUTANTS = (
     Mutant(_AnyAddress, "test_an_address_that_is_taken"),
     Mutant(_JoinsHalf, "test_an_address_that_is_taken"),
     Mutant(_StaysThere, "test_an_address_that_is_taken"),
+    Mutant(_ForgetsAddresses, "test_addresses_that_one_had"),
+    Mutant(_DemandsAddresses, "test_addresses_that_one_had"),
+    Mutant(_KeepsWishes, "test_addresses_that_one_had"),
     Mutant(_ConnectsLater, "test_one_network_more"),
     Mutant(_ConnectsAgain, "test_one_network_more"),
     Mutant(_DisconnectsNothing, "test_one_network_more"),

@@ -109,6 +109,30 @@ class MadeNetworks(NetworksFixtures):
         networks.leave("c1")
         networks.join("c2", {"one": PLAIN, "two": asked})
 
+    def test_addresses_that_one_had(self, given: Given) -> None:
+        """Are a container's again where nobody has them, also after others' turns; else, and elsewhere, it gets more.
+
+        They are no part of what it has joined, and give way to what is asked for.
+        """
+        _make(given, "one", ["10.1.0.0/24", "fd00:1::/64"])
+        networks = given.open()
+        [first] = networks.join("c1", {"one": PLAIN}).endpoints
+        networks.leave("c1")
+        networks.join("c2", {"one": PLAIN})
+        had = (first.ipv4_address, first.ipv6_address)
+        again = networks.join("c1", {"one": EndpointConfig(earlier_addresses=had)})
+        [endpoint] = again.endpoints
+        assert ((endpoint.ipv4_address, endpoint.ipv6_address), endpoint.config) == (had, PLAIN)
+        assert networks.join("c1", {"one": PLAIN}) == again
+        for other, wish in (("c3", had), ("c4", ("192.0.2.7",))):
+            [endpoint] = networks.join(other, {"one": EndpointConfig(earlier_addresses=wish)}).endpoints
+            assert endpoint.ipv4_address.startswith("10.1.0.")
+            assert endpoint.ipv4_address not in wish
+        networks.leave("c1")
+        asked = EndpointConfig(ipv4_address="10.1.0.77", earlier_addresses=had)
+        [endpoint] = networks.join("c1", {"one": asked}).endpoints
+        assert (endpoint.ipv4_address, endpoint.ipv6_address) == ("10.1.0.77", first.ipv6_address)
+
     def test_one_network_more(self, given: Given) -> None:
         """Is there at once where the container runs, and goes alone."""
         for number, name in enumerate(("one", "two"), start=1):

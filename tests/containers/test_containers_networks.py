@@ -57,6 +57,17 @@ def test_a_place_on_a_network(networked):
     assert "(internal resolver)" in resolv
     networked.containers.stop(made, timeout_s=0)
     assert networked.containers.get(made).endpoints[0].ipv4_address == ""
+    begin(networked, "other", network="one")
+    networked.containers.start(made)
+    assert networked.containers.get(made).endpoints[0].ipv4_address == "10.1.0.2"
+    networked.containers.restart(made, timeout_s=0)
+    assert networked.containers.get(made).endpoints[0].ipv4_address == "10.1.0.2"
+
+
+def test_an_address_that_another_has_by_now(networked):
+    made = begin(networked, network="one")
+    networked.containers.stop(made, timeout_s=0)
+    begin(networked, network="one", endpoints={"one": EndpointConfig(ipv4_address="10.1.0.2")})
     networked.containers.start(made)
     assert networked.containers.get(made).endpoints[0].ipv4_address == "10.1.0.3"
 
@@ -114,7 +125,9 @@ def test_links(networked):
     first = begin(networked, "db", network="bridge", hostname="store")
     made = begin(networked, network="bridge", links=("db:database",), hostname="here")
     assert hosts(networked, made) == ["172.17.0.2\tdatabase store db", "172.17.0.3\there"]
-    networked.containers.restart(first, timeout_s=0)
+    networked.containers.stop(first, timeout_s=0)
+    networked.networks.join("c1", {"bridge": EndpointConfig(earlier_addresses=("172.17.0.2",))})
+    networked.containers.start(first)
     assert hosts(networked, made) == ["172.17.0.3\there", "172.17.0.4\tdatabase store db"]
     networked.containers.stop(first, timeout_s=0)
     other = create(networked, "late", network="bridge", links=("db",))

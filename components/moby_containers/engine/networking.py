@@ -68,10 +68,16 @@ def wanted_of(entry: Entry, networks: Networks) -> Mapping[str, EndpointConfig]:
 
 
 def at_rest(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    """Return places as they are shown of a container that doesn't run."""
+    """Return places as they are shown of a container that doesn't run; the next start wishes for the same addresses."""
     return tuple(
-        Endpoint(each.network_id, each.network, dns_names=each.dns_names, config=each.config) for each in endpoints
+        Endpoint(each.network_id, each.network, dns_names=each.dns_names, config=_remembering(each))
+        for each in endpoints
     )
+
+
+def _remembering(endpoint: Endpoint) -> EndpointConfig:
+    had = tuple(each for each in (endpoint.ipv4_address, endpoint.ipv6_address) if each)
+    return evolve(endpoint.config, earlier_addresses=had) if had else endpoint.config
 
 
 def port_requests(config: ContainerConfig) -> tuple[PortRequest, ...]:

@@ -3,14 +3,14 @@
 import ipaddress
 import secrets
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from moby.contracts.discovery import PortRequest
 from moby.contracts.ipam import Ipam
 from moby.contracts.network_driver import Attachment, Link, Port
 from moby.contracts.networks import Endpoint, EndpointConfig, Network, SandboxConfig
-from moby.errors import Conflict, Denied, Invalid
+from moby.errors import Conflict, Denied, Invalid, MobyError
 from moby.values import evolve
 from moby_networks.registry import ways
 from moby_networks.registry.checks import is_exclusive
@@ -45,7 +45,7 @@ class Joining:
         """Make a container's endpoints; return them, and whether they are new. An error leaves nothing."""
         before = self._context.records.joined(container_id)
         if before is not None:
-            asked = {known.network.id: each for known, each in wanted}
+            asked = {known.network.id: _lasting(each) for known, each in wanted}
             there = {each.endpoint.network_id: each.endpoint.config for each in before.memberships}
             if (asked, config) == (there, before.config):
                 return before, False
@@ -131,7 +131,7 @@ class Joining:
             link_local=config.link_local_ips,
             options=config.driver_options,
         )
-        endpoint = Endpoint(network.id, network.name, endpoint_id, dns_names=names, config=config)
+        endpoint = Endpoint(network.id, network.name, endpoint_id, dns_names=names, config=_lasting(config))
         return Membership(_addressed(endpoint, addresses, ()), attachment)
 
     def _claimed(self, joined: Joined, undo: ExitStack) -> Joined:
@@ -376,9 +376,19 @@ def _targets(membership: Membership) -> tuple[str, ...]:
     return tuple(each.partition("/")[0] for each in membership.attachment.addresses)
 
 
+def _lasting(config: EndpointConfig) -> EndpointConfig:
+    """Return what stays of a wish once it has been granted."""
+    return evolve(config, earlier_addresses=()) if config.earlier_addresses else config
+
+
 def _assigned(ipam: Ipam, network: Network, endpoint_id: str, config: EndpointConfig) -> tuple[str, ...]:
     """Return an endpoint's addresses; where there are none, the network is named as its users know it, too."""
     wanted = [each for each in (config.ipv4_address, config.ipv6_address) if each]
+    asked = {ipaddress.ip_address(each).version for each in wanted}
+    earlier = [each for each in config.earlier_addresses if ipaddress.ip_address(each).version not in asked]
+    if earlier:
+        with suppress(MobyError):  # somebody else has one, or the network is another now, of the same name
+            return ipam.assign(network.id, endpoint_id, [*wanted, *earlier])
     try:
         return ipam.assign(network.id, endpoint_id, wanted)
     except Conflict as error:
