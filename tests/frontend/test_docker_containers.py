@@ -405,6 +405,9 @@ class TestList:
         found = served.call("GET", f"/containers/json?filters={text}")
         assert (found.status, found.message) == (400, "invalid filter")
 
+    def test_filters_of_nothing(self, served, box):
+        assert self.names(served, "all=1&filters=null") == self.names(served, "all=1")
+
     def test_hostile_expressions_take_no_time(self, served):
         slow = filters(name=["(a+)+!", "((a)|(a))*!", "x" * 2000], id=["(([a-f0-9])|([a-f0-9]))*!"])
         assert self.names(served, f"all=1&filters={slow}") == []

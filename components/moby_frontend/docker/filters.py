@@ -12,12 +12,15 @@ _MOST_VALUES = 10_000
 
 
 class Filters:
-    """What a list is to be cut down to: of each key, one value must fit (of labels all)."""
+    """What a list is to be cut down to: of each key, one value must fit (of labels all).
 
-    def __init__(self, text: str, known: Collection[str]) -> None:
+    A key that isn't known is Invalid; where nobody says which are, any is taken.
+    """
+
+    def __init__(self, text: str, known: Collection[str] | None = None) -> None:
         self._values = _parsed(text)
         for key in self._values:
-            if key not in known:
+            if known is not None and key not in known:
                 raise Invalid(f"invalid filter '{key}'")
 
     def __contains__(self, key: str) -> bool:
@@ -86,6 +89,8 @@ def _parsed(text: str) -> dict[str, tuple[str, ...]]:
         return {}
     try:
         value = json.loads(text)
+        if value is None:
+            return {}
         if not isinstance(value, dict):
             raise ValueError
         values = {key: _values(each) for key, each in value.items()}

@@ -15,7 +15,6 @@ from moby_frontend.docker.times import unix_ns
 __all__ = ["events"]
 
 _OBJECTS = ("container", "image", "volume", "network", "daemon", "plugin", "node", "service", "secret", "config")
-_KNOWN = frozenset({*_OBJECTS, "event", "label", "type", "scope"})
 _SEQUENCES = {
     "application/json-seq": (b"\x1e", "application/json-seq"),
     "application/x-ndjson": (b"", "application/x-ndjson"),
@@ -37,7 +36,7 @@ def events(parts: Parts, call: Call) -> Reply:
         )  # fmt: skip
     if until or query.text("since"):
         since = since or _ALL_NS
-    wanted = _wanted(Filters(query.text("filters"), _KNOWN), call.version)
+    wanted = _wanted(Filters(query.text("filters")), call.version)
     mark, kind = _form(call)
 
     def line(event: Event) -> bytes:
@@ -79,11 +78,10 @@ def _followed(
 def _shown(event: Event) -> dict[str, Any]:
     """Return an event with the fields that it had before API 1.52 too."""
     old: dict[str, Any] = {}
-    if event.type == "container":
-        old = {"status": event.action, "id": event.id}
-        old |= {"from": event.attributes["image"]} if event.attributes.get("image") else {}
-    elif event.type == "image":
-        old = {"status": event.action, "id": event.id}
+    if event.type in ("container", "image"):
+        old = {"status": event.action} | ({"id": event.id} if event.id else {})  # a prune is of none
+        image = event.attributes.get("image") if event.type == "container" else ""
+        old |= {"from": image} if image else {}
     return old | {
         "Type": event.type,
         "Action": event.action,
@@ -106,7 +104,7 @@ def _wanted(filters: Filters, version: Version) -> Callable[[Event], bool]:
             _fits_action(filters, event)
             and filters.exact("type", event.type)
             and filters.exact("scope", event.scope)
-            and all(_fits_object(filters, kind, event) for kind in _OBJECTS if kind in filters)
+            and all(_fits_object(filters, kind, event) for kind in _OBJECTS if filters.get(kind))
             and filters.labels(event.attributes)
         )
 
@@ -126,8 +124,8 @@ def _fits_object(filters: Filters, kind: str, event: Event) -> bool:
         return any(each in names or each in {_without_tag(name) for name in names if name} for each in values)
     if event.type != kind:
         return False
-    name = event.attributes.get("name", "")
-    return any(each in {event.id, name} or bool(each and event.id.startswith(each)) for each in values)
+    named = (event.id, event.attributes.get("name", ""))
+    return any(each.startswith(values) for each in named)  # a beginning is enough, as with dockerd
 
 
 def _without_tag(name: str) -> str:
