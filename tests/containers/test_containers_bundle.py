@@ -473,6 +473,13 @@ def test_limits(engine):
     assert (found.memory_limit_bytes, found.pids_limit) == (64 << 20, 50)
 
 
+@pytest.mark.parametrize("memory", [1 << 62, (1 << 63) - 1])
+def test_a_limit_that_is_as_good_as_none(engine, memory):
+    made = engine.create("true", resources=Resources(memory_bytes=memory))
+    assert engine.containers.get(made).config.resources.memory_swap_bytes == (1 << 63) - 1
+    assert engine.finish(made)[0] == 0
+
+
 def test_running_out_of_memory(engine):
     asked = Resources(memory_bytes=16 << 20, memory_swap_bytes=16 << 20)
     made = engine.create("dd if=/dev/zero of=/dev/null bs=200M count=1", resources=asked)

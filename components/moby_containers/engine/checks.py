@@ -1,5 +1,6 @@
 """What a container may be asked to be: refused in docker's words, or taken with a warning."""
 
+import ipaddress
 import os
 import re
 import signal
@@ -8,7 +9,12 @@ from moby.contracts.containers import ContainerConfig, Resources, RestartPolicy
 from moby.errors import Invalid
 from moby.oci.spec import capability
 
-__all__ = ["TRUE", "check", "check_asked", "check_resources", "check_restart", "signal_number"]
+__all__ = [
+    "HOST_GATEWAY", "TRUE", "address_of", "check", "check_asked", "check_resources", "check_restart", "signal_number",
+]  # fmt: skip
+
+HOST_GATEWAY = "host-gateway"
+"""For the address of the host, as its containers reach it."""
 
 _LEAST_MEMORY_BYTES = 6 << 20
 _MS_NS = 1_000_000
@@ -65,9 +71,26 @@ def check(config: ContainerConfig) -> None:
     if not -1000 <= config.oom_score_adjust <= 1000:
         raise Invalid(f"Invalid value {config.oom_score_adjust}, range for oom score adj is [-1000, 1000]")
     for each in config.extra_hosts:
-        name, colon, address = each.partition(":")
-        if not name or not colon or not address:
-            raise Invalid(f'invalid extra host: "{each}": write NAME:ADDRESS')
+        _check_host(each)
+
+
+def _check_host(asked: str) -> None:
+    """Refuse a line of a hosts file; what `host-gateway` comes to is known at the start alone."""
+    name, colon, address = asked.partition(":")
+    if not name or not colon:
+        raise Invalid(f'bad format for add-host: "{asked}"', hint="write NAME:ADDRESS")
+    if address != HOST_GATEWAY:
+        address_of(address)
+
+
+def address_of(text: str) -> str:
+    """Return the address that a hosts file has, which may be in brackets; Invalid in docker's words."""
+    bare = text.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError as error:
+        raise Invalid(f'invalid IP address in add-host: "{text}"') from error
+    return bare
 
 
 def _check_identity(config: ContainerConfig) -> None:

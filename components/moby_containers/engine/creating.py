@@ -26,6 +26,8 @@ from moby_containers.engine.warnings import foreign, warnings_of
 __all__ = ["Creating"]
 
 _SHM_BYTES = 64 << 20
+_MOST_BYTES = 2**63 - 1
+"""Of a limit: clients in Go can't read a greater one."""
 _NO_BRIDGE = (
     "This engine has no bridge network: without a network's name a container gets loopback alone, as with network none."
 )
@@ -139,7 +141,7 @@ class Creating:
         parts = self._parts
         limits, warnings = warnings_of(config.resources, parts.support)
         if limits.memory_bytes and not limits.memory_swap_bytes and parts.support.swap:
-            limits = evolve(limits, memory_swap_bytes=2 * limits.memory_bytes)
+            limits = evolve(limits, memory_swap_bytes=min(2 * limits.memory_bytes, _MOST_BYTES))
         unnamed = config.network in DEFAULTS and not config.network_disabled
         if unnamed and parts.networks.default() == "none" and "null" in parts.networks.drivers():
             warnings = (*warnings, _NO_BRIDGE)

@@ -1,6 +1,5 @@
 """The files of a container's folder that appear in its /etc: hosts, hostname, resolv.conf."""
 
-import ipaddress
 import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from moby.contracts.networks import Sandbox
 from moby.contracts.types import Mount
 from moby.errors import Invalid
 from moby.oci.etc import LOCAL_HOSTS, MOST_BYTES, host_file
+from moby_containers.engine.checks import HOST_GATEWAY, address_of
 from moby_containers.engine.resolving import resolv_conf
 
 __all__ = [
@@ -116,16 +116,11 @@ def hosts_text(config: ContainerConfig, hostname: str, sandbox: Sandbox) -> str:
 
 def _extra(asked: str, sandbox: Sandbox) -> str:
     name, _, address = asked.partition(":")
-    if address == "host-gateway":
+    if address == HOST_GATEWAY:
         address = sandbox.host_gateway or ("127.0.0.1" if sandbox.namespace == "host" else "")
         if not address:
             raise Invalid("unable to derive the IP value for host-gateway")
-    address = address.removeprefix("[").removesuffix("]")
-    try:
-        ipaddress.ip_address(address)
-    except ValueError as error:
-        raise Invalid(f'invalid IP address in add-host: "{address}"') from error
-    return f"{address}\t{name}\n"
+    return f"{address_of(address)}\t{name}\n"
 
 
 def host_name(config: ContainerConfig, container_id: str, sandbox: Sandbox) -> str:
