@@ -66,7 +66,7 @@ class HealthResult:
     code: int
     """0 is healthy; -1 after a timeout."""
     output: str = ""
-    """From standard output and standard error, each in its order; at most 4096 bytes."""
+    """From standard output and standard error, each in its order; at most 4096 bytes, and `...` for what is more."""
 
 
 @frozen

@@ -189,6 +189,12 @@ class NoStreak(StateChanging):
         return attrs.evolve(state, health=attrs.evolve(state.health, failing_streak=0))
 
 
+class CutsSilently(StateChanging):
+    def change(self, state):
+        results = [attrs.evolve(each, output=each.output[:4096]) for each in state.health.results]
+        return attrs.evolve(state, health=attrs.evolve(state.health, results=tuple(results)))
+
+
 class WellThoughPaused(StateChanging):
     def change(self, state):
         paused = state.status is TaskStatus.PAUSED
@@ -289,6 +295,7 @@ MUTANTS = [
     ("unwell", partial(HealthChanging, test=("CMD-SHELL", ":")), {}),
     ("unwell", partial(HealthChanging, retries=1), {}),
     ("unwell", NoStreak, {}),
+    ("unwell", CutsSilently, {}),
     ("start_period", partial(HealthChanging, start_period_ns=0, interval_ns=30_000_000), {}),
     ("what_is_paused_is_unwell", WellThoughPaused, {}),
     ("looks_end_in_time", partial(HealthChanging, timeout_ns=10**12), {}),

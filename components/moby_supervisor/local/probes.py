@@ -125,7 +125,7 @@ class _Output:
             chunk = os.read(self._fd, 65536)
         except BlockingIOError:
             return False
-        self._kept += chunk[: _MOST_OUTPUT - len(self._kept)]
+        self._kept += chunk[: _MOST_OUTPUT + 1 - len(self._kept)]  # one more tells that there was more
         if not chunk:
             self._loop.forget(self._fd)
         return bool(chunk)
@@ -135,7 +135,7 @@ class _Output:
         for _ in range(2):
             if not self._read():
                 break
-        return self._kept.decode(errors="replace").encode()[:_MOST_OUTPUT].decode(errors="ignore")
+        return _bounded(self._kept.decode(errors="replace"))
 
     def close(self) -> None:
         """Hear no more."""
@@ -155,7 +155,13 @@ def _process_of(task: Task) -> dict[str, Any]:
 def _exceeded(timeout_s: float, output: str = "") -> str:
     """Return docker's words for a test that took too long."""
     limit = f"{timeout_s:g}s" if timeout_s >= 1 else f"{timeout_s * 1000:g}ms"
-    return f"Health check exceeded timeout ({limit}){': ' if output else ''}{output}"[:_MOST_OUTPUT]
+    return _bounded(f"Health check exceeded timeout ({limit}){': ' if output else ''}{output}")
+
+
+def _bounded(text: str) -> str:
+    """Return what is kept of what a probe says, with dots for what isn't, as docker has it."""
+    data = text.encode()
+    return text if len(data) <= _MOST_OUTPUT else data[:_MOST_OUTPUT].decode(errors="ignore") + "..."
 
 
 def _ask(pid: int, test: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
@@ -206,4 +212,4 @@ def _get(port: int, path: str, timeout_s: float) -> tuple[int, str]:
     known = len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit() and len(words[1]) == _STATUS_DIGITS
     well = known and 200 <= int(words[1]) < 400
     first = head.split(b"\r\n")[0].decode(errors="replace")
-    return int(not well), f"{first}\n{body.decode(errors='replace')}".encode()[:_MOST_OUTPUT].decode(errors="ignore")
+    return int(not well), _bounded(f"{first}\n{body.decode(errors='replace')}")
