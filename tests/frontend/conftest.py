@@ -139,11 +139,11 @@ def serve(tmp_path):
             return served
 
         yield start
-        containers.close()
-        for each in made:
+        for each in made:  # first, as with engines: who is still answered asks the parts
             each.close()
             each.frontend.__exit__(None, None, None)
             assert not Path(each.path).exists()
+        containers.close()
         if hasattr(volumes, "__exit__"):
             volumes.__exit__(None, None, None)
     bugs = [each for each in log.lines if each[0] == "error" and each[1] != "call failed"]
