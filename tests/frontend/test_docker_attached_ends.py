@@ -148,3 +148,14 @@ def test_a_half_that_the_client_ends_changes_nothing(served, make, late):
     late.set()
     assert until_closed(sock) == b""
     assert served.containers.get(identity).state.status is Status.EXITED
+
+
+@pytest.mark.parametrize("options", [{}, {"stdin_once": True, "terminal": True}])
+def test_a_half_that_ends_is_all_where_the_input_goes_on_without_it(served, make, options):
+    """As with dockerd, whose docker attach with an input that has ended returns."""
+    identity = make("cat", open_stdin=True, **options)
+    sock = upgraded(served, ATTACH.format(identity) + "&stdin=1")[0]
+    served.containers.start(identity)
+    sock.shutdown(socket.SHUT_WR)
+    assert until_closed(sock) == b""
+    assert served.containers.get(identity).state.status is Status.RUNNING

@@ -114,6 +114,7 @@ class Pump:
         self._over = False
         self._deaf: Streams | None = None
         """Those by which the program reads no more."""
+        self._until_eof = self._left = False
         self.detached = False
 
     def run(
@@ -124,14 +125,17 @@ class Pump:
         stdout: bool = True,
         stderr: bool = True,
         detach: bytes = b"",
+        until_eof: bool = False,
         receive: Callable[[bytes], bytes | None] | None = None,
         wrap: Callable[[int, bytes], bytes] | None = None,
         last: Callable[[socket.socket], Streams | None] | None = None,
     ) -> None:
         """Carry bytes; `last` is called before the client is told of the end, and may return streams that go on.
 
+        With `until_eof` it is over once the client ends its half, since the program's input goes on without it.
         `receive` and `wrap` change what comes and what goes, where it isn't docker's own framing.
         """
+        self._until_eof = until_eof
         thread = None
         if stdin or receive:
             seen = DetachKeys(detach) if detach else None
@@ -141,7 +145,7 @@ class Pump:
             while True:
                 with suppress(OSError):
                     self._output(stdout, stderr, wrap or self._framed, heard=thread is None)
-                fresh = last(self._sock) if last and not self.detached else None
+                fresh = last(self._sock) if last and not (self.detached or self._left) else None
                 if fresh is None:
                     break
                 self._renew(fresh)
@@ -268,7 +272,10 @@ class Pump:
                 data = self._received()
         except OSError:
             pass
-        if wanted and not self._terminal:
+        if wanted and self._until_eof:
+            self._left = True
+            os.eventfd_write(self._stop, 1)
+        elif wanted and not self._terminal:
             with self._renewed:
                 self._close_stdin()
 
@@ -303,7 +310,6 @@ class Pump:
             except BlockingIOError:
                 continue
         return True
-
 
     def _awaits_others(self, streams: Streams) -> bool:
         """Whether nobody reads these because they were cut, which is seen a moment later at times."""

@@ -106,6 +106,7 @@ def _attach(parts: Parts, call: Call, run: Run | None) -> None:
     pump.run(
         early,
         stdin=stdin,
+        until_eof=not container.config.stdin_once or terminal,
         stdout=query.flag("stdout"),
         stderr=query.flag("stderr"),
         detach=detach if terminal else b"",

@@ -65,6 +65,7 @@ def _attach(parts: Parts, call: Call, key: str, run: Run) -> None:
         stdin=(old or query.flag("stdin")) and container.config.open_stdin,
         stdout=old or query.flag("stdout"),
         stderr=old or query.flag("stderr"),
+        until_eof=not container.config.stdin_once or container.config.terminal,
         detach=detach if container.config.terminal else b"",
         receive=messages.feed,
         wrap=lambda stream, data: message(kind, data) if stream in {STDOUT, STDERR} else b"",
