@@ -218,6 +218,18 @@ class TestRefusals:
             pytest.param(b"{}", "", "malformed Content-Type header (): mime: no media type", id="untyped"),
             pytest.param(b"{}", "text/plain", "unsupported Content-Type header (text/plain): must be", id="typed"),
             pytest.param(b"[" * 200_000, "application/json", "invalid JSON: exceeded max depth", id="deep"),
+            pytest.param(
+                b'{"x": NaN}',
+                "application/json",
+                "invalid JSON: invalid character 'N' looking for beginning of value",
+                id="no number",
+            ),
+            pytest.param(
+                b"[-Infinity]",
+                "application/json",
+                "invalid JSON: invalid character 'I' in numeric literal",
+                id="no end of numbers",
+            ),
             pytest.param(b"\xff", "application/json", "invalid JSON: ", id="bytes"),
             pytest.param(b" " * (9 << 20), "application/json", "the body is larger than", id="large"),
         ],

@@ -280,6 +280,10 @@ class TestForms:
         config = read_create({"Image": "x", "Cmd": "sh", "Entrypoint": "env"})
         assert (config.command, config.entrypoint) == (("sh",), ("env",))
 
+    def test_words_that_are_null_are_empty(self):
+        config = read_create({"Image": "x", "Cmd": ["sh", None], "Entrypoint": [None]})
+        assert (config.command, config.entrypoint) == (("sh", ""), ("",))
+
     def test_names_of_any_case(self):
         config = read_create({"image": "x", "hostconfig": {"memory": 5, "binds": ["/a:/b"]}, "CMD": ["a"]})
         assert (config.image, config.resources.memory_bytes, config.command) == ("x", 5, ("a",))
@@ -314,6 +318,7 @@ class TestErrors:
             ({"Image": "x", "Labels": []}, "cannot unmarshal array into Go struct field .*Labels of type object"),
             ({"Image": "x", "HostConfig": 1}, "cannot unmarshal number into Go struct field HostConfig of type object"),
             ({"Image": "x", "HostConfig": {"Memory": 1.5}}, "cannot unmarshal number .*Memory of type int64"),
+            ({"Image": "x", "HostConfig": {"Memory": 1e8}}, "cannot unmarshal number .*Memory of type int64"),
             ({"Image": "x", "HostConfig": {"Memory": 2**63}}, "cannot unmarshal number .*Memory of type int64"),
             ({"Image": "x", "HostConfig": {"Memory": True}}, "cannot unmarshal bool .*Memory of type int64"),
             ({"Image": "x", "HostConfig": {"ConsoleSize": [1]}}, "two numbers are wanted"),
@@ -324,6 +329,7 @@ class TestErrors:
                 'invalid port specification: "99999/tcp"',
             ),
             ({"Image": "x", "HostConfig": {"Binds": ["a:b:c:d"]}}, "invalid volume specification: 'a:b:c:d'"),
+            ({"Image": "x", "HostConfig": {"Binds": [None]}}, "invalid volume specification: ''"),
             ({"Image": "x", "HostConfig": {"Binds": [""]}}, "invalid volume specification: ''"),
             (
                 {"Image": "x", "HostConfig": {"Binds": ["/a:b"]}},

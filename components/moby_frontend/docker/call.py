@@ -4,7 +4,7 @@ import io
 import json
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NoReturn, Protocol
 
 from attrs import define, field, frozen
 
@@ -174,7 +174,8 @@ class Call:
                 else "malformed Content-Type header (): mime: no media type"
             )  # fmt: skip
         try:
-            value = json.loads(data.decode())  # UTF-8 alone: whoever judges a body is to read what is read here
+            # UTF-8 alone: whoever judges a body is to read what is read here.
+            value = json.loads(data.decode(), parse_constant=_no_constant)
         except RecursionError:
             raise Invalid("invalid JSON: exceeded max depth") from None
         except ValueError as error:
@@ -204,6 +205,12 @@ class _RawBody(io.RawIOBase):
         data = self._body.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+def _no_constant(word: str) -> NoReturn:
+    """Refuse NaN and Infinity, which Python reads and JSON doesn't have."""
+    where = "in numeric literal" if word.startswith("-") else "looking for beginning of value"
+    raise ValueError(f"invalid character '{word.lstrip('-')[0]}' {where}")
 
 
 def _kind(value: object) -> str:

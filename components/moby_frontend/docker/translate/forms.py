@@ -82,8 +82,6 @@ def _text(value: Any, where: str) -> str:
 
 
 def _number(value: Any, where: str) -> int:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
         raise _wrong(value, where, "int64")
     return value
@@ -96,7 +94,7 @@ def _flag(value: Any, where: str) -> bool:
 
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:
-    return tuple(_text(each, where) for each in items(value, where))
+    return tuple(_text("" if each is None else each, where) for each in items(value, where))
 
 
 def _words(value: Any, where: str) -> tuple[str, ...]:
