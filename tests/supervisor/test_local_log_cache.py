@@ -264,6 +264,9 @@ def test_what_is_kept_is_read_while_a_deletion_waits_for_the_sink(supervisor, ta
         deletion = threads.submit(supervisor.delete, "a")
         time.sleep(0.2)
         assert logs(supervisor, log) == logs(supervisor, log, follow=True) == b"one\n"
+        exit_fd = supervisor.exit_fd("a")
+        assert readable(exit_fd, 0)
+        os.close(exit_fd)
         assert not deletion.done()
         (log.folder / "waiting").unlink()
     assert said(log.folder) == b"one\n"

@@ -12,7 +12,7 @@ from moby.host import processes
 from moby_supervisor.local.log_cache import Kept, kept
 from moby_supervisor.local.log_options import for_driver
 from moby_supervisor.local.starter import Line, decode_error, encode_error
-from moby_supervisor.local.task import new_exit_event
+from moby_supervisor.local.task import ended_event
 from moby_supervisor.local.world import World
 
 __all__ = ["read"]
@@ -28,11 +28,7 @@ async def read(world: World, config: LogConfig, query: LogQuery) -> int:
     """Return a descriptor to read a log from; errors as LogDriver.read, where they show before the first byte."""
     source = _source(world, config)
     task = world.tasks.get(config.container_id)
-    if task is not None and task.exit_event >= 0:
-        ended = os.dup(task.exit_event)
-    else:  # or it is being forgotten, and its log's process has yet to end
-        ended = new_exit_event()
-        os.eventfd_write(ended, 1)
+    ended = task.exit_fd() if task is not None else ended_event()
     theirs, ours = os.pipe2(os.O_CLOEXEC)
     with suppress(OSError):  # who has many pipes may not have larger ones
         fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, _PIPE)

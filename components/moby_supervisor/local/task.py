@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from moby.contracts.runtime import Runtime
     from moby_supervisor.local.sinks import DirectSink, LoggerSink
 
-__all__ = ["Task", "Watch", "new_exit_event"]
+__all__ = ["Task", "Watch", "ended_event", "new_exit_event"]
 
 _NAMES = {1: "stdout", 2: "stderr"}
 _LOGGED_PIPE = 1 << 18
@@ -46,6 +46,13 @@ class Watch(Protocol):
 def new_exit_event() -> int:
     """Return what becomes readable, for all who have it, when a task has stopped, and stays so whoever reads it."""
     return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK | os.EFD_SEMAPHORE)
+
+
+def ended_event() -> int:
+    """Return what is readable as if it had stopped."""
+    event = new_exit_event()
+    os.eventfd_write(event, 1)
+    return event
 
 
 class Task:
@@ -279,6 +286,12 @@ class Task:
         return [fd for fd in found if fd >= 0]
 
     # --- its end ------------------------------------------------------------------------------------------------
+
+    def exit_fd(self) -> int:
+        """Return a fresh descriptor that becomes readable when it has stopped."""
+        if self.exit_event >= 0:
+            return os.dup(self.exit_event)
+        return ended_event()  # it is being forgotten
 
     def tell_exit(self) -> None:
         """Tell all who wait that it has stopped."""

@@ -109,7 +109,7 @@ class Verbs:
 
     async def exit_fd(self, task_id: str) -> int:
         """Return a fresh descriptor that becomes readable when the task has stopped."""
-        return os.dup(self._world.task(task_id).exit_event)
+        return self._world.task(task_id).exit_fd()
 
     async def state(self, task_id: str) -> TaskState:
         """Return the state."""
