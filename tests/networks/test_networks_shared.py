@@ -229,17 +229,17 @@ def test_what_cannot_be_followed_is_told_once(hosts, monkeypatch):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (Config(store="far", ipam="default"), "its store is 'far', and there is no such part"),
-        (Config(store="own"), "its ipam is '', and there is no such part"),
-        (Config(host_gateway="here"), "its host_gateway is 'here', which is no address"),
-        (Config(gone_hours=-1), "gone_hours is -1"),
+        ({"store": "far", "ipam": "default"}, "its store is 'far', and there is no such part"),
+        ({"store": "own"}, "its ipam is '', and there is no such part"),
+        ({"host_gateway": "here"}, "'here' is no address"),
+        ({"gone_hours": -1}, "gone_hours is -1"),
     ],
 )
 def test_options_that_cannot_be(hosts, shared, config, message):
     ipams = {"default": make_ipam(IpamConfig(), metadata=shared)}
     nothing = dict.fromkeys(("discovery", "events", "place", "clock", "log"))
     with pytest.raises(Invalid, match=message):
-        make(config, drivers={}, ipams=ipams, metadata=shared, stores={"own": shared}, **nothing)
+        make(Config(**config), drivers={}, ipams=ipams, metadata=shared, stores={"own": shared}, **nothing)
 
 
 def test_an_ipam_s_store_that_is_not_there(shared):

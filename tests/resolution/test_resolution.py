@@ -73,6 +73,10 @@ components:
         lowest_api: "1.45"
         highest_api: "1.30"
     - {use: metrics, config: {addresses: ["tcp://0.0.0.0:9"]}}
+  metadata: {use: sqlite, config: {path: x.db}}
+  networks: {use: registry, config: {host_gateway: here, gone_hours: -1}}
+  ipam: [{use: default, config: {pools: [{base: 10.0.0.0/8, size: 4}]}}, "null"]
+  tracer: {use: otlp, config: {endpoint: "ftp://h"}}
 distribution: {config: {raw: {data_mib: 1}}}
 """
 
@@ -94,7 +98,12 @@ def test_rules_of_components_are_told_by_line(tmp_path: Path) -> None:
             (18, "option tls_key of frontend/docker: TLS needs tls_certificate and tls_authority too"),
             (20, "option highest_api of frontend/docker: no version of the API is from 1.45 to 1.30"),
             (21, "option addresses of frontend/metrics: tcp://0.0.0.0:9 would tell everybody"),
-            (22, "option data_mib of packager/raw: data_mib is 1; a file system with a journal needs"),
+            (22, "option path of metadata/sqlite: x.db is no absolute path"),
+            (23, "option host_gateway of networks/registry: 'here' is no address"),
+            (23, "option gone_hours of networks/registry: gone_hours is -1"),
+            (24, "option pools of ipam/default: invalid address pool 10.0.0.0/8: no subnets"),
+            (25, "option endpoint of tracer/otlp: 'ftp://h' is no address of a collector"),
+            (26, "option data_mib of packager/raw: data_mib is 1; a file system with a journal needs"),
         ],
         strict=True,
     ):

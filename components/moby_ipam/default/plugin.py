@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -10,6 +11,9 @@ from moby.contracts.ipam import Ipam
 from moby.contracts.metadata import Metadata, host_id
 from moby.errors import Invalid
 from moby.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from attrs import Attribute
 
 __all__ = ["Config", "PoolOfSubnets", "make", "moby_components"]
 
@@ -24,12 +28,21 @@ class PoolOfSubnets:
     """The length of their prefix."""
 
 
+def _pools(
+    _config: "Config", _option: "Attribute[tuple[PoolOfSubnets, ...]]", value: tuple[PoolOfSubnets, ...]
+) -> None:
+    from moby_ipam.pools.subnets import blocks_of
+
+    blocks_of((each.base, each.size) for each in value)
+
+
 @frozen
 class Config:
     """Options of `ipam/default`."""
 
     pools: tuple[PoolOfSubnets, ...] = field(
         default=(),
+        validator=_pools,
         metadata={
             "help": "Blocks that subnets are cut out of, in this order (docker's default-address-pools). Without one "
             "of a family: docker's, and a /48 of unique local IPv6 addresses of the engine's own."

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -11,7 +12,15 @@ from moby.contracts.metadata import Metadata
 from moby.errors import Invalid
 from moby.hookspecs import hookimpl
 
+if TYPE_CHECKING:
+    from attrs import Attribute
+
 __all__ = ["Config", "make", "moby_components"]
+
+
+def _whole(_config: "Config", _option: "Attribute[str]", value: str) -> None:
+    if value and not Path(value).is_absolute():
+        raise Invalid(f"{value} is no absolute path", hint="write the whole path")
 
 
 @frozen
@@ -26,6 +35,7 @@ class Config:
     )
     path: str = field(
         default="",
+        validator=_whole,
         metadata={"help": "Where the database is, for one that several engines of a machine share; empty is its own."},
     )
 
@@ -35,8 +45,6 @@ def make(config: Config, *, place: Place) -> Metadata:
     from moby_metadata.sqlite.store import Store
 
     path = Path(config.path) if config.path else place.state / "metadata.db"
-    if not path.is_absolute():
-        raise Invalid(f"metadata/sqlite: {config.path} is no absolute path", hint="write the whole path")
     return Store(path, durable=config.durable)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -16,7 +17,24 @@ from moby.contracts.networks import Networks
 from moby.errors import Invalid
 from moby.hookspecs import hookimpl
 
+if TYPE_CHECKING:
+    from attrs import Attribute
+
 __all__ = ["Config", "make", "moby_components"]
+
+
+def _hours(_config: "Config", _option: "Attribute[int]", value: int) -> None:
+    from moby.host.liveness import MOST_HOURS
+
+    if not 0 <= value <= MOST_HOURS:
+        raise Invalid(f"gone_hours is {value}", hint=f"from 0 to {MOST_HOURS}")
+
+
+def _address(_config: "Config", _option: "Attribute[str]", value: str) -> None:
+    from moby_networks.registry.presences import is_address
+
+    if value and not is_address(value):
+        raise Invalid(f"{value!r} is no address", hint="write one of IPv4 or IPv6")
 
 
 @frozen
@@ -36,6 +54,7 @@ class Config:
     )
     gone_hours: int = field(
         default=72,
+        validator=_hours,
         metadata={
             "help": "After how long without a sign of life a host has gone for good, with names and addresses of its "
             "containers, where hosts share a store; 0 is never."
@@ -43,6 +62,7 @@ class Config:
     )
     host_gateway: str = field(
         default="",
+        validator=_address,
         metadata={"help": "Address at which containers find the host (`host-gateway`); empty is the default bridge's."},
     )
 
@@ -61,18 +81,12 @@ def make(
     stores: Mapping[str, Metadata] = MappingProxyType({}),
 ) -> Networks:
     """Knows networks by name, connects containers to them, and keeps their endpoints in the metadata."""
-    from moby.host.liveness import MOST_HOURS
     from moby_networks.registry.context import Context
     from moby_networks.registry.namespaces import Namespaces
-    from moby_networks.registry.presences import is_address
     from moby_networks.registry.records import Records
     from moby_networks.registry.registry import Registry
     from moby_networks.registry.shared import Shared
 
-    if config.host_gateway and not is_address(config.host_gateway):
-        raise Invalid(f"networks/registry: its host_gateway is {config.host_gateway!r}, which is no address")
-    if not 0 <= config.gone_hours <= MOST_HOURS:
-        raise Invalid(f"networks/registry: gone_hours is {config.gone_hours}", hint=f"from 0 to {MOST_HOURS}")
     shared = None
     if config.store:
         names = [each.name for each in ipams.values()]

@@ -44,10 +44,10 @@ class Collector:
             parts = urlsplit(endpoint)
             port = parts.port
         except ValueError as error:
-            raise Invalid(f"option endpoint: {endpoint!r} is no address: {error}") from None
+            raise Invalid(f"{endpoint!r} is no address: {error}") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             hint = "write it as http://HOST:4318, where a collector takes OTLP over HTTP"
-            raise Invalid(f"option endpoint: {endpoint!r} is no address of a collector", hint=hint)
+            raise Invalid(f"{endpoint!r} is no address of a collector", hint=hint)
         secure = parts.scheme == "https"
         return cls(secure, parts.hostname, port or 4318, f"{parts.path.rstrip('/')}/v1/traces", headers)
 

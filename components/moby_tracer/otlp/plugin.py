@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 from attrs.validators import ge, le
@@ -11,7 +12,16 @@ from moby.contracts.ambient import Clock, Log, Place
 from moby.contracts.tracer import Tracer, TracerFeature
 from moby.hookspecs import hookimpl
 
+if TYPE_CHECKING:
+    from attrs import Attribute
+
 __all__ = ["Config", "make", "moby_components"]
+
+
+def _endpoint(_config: "Config", _option: "Attribute[str]", value: str) -> None:
+    from moby_tracer.otlp.exporting import Collector
+
+    Collector.of(value, {})
 
 
 @frozen
@@ -19,7 +29,9 @@ class Config:
     """Options of `tracer/otlp`."""
 
     endpoint: str = field(
-        default="http://127.0.0.1:4318", metadata={"help": "The collector, which takes OTLP over HTTP as JSON."}
+        default="http://127.0.0.1:4318",
+        validator=_endpoint,
+        metadata={"help": "The collector, which takes OTLP over HTTP as JSON."},
     )
     headers: Mapping[str, str] = field(factory=dict, metadata={"help": "Headers of each export, a token for one."})
     ratio: float = field(
