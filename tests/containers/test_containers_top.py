@@ -18,6 +18,11 @@ def test_the_processes_asked_for(asked):
     assert len(rows) <= 1
 
 
+def test_no_program_takes_nul():
+    with pytest.raises(Invalid, match="NUL can't be in an argument"):
+        table((os.getpid(),), "a\0b")
+
+
 @pytest.mark.parametrize(
     "asked",
     [

@@ -264,17 +264,20 @@ def test_what_happens_is_told(images, made):
     images.tag("a:1", parse("b:1"))
     images.remove("b:1")
     images.prepare("c1", images.get("a:1"))
-    images.commit("c1", parse("c:1"))
+    images.commit("c1", parse("c:1"), changes=("LABEL k=v",))
     images.release("c1")
+    first, second = (str(images.get(name).id) for name in ("a:1", "c:1"))
     images.remove("c:1")
     images.import_(io.BytesIO(LAYERS[1]), parse("d:1"))
     images.prune({"dangling": ["false"]})
     told = [(each.action, each.attributes["name"]) for each in made.events.told]
     assert told[:8] == [
-        ("load", "a:1"), ("tag", "b:1"), ("untag", "b:1"), ("create", "c:1"), ("tag", "c:1"), ("untag", "c:1"),
-        ("delete", told[6][1]), ("import", "d:1"),
+        ("load", "a:1"), ("tag", "b:1"), ("untag", first), ("create", "c:1"), ("tag", "c:1"), ("untag", second),
+        ("delete", second), ("import", "d:1"),
     ]  # fmt: skip
     assert [action for action, _ in told[8:]] == ["untag", "delete", "untag", "delete"]
+    labels = [each.attributes.get("k") for each in made.events.told]
+    assert labels[:8] == [None, None, None, "v", "v", "v", None, None]
     assert {each.type for each in made.events.told} == {"image"}
 
 

@@ -22,6 +22,8 @@ _PICKING = re.compile(r"-[CGUgpstu]")
 def table(pids: Sequence[int], arguments: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Return titles and rows of ps, of some processes alone; the arguments must leave the column PID in."""
     asked = arguments or "-ef"
+    if "\0" in asked:
+        raise Invalid("ps: NUL can't be in an argument")
     for each in re.findall(r"(?:^|\s)-?[oO]?\s*(\S*)", asked):
         if re.search(r"pid=\S*", each, re.IGNORECASE):
             raise Invalid('specifying "PID" as a column title is not allowed')

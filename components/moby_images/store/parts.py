@@ -1,6 +1,6 @@
 """What the store of images is made of."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from moby.contracts.ambient import Clock, Place
@@ -157,8 +157,8 @@ class Shared:
             yield form.manifest.digest
             yield from (each.digest for number, each in enumerate(form.layers) if number not in dropped)
 
-    def tell(self, action: str, image: Image | Digest, name: str = "") -> None:
-        """Publish what happened to an image."""
+    def tell(self, action: str, image: Image | Digest, name: str = "", labels: Mapping[str, str] | None = None) -> None:
+        """Publish what happened to an image; labels are an image's own, or those of one that may be gone."""
         identity = image if isinstance(image, Digest) else image.id
-        labels = {} if isinstance(image, Digest) else dict(image.config.labels)
+        labels = labels or {} if isinstance(image, Digest) else image.config.labels
         self.parts.events.publish(Event("image", action, str(identity), {**labels, "name": name or str(identity)}))

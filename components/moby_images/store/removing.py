@@ -1,11 +1,12 @@
 """Taking names and images away, with Docker's rules and words (moby, daemon/images/image_delete.go)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from moby.contracts.images import Filters, Pruned, Removal
 from moby.contracts.types import Digest, ImageReference
-from moby.errors import Conflict
+from moby.errors import Conflict, Corrupt
 from moby.oci import reference as references
 from moby_images.store.catalog import chain_ids
 from moby_images.store.filters import PRUNED, dangling_of, predicate
@@ -26,24 +27,30 @@ class Removing:
         removals: list[Removal] = []
         with self._catalog.metadata.transaction():
             identity, reference = self._catalog.find(name)
+            labels = self._labels(identity)
             by_name = reference is not None and (reference.digest is None or reference in self._catalog.names(identity))
             if by_name and reference is not None:
                 self._untag(identity, name, reference, force, removals)
                 left = self._catalog.names(identity)
                 if left:
-                    return self._done(removals, identity)
+                    return self._done(removals, identity, labels)
                 why = self._reason(identity, running, hard_only=force)
                 if why:
-                    return self._done(removals, identity)  # the name is gone; the image stays for who uses it
+                    return self._done(removals, identity, labels)  # the name is gone; the image stays for who uses it
             else:
                 self._untag_all(identity, force, running, removals)
             self._delete(identity, prune, removals)
-        return self._done(removals, identity)
+        return self._done(removals, identity, labels)
 
-    def _done(self, removals: list[Removal], identity: Digest) -> tuple[Removal, ...]:
+    def _labels(self, identity: Digest) -> Mapping[str, str]:
+        with suppress(Corrupt):  # which keeps nobody from taking a name away
+            return self._catalog.config(self._catalog.record(identity)).config.labels
+        return {}
+
+    def _done(self, removals: list[Removal], identity: Digest, labels: Mapping[str, str]) -> tuple[Removal, ...]:
         for each in removals:
             if not each.deleted:
-                self._shared.tell("untag", identity, each.name)
+                self._shared.tell("untag", identity, labels=labels)  # not of which name, as docker has it
             elif self._shared.catalog.has(identity) is False and each.name == str(identity):
                 self._shared.tell("delete", identity)
         return tuple(removals)
@@ -144,7 +151,7 @@ class Removing:
                 for reference in self._catalog.names(each.id):
                     self._take(reference, gone)
                 self._delete(each.id, True, gone)
-            removals += self._done(gone, each.id)
+            removals += self._done(gone, each.id, each.config.labels)
         return Pruned(tuple(removals), self._shared.collect())
 
 
