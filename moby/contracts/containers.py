@@ -463,7 +463,7 @@ class Containers(Protocol):
         ...
 
     def start(self, name: str, *, window: Window | None = None) -> bool:
-        """Run it; False where it runs already.
+        """Run it; False where it runs already, or waits for its restart, for which it goes on to wait.
 
         Invalid where the program isn't there or isn't runnable, in docker's words (its `__cause__` is the kernel's
         OSError, and the container's exit code then 127 or 126, else 128), and for an unknown user or group; NotFound

@@ -194,6 +194,17 @@ class Ending(ContainersFixtures):
         self.wait(world, made)
         assert world.containers.get(made).restart_count == 0
 
+    def test_start_of_one_that_waits_for_its_restart(self, world: World) -> None:
+        """Is False, and has it wait on; who stops it first can start it at once."""
+        made = self.begin(world, "exit 1", restart=RestartPolicy("always", delay_ns=1000 * 10**9))
+        eventually(lambda: world.containers.get(made).state.status is Status.RESTARTING, "it waits")
+        before = world.containers.get(made).state
+        assert world.containers.start(made) is False
+        assert world.containers.get(made).state == before
+        world.containers.stop(made)
+        assert world.containers.start(made) is True
+        world.containers.stop(made)
+
     def test_no_removal_with_a_policy(self, world: World) -> None:
         """Invalid."""
         with pytest.raises(Invalid, match="AutoRemove"):

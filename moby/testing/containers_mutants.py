@@ -149,6 +149,16 @@ class _StopsInstead(_Broken):
         self.inner.stop(name, timeout_s=timeout_s, signal=signal)
 
 
+class _NeverLetsWait(_Broken):
+    """Starts at once what waits for its restart."""
+
+    def start(self, name: str, *, window: Window | None = None) -> bool:
+        if self.inner.get(name).state.status is Status.RESTARTING:
+            self.inner.stop(name)
+        found: bool = self.inner.start(name, window=window)
+        return found
+
+
 class _NeverPauses(_Broken):
     def pause(self, name: str) -> None:
         self.inner.get(name)
@@ -399,6 +409,7 @@ MUTANTS = (
     Mutant(_StaysThere, "test_auto_remove"),
     Mutant(_PrunesAll, "test_prune"),
     Mutant(_NeverCountsRestarts, "test_always"),
+    Mutant(_NeverLetsWait, "test_start_of_one_that_waits_for_its_restart"),
     Mutant(_AlwaysRestarts, "test_on_failure"),
     Mutant(forgives("create", Invalid), "test_no_removal_with_a_policy", called="both"),
     Mutant(_ClosesStdin, "test_stdin"),

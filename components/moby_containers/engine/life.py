@@ -54,7 +54,7 @@ class Life:
                 raise Conflict("container is dead and cannot be started")
             if entry.status is Status.PAUSED:
                 raise Conflict("cannot start a paused container, try unpause instead")
-            if entry.alive:
+            if entry.alive or entry.status is Status.RESTARTING:
                 return False
             self._start_anew(entry, window)
         return True
