@@ -21,6 +21,7 @@ _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_ALGORITHM = "sha256"
 _IMAGE_ID = re.compile(r"[a-f0-9]{64}")
 
 
@@ -61,9 +62,14 @@ def parse(text: str, *, default_tag: bool = True) -> ImageReference:
 
 
 def as_name(reference: ImageReference) -> ImageReference:
-    """Return a reference as it can be given to an image: with a tag, `latest` if it has none; Invalid for a digest."""
+    """Return a reference as it can be given to an image: with a tag, `latest` if it has none.
+
+    Invalid for a digest, and for the name `sha256`, with which it would read as an image's id.
+    """
     if reference.digest:
         raise Invalid(f"{reference} has a digest, so it can't be given to an image as a name", hint="name a tag only")
+    if familiar_name(reference) == _ALGORITHM:
+        raise Invalid("refusing to create an ambiguous tag using digest algorithm as name", hint="use another name")
     return reference if reference.tag else evolve(reference, tag=DEFAULT_TAG)
 
 

@@ -67,9 +67,9 @@ IMAGE = ImageConfig(
         (None, ("own",), (("/entry",), ("own",))),
         (("/own",), None, (("/own",), None)),
         (("/own",), ("x",), (("/own",), ("x",))),
-        ((), ("x",), (None, ("x",))),
+        ((), ("x",), ((), ("x",))),
         (("",), ("x",), (None, ("x",))),
-        ((), None, (None, ("of", "image"))),
+        ((), None, ((), ("of", "image"))),
     ],
 )
 def test_program(entrypoint, command, found):
@@ -220,7 +220,7 @@ def test_no_signals(name):
         ("swap", {"memory_bytes": 8 << 20, "memory_swap_bytes": 9 << 20}, "Memory limited without swap"),
         ("swappiness", {"memory_swappiness": 5}, "Memory swappiness discarded"),
         ("kernel_tcp", {"kernel_memory_tcp_bytes": 5}, "kernel memory TCP limit"),
-        ("oom_control", {"oom_kill_disable": True}, "OomKillDisable discarded"),
+        ("oom_control", {"memory_bytes": 8 << 20, "oom_kill_disable": True}, "OomKillDisable discarded"),
         ("pids", {"pids_limit": 5}, "PIDs limit discarded"),
         ("cpu", {"cpu_shares": 5}, "Shares discarded"),
         ("cpu_quota", {"nano_cpus": 5}, "CPU period/quota discarded"),
@@ -235,6 +235,16 @@ def test_what_the_kernel_lacks(needs, asked, words):
     found, told = warnings_of(resources, evolve(ALL, **{needs: False}))
     assert any(words in each for each in told)
     assert limits_of(found) != limits_of(resources)
+
+
+def test_memory_without_end():
+    words = (
+        "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running "
+        "out of resources."
+    )
+    asked = Resources(oom_kill_disable=True)
+    assert warnings_of(asked, ALL) == (asked, (words,))
+    assert words not in warnings_of(asked, evolve(ALL, oom_control=False))[1]
 
 
 @pytest.mark.parametrize("pids", [-1, -2, 0])

@@ -121,6 +121,9 @@ class TestLife:
         found = served.call("POST", "/containers/aa/resize?h=x&w=9")
         assert (found.status, found.message) == (400, 'strconv.Atoi: parsing "x": invalid syntax')
         assert served.call("POST", "/containers/aa/resize?h=99999&w=9").status == 400
+        for query in ("", "?h=3", "?w=9", "?h=3&w="):
+            found = served.call("POST", f"/containers/aa/resize{query}")
+            assert (found.status, found.message) == (400, 'strconv.Atoi: parsing "": invalid syntax')
         served.containers.kill("aa")
         served.call("POST", "/containers/aa/wait")
         assert served.call("POST", "/containers/aa/resize?h=3&w=9").status == 409

@@ -88,6 +88,10 @@ class TestImages:
     def test_tag(self, served):
         assert served.call("POST", "/images/box/tag?repo=x/y&tag=z").status == 201
         assert served.images.calls[-1] == ("tag", "docker.io/x/y:z")
+        for repository in ("x/y:1", "h:5/y:1", "h:5/y"):  # a tag that is said apart replaces that of the name
+            assert served.call("POST", f"/images/box/tag?repo={repository}&tag=2").status == 201
+            name = repository.removesuffix(":1")
+            assert served.images.calls[-1] == ("tag", f"{'docker.io/' if name == 'x/y' else ''}{name}:2")
         for query in ("", "?tag=z", "?repo=x/Y", "?repo=x@sha256:" + "a" * 64):
             assert served.call("POST", f"/images/box/tag{query}").status == 400
 
@@ -475,6 +479,13 @@ class TestEngine:
     def test_info_of_images_that_do_not_answer(self, served):
         served.images.storage_error = Unavailable("the part images/store is gone")
         assert served.call("GET", "/info").json()["DriverStatus"] == []
+
+    def test_usage_of_volumes_that_are_elsewhere(self, served, monkeypatch):
+        for name in ("v1", "v2"):
+            served.call("POST", "/volumes/create", {"Name": name})
+        monkeypatch.setattr(served.volumes, "size_bytes", {"v1": -1, "v2": 7}.__getitem__)
+        [found] = served.call("GET", "/system/df").json()["Volumes"]
+        assert (found["Name"], found["UsageData"]["Size"]) == ("v2", 7)
 
     def test_usage(self, served):
         served.run("sleep", "100")

@@ -363,7 +363,11 @@ class TestErrors:
                     "Image": "x",
                     "HostConfig": {"Mounts": [{"Type": "bind", "Target": "/a", "TmpfsOptions": {"Mode": 1}}]},
                 },
-                "field TmpfsOptions must not be specified",
+                'TmpfsOptions must not be specified on mount type "bind"',
+            ),
+            (
+                {"Image": "x", "HostConfig": {"Mounts": [{"Type": "bind", "Target": "/a", "VolumeOptions": {}}]}},
+                'VolumeOptions must not be specified on mount type "bind"',
             ),
             (
                 {

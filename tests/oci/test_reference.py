@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from moby.contracts.types import Digest, ImageReference
 from moby.errors import Invalid
-from moby.oci.reference import familiar, familiar_name, parse
+from moby.oci.reference import as_name, familiar, familiar_name, parse
 
 HEX = "0123456789abcdef" * 4
 DIGEST = Digest("sha256", HEX)
@@ -106,6 +106,13 @@ def test_proposes_small_letters(text):
 def test_can_leave_the_tag_out():
     assert parse("alpine", default_tag=False) == ImageReference("docker.io", "library/alpine")
     assert familiar(parse("alpine", default_tag=False)) == "alpine"
+
+
+def test_a_name_like_a_digest_s_algorithm_is_given_to_no_image():
+    for text in ("sha256", "sha256:abc", "docker.io/library/sha256:1"):
+        with pytest.raises(Invalid, match="refusing to create an ambiguous tag using digest algorithm as name"):
+            as_name(parse(text))
+    assert str(as_name(parse("x/sha256"))) == "docker.io/x/sha256:latest"
 
 
 def test_a_name_like_an_id_keeps_its_domain():

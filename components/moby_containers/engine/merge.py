@@ -24,7 +24,7 @@ def merged(config: ContainerConfig, image: ImageConfig) -> ContainerConfig:
         command = command or image.command or None
         if entrypoint is None:
             entrypoint = image.entrypoint or None
-    if entrypoint in ((), ("",)):
+    if entrypoint == ("",):
         entrypoint = None
     if not entrypoint and not command:
         raise Invalid("no command specified")

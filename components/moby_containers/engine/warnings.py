@@ -14,6 +14,10 @@ __all__ = ["foreign", "warnings_of"]
 _UNSET = Resources()
 _ALSO_RUN = {"amd64": ("386",), "arm64": ("arm",)}
 """What processors run besides their own programs."""
+_UNBOUNDED = (
+    "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out "
+    "of resources."
+)
 _OR_NOT_MOUNTED = "or the cgroup is not mounted"
 
 
@@ -102,6 +106,8 @@ def warnings_of(
         if not getattr(support, row.needs) and any(_asked(name, getattr(asked, name)) for name in row.fields):
             found = evolve(found, **{name: getattr(_UNSET, name) for name in row.fields})
             told.append(row.text)
+    if found.oom_kill_disable and not found.memory_bytes:
+        told.append(_UNBOUNDED)
     devices = tuple(each for each in found.blkio_weight_devices if weighed(each.path))
     if len(devices) < len(found.blkio_weight_devices):
         found = evolve(found, blkio_weight_devices=devices)

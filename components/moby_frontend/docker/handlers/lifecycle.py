@@ -123,6 +123,9 @@ def update(parts: Parts, call: Call) -> Reply:
 
 def window(call: Call) -> Window:
     """Return the size of a terminal, of the query."""
+    for each in ("h", "w"):
+        if not call.query.text(each):
+            raise Invalid('strconv.Atoi: parsing "": invalid syntax')
     height, width = call.query.number("h"), call.query.number("w")
     if not (0 <= height < 65536 and 0 <= width < 65536):
         raise Invalid(f"no terminal is {height} high and {width} wide")

@@ -52,7 +52,10 @@ def _containers(parts: Parts, call: Call) -> list[dict[str, Any]]:
 
 
 def _volumes(parts: Parts) -> list[dict[str, Any]]:
+    """Return volumes but those that are elsewhere, as by options of their driver: nobody knows what they take."""
+    sized = ((each, parts.volumes.size_bytes(each.name)) for each in parts.volumes.list())
     return [
-        show_volume(each) | {"UsageData": {"RefCount": len(each.users), "Size": parts.volumes.size_bytes(each.name)}}
-        for each in parts.volumes.list()
+        show_volume(each) | {"UsageData": {"RefCount": len(each.users), "Size": size}}
+        for each, size in sized
+        if size >= 0
     ]

@@ -8,13 +8,16 @@ __all__ = ["platform_of", "reference_of"]
 
 
 def reference_of(repository: str, tag: str) -> str:
-    """Return a reference of a repository and a tag (or digest), as the API has them apart."""
+    """Return a reference of a repository and a tag (or digest), as the API has them apart; a tag replaces another."""
     if not repository:
         if tag:
             raise Invalid("a tag is given, and no repository")
         return ""
     if not tag:
         return repository
+    name, colon, last = repository.rpartition(":")
+    if colon and "/" not in last and "@" not in repository:  # else it is a port, or part of a digest
+        repository = name
     return f"{repository}@{tag}" if ":" in tag else f"{repository}:{tag}"
 
 

@@ -152,8 +152,8 @@ def _long(value: Mapping[str, Any]) -> MountRequest:
         raise Invalid(f'invalid mount config for type "{kind}": field Target must not be empty')
     lower = {key.lower(): each for key, each in value.items()}
     for other, (name, _) in _OPTIONS.items():
-        if other != kind and lower.get(name.lower()):
-            raise Invalid(f'invalid mount config for type "{kind}": field {name} must not be specified')
+        if other != kind and lower.get(name.lower()) is not None:
+            raise Invalid(f'{name} must not be specified on mount type "{kind}"')
     name, fields = _OPTIONS[kind]
     where = f"HostConfig.Mounts.{name}"
     options = object_of(lower.get(name.lower()), where)
