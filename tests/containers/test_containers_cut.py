@@ -73,3 +73,13 @@ def test_of_a_container_that_is_logged(engine):
     log = engine.containers.logs(made, LogQuery(framed=False))
     assert read_all(log) == "got one\ngot two\n"
     os.close(log)
+
+
+def test_of_a_container_that_is_yet_to_start(engine):
+    made = engine.create("echo said; exit 6")
+    assert cut(engine, engine.containers.attach(made)) == ""
+    again = engine.containers.attach_again(made)
+    engine.containers.start(made)
+    assert read_all(again.stdout) == "said\n"
+    close(again)
+    eventually(lambda: engine.containers.get(made).state.exit_code == 6, "it ends")

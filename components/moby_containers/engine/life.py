@@ -148,12 +148,11 @@ class Life:
         return streams
 
     def attach_again(self, entry: Entry) -> Streams | None:
-        """Return its streams where it runs on; see the contract."""
+        """Return its streams where it runs on, or is yet to; see the contract."""
         with entry.lock:
-            if not entry.alive:
-                return None
-            with suppress(NotFound):
-                return self._parts.supervisor.attach(entry.id)
+            if entry.alive or entry.phase == Phase.CREATED:
+                with suppress(NotFound):
+                    return self._parts.supervisor.attach(entry.id)
         return None
 
     def _streams(self, entry: Entry, certain: Callable[[], object] | None) -> Streams:
