@@ -53,6 +53,11 @@ class TestLife:
         assert found.status == status
         assert found.message.startswith(words)
 
+    @pytest.mark.parametrize(("version", "mode"), [("v1.39", "shareable"), ("v1.40", "")])
+    def test_create_by_a_version(self, served, version, mode):
+        made = served.call("POST", "/containers/create", {"Image": "box"}, version=version).json()
+        assert served.containers.get(made["Id"]).config.ipc_mode == mode
+
     def test_create_for_a_platform(self, served):
         assert served.call("POST", "/containers/create?platform=linux/amd64", {"Image": "box"}).status == 201
 

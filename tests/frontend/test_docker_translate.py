@@ -237,6 +237,71 @@ class TestAlgebra:
         assert read_create({"Image": "x"}) == ContainerConfig("x")
 
 
+def bind(**options):
+    return {"Type": "bind", "Source": "/a", "Target": "/b", "BindOptions": options}
+
+
+class TestVersions:
+    """What dockerd 26.1 makes of a body by version of the API."""
+
+    @pytest.mark.parametrize(
+        ("host", "since", "older", "newer"),
+        [
+            ({"ConsoleSize": [1, 2]}, 42, [0, 0], [1, 2]),
+            ({"Annotations": {"a": "b"}}, 43, None, {"a": "b"}),
+            ({"IpcMode": ""}, 40, "shareable", ""),
+            ({"IpcMode": "private"}, 40, "private", "private"),
+            ({"KernelMemoryTCP": 7}, 40, None, 7),
+            (
+                {"Mounts": [bind(NonRecursive=True)]},
+                40,
+                [{"Type": "bind", "Source": "/a", "Target": "/b"}],
+                [bind(NonRecursive=True)],
+            ),
+            (
+                {"Mounts": [bind(CreateMountpoint=True)]},
+                42,
+                [{"Type": "bind", "Source": "/a", "Target": "/b"}],
+                [bind(CreateMountpoint=True)],
+            ),
+            (
+                {"Mounts": [{**bind(Propagation="rprivate"), "ReadOnly": True}]},
+                44,
+                [{**bind(Propagation="rprivate", ReadOnlyNonRecursive=True), "ReadOnly": True}],
+                [{**bind(Propagation="rprivate"), "ReadOnly": True}],
+            ),
+        ],
+    )
+    def test_fields(self, host, since, older, newer):
+        (field,) = host
+        for version, wanted in (((1, since - 1), older), ((1, since), newer)):
+            config = read_create({"Image": "x", "HostConfig": host}, version)
+            assert show_create(config, LATEST)["HostConfig"].get(field) == wanted
+
+    @pytest.mark.parametrize(("version", "wanted"), [((1, 43), 0), ((1, 44), 9)])
+    def test_start_intervals(self, version, wanted):
+        body = {"Image": "x", "Healthcheck": {"Test": ["CMD", "a"], "Interval": 5, "StartInterval": 9}}
+        check = read_create(body, version).health
+        assert (check.interval_ns, check.start_interval_ns) == (5, wanted)
+
+    @pytest.mark.parametrize(
+        ("mount", "since", "words"),
+        [
+            (
+                {"Type": "volume", "Source": "v", "Target": "/b", "VolumeOptions": {"Subpath": "a"}},
+                45,
+                "VolumeOptions.Subpath needs API v1.45 or newer",
+            ),
+            (bind(ReadOnlyForceRecursive=True), 44, "BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer"),
+        ],
+    )
+    def test_what_is_newer_is_refused(self, mount, since, words):
+        body = {"Image": "x", "HostConfig": {"Mounts": [mount]}}
+        with pytest.raises(Invalid, match=f"^{words}$"):
+            read_create(body, (1, since - 1))
+        assert read_create(body, (1, since)).mounts
+
+
 class TestForms:
     @pytest.mark.parametrize(
         ("text", "wanted"),

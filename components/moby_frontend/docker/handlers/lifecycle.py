@@ -25,7 +25,7 @@ def create(parts: Parts, call: Call) -> Reply:
     """Make a container."""
     from moby_frontend.docker.translate.config import read_create
 
-    config = read_create(call.json(required=True), call.query.text("platform"))
+    config = read_create(call.json(required=True), call.version, call.query.text("platform"))
     if wanted := platform_of(call):
         _check_platform(parts.images.get(config.image), config.image, wanted)
     try:

@@ -8,7 +8,9 @@ from moby.contracts.images import ImageConfig
 from moby.contracts.supervisor import HealthCheck
 from moby.contracts.types import Window
 from moby.errors import Invalid
+from moby.values import evolve
 from moby_frontend.docker.call import Version
+from moby_frontend.docker.parts import HIGHEST
 from moby_frontend.docker.translate.forms import (
     FLAG,
     MAYBE_FLAG,
@@ -156,8 +158,8 @@ def _check_isolation(value: Any) -> None:
         raise Invalid(f"Invalid isolation: \"{str(value)[:80]}\" - linux only supports 'default'")
 
 
-def read_create(body: Mapping[str, Any], platform: str = "") -> ContainerConfig:
-    """Return what the body of create asks for; Invalid in docker's words."""
+def read_create(body: Mapping[str, Any], version: Version = HIGHEST, platform: str = "") -> ContainerConfig:
+    """Return what the body of create asks for, by that version of the API; Invalid in docker's words."""
     if not body:
         raise Invalid("config cannot be empty in order to create a container")
     lower = {key.lower(): each for key, each in body.items()}
@@ -167,13 +169,27 @@ def read_create(body: Mapping[str, Any], platform: str = "") -> ContainerConfig:
     _check_isolation(named.get("isolation"))
     if not found.get("image"):
         raise Invalid("no image is named, of which the container is to be made", hint="set Image")
+    _age(found, version)
+    resources = read_resources(host)
     return ContainerConfig(
         **found,
-        mounts=read_mounts(named),
-        resources=read_resources(host),
+        mounts=read_mounts(named, version),
+        resources=resources if version >= (1, 40) else evolve(resources, kernel_memory_tcp_bytes=0),
         endpoints=read_endpoints(lower.get("networkingconfig")),
         platform=platform,
     )
+
+
+def _age(found: dict[str, Any], version: Version) -> None:
+    """Take away what an older version of the API doesn't have, and add what it meant by nothing, as dockerd does."""
+    if version < (1, 44) and "health" in found:
+        found["health"] = evolve(found["health"], start_interval_ns=0)
+    if version < (1, 43):
+        found.pop("annotations", None)
+    if version < (1, 42):
+        found.pop("window", None)
+    if version < (1, 40):
+        found["ipc_mode"] = found.get("ipc_mode") or "shareable"
 
 
 def read_commit(body: Mapping[str, Any]) -> dict[str, Any]:

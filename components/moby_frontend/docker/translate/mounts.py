@@ -5,6 +5,8 @@ from typing import Any
 
 from moby.contracts.containers import MountedVolume, MountRequest
 from moby.errors import Invalid
+from moby_frontend.docker.call import Version
+from moby_frontend.docker.parts import HIGHEST
 from moby_frontend.docker.translate.forms import (
     FLAG,
     NUMBER,
@@ -31,11 +33,12 @@ _ALONE = (frozenset({"ro", "rw", "rro"}), frozenset({"z", "Z"}), _CONSISTENCY, _
 _TYPES = frozenset({"bind", "volume", "tmpfs"})
 
 
-def read_mounts(host: Mapping[str, Any]) -> tuple[MountRequest, ...]:
-    """Return all mounts that a HostConfig (names in lower case) asks for."""
+def read_mounts(host: Mapping[str, Any], version: Version = HIGHEST) -> tuple[MountRequest, ...]:
+    """Return all mounts that a HostConfig (names in lower case) asks for, by that version of the API."""
     binds = [_bind(text) for text in TEXTS.read(host.get("binds") or [], "HostConfig.Binds")]
     tmpfs = TEXT_MAP.read(host.get("tmpfs") or {}, "HostConfig.Tmpfs")
-    asked = [_long(object_of(each, "HostConfig.Mounts")) for each in items(host.get("mounts"), "HostConfig.Mounts")]
+    where = "HostConfig.Mounts"
+    asked = [_long(object_of(each, where), version) for each in items(host.get("mounts"), where)]
     return (*binds, *(_tmpfs(target, text) for target, text in tmpfs.items()), *asked)
 
 
@@ -143,7 +146,7 @@ _TMPFS = (
 _OPTIONS = {"bind": ("BindOptions", _BIND), "volume": ("VolumeOptions", _VOLUME), "tmpfs": ("TmpfsOptions", _TMPFS)}
 
 
-def _long(value: Mapping[str, Any]) -> MountRequest:
+def _long(value: Mapping[str, Any], version: Version) -> MountRequest:
     found = read(_MAIN, value, "HostConfig.Mounts")
     kind = found.get("type", "")
     if kind not in _TYPES:
@@ -161,7 +164,25 @@ def _long(value: Mapping[str, Any]) -> MountRequest:
     if kind == "volume":
         driver = {key.lower(): each for key, each in options.items()}.get("driverconfig")
         found |= read(_DRIVER, object_of(driver, f"{where}.DriverConfig"), f"{where}.DriverConfig")
+    if lower.get(name.lower()) is not None:
+        _age(found, version)
     return MountRequest(**found)
+
+
+def _age(found: dict[str, Any], version: Version) -> None:
+    """Refuse, or take away, options that an older version of the API doesn't have, as dockerd does."""
+    for since, attribute, field in (
+        ((1, 45), "subpath", "VolumeOptions.Subpath"),
+        ((1, 44), "read_only_force_recursive", "BindOptions.ReadOnlyForceRecursive"),
+    ):
+        if version < since and found.get(attribute):
+            raise Invalid(f"{field} needs API v{since[0]}.{since[1]} or newer")
+    if version < (1, 44) and found["type"] == "bind" and found.get("read_only"):
+        found["read_only_non_recursive"] = True  # what read-only meant then
+    if version < (1, 42):
+        found.pop("create_source", None)
+    if version < (1, 40):
+        found.pop("non_recursive", None)
 
 
 def _shown(mount: MountRequest) -> dict[str, Any]:
