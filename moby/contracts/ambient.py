@@ -128,7 +128,7 @@ class Lifecycle(Protocol):
     def go_on(self) -> None:
         """Go on by itself with what earlier processes were at, as with starting again what has ended.
 
-        Called once, when all parts have started, of an engine that lasts: not of one that is there for a command alone,
+        Called once, when the part has started, of an engine that lasts: not of one that is there for a command alone,
         nor by `down`; of parts in the engine's process, and of those with a process of their own.
         """
         ...

@@ -1,6 +1,6 @@
 """A running engine: instances that start in the plan's order and stop in reverse, each with a state to see."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -52,6 +52,7 @@ class Engine:
     _seen: dict[str, Seen] = field(factory=dict)
     _watch: Watcher = field(kw_only=True)
     _around: Surroundings = field(kw_only=True)
+    _lasts: bool = field(kw_only=True)
 
     def states(self) -> Mapping[str, Seen]:
         """Return each instance's state, in start order; a part that has a `health` method is asked for it."""
@@ -66,26 +67,28 @@ class Engine:
         except MobyError as error:
             return Seen(Status.FAILED, str(error))
 
-    def go_on(self) -> None:
-        """Have each part go on by itself with what earlier engines were at (`Lifecycle`)."""
-        self._each("go_on", [each.key for each in self.plan.instances])
+    def add(self, key: str, part: Any) -> None:
+        """Take a part that has started; where the engine lasts, it goes on with what earlier ones were at."""
+        self.instances[key] = part
+        if self._lasts:
+            self._ask(key, "go_on")
 
     def wind_down(self, timeout_s: float | None) -> None:
         """Have each part end in order what it runs, last started first (`Lifecycle`)."""
-        self._each("wind_down", [each.key for each in reversed(self.plan.instances)], timeout_s)
+        for each in reversed(self.plan.instances):
+            self._ask(each.key, "wind_down", timeout_s)
 
-    def _each(self, name: str, keys: Sequence[str], *arguments: Any) -> None:
-        """Call a method of the parts that have it; an error is written into the log, and the others are called."""
-        for key in keys:
-            method = getattr(self.instances.get(key), name, None)
-            if method is None:
-                continue
-            try:
-                method(*arguments)
-            except Unsupported:
-                continue  # a program in another language may know no such call
-            except (MobyError, OSError) as error:
-                self._around.log(key).error(f"{name} failed", error=str(error))
+    def _ask(self, key: str, name: str, *arguments: Any) -> None:
+        """Call a method of a part that has it; an error is written into the log."""
+        method = getattr(self.instances.get(key), name, None)
+        if method is None:
+            return
+        try:
+            method(*arguments)
+        except Unsupported:
+            return  # a program in another language may know no such call
+        except (MobyError, OSError) as error:
+            self._around.log(key).error(f"{name} failed", error=str(error))
 
     def let_go(self) -> None:
         """Forget the parts that are left, which hold nothing and so had nothing to stop."""
@@ -124,7 +127,8 @@ def start(
     """
     around = around or Surroundings(Roots.under(Path(root), plan.name) if root else Roots.usual(plan.name))
     around = evolve(around, parts={each.key: each.facts.version for each in plan.instances})
-    engine = Engine(plan, around.roots, watch=watch or watchers(plan), around=around)
+    lasts = process == ENGINE and not alone and not brief
+    engine = Engine(plan, around.roots, watch=watch or watchers(plan), around=around, lasts=lasts)
     for instance in plan.instances:
         engine.mark(instance.key, Status.WAITING)
     elsewhere = _elsewhere(plan, around, settings or {}, process, replace, lasting=not alone)
@@ -139,8 +143,6 @@ def start(
                         _start_one(engine, instance, around, (settings or {}).get(instance.key, {}), stack)
                     elif elsewhere is not None:
                         _reach_one(engine, instance, elsewhere, process)
-                if process == ENGINE and not alone and not brief:
-                    engine.go_on()
                 yield engine
         finally:
             engine.let_go()
@@ -178,7 +180,7 @@ def _start_one(
     except (MobyError, OSError) as error:
         _left_out(engine, instance, around, error)
         return
-    engine.instances[instance.key] = _told_of(engine, instance, made)
+    engine.add(instance.key, _told_of(engine, instance, made))
     engine.mark(instance.key, Status.RUNNING)
 
 
@@ -206,10 +208,11 @@ def _reach_one(engine: Engine, instance: Instance, elsewhere: "Elsewhere", proce
         engine.mark(instance.key, Status.SKIPPED, unmet[0])
         return
     try:
-        engine.instances[instance.key] = _told_of(engine, instance, elsewhere.client(instance))
+        reached = elsewhere.client(instance)
     except (MobyError, OSError) as error:
         _left_out(engine, instance, elsewhere.around, error)
         return
+    engine.add(instance.key, _told_of(engine, instance, reached))
     for each in engine.plan.instances:
         if instance.key in each.processes:
             detail = "" if each.key == instance.key else f"in the process of {instance.key}"

@@ -1,6 +1,7 @@
 """One compose file through each orchestrator, over real parts: what it makes, what a change changes, what is left."""
 
 import os
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -9,6 +10,7 @@ from moby_orchestrator.compose.files.reading import Asked, read
 from swarm.swarm_engine import MANIFEST, Engine, plan
 from swarm.test_swarm_names import Servers, ask, inside, resolve
 
+from moby.contracts.containers import Status
 from moby.contracts.log_driver import LogQuery
 from moby.contracts.orchestrator import ClusterSpec, Outcome, TaskState
 from moby.errors import Conflict, Invalid, Unsupported
@@ -311,3 +313,18 @@ def test_data_that_changes(shop):
         shop.apply(new)
         assert (shop.ids()["shop_db"], shop.ids()["shop_web"] & before["shop_web"]) == (before["shop_db"], set())
         shop.said("shop_web", "kept\nof anotherhello\n")
+
+
+def test_what_ends_with_the_engine_is_not_replaced(shop):
+    """By who keeps services, until an engine is there again."""
+    shop.apply(FILE.replace("image: box", "image: box\n    restart: always"))
+    engine = shop.engine
+    engine.engine.wind_down(5)
+    made = {each.id for each in engine.containers.list()}
+    time.sleep(1)  # in which it would have been
+    assert {each.id for each in engine.containers.list()} == made
+    assert {each.state.status for each in engine.containers.list()} == {Status.EXITED}
+    engine.restart()
+    shop.orchestrator = engine.orchestrator
+    for each in shop.described().services:
+        eventually(lambda each=each: shop.settled(each), f"{each.name} runs again")

@@ -76,6 +76,10 @@ class Swarm:
         """Return what there is to know; empty where all is well."""
         return "locked: it takes `swarm unlock`" if self._membership.locked else ""
 
+    def wind_down(self, timeout_s: float | None) -> None:
+        """Replace no task any more: its containers are about to be ended."""
+        self._stop()
+
     def reclaim(self) -> None:
         """Forget the files of tasks, which end with their containers."""
         self._files.close()
