@@ -198,6 +198,15 @@ def test_mtu_that_was_chosen(tmp_path, network, channel, stack):
         assert inside(there)["eth0"].device.mtu == 1280
 
 
+def test_what_is_shown_of_the_network_that_is_there(tmp_path):
+    options = {"default_bridge": "true", "enable_icc": "true", "enable_ip_masquerade": "true"}
+    plain = {f"{OPTION}{key}": value for key, value in options.items()} | {f"{OPTION}host_binding_ipv4": "0.0.0.0"}
+    assert dict(configured(tmp_path).predefined_options) == plain
+    chosen = configured(tmp_path, device="own0", host_binding_ipv4="127.0.0.1", mtu=1400).predefined_options
+    more = {f"{OPTION}name": "own0", f"{OPTION}host_binding_ipv4": "127.0.0.1"}
+    assert dict(chosen) == plain | more | {"com.docker.network.driver.mtu": "1400"}
+
+
 def test_a_name_that_was_chosen(tmp_path, network, channel):
     with configured(tmp_path, device="own0") as driver:
         predefined = evolve(network, name="bridge", options=driver.predefined_options)

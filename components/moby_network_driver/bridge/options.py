@@ -21,6 +21,7 @@ _PREFIX, _LONG_PREFIX = "com.docker.network.container_iface_prefix", "com.docker
 _KNOWN = frozenset(
     {_NAME, _ICC, _MASQUERADE, _BINDING, _INHIBIT, _DEFAULT, *_MODES.values(), _MTU, _IPV6, _PREFIX, _LONG_PREFIX}
 )
+_ALL = "0.0.0.0"  # noqa: S104 - what docker writes for all
 _NAT, _UNPROTECTED, _ROUTED, _ISOLATED = "nat", "nat-unprotected", "routed", "isolated"
 
 
@@ -49,7 +50,8 @@ def _binding(text: str) -> None:
 def predefined_options(config: Config) -> dict[str, str]:
     """Return the options of the network that is there from the start."""
     found = {_DEFAULT: "true", _ICC: str(config.icc).lower(), _MASQUERADE: str(config.ip_masquerade).lower()}
-    found |= {_BINDING: config.host_binding_ipv4} if config.host_binding_ipv4 else {}
+    found[_BINDING] = config.host_binding_ipv4 or _ALL
+    found |= {_MTU: str(config.mtu)} if config.mtu else {}
     found |= {_NAME: config.device} if config.device else {}
     check(found)
     return found
