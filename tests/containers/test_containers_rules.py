@@ -8,7 +8,7 @@ from attrs import evolve
 from moby_containers.engine import changing, checks, names, processes, states
 from moby_containers.engine.codec import decode, encode
 from moby_containers.engine.devices import mapped_devices, numbers_of
-from moby_containers.engine.failures import exit_code, telling
+from moby_containers.engine.failures import exit_code
 from moby_containers.engine.limits import limits_of, rlimits_of
 from moby_containers.engine.merge import effective_health, merged
 from moby_containers.engine.points import check_mount
@@ -32,6 +32,7 @@ from moby.contracts.types import Window
 from moby.errors import Conflict, HostUnfit, Invalid, Problem
 from moby.host.cgroup_support import Support, support
 from moby.host.cgroups import Hierarchy
+from moby.oci.programs import telling
 
 DOCS = Path(__file__).parents[2] / "docs/containers.md"
 ALL = Support(**dict.fromkeys(Support().__dict__, True))

@@ -166,6 +166,24 @@ def test_health_is_asked_for_without_a_process(supervisor, raw, port, path, stat
     assert all(each.health is not None for each in supervisor.journal(0)), "no program has looked"
 
 
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("nope", 'exec: "nope": executable file not found in $PATH'),
+        ("/nope", 'exec: "/nope": stat /nope: no such file or directory'),
+        ("", 'exec: "": executable file not found in $PATH'),
+    ],
+)
+def test_what_a_health_check_can_not_run_is_told_as_docker_tells_it(supervisor, bundle, program, why):  # noqa: F811
+    check = HealthCheck(("CMD", program), interval_ns=10 * MS, retries=1)
+    folder = bundle("sh", "-c", "while :; do read x; done")
+    supervisor.create(TaskConfig("a", folder, stdin=True, stdin_once=False, health=check))
+    supervisor.start("a")
+    state = eventually(lambda: (s := supervisor.state("a")).health.results and s)
+    words = f"OCI runtime exec failed: exec failed: unable to start container process: {why}: unknown"
+    assert (state.health.results[0].code, state.health.results[0].output) == (-1, words)
+
+
 def test_the_journal_tells_of_looks_while_somebody_reads_it(supervisor, bundle, monkeypatch):  # noqa: F811
     monkeypatch.setattr(health, "_MOST_UNREAD", 3)
     check = HealthCheck(("CMD", "sh", "-c", "exit 3"), interval_ns=10 * MS, retries=1000)

@@ -10,11 +10,11 @@ from moby.contracts.metadata import Metadata
 from moby.contracts.supervisor import Streams, TaskConfig
 from moby.contracts.types import Exit, Window
 from moby.errors import Conflict, Invalid, NotFound
+from moby.oci.programs import NOT_RUNNABLE, telling
 from moby.values import evolve
 from moby_containers.engine import bundle
 from moby_containers.engine.codec import decode, encode
 from moby_containers.engine.entries import Entry, Session
-from moby_containers.engine.failures import NOT_RUNNABLE, telling
 from moby_containers.engine.later import Later
 from moby_containers.engine.life import Watch
 from moby_containers.engine.networking import linked_of

@@ -1,87 +1,16 @@
-"""What fails just for now; and why a program can't be run, in the words by which docker's clients tell exit codes."""
+"""What fails just for now; and the exit code of what an error has kept from running."""
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from moby.errors import HostUnfit, MobyError, Unavailable
+from moby.oci.programs import NOT_FOUND, NOT_RUNNABLE
 
-from moby.errors import HostUnfit, Invalid, MobyError, Unavailable
-
-__all__ = ["NOT_FOUND", "NOT_NOW", "NOT_RUNNABLE", "OTHER", "exit_code", "telling"]
+__all__ = ["NOT_NOW", "OTHER", "exit_code"]
 
 NOT_NOW = (HostUnfit, Unavailable, OSError)
 """What it means that nothing can be written down just now, as on a full disk: who passed over it would lose an end."""
-NOT_FOUND, NOT_RUNNABLE, OTHER = 127, 126, 128
-_WORDS = {
-    errno.ENOENT: "no such file or directory",
-    errno.EACCES: "permission denied",
-    errno.EISDIR: "is a directory",
-    errno.ENOTDIR: "not a directory",
-    errno.ENOEXEC: "exec format error",
-}
-
-
-@contextmanager
-def telling(program: str, *, exec_: bool = False, cwd: str = "") -> Iterator[None]:
-    """Give what a runtime says of a program docker's words, and the exit code that a shell would."""
-    try:
-        if not program:  # which a runtime takes for a mistake in what it was given
-            raise Invalid("process.args") from FileNotFoundError(errno.ENOENT, "No such file or directory")
-        yield
-    except Invalid as error:
-        told = _told(error, program, cwd, exec_=exec_)
-        if told is error:
-            raise
-        raise told from told.__cause__
+OTHER = 128
 
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code of a container or an exec that an error has kept from running."""
     code = error.exit_code if isinstance(error, MobyError) else OTHER
     return code if code in (NOT_FOUND, NOT_RUNNABLE) else OTHER
-
-
-def _told(error: Invalid, program: str, cwd: str, *, exec_: bool) -> Invalid:
-    if error.problems or _is_of_another_field(error):
-        return error
-    cause = error.__cause__
-    if isinstance(cause, OSError):
-        number = cause.errno or 0
-        code = NOT_FOUND if number in (errno.ENOENT, errno.ENOTDIR) else NOT_RUNNABLE
-        words = _WORDS.get(number, (cause.strerror or str(cause)).lower())
-    elif cause is None and _is_missing(error):
-        code, words = NOT_FOUND, "no such file or directory"
-    else:
-        return error
-    if "process.cwd" in error.message or "working folder" in error.message or "change to the folder" in error.message:
-        what = f'chdir to cwd ("{cwd}") set in config.json failed: {words}'
-    else:
-        what = f"exec: {_quoted(program)}: {_about_program(program, code, words)}"
-    doing = "exec failed: exec failed" if exec_ else "create failed"
-    before = "" if exec_ else "failed to create task for container: "
-    text = f"{before}OCI runtime {doing}: unable to start container process: {what}: unknown"
-    told = Invalid(text)
-    told.__cause__ = cause if cause is not None else FileNotFoundError(errno.ENOENT, "No such file or directory")
-    told.exit_code = code
-    return told
-
-
-def _quoted(text: str) -> str:
-    """Return a text as Go quotes it."""
-    return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
-
-
-def _about_program(program: str, code: int, words: str) -> str:
-    if code != NOT_FOUND:
-        return words
-    return f"stat {program}: {words}" if "/" in program else "executable file not found in $PATH"
-
-
-def _is_of_another_field(error: MobyError) -> bool:
-    """Whether a runtime names a field that is neither its program nor its folder: a mount, a limit, a setting."""
-    named = "process.args" in error.message or "process.cwd" in error.message
-    return "config.json" in error.message and not named
-
-
-def _is_missing(error: MobyError) -> bool:
-    """Whether a runtime's Invalid without a cause is about its program or folder: its contract says one isn't there."""
-    return "hook" not in error.message

@@ -9,11 +9,12 @@ from moby.contracts.containers import Condition, Status
 from moby.contracts.supervisor import Health, HealthStatus, Streams
 from moby.contracts.types import TaskStatus, Window
 from moby.errors import Conflict, MobyError, NotFound, Unavailable
+from moby.oci.programs import telling
 from moby_containers.engine import bundle
 from moby_containers.engine.checks import signal_number
 from moby_containers.engine.ending import Ending
 from moby_containers.engine.entries import Entry, Phase
-from moby_containers.engine.failures import exit_code, telling
+from moby_containers.engine.failures import exit_code
 from moby_containers.engine.merge import effective_health
 from moby_containers.engine.networking import Networking, at_rest
 from moby_containers.engine.parts import Parts, rfc3339

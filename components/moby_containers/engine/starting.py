@@ -15,10 +15,10 @@ from moby.contracts.types import Mount, Window
 from moby.errors import Conflict, HostUnfit, Invalid, MobyError, NotFound
 from moby.host import mounts as kernel
 from moby.host.overlay import mount_root
+from moby.oci.programs import telling
 from moby.oci.user import User, resolve_groups, resolve_user
 from moby_containers.engine import bundle, etc, placing
 from moby_containers.engine.entries import Entry, Phase
-from moby_containers.engine.failures import telling
 from moby_containers.engine.merge import effective_health
 from moby_containers.engine.networking import Networking, called_as, joins, linked_of
 from moby_containers.engine.parts import Parts

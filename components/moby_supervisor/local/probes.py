@@ -14,6 +14,7 @@ from moby.contracts.supervisor import HealthCheck, HealthResult
 from moby.contracts.types import Exit, Stdio
 from moby.errors import Corrupt, Invalid, MobyError
 from moby.host import namespaces, processes
+from moby.oci.programs import telling
 from moby_supervisor.local.loop import Loop
 from moby_supervisor.local.task import Task
 from moby_supervisor.local.workers import Call
@@ -62,16 +63,17 @@ async def probe(world: World, task: Task, timeout_s: float) -> tuple[HealthResul
             what = f"check the health of {task.id}"
             code, output = await world.starter.call(what, lambda: _ask(pid, test, timeout_s))
         else:
-            code, output, ended = await _run(world, task, check, timeout_s)
+            words = ["/bin/sh", "-c", check.test[1]] if check.test[0] == "CMD-SHELL" else list(check.test[1:])
+            spec = {**_process_of(task), "args": words, "terminal": False}
+            with telling(words[0], exec_=True, cwd=str(spec.get("cwd", ""))):
+                code, output, ended = await _run(world, task, spec, timeout_s)
     except MobyError as error:
         code, output = -1, error.message
     return HealthResult(start, world.clock.now_ns(), code, output), ended
 
 
-async def _run(world: World, task: Task, check: HealthCheck, timeout_s: float) -> tuple[int, str, Exit]:
+async def _run(world: World, task: Task, spec: dict[str, Any], timeout_s: float) -> tuple[int, str, Exit]:
     """Run a program inside; return what its end means, what it said, and its end."""
-    words = ["/bin/sh", "-c", check.test[1]] if check.test[0] == "CMD-SHELL" else list(check.test[1:])
-    spec = {**_process_of(task), "args": words, "terminal": False}
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     ours, theirs = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(ours, False)
