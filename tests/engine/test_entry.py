@@ -148,7 +148,7 @@ def test_a_command_has_no_part_go_on(run: Run, plan: Plans, toys: ModuleType, tm
     assert not any("go on" in each for each in toys.EVENTS)
     toys.EVENTS.clear()
     with start(plan(), tmp_path):
-        assert toys.EVENTS == [f"{each} {name}" for name in ("a", "b", "top") for each in ("make", "start", "go on")]
+        assert [f"{each} {name}" for name in ("a", "b", "top") for each in ("make", "start", "go on")] == toys.EVENTS
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
