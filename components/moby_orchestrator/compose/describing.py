@@ -304,8 +304,8 @@ def _endpoint(name: str, service: Record, key: str, *, first: bool) -> EndpointC
         tuple(dict.fromkeys((name, *(given.get("aliases") or ())))),  # others call it as the file does
         given.get("ipv4_address", ""),
         given.get("ipv6_address", ""),
-        tuple(given.get("link_local_ips") or ()),
-        given.get("mac_address") or (service.get("mac_address") if first else None) or "",
+        link_local_ips=tuple(given.get("link_local_ips") or ()),
+        mac_address=given.get("mac_address") or (service.get("mac_address") if first else None) or "",
         driver_options=dict(given.get("driver_opts") or {}),
     )
 
