@@ -17,6 +17,7 @@ from moby.contracts.containers import (
     RestartPolicy,
     Ulimit,
 )
+from moby.contracts.supervisor import HealthCheck
 from moby.contracts.types import Platform
 from moby.errors import Conflict, HostUnfit, Invalid, NotFound
 from moby.host import mounts as kernel
@@ -456,6 +457,17 @@ def test_subpaths(engine):
     made = engine.create(":", mounts=(led,))
     with pytest.raises(Invalid, match="failed to access subpath up/etc"):
         engine.containers.start(made)
+
+
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [(("HTTP", "ftp://x/"), "'ftp://x/' is not a URL that can be probed"), (("TCP", "http"), "'http' is no port")],
+)
+def test_what_can_not_be_probed_is_not_the_program_s_fault(engine, test, words):
+    made = engine.create(":", health=HealthCheck(test))
+    with pytest.raises(Invalid) as failed:
+        engine.containers.start(made)
+    assert failed.value.message == words
 
 
 def test_the_working_folder_is_made(engine):

@@ -325,7 +325,7 @@ class TestVolumes:
         served.call("POST", "/volumes/create", {"Name": "v1"})
         monkeypatch.setattr(served.volumes, "drivers", lambda: ("other", "local"))
         found = served.call("POST", f"/volumes/prune?filters={filters(all=['true'])}")
-        assert found.json()["VolumesDeleted"] is None
+        assert found.json()["VolumesDeleted"] == []
         assert served.call("GET", "/volumes/v1").status == 200
 
     def test_swarms_volumes(self, served):

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from moby.contracts.runtime import Process
 from moby.contracts.supervisor import HealthCheck, HealthResult
 from moby.contracts.types import Exit, Stdio
-from moby.errors import Corrupt, Invalid, MobyError
+from moby.errors import Corrupt, Invalid, MobyError, Problem
 from moby.host import namespaces, processes
 from moby.oci.programs import telling
 from moby_supervisor.local.loop import Loop
@@ -34,21 +34,26 @@ def check_test(check: HealthCheck) -> None:
     kind, *words = check.test or ("",)
     if kind == "CMD":
         if not words:
-            raise Invalid("the health check CMD has no command", hint="name the program that is to be run")
+            raise _refused("the health check CMD has no command", "name the program that is to be run")
         return
     if len(check.test) != _WORDS.get(kind):
         known = ", ".join(["CMD", *_WORDS])
-        raise Invalid(f"{' '.join(check.test)!r} is not a health check", hint=f"begin with one of {known}")
+        raise _refused(f"{' '.join(check.test)!r} is not a health check", f"begin with one of {known}")
     port = words[0] if kind == "TCP" else "0"
     if kind == "HTTP":
         found = _URL.fullmatch(words[0])
         if found is None:
-            raise Invalid(
-                f"{words[0]!r} is not a URL that can be probed", hint="write it as in http://127.0.0.1:8080/health"
+            raise _refused(
+                f"{words[0]!r} is not a URL that can be probed", "write it as in http://127.0.0.1:8080/health"
             )
         port = found[1] or "80"
     if not _PORT.fullmatch(port) or int(port) > 65535:
-        raise Invalid(f"{port!r} is no port", hint="a port is a number up to 65535")
+        raise _refused(f"{port!r} is no port", "a port is a number up to 65535")
+
+
+def _refused(text: str, hint: str) -> Invalid:
+    """Return an error with a problem: one without is taken for that of a program that can't be run."""
+    return Invalid(text, hint=hint, problems=(Problem(text, fixes=(hint,)),))
 
 
 async def probe(world: World, task: Task, timeout_s: float) -> tuple[HealthResult, Exit | None]:

@@ -107,4 +107,4 @@ def prune(parts: Parts, call: Call) -> Reply:
         gone.append(each.name)
         size += bytes_
     tell_pruned(parts, "volume", size)
-    return reply_json({"VolumesDeleted": gone or None, "SpaceReclaimed": size})
+    return reply_json({"VolumesDeleted": gone, "SpaceReclaimed": size})
