@@ -21,8 +21,6 @@ class EndpointConfig:
     aliases: tuple[str, ...] = ()
     ipv4_address: str = ""
     ipv6_address: str = ""
-    earlier_addresses: tuple[str, ...] = ()
-    """That it had there when it ran last: it gets them again where nobody has them, else others."""
     link_local_ips: tuple[str, ...] = ()
     mac_address: str = ""
     links: tuple[str, ...] = ()
@@ -30,6 +28,8 @@ class EndpointConfig:
     gateway_priority: int = 0
     service: bool = False
     """Whether it is an orchestrator's service that is there, which may be on what is for services only."""
+    earlier_addresses: tuple[str, ...] = ()
+    """That it had there when it ran last: it gets them again where nobody has them, else others."""
 
 
 @frozen
