@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.test_entry import SERVING
+from test_entry import SERVING
 
 from moby.engine import serving
 from moby.engine.call import Call
