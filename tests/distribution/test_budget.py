@@ -60,4 +60,4 @@ def test_a_document_of_somebody_else_tells_no_sizes(data: bytes) -> None:
 def test_what_is_shipped_for_little_room_takes_little(tmp_path: Path) -> None:
     """It has its budget from its own file, and how it is packed from the one that it extends."""
     distribution.assemble("edge", tmp_path)
-    assert (tmp_path / "edge/edge.pyz").stat().st_size < 5_000_000
+    assert (tmp_path / "edge/edge.pyz").stat().st_size < 5_200_000

@@ -115,11 +115,13 @@ def test_each_starts(every: Path, tmp_path: Path) -> None:
     assert "runtime/native" in {each["id"] for each in listed["components"]}
 
 
-def test_a_unit_starts_the_binary_itself(every: Path, tmp_path: Path) -> None:
+def test_a_unit_starts_the_binary_itself(moby: Run, tmp_path: Path) -> None:
     """Not the interpreter that it unpacked into a cache, which may be emptied."""
-    subprocess.run([every / "quickstart.binary", "install", "--destdir", tmp_path], check=True, capture_output=True)
+    moby("assemble", "docker", "--format", "binary", "-o", tmp_path, cwd=tmp_path)
+    binary = tmp_path / "docker/docker.binary"
+    subprocess.run([binary, "install", "--destdir", tmp_path], check=True, capture_output=True)
     (unit,) = (tmp_path / "etc/systemd/system").glob("*.service")
-    assert f"ExecStart={every}/quickstart.binary --log-level warning serve --host fd://\n" in unit.read_text()
+    assert f"ExecStart={binary} --log-level warning serve --host fd://\n" in unit.read_text()
 
 
 @pytest.mark.parametrize(
