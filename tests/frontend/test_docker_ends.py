@@ -92,7 +92,9 @@ class TestWaitedFor:
 
 class TestBrokenOff:
     @pytest.mark.parametrize("path", ["/events", "/containers/{}/stats", "/containers/{}/logs?follow=1&stdout=1"])
-    @pytest.mark.parametrize("program", [("sleep", "100"), ("yes",)], ids=["quiet", "loud"])
+    @pytest.mark.parametrize(
+        "program", [("sleep", "100"), ("sh", "-c", "while echo y; do sleep 0.001; done")], ids=["quiet", "loud"]
+    )
     def test_what_only_clients_end(self, served, path, program):
         """Soon, however much there is to be told, and so that it doesn't look like an end."""
         sock = asked(served, "GET", path.format(served.run(*program)))
