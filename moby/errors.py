@@ -1,7 +1,5 @@
 """A closed set of errors, told apart by what the caller can do about them."""
 
-import re
-
 from moby.values import frozen
 
 __all__ = [
@@ -9,13 +7,17 @@ __all__ = [
     "Unavailable", "Unsupported", "masked", "printable",
 ]  # fmt: skip
 
-_PASSWORD = re.compile(r"(://[^\s/?#:@\"'<>]*:)[^\s/?#\"'<>]*@")
+_USER_OF_URL = r"(://[^\s/?#:@\"'<>]*:)[^\s/?#\"'<>]*@"
 """Of a user in a URL's authority, which ends at its last `@` (RFC 3986, 3.2)."""
 
 
 def masked(text: str) -> str:
     """Return a text without the passwords of URLs in it, as `http://user:xxxxx@host/`."""
-    return _PASSWORD.sub(r"\1xxxxx@", text) if "@" in text else text
+    if "://" not in text or "@" not in text:
+        return text
+    import re  # which a runtime's call, that has no such text, has no time for
+
+    return re.sub(_USER_OF_URL, r"\1xxxxx@", text)
 
 
 def printable(text: str) -> str:

@@ -66,7 +66,7 @@ def greeting(address):
     try:
         sock.connect(address)
         return sock, sock.recv(5)
-    except ConnectionResetError:
+    except (ConnectionResetError, BrokenPipeError):
         return sock, b""
 
 

@@ -79,6 +79,8 @@ class Output:
         """Whether what nobody wants is thrown away."""
         self.waits = False
         """Whether nothing is read, also not for the log, until somebody attaches."""
+        self._closing = False
+        """Whether what is left is taken along, for those who read late."""
         self._keeps = keeps
         """Whether it is read even so, and kept for the first to attach; else it stays in the pipe."""
         self._kept = b""
@@ -133,7 +135,7 @@ class Output:
 
     def _read(self) -> bool:
         """Take what there is to be read at once; whether there was anything."""
-        if self.sink is None and not self._keeps and len(self._clients) == 1:
+        if self.sink is None and not (self._keeps or self._closing) and len(self._clients) == 1:
             return self._move(self._clients[0])
         try:
             size = min(available(self.fd), CHUNK) or CHUNK
@@ -230,6 +232,7 @@ class Output:
 
     def close(self) -> None:
         """Take what is left, and let go; clients see the end once they have all, however late they read."""
+        self._closing = True
         for _ in range(_DRAINED):
             if self.ended or not (self.sink is not None or self._clients) or not self._read():
                 break
