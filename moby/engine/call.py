@@ -1,12 +1,15 @@
 """One call of a distribution's command line."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moby.contracts.command import ENGINE_FAILED, EXITS_AS_CONTAINER
 from moby.plan import Plan
 from moby.surroundings import Roots
 from moby.values import frozen
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 __all__ = ["Call"]
 
@@ -28,6 +31,15 @@ class Call:
     def roots(self) -> Roots:
         """The engine's folders."""
         return Roots.under(Path(self.root), self.plan.name) if self.root else Roots.usual(self.plan.name)
+
+    def parsed(self, parser: "ArgumentParser") -> "Namespace | None":
+        """Return what follows the verb as it is parsed; None where that is wrong, as was said. Help ends all."""
+        try:
+            return parser.parse_args(self.arguments)
+        except SystemExit as error:
+            if error.code:
+                return None
+            raise
 
     @property
     def least_error_code(self) -> int:

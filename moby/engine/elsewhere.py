@@ -15,7 +15,7 @@ from moby.errors import MobyError, Unavailable
 from moby.placement import outliving
 from moby.plan import ENGINE, Instance, Plan, dump
 from moby.served import faults
-from moby.served.launching import KeptPart, Launcher
+from moby.served.launching import Launcher
 from moby.served.stored import stored_file
 from moby.served.unheard import end_unheard
 from moby.surroundings import Roots, Surroundings
@@ -120,7 +120,7 @@ class Elsewhere:
         """End a part that fails to start; but what it holds, containers' pipes say, is kept for one that will."""
         told = failure.exists()
         failure.unlink(missing_ok=True)
-        if any(each.key == key and not each.held and (told or each.failures) for each in _kept(self.launcher)):
+        if any(each.key == key and not each.held and (told or each.failures) for each in self.launcher.parts_now()):
             self.launcher.stop(key)
 
     def _revive(self, key: str) -> None:
@@ -177,14 +177,6 @@ def _ended(pid: int) -> None:
         os.close(process)
 
 
-def _kept(launcher: Launcher) -> tuple[KeptPart, ...]:
-    """Return what the keeper says of its parts; nothing where it just went."""
-    try:
-        return launcher.parts()
-    except OSError:
-        return ()
-
-
 class _Watch:
     """Is called again and again while a part is waited for, and raises what keeps it from starting."""
 
@@ -205,7 +197,7 @@ class _Watch:
         raise error if isinstance(error, MobyError) else MobyError(str(error)) from error
 
     def _look(self) -> None:
-        failures = max((each.failures for each in _kept(self._launcher) if each.key == self._key), default=0)
+        failures = max((each.failures for each in self._launcher.parts_now() if each.key == self._key), default=0)
         if failures < TRIES:
             return
         log = self._launcher.folder / "log"

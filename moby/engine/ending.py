@@ -79,13 +79,8 @@ def _flags(call: "Call") -> Flags | None:
     parser.add_argument(
         "-t", "--timeout", type=seconds, metavar="SECONDS", help="kill what hasn't ended by then, whatever its own time"
     )
-    try:
-        found = parser.parse_args(call.arguments)
-    except SystemExit as error:
-        if error.code:
-            return None
-        raise
-    return Flags(found.purge, found.timeout)
+    found = call.parsed(parser)
+    return None if found is None else Flags(found.purge, found.timeout)
 
 
 def _sparing(plan: Plan) -> Plan:

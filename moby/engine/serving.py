@@ -103,13 +103,8 @@ def _flags(call: "Call") -> Flags | None:
     parser = argparse.ArgumentParser(prog=f"{call.plan.name} serve", allow_abbrev=False)
     parser.add_argument("-H", "--host", action="append", default=[], metavar="[NAME=]ADDRESS", help=_ADDRESS)
     parser.add_argument("--drain-timeout", type=seconds, default=DRAIN_S, metavar="SECONDS", help=_DRAIN)
-    try:
-        found = parser.parse_args(call.arguments)
-    except SystemExit as error:
-        if error.code:
-            return None
-        raise
-    return Flags(found.host, found.drain_timeout)
+    found = call.parsed(parser)
+    return None if found is None else Flags(found.host, found.drain_timeout)
 
 
 def _listen(engine: "Engine", addresses: Mapping[str, list[str]], around: Surroundings) -> None:

@@ -110,6 +110,13 @@ class Launcher:
         finally:
             talk.close()
 
+    def parts_now(self) -> tuple[KeptPart, ...]:
+        """Return the parts that the keeper has, as `parts`; none where it just went, or doesn't say."""
+        try:
+            return self.parts()
+        except OSError:
+            return ()
+
     def knows(self, key: str, pid: int) -> bool:
         """Whether a process is the part's to the keeper, which is started where there is none.
 

@@ -5,7 +5,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from moby.served.launching import KeptPart, Launcher
+from moby.served.launching import Launcher
 
 __all__ = ["end_unheard"]
 
@@ -20,7 +20,7 @@ def end_unheard(launcher: Launcher, key: str, path: Path) -> None:
     """
     if path.exists():
         return
-    for each in _kept(launcher):
+    for each in launcher.parts_now():
         if each.key != key or not each.pid:
             continue
         with suppress(ProcessLookupError):
@@ -30,14 +30,6 @@ def end_unheard(launcher: Launcher, key: str, path: Path) -> None:
                     signal.pidfd_send_signal(process, signal.SIGTERM)
             finally:
                 os.close(process)
-
-
-def _kept(launcher: Launcher) -> tuple[KeptPart, ...]:
-    """Return the keeper's parts; none where it just went, or doesn't say."""
-    try:
-        return launcher.parts()
-    except OSError:
-        return ()
 
 
 def _listens(pid: int, name: str) -> bool:

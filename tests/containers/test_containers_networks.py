@@ -215,8 +215,8 @@ def test_another_s_files(networked, tmp_path):
     assert (shown.hosts_path, shown.hostname_path, shown.resolv_conf_path) == (
         theirs.hosts_path, theirs.hostname_path, theirs.resolv_conf_path
     )  # fmt: skip
-    assert Path(f"/proc/{shown.state.pid}/root/etc/hosts").read_text() == "own"
-    assert Path(f"/proc/{shown.state.pid}/root/etc/hostname").read_text() == "here\n"
+    etc = Path("/proc", str(shown.state.pid), "root", "etc")
+    assert ((etc / "hosts").read_text(), (etc / "hostname").read_text()) == ("own", "here\n")
     made = begin(networked, network="container:other", mounts=(evolve(over, source=str(tmp_path / "more")),))
     assert networked.containers.get(made).hosts_path == str(tmp_path / "more")
     assert (tmp_path / "own").read_text() == "own"

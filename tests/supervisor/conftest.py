@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from attrs import field, frozen
 from forking import ForkingRuntime
+from holding import LinesDriver
 
 from moby.testing.bundles import PROGRAMS, make_rootfs
 
@@ -20,6 +21,12 @@ SLOW = pytest.mark.slow
 @pytest.fixture
 def forking():
     return ForkingRuntime()
+
+
+@pytest.fixture
+def drivers():
+    """The log drivers of a supervisor in this process."""
+    return {"lines": LinesDriver(), "waiting": LinesDriver(waits=True)}
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ import os
 import pytest
 from ambient import ListLog, RealClock
 from engine import place
-from holding import LinesDriver
 from moby_runtime.native.runtime import Native
 from moby_runtime.oci_command.runtime import OciCommand
 from moby_runtime.runc import RUNC
@@ -29,9 +28,8 @@ def runtime(tmp_path):
 
 
 @pytest.fixture
-def supervisor(tmp_path, keeper, runtime):
+def supervisor(tmp_path, keeper, runtime, drivers):
     log = ListLog()
-    drivers = {"lines": LinesDriver(), "waiting": LinesDriver(waits=True)}
     with Local({"only": runtime}, drivers, keeper, place(tmp_path, "supervisor"), RealClock(), log) as supervisor:
         yield supervisor
         for each in supervisor.list():

@@ -1,5 +1,6 @@
 """Logs that go where they can't be read: what is kept of them beside, and how that ends, fails and is bounded."""
 
+# ruff: noqa: F811 - fixtures are imported, and arguments
 import contextlib
 import os
 import signal
@@ -8,16 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from ambient import ListLog, RealClock
-from engine import place
 from holding import LinesDriver, SentLines
 from moby_log.files.rotation import Rotation
 from moby_log.local.driver import Local as LocalLog
 from moby_log.local.driver import rotation
 from moby_log.none.driver import Nothing
 from moby_supervisor.local import log_cache
-from moby_supervisor.local.local import Local
-from test_local import bundle, keeper, runtime  # noqa: F401 - fixtures
+from test_local import bundle, keeper, runtime, supervisor  # noqa: F401 - fixtures
 from test_local_killed import COUNTS, WAITS, all_counted, ends, make, served  # noqa: F401 - fixtures
 from test_local_logs import FLOOD, LINE, PATIENCE_S, children_of, eventually, logger_of, reading, said
 
@@ -35,18 +33,7 @@ def drivers():
 
 
 @pytest.fixture
-def supervisor(tmp_path, keeper, runtime, drivers):  # noqa: F811
-    log = ListLog()
-    with Local({"only": runtime}, drivers, keeper, place(tmp_path, "supervisor"), RealClock(), log) as supervisor:
-        yield supervisor
-        for each in supervisor.list():
-            supervisor.delete(each.id, force=True)
-    assert [each for each in log.lines if each[0] == "error"] == []
-    assert keeper.copies == {}
-
-
-@pytest.fixture
-def task(supervisor, bundle, tmp_path):  # noqa: F811
+def task(supervisor, bundle, tmp_path):
     """Runs a program, and returns where its log goes."""
 
     def task(script, driver="sent", **options):
@@ -321,7 +308,7 @@ def test_a_logger_that_is_killed_goes_on_with_both(supervisor, task, tmp_path, m
 
 @pytest.mark.parametrize("mode", ["blocking", "non-blocking"])
 @pytest.mark.parametrize("which", [["supervisor"], ["keeper"], ["keeper", "supervisor"]], ids="-".join)
-def test_what_is_kept_is_whole_whoever_is_killed(served, make, mode, which):  # noqa: F811
+def test_what_is_kept_is_whole_whoever_is_killed(served, make, mode, which):
     folder = make("a", COUNTS, driver="sent", log_options={"mode": mode})
     log = LogConfig("a", folder, "sent")
     eventually(lambda: logs(served.supervisor, log).count(b"\n") > 50)
@@ -335,7 +322,7 @@ def test_what_is_kept_is_whole_whoever_is_killed(served, make, mode, which):  # 
     assert kept == said(folder)
 
 
-def test_a_killed_supervisor_loses_nothing_that_waits_for_a_slow_sink(served, make):  # noqa: F811
+def test_a_killed_supervisor_loses_nothing_that_waits_for_a_slow_sink(served, make):
     folder = make("a", WAITS, driver="sent", log_options={"mode": "non-blocking", "slow": "1"}, start=False)
     (folder / "waiting").touch()
     served.supervisor.start("a")
