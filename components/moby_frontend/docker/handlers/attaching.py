@@ -50,6 +50,13 @@ class Run:
         """Wait for its end no more."""
         self._waiter.close()
 
+    @property
+    def given_up(self) -> bool:
+        """Whether the front end ends, so that nobody waits for the run's end."""
+        poll = select.poll()
+        poll.register(self._ending_fd, select.POLLIN)
+        return bool(poll.poll(0))
+
     def await_end(self, before: Container, sock: socket.socket) -> Streams | None:
         """Wait until it is shown as ended, as who reads to the end of a stream takes it to be, or for more to come.
 

@@ -54,7 +54,7 @@ def _attach(parts: Parts, call: Call, key: str, run: Run) -> None:
     def end(sock: socket.socket) -> Streams | None:
         """Say that nothing follows, once the container is shown as ended; or return what does."""
         fresh = run.await_end(container, sock)
-        if fresh is None:
+        if fresh is None and not run.given_up:
             with suppress(OSError):  # who has gone meanwhile
                 sock.sendall(message(_CLOSE, (1000).to_bytes(2, "big")))
         return fresh
